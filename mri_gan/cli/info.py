@@ -1,0 +1,100 @@
+"""`mrigan info`: what a store holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mri_gan.cli import options
+
+if TYPE_CHECKING:
+    from mri_gan.store.reader import StoreReader
+
+EPILOG = """\b
+Examples:
+  mrigan info OASIS_PRE
+  mrigan info OASIS_PRE --json
+"""
+
+MAX_SKIPPED = 10
+
+
+@click.command("info", epilog=EPILOG)
+@click.argument("store", type=click.Path(path_type=Path))
+@options.as_json
+def command(store: Path, as_json: bool) -> None:
+    """Show slices, subjects, splits, levels and what was left out of a STORE."""
+    from mri_gan.store.reader import StoreReader
+
+    with StoreReader(store) as opened:
+        facts = describe(opened)
+    if as_json:
+        options.print_json(facts)
+    else:
+        print_tables(facts)
+
+
+def describe(store: StoreReader) -> dict[str, Any]:
+    """The store's summary with its size, options and skipped sources."""
+    return {
+        "store": str(store.folder),
+        **store.summary,
+        "bytes": store.n_bytes,
+        "depth": store.header["depth"],
+        "channels": store.channels,
+        "levels": store.header["levels"],
+        "options": store.header["options"],
+        "skipped_sources": list(store.skipped()),
+    }
+
+
+def print_tables(facts: dict[str, Any]) -> None:
+    """The facts as tables for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(title=facts["store"], show_header=False, title_justify="left")
+    for name, value in _rows(facts):
+        table.add_row(name, value)
+    console.print(table)
+    if facts["skipped_sources"] or facts["unlisted"]:
+        console.print(_skipped_table(facts))
+
+
+def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    splits = facts["split_subjects"]
+    native = ", ".join(f"{n} at {level} px" for level, n in facts["native"].items())
+    return [
+        ("slices", f"{facts['slices']:,} ({facts['depth']}-bit, {facts['channels']} channel)"),
+        ("subjects", f"{facts['subjects']:,}"),
+        *(
+            (f"  {split}", f"{facts['split_slices'][split]:,} slices of {people:,} subjects")
+            for split, people in splits.items()
+        ),
+        ("levels", f"{facts['levels'][0]} .. {facts['levels'][-1]} px; native {native}"),
+        ("layout", ", ".join(facts["layouts"])),
+        ("masks left out", f"{facts['masks']:,}"),
+        ("empty slices dropped", f"{facts['empty_slices']:,}"),
+        ("sources skipped", ", ".join(f"{n} {k}" for k, n in facts["skipped"].items()) or "none"),
+        ("other files ignored", f"{facts['ignored_files']:,}"),
+        ("size on disk", options.human_bytes(facts["bytes"])),
+        ("time", options.human_seconds(facts["seconds"])),
+        ("digest", facts["digest"]),
+    ]
+
+
+def _skipped_table(facts: dict[str, Any]) -> Any:
+    from rich.markup import escape
+    from rich.table import Table
+
+    entries = [(e["source"], e["kind"], e["reason"]) for e in facts["skipped_sources"]]
+    entries += [(label, "damaged", why) for label, why in facts["unlisted"]]
+    table = Table("source", "kind", "reason", title="left out", title_justify="left")
+    for entry in entries[:MAX_SKIPPED]:
+        table.add_row(*map(escape, entry))
+    if len(entries) > MAX_SKIPPED:
+        table.add_row(f"... and {len(entries) - MAX_SKIPPED} more", "", "see --json")
+    return table

@@ -1,0 +1,86 @@
+"""`mrigan`: the group of commands, loaded one at a time so that help comes at once."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from mri_gan import __version__
+from mri_gan.errors import MriganError
+
+# Name -> (module, one line of help). Listing them here keeps `mrigan --help` from importing any.
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "prepare": ("mri_gan.cli.prepare", "Turn scans into a multi-resolution store."),
+    "info": ("mri_gan.cli.info", "Show what a store holds."),
+    "train": ("mri_gan.cli.train", "Train a progressive StyleGAN on a store."),
+    "test": ("mri_gan.cli.test", "Draw image grids from a checkpoint."),
+}
+
+EPILOG = """\b
+Example, from scans to synthetic slices:
+  mrigan prepare oasis.zip --out OASIS_PRE
+  mrigan train OASIS_PRE --sched --mixing --out RUN
+  mrigan test RUN --size 64
+"""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when it is used, and turns our errors into one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the module of one command; it is called `command` there."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of ours is one line on stderr and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except MriganError as error:
+            click.echo(f"mrigan: {_one_line(error)}", err=True)
+            ctx.exit(error.exit_code)
+
+
+def _one_line(error: MriganError) -> str:
+    # A file name may hold line breaks or control codes; the terminal should not obey them.
+    return "".join(c if c.isprintable() else "?" for c in str(error))
+
+
+@click.command(
+    cls=LazyGroup,
+    epilog=EPILOG,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        # The field's older scripts spell options with underscores: --init_size.
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+        "max_content_width": 100,
+    },
+)
+@click.version_option(__version__, "-V", "--version", prog_name="mrigan")
+def cli() -> None:
+    """Synthetic MRI: prepare real scans, train a generator on them, look at what it makes."""
+
+
+def main() -> None:
+    """Entry point of the `mrigan` command."""
+    try:
+        cli(prog_name="mrigan")
+    except BrokenPipeError:  # `mrigan info S | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,89 @@
+"""Options and small printing helpers that several commands share."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+quiet = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+seed = click.option(
+    "--seed", type=int, default=0, show_default=True, help="Every random choice follows from it."
+)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(value, indent=2))
+
+
+def human_bytes(count: float) -> str:
+    """1536 -> '1.5 KB'."""
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if abs(count) < 1000:
+            return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+        count /= 1000
+    return f"{count:.1f} TB"
+
+
+def human_seconds(seconds: float) -> str:
+    """3725 -> '1 h 02 min'."""
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class Progress:
+    """A bar in a terminal, a line every ten seconds elsewhere, nothing when quiet."""
+
+    def __init__(self, total: int, unit: str, quiet: bool, done: int = 0) -> None:
+        from tqdm import tqdm
+
+        terminal = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=total,
+            initial=done,
+            unit=unit,
+            disable=quiet,
+            mininterval=0.1 if terminal else 10,
+            maxinterval=10,
+            delay=0.5,
+            ncols=None if terminal else 80,
+            dynamic_ncols=terminal,
+            file=sys.stderr,
+            bar_format=None if terminal else "{n_fmt} of {total_fmt} {unit}, {elapsed}<{remaining}",
+        )
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def show(self, done: int) -> None:
+        """Tell how much is done by now."""
+        self._bar.update(done - self._bar.n)
+
+
+def parse_numbers(
+    count: int, kind: Callable[[str], Any]
+) -> Callable[[click.Context, click.Parameter, str], tuple[Any, ...]]:
+    """A click callback for `80,10,10`: exactly `count` numbers with commas."""
+
+    def parse(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[Any, ...]:
+        try:
+            numbers = tuple(kind(part) for part in value.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != count:
+            raise click.BadParameter(f"give {count} numbers with commas between them")
+        return numbers
+
+    return parse

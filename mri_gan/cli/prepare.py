@@ -1,0 +1,158 @@
+"""`mrigan prepare`: scans in, store out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mri_gan.cli import options
+from mri_gan.config import FITS, PLANES, PrepareConfig
+from mri_gan.errors import DataError
+
+EPILOG = """\b
+Examples:
+  mrigan prepare keras_png_slices_data.zip --out OASIS_PRE
+  mrigan prepare AKOA_Analysis.zip --out AKOA_PRE
+  mrigan prepare scans/ more.nii.gz --out STORE --plane coronal
+"""
+
+
+@click.command("prepare", epilog=EPILOG)
+@click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the store to write."
+)
+@click.option(
+    "--plane",
+    type=click.Choice(PLANES),
+    default="axial",
+    show_default=True,
+    help="How volumes are cut.",
+)
+@click.option(
+    "--fit",
+    type=click.Choice(FITS),
+    default="pad",
+    show_default=True,
+    help="Make slices square by padding or by cropping; they are never squeezed.",
+)
+@click.option(
+    "--window",
+    default="0.5,99.5",
+    show_default=True,
+    callback=options.parse_numbers(2, float),
+    help="Percentiles that become black (of all voxels) and white (of the foreground).",
+)
+@click.option(
+    "--min-foreground",
+    type=float,
+    default=0.02,
+    show_default=True,
+    help="Drop slices of volumes with a smaller share of tissue.",
+)
+@click.option(
+    "--split",
+    default="80,10,10",
+    show_default=True,
+    callback=options.parse_numbers(3, int),
+    help="Per cent of subjects to train,validate,test where the source ships no split.",
+)
+@click.option(
+    "--depth",
+    type=click.Choice(["8", "16"]),
+    default="8",
+    show_default=True,
+    help="Bits per pixel.",
+)
+@click.option(
+    "--materialize", is_flag=True, help="Write enlarged levels instead of computing them on read."
+)
+@options.seed
+@click.option(
+    "--workers", type=click.IntRange(0, 256), default=None, help="Processes [default: one per CPU]."
+)
+@click.option("--overwrite", is_flag=True, help="Delete a store that is already at --out.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
+@options.as_json
+@options.quiet
+def command(
+    sources: tuple[Path, ...],
+    out: Path,
+    workers: int | None,
+    overwrite: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    depth: str,
+    **choices: Any,
+) -> None:
+    """Turn zips, folders and volumes of scans into a store with every level from 8 to 1024 px.
+
+    SOURCES are OASIS course or AKOA zips, any zip or folder of PNG, JPEG, TIFF or BMP slices,
+    and NIfTI volumes. Nothing is unpacked to disk. Run the same command again to continue an
+    interrupted one. Exit code 1 when some sources were damaged; the others are in the store.
+    """
+    from mri_gan.ingest.plan import build_plan
+
+    config = PrepareConfig(depth=int(depth), **choices)
+    plan = build_plan(sources, config)
+    if dry_run:
+        options.print_json(
+            {"sources": len(plan.sources), "masks": plan.masks, "options": config.to_dict()}
+        )
+        return
+    _prepare(plan, config, out, workers, overwrite, quiet or as_json)
+    _report(out, as_json, quiet)
+
+
+def _prepare(
+    plan: Any, config: PrepareConfig, out: Path, workers: int | None, overwrite: bool, quiet: bool
+) -> None:
+    from mri_gan.files import FolderLock, make_folder, stop_on_signal
+    from mri_gan.ingest import pipeline, pool, preview
+    from mri_gan.store.reader import StoreReader
+
+    make_folder(out)
+    with FolderLock(out), stop_on_signal() as stop:
+        if overwrite:
+            remove_store(out)
+        if pipeline.is_complete(out, plan.digest):
+            click.echo(f"{out} is already complete", err=True)
+            return
+        count = pool.available_cpus() if workers is None else workers
+        with options.Progress(len(plan.sources), " sources", quiet) as bar:
+            pipeline.write_store(
+                plan, config, out, count, stop, lambda tick: bar.show(tick.sources_done)
+            )
+        with StoreReader(out) as store:
+            preview.write_preview(store, out / "preview.png")
+
+
+def remove_store(folder: Path) -> None:
+    """Delete the files of a store and nothing else that may be in its folder."""
+    for name in ("data.mdb", "lock.mdb", "preview.png", "manifest.tsv"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _report(out: Path, as_json: bool, quiet: bool) -> None:
+    from mri_gan.cli.info import describe, print_tables
+    from mri_gan.store.reader import StoreReader
+
+    with StoreReader(out) as store:
+        facts = describe(store)
+        damaged = [entry for entry in store.skipped() if entry["kind"] == "damaged"]
+    if as_json:
+        options.print_json(facts)
+    elif not quiet:
+        print_tables(facts)
+        click.echo(f"\nLook at {out / 'preview.png'}; train with: mrigan train {out}")
+    damaged += [{"source": label, "reason": why} for label, why in facts["unlisted"]]
+    if damaged:
+        first = damaged[0]
+        more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        raise DataError(
+            f"{first['source']}: {first['reason']}{more}; left out of {out}, all else is in it",
+            f"replace what is damaged and prepare again, or go on without; list: mrigan info {out}",
+        )

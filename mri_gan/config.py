@@ -1,0 +1,171 @@
+"""What was asked for, as frozen objects that are checked once and written as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from mri_gan.errors import UsageError
+
+LEVELS = (8, 16, 32, 64, 128, 256, 512, 1024)
+PLANES = ("axial", "coronal", "sagittal")
+FITS = ("pad", "crop")
+SPLITS = ("train", "validate", "test")
+CAPACITIES = {"tiny": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2, "full": 1.0}
+
+# Karras 2019, appendix C: higher resolutions train with larger learning rates ...
+SCHED_LR = {128: 1.5e-3, 256: 2e-3, 512: 3e-3, 1024: 3e-3}
+# ... and smaller batches, as the field's PyTorch implementations of the paper have them.
+SCHED_BATCH = {8: 256, 16: 128, 32: 64, 64: 32, 128: 32, 256: 32, 512: 16, 1024: 8}
+
+
+def require(condition: bool, message: str, hint: str = "") -> None:
+    """Raise UsageError unless the condition holds."""
+    if not condition:
+        raise UsageError(message, hint)
+
+
+def require_level(name: str, value: int) -> None:
+    """Raise UsageError unless the value is one of the eight resolution levels."""
+    require(value in LEVELS, f"{name} {value} is no level", f"choose one of {LEVELS}")
+
+
+class JsonConfig:
+    """Frozen dataclass to JSON and back; unknown names are refused, missing ones defaulted."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain JSON values."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[call-overload]
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The config that `to_dict` wrote; raises UsageError on unknown names."""
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - known)
+        require(not unknown, f"unknown settings {unknown}", "written by a newer mrigan?")
+        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
+
+
+@dataclass(frozen=True)
+class PrepareConfig(JsonConfig):
+    """Everything that decides what `mrigan prepare` writes; workers do not belong here."""
+
+    plane: str = "axial"
+    fit: str = "pad"
+    window: tuple[float, float] = (0.5, 99.5)  # percentiles: of all voxels, of the foreground
+    min_foreground: float = 0.02  # share of a volume's slice; image files are all kept
+    split: tuple[int, int, int] = (80, 10, 10)  # per cent of subjects where none is shipped
+    seed: int = 0
+    depth: int = 8  # bits per pixel
+    materialize: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.plane in PLANES, f"--plane {self.plane}", f"choose one of {PLANES}")
+        require(self.fit in FITS, f"--fit {self.fit}", f"choose one of {FITS}")
+        require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
+        require(
+            0 <= self.min_foreground < 1,
+            f"--min-foreground {self.min_foreground}",
+            "give a share from 0 to below 1",
+        )
+        low, high = self.window
+        require(0 <= low < high <= 100, f"--window {low},{high}", "give LOW,HIGH within 0..100")
+        require(
+            len(self.split) == 3
+            and min(self.split) >= 0
+            and sum(self.split) == 100
+            and self.split[0] > 0,
+            f"--split {','.join(map(str, self.split))}",
+            "give train,validate,test per cent that sum to 100",
+        )
+
+
+@dataclass(frozen=True)
+class ModelConfig(JsonConfig):
+    """The shape of the networks; equal configs have interchangeable weights."""
+
+    max_size: int = 256
+    channels: int = 1
+    capacity: float = 1.0
+    latent_dim: int = 512
+    mapping_depth: int = 8
+
+    def __post_init__(self) -> None:
+        require_level("--max-size", self.max_size)
+        require(1 <= self.channels <= 16, f"{self.channels} channels", "1 to 16 are possible")
+        require(0 < self.capacity <= 4, f"--capacity {self.capacity}", "give 0 < capacity <= 4")
+        require(self.latent_dim > 0, f"latent size {self.latent_dim}", "give a positive number")
+        require(self.mapping_depth > 0, f"mapping depth {self.mapping_depth}", "at least 1")
+
+
+@dataclass(frozen=True)
+class TrainConfig(JsonConfig):
+    """Everything that decides the weights that `mrigan train` arrives at."""
+
+    init_size: int = 8
+    max_size: int = 256
+    phase: int = 600_000  # images of fade-in, and again of full weight, per level
+    kimg: float = 0.0  # thousands of images in all; 0 means to the end of the schedule
+    batch: int = 0  # 0 means 16, or by level with `sched`
+    lr: float = 0.0  # 0 means 1e-3, or by level with `sched`
+    sched: bool = False
+    mixing: bool = False
+    flip: bool = False
+    capacity: float = 1.0
+    latent_dim: int = 512
+    channels: int = 1
+    n_critic: int = 1
+    gp_weight: float = 10.0
+    drift: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require_level("--init-size", self.init_size)
+        require_level("--max-size", self.max_size)
+        require(
+            self.init_size <= self.max_size,
+            f"--init-size {self.init_size} is above --max-size {self.max_size}",
+            "start at or below the largest size",
+        )
+        require(self.phase >= 1, f"--phase {self.phase}", "give at least 1 image")
+        require(self.kimg >= 0, f"--kimg {self.kimg}", "give a positive number")
+        require(0 <= self.batch <= 4096, f"--batch {self.batch}", "give 1 to 4096")
+        require(self.lr >= 0, f"--lr {self.lr}", "give a positive number")
+        require(self.n_critic >= 1, f"--n-critic {self.n_critic}", "give at least 1")
+        self.model  # noqa: B018 - building it checks its fields
+
+    @property
+    def model(self) -> ModelConfig:
+        """The part that shapes the networks."""
+        return ModelConfig(
+            max_size=self.max_size,
+            channels=self.channels,
+            capacity=self.capacity,
+            latent_dim=self.latent_dim,
+        )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The settings that differ between two dictionaries, one readable phrase each."""
+    names = sorted(set(before) | set(now))
+    return [
+        f"{name} was {before.get(name)}, now {now.get(name)}"
+        for name in names
+        if before.get(name) != now.get(name)
+    ]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raises UsageError naming the file where it is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as JSON", str(error)) from error
+    require(isinstance(value, dict), f"{path}: is no JSON object")
+    return dict(value)

@@ -1,0 +1,37 @@
+"""Errors a person can act on: one line that names the file, a hint, an exit code."""
+
+
+class MriganError(Exception):
+    """Something the user can mend; `message` names the file, `hint` says what to do."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}: {self.hint}" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[type["MriganError"], tuple[str, str]]:
+        """Survive the trip from a worker process, where the default would lose the hint."""
+        return type(self), (self.message, self.hint)
+
+
+class DataError(MriganError):
+    """A file, store or checkpoint cannot be read or written (exit code 1)."""
+
+
+class UsageError(MriganError):
+    """Options that do not make sense, alone or with this data (exit code 2)."""
+
+    exit_code = 2
+
+
+class Stopped(MriganError):  # noqa: N818 - a stop asked for by the user is not an error
+    """A signal asked us to stop; what was done is saved (exit code 128 + signal)."""
+
+    def __init__(self, message: str, hint: str = "", signum: int = 2) -> None:
+        super().__init__(message, hint)
+        self.exit_code = 128 + signum

@@ -1,0 +1,189 @@
+"""Files that are whole or absent, folders with one writer, and stopping in good order."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import FrameType
+from typing import BinaryIO
+
+from mri_gan.errors import DataError
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type where it has none."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def explain_os_error(error: OSError, path: Path) -> DataError:
+    """Say in one line what the operating system refused and what to do about it."""
+    hints = {
+        errno.ENOSPC: "the disk is full; free some space and run the same command again",
+        errno.EDQUOT: "your disk quota is used up; free some space and run the same command again",
+        errno.EACCES: "no permission; choose a folder you may write to",
+        errno.EPERM: "not permitted; choose a folder you may write to",
+        errno.EROFS: "the file system is read-only; choose another folder",
+        errno.ENOENT: "no such file or folder; check the spelling",
+        errno.ENOTDIR: "part of the path is a file, not a folder; check the path",
+        errno.EEXIST: "a file of that name is in the way; choose another name",
+    }
+    hint = hints.get(error.errno or 0, "check the path and the disk")
+    return DataError(f"{path}: {error.strerror or one_line(error)}", hint)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and its parents; raises DataError where it cannot be written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    if not os.access(path, os.W_OK):
+        raise DataError(f"{path}: not writable", "choose a folder you may write to")
+
+
+def sync_folder(path: Path) -> None:
+    """Make a rename durable; quietly nothing where folders cannot be synced (Windows)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Call `write` on a temporary neighbour, sync it and rename it into place.
+
+    A crash at any moment leaves either the old file or the new one, never a part of one.
+    Raises DataError with the reason (full disk, permission) and removes the temporary file.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes atomically."""
+    write_atomic(path, lambda stream: stream.write(data))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text with plain newlines atomically."""
+    write_bytes(path, text.encode())
+
+
+class FolderLock:
+    """One writer per folder: an OS lock on `.lock` that dies with its holder.
+
+    The kernel drops the lock when the process ends, however it ends, so a stale lock file
+    never blocks. Raises DataError naming the holder's process id when it is taken.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / ".lock"
+        self._stream: BinaryIO | None = None
+
+    def __enter__(self) -> FolderLock:
+        try:
+            stream = self.path.open("a+b")
+        except OSError as error:
+            raise explain_os_error(error, self.path) from error
+        if not _try_lock(stream):
+            stream.seek(0)
+            holder = stream.read(32).decode(errors="replace").strip() or "unknown"
+            stream.close()
+            raise DataError(
+                f"{self.path.parent}: another process is writing here (pid {holder})",
+                "wait for it or stop it, then run the same command again",
+            )
+        stream.truncate(0)
+        stream.write(str(os.getpid()).encode())
+        stream.flush()
+        self._stream = stream
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.truncate(0)
+            self._stream.close()
+            self._stream = None
+
+
+if os.name == "nt":  # pragma: no cover - the other half runs on POSIX
+
+    def _try_lock(stream: BinaryIO) -> bool:
+        import msvcrt
+
+        # Windows locks are mandatory: lock far beyond the pid so that others can read it.
+        stream.seek(1 << 20)
+        try:
+            msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        except OSError:
+            return False
+        return True
+
+else:
+
+    def _try_lock(stream: BinaryIO) -> bool:
+        import fcntl
+
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+class StopSignal:
+    """Remembers the first stop signal so that work can end at the next safe point.
+
+    A second signal of the same kind falls through to the default action: a person who
+    presses Ctrl-C twice means it.
+    """
+
+    NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+
+    def __init__(self) -> None:
+        self.signum: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signum is not None
+
+    def _remember(self, signum: int, _frame: FrameType | None) -> None:
+        self.signum = signum
+        signal.signal(signum, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def stop_on_signal() -> Iterator[StopSignal]:
+    """Within the block, stop signals set a flag instead of killing the process.
+
+    Only the main thread may set handlers; elsewhere the flag simply stays unset.
+    """
+    stop = StopSignal()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    signums = [getattr(signal, name) for name in StopSignal.NAMES if hasattr(signal, name)]
+    before = {signum: signal.signal(signum, stop._remember) for signum in signums}
+    try:
+        yield stop
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

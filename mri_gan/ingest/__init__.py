@@ -1,0 +1,1 @@
+"""From archives and volumes to slices in a store; never imports torch."""

@@ -1,0 +1,140 @@
+"""What a file's path says: who, when, which side, which slice, which split, mask or image."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mri_gan.ingest.archives import VOLUME_SUFFIXES, suffix_of
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What a path tells; empty strings and -1 where it tells nothing."""
+
+    layout: str
+    subject: str
+    session: str = ""
+    split: str = ""
+    side: str = ""
+    plane: str = ""
+    position: int = -1
+    mask: bool = False
+
+
+OASIS_COURSE = re.compile(
+    r"keras_png_slices_(?:seg_)?(?P<split>train|validate|test)/(?:slices/)?"
+    r"(?P<kind>case|seg)_(?P<subject>\d+)_slice_(?P<position>\d+)(?:\.nii)?\.png$",
+    re.IGNORECASE,
+)
+AKOA = re.compile(
+    r"(?P<subject>OAI\d{7})_BaseLine_(?P<session>\d+)_?de3d1_SAG_3D_DESS_WE_"
+    r"(?P<side>L_?E_?F_?T|R_?I_?G_?H_?T)(?:\.nii\.gz)?_(?P<position>\d+)\.png$",
+    re.IGNORECASE,
+)
+OASIS_1 = re.compile(r"(?P<subject>OAS1_\d{4})_MR(?P<session>\d+)", re.IGNORECASE)
+BIDS = re.compile(r"(?:^|/)sub-(?P<subject>[A-Za-z0-9]+)(?:_sess?-(?P<session>[A-Za-z0-9]+))?_")
+LEARN2REG = re.compile(r"(?:^|/)(?P<subject>OASIS_\d{4})_\d{4}\.nii(?:\.gz)?$", re.IGNORECASE)
+LEADING_NUMBER = re.compile(r"^(?P<subject>\d{2,})(?:[_\-.]|$)")
+TRAILING_NUMBER = re.compile(
+    r"^(?P<subject>.*?)[_\-. ]*(?:slice|img|im|z)?[_\-. ]*(?P<position>\d+)$", re.IGNORECASE
+)
+
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "validate",
+    "valid": "validate",
+    "validate": "validate",
+    "validation": "validate",
+    "test": "test",
+    "testing": "test",
+}
+MASK_FOLDERS = {"labels", "labelstr", "labelsts", "mask", "masks", "seg", "segmentations"}
+MASK_WORD = re.compile(
+    r"(?:^|[_\-.])(?:f|d|a|prob)?(?:seg\d*|masks?|labels?|tissues?|brainmask|parc)(?:[_\-.]|$)",
+    re.IGNORECASE,
+)
+
+
+def identify(name: str, prefix: str = "") -> Naming:
+    """Read a member's path; `prefix` is the folder part that all members share.
+
+    The first layout that fits wins; the last one, `images`, fits everything.
+    """
+    return _oasis_course(name) or _akoa(name) or _volume(name) or _generic(name, prefix)
+
+
+def is_mask(name: str) -> bool:
+    """Whether folders or words of the path say that this is a label map, not an image."""
+    *folders, file = name.split("/")
+    stem = file.removesuffix(suffix_of(file)) if suffix_of(file) else file
+    return any(f.lower() in MASK_FOLDERS for f in folders) or bool(MASK_WORD.search(stem))
+
+
+def split_of(name: str) -> str:
+    """The split that a folder of the path names, or an empty string."""
+    for folder in reversed(name.split("/")[:-1]):
+        if folder.lower() in SPLIT_FOLDERS:
+            return SPLIT_FOLDERS[folder.lower()]
+    return ""
+
+
+def _oasis_course(name: str) -> Naming | None:
+    found = OASIS_COURSE.search(name)
+    if found is None:
+        return None
+    return Naming(
+        "oasis-course",
+        subject=found["subject"],
+        split=found["split"].lower(),
+        plane="axial",
+        position=int(found["position"]),
+        mask=found["kind"].lower() == "seg",
+    )
+
+
+def _akoa(name: str) -> Naming | None:
+    found = AKOA.search(name)
+    if found is None:
+        return None
+    return Naming(
+        "akoa",
+        subject=found["subject"].upper(),
+        session=found["session"],
+        side=found["side"].replace("_", "").lower(),
+        plane="sagittal",
+        position=int(found["position"]),
+    )
+
+
+def _volume(name: str) -> Naming | None:
+    if suffix_of(name) not in VOLUME_SUFFIXES:
+        return None
+    stem = name.split("/")[-1][: -len(suffix_of(name))]
+    for layout, pattern, text in (
+        ("bids", BIDS, name),
+        ("oasis1", OASIS_1, name),
+        ("learn2reg", LEARN2REG, name),
+        ("volumes", LEADING_NUMBER, stem),
+    ):
+        found = pattern.search(text)
+        if found is not None:
+            session = found.groupdict().get("session") or ""
+            return Naming(layout, found["subject"], session, split_of(name), mask=is_mask(name))
+    return Naming("volumes", subject=stem, split=split_of(name), mask=is_mask(name))
+
+
+def _generic(name: str, prefix: str) -> Naming:
+    """Any image: its folder and the name before the trailing number stand for the subject."""
+    *folders, file = name.removeprefix(prefix).split("/")
+    stem = file.removesuffix(suffix_of(file))
+    found = TRAILING_NUMBER.match(stem)
+    subject = found["subject"] if found else stem
+    return Naming(
+        "images",
+        subject="/".join((*folders, subject)).rstrip("/") or stem,
+        split=split_of(name),
+        position=int(found["position"]) if found else -1,
+        mask=is_mask(name),
+    )

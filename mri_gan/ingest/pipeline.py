@@ -1,0 +1,202 @@
+"""Plan -> workers -> one writer: `prepare` as a function."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from mri_gan import __version__
+from mri_gan.config import LEVELS, PrepareConfig
+from mri_gan.errors import DataError, Stopped, UsageError
+from mri_gan.files import StopSignal, write_text
+from mri_gan.ingest.plan import Plan, Source, count_subjects
+from mri_gan.ingest.pool import OrderedPool
+from mri_gan.ingest.worker import Outcome, process_all
+from mri_gan.store import schema
+from mri_gan.store.environment import open_environment
+from mri_gan.store.reader import StoreReader
+from mri_gan.store.schema import SliceRecord
+from mri_gan.store.writer import StoreWriter
+
+CHUNK = 16  # image files per task: enough to hide the cost of sending one
+PRELOAD = "mri_gan.ingest.worker"
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Progress after one more source."""
+
+    sources_done: int
+    slices_done: int
+
+
+def write_store(
+    plan: Plan,
+    config: PrepareConfig,
+    folder: Path,
+    workers: int,
+    stop: StopSignal,
+    on_progress: Callable[[Tick], None] = lambda _: None,
+) -> None:
+    """Write, or go on writing, the store of a plan; the folder must be locked by the caller.
+
+    Raises Stopped after a signal (what was done is kept), DataError when the disk refuses or
+    when no source gave a slice.
+    """
+    start = time.perf_counter()
+    header = build_header(plan, config)
+    with StoreWriter(folder, header) as writer:
+        todo = plan.sources[writer.sources_done :]
+        for source, outcome in _outcomes(todo, config, workers):
+            _add(writer, source, outcome)
+            on_progress(Tick(writer.sources_done, writer.slices_done))
+            if stop:
+                writer.flush()
+                raise Stopped(
+                    f"stopped at {writer.sources_done} of {len(plan.sources)} sources",
+                    "run the same command again to continue",
+                    stop.signum or 2,
+                )
+        writer.flush()
+        if not writer.slices_done:
+            raise DataError(_nothing(plan, writer), "see the reasons with --verbose")
+        writer.finish(summarise(writer, plan, time.perf_counter() - start))
+    write_manifest(folder)
+
+
+def is_complete(folder: Path, plan_digest: str) -> bool:
+    """Whether the folder holds the finished store of this plan.
+
+    Raises UsageError when it holds a finished store of another one.
+    """
+    if not (folder / schema.DATA_FILE).exists():
+        return False
+    with open_environment(folder, readonly=True) as env:
+        try:
+            meta = env.open_db(b"meta", create=False)
+        except lmdb.Error:
+            return False
+        with env.begin(db=meta) as txn:
+            header, summary = txn.get(b"format"), txn.get(b"summary")
+    if summary is None or header is None:
+        return False
+    if schema.load(header)["plan"] != plan_digest:
+        raise UsageError(
+            f"{folder}: already holds a store of other sources or options",
+            "give another --out, or --overwrite to replace it",
+        )
+    return True
+
+
+def _outcomes(
+    sources: Sequence[Source], config: PrepareConfig, workers: int
+) -> Iterator[tuple[Source, Outcome]]:
+    pool = OrderedPool(functools.partial(process_all, config=config), _died, workers, PRELOAD)
+    with pool:
+        yield from pool.map(chunked(sources))
+
+
+def chunked(sources: Sequence[Source]) -> Iterator[Sequence[Source]]:
+    """Cut a list of sources into tasks: runs of image files, volumes one by one."""
+    chunk: list[Source] = []
+    for source in sources:
+        if chunk and (source.is_volume or len(chunk) == CHUNK):
+            yield chunk
+            chunk = []
+        if source.is_volume:
+            yield [source]
+        else:
+            chunk.append(source)
+    if chunk:
+        yield chunk
+
+
+def _died(source: Source) -> Outcome:
+    return Outcome(kind="damaged", reason="its decoder crashed or ran out of memory")
+
+
+def _add(writer: StoreWriter, source: Source, outcome: Outcome) -> None:
+    if outcome.slices:
+        writer.add_source(outcome.slices, dropped=outcome.empty)
+    else:
+        writer.skip_source(source.member.label, outcome.kind, outcome.reason, outcome.empty)
+
+
+def _nothing(plan: Plan, writer: StoreWriter) -> str:
+    first = next(writer.skipped(), None)
+    why = f" ({first['source']}: {first['reason']})" if first else ""
+    return f"none of {len(plan.sources)} sources gave a slice{why}"
+
+
+def build_header(plan: Plan, config: PrepareConfig) -> dict[str, Any]:
+    """The "format" entry of a store."""
+    return {
+        "format": schema.FORMAT,
+        "version": schema.VERSION,
+        "channels": 1,
+        "depth": config.depth,
+        "levels": list(LEVELS),
+        "plan": plan.digest,
+        "options": config.to_dict(),
+        "software": {"mrigan": __version__},
+    }
+
+
+def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]:
+    """Counts and the content digest, from what is in the store and not from memory.
+
+    So the summary of an interrupted and continued `prepare` equals that of a single run.
+    """
+    hasher = hashlib.blake2b(digest_size=16)
+    pairs: set[tuple[str, str]] = set()
+    slices: Counter[str] = Counter()
+    natives: Counter[int] = Counter()
+    for data in writer.records():
+        hasher.update(data)
+        record = SliceRecord.from_json(data)
+        pairs.add((record.split, record.subject))
+        slices[record.split] += 1
+        natives[record.native] += 1
+    kinds = Counter(entry["kind"] for entry in writer.skipped())
+    return {
+        "slices": writer.slices_done,
+        "subjects": len({subject for _, subject in pairs}),
+        "split_slices": dict(sorted(slices.items())),
+        "split_subjects": count_subjects(pairs),
+        "native": {str(level): n for level, n in sorted(natives.items())},
+        "max_native": max(natives),
+        "layouts": sorted({source.naming.layout for source in plan.sources}),
+        "masks": plan.masks + kinds["mask"],
+        "empty_slices": writer.dropped,
+        "skipped": {k: n for k, n in sorted(kinds.items()) if k != "mask"},
+        "ignored_files": plan.ignored,
+        "unlisted": [list(pair) for pair in plan.bad],
+        "seconds": round(seconds, 2),
+        "digest": hasher.hexdigest(),
+    }
+
+
+MANIFEST_COLUMNS = ("subject", "session", "split", "side", "plane", "position", "native", "source")
+
+
+def write_manifest(folder: Path) -> None:
+    """`manifest.tsv` beside the data: one line per slice, for people and spreadsheets."""
+    lines = ["\t".join(("index", *MANIFEST_COLUMNS))]
+    with StoreReader(folder) as store:
+        for index, record in enumerate(store.records):
+            values = (str(getattr(record, name)) for name in MANIFEST_COLUMNS)
+            lines.append("\t".join((str(index), *map(_one_cell, values))))
+    write_text(folder / "manifest.tsv", "\n".join(lines) + "\n")
+
+
+def _one_cell(text: str) -> str:
+    """A file name may hold tabs and line breaks; a table cell may not."""
+    return "".join(c if c.isprintable() else "?" for c in text)

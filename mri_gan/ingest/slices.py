@@ -1,0 +1,133 @@
+"""Cutting volumes into slices the right way up, and fitting slices into square levels.
+
+Display convention (radiological): axial and coronal slices show the patient's right on the
+left of the picture; anterior (axial) or superior (coronal, sagittal) is up; sagittal slices
+look to the left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mri_gan.config import LEVELS
+from mri_gan.ingest.volumes import Volume
+
+AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
+SHRINK_LIMIT = 0.9  # a level may be up to 10 % smaller than the slice, and no more
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One slice [H, W] of a volume in display orientation, before resizing.
+
+    `affine` maps (column, row, 1) to RAS+ mm [3, 3]; `position_mm` is the coordinate of the
+    slice's centre along the plane's axis.
+    """
+
+    pixels: NDArray[np.float32]
+    position: int
+    position_mm: float
+    affine: NDArray[np.float64]
+
+
+def cut(volume: Volume, plane: str) -> Iterator[Cut]:
+    """All slices of a volume along one plane, in order of the RAS+ axis."""
+    axis = AXES[plane]
+    across, down = (a for a in range(3) if a != axis)
+    size = volume.voxels.shape
+    stack = np.moveaxis(volume.voxels, axis, 0)[:, ::-1, ::-1].transpose(0, 2, 1)
+    for position, pixels in enumerate(stack):
+        to_voxel = np.zeros((4, 3))  # (column, row, 1) -> voxel indices
+        to_voxel[across] = (-1, 0, size[across] - 1)
+        to_voxel[down] = (0, -1, size[down] - 1)
+        to_voxel[axis, 2] = position
+        to_voxel[3, 2] = 1
+        affine = volume.affine[:3] @ to_voxel
+        centre = affine @ ((size[across] - 1) / 2, (size[down] - 1) / 2, 1)
+        yield Cut(pixels, position, float(centre[axis]), affine)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A slice that fills a square level, and how it got there.
+
+    `scale` is level pixels per original pixel (rows, columns); `padding` is (top, bottom, left,
+    right) in level pixels, negative where the slice was cropped.
+    """
+
+    pixels: NDArray[Any]
+    scale: tuple[float, float]
+    padding: tuple[int, int, int, int]
+
+
+def native_level(side_px: float) -> int:
+    """The smallest level that keeps a slice's detail (its side may shrink by a tenth at most)."""
+    return next((lv for lv in LEVELS if lv >= SHRINK_LIMIT * side_px), LEVELS[-1])
+
+
+def fit_square(
+    pixels: NDArray[Any],
+    spacing: tuple[float, float],
+    fit: str,
+    limits: tuple[float, float],
+) -> Fitted:
+    """Resample to square pixels at the native level and pad (or crop) to a square.
+
+    pixels [H, W] uint8, uint16 or float32; spacing (row, column) in any unit; limits are the
+    smallest and largest value that resampling may produce. One resampling does both the square
+    pixels and the level; a slice that already fits is not touched.
+    """
+    extent = (pixels.shape[0] * spacing[0], pixels.shape[1] * spacing[1])
+    side = max(extent) if fit == "pad" else min(extent)
+    level = native_level(side / min(spacing))
+    height, width = (max(1, round(length / side * level)) for length in extent)
+    scale = (height / pixels.shape[0], width / pixels.shape[1])
+    resized = resize(pixels, height, width, limits)
+    top, left = (level - height) // 2, (level - width) // 2
+    padding = (top, level - height - top, left, level - width - left)
+    return Fitted(_pad(resized, padding), scale, padding)
+
+
+def resize(
+    pixels: NDArray[Any], height: int, width: int, limits: tuple[float, float]
+) -> NDArray[Any]:
+    """Lanczos resampling with antialiasing; the same size gives the same pixels."""
+    if pixels.shape == (height, width):
+        return pixels
+    if pixels.dtype == np.uint8:
+        return np.asarray(Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS))
+    image = Image.fromarray(np.ascontiguousarray(pixels, dtype=np.float32))
+    values = np.asarray(image.resize((width, height), Image.Resampling.LANCZOS))
+    values = np.clip(values, *limits)
+    if pixels.dtype != np.float32:
+        values = np.floor(values + 0.5)
+    return values.astype(pixels.dtype, copy=False)
+
+
+def _pad(pixels: NDArray[Any], padding: tuple[int, int, int, int]) -> NDArray[Any]:
+    top, bottom, left, right = padding
+    rows, columns = pixels.shape
+    pixels = pixels[max(-top, 0) : rows - max(-bottom, 0), max(-left, 0) : columns - max(-right, 0)]
+    pads = ((max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0)))
+    return np.pad(pixels, pads) if any(map(any, pads)) else pixels
+
+
+def level_affine(affine: NDArray[np.float64], fitted: Fitted) -> NDArray[np.float64]:
+    """The affine of a fitted slice: (column, row, 1) in level pixels -> RAS+ mm [3, 3]."""
+    rows, columns = fitted.scale
+    top, left = fitted.padding[0], fitted.padding[2]
+    # Pixel centres: level pixel p covers the original coordinate (p - pad + 1/2) / scale - 1/2.
+    to_cut = np.array(
+        [
+            [1 / columns, 0, (0.5 - left) / columns - 0.5],
+            [0, 1 / rows, (0.5 - top) / rows - 0.5],
+            [0, 0, 1],
+        ]
+    )
+    return np.asarray(affine @ to_cut)

@@ -1,0 +1,114 @@
+"""NIfTI bytes to a Volume in RAS+ orientation; headers are checked before they are believed."""
+
+from __future__ import annotations
+
+import io
+import math
+from dataclasses import dataclass
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from mri_gan.errors import DataError, MriganError
+from mri_gan.files import one_line
+from mri_gan.ingest.archives import MAX_MEMBER_BYTES, gunzip
+
+MAX_VOXELS = 1 << 28  # 1 GiB of float32; a 512^3 scan is half of that
+MAX_LABELS = 40  # a label map has few values; real scans have hundreds
+GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels float32 [X, Y, Z] in RAS+ orientation, and the affine voxel -> mm [4, 4]."""
+
+    voxels: NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+    @property
+    def spacing(self) -> NDArray[np.float64]:
+        """Size of a voxel along X, Y, Z in mm."""
+        return np.asarray(nib.affines.voxel_sizes(self.affine), np.float64)
+
+
+class LabelMapError(MriganError):
+    """The volume holds labels, not intensities."""
+
+
+def read_volume(data: bytes) -> Volume:
+    """A volume from the bytes of a `.nii` or `.nii.gz` file.
+
+    Raises DataError for anything that is not one finite 3-D scan, LabelMapError for label maps.
+    """
+    try:
+        # nibabel warns of odd but harmless header fields; what matters is checked here.
+        with np.errstate(all="ignore"):
+            return _build_volume(_parse(data))
+    except MriganError:
+        raise
+    except (MemoryError, OverflowError) as error:
+        raise DataError("too large for this machine's memory") from error
+    except Exception as error:  # nibabel lets a dozen exception types through for odd headers
+        raise DataError(f"unreadable NIfTI ({one_line(error)})") from error
+
+
+def _parse(data: bytes) -> nib.Nifti1Image:
+    if data[:2] == GZIP_MAGIC:
+        data = gunzip(data, MAX_MEMBER_BYTES)
+    if len(data) < 348:
+        raise DataError("too short for a NIfTI header")
+    kind = nib.Nifti2Image if data[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
+    header = kind.header_class.from_fileobj(io.BytesIO(data), check=True)
+    _check_header(header, len(data))
+    return kind.from_bytes(data)
+
+
+def _check_header(header: nib.Nifti1Header, n_bytes: int) -> None:
+    shape = header.get_data_shape()
+    dtype = header.get_data_dtype()
+    if len(shape) < 3 or math.prod(shape[3:]) != 1 or min(shape) < 1:
+        raise DataError(f"shape {shape} is not one 3-D volume", "split or squeeze it first")
+    if dtype.kind not in "uif":
+        raise DataError(f"voxel type {dtype} is not a plain number")
+    if math.prod(shape) > MAX_VOXELS:
+        raise DataError(f"{math.prod(shape)} voxels, more than {MAX_VOXELS}")
+    if int(header["vox_offset"]) + math.prod(shape) * dtype.itemsize > n_bytes:
+        raise DataError("shorter than its header announces (truncated?)")
+
+
+def _build_volume(image: nib.Nifti1Image) -> Volume:
+    image = nib.funcs.squeeze_image(image)
+    canonical = nib.as_closest_canonical(image)
+    voxels = np.asarray(canonical.dataobj, dtype=np.float32)
+    affine = np.asarray(canonical.affine, np.float64)
+    if voxels.ndim != 3:
+        raise DataError(f"shape {voxels.shape} is not one 3-D volume")
+    sizes = nib.affines.voxel_sizes(affine)
+    if not np.isfinite(affine).all() or sizes.min() < 1e-3 or sizes.max() > 1e3:
+        raise DataError("voxel sizes make no sense; its header is damaged")
+    voxels = _finite(voxels)
+    if is_label_map(voxels):
+        raise LabelMapError("a label map, not a scan")
+    return Volume(voxels, affine)
+
+
+def _finite(voxels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Replace NaN and infinities by the smallest finite value: background, not signal."""
+    good = np.isfinite(voxels)
+    if good.all():
+        return voxels
+    if not good.any():
+        raise DataError("no finite voxel")
+    return np.where(good, voxels, voxels[good].min())
+
+
+def is_label_map(voxels: NDArray[np.float32]) -> bool:
+    """Whether all voxels are whole numbers of which there are few.
+
+    A sample decides most cases; the whole volume is looked at only when the sample agrees.
+    """
+    for part in (voxels.ravel()[::997], voxels.ravel()):
+        if (part != np.round(part)).any() or len(np.unique(part)) > MAX_LABELS:
+            return False
+    return True

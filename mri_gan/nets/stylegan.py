@@ -1,0 +1,255 @@
+"""The style-based generator; its critic is at home in `critic` and reachable from here.
+
+Karras, Laine and Aila 2019, "A Style-Based Generator Architecture for GANs" (StyleGAN), on
+Karras, Aila, Laine and Lehtinen 2018, "Progressive Growing of GANs" (ProGAN).  The blocks for all
+resolutions exist from the start, keyed by their size: `synthesis.blocks.32.conv0.weight`.  Those
+not yet reached take no part in a forward pass and get no gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mri_gan.nets.critic import Critic
+from mri_gan.nets.layers import (
+    AdaIN,
+    Blur,
+    EqualConv2d,
+    EqualLinear,
+    NoiseInjection,
+    UpConv2d,
+    leaky_relu,
+    pixel_norm,
+)
+from mri_gan.nets.resample import upsample_nearest2
+from mri_gan.nets.resolutions import (
+    channels_at,
+    check_alpha,
+    check_resolution,
+    num_style_layers,
+    resolutions_up_to,
+)
+from mri_gan.nets.styles import (
+    broadcast_styles,
+    draw_noise,
+    mix_styles,
+    noise_from_seeds,
+    truncate,
+)
+
+__all__ = [
+    "Critic",
+    "Generator",
+    "MappingNetwork",
+    "Noise",
+    "Synthesis",
+    "broadcast_styles",
+    "channels_at",
+    "draw_noise",
+    "mix_styles",
+    "noise_from_seeds",
+    "num_style_layers",
+    "truncate",
+]
+
+# Noise images for the layers in order; `None`, for one layer or for all, is no noise.
+Noise = Sequence[Tensor | None] | None
+
+
+class MappingNetwork(nn.Module):
+    """Map latents to styles: z [N, latent_dim] -> w [N, latent_dim].
+
+    z is normalised to unit mean square first.  Karras et al. 2019, section 2; the learning rate
+    times 0.01: appendix C.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 512,
+        depth: int = 8,
+        lr_multiplier: float = 0.01,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            EqualLinear(latent_dim, latent_dim, lr_multiplier=lr_multiplier) for _ in range(depth)
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        w = pixel_norm(z)
+        for layer in self.layers:
+            w = leaky_relu(layer(w))
+        return w
+
+
+class StyleLayer(nn.Module):
+    """Noise, bias, leaky rectifier, AdaIN: x [N, C, H, W], w [N, D], noise -> [N, C, H, W].
+
+    Karras et al. 2019, figure 1b.
+    """
+
+    def __init__(self, channels: int, latent_dim: int) -> None:
+        super().__init__()
+        self.noise = NoiseInjection(channels)
+        self.bias = nn.Parameter(torch.zeros(channels))
+        self.adain = AdaIN(channels, latent_dim)
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
+        x = self.noise(x, noise)
+        x = leaky_relu(x + self.bias.to(x.dtype)[:, None, None])
+        styled: Tensor = self.adain(x, w)
+        return styled
+
+
+class ConstantBlock(nn.Module):
+    """The block at 4 px, grown from a learned constant: ws [N, 2, D] -> [N, C, 4, 4].
+
+    Karras et al. 2019, section 2 and figure 1b.
+    """
+
+    def __init__(self, channels: int, latent_dim: int) -> None:
+        super().__init__()
+        self.constant = nn.Parameter(torch.ones(channels, 4, 4))
+        self.style0 = StyleLayer(channels, latent_dim)
+        self.conv1 = EqualConv2d(channels, channels, 3, bias=False)
+        self.style1 = StyleLayer(channels, latent_dim)
+
+    def forward(self, ws: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
+        x = self.constant.expand(len(ws), -1, -1, -1)  # [N, C, 4, 4]
+        x = self.style0(x, ws[:, 0], noise[0])
+        features: Tensor = self.style1(self.conv1(x), ws[:, 1], noise[1])
+        return features
+
+
+class GrowingBlock(nn.Module):
+    """A block that doubles the size: x [N, C, H, W], ws [N, 2, D] -> [N, E, 2H, 2W].
+
+    Karras et al. 2019, figure 1b; blur after doubling: section 2.1 and appendix C.
+    """
+
+    def __init__(self, inputs: int, outputs: int, latent_dim: int) -> None:
+        super().__init__()
+        # The biases sit in the style layers: after the blur, which would bend them at the border.
+        self.conv0 = UpConv2d(inputs, outputs, bias=False)
+        self.blur = Blur()
+        self.style0 = StyleLayer(outputs, latent_dim)
+        self.conv1 = EqualConv2d(outputs, outputs, 3, bias=False)
+        self.style1 = StyleLayer(outputs, latent_dim)
+
+    def forward(self, x: Tensor, ws: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
+        x = self.style0(self.blur(self.conv0(x)), ws[:, 0], noise[0])
+        features: Tensor = self.style1(self.conv1(x), ws[:, 1], noise[1])
+        return features
+
+
+class Synthesis(nn.Module):
+    """Draw images from styles: ws [N, L, latent_dim] -> images [N, image_channels, R, R].
+
+    Karras et al. 2019, section 2 and figure 1b; growing: Karras et al. 2018, section 2.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_resolution: int,  # px, 4..1024
+        image_channels: int,
+        capacity: float,
+        latent_dim: int,
+    ) -> None:
+        super().__init__()
+        sizes = resolutions_up_to(max_resolution)
+        width = {r: channels_at(r, capacity) for r in sizes}
+        self.max_resolution = max_resolution
+        self.blocks = nn.ModuleDict({"4": ConstantBlock(width[4], latent_dim)})
+        for r in sizes[1:]:
+            self.blocks[str(r)] = GrowingBlock(width[r // 2], width[r], latent_dim)
+        self.to_image = nn.ModuleDict(
+            {str(r): EqualConv2d(width[r], image_channels, 1, gain=1.0) for r in sizes}
+        )
+
+    def forward(
+        self,
+        ws: Tensor,  # [N, num_style_layers(resolution), latent_dim]
+        *,
+        resolution: int,  # px
+        alpha: float = 1.0,
+        noise: Noise = None,
+    ) -> Tensor:
+        """Run the blocks up to `resolution`; alpha < 1 fades it in over the doubled lower image.
+
+        Raises ValueError for a resolution the network lacks, an alpha outside 0..1, or styles or
+        noise not made for this resolution.  Karras et al. 2018, section 2, figure 2.
+        """
+        check_resolution(resolution, self.max_resolution)
+        check_alpha(alpha)
+        layers = num_style_layers(resolution)
+        noise = [None] * layers if noise is None else noise
+        if ws.shape[1] != layers or len(noise) != layers:
+            raise ValueError(
+                f"{resolution} px has {layers} style layers, "
+                f"not {ws.shape[1]} (styles) or {len(noise)} (noise)"
+            )
+        lower = x = self.blocks["4"](ws[:, :2], noise[:2])
+        for i, r in enumerate(resolutions_up_to(resolution)[1:], start=1):
+            lower, here = x, slice(2 * i, 2 * i + 2)
+            x = self.blocks[str(r)](x, ws[:, here], noise[here])
+        image: Tensor = self.to_image[str(resolution)](x)
+        if alpha == 1.0 or resolution == 4:
+            return image
+        old = upsample_nearest2(self.to_image[str(resolution // 2)](lower))
+        return torch.lerp(old, image, alpha)
+
+
+class Generator(nn.Module):
+    """Mapping, synthesis and the running mean of w (`w_avg`, kept up to date by the trainer).
+
+    Initial weights come from the global random generator; nothing later does.
+    Karras et al. 2019, section 2 and figure 1b.  Raises ValueError for a max_resolution that is no
+    power of two in 4..1024, or a capacity not above 0.
+    """
+
+    w_avg: Tensor  # [latent_dim]
+
+    def __init__(
+        self,
+        *,
+        max_resolution: int,  # px, 4..1024
+        image_channels: int = 1,
+        capacity: float = 1.0,  # multiplies every width; 1 is the paper
+        latent_dim: int = 512,
+        mapping_depth: int = 8,
+    ) -> None:
+        super().__init__()
+        self.max_resolution = max_resolution
+        self.latent_dim = latent_dim
+        self.mapping = MappingNetwork(latent_dim, mapping_depth)
+        self.synthesis = Synthesis(
+            max_resolution=max_resolution,
+            image_channels=image_channels,
+            capacity=capacity,
+            latent_dim=latent_dim,
+        )
+        self.register_buffer("w_avg", torch.zeros(latent_dim))
+
+    def map(self, z: Tensor) -> Tensor:
+        """Map latents to styles: z [N, latent_dim] -> w [N, latent_dim]."""
+        w: Tensor = self.mapping(z)
+        return w
+
+    def forward(
+        self,
+        z: Tensor,  # [N, latent_dim]
+        *,
+        resolution: int,  # px
+        alpha: float = 1.0,
+        noise: Noise = None,
+    ) -> Tensor:
+        """Draw one image for each latent, one style throughout: -> [N, image_channels, R, R].
+
+        Raises ValueError as `Synthesis.forward` does.
+        """
+        ws = broadcast_styles(self.map(z), num_style_layers(resolution))
+        images: Tensor = self.synthesis(ws, resolution=resolution, alpha=alpha, noise=noise)
+        return images

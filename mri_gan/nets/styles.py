@@ -1,0 +1,76 @@
+"""What goes into the synthesis network besides its weights: styles per layer, and noise.
+
+Pure functions.  Noise comes from an explicit generator or from seeds, never from the global one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mri_gan.nets.resolutions import resolutions_up_to
+
+
+def broadcast_styles(w: Tensor, layers: int) -> Tensor:
+    """Give every layer the same style: w [N, D] -> ws [N, layers, D], without a copy.
+
+    Karras et al. 2019, section 2 and figure 1b.
+    """
+    return w[:, None].expand(-1, layers, -1)
+
+
+def mix_styles(w_a: Tensor, w_b: Tensor, crossover: int | Tensor, layers: int) -> Tensor:
+    """Give the layers before `crossover` style a, the others style b: two [N, D] -> [N, layers, D].
+
+    `crossover` is one number for all images or an integer tensor [N] with one for each; 0 is all
+    b, `layers` all a.  Karras et al. 2019, section 3.1.
+    """
+    layer = torch.arange(layers, device=w_a.device)[:, None]  # [L, 1]
+    first_b = crossover[:, None, None] if isinstance(crossover, Tensor) else crossover
+    return torch.where(layer < first_b, w_a[:, None], w_b[:, None])
+
+
+def truncate(w: Tensor, w_avg: Tensor, psi: float) -> Tensor:
+    """Pull w towards its mean: w_avg + psi * (w - w_avg); psi 0 is the mean, 1 leaves w alone.
+
+    w [N, D] or [N, L, D], w_avg [D] -> the shape of w.  Karras et al. 2019, appendix B.
+    """
+    return torch.lerp(w_avg, w, psi)
+
+
+def draw_noise(
+    n: int,  # images
+    resolution: int,  # px, 4..1024
+    generator: torch.Generator,
+    *,
+    device: torch.device | str | None = None,  # the generator's own by default
+    dtype: torch.dtype = torch.float32,
+) -> list[Tensor]:
+    """Draw fresh N(0, 1) noise for each layer: two [n, 1, r, r] for each r = 4, 8, .., resolution.
+
+    The numbers are drawn where the generator lives, low resolutions first: the list for 8 px is
+    the beginning of that for 16 px.  Raises ValueError for no power of two in 4..1024.
+    Karras et al. 2019, section 2.
+    """
+    sizes = [(n, 1, r, r) for r in resolutions_up_to(resolution) for _ in range(2)]
+    drawn = [torch.randn(s, generator=generator, device=generator.device) for s in sizes]
+    return [noise.to(device or generator.device, dtype) for noise in drawn]
+
+
+def noise_from_seeds(
+    seeds: Sequence[int],
+    resolution: int,  # px, 4..1024
+    *,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> list[Tensor]:
+    """Make repeatable noise, one image for each seed: two [len(seeds), 1, r, r] for each r.
+
+    What a seed gives depends on nothing else: not on its batch mates, the device or the final
+    resolution.  One seed gives [1, 1, r, r], which any batch shares.  Raises ValueError for no
+    power of two in 4..1024.  Karras et al. 2019, section 3.2.
+    """
+    single = [draw_noise(1, resolution, torch.Generator().manual_seed(seed)) for seed in seeds]
+    return [torch.cat(layer).to(device, dtype) for layer in zip(*single, strict=True)]

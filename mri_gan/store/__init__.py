@@ -1,0 +1,1 @@
+"""The LMDB folder that holds every slice at every resolution level."""

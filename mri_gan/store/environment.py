@@ -1,0 +1,46 @@
+"""Opening an LMDB environment safely: no crash signal, whatever the file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lmdb
+
+from mri_gan.errors import DataError
+from mri_gan.files import one_line
+from mri_gan.store.schema import DATA_FILE, MAX_DATABASES
+
+REMEDY = "run `mrigan prepare SOURCE... --out STORE` to make one"
+
+
+def open_environment(folder: Path, *, readonly: bool, map_size: int = 0) -> lmdb.Environment:
+    """Open the folder's environment.
+
+    Raises DataError when the folder is no store, or when its file is damaged or shorter than
+    its own page count says (which LMDB would answer with a bus error at the first read).
+    """
+    file = folder / DATA_FILE
+    if readonly and not file.is_file():
+        raise DataError(f"{folder}: is not a mrigan store (no {DATA_FILE})", REMEDY)
+    try:
+        env = lmdb.open(
+            str(folder),
+            map_size=max(map_size, file.stat().st_size if file.exists() else 0),
+            readonly=readonly,
+            lock=not readonly,  # a complete store is never written to, so readers need no lock
+            max_dbs=MAX_DATABASES,
+            readahead=not readonly,
+            meminit=False,
+        )
+    except (lmdb.Error, OSError) as error:
+        raise DataError(f"{folder}: cannot be opened as a store ({one_line(error)})", REMEDY) from (
+            error
+        )
+    expected = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
+    if file.stat().st_size < expected:
+        env.close()
+        raise DataError(
+            f"{file}: cut short ({file.stat().st_size} of {expected} bytes)",
+            "copy the whole file again, or delete the folder and prepare it anew",
+        )
+    return env

@@ -1,0 +1,60 @@
+"""Halving and doubling images in integer arithmetic: the same bits on every machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mri_gan.config import LEVELS
+
+Image = np.ndarray[Any, Any]  # [..., H, W] uint8 or uint16
+
+
+def halve(image: Image) -> Image:
+    """Mean of each 2x2 block, rounded half up: [..., H, W] -> [..., H/2, W/2].
+
+    The mean is what the critic's downsampling computes (Karras 2018, appendix A), so a network
+    trained at one level sees the same image it would make of the level above.
+    """
+    wide = np.uint32 if image.dtype == np.uint16 else np.uint16
+    rows = image[..., 0::2, :].astype(wide) + image[..., 1::2, :]
+    total = rows[..., 0::2] + rows[..., 1::2]
+    halved: Image = ((total + 2) >> 2).astype(image.dtype)
+    return halved
+
+
+def double(image: Image) -> Image:
+    """Enlarge twofold by linear interpolation (weights 3/4, 1/4), edges repeated.
+
+    [..., H, W] -> [..., 2H, 2W]; both axes are summed before the one rounding, half up.
+    """
+    wide = image.astype(np.uint32 if image.dtype == np.uint16 else np.uint16)
+    total = _stretch(_stretch(wide, axis=-2), axis=-1)
+    doubled: Image = ((total + 8) >> 4).astype(image.dtype)
+    return doubled
+
+
+def _stretch(values: Image, axis: int) -> Image:
+    """Four times the linear interpolation of the values at twice the rate along one axis."""
+    values = np.moveaxis(values, axis, -1)
+    padded = np.concatenate([values[..., :1], values, values[..., -1:]], axis=-1)
+    out = np.empty((*values.shape[:-1], 2 * values.shape[-1]), values.dtype)
+    out[..., 0::2] = padded[..., :-2] + 3 * values
+    out[..., 1::2] = padded[..., 2:] + 3 * values
+    return np.moveaxis(out, -1, axis)
+
+
+def enlarge(image: Image, level: int) -> Image:
+    """Double until the image [..., S, S] is `level` pixels wide."""
+    while image.shape[-1] < level:
+        image = double(image)
+    return image
+
+
+def levels_below(image: Image) -> dict[int, Image]:
+    """The image [C, S, S] and its halvings down to the smallest level, by level."""
+    levels = {int(image.shape[-1]): image}
+    while min(levels) > LEVELS[0]:
+        levels[min(levels) // 2] = halve(levels[min(levels)])
+    return levels

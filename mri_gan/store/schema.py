@@ -1,0 +1,98 @@
+"""What a store holds and under which names; the one place where writer and reader agree.
+
+A store is a folder with one LMDB environment of several named databases:
+
+    "0008" .. "1024"  slice index (4 bytes, big-endian) -> image record (see codec)
+    "slices"          slice index -> SliceRecord as JSON
+    "skipped"         source number in the plan -> {"source", "reason", "kind"} as JSON
+    "meta"            "format", "progress", "summary" -> JSON
+
+One database per level keeps each level one dense, sequential range of keys.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mri_gan.config import LEVELS
+
+FORMAT = "mrigan-store"
+VERSION = 1
+DATA_FILE = "data.mdb"
+MAX_DATABASES = 16
+
+
+@dataclass(frozen=True)
+class SliceRecord:
+    """Where a slice came from and how to put it back there.
+
+    `affine` maps (column, row, 1) of the native-level image to RAS+ millimetres [3, 3];
+    None for image files, which carry no geometry. `scale` is native-level pixels per original
+    pixel (rows, columns); `padding` is (top, bottom, left, right) native-level pixels, negative
+    where the image was cropped. `checksum` is the CRC-32 of the native-level pixels.
+    """
+
+    source: str
+    subject: str
+    split: str
+    native: int
+    session: str = ""
+    side: str = ""
+    plane: str = ""
+    position: int = -1
+    position_mm: float | None = None
+    affine: tuple[tuple[float, ...], ...] | None = None
+    window: tuple[float, float] | None = None
+    shape: tuple[int, int] = (0, 0)
+    scale: tuple[float, float] = (1.0, 1.0)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    foreground: float | None = None
+    checksum: int = 0
+
+    def to_json(self) -> bytes:
+        """Compact JSON with only the fields that say something."""
+        return dump(
+            {
+                f.name: value
+                for f in dataclasses.fields(self)
+                if (value := getattr(self, f.name)) != f.default
+            }
+        )
+
+    @classmethod
+    def from_json(cls, data: bytes) -> SliceRecord:
+        """The record that `to_json` wrote; names it does not know are left aside."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{k: _tuples(v) for k, v in load(data).items() if k in known})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+def dump(value: Any) -> bytes:
+    """Canonical JSON: sorted names, no spaces, so that equal values are equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
+        errors="surrogatepass"
+    )
+
+
+def load(data: bytes) -> Any:
+    """The value that `dump` wrote."""
+    return json.loads(bytes(data).decode(errors="surrogatepass"))
+
+
+def index_key(index: int) -> bytes:
+    """The key of slice `index`; big-endian, so that keys sort as numbers do."""
+    return index.to_bytes(4, "big")
+
+
+def level_name(level: int) -> bytes:
+    """The name of a level's database."""
+    return b"%04d" % level
+
+
+LEVEL_NAMES = {level: level_name(level) for level in LEVELS}

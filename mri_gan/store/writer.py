@@ -1,0 +1,190 @@
+"""Writing a store: small transactions, each holding its slices and the progress counter.
+
+A process killed at any moment leaves the last committed batch and a counter that agrees with
+it, so the same command continues from there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import lmdb
+
+from mri_gan.config import LEVELS
+from mri_gan.errors import DataError, UsageError
+from mri_gan.files import explain_os_error, one_line
+from mri_gan.store import schema
+from mri_gan.store.environment import open_environment
+from mri_gan.store.schema import SliceRecord, dump, index_key, load
+
+BATCH_BYTES = 32 << 20
+FIRST_MAP_BYTES = 64 << 20
+
+# Names of records by level: what a worker makes of one slice.
+EncodedSlice = tuple[SliceRecord, dict[int, bytes]]
+
+
+@dataclass
+class _Batch:
+    """What the next transaction will hold."""
+
+    images: dict[int, list[tuple[bytes, bytes]]] = field(
+        default_factory=lambda: {level: [] for level in LEVELS}
+    )
+    slices: list[tuple[bytes, bytes]] = field(default_factory=list)
+    skipped: list[tuple[bytes, bytes]] = field(default_factory=list)
+    n_bytes: int = 0
+
+
+class StoreWriter:
+    """Appends the slices of one source after another, in plan order.
+
+    `header` is the store's "format" entry: shape of the images, plan digest, options. Opening
+    a folder that holds an unfinished store of the same header continues it; of another header
+    raises UsageError. `sources_done` tells where to continue.
+    """
+
+    def __init__(self, folder: Path, header: dict[str, Any]) -> None:
+        self.folder = folder
+        self._env = open_environment(folder, readonly=False, map_size=FIRST_MAP_BYTES)
+        self._databases = {
+            name: self._env.open_db(name)
+            for name in (b"meta", b"slices", b"skipped", *schema.LEVEL_NAMES.values())
+        }
+        self._batch = _Batch()
+        self.sources_done = 0
+        self.slices_done = 0
+        self.dropped = 0  # empty slices of volumes
+        self._continue_or_start(header)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._env.close()
+
+    def _continue_or_start(self, header: dict[str, Any]) -> None:
+        meta = self._databases[b"meta"]
+        with self._env.begin() as txn:
+            before = txn.get(b"format", db=meta)
+            progress = txn.get(b"progress", db=meta)
+        if before is None:
+            self._commit(lambda txn: txn.put(b"format", dump(header), db=meta))
+        elif load(before)["plan"] != header["plan"]:
+            raise UsageError(
+                f"{self.folder}: holds an unfinished store of other sources or options",
+                "give another --out, or delete that folder if you no longer need it",
+            )
+        if progress is not None:
+            done = load(progress)
+            self.sources_done, self.slices_done = done["sources"], done["slices"]
+            self.dropped = done["dropped"]
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the file that hold data."""
+        return int((self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"])
+
+    def add_source(self, slices: list[EncodedSlice], dropped: int = 0) -> None:
+        """Append all slices of the next source of the plan; `dropped` more were empty."""
+        batch = self._batch
+        for record, images in slices:
+            key = index_key(self.slices_done)
+            for level, image in images.items():
+                batch.images[level].append((key, image))
+                batch.n_bytes += len(image)
+            batch.slices.append((key, record.to_json()))
+            self.slices_done += 1
+        self._end_of_source(dropped)
+
+    def skip_source(self, source: str, kind: str, reason: str, dropped: int = 0) -> None:
+        """Note that the next source of the plan gives no slices, and why."""
+        entry = dump({"source": source, "kind": kind, "reason": reason})
+        self._batch.skipped.append((index_key(self.sources_done), entry))
+        self._end_of_source(dropped)
+
+    def _end_of_source(self, dropped: int) -> None:
+        self.sources_done += 1
+        self.dropped += dropped
+        if self._batch.n_bytes >= BATCH_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Commit everything added so far, with the counter, in one transaction."""
+        batch, self._batch = self._batch, _Batch()
+        progress = dump(
+            {"sources": self.sources_done, "slices": self.slices_done, "dropped": self.dropped}
+        )
+
+        def put(txn: lmdb.Transaction) -> None:
+            for level, items in batch.images.items():
+                self._append(txn, schema.LEVEL_NAMES[level], items)
+            self._append(txn, b"slices", batch.slices)
+            self._append(txn, b"skipped", batch.skipped)
+            txn.put(b"progress", progress, db=self._databases[b"meta"])
+
+        self._grow_for(batch.n_bytes)
+        self._commit(put)
+
+    def records(self) -> Iterator[bytes]:
+        """The committed slice records in order, as JSON."""
+        yield from self._values(b"slices")
+
+    def skipped(self) -> Iterator[dict[str, str]]:
+        """The committed entries of sources that gave no slices."""
+        yield from map(load, self._values(b"skipped"))
+
+    def _values(self, name: bytes) -> Iterator[bytes]:
+        with self._env.begin(db=self._databases[name]) as txn, txn.cursor() as cursor:
+            yield from cursor.iternext(keys=False)
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        """Commit what is left and the summary; its presence makes the store complete."""
+        self.flush()
+        meta = self._databases[b"meta"]
+        self._commit(lambda txn: txn.put(b"summary", dump(summary), db=meta))
+
+    def _append(self, txn: lmdb.Transaction, name: bytes, items: list[tuple[bytes, bytes]]) -> None:
+        with txn.cursor(db=self._databases[name]) as cursor:
+            cursor.putmulti(items, append=True)
+
+    def _grow_for(self, n_bytes: int) -> None:
+        # Doubling ahead of need costs no disk: the file grows with its pages, not its map.
+        map_bytes = self._env.info()["map_size"]
+        while self.n_bytes + 2 * n_bytes + (4 << 20) > map_bytes:
+            map_bytes *= 2
+        if map_bytes != self._env.info()["map_size"]:
+            self._env.set_mapsize(map_bytes)
+
+    def _commit(self, put: Callable[[lmdb.Transaction], object]) -> None:
+        """Run `put` in one durable transaction, with a larger map if it did not fit."""
+        while True:
+            try:
+                with self._env.begin(write=True) as txn:
+                    put(txn)
+                return
+            except lmdb.MapFullError:
+                self._env.set_mapsize(2 * self._env.info()["map_size"])
+            except lmdb.DiskError as error:
+                raise self._disk_full(error) from error
+            except lmdb.Error as error:
+                raise self._explain(error) from error
+
+    def _disk_full(self, error: lmdb.Error) -> DataError:
+        return DataError(
+            f"{self.folder}: {one_line(error)}",
+            "free some space and run the same command again; what was written so far is kept",
+        )
+
+    def _explain(self, error: lmdb.Error) -> DataError:
+        text = one_line(error)
+        for code in (28, 122):  # ENOSPC, EDQUOT: LMDB passes the system's words only
+            if os.strerror(code) in text:
+                return self._disk_full(error)
+        if isinstance(error, OSError):
+            return explain_os_error(error, self.folder)
+        return DataError(f"{self.folder}: {text}", "check the disk and run the command again")

@@ -1,0 +1,1 @@
+"""Schedule, data order, losses, checkpoints and the loop."""

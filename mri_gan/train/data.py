@@ -1,0 +1,120 @@
+"""Batches from the store in an order that is a pure function of (seed, nimg)."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mri_gan.config import TrainConfig
+from mri_gan.errors import DataError, UsageError
+from mri_gan.store.reader import StoreReader
+from mri_gan.train.randomness import permutation
+from mri_gan.train.schedule import Phase, phase_at, sizes, total_images
+
+AHEAD = 4  # batches read in advance
+
+
+def batch_indices(indices: NDArray[np.int64], seed: int, nimg: int, n: int) -> NDArray[np.int64]:
+    """The slices shown as images nimg .. nimg + n - 1: every one once per epoch."""
+    size = len(indices)
+    shown: list[NDArray[np.int64]] = []
+    while n > 0:
+        epoch, position = divmod(nimg, size)
+        part = permutation(size, seed, "epoch", epoch)[position : position + n]
+        shown.append(indices[part])
+        nimg, n = nimg + len(part), n - len(part)
+    return np.concatenate(shown)
+
+
+def open_train_split(folder: Path, config: TrainConfig) -> tuple[StoreReader, NDArray[np.int64]]:
+    """The store and the indices of its training slices.
+
+    Raises UsageError when the store has no training slices or another number of channels.
+    """
+    store = StoreReader(folder)
+    indices = store.indices("train")
+    if not len(indices):
+        store.close()
+        raise UsageError(f"{folder}: has no training slices", "prepare with another --split")
+    if store.channels != config.channels:
+        store.close()
+        raise UsageError(f"{folder}: {store.channels} channels, the run has {config.channels}")
+    return store, indices
+
+
+class Batches:
+    """Iterates over (nimg, phase, images uint8/uint16 [N, C, R, R]) from `nimg` to the end.
+
+    With `ahead` > 0 a thread reads that many batches in advance. The order does not depend on
+    it: the thread holds no state but nimg.
+    """
+
+    def __init__(self, folder: Path, config: TrainConfig, nimg: int, ahead: int = AHEAD) -> None:
+        self._config = config
+        self._nimg = nimg
+        self._store, self._indices = open_train_split(folder, config)
+        self._queue: queue.Queue[Any] = queue.Queue(max(1, ahead))
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        if ahead > 0:
+            self._thread = threading.Thread(target=self._fill, daemon=True)
+
+    def __enter__(self) -> Self:
+        if self._thread:
+            self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        if self._thread:
+            self._thread.join()
+        self._store.close()
+
+    def _read(self) -> Iterator[tuple[int, Phase, NDArray[Any]]]:
+        nimg = self._nimg
+        while nimg < total_images(self._config):
+            phase = phase_at(self._config, nimg)
+            chosen = batch_indices(self._indices, self._config.seed, nimg, phase.batch)
+            yield nimg, phase, self._store.read(phase.resolution, chosen)
+            nimg += phase.batch
+
+    def _fill(self) -> None:
+        """The thread: reads on until the end, an error or a close; an error travels too."""
+        try:
+            for item in self._read():
+                if not self._put(item):
+                    return
+            self._put(None)
+        except BaseException as error:
+            self._put(error)
+
+    def _put(self, item: Any) -> bool:
+        while not self._closed.is_set():
+            try:
+                self._queue.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def __iter__(self) -> Iterator[tuple[int, Phase, NDArray[Any]]]:
+        if self._thread is None:
+            yield from self._read()
+            return
+        while (item := self._queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+
+def check_sizes(store: StoreReader, config: TrainConfig) -> None:
+    """Raise DataError when the store lacks a level; every mrigan store has all eight."""
+    missing = set(sizes(config)) - set(store.header["levels"])
+    if missing:
+        raise DataError(f"{store.folder}: lacks the levels {sorted(missing)}", "prepare it again")
