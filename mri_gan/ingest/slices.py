@@ -107,7 +107,7 @@ def resize(
     values = np.clip(values, *limits)
     if pixels.dtype != np.float32:
         values = np.floor(values + 0.5)
-    return values.astype(pixels.dtype, copy=False)
+    return np.asarray(values, pixels.dtype)
 
 
 def _pad(pixels: NDArray[Any], padding: tuple[int, int, int, int]) -> NDArray[Any]:

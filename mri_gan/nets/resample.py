@@ -6,6 +6,8 @@ the weights alone, so a caller may fold once per optimiser step instead of once 
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -78,12 +80,34 @@ def blur(x: Tensor, kernel: Tensor | None = None) -> Tensor:
 
     [N, C, H, W] -> [N, C, H, W].  Pixels outside the image count as zero, as in the convolutions
     next to it, so a constant image darkens along its border by 1/4 and in its corners by 7/16.
-    `kernel` is a kept `binomial_kernel()`; without it one is built.  May be differentiated twice.
+    `kernel` is a kept `binomial_kernel()`, a constant; without it one is built.  May be
+    differentiated any number of times.
 
     Karras et al. 2019, section 2.1 and appendix C (bilinear sampling by a binomial low-pass).
     """
     if kernel is None:
         kernel = binomial_kernel(dtype=x.dtype, device=x.device)
-    channels = x.shape[1]
-    depthwise = kernel.to(x.dtype).expand(channels, 1, 3, 3)
-    return F.conv2d(x, depthwise, padding=1, groups=channels)
+    blurred: Tensor = _Blur.apply(x, kernel.to(x.dtype))  # type: ignore[no-untyped-call]
+    return blurred
+
+
+class _Blur(torch.autograd.Function):
+    """The blur as a symmetric linear map: with zero borders, its gradient is the blur itself.
+
+    Autograd's own second derivative of a depthwise convolution loops over the channels to get a
+    kernel gradient that nobody asked for, and keeps the input for it.
+    """
+
+    @staticmethod
+    def forward(x: Tensor, kernel: Tensor) -> Tensor:
+        channels = x.shape[1]
+        return F.conv2d(x, kernel.expand(channels, 1, 3, 3), padding=1, groups=channels)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (kernel,) = ctx.saved_tensors
+        return blur(gradient, kernel), None

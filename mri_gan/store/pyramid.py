@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mri_gan.config import LEVELS
 
-Image = np.ndarray[Any, Any]  # [..., H, W] uint8 or uint16
+Image = NDArray[Any]  # [..., H, W] uint8 or uint16
 
 
 def halve(image: Image) -> Image:
@@ -18,8 +19,8 @@ def halve(image: Image) -> Image:
     trained at one level sees the same image it would make of the level above.
     """
     wide = np.uint32 if image.dtype == np.uint16 else np.uint16
-    rows = image[..., 0::2, :].astype(wide) + image[..., 1::2, :]
-    total = rows[..., 0::2] + rows[..., 1::2]
+    rows: Any = image[..., 0::2, :].astype(wide) + image[..., 1::2, :]
+    total: Any = rows[..., 0::2] + rows[..., 1::2]
     halved: Image = ((total + 2) >> 2).astype(image.dtype)
     return halved
 

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from mri_gan.config import TrainConfig
 from mri_gan.errors import DataError, UsageError
+from mri_gan.schedule import Phase, phase_at, sizes, total_images
 from mri_gan.store.reader import StoreReader
 from mri_gan.train.randomness import permutation
-from mri_gan.train.schedule import Phase, phase_at, sizes, total_images
 
 AHEAD = 4  # batches read in advance
 

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.config import ModelConfig, TrainConfig
+from mri_gan.config import TrainConfig
+from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.nets.stylegan import (
     Critic,
     Generator,
@@ -19,9 +20,9 @@ from mri_gan.nets.stylegan import (
     mix_styles,
     num_style_layers,
 )
+from mri_gan.schedule import Phase
 from mri_gan.train.losses import gradient_penalty, wgan_critic_loss, wgan_generator_loss
 from mri_gan.train.randomness import generator, key
-from mri_gan.train.schedule import Phase
 
 MIXING_PROBABILITY = 0.9  # Karras 2019, section 3.1
 W_AVG_DECAY = 0.995  # per step; Karras 2019, appendix B
@@ -41,24 +42,6 @@ class TrainState:
     g_opt: torch.optim.Adam
     d_opt: torch.optim.Adam
     nimg: int = 0
-
-
-def build_generator(model: ModelConfig) -> Generator:
-    """An untrained generator of this shape."""
-    return Generator(
-        max_resolution=model.max_size,
-        image_channels=model.channels,
-        capacity=model.capacity,
-        latent_dim=model.latent_dim,
-        mapping_depth=model.mapping_depth,
-    )
-
-
-def build_critic(model: ModelConfig) -> Critic:
-    """An untrained critic of this shape."""
-    return Critic(
-        max_resolution=model.max_size, image_channels=model.channels, capacity=model.capacity
-    )
 
 
 def build_state(config: TrainConfig, device: torch.device) -> TrainState:
@@ -203,7 +186,7 @@ def step_if_finite(optimiser: torch.optim.Adam) -> None:
 @torch.no_grad()
 def update_ema(state: TrainState, decay: float) -> None:
     """Move the running mean of the generator; blocks not yet reached stay as they are."""
-    pairs = [
+    pairs: list[tuple[Tensor, Tensor]] = [
         (mean, now)
         for mean, now in zip(state.g_ema.parameters(), state.g.parameters(), strict=True)
         if now.grad is not None

@@ -1,0 +1,228 @@
+"""`mrigan train`: store in, run folder out."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mri_gan.cli import options
+from mri_gan.config import CAPACITIES, TrainConfig
+from mri_gan.errors import UsageError
+
+if TYPE_CHECKING:
+    from mri_gan.train.loop import Progress, RunOptions
+
+EPILOG = """\b
+Examples:
+  mrigan train OASIS_PRE --sched --mixing --out RUN
+  mrigan train OASIS_PRE --capacity small --max-size 32 --phase 8000 --batch 16 --out RUN
+  mrigan train OASIS_PRE --sched --mixing --out RUN     # again: continues where it stopped
+"""
+
+
+def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    """A name from CAPACITIES or a number."""
+    try:
+        return CAPACITIES.get(value) or float(value)
+    except ValueError:
+        names = ", ".join(CAPACITIES)
+        raise click.BadParameter(f"give one of {names}, or a number") from None
+
+
+@click.command("train", epilog=EPILOG)
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Folder of the run  [default: STORE with -run behind its name].",
+)
+@click.option("--init-size", type=int, default=8, show_default=True, help="First level in px.")
+@click.option(
+    "--max-size", type=int, default=None, help="Last level in px  [default: the store's native]."
+)
+@click.option(
+    "--phase",
+    type=int,
+    default=600_000,
+    show_default=True,
+    help="Images during which a level fades in, and again during which it stays.",
+)
+@click.option(
+    "--kimg", type=float, default=0.0, help="Thousands of images in all [default: by --phase]."
+)
+@click.option("--batch", type=int, default=0, help="Images per step  [default: 16, or by --sched].")
+@click.option(
+    "--lr", type=float, default=0.0, help="Learning rate  [default: 1e-3, or by --sched]."
+)
+@click.option("--sched", is_flag=True, help="Learning rate and batch by level, as in the paper.")
+@click.option("--mixing", is_flag=True, help="Style mixing: two latents for 90 % of the batches.")
+@click.option("--flip", is_flag=True, help="Mirror images at random. Swaps left and right: think.")
+@click.option(
+    "--capacity",
+    default="full",
+    show_default=True,
+    callback=parse_capacity,
+    help=f"Width of the networks: {', '.join(CAPACITIES)}, or a number (1 is the paper's).",
+)
+@click.option("--latent-dim", type=int, default=512, show_default=True, help="Size of z and w.")
+@click.option(
+    "--n-critic", type=int, default=1, show_default=True, help="Critic steps per step of G."
+)
+@click.option("--gp-weight", type=float, default=10.0, show_default=True, help="Gradient penalty.")
+@click.option(
+    "--drift", type=float, default=1e-3, show_default=True, help="Weight of the drift term."
+)
+@options.seed
+@click.option(
+    "--ckpt",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Start from this checkpoint when --out holds none yet.",
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
+@click.option("--threads", type=int, default=0, help="CPU threads  [default: all].")
+@click.option("--ahead", type=int, default=4, show_default=True, help="Batches read in advance.")
+@click.option(
+    "--snap",
+    "snap_kimg",
+    type=float,
+    default=0.0,
+    help="kimg between checkpoints [default: 25 in all].",
+)
+@click.option("--keep", type=int, default=3, show_default=True, help="Checkpoints to keep.")
+@click.option("--dry-run", is_flag=True, help="Print the settings and the schedule, train nothing.")
+@options.quiet
+def command(
+    store: Path,
+    out: Path | None,
+    max_size: int | None,
+    ckpt: Path | None,
+    device: str,
+    threads: int,
+    ahead: int,
+    snap_kimg: float,
+    keep: int,
+    dry_run: bool,
+    quiet: bool,
+    **choices: Any,
+) -> None:
+    """Train a progressive StyleGAN on the training split of a STORE.
+
+    The run folder gets checkpoints, sample grids, metrics.jsonl and loss.png. Run the same
+    command again to continue an interrupted run, or with a larger --kimg to go on further.
+    """
+    from mri_gan.store.reader import StoreReader
+
+    with StoreReader(store) as opened:
+        size = max_size or opened.max_native
+        config = TrainConfig(max_size=size, channels=opened.channels, **choices)
+    if dry_run:
+        _print_plan(config)
+        return
+    from mri_gan.train.loop import RunOptions
+
+    run_options = RunOptions(_pick_device(device), ahead, snap_kimg, keep)
+    _run(store, out or Path(f"{store}-run"), config, run_options, ckpt, threads, quiet)
+
+
+def _print_plan(config: TrainConfig) -> None:
+    from mri_gan.schedule import level_start, phase_at, sizes, total_images
+
+    levels = []
+    for size in sizes(config):
+        start = level_start(config, size)
+        phase = phase_at(config, start)
+        levels.append({"size": size, "from_nimg": start, "batch": phase.batch, "lr": phase.lr})
+    options.print_json(
+        {"settings": config.to_dict(), "levels": levels, "total_nimg": total_images(config)}
+    )
+
+
+def _pick_device(name: str) -> str:
+    import torch
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {name} is not available here", "try --device cpu") from error
+    return name
+
+
+def _run(
+    store: Path,
+    out: Path,
+    config: TrainConfig,
+    run_options: RunOptions,
+    ckpt: Path | None,
+    threads: int,
+    quiet: bool,
+) -> None:
+    import json
+
+    import torch
+
+    from mri_gan.files import FolderLock, make_folder, stop_on_signal, write_text
+    from mri_gan.train.loop import draw_reals, train
+
+    if threads:
+        torch.set_num_threads(threads)
+    make_folder(out)
+    with FolderLock(out), stop_on_signal() as stop, LiveLine(quiet) as line:
+        last = train(store, out, config, run_options, stop, line.show, ckpt)
+        write_text(out / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
+        draw_reals(store, out, config)
+    if not quiet:
+        click.echo(f"\n{last}\nLook at {out / 'samples'} and {out / 'loss.png'}; then: ", nl=False)
+        click.echo(f"mrigan test {out} --size {config.max_size}")
+
+
+class LiveLine:
+    """One line that says where training is: rewritten in a terminal, now and then elsewhere."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty()
+        self._every_s = 0.5 if self._terminal else 10.0
+        self._shown = self._start = time.monotonic()
+        self._first: int | None = None
+
+    def __enter__(self) -> LiveLine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._terminal and not self._quiet:
+            click.echo("", err=True)
+
+    def show(self, progress: Progress) -> None:
+        """Print if enough time has passed since the last line."""
+        now = time.monotonic()
+        if self._first is None:
+            self._first, self._start = progress.nimg, now
+        if self._quiet or now - self._shown < self._every_s:
+            return
+        self._shown = now
+        rate = (progress.nimg - self._first) / max(now - self._start, 1e-9)
+        text = format_progress(progress, rate)
+        click.echo(f"\r{text:<110}" if self._terminal else text, err=True, nl=not self._terminal)
+
+
+def format_progress(progress: Progress, rate: float) -> str:
+    """`32 px  alpha 0.50  12.3/40.0 kimg  31.2 img/s  D -1.23  G 0.45  left 14 min`."""
+    phase, metrics = progress.phase, progress.metrics
+    left = (progress.total - progress.nimg) / rate if rate > 0 else 0.0
+    parts = [
+        f"{phase.resolution} px",
+        f"alpha {phase.alpha:.2f}",
+        f"{progress.nimg / 1000:.1f}/{progress.total / 1000:.1f} kimg",
+        f"{rate:.1f} img/s",
+        *(f"{k[0].upper()} {metrics[k]:.2f}" for k in ("d_loss", "g_loss") if k in metrics),
+        f"left {options.human_seconds(left)}",
+    ]
+    return "  ".join(parts)
