@@ -23,6 +23,10 @@ class DataError(MriganError):
     """A file, store or checkpoint cannot be read or written (exit code 1)."""
 
 
+class LabelMapError(MriganError):
+    """A volume that holds labels, not intensities."""
+
+
 class UsageError(MriganError):
     """Options that do not make sense, alone or with this data (exit code 2)."""
 

@@ -94,9 +94,13 @@ def command(
     and NIfTI volumes. Nothing is unpacked to disk. Run the same command again to continue an
     interrupted one. Exit code 1 when some sources were damaged; the others are in the store.
     """
-    from mri_gan.ingest.plan import build_plan
+    from mri_gan.ingest import pool
 
     config = PrepareConfig(depth=int(depth), **choices)
+    if workers != 0 and not dry_run:
+        pool.warm_up("mri_gan.ingest.worker")
+    from mri_gan.ingest.plan import build_plan
+
     plan = build_plan(sources, config)
     if dry_run:
         options.print_json(

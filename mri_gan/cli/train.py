@@ -53,7 +53,7 @@ def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> 
     help="Images during which a level fades in, and again during which it stays.",
 )
 @click.option(
-    "--kimg", type=float, default=0.0, help="Thousands of images in all [default: by --phase]."
+    "--kimg", type=float, default=0.0, help="Thousand images in all  [default: by --phase]."
 )
 @click.option("--batch", type=int, default=0, help="Images per step  [default: 16, or by --sched].")
 @click.option(
@@ -92,7 +92,7 @@ def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> 
     "snap_kimg",
     type=float,
     default=0.0,
-    help="kimg between checkpoints [default: 25 in all].",
+    help="kimg between checkpoints [default: about 25 in a run].",
 )
 @click.option("--keep", type=int, default=3, show_default=True, help="Checkpoints to keep.")
 @click.option("--dry-run", is_flag=True, help="Print the settings and the schedule, train nothing.")

@@ -122,9 +122,21 @@ def _list_zip(path: Path) -> list[Member]:
     return sorted(members, key=lambda m: natural_key(m.name))
 
 
-@functools.lru_cache(maxsize=16)
 def _open_zip(path: Path) -> zipfile.ZipFile:
-    """Open a zip once per process; its directory is read only once."""
+    """Open a zip once per process and version of the file; its directory is read only once.
+
+    A handle inherited through a fork shares its file position with the parent, so it counts as
+    another process's.
+    """
+    try:
+        info = path.stat()
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    return _open_zip_once(path, os.getpid(), info.st_size, info.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _open_zip_once(path: Path, _pid: int, _size: int, _time: int) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except zipfile.BadZipFile as error:

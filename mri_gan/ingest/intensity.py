@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.filters import threshold_otsu
 
 from mri_gan.errors import DataError
 
@@ -18,6 +17,8 @@ def foreground_threshold(voxels: NDArray[np.float32]) -> float:
 
     Raises DataError when all voxels are equal.
     """
+    from skimage.filters import threshold_otsu  # slow to import, and image files need none of it
+
     sample = _sample(voxels)
     if sample.min() == sample.max():
         raise DataError("all voxels are equal; nothing to see")

@@ -26,7 +26,7 @@ from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import SliceRecord
 from mri_gan.store.writer import StoreWriter
 
-CHUNK = 16  # image files per task: enough to hide the cost of sending one
+CHUNK = 8  # image files per task: enough to hide the cost of sending one
 PRELOAD = "mri_gan.ingest.worker"
 
 

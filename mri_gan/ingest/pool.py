@@ -26,10 +26,6 @@ def available_cpus() -> int:
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-class WorkerDiedError(Exception):
-    """An item killed its worker process twice, the second time alone."""
-
-
 class OrderedPool(Generic[Item, Result]):
     """Maps chunks of items over worker processes, giving results in order.
 
@@ -130,6 +126,15 @@ def _context(preload: str) -> multiprocessing.context.BaseContext:
         context.set_forkserver_preload([preload])
         return context
     return multiprocessing.get_context("spawn")
+
+
+def warm_up(preload: str) -> None:
+    """Start the server that workers are forked from, so that it loads while the plan is made."""
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        from multiprocessing import forkserver
+
+        _context(preload)
+        forkserver.ensure_running()
 
 
 def _kill(executor: ProcessPoolExecutor) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan.config import LEVELS
-from mri_gan.ingest.volumes import Volume
+
+if TYPE_CHECKING:
+    from mri_gan.ingest.volumes import Volume
 
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 SHRINK_LIMIT = 0.9  # a level may be up to 10 % smaller than the slice, and no more

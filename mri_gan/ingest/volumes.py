@@ -10,7 +10,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from mri_gan.errors import DataError, MriganError
+from mri_gan.errors import DataError, LabelMapError, MriganError
 from mri_gan.files import one_line
 from mri_gan.ingest.archives import MAX_MEMBER_BYTES, gunzip
 
@@ -30,10 +30,6 @@ class Volume:
     def spacing(self) -> NDArray[np.float64]:
         """Size of a voxel along X, Y, Z in mm."""
         return np.asarray(nib.affines.voxel_sizes(self.affine), np.float64)
-
-
-class LabelMapError(MriganError):
-    """The volume holds labels, not intensities."""
 
 
 def read_volume(data: bytes) -> Volume:

@@ -5,22 +5,24 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.config import LEVELS, PrepareConfig
-from mri_gan.errors import DataError, MriganError
+from mri_gan.errors import DataError, LabelMapError, MriganError
 from mri_gan.ingest import intensity, slices
 from mri_gan.ingest.archives import read_member
 from mri_gan.ingest.images import read_image
 from mri_gan.ingest.plan import Source
-from mri_gan.ingest.volumes import LabelMapError, Volume, read_volume
 from mri_gan.store.codec import encode, encode_upsampled
 from mri_gan.store.pyramid import enlarge, levels_below
 from mri_gan.store.schema import SliceRecord
 from mri_gan.store.writer import EncodedSlice
+
+if TYPE_CHECKING:
+    from mri_gan.ingest.volumes import Volume
 
 
 @dataclass
@@ -38,6 +40,8 @@ def process(source: Source, config: PrepareConfig) -> Outcome:
     try:
         data = read_member(source.member)
         if source.is_volume:
+            from mri_gan.ingest.volumes import read_volume  # nibabel, which image files do not need
+
             return _process_volume(source, read_volume(data), config)
         return Outcome([_process_image(source, read_image(data), config)])
     except LabelMapError as error:
@@ -141,4 +145,4 @@ def _encode(record: SliceRecord, pixels: NDArray[Any], config: PrepareConfig) ->
             images[level] = (
                 encode(enlarge(image, level)) if materialized else encode_upsampled(record.native)
             )
-    return record, images
+    return record.to_json(), images

@@ -12,8 +12,8 @@ the native level enlarged with the named filter, and holds no detail of its own.
 
 from __future__ import annotations
 
-import functools
 import struct
+import threading
 import zlib
 from typing import Any
 
@@ -37,14 +37,15 @@ class BadRecordError(DataError):
     """A record whose bytes are not what was written."""
 
 
-@functools.cache
-def _compressor() -> zstandard.ZstdCompressor:
-    return zstandard.ZstdCompressor(level=1, write_checksum=True)
+class _Contexts(threading.local):
+    """One zstd context per thread: they are costly to make and must not be shared."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=1, write_checksum=True)
+        self.decompressor = zstandard.ZstdDecompressor()
 
 
-@functools.cache
-def _decompressor() -> zstandard.ZstdDecompressor:
-    return zstandard.ZstdDecompressor()
+_zstd = _Contexts()
 
 
 def encode(image: Image) -> bytes:
@@ -52,7 +53,7 @@ def encode(image: Image) -> bytes:
     pixels = np.ascontiguousarray(image).data.cast("B")
     if image.shape[-1] <= RAW_UP_TO_PX:
         return b"".join((bytes([RAW]), zlib.crc32(pixels).to_bytes(4, "little"), pixels))
-    return bytes([ZSTD]) + _compressor().compress(pixels)
+    return bytes([ZSTD]) + _zstd.compressor.compress(pixels)
 
 
 def encode_upsampled(native: int) -> bytes:
@@ -75,7 +76,7 @@ def decode_pixels(record: memoryview, n_bytes: int) -> memoryview | bytes:
     if codec != ZSTD:
         raise BadRecordError(f"unknown codec {codec}")
     try:
-        frame = _decompressor().decompress(record[1:], max_output_size=n_bytes)
+        frame = _zstd.decompressor.decompress(record[1:], max_output_size=n_bytes)
     except zstandard.ZstdError as error:
         raise BadRecordError(str(error)) from error
     if len(frame) != n_bytes:

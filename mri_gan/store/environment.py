@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import lmdb
@@ -11,6 +12,31 @@ from mri_gan.files import one_line
 from mri_gan.store.schema import DATA_FILE, MAX_DATABASES
 
 REMEDY = "run `mrigan prepare SOURCE... --out STORE` to make one"
+
+
+# LMDB refuses to open a file twice in one process, so readers of one folder share an environment.
+_shared: dict[Path, tuple[lmdb.Environment, int]] = {}
+_shared_lock = threading.Lock()
+
+
+def open_shared(folder: Path) -> lmdb.Environment:
+    """The folder's environment for reading, opened once per process; pair with `close_shared`."""
+    with _shared_lock:
+        key = folder.resolve()
+        env, users = _shared.get(key) or (open_environment(folder, readonly=True), 0)
+        _shared[key] = (env, users + 1)
+        return env
+
+
+def close_shared(folder: Path) -> None:
+    """Close the folder's environment when its last reader is done."""
+    with _shared_lock:
+        key = folder.resolve()
+        env, users = _shared.pop(key)
+        if users > 1:
+            _shared[key] = (env, users - 1)
+        else:
+            env.close()
 
 
 def open_environment(folder: Path, *, readonly: bool, map_size: int = 0) -> lmdb.Environment:

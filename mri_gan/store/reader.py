@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import functools
+import itertools
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,28 +19,35 @@ from mri_gan.config import LEVELS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
 from mri_gan.store import codec, schema
-from mri_gan.store.environment import open_environment
+from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.pyramid import enlarge
 from mri_gan.store.schema import SliceRecord, index_key, load
 
+THREADED_LEVEL = 128  # px; smaller images decode faster than a thread can be told to
+ROWS_PER_THREAD = 8
 PREPARE_AGAIN = "delete the folder and run `mrigan prepare` again"
 
 
 class StoreReader:
-    """A complete store, opened for reading; one instance serves one thread at a time."""
+    """A complete store, opened for reading; one instance serves one thread at a time.
 
-    def __init__(self, folder: Path) -> None:
+    `threads` decode large images of a batch side by side. Raises DataError when the folder is
+    no store, unfinished, damaged, or written by a newer version.
+    """
+
+    def __init__(self, folder: Path, threads: int = 4) -> None:
         self.folder = Path(folder)
-        self._env = open_environment(self.folder, readonly=True)
+        self._threads = min(threads, os.cpu_count() or 1)
+        self._env = open_shared(self.folder)
         try:
             self._open_databases()
         except (lmdb.Error, ValueError, KeyError, TypeError) as error:
-            self._env.close()
+            close_shared(self.folder)
             raise DataError(
                 f"{self.folder}: is not a mrigan store ({one_line(error)})", PREPARE_AGAIN
             ) from error
         except DataError:
-            self._env.close()
+            close_shared(self.folder)
             raise
 
     def _open_databases(self) -> None:
@@ -80,11 +90,17 @@ class StoreReader:
 
     def close(self) -> None:
         """Release the files; views handed out before become invalid."""
+        if "_pool" in self.__dict__:
+            self._pool.shutdown()
         self._txn.abort()
-        self._env.close()
+        close_shared(self.folder)
 
     def __len__(self) -> int:
         return int(self.summary["slices"])
+
+    @functools.cached_property
+    def _pool(self) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(self._threads, "mrigan-decode")
 
     @property
     def n_bytes(self) -> int:
@@ -132,27 +148,52 @@ class StoreReader:
         if level not in LEVELS:
             raise UsageError(f"{level} is no level", f"choose one of {LEVELS}")
         batch = np.empty((len(indices), self.channels, level, level), self.dtype)
-        n_bytes = self.channels * level * level * self.dtype.itemsize
-        flat = batch.reshape(len(indices), -1).view(np.uint8)
-        get, database = self._txn.get, self._levels[level]
-        for row, index in enumerate(indices):
-            record = get(index_key(int(index)), db=database)
+        database = self._levels[level]
+        # Look-ups hold the interpreter and are quick; decoding frees it and is not.
+        records = [self._txn.get(index_key(int(i)), db=database) for i in indices]
+        threads = min(len(indices) // ROWS_PER_THREAD, self._threads)
+        if level < THREADED_LEVEL or threads < 2:
+            self._decode(level, indices, records, batch, slice(None))
+            return batch
+        bounds = [len(indices) * i // threads for i in range(threads + 1)]
+        parts = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
+        work = [
+            self._pool.submit(self._decode, level, indices, records, batch, part) for part in parts
+        ]
+        for future in work:
+            future.result()
+        return batch
+
+    def _decode(
+        self,
+        level: int,
+        indices: Sequence[int] | NDArray[np.int64],
+        records: Sequence[memoryview | None],
+        batch: NDArray[Any],
+        part: slice,
+    ) -> None:
+        """Decode one part of a batch into its rows."""
+        n_bytes = batch[0].nbytes if len(batch) else 0
+        for index, record, row in zip(indices[part], records[part], batch[part], strict=True):
             try:
                 if record is None:
                     raise codec.BadRecordError("missing")
                 if record[0] == codec.UPSAMPLED:
-                    batch[row] = self._upsampled(record, level, int(index))
+                    row[:] = self._upsampled(record, level, int(index))
                 else:
-                    flat[row] = np.frombuffer(codec.decode_pixels(record, n_bytes), np.uint8)
+                    pixels = codec.decode_pixels(record, n_bytes)
+                    row.reshape(-1)[:] = np.frombuffer(pixels, self.dtype)
             except codec.BadRecordError as error:
                 raise DataError(
                     f"{self.folder}: slice {int(index)} at {level} px is damaged ({error})",
                     PREPARE_AGAIN,
                 ) from error
-        return batch
 
     def _upsampled(self, record: memoryview, level: int, index: int) -> NDArray[Any]:
         native = codec.upsampled_from(record)
         if native is None or native not in LEVELS or native >= level:
             raise codec.BadRecordError(f"points to level {native}")
-        return enlarge(self.read(native, [index])[0], level)
+        source = np.empty((1, self.channels, native, native), self.dtype)
+        pointed = self._txn.get(index_key(index), db=self._levels[native])
+        self._decode(native, [index], [pointed], source, slice(None))
+        return enlarge(source[0], level)

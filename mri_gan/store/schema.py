@@ -54,19 +54,16 @@ class SliceRecord:
 
     def to_json(self) -> bytes:
         """Compact JSON with only the fields that say something."""
-        return dump(
-            {
-                f.name: value
-                for f in dataclasses.fields(self)
-                if (value := getattr(self, f.name)) != f.default
-            }
-        )
+        values = vars(self)
+        return dump({k: v for k, v in values.items() if v != _DEFAULTS[k]})
 
     @classmethod
     def from_json(cls, data: bytes) -> SliceRecord:
         """The record that `to_json` wrote; names it does not know are left aside."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        return cls(**{k: _tuples(v) for k, v in load(data).items() if k in known})
+        return cls(**{k: _tuples(v) for k, v in load(data).items() if k in _DEFAULTS})
+
+
+_DEFAULTS = {f.name: f.default for f in dataclasses.fields(SliceRecord)}
 
 
 def _tuples(value: Any) -> Any:

@@ -1,0 +1,37 @@
+# Everything a newcomer needs: `make demo` and `make test`. Both install first, into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+
+.PHONY: demo test lint faults bench install clean
+
+demo: $(VENV)/.installed
+	$(BIN)/python tools/demo.py --out $(DEMO)
+
+test: $(VENV)/.installed lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+faults: $(VENV)/.installed
+	$(BIN)/python -m pytest -m slow
+
+bench: $(VENV)/.installed
+	$(BIN)/python tools/bench/bench_store.py
+
+install: $(VENV)/.installed
+
+# Exact pins: an open range would pull gigabytes of GPU packages on a machine without a GPU.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf build .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,163 @@
+"""How near `prepare` and the reader come to the limit of this machine, side by side in one run.
+
+Prints one table: `prepare` against nothing but decoding the same PNGs with the same number of
+workers, and random reads from the store against raw uint8 copied from LMDB into one batch.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+import lmdb
+import numpy as np
+from make_slices import write_slices
+
+from mri_gan.ingest.archives import list_members, read_member
+from mri_gan.ingest.images import read_image
+from mri_gan.store.reader import StoreReader
+
+BATCH = 64
+
+
+@click.command()
+@click.option("--count", default=2000, show_default=True, help="Slices.")
+@click.option("--size", default=256, show_default=True, help="Pixels.")
+@click.option("--workers", default=2, show_default=True)
+@click.option("--repeats", default=3, show_default=True)
+@click.option("--levels", default="256,64", show_default=True, help="Levels to read.")
+@click.option("--json", "as_json", is_flag=True)
+def main(count: int, size: int, workers: int, repeats: int, levels: str, as_json: bool) -> None:
+    """Measure prepare and read; every ratio is of medians measured in turn in this run."""
+    with tempfile.TemporaryDirectory(prefix="mrigan-bench-") as folder:
+        source, store = Path(folder, "slices.zip"), Path(folder, "store")
+        write_slices(source, count, size)
+        rows = [bench_prepare(source, store, count, workers, repeats)]
+        rows += [bench_read(store, int(level), repeats) for level in levels.split(",")]
+    if as_json:
+        click.echo(json.dumps({"cpus": os.cpu_count(), "rows": rows}, indent=2))
+        return
+    for row in rows:
+        click.echo(
+            f"{row['what']:<34} {row['rate']:>10,.0f} images/s   floor: {row['floor']:<24} "
+            f"{row['floor_rate']:>10,.0f} images/s   share {row['share']:.0%}   {row['note']}"
+        )
+
+
+def bench_prepare(
+    source: Path, store: Path, count: int, workers: int, repeats: int
+) -> dict[str, Any]:
+    """The whole command, start of Python and preview included, against decoding alone."""
+    prepare_s, decode_s, inner_s = [], [], []
+    for _ in range(repeats):
+        shutil.rmtree(store, ignore_errors=True)
+        decode_s.append(timed(lambda: decode_all(source, workers)))
+        prepare_s.append(timed(lambda: run_prepare(source, store, workers)))
+        with StoreReader(store) as opened:
+            inner_s.append(float(opened.summary["seconds"]))
+    n_bytes = (store / "data.mdb").stat().st_size
+    return row(
+        f"prepare 8..1024 px, {workers} workers",
+        count / median(prepare_s),
+        f"decode only, {workers} workers",
+        count / median(decode_s),
+        f"store {n_bytes / 1e6:.0f} MB; without start-up {count / median(inner_s):,.0f} images/s",
+    )
+
+
+def run_prepare(source: Path, store: Path, workers: int) -> None:
+    """`mrigan prepare` as a user runs it."""
+    command = [sys.executable, "-m", "mri_gan", "prepare", str(source), "--out", str(store)]
+    subprocess.run([*command, "--workers", str(workers), "--quiet"], check=True)
+
+
+def decode_all(source: Path, workers: int) -> None:
+    """Read and decode every PNG in worker processes that send nothing back."""
+    count = len(list_members(source)[0])
+    parts = [(source, start, workers) for start in range(workers)]
+    with ProcessPoolExecutor(workers) as pool:
+        assert sum(pool.map(decode_part, parts)) == count
+
+
+def decode_part(part: tuple[Path, int, int]) -> int:
+    """Every n-th member of the zip."""
+    source, start, step = part
+    members = list_members(source)[0][start::step]
+    for member in members:
+        read_image(read_member(member))
+    return len(members)
+
+
+def bench_read(folder: Path, level: int, repeats: int) -> dict[str, Any]:
+    """Random batches through the reader, against unchecked raw bytes into one batch array."""
+    with StoreReader(folder) as store, tempfile.TemporaryDirectory() as raw:
+        n = len(store)
+        write_raw(store, level, Path(raw))
+        rng = np.random.default_rng(0)
+        batches = [rng.integers(0, n, BATCH) for _ in range(max(20, 2 * n // BATCH))]
+        with lmdb.open(raw, readonly=True, lock=False) as env, env.begin(buffers=True) as txn:
+            ours, floor = [], []
+            for _ in range(repeats + 1):  # the first round only warms the page cache
+                ours.append(timed(lambda: [store.read(level, b) for b in batches]))
+                floor.append(timed(lambda: [read_raw(txn, level, b) for b in batches]))
+    images = BATCH * len(batches)
+    return row(
+        f"read {level} px, random, 1 process",
+        images / median(ours[1:]),
+        "raw uint8, zero-copy",
+        images / median(floor[1:]),
+        f"batches of {BATCH}",
+    )
+
+
+def write_raw(store: StoreReader, level: int, folder: Path) -> None:
+    """The same images as bare bytes under the same keys."""
+    with lmdb.open(str(folder), map_size=1 << 32) as env:
+        for start in range(0, len(store), 256):
+            indices = range(start, min(start + 256, len(store)))
+            with env.begin(write=True) as txn:
+                for i, image in zip(indices, store.read(level, indices), strict=True):
+                    txn.put(i.to_bytes(4, "big"), image.tobytes())
+
+
+def read_raw(txn: lmdb.Transaction, level: int, indices: Any) -> Any:
+    """The least that can be done: look up, copy into the batch."""
+    batch = np.empty((len(indices), level * level), np.uint8)
+    for i, index in enumerate(indices):
+        value: Any = txn.get(int(index).to_bytes(4, "big"))
+        batch[i] = np.frombuffer(value, np.uint8)
+    return batch
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds of wall time."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def row(what: str, rate: float, floor: str, floor_rate: float, note: str) -> dict[str, Any]:
+    """One line of the table."""
+    return {
+        "what": what,
+        "rate": rate,
+        "floor": floor,
+        "floor_rate": floor_rate,
+        "share": rate / floor_rate,
+        "note": note,
+    }
+
+
+if __name__ == "__main__":
+    main()
