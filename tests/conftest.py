@@ -1,0 +1,47 @@
+"""What all tests share: one thread for numerics, and one small store made once."""
+
+from __future__ import annotations
+
+import os
+
+# Before anything imports torch or numpy, whose libraries read it once.
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import phantoms
+import pytest
+
+from mri_gan.config import PrepareConfig
+from mri_gan.files import StopSignal
+from mri_gan.ingest.pipeline import write_store
+from mri_gan.ingest.plan import build_plan
+
+Prepare = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def prepare() -> Prepare:
+    """`prepare(out, *sources, workers=0, **config)` writes a store and gives its folder."""
+
+    def write(out: Path, *sources: Path, workers: int = 0, **choices: Any) -> Path:
+        config = PrepareConfig(**choices)
+        out.mkdir(parents=True, exist_ok=True)
+        write_store(build_plan(sources, config), config, out, workers, StopSignal())
+        return out
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def oasis_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An OASIS course archive of five people with two slices and two masks each, 64 px."""
+    return phantoms.oasis_course_zip(tmp_path_factory.mktemp("oasis") / "oasis.zip")
+
+
+@pytest.fixture(scope="session")
+def store(prepare: Prepare, oasis_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete store of that archive; for reading only."""
+    return prepare(tmp_path_factory.mktemp("store"), oasis_zip)

@@ -1,0 +1,94 @@
+"""Samples depend on their own seed and nothing else; mixing takes each half from its source."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mri_gan.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
+from mri_gan.config import TrainConfig
+from mri_gan.errors import DataError, UsageError
+from mri_gan.synth.grids import mixing_grid, sample_grid
+from mri_gan.synth.sample import (
+    Trained,
+    alpha_for,
+    draw_mixed,
+    draw_seeds,
+    load_trained,
+    styles,
+)
+from mri_gan.train.state import build_state
+
+CONFIG = TrainConfig(max_size=32, capacity=1 / 32, latent_dim=16)
+
+
+def save_run(run: Path, resolution: int = 16, alpha: float = 0.5) -> Path:
+    state = build_state(CONFIG, torch.device("cpu"))
+    rng = torch.Generator().manual_seed(0)
+    for name, weight in state.g_ema.named_parameters():
+        if "noise.weight" in name:
+            weight.copy_(0.1 * torch.randn(weight.shape, generator=rng))
+    state.g_ema.w_avg.normal_(generator=rng)
+    path = checkpoint_path(run, 1000)
+    parts = {"g_ema": state.g_ema.state_dict()}
+    save_checkpoint(path, Checkpoint(CONFIG, 1000, resolution, alpha, "digest", parts))
+    return path
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Trained:
+    save_run(tmp_path)
+    return load_trained(tmp_path)
+
+
+def test_a_run_folder_or_a_file_can_be_loaded(tmp_path: Path) -> None:
+    path = save_run(tmp_path)
+    assert load_trained(tmp_path).path == load_trained(path).path == path
+
+
+def test_a_sample_does_not_depend_on_its_batch(trained: Trained) -> None:
+    many = draw_seeds(trained.generator, range(40), 16, 0.5, 0.7)
+    for seed in (0, 17, 39):
+        alone = draw_seeds(trained.generator, [seed], 16, 0.5, 0.7)
+        assert torch.allclose(many[seed], alone[0], atol=1e-5)
+
+
+def test_psi_0_gives_one_and_the_same_style(trained: Trained) -> None:
+    w = styles(trained.generator, [1, 2, 3], psi=0.0)
+    assert torch.equal(w, trained.generator.w_avg.expand(3, -1))
+
+
+def test_mixing_at_either_end_gives_the_sources_back(trained: Trained) -> None:
+    coarse, fine = [1, 2], [3, 4, 5]
+    layers = 6
+    all_coarse = draw_mixed(trained.generator, coarse, fine, 16, 1.0, 0.7, crossover=layers)
+    plain = draw_seeds(trained.generator, coarse, 16, 1.0, 0.7)
+    assert torch.allclose(all_coarse, plain.repeat(3, 1, 1, 1), atol=1e-5)
+
+
+def test_mixed_pictures_share_their_coarse_layers_with_the_column(trained: Trained) -> None:
+    mixed = draw_mixed(trained.generator, [1, 2], [3, 4], 16, 1.0, 1.0).reshape(2, 2, -1)
+    by_column = (mixed[0] - mixed[1]).square().mean()
+    by_both = (mixed[0] - mixed[1].flip(0)).square().mean()
+    assert 0 < by_column < by_both
+
+
+def test_a_size_not_reached_names_those_that_were(trained: Trained) -> None:
+    with pytest.raises(UsageError, match="choose --size from 8, 16"):
+        alpha_for(trained, 32)
+    assert (alpha_for(trained, 16), alpha_for(trained, 8)) == (0.5, 1.0)
+
+
+def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
+    path = checkpoint_path(tmp_path, 1)
+    save_checkpoint(path, Checkpoint(CONFIG, 1, 8, 1.0, "digest", {"g_ema": {}}))
+    with pytest.raises(DataError, match="no generator"):
+        load_trained(path)
+
+
+def test_grids_have_a_picture_for_every_seed(trained: Trained) -> None:
+    plain = sample_grid(trained.generator, range(6), 3, 16, 1.0, 0.7)
+    mixed = mixing_grid(trained.generator, [1, 2], [3, 4, 5], 16, 1.0, 0.7)
+    tile = 128 + 2
+    assert plain.size == (3 * tile + 2, 2 * tile + 2)
+    assert mixed.size == (3 * tile + 2, 4 * tile + 2)

@@ -1,0 +1,63 @@
+"""The schedule is a pure function from nimg to the phase in force."""
+
+import pytest
+
+from mri_gan.config import TrainConfig
+from mri_gan.schedule import Phase, level_start, phase_at, phases_from, sizes, total_images
+
+CONFIG = TrainConfig(init_size=8, max_size=32, phase=1000, batch=10, lr=1e-3)
+
+
+def test_levels_double_from_the_first_to_the_last_size() -> None:
+    assert sizes(CONFIG) == (8, 16, 32)
+
+
+def test_the_first_level_stays_one_phase_and_others_fade_for_one_and_stay_for_one() -> None:
+    assert [level_start(CONFIG, size) for size in (8, 16, 32)] == [0, 1000, 3000]
+    assert total_images(CONFIG) == 5000
+
+
+@pytest.mark.parametrize(
+    ("nimg", "resolution", "alpha"),
+    [
+        (0, 8, 1.0),
+        (999, 8, 1.0),
+        (1000, 16, 0.0),
+        (1500, 16, 0.5),
+        (2000, 16, 1.0),
+        (2999, 16, 1.0),
+        (3250, 32, 0.25),
+        (4000, 32, 1.0),
+        (10**9, 32, 1.0),
+    ],
+)
+def test_a_level_fades_in_linearly(nimg: int, resolution: int, alpha: float) -> None:
+    assert phase_at(CONFIG, nimg) == Phase(resolution, alpha, 10, 1e-3)
+
+
+def test_kimg_sets_the_end() -> None:
+    assert total_images(TrainConfig(kimg=0.5)) == 500
+
+
+def test_sched_takes_batch_and_learning_rate_from_the_level() -> None:
+    config = TrainConfig(max_size=1024, phase=100, sched=True)
+    early, late = phase_at(config, 0), phase_at(config, 10**6)
+    assert (early.batch, early.lr) == (256, 1e-3)
+    assert (late.batch, late.lr) == (8, 3e-3)
+
+
+def test_explicit_batch_and_learning_rate_win_over_sched() -> None:
+    phase = phase_at(TrainConfig(max_size=1024, sched=True, batch=5, lr=7e-4), 0)
+    assert (phase.batch, phase.lr) == (5, 7e-4)
+
+
+def test_a_run_entered_in_the_middle_takes_the_same_steps() -> None:
+    config = TrainConfig(max_size=32, phase=300, sched=True)
+    steps = phases_from(config, 0)
+    for nimg, _ in steps[:: len(steps) // 7]:
+        assert phases_from(config, nimg) == [step for step in steps if step[0] >= nimg]
+
+
+def test_a_run_that_starts_at_its_last_size_never_fades() -> None:
+    config = TrainConfig(init_size=64, max_size=64, phase=100)
+    assert {phase.alpha for _, phase in phases_from(config, 0)} == {1.0}

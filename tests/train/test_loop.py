@@ -1,0 +1,148 @@
+"""A run: what it writes, and that stopping leaves no trace in its weights."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
+from mri_gan.config import TrainConfig
+from mri_gan.errors import DataError, Stopped, UsageError
+from mri_gan.files import StopSignal
+from mri_gan.train.loop import Progress, RunOptions, crosses, draw_reals, snap_images, train
+from mri_gan.train.monitor import METRICS, PLOT, read_metrics
+
+CONFIG = TrainConfig(
+    max_size=16, phase=40, batch=8, capacity=1 / 64, latent_dim=8, mixing=True, lr=1e-3
+)
+OPTIONS = RunOptions(snap_kimg=0.024, keep=100)
+
+
+def weights(path: Path) -> str:
+    return digest(load_checkpoint(path).state)
+
+
+def run_until(store: Path, run: Path, nimg: int, config: TrainConfig = CONFIG) -> None:
+    """Train, and have a signal arrive after `nimg` images."""
+    stop = StopSignal()
+
+    def on_step(progress: Progress) -> None:
+        if progress.nimg >= nimg:
+            stop.signum = signal.SIGTERM
+
+    with pytest.raises(Stopped) as stopped:
+        train(store, run, config, OPTIONS, stop, on_step)
+    assert stopped.value.exit_code == 143
+
+
+@pytest.fixture(scope="module")
+def whole(store_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("whole")
+    train(store_folder, run, CONFIG, OPTIONS, StopSignal())
+    return run
+
+
+def test_a_run_leaves_checkpoints_samples_metrics_and_a_plot(whole: Path) -> None:
+    names = [path.name for path in list_checkpoints(whole)]
+    assert names[0] == "ckpt-000000120.pt"
+    assert len(list((whole / "samples").glob("*.png"))) == len(names)
+    assert (whole / PLOT).read_bytes().startswith(b"\x89PNG")
+    lines = read_metrics(whole / METRICS)
+    assert lines[-1]["nimg"] == 120
+    assert {line["resolution"] for line in lines} == {8, 16}
+
+
+@pytest.mark.parametrize("nimg", [8, 32, 40, 56, 88])
+def test_a_stopped_and_continued_run_ends_with_the_same_bits(
+    store_folder: Path, whole: Path, tmp_path: Path, nimg: int
+) -> None:
+    run_until(store_folder, tmp_path, nimg)
+    last = train(store_folder, tmp_path, CONFIG, OPTIONS, StopSignal())
+    assert last.name == list_checkpoints(whole)[0].name
+    assert weights(last) == weights(list_checkpoints(whole)[0])
+
+
+def test_after_a_crash_the_run_goes_on_from_its_last_checkpoint(
+    store_folder: Path, whole: Path, tmp_path: Path
+) -> None:
+    class CrashError(Exception):
+        pass
+
+    def crash(progress: Progress) -> None:
+        if progress.nimg == 72:
+            raise CrashError
+
+    with pytest.raises(CrashError):
+        train(store_folder, tmp_path, CONFIG, OPTIONS, StopSignal(), crash)
+    last = train(store_folder, tmp_path, CONFIG, OPTIONS, StopSignal())
+    assert weights(last) == weights(list_checkpoints(whole)[0])
+    counts = [line["nimg"] for line in read_metrics(tmp_path / METRICS)]
+    assert counts == [line["nimg"] for line in read_metrics(whole / METRICS)]
+
+
+def test_a_damaged_newest_checkpoint_falls_back_one(
+    store_folder: Path, whole: Path, tmp_path: Path
+) -> None:
+    run_until(store_folder, tmp_path, 88)
+    newest = list_checkpoints(tmp_path)[0]
+    newest.write_bytes(newest.read_bytes()[:5000])
+    last = train(store_folder, tmp_path, CONFIG, OPTIONS, StopSignal())
+    assert weights(last) == weights(list_checkpoints(whole)[0])
+
+
+def test_only_damaged_checkpoints_are_an_error_and_not_a_new_start(
+    store_folder: Path, tmp_path: Path
+) -> None:
+    run_until(store_folder, tmp_path, 8)
+    for path in list_checkpoints(tmp_path):
+        path.write_bytes(b"damaged")
+    with pytest.raises(DataError, match="checkpoint"):
+        train(store_folder, tmp_path, CONFIG, OPTIONS, StopSignal())
+
+
+def test_a_finished_run_is_left_as_it_is(store_folder: Path, whole: Path) -> None:
+    before = list_checkpoints(whole)[0].stat().st_mtime_ns
+    last = train(store_folder, whole, CONFIG, OPTIONS, StopSignal())
+    assert last.stat().st_mtime_ns == before
+
+
+def test_a_larger_kimg_goes_on_from_the_end(store_folder: Path, tmp_path: Path) -> None:
+    short, long = replace(CONFIG, kimg=0.064), replace(CONFIG, kimg=0.096)
+    train(store_folder, tmp_path, short, OPTIONS, StopSignal())
+    continued = train(store_folder, tmp_path, long, OPTIONS, StopSignal())
+    straight = train(store_folder, tmp_path / "straight", long, OPTIONS, StopSignal())
+    assert weights(continued) == weights(straight)
+
+
+def test_another_setting_is_refused_and_named(store_folder: Path, tmp_path: Path) -> None:
+    run_until(store_folder, tmp_path, 8)
+    with pytest.raises(UsageError, match=r"lr was 0\.001, now 0\.002"):
+        train(store_folder, tmp_path, replace(CONFIG, lr=2e-3), OPTIONS, StopSignal())
+
+
+def test_a_run_may_start_from_a_checkpoint_of_another_folder(
+    store_folder: Path, whole: Path, tmp_path: Path
+) -> None:
+    middle = list_checkpoints(whole)[3]
+    last = train(
+        store_folder, tmp_path, CONFIG, OPTIONS, StopSignal(), start_from=middle
+    )
+    assert weights(last) == weights(list_checkpoints(whole)[0])
+
+
+def test_crossing_a_multiple() -> None:
+    assert crosses(90, 100, 100)
+    assert crosses(90, 110, 100)
+    assert not crosses(100, 110, 100)
+
+
+def test_checkpoints_fall_on_ticks_and_are_about_25() -> None:
+    config = TrainConfig(max_size=32, phase=10_000)
+    assert snap_images(config, RunOptions()) == 2000
+    assert snap_images(TrainConfig(), RunOptions()) == 100_000
+
+
+def test_real_slices_are_shown_for_comparison(store_folder: Path, tmp_path: Path) -> None:
+    draw_reals(store_folder, tmp_path, CONFIG)
+    assert (tmp_path / "reals.png").read_bytes().startswith(b"\x89PNG")

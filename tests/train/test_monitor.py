@@ -1,0 +1,36 @@
+"""Metrics survive a crash, and their plot needs no display."""
+
+from pathlib import Path
+
+import torch
+
+from mri_gan.schedule import Phase
+from mri_gan.train.monitor import METRICS, Monitor, draw_losses, plot_losses, read_metrics
+
+PHASE = Phase(8, 1.0, 4, 1e-3)
+
+
+def test_a_tick_writes_the_means_since_the_last(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path, 0)
+    for value in (1.0, 3.0):
+        monitor.add({"d_loss": torch.tensor(value)}, 4, 0.0)
+    monitor.tick(8, PHASE)
+    monitor.add({"d_loss": torch.tensor(5.0)}, 4, 0.0)
+    monitor.tick(12, PHASE)
+    lines = read_metrics(tmp_path / METRICS)
+    assert [(line["nimg"], line["d_loss"]) for line in lines] == [(8, 2.0), (12, 5.0)]
+
+
+def test_lines_beyond_the_checkpoint_and_half_lines_are_dropped(tmp_path: Path) -> None:
+    (tmp_path / METRICS).write_text('{"nimg": 8}\n{"nimg": 16}\n[1]\n{"nimg": 24, "d_lo')
+    Monitor(tmp_path, 8)
+    assert [line["nimg"] for line in read_metrics(tmp_path / METRICS)] == [8]
+
+
+def test_the_plot_is_a_png_even_of_one_line_with_gaps() -> None:
+    assert plot_losses([{"nimg": 8, "resolution": 8, "d_loss": 1.0}]).startswith(b"\x89PNG")
+
+
+def test_no_metrics_no_plot(tmp_path: Path) -> None:
+    draw_losses(tmp_path)
+    assert list(tmp_path.iterdir()) == []
