@@ -113,7 +113,8 @@ def test_the_newest_valid_checkpoint_wins(tmp_path: Path) -> None:
 
 def test_a_run_folder_stands_for_its_newest_checkpoint(tmp_path: Path) -> None:
     save(tmp_path, 1000)
-    assert find_checkpoint(tmp_path) == save(tmp_path, 2000)
+    newest = save(tmp_path, 2000)
+    assert find_checkpoint(tmp_path) == newest
 
 
 def test_a_folder_without_checkpoints_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def oriented(
     volume: Array, axes: str, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0)
 ) -> tuple[Array, NDArray[np.float64]]:
     """The RAS+ volume stored along other axes, and the affine that says so."""
-    order = ["LR PA IS".split().index(next(p for p in ("LR", "PA", "IS") if a in p)) for a in axes]
+    order = ["RLAPSI".index(letter) // 2 for letter in axes]
     stored = volume.transpose(order)
     affine = np.eye(4)
     affine[:3] = 0

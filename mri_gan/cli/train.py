@@ -190,8 +190,7 @@ class LiveLine:
         self._quiet = quiet
         self._terminal = sys.stderr.isatty()
         self._every_s = 0.5 if self._terminal else 10.0
-        self._shown = self._start = time.monotonic()
-        self._first: int | None = None
+        self._shown = time.monotonic()
 
     def __enter__(self) -> LiveLine:
         return self
@@ -203,26 +202,22 @@ class LiveLine:
     def show(self, progress: Progress) -> None:
         """Print if enough time has passed since the last line."""
         now = time.monotonic()
-        if self._first is None:
-            self._first, self._start = progress.nimg, now
         if self._quiet or now - self._shown < self._every_s:
             return
         self._shown = now
-        rate = (progress.nimg - self._first) / max(now - self._start, 1e-9)
-        text = format_progress(progress, rate)
+        text = format_progress(progress)
         click.echo(f"\r{text:<110}" if self._terminal else text, err=True, nl=not self._terminal)
 
 
-def format_progress(progress: Progress, rate: float) -> str:
+def format_progress(progress: Progress) -> str:
     """`32 px  alpha 0.50  12.3/40.0 kimg  31.2 img/s  D -1.23  G 0.45  left 14 min`."""
     phase, metrics = progress.phase, progress.metrics
-    left = (progress.total - progress.nimg) / rate if rate > 0 else 0.0
     parts = [
         f"{phase.resolution} px",
         f"alpha {phase.alpha:.2f}",
         f"{progress.nimg / 1000:.1f}/{progress.total / 1000:.1f} kimg",
-        f"{rate:.1f} img/s",
+        f"{progress.images_per_s:.1f} img/s",
         *(f"{k[0].upper()} {metrics[k]:.2f}" for k in ("d_loss", "g_loss") if k in metrics),
-        f"left {options.human_seconds(left)}",
+        f"left {options.human_seconds(progress.seconds_left)}",
     ]
     return "  ".join(parts)

@@ -27,6 +27,7 @@ from mri_gan.pictures import build_sheet, save_png
 from mri_gan.schedule import Phase, phase_at, total_images
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.grids import magnification, sample_grid
+from mri_gan.train.cost import seconds_left
 from mri_gan.train.data import Batches, batch_indices, open_train_split
 from mri_gan.train.monitor import Monitor, draw_losses
 from mri_gan.train.state import TrainState, build_state, train_step
@@ -54,6 +55,8 @@ class Progress:
     nimg: int
     total: int
     phase: Phase
+    images_per_s: float
+    seconds_left: float
     metrics: dict[str, Any]
 
 
@@ -76,6 +79,7 @@ def train(
     state = resume(run, config, options, digest, start_from)
     monitor = Monitor(run, state.nimg)
     total = total_images(config)
+    first, start = state.nimg, time.perf_counter()
     with Batches(store, config, state.nimg, options.ahead) as batches:
         asked = time.perf_counter()
         for nimg, phase, images in batches:
@@ -92,8 +96,9 @@ def train(
                     "run the same command again to continue",
                     stop.signum or 2,
                 )
-            on_step(Progress(state.nimg, total, phase, monitor.last))
             asked = time.perf_counter()
+            left = seconds_left(config, first, state.nimg, asked - start)
+            on_step(Progress(state.nimg, total, phase, monitor.rate, left, monitor.last))
     last = checkpoint_path(run, state.nimg)
     if not last.exists():
         snapshot(state, run, config, options, phase_at(config, state.nimg - 1), digest)

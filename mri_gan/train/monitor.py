@@ -16,6 +16,7 @@ from mri_gan.train.state import Stats
 
 METRICS = "metrics.jsonl"
 PLOT = "loss.png"
+RATE_WINDOW_S = 5.0
 CURVES = ("d_loss", "g_loss", "penalty", "real_score", "fake_score")
 
 
@@ -33,6 +34,8 @@ class Monitor:
         self._waited_s = 0.0
         self._start = time.perf_counter()
         self.last: dict[str, Any] = {}
+        self.rate = 0.0  # images per second, smoothed over some seconds
+        self._added = self._start
         lines = [line for line in read_metrics(self.path) if line["nimg"] <= nimg]
         write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
 
@@ -41,6 +44,10 @@ class Monitor:
         for name, value in stats.items():
             self._stats.setdefault(name, []).append(value)
         self._images += images
+        now = time.perf_counter()
+        share = min(1.0, (now - self._added) / RATE_WINDOW_S) if self.rate else 1.0
+        self.rate += share * (images / max(now - self._added, 1e-9) - self.rate)
+        self._added = now
         self._waited_s += waited_s
 
     def tick(self, nimg: int, phase: Phase) -> dict[str, Any]:
@@ -95,13 +102,14 @@ def plot_losses(lines: list[dict[str, Any]]) -> bytes:
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
-    for name in CURVES:
-        axes = lower if name.endswith("score") else upper
-        points = [(line["nimg"] / 1000, line[name]) for line in lines if name in line]
-        axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1)
-    for axes in (upper, lower):
+    for axes, scores in ((upper, False), (lower, True)):
+        for name in CURVES:
+            points = [(line["nimg"] / 1000, line[name]) for line in lines if name in line]
+            if points and name.endswith("score") == scores:
+                axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1)
+        if axes.get_lines():
+            axes.legend(loc="upper right")
         axes.grid(alpha=0.3)
-        axes.legend(loc="upper right")
         mark_levels(axes, lines)
     upper.set_ylabel("loss")
     lower.set_ylabel("mean score")

@@ -36,10 +36,10 @@ def test_batches_of_any_size_cut_the_same_sequence() -> None:
 @pytest.mark.parametrize("ahead", [0, 1, 4])
 @pytest.mark.parametrize("start", [0, 6, 42, 60])
 def test_a_stop_and_the_number_read_ahead_leave_no_trace(
-    store_folder: Path, ahead: int, start: int
+    store: Path, ahead: int, start: int
 ) -> None:
     def read(nimg: int, ahead: int) -> list[tuple[int, int, bytes]]:
-        with Batches(store_folder, CONFIG, nimg, ahead) as batches:
+        with Batches(store, CONFIG, nimg, ahead) as batches:
             return [(n, phase.resolution, images.tobytes()) for n, phase, images in batches]
 
     whole = read(0, 0)
@@ -47,20 +47,20 @@ def test_a_stop_and_the_number_read_ahead_leave_no_trace(
     assert read(whole[position][0], ahead) == whole[position:]
 
 
-def test_leaving_early_ends_the_thread(store_folder: Path) -> None:
-    with Batches(store_folder, CONFIG, 0, ahead=2) as batches:
+def test_leaving_early_ends_the_thread(store: Path) -> None:
+    with Batches(store, CONFIG, 0, ahead=2) as batches:
         next(iter(batches))
     assert batches._thread is not None
     assert not batches._thread.is_alive()
 
 
-def test_only_training_slices_are_shown(store_folder: Path) -> None:
-    store, indices = open_train_split(store_folder, CONFIG)
-    with store:
-        assert {store.records[i].split for i in indices} == {"train"}
-        assert 0 < len(indices) < len(store)
+def test_only_training_slices_are_shown(store: Path) -> None:
+    reader, indices = open_train_split(store, CONFIG)
+    with reader:
+        assert {reader.records[i].split for i in indices} == {"train"}
+        assert 0 < len(indices) < len(reader)
 
 
-def test_a_store_of_other_channels_is_refused(store_folder: Path) -> None:
+def test_a_store_of_other_channels_is_refused(store: Path) -> None:
     with pytest.raises(UsageError, match="channels"):
-        open_train_split(store_folder, TrainConfig(channels=3))
+        open_train_split(store, TrainConfig(channels=3))

@@ -37,9 +37,9 @@ def run_until(store: Path, run: Path, nimg: int, config: TrainConfig = CONFIG) -
 
 
 @pytest.fixture(scope="module")
-def whole(store_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("whole")
-    train(store_folder, run, CONFIG, OPTIONS, StopSignal())
+    train(store, run, CONFIG, OPTIONS, StopSignal())
     return run
 
 
@@ -55,16 +55,16 @@ def test_a_run_leaves_checkpoints_samples_metrics_and_a_plot(whole: Path) -> Non
 
 @pytest.mark.parametrize("nimg", [8, 32, 40, 56, 88])
 def test_a_stopped_and_continued_run_ends_with_the_same_bits(
-    store_folder: Path, whole: Path, tmp_path: Path, nimg: int
+    store: Path, whole: Path, tmp_path: Path, nimg: int
 ) -> None:
-    run_until(store_folder, tmp_path, nimg)
-    last = train(store_folder, tmp_path, CONFIG, OPTIONS, StopSignal())
+    run_until(store, tmp_path, nimg)
+    last = train(store, tmp_path, CONFIG, OPTIONS, StopSignal())
     assert last.name == list_checkpoints(whole)[0].name
     assert weights(last) == weights(list_checkpoints(whole)[0])
 
 
 def test_after_a_crash_the_run_goes_on_from_its_last_checkpoint(
-    store_folder: Path, whole: Path, tmp_path: Path
+    store: Path, whole: Path, tmp_path: Path
 ) -> None:
     class CrashError(Exception):
         pass
@@ -74,60 +74,58 @@ def test_after_a_crash_the_run_goes_on_from_its_last_checkpoint(
             raise CrashError
 
     with pytest.raises(CrashError):
-        train(store_folder, tmp_path, CONFIG, OPTIONS, StopSignal(), crash)
-    last = train(store_folder, tmp_path, CONFIG, OPTIONS, StopSignal())
+        train(store, tmp_path, CONFIG, OPTIONS, StopSignal(), crash)
+    last = train(store, tmp_path, CONFIG, OPTIONS, StopSignal())
     assert weights(last) == weights(list_checkpoints(whole)[0])
     counts = [line["nimg"] for line in read_metrics(tmp_path / METRICS)]
     assert counts == [line["nimg"] for line in read_metrics(whole / METRICS)]
 
 
 def test_a_damaged_newest_checkpoint_falls_back_one(
-    store_folder: Path, whole: Path, tmp_path: Path
+    store: Path, whole: Path, tmp_path: Path
 ) -> None:
-    run_until(store_folder, tmp_path, 88)
+    run_until(store, tmp_path, 88)
     newest = list_checkpoints(tmp_path)[0]
     newest.write_bytes(newest.read_bytes()[:5000])
-    last = train(store_folder, tmp_path, CONFIG, OPTIONS, StopSignal())
+    last = train(store, tmp_path, CONFIG, OPTIONS, StopSignal())
     assert weights(last) == weights(list_checkpoints(whole)[0])
 
 
 def test_only_damaged_checkpoints_are_an_error_and_not_a_new_start(
-    store_folder: Path, tmp_path: Path
+    store: Path, tmp_path: Path
 ) -> None:
-    run_until(store_folder, tmp_path, 8)
+    run_until(store, tmp_path, 8)
     for path in list_checkpoints(tmp_path):
         path.write_bytes(b"damaged")
     with pytest.raises(DataError, match="checkpoint"):
-        train(store_folder, tmp_path, CONFIG, OPTIONS, StopSignal())
+        train(store, tmp_path, CONFIG, OPTIONS, StopSignal())
 
 
-def test_a_finished_run_is_left_as_it_is(store_folder: Path, whole: Path) -> None:
+def test_a_finished_run_is_left_as_it_is(store: Path, whole: Path) -> None:
     before = list_checkpoints(whole)[0].stat().st_mtime_ns
-    last = train(store_folder, whole, CONFIG, OPTIONS, StopSignal())
+    last = train(store, whole, CONFIG, OPTIONS, StopSignal())
     assert last.stat().st_mtime_ns == before
 
 
-def test_a_larger_kimg_goes_on_from_the_end(store_folder: Path, tmp_path: Path) -> None:
+def test_a_larger_kimg_goes_on_from_the_end(store: Path, tmp_path: Path) -> None:
     short, long = replace(CONFIG, kimg=0.064), replace(CONFIG, kimg=0.096)
-    train(store_folder, tmp_path, short, OPTIONS, StopSignal())
-    continued = train(store_folder, tmp_path, long, OPTIONS, StopSignal())
-    straight = train(store_folder, tmp_path / "straight", long, OPTIONS, StopSignal())
+    train(store, tmp_path, short, OPTIONS, StopSignal())
+    continued = train(store, tmp_path, long, OPTIONS, StopSignal())
+    straight = train(store, tmp_path / "straight", long, OPTIONS, StopSignal())
     assert weights(continued) == weights(straight)
 
 
-def test_another_setting_is_refused_and_named(store_folder: Path, tmp_path: Path) -> None:
-    run_until(store_folder, tmp_path, 8)
+def test_another_setting_is_refused_and_named(store: Path, tmp_path: Path) -> None:
+    run_until(store, tmp_path, 8)
     with pytest.raises(UsageError, match=r"lr was 0\.001, now 0\.002"):
-        train(store_folder, tmp_path, replace(CONFIG, lr=2e-3), OPTIONS, StopSignal())
+        train(store, tmp_path, replace(CONFIG, lr=2e-3), OPTIONS, StopSignal())
 
 
 def test_a_run_may_start_from_a_checkpoint_of_another_folder(
-    store_folder: Path, whole: Path, tmp_path: Path
+    store: Path, whole: Path, tmp_path: Path
 ) -> None:
     middle = list_checkpoints(whole)[3]
-    last = train(
-        store_folder, tmp_path, CONFIG, OPTIONS, StopSignal(), start_from=middle
-    )
+    last = train(store, tmp_path, CONFIG, OPTIONS, StopSignal(), start_from=middle)
     assert weights(last) == weights(list_checkpoints(whole)[0])
 
 
@@ -143,6 +141,6 @@ def test_checkpoints_fall_on_ticks_and_are_about_25() -> None:
     assert snap_images(TrainConfig(), RunOptions()) == 100_000
 
 
-def test_real_slices_are_shown_for_comparison(store_folder: Path, tmp_path: Path) -> None:
-    draw_reals(store_folder, tmp_path, CONFIG)
+def test_real_slices_are_shown_for_comparison(store: Path, tmp_path: Path) -> None:
+    draw_reals(store, tmp_path, CONFIG)
     assert (tmp_path / "reals.png").read_bytes().startswith(b"\x89PNG")

@@ -47,9 +47,7 @@ def test_initial_weights_are_a_function_of_the_seed() -> None:
     second = weights(build_state(CONFIG, CPU))
     assert all(torch.equal(first[name], second[name]) for name in first)
     other = weights(build_state(TrainConfig(**{**CONFIG.to_dict(), "seed": 1}), CPU))
-    assert not torch.equal(
-        first["g.mapping.layers.0.weight"], other["g.mapping.layers.0.weight"]
-    )
+    assert not torch.equal(first["g.mapping.layers.0.weight"], other["g.mapping.layers.0.weight"])
 
 
 def test_steps_are_deterministic_and_leave_the_global_generator_alone() -> None:
@@ -63,7 +61,8 @@ def test_steps_are_deterministic_and_leave_the_global_generator_alone() -> None:
 def test_a_step_counts_its_images_and_moves_all_three_networks() -> None:
     start, state = weights(build_state(CONFIG, CPU)), run(2)
     moved = {
-        name.split(".")[0] for name, value in weights(state).items()
+        name.split(".")[0]
+        for name, value in weights(state).items()
         if not torch.equal(value, start[name])
     }
     assert state.nimg == 8

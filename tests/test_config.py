@@ -1,0 +1,130 @@
+"""Configurations are checked when made, frozen after, and survive JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mri_gan.config import (
+    LEVELS,
+    ModelConfig,
+    PrepareConfig,
+    TrainConfig,
+    differences,
+    read_json,
+)
+from mri_gan.errors import UsageError
+
+CONFIGS = (PrepareConfig, ModelConfig, TrainConfig)
+
+
+def test_levels_double_from_8_to_1024() -> None:
+    assert LEVELS == (8, 16, 32, 64, 128, 256, 512, 1024)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        PrepareConfig(plane="coronal", window=(1.0, 99.0), split=(70, 20, 10), depth=16),
+        ModelConfig(max_size=64, channels=3),
+        TrainConfig(max_size=32, batch=8, mixing=True),
+    ],
+)
+def test_json_round_trip_gives_an_equal_config(config: Any) -> None:
+    assert type(config).from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_unknown_names_are_refused(kind: Any) -> None:
+    with pytest.raises(UsageError, match="colour"):
+        kind.from_dict({"colour": 1})
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_missing_names_take_their_defaults(kind: Any) -> None:
+    assert kind.from_dict({}) == kind()
+
+
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_configs_cannot_be_changed_after_they_are_made(kind: Any) -> None:
+    config = kind()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(config, dataclasses.fields(kind)[0].name, None)
+
+
+@pytest.mark.parametrize(
+    ("choice", "option"),
+    [
+        ({"plane": "oblique"}, "--plane"),
+        ({"fit": "squeeze"}, "--fit"),
+        ({"depth": 12}, "--depth"),
+        ({"min_foreground": 1.0}, "--min-foreground"),
+        ({"min_foreground": -0.1}, "--min-foreground"),
+        ({"window": (99.0, 1.0)}, "--window"),
+        ({"window": (0.0, 101.0)}, "--window"),
+        ({"window": (float("nan"), 99.0)}, "--window"),
+        ({"split": (80, 10, 5)}, "--split"),
+        ({"split": (0, 50, 50)}, "--split"),
+        ({"split": (120, -10, -10)}, "--split"),
+    ],
+)
+def test_prepare_refuses_nonsense_and_names_the_option(choice: Any, option: str) -> None:
+    with pytest.raises(UsageError, match=option):
+        PrepareConfig(**choice)
+
+
+@pytest.mark.parametrize(
+    ("choice", "option"),
+    [
+        ({"init_size": 12}, "--init-size"),
+        ({"max_size": 2048}, "--max-size"),
+        ({"init_size": 64, "max_size": 32}, "--init-size"),
+        ({"phase": 0}, "--phase"),
+        ({"kimg": -1.0}, "--kimg"),
+        ({"batch": -1}, "--batch"),
+        ({"lr": -1e-3}, "--lr"),
+        ({"n_critic": 0}, "--n-critic"),
+        ({"capacity": 0.0}, "--capacity"),
+        ({"channels": 0}, "channels"),
+    ],
+)
+def test_train_refuses_nonsense_and_names_the_option(choice: Any, option: str) -> None:
+    with pytest.raises(UsageError, match=option):
+        TrainConfig(**choice)
+
+
+@pytest.mark.parametrize("choice", [{"max_size": 100}, {"latent_dim": 0}, {"mapping_depth": 0}])
+def test_model_refuses_nonsense(choice: Any) -> None:
+    with pytest.raises(UsageError):
+        ModelConfig(**choice)
+
+
+def test_train_config_shapes_its_networks() -> None:
+    config = TrainConfig(max_size=64, channels=3, capacity=0.5, latent_dim=128)
+    assert config.model == ModelConfig(max_size=64, channels=3, capacity=0.5, latent_dim=128)
+
+
+def test_differences_name_each_changed_setting_only() -> None:
+    before, now = PrepareConfig().to_dict(), PrepareConfig(depth=16).to_dict()
+    assert differences(before, now) == ["depth was 8, now 16"]
+
+
+def test_read_json_gives_the_object(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"depth": 16}')
+    assert read_json(tmp_path / "a.json") == {"depth": 16}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", "\x00"])
+def test_read_json_names_the_file_that_is_no_object(tmp_path: Path, text: str) -> None:
+    (tmp_path / "bad.json").write_text(text)
+    with pytest.raises(UsageError, match=r"bad\.json"):
+        read_json(tmp_path / "bad.json")
+
+
+def test_read_json_names_the_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone\.json"):
+        read_json(tmp_path / "gone.json")

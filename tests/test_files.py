@@ -1,0 +1,188 @@
+"""Files are whole or absent, a folder has one writer, and a signal stops work in good order."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from mri_gan.errors import DataError
+from mri_gan.files import (
+    FolderLock,
+    StopSignal,
+    explain_os_error,
+    make_folder,
+    one_line,
+    stop_on_signal,
+    write_atomic,
+    write_bytes,
+    write_text,
+)
+
+HOLD_LOCK = """
+import sys
+from pathlib import Path
+from mri_gan.files import FolderLock
+with FolderLock(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def start_holder(folder: Path) -> subprocess.Popen[str]:
+    """Another process that holds the lock until its input is closed."""
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# Atomic writing
+
+
+def test_written_bytes_are_there(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "a", b"\0\r\n\xff")
+    assert (tmp_path / "a").read_bytes() == b"\0\r\n\xff"
+
+
+def test_text_is_utf8_with_plain_newlines(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "ä\n")
+    assert (tmp_path / "a").read_bytes() == b"\xc3\xa4\n"
+
+
+def test_nothing_but_the_file_is_left(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "x")
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), ValueError("bug")])
+def test_a_failing_write_leaves_the_old_file_alone(tmp_path: Path, error: Exception) -> None:
+    def write_half(stream: BinaryIO) -> None:
+        stream.write(b"half of the ne")
+        raise error
+
+    write_text(tmp_path / "a", "old")
+    with pytest.raises((DataError, ValueError)):
+        write_atomic(tmp_path / "a", write_half)
+    assert (tmp_path / "a").read_text() == "old"
+    assert names(tmp_path) == ["a"]
+
+
+def test_a_writer_that_dies_leaves_the_old_file_alone(tmp_path: Path) -> None:
+    write_text(tmp_path / "a", "old")
+    code = (
+        "import os, sys; from pathlib import Path; from mri_gan.files import write_atomic\n"
+        "write_atomic(Path(sys.argv[1]), lambda s: (s.write(b'new'), s.flush(), os._exit(9)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], check=False)
+    assert done.returncode == 9
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_full_disk_is_one_line_with_file_and_hint() -> None:
+    error = explain_os_error(OSError(errno.ENOSPC, "No space left on device"), Path("out/a.pt"))
+    assert str(error).startswith("out/a.pt: No space left on device: ")
+    assert "free some space" in error.hint
+
+
+def test_writing_below_a_file_names_the_path(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match="file/a"):
+        write_text(tmp_path / "file" / "a", "x")
+
+
+def test_a_folder_below_a_file_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(DataError, match="file/sub"):
+        make_folder(tmp_path / "file" / "sub")
+
+
+def test_one_line_takes_the_first_line_or_the_type() -> None:
+    assert one_line(ValueError("a\nb")) == "a"
+    assert one_line(ValueError()) == "ValueError"
+
+
+# The folder lock
+
+
+def test_a_second_holder_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+    holder = start_holder(tmp_path)
+    try:
+        with pytest.raises(DataError, match=f"pid {holder.pid}"), FolderLock(tmp_path):
+            pass
+    finally:
+        holder.communicate()
+
+
+def test_the_lock_of_a_killed_holder_is_free(tmp_path: Path) -> None:
+    holder = start_holder(tmp_path)
+    holder.kill()
+    holder.communicate()
+    with FolderLock(tmp_path) as lock:
+        assert lock.path.read_text() == str(os.getpid())
+
+
+def test_a_released_lock_can_be_taken_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        with FolderLock(tmp_path) as lock:
+            assert lock.path.read_text() == str(os.getpid())
+    assert (tmp_path / ".lock").read_text() == ""
+
+
+def test_a_lock_in_a_missing_folder_names_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="gone"), FolderLock(tmp_path / "gone"):
+        pass
+
+
+# The stop signal
+
+
+def test_a_signal_sets_the_flag_and_nothing_else() -> None:
+    with stop_on_signal() as stop:
+        assert not stop
+        signal.raise_signal(signal.SIGTERM)
+        assert stop
+        assert stop.signum == signal.SIGTERM
+
+
+def test_the_second_signal_of_a_kind_is_deadly() -> None:
+    with stop_on_signal():
+        signal.raise_signal(signal.SIGTERM)
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_handlers_are_restored_after_the_block() -> None:
+    signums = [getattr(signal, name) for name in StopSignal.NAMES]
+    before = [signal.getsignal(signum) for signum in signums]
+    with stop_on_signal():
+        signal.raise_signal(signal.SIGINT)
+    assert [signal.getsignal(signum) for signum in signums] == before
+
+
+def test_outside_the_main_thread_the_flag_stays_unset() -> None:
+    seen: list[bool] = []
+
+    def work() -> None:
+        with stop_on_signal() as stop:
+            seen.append(bool(stop))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [False]
