@@ -81,7 +81,7 @@ def test_imports_point_down(path: Path) -> None:
 def test_the_rules_see_imports_inside_functions_and_type_checks(tmp_path: Path) -> None:
     source = "def f():\n    from mri_gan.train import loop\nif 0:\n    import mri_gan.cli.main\n"
     (tmp_path / "a.py").write_text(source)
-    assert [part for part, _ in imported_parts(tmp_path / "a.py")] == ["cli", "train"]
+    assert {part for part, _ in imported_parts(tmp_path / "a.py")} == {"cli", "train"}
 
 
 def test_ingest_does_not_load_torch() -> None:

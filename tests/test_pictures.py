@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan.pictures import GAP, build_sheet, save_png, to_grey
 
 
-def numbered(count: int, size: int = 8) -> np.ndarray:  # type: ignore[type-arg]
+def numbered(count: int, size: int = 8) -> NDArray[np.uint8]:
     """Pictures that are constant 1, 2, 3 ..."""
     return (
         np.ones((count, size, size), np.uint8)

@@ -80,6 +80,8 @@ def command(
         crossover,
     )
     paths = (folder / f"samples-{size}px.png", folder / f"mixing-{size}px.png")
+    if not quiet:
+        click.echo(f"from {trained.path} ({trained.nimg / 1000:g} kimg)")
     for path, picture in zip(paths, (plain, mixed), strict=True):
         save_png(path, picture)
         if not quiet:

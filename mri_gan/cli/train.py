@@ -164,20 +164,17 @@ def _run(
     threads: int,
     quiet: bool,
 ) -> None:
-    import json
-
     import torch
 
-    from mri_gan.files import FolderLock, make_folder, stop_on_signal, write_text
+    from mri_gan.files import FolderLock, make_folder, stop_on_signal
     from mri_gan.train.loop import draw_reals, train
 
     if threads:
         torch.set_num_threads(threads)
     make_folder(out)
     with FolderLock(out), stop_on_signal() as stop, LiveLine(quiet) as line:
-        last = train(store, out, config, run_options, stop, line.show, ckpt)
-        write_text(out / "config.json", json.dumps(config.to_dict(), indent=2) + "\n")
         draw_reals(store, out, config)
+        last = train(store, out, config, run_options, stop, line.show, line.note, ckpt)
     if not quiet:
         click.echo(f"\n{last}\nLook at {out / 'samples'} and {out / 'loss.png'}; then: ", nl=False)
         click.echo(f"mrigan test {out} --size {config.max_size}")
@@ -198,6 +195,11 @@ class LiveLine:
     def __exit__(self, *_: object) -> None:
         if self._terminal and not self._quiet:
             click.echo("", err=True)
+
+    def note(self, text: str) -> None:
+        """Print something that is worth a line of its own."""
+        if not self._quiet:
+            click.echo(f"mrigan: {text}", err=True)
 
     def show(self, progress: Progress) -> None:
         """Print if enough time has passed since the last line."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 
 import torch
 
+from mri_gan import __version__
 from mri_gan.checkpoint import (
     Checkpoint,
     checkpoint_path,
@@ -22,7 +25,7 @@ from mri_gan.checkpoint import (
 )
 from mri_gan.config import TrainConfig, differences
 from mri_gan.errors import DataError, Stopped, UsageError
-from mri_gan.files import StopSignal, make_folder
+from mri_gan.files import StopSignal, make_folder, write_text
 from mri_gan.pictures import build_sheet, save_png
 from mri_gan.schedule import Phase, phase_at, total_images
 from mri_gan.store.reader import StoreReader
@@ -67,6 +70,7 @@ def train(
     options: RunOptions,
     stop: StopSignal,
     on_step: Callable[[Progress], None] = lambda _: None,
+    on_note: Callable[[str], None] = lambda _: None,
     start_from: Path | None = None,
 ) -> Path:
     """Train, or go on training, and return the last checkpoint; the run must be locked.
@@ -76,7 +80,8 @@ def train(
     """
     make_folder(run / "samples")
     digest = _check_data(store, config)
-    state = resume(run, config, options, digest, start_from)
+    state = resume(run, config, options, digest, on_note, start_from)
+    write_config(run, config, options, digest)
     monitor = Monitor(run, state.nimg)
     total = total_images(config)
     first, start = state.nimg, time.perf_counter()
@@ -144,22 +149,40 @@ def resume(
     config: TrainConfig,
     options: RunOptions,
     digest: str,
+    on_note: Callable[[str], None],
     start_from: Path | None = None,
 ) -> TrainState:
     """The state to go on from: the run's newest valid checkpoint, else `start_from`, else new."""
     path, checkpoint, damaged = newest_valid(run)
     if checkpoint is None and damaged:
         raise damaged[0]
+    for error in damaged:
+        on_note(f"{error.message}; set aside as .damaged, an older one is used")
     if checkpoint is None and start_from is not None:
         path, checkpoint = start_from, load_checkpoint(start_from)
     state = build_state(config, torch.device(options.device))
     if checkpoint is not None and path is not None:
         check_same_run(path, checkpoint, config, digest)
         restore(state, checkpoint, path)
-    for file in list_checkpoints(run):
-        if path is not None and file.parent == path.parent and file > path:
-            file.rename(file.with_suffix(".damaged"))
+        on_note(f"continuing from {path} ({state.nimg / 1000:g} kimg)")
+    for file in list_checkpoints(run)[: len(damaged)]:
+        file.rename(file.with_suffix(".damaged"))
     return state
+
+
+def write_config(run: Path, config: TrainConfig, options: RunOptions, digest: str) -> None:
+    """`config.json`: what was asked for, on what data, and on what machine it runs."""
+    facts = {
+        "settings": config.to_dict(),
+        "data_digest": digest,
+        "device": options.device,
+        "threads": torch.get_num_threads(),
+        "mrigan": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+    }
+    write_text(run / "config.json", json.dumps(facts, indent=2) + "\n")
 
 
 def check_same_run(path: Path, checkpoint: Checkpoint, config: TrainConfig, digest: str) -> None:

@@ -87,8 +87,11 @@ def test_a_damaged_newest_checkpoint_falls_back_one(
     run_until(store, tmp_path, 88)
     newest = list_checkpoints(tmp_path)[0]
     newest.write_bytes(newest.read_bytes()[:5000])
-    last = train(store, tmp_path, CONFIG, OPTIONS, StopSignal())
+    notes: list[str] = []
+    last = train(store, tmp_path, CONFIG, OPTIONS, StopSignal(), on_note=notes.append)
     assert weights(last) == weights(list_checkpoints(whole)[0])
+    assert str(newest) in notes[0]
+    assert newest.with_suffix(".damaged").exists()
 
 
 def test_only_damaged_checkpoints_are_an_error_and_not_a_new_start(

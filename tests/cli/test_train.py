@@ -1,0 +1,154 @@
+"""`mrigan train` and `mrigan test` as used: continue, stop, and be told what is wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
+from mri_gan.cli.main import cli
+from mri_gan.train.monitor import METRICS, read_metrics
+
+SMALL = [
+    *("--max-size", "16", "--phase", "64", "--batch", "8", "--capacity", "0.015625"),
+    *("--latent-dim", "8", "--mixing", "--snap", "0.032", "--keep", "100"),
+]
+
+
+def mrigan(*words: object) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words], prog_name="mrigan")
+
+
+def one_line(done: Result) -> str:
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("mrigan: ")
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def run(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    done = mrigan("train", store, *SMALL, "--out", folder)
+    assert done.exit_code == 0, done.stderr
+    return folder
+
+
+def weights(run: Path) -> tuple[str, str]:
+    newest = list_checkpoints(run)[0]
+    return newest.name, digest(load_checkpoint(newest).state)
+
+
+def test_a_run_leaves_everything_to_look_at(run: Path) -> None:
+    names = {path.name for path in run.iterdir()}
+    assert {"config.json", "loss.png", "metrics.jsonl", "reals.png", "samples"} <= names
+    facts = json.loads((run / "config.json").read_text())
+    assert facts["settings"]["max_size"] == 16
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killed_in_the_middle_and_run_again_ends_with_the_same_bits(
+    store: Path, run: Path, tmp_path: Path, sent: signal.Signals
+) -> None:
+    command = [sys.executable, "-m", "mri_gan", "train", str(store), *SMALL, "--out", str(tmp_path)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while len(read_metrics(tmp_path / METRICS)) < 9 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(sent)
+    _, errors = process.communicate()
+    assert process.returncode == {signal.SIGKILL: -9}.get(sent, 128 + sent), errors
+    assert weights(tmp_path)[0] != weights(run)[0]
+    assert mrigan("train", store, *SMALL, "--out", tmp_path).exit_code == 0
+    assert weights(tmp_path) == weights(run)
+
+
+def test_old_spellings_with_underscores_are_accepted(store: Path) -> None:
+    done = mrigan("train", store, "--init_size", 16, "--max_size", 32, "--dry-run")
+    assert json.loads(done.stdout)["settings"]["init_size"] == 16
+
+
+def test_dry_run_prints_the_schedule_and_writes_nothing(store: Path, tmp_path: Path) -> None:
+    done = mrigan("train", store, *SMALL, "--out", tmp_path / "run", "--dry-run")
+    levels = json.loads(done.stdout)["levels"]
+    assert [(level["size"], level["from_nimg"]) for level in levels] == [(8, 0), (16, 64)]
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_largest_native_level_is_the_default_size(store: Path) -> None:
+    done = mrigan("train", store, "--dry-run")
+    assert json.loads(done.stdout)["settings"]["max_size"] == 64
+
+
+def test_two_trainers_in_one_folder_are_refused(store: Path, tmp_path: Path) -> None:
+    from mri_gan.files import FolderLock
+
+    with FolderLock(tmp_path):
+        done = mrigan("train", store, *SMALL, "--out", tmp_path)
+    assert done.exit_code == 1
+    assert f"pid {os.getpid()}" in one_line(done)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["train", "{tmp}/none", "--out", "{tmp}/r"], 1, "is not a mrigan store"),
+        (["train", "{tmp}", "--out", "{tmp}/r"], 1, "is not a mrigan store"),
+        (["train", "{store}", "--max-size", "48"], 2, "48 is no level"),
+        (["train", "{store}", "--init-size", "64", "--max-size", "8"], 2, "above"),
+        (["train", "{store}", "--out", "{file}/r", "--quiet"], 1, "not a folder"),
+        (["train", "{store}", "--device", "abacus", "--out", "{tmp}/r"], 2, "not available"),
+        (["train", "{store}", "--ckpt", "{tmp}/no.pt", "--out", "{tmp}/r"], 1, "no.pt"),
+        (
+            ["train", "{store}", "--ckpt", "{file}", "--out", "{tmp}/r"],
+            1,
+            "not a mrigan checkpoint",
+        ),
+        (["test", "{tmp}/none.pt"], 1, "none.pt: no such file"),
+        (["test", "{tmp}"], 1, "no checkpoint"),
+        (["test", "{file}"], 1, "not a mrigan checkpoint"),
+        (["test", "{store}/data.mdb"], 1, "not a mrigan checkpoint"),
+        (["test", "{run}", "--size", "32"], 2, "choose --size from 8, 16"),
+        (["test", "{run}", "--crossover", "6"], 2, "give 1 to 5"),
+        (["test", "{run}", "--out", "{file}/x"], 1, "not a folder"),
+    ],
+)
+def test_a_mistake_is_one_line_with_a_remedy(
+    store: Path, run: Path, tmp_path: Path, words: list[str], code: int, says: str
+) -> None:
+    file = tmp_path / "a.txt"
+    file.write_text("text")
+    places = {"store": store, "run": run, "tmp": tmp_path, "file": file}
+    done = mrigan(*[word.format(**places) for word in words])
+    assert done.exit_code == code
+    assert says in one_line(done)
+
+
+def test_a_run_with_other_settings_is_refused(store: Path, run: Path) -> None:
+    done = mrigan("train", store, *SMALL, "--out", run, "--lr", 0.5)
+    assert done.exit_code == 2
+    assert "lr was 0.0, now 0.5" in one_line(done)
+
+
+def test_a_damaged_checkpoint_is_named(run: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "ckpt-000000001.pt"
+    data = list_checkpoints(run)[0].read_bytes()
+    damaged.write_bytes(data[: len(data) // 2])
+    done = mrigan("test", damaged)
+    assert done.exit_code == 1
+    assert str(damaged) in one_line(done)
+
+
+def test_two_grids_are_written_and_repeatable(run: Path, tmp_path: Path) -> None:
+    for out in ("a", "b"):
+        words = ("--size", 16, "--rows", 2, "--cols", 3, "--out", tmp_path / out)
+        assert mrigan("test", run, *words).exit_code == 0
+    for name in ("samples-16px.png", "mixing-16px.png"):
+        first, second = ((tmp_path / out / name).read_bytes() for out in ("a", "b"))
+        assert first == second
+        assert first.startswith(b"\x89PNG")
