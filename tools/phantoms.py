@@ -49,13 +49,13 @@ def brain_volume(
 ) -> NDArray[np.float64]:
     """A textured ellipsoid in faint noise [X, Y, Z], with the marker inside it."""
     rng = np.random.default_rng(seed)
-    voxels = rng.uniform(0, 20, shape)
-    inside = sum(
+    radius = sum(
         ((axis - (n - 1) / 2) / (0.42 * n)) ** 2
         for axis, n in zip(np.ogrid[tuple(slice(n) for n in shape)], shape, strict=True)
     )
     tissue = TISSUE + rng.uniform(-100, 100, shape)
-    voxels = np.where(np.asarray(inside) < 1, tissue, voxels)
+    edge = np.clip((1.2 - np.asarray(radius)) / 0.5, 0, 1)  # voxels half in air, as in real scans
+    voxels = edge * tissue + rng.uniform(0, 20, shape)
     if marker:
         near = distance_mm(shape, spacing_mm, marker_index(shape)) <= marker_radius_mm
         voxels[near] = MARKER

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -118,6 +119,9 @@ def command(
     """
     from mri_gan.store.reader import StoreReader
 
+    # Threads of torch's OpenMP wait for each other in a busy loop. On a machine that does anything
+    # else that made training several times slower; a short loop costs next to nothing when idle.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     with StoreReader(store) as opened:
         size = max_size or opened.max_native
         config = TrainConfig(max_size=size, channels=opened.channels, **choices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import lzma
 import os
 import re
 import stat
@@ -22,6 +23,15 @@ MAX_MEMBER_BYTES = 4 << 30
 # Deflate reaches about 1030:1 at most; real scans stay under 50:1, even nearly empty ones.
 MAX_RATIO = 400
 SMALL_BYTES = 1 << 20
+# What `zipfile` raises for damaged members; ValueError for names that are no UTF-8.
+ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -139,7 +149,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 def _open_zip_once(path: Path, _pid: int, _size: int, _time: int) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise DataError(
             f"{path}: is not a readable zip ({one_line(error)})",
             "download or copy it again and compare its size with the original",
@@ -159,7 +169,7 @@ def read_member(member: Member) -> bytes:
         if member.number is None:
             return member.container.read_bytes()
         return _read_zipped(_open_zip(member.container), member)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except ZIP_ERRORS as error:
         raise DataError(f"{member.label}: damaged ({one_line(error)})", "copy it again") from error
     except OSError as error:
         raise explain_os_error(error, member.container) from error

@@ -22,7 +22,10 @@ def foreground_threshold(voxels: NDArray[np.float32]) -> float:
     sample = _sample(voxels)
     if sample.min() == sample.max():
         raise DataError("all voxels are equal; nothing to see")
-    return float(threshold_otsu(sample))
+    try:
+        return float(threshold_otsu(sample))
+    except ValueError as error:  # the values are too close together for a histogram
+        raise DataError("no contrast between air and tissue") from error
 
 
 def percentile_window(

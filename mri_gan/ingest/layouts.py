@@ -121,7 +121,10 @@ def _volume(name: str) -> Naming | None:
         found = pattern.search(text)
         if found is not None:
             session = found.groupdict().get("session") or ""
-            return Naming(layout, found["subject"], session, split_of(name), mask=is_mask(name))
+            subject = found["subject"]
+            if pattern.flags & re.IGNORECASE:  # one person, however it is spelled
+                subject = subject.upper()
+            return Naming(layout, subject, session, split_of(name), mask=is_mask(name))
     return Naming("volumes", subject=stem, split=split_of(name), mask=is_mask(name))
 
 

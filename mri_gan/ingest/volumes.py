@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 from dataclasses import dataclass
 
@@ -17,6 +18,9 @@ from mri_gan.ingest.archives import MAX_MEMBER_BYTES, gunzip
 MAX_VOXELS = 1 << 28  # 1 GiB of float32; a 512^3 scan is half of that
 MAX_LABELS = 40  # a label map has few values; real scans have hundreds
 GZIP_MAGIC = b"\x1f\x8b"
+
+# nibabel would write a line to standard error for every odd header field.
+nib.imageglobals.logger.setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)

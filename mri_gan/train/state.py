@@ -106,7 +106,7 @@ def draw_fakes(
         w = state.g.map(latents[0])
         ws = broadcast_styles(w, layers)
     images = state.g.synthesis(ws, resolution=phase.resolution, alpha=phase.alpha, noise=noise)
-    return images, w
+    return images.float(), w.float()
 
 
 def train_step(state: TrainState, config: TrainConfig, phase: Phase, images: Tensor) -> Stats:

@@ -1,0 +1,68 @@
+"""Real archives in the shapes that users have, where they lie beside the repository.
+
+They may not be part of it (their licences forbid that), so these tests say "skipped" elsewhere;
+the same rules are tested on generated archives in `tests/ingest`.
+"""
+
+import io
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mri_gan.config import LEVELS
+from mri_gan.store.reader import StoreReader
+
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
+pytestmark = pytest.mark.skipif(not REAL.is_dir(), reason=f"no real archives at {REAL}")
+
+
+def read_everything(store: StoreReader) -> None:
+    """Every slice at every level, in batches; the reader checks each record."""
+    for level in LEVELS:
+        step = max(1, (1 << 24) // level**2)
+        for start in range(0, len(store), step):
+            batch = store.read(level, range(start, min(start + step, len(store))))
+            assert batch.shape[1:] == (1, level, level)
+
+
+def test_oasis_course_archive(prepare: Any, tmp_path: Path) -> None:
+    with StoreReader(prepare(tmp_path, REAL / "oasis_like.zip", workers=2)) as store:
+        summary = store.summary
+        assert (summary["slices"], summary["subjects"], summary["masks"]) == (544, 17, 544)
+        assert summary["split_subjects"] == {"train": 13, "validate": 2, "test": 2}
+        assert not any("seg_" in record.source for record in store.records)
+        read_everything(store)
+        with zipfile.ZipFile(REAL / "oasis_like.zip") as archive:
+            for i, record in enumerate(store.records):
+                data = archive.read(f"keras_png_slices_data/{record.source}")
+                pixels = np.asarray(Image.open(io.BytesIO(data)))
+                assert np.array_equal(store.read(256, [i])[0, 0], pixels)
+                assert f"_{record.split}/case_{record.subject}_" in record.source
+
+
+def test_akoa_archive(prepare: Any, tmp_path: Path) -> None:
+    with StoreReader(prepare(tmp_path, REAL / "akoa_like.zip", workers=2)) as store:
+        assert (store.summary["slices"], store.summary["subjects"]) == (192, 7)
+        assert {record.side for record in store.records} == {"left", "right"}
+        spelled = {record.source.split("_WE_")[1].split(".")[0] for record in store.records}
+        assert {"L_E_F_T", "R_I_G_H_T"} < spelled
+        assert {record.padding for record in store.records} == {(16, 16, 0, 0)}
+        edges = store.read(256, range(192))[:, 0]
+        assert not edges[:, :16].any()
+        assert not edges[:, -16:].any()
+        splits = {(record.subject, record.split) for record in store.records}
+        assert len(splits) == 7
+        read_everything(store)
+
+
+def test_volumes(prepare: Any, tmp_path: Path) -> None:
+    with StoreReader(prepare(tmp_path, REAL / "volumes", workers=2)) as store:
+        assert store.summary["subjects"] == 7
+        assert store.summary["masks"] == 1
+        assert not any("tissues" in record.source for record in store.records)
+        assert {"01"} < {record.subject for record in store.records}
+        read_everything(store)
