@@ -15,6 +15,8 @@ LEVELS = (8, 16, 32, 64, 128, 256, 512, 1024)
 PLANES = ("axial", "coronal", "sagittal")
 FITS = ("pad", "crop")
 SPLITS = ("train", "validate", "test")
+LOSS_NAMES = ("wgan-gp", "wgan-clip", "r1", "hinge")
+PRECISIONS = ("fp32", "bf16")
 CAPACITIES = {"tiny": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2, "full": 1.0}
 
 # Karras 2019, appendix C: higher resolutions train with larger learning rates ...
@@ -120,9 +122,13 @@ class TrainConfig(JsonConfig):
     capacity: float = 1.0
     latent_dim: int = 512
     channels: int = 1
+    loss: str = "wgan-gp"
     n_critic: int = 1
-    gp_weight: float = 10.0
+    gp_weight: float = 10.0  # of the gradient penalty, or gamma of R1
+    penalty_every: int = 1  # steps
     drift: float = 1e-3
+    clip: float = 0.01  # of the critic's weights, for wgan-clip
+    precision: str = "fp32"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -137,6 +143,14 @@ class TrainConfig(JsonConfig):
         require(self.kimg >= 0, f"--kimg {self.kimg}", "give a positive number")
         require(0 <= self.batch <= 4096, f"--batch {self.batch}", "give 1 to 4096")
         require(self.lr >= 0, f"--lr {self.lr}", "give a positive number")
+        require(self.loss in LOSS_NAMES, f"--loss {self.loss}", f"choose one of {LOSS_NAMES}")
+        require(
+            self.precision in PRECISIONS,
+            f"--precision {self.precision}",
+            f"choose one of {PRECISIONS}",
+        )
+        require(self.penalty_every >= 1, f"--penalty-every {self.penalty_every}", "at least 1")
+        require(self.clip > 0, f"--clip {self.clip}", "give a positive number")
         require(self.n_critic >= 1, f"--n-critic {self.n_critic}", "give at least 1")
         self.model  # noqa: B018 - building it checks its fields
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.config import CAPACITIES, TrainConfig
+from mri_gan.config import CAPACITIES, PRECISIONS, TrainConfig
 from mri_gan.errors import UsageError
 
 if TYPE_CHECKING:
-    from mri_gan.train.loop import Progress, RunOptions
+    from mri_gan.train.parallel import World
+    from mri_gan.train.run import Progress, RunOptions
 
 EPILOG = """\b
 Examples:
@@ -74,7 +76,24 @@ def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> 
 @click.option(
     "--n-critic", type=int, default=1, show_default=True, help="Critic steps per step of G."
 )
-@click.option("--gp-weight", type=float, default=10.0, show_default=True, help="Gradient penalty.")
+@click.option(
+    "--gp-weight", type=float, default=10.0, show_default=True, help="Penalty (gamma of r1)."
+)
+@click.option(
+    "--penalty-every",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Steps per penalty (lazy above 1).",
+)
+@click.option("--clip", type=float, default=0.01, show_default=True, help="Limit for wgan-clip.")
+@click.option(
+    "--precision",
+    type=click.Choice(("auto", *PRECISIONS)),
+    default="fp32",
+    show_default=True,
+    help="Arithmetic of the networks; auto is bf16 where the hardware has it.",
+)
 @click.option(
     "--drift", type=float, default=1e-3, show_default=True, help="Weight of the drift term."
 )
@@ -104,6 +123,7 @@ def command(
     max_size: int | None,
     ckpt: Path | None,
     device: str,
+    precision: str,
     threads: int,
     ahead: int,
     snap_kimg: float,
@@ -124,11 +144,16 @@ def command(
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     with StoreReader(store) as opened:
         size = max_size or opened.max_native
-        config = TrainConfig(max_size=size, channels=opened.channels, **choices)
+        config = TrainConfig(
+            max_size=size,
+            channels=opened.channels,
+            precision=_pick_precision(precision, device),
+            **choices,
+        )
     if dry_run:
         _print_plan(config)
         return
-    from mri_gan.train.loop import RunOptions
+    from mri_gan.train.run import RunOptions
 
     run_options = RunOptions(_pick_device(device), ahead, snap_kimg, keep)
     _run(store, out or Path(f"{store}-run"), config, run_options, ckpt, threads, quiet)
@@ -150,13 +175,28 @@ def _print_plan(config: TrainConfig) -> None:
 def _pick_device(name: str) -> str:
     import torch
 
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name in ("auto", "cuda"):
+        # One GPU for each process that torchrun started on this machine.
+        gpu = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        name = gpu if name == "cuda" or torch.cuda.is_available() else "cpu"
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"--device {name} is not available here", "try --device cpu") from error
     return name
+
+
+def _pick_precision(name: str, device: str) -> str:
+    """`auto` resolved for this machine, so that the run's settings say what was used."""
+    if name != "auto":
+        return name
+    import torch
+
+    if _pick_device(device).startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every torch version
+    fast = any(getattr(torch.cpu, ask, lambda: False)() for ask in asks)
+    return "bf16" if fast else "fp32"
 
 
 def _run(
@@ -171,17 +211,33 @@ def _run(
     import torch
 
     from mri_gan.files import FolderLock, make_folder, stop_on_signal
-    from mri_gan.train.loop import draw_reals, train
+    from mri_gan.train.loop import train
+    from mri_gan.train.parallel import leave
+    from mri_gan.train.run import Run
 
     if threads:
         torch.set_num_threads(threads)
     make_folder(out)
-    with FolderLock(out), stop_on_signal() as stop, LiveLine(quiet) as line:
-        draw_reals(store, out, config)
-        last = train(store, out, config, run_options, stop, line.show, line.note, ckpt)
+    world = _join_torchrun()
+    quiet = quiet or not world.is_first
+    lock = FolderLock(out) if world.is_first else contextlib.nullcontext()
+    try:
+        with lock, stop_on_signal() as stop, LiveLine(quiet) as line:
+            run = Run(store, out, config, run_options, world, stop, line.show, line.note)
+            last = train(run, ckpt)
+    finally:
+        leave(world)
     if not quiet:
         click.echo(f"\n{last}\nLook at {out / 'samples'} and {out / 'loss.png'}; then: ", nl=False)
         click.echo(f"mrigan test {out} --size {config.max_size}")
+
+
+def _join_torchrun() -> World:
+    """This process among those that `torchrun` started, which it tells by the environment."""
+    from mri_gan.train.parallel import SOLO, join
+
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    return join(int(os.environ["RANK"]), size) if size > 1 else SOLO
 
 
 class LiveLine:

@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.config import TrainConfig
-from mri_gan.errors import DataError, UsageError
-from mri_gan.schedule import Phase, phase_at, sizes, total_images
+from mri_gan.errors import UsageError
+from mri_gan.schedule import Phase, phase_at, total_images
 from mri_gan.store.reader import StoreReader
+from mri_gan.train.parallel import SOLO, World, rows
 from mri_gan.train.randomness import permutation
 
 AHEAD = 4  # batches read in advance
@@ -49,14 +50,24 @@ def open_train_split(folder: Path, config: TrainConfig) -> tuple[StoreReader, ND
 
 
 class Batches:
-    """Iterates over (nimg, phase, images uint8/uint16 [N, C, R, R]) from `nimg` to the end.
+    """Iterates over (nimg, phase, images uint8/uint16 [n, C, R, R]) from `nimg` to the end.
+
+    The images are this process's rows of each batch.
 
     With `ahead` > 0 a thread reads that many batches in advance. The order does not depend on
     it: the thread holds no state but nimg.
     """
 
-    def __init__(self, folder: Path, config: TrainConfig, nimg: int, ahead: int = AHEAD) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        config: TrainConfig,
+        nimg: int,
+        ahead: int = AHEAD,
+        world: World = SOLO,
+    ) -> None:
         self._config = config
+        self._world = world
         self._nimg = nimg
         self._store, self._indices = open_train_split(folder, config)
         self._queue: queue.Queue[Any] = queue.Queue(max(1, ahead))
@@ -80,7 +91,8 @@ class Batches:
         nimg = self._nimg
         while nimg < total_images(self._config):
             phase = phase_at(self._config, nimg)
-            chosen = batch_indices(self._indices, self._config.seed, nimg, phase.batch)
+            whole = batch_indices(self._indices, self._config.seed, nimg, phase.batch)
+            chosen = whole[rows(self._world, phase.batch)]
             yield nimg, phase, self._store.read(phase.resolution, chosen)
             nimg += phase.batch
 
@@ -111,10 +123,3 @@ class Batches:
             if isinstance(item, BaseException):
                 raise item
             yield item
-
-
-def check_sizes(store: StoreReader, config: TrainConfig) -> None:
-    """Raise DataError when the store lacks a level; every mrigan store has all eight."""
-    missing = set(sizes(config)) - set(store.header["levels"])
-    if missing:
-        raise DataError(f"{store.folder}: lacks the levels {sorted(missing)}", "prepare it again")

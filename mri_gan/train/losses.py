@@ -1,4 +1,4 @@
-"""The losses of the Wasserstein GAN with gradient penalty, as pure functions.
+"""The losses and penalties as pure functions, and which of them belong together.
 
 Every function returns a scalar tensor on the device of its input and never waits for the device.
 """
@@ -6,8 +6,10 @@ Every function returns a scalar tensor on the device of its input and never wait
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -31,6 +33,31 @@ def wgan_generator_loss(fake_scores: Tensor) -> Tensor:
     return -_at_least_float32(fake_scores).mean()
 
 
+def logistic_critic_loss(real_scores: Tensor, fake_scores: Tensor, drift: float = 0.0) -> Tensor:
+    """Return the cross entropy of telling real from fake; scores are logits.
+
+    real_scores [N], fake_scores [M] -> [].  Goodfellow et al. 2014, equation 1.
+    """
+    real = _at_least_float32(real_scores)
+    fake = _at_least_float32(fake_scores)
+    return F.softplus(fake).mean() + F.softplus(-real).mean() + drift * real.square().mean()
+
+
+def logistic_generator_loss(fake_scores: Tensor) -> Tensor:
+    """Return the non-saturating loss: fake_scores [N] -> [].  Goodfellow et al. 2014, section 3."""
+    return F.softplus(-_at_least_float32(fake_scores)).mean()
+
+
+def hinge_critic_loss(real_scores: Tensor, fake_scores: Tensor, drift: float = 0.0) -> Tensor:
+    """Return the hinge loss, zero for scores beyond +-1.
+
+    real_scores [N], fake_scores [M] -> [].  Lim and Ye 2017, equation 13.
+    """
+    real = _at_least_float32(real_scores)
+    fake = _at_least_float32(fake_scores)
+    return F.relu(1 - real).mean() + F.relu(1 + fake).mean() + drift * real.square().mean()
+
+
 def gradient_penalty(
     critic_fn: Callable[[Tensor], Tensor],  # images [N, C, H, W] -> scores [N]
     real: Tensor,  # [N, C, H, W]
@@ -43,13 +70,51 @@ def gradient_penalty(
     -> [].  The gradient reaches the critic's parameters, never the images given.
     Gulrajani et al. 2017, equation 3, last term.
     """
-    between = real.detach().lerp(fake.detach(), mix).requires_grad_()
-    (gradient,) = torch.autograd.grad(critic_fn(between).sum(), between, create_graph=True)
-    norms = torch.linalg.vector_norm(_at_least_float32(gradient).flatten(1), dim=1)  # [N]
+    gradient = _gradient(critic_fn, real.detach().lerp(fake.detach(), mix))
+    norms = torch.linalg.vector_norm(gradient, dim=1)  # [N]
     penalty: Tensor = weight * (norms - 1).square().mean()
     return penalty
+
+
+def r1_penalty(
+    critic_fn: Callable[[Tensor], Tensor],  # images [N, C, H, W] -> scores [N]
+    real: Tensor,  # [N, C, H, W]
+    weight: float = 10.0,
+) -> Tensor:
+    """Return gamma / 2 times the mean squared norm of the critic's gradient at real images.
+
+    -> [].  Mescheder et al. 2018, equation 9; gamma 10: Karras et al. 2019, appendix C.
+    """
+    squares = _gradient(critic_fn, real.detach().clone()).square().sum(dim=1)  # [N]
+    return weight / 2 * squares.mean()
+
+
+def _gradient(critic_fn: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """The gradient of each image's score by its pixels [N, C * H * W], differentiable again."""
+    images = images.requires_grad_()
+    (gradient,) = torch.autograd.grad(critic_fn(images).sum(), images, create_graph=True)
+    return _at_least_float32(gradient).flatten(1)
 
 
 def _at_least_float32(x: Tensor) -> Tensor:
     """Widen half-precision tensors, whose means and norms would lose digits or overflow."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What belongs together under one name of `--loss`."""
+
+    critic: Callable[[Tensor, Tensor, float], Tensor]
+    generator: Callable[[Tensor], Tensor]
+    penalty: str = "none"  # "gradient", "r1" or "none"
+    clips: bool = False  # the critic's weights, after each of its steps
+    drifts: bool = False
+
+
+LOSSES = {
+    "wgan-gp": Loss(wgan_critic_loss, wgan_generator_loss, "gradient", drifts=True),
+    "wgan-clip": Loss(wgan_critic_loss, wgan_generator_loss, clips=True),
+    "r1": Loss(logistic_critic_loss, logistic_generator_loss, "r1"),
+    "hinge": Loss(hinge_critic_loss, wgan_generator_loss),
+}

@@ -12,7 +12,8 @@ import torch
 
 from mri_gan.files import write_bytes, write_text
 from mri_gan.schedule import Phase
-from mri_gan.train.state import Stats
+from mri_gan.train.parallel import SOLO, World, average
+from mri_gan.train.step import Stats
 
 METRICS = "metrics.jsonl"
 PLOT = "loss.png"
@@ -27,32 +28,37 @@ class Monitor:
     stop reads as if there had been none (but for the times).
     """
 
-    def __init__(self, run: Path, nimg: int) -> None:
+    MAX_SKIPPED = 3  # updates in a row that were not finite
+
+    def __init__(self, run: Path, nimg: int, world: World = SOLO) -> None:
         self.path = run / METRICS
+        self._world = world
         self._stats: dict[str, list[torch.Tensor]] = {}
         self._images = 0
         self._waited_s = 0.0
-        self._start = time.perf_counter()
+        self._start = self._added = time.perf_counter()
         self.last: dict[str, Any] = {}
         self.rate = 0.0  # images per second, smoothed over some seconds
-        self._added = self._start
-        lines = [line for line in read_metrics(self.path) if line["nimg"] <= nimg]
-        write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
+        self.skipped_in_a_row = 0
+        if world.is_first:
+            lines = [line for line in read_metrics(self.path) if line["nimg"] <= nimg]
+            write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
 
     def add(self, stats: Stats, images: int, waited_s: float) -> None:
         """Note one step; nothing here waits for the device."""
         for name, value in stats.items():
             self._stats.setdefault(name, []).append(value)
         self._images += images
+        self._waited_s += waited_s
         now = time.perf_counter()
         share = min(1.0, (now - self._added) / RATE_WINDOW_S) if self.rate else 1.0
         self.rate += share * (images / max(now - self._added, 1e-9) - self.rate)
         self._added = now
-        self._waited_s += waited_s
 
     def tick(self, nimg: int, phase: Phase) -> dict[str, Any]:
         """Write the means since the last tick as one line and begin anew."""
-        means = {name: float(torch.stack(v).mean()) for name, v in self._stats.items()}
+        skipped = self._count_skipped()
+        means = self._means()
         seconds = time.perf_counter() - self._start
         self.last = {
             "nimg": nimg,
@@ -61,15 +67,37 @@ class Monitor:
             "batch": phase.batch,
             "lr": phase.lr,
             **means,
+            "skipped": skipped,
             "seconds": round(seconds, 3),
             "images_per_s": round(self._images / seconds, 2),
             "data_wait": round(self._waited_s / seconds, 4),
         }
-        with self.path.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(self.last) + "\n")
+        if self._world.is_first:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(self.last) + "\n")
         self._stats, self._images, self._waited_s = {}, 0, 0.0
         self._start = time.perf_counter()
         return self.last
+
+    def _means(self) -> dict[str, float | None]:
+        """The mean of each statistic over steps and processes; None where it is not finite."""
+        means = {name: torch.stack(v).mean().float().cpu() for name, v in self._stats.items()}
+        average(self._world, list(means.values()))
+        return {name: float(v) if torch.isfinite(v) else None for name, v in means.items()}
+
+    def _count_skipped(self) -> int:
+        """Steps since the last tick with an update left out; keeps count of those in a row."""
+        steps = self._stats.pop("skipped", [])
+        flags = torch.stack(steps).tolist() if steps else []
+        generator = self._stats.pop("g_skipped", [])
+        for flag in flags:
+            self.skipped_in_a_row = self.skipped_in_a_row + 1 if flag else 0
+            if self.skipped_in_a_row >= self.MAX_SKIPPED:
+                break
+        g_flags = torch.stack(generator).tolist() if generator else []
+        if len(g_flags) >= self.MAX_SKIPPED and all(g_flags[-self.MAX_SKIPPED :]):
+            self.skipped_in_a_row = self.MAX_SKIPPED
+        return int(sum(flags) + sum(g_flags))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
@@ -104,7 +132,9 @@ def plot_losses(lines: list[dict[str, Any]]) -> bytes:
     upper, lower = figure.subplots(2, 1, sharex=True)
     for axes, scores in ((upper, False), (lower, True)):
         for name in CURVES:
-            points = [(line["nimg"] / 1000, line[name]) for line in lines if name in line]
+            points = [
+                (line["nimg"] / 1000, line[name]) for line in lines if line.get(name) is not None
+            ]
             if points and name.endswith("score") == scores:
                 axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1)
         if axes.get_lines():

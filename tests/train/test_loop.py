@@ -10,8 +10,9 @@ from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.config import TrainConfig
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
-from mri_gan.train.loop import Progress, RunOptions, crosses, draw_reals, snap_images, train
+from mri_gan.train.loop import crosses, train
 from mri_gan.train.monitor import METRICS, PLOT, read_metrics
+from mri_gan.train.run import Progress, Run, RunOptions
 
 CONFIG = TrainConfig(
     max_size=16, phase=40, batch=8, capacity=1 / 64, latent_dim=8, mixing=True, lr=1e-3
@@ -32,14 +33,14 @@ def run_until(store: Path, run: Path, nimg: int, config: TrainConfig = CONFIG) -
             stop.signum = signal.SIGTERM
 
     with pytest.raises(Stopped) as stopped:
-        train(store, run, config, OPTIONS, stop, on_step)
+        train(Run(store, run, config, OPTIONS, stop=stop, on_step=on_step))
     assert stopped.value.exit_code == 143
 
 
 @pytest.fixture(scope="module")
 def whole(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     run = tmp_path_factory.mktemp("whole")
-    train(store, run, CONFIG, OPTIONS, StopSignal())
+    train(Run(store, run, CONFIG, OPTIONS))
     return run
 
 
@@ -47,6 +48,7 @@ def test_a_run_leaves_checkpoints_samples_metrics_and_a_plot(whole: Path) -> Non
     names = [path.name for path in list_checkpoints(whole)]
     assert names[0] == "ckpt-000000120.pt"
     assert len(list((whole / "samples").glob("*.png"))) == len(names)
+    assert (whole / "reals.png").read_bytes().startswith(b"\x89PNG")
     assert (whole / PLOT).read_bytes().startswith(b"\x89PNG")
     lines = read_metrics(whole / METRICS)
     assert lines[-1]["nimg"] == 120
@@ -58,7 +60,7 @@ def test_a_stopped_and_continued_run_ends_with_the_same_bits(
     store: Path, whole: Path, tmp_path: Path, nimg: int
 ) -> None:
     run_until(store, tmp_path, nimg)
-    last = train(store, tmp_path, CONFIG, OPTIONS, StopSignal())
+    last = train(Run(store, tmp_path, CONFIG, OPTIONS))
     assert last.name == list_checkpoints(whole)[0].name
     assert weights(last) == weights(list_checkpoints(whole)[0])
 
@@ -74,8 +76,8 @@ def test_after_a_crash_the_run_goes_on_from_its_last_checkpoint(
             raise CrashError
 
     with pytest.raises(CrashError):
-        train(store, tmp_path, CONFIG, OPTIONS, StopSignal(), crash)
-    last = train(store, tmp_path, CONFIG, OPTIONS, StopSignal())
+        train(Run(store, tmp_path, CONFIG, OPTIONS, on_step=crash))
+    last = train(Run(store, tmp_path, CONFIG, OPTIONS))
     assert weights(last) == weights(list_checkpoints(whole)[0])
     counts = [line["nimg"] for line in read_metrics(tmp_path / METRICS)]
     assert counts == [line["nimg"] for line in read_metrics(whole / METRICS)]
@@ -88,7 +90,7 @@ def test_a_damaged_newest_checkpoint_falls_back_one(
     newest = list_checkpoints(tmp_path)[0]
     newest.write_bytes(newest.read_bytes()[:5000])
     notes: list[str] = []
-    last = train(store, tmp_path, CONFIG, OPTIONS, StopSignal(), on_note=notes.append)
+    last = train(Run(store, tmp_path, CONFIG, OPTIONS, on_note=notes.append))
     assert weights(last) == weights(list_checkpoints(whole)[0])
     assert str(newest) in notes[0]
     assert newest.with_suffix(".damaged").exists()
@@ -101,34 +103,34 @@ def test_only_damaged_checkpoints_are_an_error_and_not_a_new_start(
     for path in list_checkpoints(tmp_path):
         path.write_bytes(b"damaged")
     with pytest.raises(DataError, match="checkpoint"):
-        train(store, tmp_path, CONFIG, OPTIONS, StopSignal())
+        train(Run(store, tmp_path, CONFIG, OPTIONS))
 
 
 def test_a_finished_run_is_left_as_it_is(store: Path, whole: Path) -> None:
     before = list_checkpoints(whole)[0].stat().st_mtime_ns
-    last = train(store, whole, CONFIG, OPTIONS, StopSignal())
+    last = train(Run(store, whole, CONFIG, OPTIONS))
     assert last.stat().st_mtime_ns == before
 
 
 def test_a_larger_kimg_goes_on_from_the_end(store: Path, tmp_path: Path) -> None:
     short, long = replace(CONFIG, kimg=0.064), replace(CONFIG, kimg=0.096)
-    train(store, tmp_path, short, OPTIONS, StopSignal())
-    continued = train(store, tmp_path, long, OPTIONS, StopSignal())
-    straight = train(store, tmp_path / "straight", long, OPTIONS, StopSignal())
+    train(Run(store, tmp_path, short, OPTIONS))
+    continued = train(Run(store, tmp_path, long, OPTIONS))
+    straight = train(Run(store, tmp_path / "straight", long, OPTIONS))
     assert weights(continued) == weights(straight)
 
 
 def test_another_setting_is_refused_and_named(store: Path, tmp_path: Path) -> None:
     run_until(store, tmp_path, 8)
     with pytest.raises(UsageError, match=r"lr was 0\.001, now 0\.002"):
-        train(store, tmp_path, replace(CONFIG, lr=2e-3), OPTIONS, StopSignal())
+        train(Run(store, tmp_path, replace(CONFIG, lr=2e-3), OPTIONS))
 
 
 def test_a_run_may_start_from_a_checkpoint_of_another_folder(
     store: Path, whole: Path, tmp_path: Path
 ) -> None:
     middle = list_checkpoints(whole)[3]
-    last = train(store, tmp_path, CONFIG, OPTIONS, StopSignal(), start_from=middle)
+    last = train(Run(store, tmp_path, CONFIG, OPTIONS), start_from=middle)
     assert weights(last) == weights(list_checkpoints(whole)[0])
 
 
@@ -140,10 +142,6 @@ def test_crossing_a_multiple() -> None:
 
 def test_checkpoints_fall_on_ticks_and_are_about_25() -> None:
     config = TrainConfig(max_size=32, phase=10_000)
-    assert snap_images(config, RunOptions()) == 2000
-    assert snap_images(TrainConfig(), RunOptions()) == 100_000
-
-
-def test_real_slices_are_shown_for_comparison(store: Path, tmp_path: Path) -> None:
-    draw_reals(store, tmp_path, CONFIG)
-    assert (tmp_path / "reals.png").read_bytes().startswith(b"\x89PNG")
+    here = Path()
+    assert Run(here, here, config).snap == 2000
+    assert Run(here, here, TrainConfig()).snap == 100_000

@@ -6,10 +6,21 @@ from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from mri_gan.config import LOSS_NAMES
 from mri_gan.nets.stylegan import Critic
-from mri_gan.train.losses import gradient_penalty, wgan_critic_loss, wgan_generator_loss
+from mri_gan.train.losses import (
+    LOSSES,
+    gradient_penalty,
+    hinge_critic_loss,
+    logistic_critic_loss,
+    logistic_generator_loss,
+    r1_penalty,
+    wgan_critic_loss,
+    wgan_generator_loss,
+)
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -125,3 +136,30 @@ class TestGradientPenalty:
         images = normal(4, 1, 8, 8).requires_grad_()
         assert torch.autograd.gradcheck(critic, images, fast_mode=True)
         assert torch.autograd.gradgradcheck(critic, images, fast_mode=True)
+
+
+def test_logistic_losses_are_cross_entropies_of_logits() -> None:
+    real, fake = torch.tensor([2.0, -1.0]), torch.tensor([0.5, -3.0])
+    expected = F.binary_cross_entropy_with_logits(real, torch.ones(2))
+    expected += F.binary_cross_entropy_with_logits(fake, torch.zeros(2))
+    torch.testing.assert_close(logistic_critic_loss(real, fake), expected)
+    torch.testing.assert_close(
+        logistic_generator_loss(fake), F.binary_cross_entropy_with_logits(fake, torch.ones(2))
+    )
+
+
+def test_hinge_loss_ignores_scores_beyond_the_margin() -> None:
+    assert float(hinge_critic_loss(torch.tensor([1.0, 5.0]), torch.tensor([-1.0, -9.0]))) == 0
+    assert float(hinge_critic_loss(torch.tensor([0.5]), torch.tensor([0.0]))) == 1.5
+
+
+def test_r1_of_a_linear_critic_is_half_gamma_times_its_squared_norm() -> None:
+    a = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    real = torch.zeros(5, 1, 4, 4, dtype=torch.float64)
+    penalty = r1_penalty(lambda x: (x * a).sum((1, 2, 3)), real, weight=10.0)
+    torch.testing.assert_close(penalty, 5 * a.square().sum())
+    assert not real.requires_grad
+
+
+def test_every_loss_name_of_the_configuration_has_a_loss() -> None:
+    assert tuple(LOSSES) == LOSS_NAMES

@@ -5,14 +5,8 @@ import torch
 
 from mri_gan.config import TrainConfig
 from mri_gan.schedule import Phase
-from mri_gan.train.state import (
-    TrainState,
-    build_state,
-    ema_decay,
-    step_if_finite,
-    to_network_range,
-    train_step,
-)
+from mri_gan.train.state import TrainState, build_state
+from mri_gan.train.step import ema_decay, step_if_finite, to_network_range, train_step
 
 CONFIG = TrainConfig(max_size=16, capacity=1 / 64, latent_dim=8, batch=4, mixing=True)
 PHASE = Phase(resolution=16, alpha=0.5, batch=4, lr=1e-3)

@@ -1,0 +1,102 @@
+"""Data-parallel training without a wrapper: own rows of the batch, one all-reduce per update.
+
+Every rank draws the random numbers of the whole batch and keeps its own rows, so the result
+depends on the global batch and not on how many processes share it (but for rounding).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+GROUP = 4  # images that minibatch_stddev compares with each other
+TIMEOUT = timedelta(minutes=5)  # a dead rank ends the job instead of hanging it
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's number and how many there are."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes files and prints."""
+        return self.rank == 0
+
+
+SOLO = World()
+
+
+def join(rank: int, size: int, address: str | None = None) -> World:
+    """Join the processes that `torchrun` started: gloo for the CPU, NCCL for GPUs.
+
+    `address` replaces the rendezvous that torchrun's environment names.
+    """
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(
+        backend, rank=rank, world_size=size, init_method=address, timeout=TIMEOUT
+    )
+    return World(rank, size)
+
+
+def leave(world: World) -> None:
+    """End the connection to the other processes."""
+    if world.size > 1:
+        dist.destroy_process_group()
+
+
+def rows(world: World, batch: int) -> list[int]:
+    """The rows of the global batch that this process works on.
+
+    Whole groups of `minibatch_stddev` (rows n / 4 apart) stay together where the batch allows,
+    so the critic compares the same images whatever the number of processes.
+    """
+    if world.size == 1:
+        return list(range(batch))
+    groups = batch // GROUP
+    if batch % GROUP == 0 and groups % world.size == 0:
+        share = groups // world.size
+        first = world.rank * share
+        return [g * groups + i for g in range(GROUP) for i in range(first, first + share)]
+    share = batch // world.size
+    return list(range(world.rank * share, (world.rank + 1) * share))
+
+
+def average(world: World, tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its mean over all processes, in one flattened all-reduce."""
+    if world.size == 1 or not tensors:
+        return
+    flat = torch.cat([t.reshape(-1).float() for t in tensors])
+    dist.all_reduce(flat)
+    flat /= world.size
+    parts = torch.split(flat, [t.numel() for t in tensors])
+    torch._foreach_copy_(list(tensors), [p.view_as(t) for p, t in zip(parts, tensors, strict=True)])
+
+
+def gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """The gradients that a backward pass left; the same ones on every rank."""
+    return [p.grad for p in parameters if p.grad is not None]
+
+
+def any_rank(world: World, flag: bool) -> bool:
+    """Whether the flag is set in any process: all stop at the same step, or none does.
+
+    Goes over the CPU, so that no GPU is waited for.
+    """
+    if world.size == 1:
+        return flag
+    value = torch.tensor([float(flag)])
+    dist.all_reduce(value)
+    return bool(value.item())
+
+
+def wait_for_all(world: World) -> None:
+    """Go on only when every process has come here."""
+    any_rank(world, False)

@@ -1,0 +1,224 @@
+"""One step of training: what changes in a TrainState, and how."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mri_gan.config import TrainConfig
+from mri_gan.nets.stylegan import broadcast_styles, draw_noise, mix_styles, num_style_layers
+from mri_gan.schedule import Phase
+from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty
+from mri_gan.train.parallel import SOLO, World, average, gradients, rows
+from mri_gan.train.randomness import generator
+from mri_gan.train.state import TrainState
+
+MIXING_PROBABILITY = 0.9  # Karras 2019, section 3.1
+W_AVG_DECAY = 0.995  # per step; Karras 2019, appendix B
+EMA_HALF_LIFE = 10_000  # images; Karras 2019, appendix C
+EMA_RAMP = 0.05  # a young run remembers at most this share of its images
+
+Stats = dict[str, Tensor]
+
+
+def train_step(
+    state: TrainState, config: TrainConfig, phase: Phase, images: Tensor, world: World = SOLO
+) -> Stats:
+    """One update of the critic on `images`, and of the generator every n_critic-th time.
+
+    images uint8/uint16 [n, C, R, R] on the device: this process's rows of the batch. Advances
+    nimg by the whole batch. Returns statistics as tensors on the device: nothing waits for it.
+    """
+    nimg, count = state.nimg, state.nimg // phase.batch
+    for optimiser in (state.g_opt, state.d_opt):
+        optimiser.param_groups[0]["lr"] = phase.lr
+    real = to_network_range(images, phase, config, nimg, world)
+    stats = step_critic(state, config, phase, real, world, with_penalty=penalty_due(config, count))
+    if (count + 1) % config.n_critic == 0:
+        stats |= step_generator(state, config, phase, world)
+        update_ema(state, ema_decay(phase.batch * config.n_critic, nimg))
+    state.nimg = nimg + phase.batch
+    return stats
+
+
+def penalty_due(config: TrainConfig, count: int) -> bool:
+    """Whether step number `count` pays the penalty; lazily, it pays for several at once."""
+    return count % config.penalty_every == 0
+
+
+def in_precision(config: TrainConfig, device: torch.device) -> AbstractContextManager[object]:
+    """The networks' arithmetic; losses, penalties and weights stay float32."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
+
+
+def to_network_range(
+    images: Tensor, phase: Phase, config: TrainConfig, nimg: int, world: World = SOLO
+) -> Tensor:
+    """uint8 or uint16 [n, C, R, R] to float -1..1, flipped and faded as the phase says.
+
+    While a level fades in, real images fade with it (Karras 2018, appendix A), so that the
+    critic cannot tell them by detail that the generator is not yet allowed to draw.
+    """
+    top = 255.0 if images.dtype == torch.uint8 else 65535.0
+    real = images.float().mul_(2 / top).sub_(1)
+    if config.flip:
+        rng = generator(config.seed, "flip", nimg, device=real.device)
+        drawn = torch.rand(phase.batch, generator=rng, device=real.device)
+        flips = drawn[rows(world, phase.batch)] < 0.5
+        real = torch.where(flips[:, None, None, None], real.flip(-1), real)
+    if phase.alpha < 1:
+        coarse = F.interpolate(F.avg_pool2d(real, 2), scale_factor=2.0, mode="nearest")
+        real = coarse.lerp(real, phase.alpha)
+    return real
+
+
+def draw_fakes(
+    state: TrainState,
+    config: TrainConfig,
+    phase: Phase,
+    rng: torch.Generator,
+    world: World = SOLO,
+) -> tuple[Tensor, Tensor]:
+    """Images [n, C, R, R] of the generator in training, and their w [n, D], in float32."""
+    layers = num_style_layers(phase.resolution)
+    shape = (2, phase.batch, config.latent_dim)
+    latents = torch.randn(shape, generator=rng, device=rng.device)  # [2, N, D]
+    noise = draw_noise(phase.batch, phase.resolution, rng)
+    if world.size > 1:
+        own = rows(world, phase.batch)
+        latents, noise = latents[:, own], [layer[own] for layer in noise]
+    # Drawn on the CPU: the crossover is a number of layers, and asking the device would wait.
+    coin = torch.Generator().manual_seed(rng.initial_seed())
+    with in_precision(config, rng.device):
+        if config.mixing and float(torch.rand((), generator=coin)) < MIXING_PROBABILITY:
+            w, w_other = state.g.map(latents.flatten(0, 1)).chunk(2)
+            crossover = int(torch.randint(1, layers, (), generator=coin))
+            ws = mix_styles(w, w_other, crossover, layers)
+        else:
+            w = state.g.map(latents[0])
+            ws = broadcast_styles(w, layers)
+        images = state.g.synthesis(ws, resolution=phase.resolution, alpha=phase.alpha, noise=noise)
+    return images.float(), w.float()
+
+
+def step_critic(
+    state: TrainState,
+    config: TrainConfig,
+    phase: Phase,
+    real: Tensor,
+    world: World = SOLO,
+    with_penalty: bool = True,
+) -> Stats:
+    """One optimiser step of the critic on real images and as many new fakes."""
+    kind = LOSSES[config.loss]
+    rng = generator(config.seed, "critic", state.nimg, device=real.device)
+    with torch.no_grad():
+        fake, _ = draw_fakes(state, config, phase, rng, world)
+    state.d_opt.zero_grad(set_to_none=True)
+    with in_precision(config, real.device):
+        scores = state.d(torch.cat([real, fake]), alpha=phase.alpha, parts=2)
+    real_scores, fake_scores = scores.float().chunk(2)
+    loss = kind.critic(real_scores, fake_scores, config.drift if kind.drifts else 0.0)
+    stats = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
+    if with_penalty and kind.penalty != "none":
+        penalty = critic_penalty(state, config, phase, real, fake, rng, world)
+        loss = loss + config.penalty_every * penalty
+        stats["penalty"] = penalty.detach()
+    loss.backward()  # type: ignore[no-untyped-call]
+    average(world, gradients(state.d.parameters()))
+    stats["skipped"] = step_if_finite(state.d_opt)
+    if kind.clips:
+        clip_weights(state.d, config.clip)
+    return {"d_loss": loss.detach(), **stats}
+
+
+def critic_penalty(
+    state: TrainState,
+    config: TrainConfig,
+    phase: Phase,
+    real: Tensor,
+    fake: Tensor,
+    rng: torch.Generator,
+    world: World,
+) -> Tensor:
+    """The penalty on the critic's gradient that belongs to the loss: a scalar."""
+
+    def score(images: Tensor) -> Tensor:
+        with in_precision(config, images.device):
+            scores: Tensor = state.d(images, alpha=phase.alpha)
+        return scores
+
+    if LOSSES[config.loss].penalty == "r1":
+        return r1_penalty(score, real, config.gp_weight)
+    mix = torch.rand(phase.batch, 1, 1, 1, generator=rng, device=real.device)
+    if world.size > 1:
+        mix = mix[rows(world, phase.batch)]
+    return gradient_penalty(score, real, fake, mix, config.gp_weight)
+
+
+@torch.no_grad()
+def clip_weights(net: torch.nn.Module, limit: float) -> None:
+    """Keep every weight within +-limit (Arjovsky et al. 2017, algorithm 1, line 7)."""
+    for weight in net.parameters():
+        weight.clamp_(-limit, limit)
+
+
+def step_generator(
+    state: TrainState, config: TrainConfig, phase: Phase, world: World = SOLO
+) -> Stats:
+    """One optimiser step of the generator against the critic as it is now."""
+    device = state.g.w_avg.device
+    rng = generator(config.seed, "generator", state.nimg, device=device)
+    state.g_opt.zero_grad(set_to_none=True)
+    state.d.requires_grad_(False)
+    images, w = draw_fakes(state, config, phase, rng, world)
+    with in_precision(config, device):
+        scores = state.d(images, alpha=phase.alpha)
+    loss = LOSSES[config.loss].generator(scores)
+    loss.backward()  # type: ignore[no-untyped-call]
+    state.d.requires_grad_(True)
+    w_mean = w.detach().mean(0)
+    average(world, [*gradients(state.g.parameters()), w_mean])
+    skipped = step_if_finite(state.g_opt)
+    state.g.w_avg.lerp_(w_mean.nan_to_num(0.0, 0.0, 0.0), 1 - W_AVG_DECAY)
+    return {"g_loss": loss.detach(), "g_skipped": skipped}
+
+
+def step_if_finite(optimiser: torch.optim.Adam) -> Tensor:
+    """An optimiser step, unless a gradient is not finite: then weights and moments stay.
+
+    Decided on the device: the fused kernel leaves out the step when `found_inf` is 1, which is
+    also what this returns.
+    """
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    norms = torch.stack(torch._foreach_norm(gradients(parameters)))
+    found = (~torch.isfinite(norms).all()).to(torch.float32)
+    optimiser.found_inf = found  # type: ignore[attr-defined]
+    optimiser.step()
+    return found
+
+
+def ema_decay(batch: int, nimg: int) -> float:
+    """The weight of the old mean after a step of `batch` images.
+
+    A half-life of 10,000 images, or of a twentieth of the run so far while that is shorter:
+    otherwise the mean of a short run would still show its first, random weights.
+    """
+    half_life = min(EMA_HALF_LIFE, EMA_RAMP * nimg)
+    return float(0.5 ** (batch / half_life)) if half_life > 0 else 0.0
+
+
+@torch.no_grad()
+def update_ema(state: TrainState, decay: float) -> None:
+    """Move the running mean of the generator; blocks not yet reached stay as they are."""
+    pairs: list[tuple[Tensor, Tensor]] = [
+        (mean, now)
+        for mean, now in zip(state.g_ema.parameters(), state.g.parameters(), strict=True)
+        if now.grad is not None
+    ]
+    means, weights = [mean for mean, _ in pairs], [now for _, now in pairs]
+    torch._foreach_lerp_(means, weights, 1 - decay)
+    state.g_ema.w_avg.copy_(state.g.w_avg)
