@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -57,7 +57,27 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "state": checkpoint.state,
     }
     payload["digest"] = digest(payload)
-    write_atomic(path, lambda stream: torch.save(payload, stream))
+    write_atomic(path, lambda stream: _write(payload, stream))
+
+
+def _write(payload: dict[str, Any], stream: BinaryIO) -> None:
+    """`torch.save`, whose own error on a full disk hides the system's."""
+    try:
+        torch.save(payload, stream)
+    except RuntimeError as error:
+        cause = error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        needed = sum(t.nbytes for t in _tensors(payload))
+        raise OSError(cause.errno, f"{cause.strerror} ({needed:,} bytes needed)") from error
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(item)
 
 
 def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoint:

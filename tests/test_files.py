@@ -71,6 +71,15 @@ def test_nothing_but_the_file_is_left(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a"]
 
 
+def test_the_new_file_takes_the_place_of_the_old_one_in_one_step(tmp_path: Path) -> None:
+    """Who has the old file open goes on reading the old file, never a mixture."""
+    write_text(tmp_path / "a", "old")
+    with (tmp_path / "a").open() as reader:
+        write_text(tmp_path / "a", "new and longer")
+        assert reader.read() == "old"
+    assert (tmp_path / "a").read_text() == "new and longer"
+
+
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), ValueError("bug")])
 def test_a_failing_write_leaves_the_old_file_alone(tmp_path: Path, error: Exception) -> None:
     def write_half(stream: BinaryIO) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip as gzip_module
 import io
 import itertools
+import warnings
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -65,10 +66,11 @@ def brain_volume(
 def ball_volume(
     shape: tuple[int, int, int], spacing_mm: Sequence[float], radius_mm: float
 ) -> NDArray[np.float64]:
-    """A bright ball, round in millimetres whatever the spacing, in faint noise."""
+    """A soft bright ball in faint noise: at half of 1000 it is as round as its radius says."""
     centre = tuple((n - 1) / 2 for n in shape)
-    inside = distance_mm(shape, spacing_mm, centre) <= radius_mm
-    return np.random.default_rng(0).uniform(0, 1, shape) + 1000 * inside
+    depth_mm = radius_mm - distance_mm(shape, spacing_mm, centre)
+    ball = np.clip(depth_mm / max(spacing_mm) + 0.5, 0, 1)
+    return np.random.default_rng(0).uniform(0, 1, shape) + 1000 * ball
 
 
 def distance_mm(
@@ -282,8 +284,6 @@ def slices_folder(path: Path, people: int = 5, slices: int = 3, size: int = 64) 
 
 def hostile_zip(path: Path) -> Path:
     """`hostile_files` as a zip; writing the same name twice is the point here."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return write_zip(path, hostile_files())

@@ -6,12 +6,14 @@ import importlib
 import os
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
 from mri_gan import __version__
 from mri_gan.errors import MriganError
+from mri_gan.files import explain_os_error
 
 # Name -> (module, one line of help). Listing them here keeps `mrigan --help` from importing any.
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -49,17 +51,32 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error of ours is one line on stderr and its exit code."""
+        """Run the command; what a user can mend is one line on stderr and an exit code."""
         try:
             return super().invoke(ctx)
         except MriganError as error:
-            click.echo(f"mrigan: {_one_line(error)}", err=True)
+            _say(str(error))
             ctx.exit(error.exit_code)
+        except click.UsageError as error:
+            command = error.ctx.command_path if error.ctx else "mrigan"
+            _say(f"{error.format_message()} See: {command} --help")
+            ctx.exit(2)
+        except KeyboardInterrupt:
+            _say("stopped; run the same command again to continue")
+            ctx.exit(130)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _say(str(explain_os_error(error, Path(error.filename or "disk"))))
+            ctx.exit(1)
+        except MemoryError:
+            _say("out of memory; use smaller settings or a machine with more of it")
+            ctx.exit(1)
 
 
-def _one_line(error: MriganError) -> str:
+def _say(text: str) -> None:
     # A file name may hold line breaks or control codes; the terminal should not obey them.
-    return "".join(c if c.isprintable() else "?" for c in str(error))
+    click.echo("mrigan: " + "".join(c if c.isprintable() else "?" for c in text), err=True)
 
 
 @click.command(

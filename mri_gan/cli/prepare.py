@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.config import FITS, PLANES, PrepareConfig
+from mri_gan.config import FITS, PLANES, PrepareConfig, require
 from mri_gan.errors import DataError
 
 EPILOG = """\b
@@ -20,7 +20,7 @@ Examples:
 
 
 @click.command("prepare", epilog=EPILOG)
-@click.argument("sources", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder of the store to write."
 )
@@ -97,6 +97,8 @@ def command(
     from mri_gan.ingest import pool
 
     config = PrepareConfig(depth=int(depth), **choices)
+    for source in sources:
+        require(source.exists(), f"{source}: no such file or folder", "check the spelling")
     if workers != 0 and not dry_run:
         pool.warm_up("mri_gan.ingest.worker")
     from mri_gan.ingest.plan import build_plan

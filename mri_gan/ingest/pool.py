@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -140,11 +140,13 @@ def warm_up(preload: str) -> None:
 def _kill(executor: ProcessPoolExecutor) -> None:
     """End the workers now; what they were doing is not needed any more."""
     processes = list((executor._processes or {}).values())
+    manager: Any = executor._executor_manager_thread  # a second `shutdown` would not wait for it
     executor.shutdown(wait=False, cancel_futures=True)
     for process in processes:
         with contextlib.suppress(OSError, ValueError):
             process.terminate()
-    executor.shutdown(wait=True)
+    if manager is not None:
+        manager.join()
 
 
 def _start_worker() -> None:

@@ -7,6 +7,7 @@ it, so the same command continues from there.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,7 +178,8 @@ class StoreWriter:
 
     def _disk_full(self, error: lmdb.Error) -> DataError:
         return DataError(
-            f"{self.folder}: {one_line(error)}",
+            f"{self.folder}: the disk is full ({one_line(error)}; a batch needs about "
+            f"{BATCH_BYTES >> 20} MiB)",
             "free some space and run the same command again; what was written so far is kept",
         )
 
@@ -188,4 +190,7 @@ class StoreWriter:
                 return self._disk_full(error)
         if isinstance(error, OSError):
             return explain_os_error(error, self.folder)
+        if shutil.disk_usage(self.folder).free < BATCH_BYTES:
+            # LMDB reports a write that the disk took only in part as an input/output error.
+            return self._disk_full(error)
         return DataError(f"{self.folder}: {text}", "check the disk and run the command again")

@@ -145,11 +145,12 @@ def test_dimensions_that_make_no_sense_are_refused(dim: tuple[int, ...]) -> None
         read_volume(edited(phantoms.nifti_bytes(BRAIN), 40, "<4h", *dim))
 
 
-def test_voxel_sizes_that_make_no_sense_are_refused() -> None:
-    for size in (0.0, 1e6, np.nan):
-        affine = np.diag([size, 1, 1, 1])
-        with pytest.raises(DataError):
-            read_volume(phantoms.nifti_bytes(BRAIN, affine=affine))
+@pytest.mark.parametrize("size", [0.0, 1e-5, 1e6, np.nan, np.inf])
+def test_voxel_sizes_that_make_no_sense_are_refused(size: float) -> None:
+    srow_x = 280
+    data = edited(phantoms.nifti_bytes(BRAIN), srow_x, "<f", size)
+    with pytest.raises(DataError):
+        read_volume(data)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.02, 0.5, 0.99])
@@ -184,14 +185,15 @@ def test_flipped_bits_of_a_header_give_nothing_but_our_errors(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     data = phantoms.nifti_bytes(BRAIN)
-    results = []
+    refused = 0
     for bit in range(0, 8 * 352, 3):
         try:
-            results.append(np.isfinite(read_volume(phantoms.flipped(data, bit)).voxels).all())
+            voxels = read_volume(phantoms.flipped(data, bit)).voxels
         except (DataError, LabelMapError):
-            results.append(None)
-    assert results.count(None) > 20
-    assert set(results) == {True, None}
+            refused += 1
+            continue
+        assert np.isfinite(voxels).all()
+    assert refused > 20
     assert capfd.readouterr() == ("", "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -12,6 +13,7 @@ from typing import Any
 
 import lmdb
 import numpy as np
+import phantoms
 import pytest
 from numpy.typing import NDArray
 
@@ -353,6 +355,45 @@ def test_a_truncated_file_is_refused_and_never_a_bus_error(
     (tmp_path / "data.mdb").write_bytes(data[: int(len(data) * share)])
     with pytest.raises(DataError, match=r"data\.mdb: cut short"):
         StoreReader(tmp_path)
+
+
+# In a process of its own: a damaged page may crash LMDB.
+READ_DAMAGED = """
+import collections, sys
+from pathlib import Path
+import phantoms
+from mri_gan.errors import DataError
+from mri_gan.store.reader import StoreReader
+
+whole, damaged = Path(sys.argv[1]), Path(sys.argv[2])
+data = (whole / "data.mdb").read_bytes()
+def read(folder):
+    with StoreReader(folder) as store:
+        return len(store.records), [store.read(n, range(len(store))).tobytes() for n in (8, 128)]
+expected, outcomes = read(whole), collections.Counter()
+for page in range(0, len(data), 4096):
+    for bit in range(8):
+        (damaged / "data.mdb").write_bytes(phantoms.flipped(data, 8 * (page + PAGE_FLAGS) + bit))
+        try:
+            outcomes["right" if read(damaged) == expected else "wrong"] += 1
+        except DataError:
+            outcomes["refused"] += 1
+        except Exception as error:
+            outcomes[type(error).__name__] += 1
+print(*outcomes)
+""".replace("PAGE_FLAGS", "10")
+
+
+@pytest.mark.xfail(strict=True, reason="errors of LMDB itself pass through the reader")
+def test_damaged_pages_give_nothing_but_our_errors(tmp_path: Path, written: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", READ_DAMAGED, str(written), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=os.environ | {"PYTHONPATH": str(Path(phantoms.__file__).parent)},
+    )
+    assert set(done.stdout.split()) == {"right", "refused"}
 
 
 @pytest.mark.parametrize("data", [b"", b"hello\n", b"x" * 100_000, bytes(8192)])

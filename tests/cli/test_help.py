@@ -1,0 +1,138 @@
+"""Every command explains itself, and its options are the fields of its configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from mri_gan import __version__
+from mri_gan.cli.main import COMMANDS, cli
+from mri_gan.config import PrepareConfig, TrainConfig
+
+
+def command_named(name: str) -> click.Command:
+    command = cli.get_command(click.Context(cli), name)
+    assert isinstance(command, click.Command)
+    return command
+
+
+def options_of(name: str) -> dict[str, click.Option]:
+    return {p.name: p for p in command_named(name).params if isinstance(p, click.Option) and p.name}
+
+
+def default_of(command: str, option: str) -> Any:
+    """What an option is when it is not given: `unset` flags are False."""
+    return options_of(command)[option].get_default(click.Context(command_named(command)))
+
+
+def fields_of(config: Any) -> set[str]:
+    return {field.name for field in dataclasses.fields(config)}
+
+
+# Options that decide how a command works, not what it arrives at.
+PREPARE_MANNERS = {"out", "workers", "overwrite", "dry_run", "as_json", "quiet"}
+TRAIN_MANNERS = {
+    "out",
+    "ckpt",
+    "device",
+    "threads",
+    "ahead",
+    "snap_kimg",
+    "keep",
+    "dry_run",
+    "quiet",
+}
+# Fields that no option sets, because the data decides them.
+TRAIN_FROM_STORE = {"channels"}
+
+
+def test_every_option_of_prepare_that_shapes_the_store_is_a_field() -> None:
+    assert set(options_of("prepare")) - PREPARE_MANNERS == fields_of(PrepareConfig)
+
+
+def test_every_option_of_train_that_shapes_the_weights_is_a_field() -> None:
+    shaping = set(options_of("train")) - TRAIN_MANNERS
+    assert shaping == fields_of(TrainConfig) - TRAIN_FROM_STORE
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "computed"),
+    [
+        ("prepare", PrepareConfig(), {"window", "split", "depth"}),
+        ("train", TrainConfig(), {"max_size", "capacity"}),
+    ],
+)
+def test_defaults_of_options_are_those_of_the_fields(
+    name: str, config: Any, computed: set[str]
+) -> None:
+    """But for those that are written otherwise on the command line."""
+    for option in set(options_of(name)) & fields_of(config) - computed:
+        assert (default_of(name, option) or False) == getattr(config, option), option
+
+
+def test_defaults_written_as_text_mean_the_same() -> None:
+    config = PrepareConfig()
+    assert tuple(map(float, default_of("prepare", "window").split(","))) == config.window
+    assert tuple(map(int, default_of("prepare", "split").split(","))) == config.split
+    assert int(default_of("prepare", "depth")) == config.depth
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_has_an_example_that_names_the_command(name: str) -> None:
+    result = CliRunner().invoke(cli, [name, "--help"], prog_name="mrigan")
+    assert result.exit_code == 0
+    _, _, examples = result.stdout.partition("Example")
+    assert f"mrigan {name} " in examples
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_is_explained(name: str) -> None:
+    assert [o.name for o in options_of(name).values() if not o.help] == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_name_in_the_list_is_the_name_of_the_command(name: str) -> None:
+    assert command_named(name).name == name
+
+
+def test_examples_use_only_options_that_exist() -> None:
+    for name in COMMANDS:
+        known = {flag for option in options_of(name).values() for flag in option.opts}
+        lines = (command_named(name).epilog or "").splitlines()
+        used = {w for line in lines for w in line.partition("#")[0].split() if w.startswith("--")}
+        assert used <= known, name
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h"])
+def test_the_group_lists_every_command_and_an_example(flag: str) -> None:
+    result = CliRunner().invoke(cli, [flag], prog_name="mrigan")
+    for name, (_, text) in COMMANDS.items():
+        assert f"{name} " in result.stdout
+        assert text in result.stdout
+    assert "Example" in result.stdout
+
+
+def test_the_version_is_told() -> None:
+    result = CliRunner().invoke(cli, ["--version"], prog_name="mrigan")
+    assert result.stdout == f"mrigan, version {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "word",
+    [
+        "bogus",
+        pytest.param(
+            "--bogus",
+            marks=pytest.mark.xfail(strict=True, reason="refused before the group is invoked"),
+        ),
+    ],
+)
+def test_an_unknown_command_or_option_is_named_in_one_line(word: str) -> None:
+    result = CliRunner().invoke(cli, [word], prog_name="mrigan")
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+    assert word in result.stderr

@@ -1,0 +1,204 @@
+"""Images per second of a training step beside the same network, loss and batch written plainly.
+
+One run holds three variants of each size, measured in turn: plain float32, ours in float32 (the
+same mathematics) and ours in bfloat16.  Work is counted, not estimated: FLOP of the convolutions
+and dense layers of one step, two for a multiply-add.  The rates charge every variant with the
+plain network's work; "done" is what a variant really computes.  Shares are of the fastest 3x3
+convolution that this machine manages in the same run and precision.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import click
+import torch
+import torch.nn.functional as F
+from plain_step import build_plain_state, plain_train_step
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from mri_gan.config import TrainConfig
+from mri_gan.schedule import Phase
+from mri_gan.train.state import build_state
+from mri_gan.train.step import train_step
+
+CPU = torch.device("cpu")
+PEAK_SHAPES = [(256, 64), (512, 32), (512, 16)]  # channels, px
+PEAK_BATCH = 8
+GIGA = 1e9
+
+Step = Callable[[int], object]  # runs one training step on a batch of so many images
+
+
+@dataclass
+class Row:
+    """One variant at one size."""
+
+    size: int  # px
+    batch: int  # images
+    variant: str
+    images_per_s: float
+    ratio: float  # to plain float32, medians of the same run
+    gflops: float  # per second, charged with the plain network's work
+    gflops_done: float  # per second, of the work that the variant does
+    gflop_per_image: float  # that work
+    share: float  # of the convolution peak in this precision, of the work done
+
+
+@click.command()
+@click.option("--sizes", default="32,64,128", show_default=True, help="Pixels.")
+@click.option("--batch", default=8, show_default=True, help="Images.")
+@click.option("--capacity", default=1.0, show_default=True, help="1 is the paper's width.")
+@click.option("--repeats", default=3, show_default=True, help="Steps of each variant and size.")
+@click.option("--quick", is_flag=True, help="Narrow networks at 8 and 16 px: a smoke run.")
+@click.option("--json", "as_json", is_flag=True)
+def main(
+    sizes: str, batch: int, capacity: float, repeats: int, quick: bool, as_json: bool
+) -> None:
+    """Measure training steps; every ratio is of medians measured in turn in this run."""
+    if quick:
+        sizes, capacity, repeats = "8,16", 1 / 16, 1
+    peaks = {"fp32": measure_peak(torch.float32), "bf16": measure_peak(torch.bfloat16)}
+    facts = {
+        "machine": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "peak_gflops": {name: round(value, 1) for name, value in peaks.items()},
+    }
+    if not as_json:
+        click.echo(json.dumps(facts))
+    rows: list[Row] = []
+    for size in map(int, sizes.split(",")):
+        rows += bench_size(size, batch, capacity, repeats, peaks)
+        if not as_json:
+            for row in rows[-3:]:
+                click.echo(describe(row))
+    if as_json:
+        click.echo(json.dumps({**facts, "rows": list(map(dataclasses.asdict, rows))}, indent=2))
+
+
+def bench_size(
+    size: int, batch: int, capacity: float, repeats: int, peaks: dict[str, float]
+) -> list[Row]:
+    """Time the three variants in turn, `repeats` times."""
+    steps = build_steps(size, capacity)
+    # One image is enough to count, as work grows with the batch, and to warm up.
+    work = {name: count_gflop(step) for name, step in steps.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for _ in range(repeats):
+        for name, step in steps.items():
+            seconds[name].append(time_call(lambda step=step: step(batch)))  # type: ignore[misc]
+    typical = {name: median(times) for name, times in seconds.items()}
+    plain = "plain fp32"
+    return [
+        Row(
+            size=size,
+            batch=batch,
+            variant=name,
+            images_per_s=batch / typical[name],
+            ratio=typical[plain] / typical[name],
+            gflops=work[plain] * batch / typical[name],
+            gflops_done=work[name] * batch / typical[name],
+            gflop_per_image=work[name],
+            share=work[name] * batch / typical[name] / peaks[name.split()[-1]],
+        )
+        for name in steps
+    ]
+
+
+def build_steps(size: int, capacity: float) -> dict[str, Step]:
+    """The variants, each with its own weights, equal at the start."""
+    config = TrainConfig(max_size=size, capacity=capacity)
+    low = dataclasses.replace(config, precision="bf16")
+    ours, rough = build_state(config, CPU), build_state(low, CPU)
+    plain = build_plain_state(config, ours)
+
+    def inputs(batch: int) -> tuple[Phase, torch.Tensor]:
+        images = torch.randint(0, 256, (batch, 1, size, size), dtype=torch.uint8)
+        return Phase(size, 1.0, batch, 1e-3), images
+
+    return {
+        "plain fp32": lambda batch: plain_train_step(plain, config, *inputs(batch)),
+        "ours fp32": lambda batch: train_step(ours, config, *inputs(batch)),
+        "ours bf16": lambda batch: train_step(rough, low, *inputs(batch)),
+    }
+
+
+def count_gflop(step: Step) -> float:
+    """10^9 operations that a step on one image spends in convolutions and dense layers."""
+    with FlopCount() as counter:
+        step(1)
+    return counter.total / GIGA
+
+
+class FlopCount(TorchDispatchMode):
+    """Add up torch's own formulas; its ready-made counter stops at a second derivative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        formula = flop_registry.get(func._overloadpacket)
+        if formula is not None:
+            self.total += formula(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+def measure_peak(dtype: torch.dtype) -> float:
+    """GFLOP/s of the fastest 3x3 convolution: the best of three shapes and two layouts."""
+    rates = [
+        convolution_rate(channels, px, dtype, layout)
+        for channels, px in PEAK_SHAPES
+        for layout in (torch.contiguous_format, torch.channels_last)
+    ]
+    return max(rates)
+
+
+def convolution_rate(
+    channels: int, px: int, dtype: torch.dtype, layout: torch.memory_format
+) -> float:
+    """GFLOP/s of one convolution, the best of five runs."""
+    x = torch.randn(PEAK_BATCH, channels, px, px).to(dtype=dtype, memory_format=layout)
+    kernel = torch.randn(channels, channels, 3, 3).to(dtype=dtype, memory_format=layout)
+    with torch.inference_mode():
+        fastest = min(time_call(lambda: F.conv2d(x, kernel, padding=1)) for _ in range(5))
+    return 2 * 9 * channels**2 * px**2 * PEAK_BATCH / fastest / GIGA
+
+
+def time_call(call: Callable[[], object]) -> float:
+    """Seconds that one call takes."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def describe(row: Row) -> str:
+    """One line of the table."""
+    return (
+        f"{row.size:>4} px  batch {row.batch}  {row.variant:<10} {row.images_per_s:>8.3f} images/s"
+        f"  {row.ratio:>5.2f}x plain  {row.gflops:>6.0f} GFLOP/s of the plain work"
+        f"  {row.gflops_done:>6.0f} GFLOP/s done ({row.gflop_per_image:.0f} GFLOP/image)"
+        f"  {row.share:>4.0%} of peak"
+    )
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    main()
