@@ -1,5 +1,9 @@
 """Errors a person can act on: one line that names the file, a hint, an exit code."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class MriganError(Exception):
     """Something the user can mend; `message` names the file, `hint` says what to do."""
@@ -14,7 +18,7 @@ class MriganError(Exception):
     def __str__(self) -> str:
         return f"{self.message}: {self.hint}" if self.hint else self.message
 
-    def __reduce__(self) -> tuple[type["MriganError"], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[MriganError], tuple[Any, ...]]:
         """Survive the trip from a worker process, where the default would lose the hint."""
         return type(self), (self.message, self.hint)
 
@@ -38,4 +42,8 @@ class Stopped(MriganError):  # noqa: N818 - a stop asked for by the user is not 
 
     def __init__(self, message: str, hint: str = "", signum: int = 2) -> None:
         super().__init__(message, hint)
+        self.signum = signum
         self.exit_code = 128 + signum
+
+    def __reduce__(self) -> tuple[type[MriganError], tuple[Any, ...]]:
+        return type(self), (self.message, self.hint, self.signum)

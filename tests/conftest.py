@@ -18,6 +18,7 @@ from mri_gan.config import PrepareConfig
 from mri_gan.files import StopSignal
 from mri_gan.ingest.pipeline import write_store
 from mri_gan.ingest.plan import build_plan
+from mri_gan.ingest.preview import write_companions
 
 Prepare = Callable[..., Path]
 
@@ -30,6 +31,7 @@ def prepare() -> Prepare:
         config = PrepareConfig(**choices)
         out.mkdir(parents=True, exist_ok=True)
         write_store(build_plan(sources, config), config, out, workers, StopSignal())
+        write_companions(out)
         return out
 
     return write

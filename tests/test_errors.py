@@ -35,7 +35,6 @@ def test_message_and_hint_survive_pickling(kind: Any) -> None:
     assert (type(back), back.message, back.hint) == (kind, "message", "hint")
 
 
-@pytest.mark.xfail(strict=True, reason="__reduce__ of MriganError forgets the signal")
 def test_the_signal_of_a_stop_survives_pickling() -> None:
     stopped = Stopped("stopped", "again", signum=15)
     assert pickle.loads(pickle.dumps(stopped)).exit_code == 143

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,6 +48,14 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the command line; a mistake in it is one line, too."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except click.UsageError as error:
+            _say(f"{error.format_message()} See: mrigan --help")
+            raise click.exceptions.Exit(2) from error
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; what a user can mend is one line on stderr and an exit code."""
         try:
@@ -92,12 +98,3 @@ def _say(text: str) -> None:
 @click.version_option(__version__, "-V", "--version", prog_name="mrigan")
 def cli() -> None:
     """Synthetic MRI: prepare real scans, train a generator on them, look at what it makes."""
-
-
-def main() -> None:
-    """Entry point of the `mrigan` command."""
-    try:
-        cli(prog_name="mrigan")
-    except BrokenPipeError:  # `mrigan info S | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)

@@ -118,7 +118,6 @@ def _prepare(
 ) -> None:
     from mri_gan.files import FolderLock, make_folder, stop_on_signal
     from mri_gan.ingest import pipeline, pool, preview
-    from mri_gan.store.reader import StoreReader
 
     make_folder(out)
     with FolderLock(out), stop_on_signal() as stop:
@@ -126,14 +125,14 @@ def _prepare(
             remove_store(out)
         if pipeline.is_complete(out, plan.digest):
             click.echo(f"{out} is already complete", err=True)
+            preview.write_companions(out)
             return
         count = pool.available_cpus() if workers is None else workers
         with options.Progress(len(plan.sources), " sources", quiet) as bar:
             pipeline.write_store(
                 plan, config, out, count, stop, lambda tick: bar.show(tick.sources_done)
             )
-        with StoreReader(out) as store:
-            preview.write_preview(store, out / "preview.png")
+        preview.write_companions(out)
 
 
 def remove_store(folder: Path) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.config import CAPACITIES, PRECISIONS, TrainConfig
+from mri_gan.config import CAPACITIES, LOSS_NAMES, PRECISIONS, TrainConfig
 from mri_gan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -73,6 +73,13 @@ def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> 
     help=f"Width of the networks: {', '.join(CAPACITIES)}, or a number (1 is the paper's).",
 )
 @click.option("--latent-dim", type=int, default=512, show_default=True, help="Size of z and w.")
+@click.option(
+    "--loss",
+    type=click.Choice(LOSS_NAMES),
+    default="wgan-gp",
+    show_default=True,
+    help="What the critic and the generator minimise.",
+)
 @click.option(
     "--n-critic", type=int, default=1, show_default=True, help="Critic steps per step of G."
 )

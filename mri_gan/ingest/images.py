@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 import numpy as np
@@ -15,26 +16,39 @@ from mri_gan.files import one_line
 # An allow-list: Pillow would hand an EPS file to Ghostscript.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 MAX_PIXELS = 8192 * 8192
+PNG_MAGIC = b"\x89PNG"
 EXIF_ORIENTATION = 0x0112
 
 
-def read_image(data: bytes) -> NDArray[Any]:
+def read_image(data: bytes, verify: bool = True) -> NDArray[Any]:
     """Grey pixels [H, W], uint8 or uint16, of a PNG, JPEG, TIFF or BMP file.
+
+    `verify` checks a PNG's checksums, which its decoder does not; a zip has its own.
 
     Colour images with equal channels give that channel exactly, others their luma (ITU-R 601).
     Raises DataError for damaged, huge or unknown files.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise DataError(f"{image.width} x {image.height} pixels are too many")
-            if image.format != "PNG" and image.getexif().get(EXIF_ORIENTATION, 1) != 1:
-                return _grey(ImageOps.exif_transpose(image))
-            return _grey(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is checked here
+            return _read(data, verify)
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise many types, and not only OSError
         raise DataError(f"unreadable image ({_plain(error)})", "copy it again") from error
+
+
+def _read(data: bytes, verify: bool) -> NDArray[Any]:
+    if verify and data[:4] == PNG_MAGIC:
+        Image.open(io.BytesIO(data), formats=("PNG",)).verify()
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        if getattr(image, "n_frames", 1) > 1:
+            raise DataError("more than one page", "save each page as a file of its own")
+        if image.width * image.height > MAX_PIXELS:
+            raise DataError(f"{image.width} x {image.height} pixels are too many")
+        if image.format != "PNG" and image.getexif().get(EXIF_ORIENTATION, 1) != 1:
+            return _grey(ImageOps.exif_transpose(image))
+        return _grey(image)
 
 
 def _plain(error: Exception) -> str:

@@ -23,9 +23,15 @@ def foreground_threshold(voxels: NDArray[np.float32]) -> float:
     if sample.min() == sample.max():
         raise DataError("all voxels are equal; nothing to see")
     try:
-        return float(threshold_otsu(sample))
+        threshold = threshold_otsu(sample)
     except ValueError as error:  # the values are too close together for a histogram
         raise DataError("no contrast between air and tissue") from error
+    # Any value in the gap between air and tissue separates them as well; the middle is farthest
+    # from the noise of both.
+    dark, bright = sample[sample <= threshold], sample[sample > threshold]
+    if not len(dark) or not len(bright):
+        return float(threshold)
+    return (float(dark.max()) + float(bright.min())) / 2
 
 
 def percentile_window(

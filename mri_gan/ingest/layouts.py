@@ -57,6 +57,9 @@ MASK_WORD = re.compile(
 )
 
 
+NAMELESS = "all"
+
+
 def identify(name: str, prefix: str = "") -> Naming:
     """Read a member's path; `prefix` is the folder part that all members share.
 
@@ -129,14 +132,17 @@ def _volume(name: str) -> Naming | None:
 
 
 def _generic(name: str, prefix: str) -> Naming:
-    """Any image: its folder and the name before the trailing number stand for the subject."""
+    """Any image: its folder and the name before the trailing number stand for the subject.
+
+    Files named by numbers alone, in no folder, may all be of one person: they stay together.
+    """
     *folders, file = name.removeprefix(prefix).split("/")
     stem = file.removesuffix(suffix_of(file))
     found = TRAILING_NUMBER.match(stem)
     subject = found["subject"] if found else stem
     return Naming(
         "images",
-        subject="/".join((*folders, subject)).rstrip("/") or stem,
+        subject="/".join((*folders, subject)).rstrip("/") or NAMELESS,
         split=split_of(name),
         position=int(found["position"]) if found else -1,
         mask=is_mask(name),

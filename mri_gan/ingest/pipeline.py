@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,13 +15,12 @@ import lmdb
 from mri_gan import __version__
 from mri_gan.config import LEVELS, PrepareConfig
 from mri_gan.errors import DataError, Stopped, UsageError
-from mri_gan.files import StopSignal, write_text
+from mri_gan.files import StopSignal
 from mri_gan.ingest.plan import Plan, Source, count_subjects
 from mri_gan.ingest.pool import OrderedPool
 from mri_gan.ingest.worker import Outcome, process_all
 from mri_gan.store import schema
 from mri_gan.store.environment import open_environment
-from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import SliceRecord
 from mri_gan.store.writer import StoreWriter
 
@@ -69,7 +67,6 @@ def write_store(
         if not writer.slices_done:
             raise DataError(_nothing(plan, writer), "see the reasons with --verbose")
         writer.finish(summarise(writer, plan, time.perf_counter() - start))
-    write_manifest(folder)
 
 
 def is_complete(folder: Path, plan_digest: str) -> bool:
@@ -151,16 +148,14 @@ def build_header(plan: Plan, config: PrepareConfig) -> dict[str, Any]:
 
 
 def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]:
-    """Counts and the content digest, from what is in the store and not from memory.
+    """Counts, from what is in the store and not from memory.
 
     So the summary of an interrupted and continued `prepare` equals that of a single run.
     """
-    hasher = hashlib.blake2b(digest_size=16)
     pairs: set[tuple[str, str]] = set()
     slices: Counter[str] = Counter()
     natives: Counter[int] = Counter()
     for data in writer.records():
-        hasher.update(data)
         record = SliceRecord.from_json(data)
         pairs.add((record.split, record.subject))
         slices[record.split] += 1
@@ -180,23 +175,4 @@ def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]
         "ignored_files": plan.ignored,
         "unlisted": [list(pair) for pair in plan.bad],
         "seconds": round(seconds, 2),
-        "digest": hasher.hexdigest(),
     }
-
-
-MANIFEST_COLUMNS = ("subject", "session", "split", "side", "plane", "position", "native", "source")
-
-
-def write_manifest(folder: Path) -> None:
-    """`manifest.tsv` beside the data: one line per slice, for people and spreadsheets."""
-    lines = ["\t".join(("index", *MANIFEST_COLUMNS))]
-    with StoreReader(folder) as store:
-        for index, record in enumerate(store.records):
-            values = (str(getattr(record, name)) for name in MANIFEST_COLUMNS)
-            lines.append("\t".join((str(index), *map(_one_cell, values))))
-    write_text(folder / "manifest.tsv", "\n".join(lines) + "\n")
-
-
-def _one_cell(text: str) -> str:
-    """A file name may hold tabs and line breaks; a table cell may not."""
-    return "".join(c if c.isprintable() else "?" for c in text)

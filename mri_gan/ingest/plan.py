@@ -59,6 +59,9 @@ def build_plan(paths: Sequence[Path], config: PrepareConfig) -> Plan:
     Raises DataError when a path cannot be listed or nothing usable is found, UsageError when a
     subject would be in two splits.
     """
+    twice = [path for path, n in Counter(path.resolve() for path in paths).items() if n > 1]
+    if twice:
+        raise UsageError(f"{twice[0]}: given twice", "name every source once")
     sources: list[Source] = []
     bad: list[tuple[str, str]] = []
     ignored = masks = 0

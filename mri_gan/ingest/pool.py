@@ -14,9 +14,12 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, Generic, TypeVar
 
+from mri_gan.files import StopSignal
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
+GRACE_S = 1.0
 WINDOW = 3  # chunks in flight per worker: enough to never wait, few enough to bound memory
 
 
@@ -54,7 +57,7 @@ class OrderedPool(Generic[Item, Result]):
 
     def __exit__(self, *_: object) -> None:
         if self._executor is not None:
-            _kill(self._executor)
+            _end(self._executor)
 
     def _start(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(self._workers, self._context, initializer=_start_worker)
@@ -115,7 +118,7 @@ class OrderedPool(Generic[Item, Result]):
 
     def _restart(self) -> None:
         assert self._executor is not None
-        _kill(self._executor)
+        _end(self._executor)
         self._executor = self._start()
 
 
@@ -134,27 +137,50 @@ def warm_up(preload: str) -> None:
         from multiprocessing import forkserver
 
         _context(preload)
-        forkserver.ensure_running()
+        with _stop_signals_blocked():
+            forkserver.ensure_running()
 
 
-def _kill(executor: ProcessPoolExecutor) -> None:
-    """End the workers now; what they were doing is not needed any more."""
+@contextlib.contextmanager
+def _stop_signals_blocked() -> Iterator[None]:
+    """Children started within leave stop signals, which reach the whole group, to the parent."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    signums = {getattr(signal, name) for name in StopSignal.NAMES}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signums)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end(executor: ProcessPoolExecutor) -> None:
+    """End the workers: those in the middle of something may finish it, for a moment.
+
+    A worker that dies while it sends a result leaves its reader waiting for the rest for ever,
+    unless nobody else holds the sending end; so that is closed before any worker is killed.
+    """
     processes = list((executor._processes or {}).values())
-    manager: Any = executor._executor_manager_thread  # a second `shutdown` would not wait for it
+    results: Any = executor._result_queue
+    manager: Any = executor._executor_manager_thread
     executor.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        with contextlib.suppress(OSError, ValueError):
-            process.terminate()
-    if manager is not None:
+    if manager is None:
+        return
+    manager.join(GRACE_S)
+    if manager.is_alive():
+        results._writer.close()
+        for process in processes:
+            with contextlib.suppress(OSError, ValueError):
+                process.kill()
         manager.join()
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and do not outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in ("SIGTERM", "SIGHUP", "SIGUSR1"):
+    """Leave stop signals to the parent, and do not outlive it."""
+    for name in StopSignal.NAMES:
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()

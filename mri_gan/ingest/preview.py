@@ -1,4 +1,4 @@
-"""The contact sheet that shows at a glance what went into a store."""
+"""What people look at beside a store: a contact sheet and a table of its slices."""
 
 from __future__ import annotations
 
@@ -6,10 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
+from mri_gan.files import write_text
 from mri_gan.pictures import build_sheet, save_png
 from mri_gan.store.reader import StoreReader
 
+MANIFEST_COLUMNS = ("subject", "session", "split", "side", "plane", "position", "native", "source")
 COLUMNS, ROWS, LEVEL = 8, 5, 128
+
+
+def write_companions(folder: Path) -> None:
+    """Write what people look at, `preview.png` and `manifest.tsv`, where they are not there yet."""
+    with StoreReader(folder) as store:
+        if not (folder / "manifest.tsv").exists():
+            write_manifest(store, folder / "manifest.tsv")
+        if not (folder / "preview.png").exists():
+            write_preview(store, folder / "preview.png")
 
 
 def write_preview(store: StoreReader, path: Path) -> None:
@@ -20,3 +31,17 @@ def write_preview(store: StoreReader, path: Path) -> None:
     labels = [f"{r.subject.split('/')[-1]} {r.side[:1].upper()} {r.split}" for r in records]
     images = store.read(LEVEL, indices.tolist())[:, 0]
     save_png(path, build_sheet(images, COLUMNS, labels))
+
+
+def write_manifest(store: StoreReader, path: Path) -> None:
+    """`manifest.tsv` beside the data: one line per slice, for people and spreadsheets."""
+    lines = ["\t".join(("index", *MANIFEST_COLUMNS))]
+    for index, record in enumerate(store.records):
+        values = (str(getattr(record, name)) for name in MANIFEST_COLUMNS)
+        lines.append("\t".join((str(index), *map(_one_cell, values))))
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _one_cell(text: str) -> str:
+    """A file name may hold tabs and line breaks; a table cell may not."""
+    return "".join(c if c.isprintable() else "?" for c in text)

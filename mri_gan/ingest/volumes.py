@@ -16,6 +16,7 @@ from mri_gan.files import one_line
 from mri_gan.ingest.archives import MAX_MEMBER_BYTES, gunzip
 
 MAX_VOXELS = 1 << 28  # 1 GiB of float32; a 512^3 scan is half of that
+MAX_VALUE = 1e30  # beyond, windowing overflows float32
 MAX_LABELS = 40  # a label map has few values; real scans have hundreds
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -79,28 +80,36 @@ def _check_header(header: nib.Nifti1Header, n_bytes: int) -> None:
 
 def _build_volume(image: nib.Nifti1Image) -> Volume:
     image = nib.funcs.squeeze_image(image)
+    _check_affine(np.asarray(image.affine, np.float64))
     canonical = nib.as_closest_canonical(image)
     voxels = np.asarray(canonical.dataobj, dtype=np.float32)
     affine = np.asarray(canonical.affine, np.float64)
     if voxels.ndim != 3:
         raise DataError(f"shape {voxels.shape} is not one 3-D volume")
-    sizes = nib.affines.voxel_sizes(affine)
-    if not np.isfinite(affine).all() or sizes.min() < 1e-3 or sizes.max() > 1e3:
-        raise DataError("voxel sizes make no sense; its header is damaged")
     voxels = _finite(voxels)
     if is_label_map(voxels):
         raise LabelMapError("a label map, not a scan")
     return Volume(voxels, affine)
 
 
+def _check_affine(affine: NDArray[np.float64]) -> None:
+    """Raise DataError unless voxels have a size between a micrometre and a metre."""
+    sizes = nib.affines.voxel_sizes(affine)
+    if not np.isfinite(affine).all() or sizes.min() < 1e-3 or sizes.max() > 1e3:
+        raise DataError("voxel sizes make no sense; its header is damaged")
+
+
 def _finite(voxels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Replace NaN and infinities by the smallest finite value: background, not signal."""
     good = np.isfinite(voxels)
-    if good.all():
-        return voxels
     if not good.any():
         raise DataError("no finite voxel")
-    return np.where(good, voxels, voxels[good].min())
+    if not good.all():
+        voxels = np.where(good, voxels, voxels[good].min())
+    largest = float(np.abs(voxels).max())
+    if largest > MAX_VALUE or 0 < largest < 1 / MAX_VALUE:
+        raise DataError(f"values up to {largest:.0e}; its scale is damaged")
+    return voxels
 
 
 def is_label_map(voxels: NDArray[np.float32]) -> bool:

@@ -43,7 +43,9 @@ def process(source: Source, config: PrepareConfig) -> Outcome:
             from mri_gan.ingest.volumes import read_volume  # nibabel, which image files do not need
 
             return _process_volume(source, read_volume(data), config)
-        return Outcome([_process_image(source, read_image(data), config)])
+        return Outcome(
+            [_process_image(source, read_image(data, verify=source.member.number is None), config)]
+        )
     except LabelMapError as error:
         return Outcome(kind="mask", reason=str(error))
     except MriganError as error:

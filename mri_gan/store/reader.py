@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 import os
@@ -115,8 +116,21 @@ class StoreReader:
     @functools.cached_property
     def records(self) -> list[SliceRecord]:
         """All slice records in order."""
-        with self._txn.cursor(db=self._slices) as cursor:
-            return [SliceRecord.from_json(bytes(value)) for value in cursor.iternext(keys=False)]
+        with self._damage_told(), self._txn.cursor(db=self._slices) as cursor:
+            values = [bytes(value) for value in cursor.iternext(keys=False)]
+            if schema.digest_records(values) != self.digest:
+                raise ValueError("slice records differ from their digest")
+            return [SliceRecord.from_json(value) for value in values]
+
+    @contextlib.contextmanager
+    def _damage_told(self) -> Iterator[None]:
+        """Within, errors of LMDB and JSON become one line that names the store."""
+        try:
+            yield
+        except (lmdb.Error, ValueError, TypeError) as error:
+            raise DataError(
+                f"{self.folder}: damaged store ({one_line(error)})", PREPARE_AGAIN
+            ) from error
 
     @property
     def max_native(self) -> int:
@@ -125,7 +139,7 @@ class StoreReader:
 
     def skipped(self) -> Iterator[dict[str, str]]:
         """Sources that gave no slices: {"source", "kind", "reason"}."""
-        with self._txn.cursor(db=self._skipped) as cursor:
+        with self._damage_told(), self._txn.cursor(db=self._skipped) as cursor:
             for value in cursor.iternext(keys=False):
                 yield load(bytes(value))
 
@@ -150,7 +164,8 @@ class StoreReader:
         batch = np.empty((len(indices), self.channels, level, level), self.dtype)
         database = self._levels[level]
         # Look-ups hold the interpreter and are quick; decoding frees it and is not.
-        records = [self._txn.get(index_key(int(i)), db=database) for i in indices]
+        with self._damage_told():
+            records = [self._txn.get(index_key(int(i)), db=database) for i in indices]
         threads = min(len(indices) // ROWS_PER_THREAD, self._threads)
         if level < THREADED_LEVEL or threads < 2:
             self._decode(level, indices, records, batch, slice(None))
@@ -194,6 +209,7 @@ class StoreReader:
         if native is None or native not in LEVELS or native >= level:
             raise codec.BadRecordError(f"points to level {native}")
         source = np.empty((1, self.channels, native, native), self.dtype)
-        pointed = self._txn.get(index_key(index), db=self._levels[native])
+        with self._damage_told():
+            pointed = self._txn.get(index_key(index), db=self._levels[native])
         self._decode(native, [index], [pointed], source, slice(None))
         return enlarge(source[0], level)

@@ -13,7 +13,9 @@ One database per level keeps each level one dense, sequential range of keys.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +82,14 @@ def dump(value: Any) -> bytes:
 def load(data: bytes) -> Any:
     """The value that `dump` wrote."""
     return json.loads(bytes(data).decode(errors="surrogatepass"))
+
+
+def digest_records(records: Iterable[bytes]) -> str:
+    """One number for the content of a store, from its slice records as JSON, in order."""
+    hasher = hashlib.blake2b(digest_size=16)
+    for record in records:
+        hasher.update(record)
+    return hasher.hexdigest()
 
 
 def index_key(index: int) -> bytes:

@@ -53,10 +53,7 @@ class StoreWriter:
     def __init__(self, folder: Path, header: dict[str, Any]) -> None:
         self.folder = folder
         self._env = open_environment(folder, readonly=False, map_size=FIRST_MAP_BYTES)
-        self._databases = {
-            name: self._env.open_db(name)
-            for name in (b"meta", b"slices", b"skipped", *schema.LEVEL_NAMES.values())
-        }
+        self._databases = self._open_databases()
         self._batch = _Batch()
         self.sources_done = 0
         self.slices_done = 0
@@ -85,6 +82,22 @@ class StoreWriter:
             done = load(progress)
             self.sources_done, self.slices_done = done["sources"], done["slices"]
             self.dropped = done["dropped"]
+
+    def _open_databases(self) -> dict[bytes, Any]:
+        names = (b"meta", b"slices", b"skipped", *schema.LEVEL_NAMES.values())
+        try:
+            with self._env.begin() as txn, txn.cursor() as cursor:
+                foreign = set(cursor.iternext(values=False)) - set(names)
+            if not foreign:
+                return {name: self._env.open_db(name) for name in names}
+        except lmdb.IncompatibleError:
+            pass  # a plain key where a store has a database
+        except lmdb.Error as error:
+            raise self._explain(error) from error
+        raise UsageError(
+            f"{self.folder}: holds a database that is not a mrigan store",
+            "give another --out; nothing was changed",
+        )
 
     @property
     def n_bytes(self) -> int:
@@ -145,9 +158,13 @@ class StoreWriter:
             yield from cursor.iternext(keys=False)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Commit what is left and the summary; its presence makes the store complete."""
+        """Commit what is left and the summary; its presence makes the store complete.
+
+        Adds the content digest, which covers every record, and through their checksums the pixels.
+        """
         self.flush()
         meta = self._databases[b"meta"]
+        summary = {**summary, "digest": schema.digest_records(self.records())}
         self._commit(lambda txn: txn.put(b"summary", dump(summary), db=meta))
 
     def _append(self, txn: lmdb.Transaction, name: bytes, items: list[tuple[bytes, bytes]]) -> None:

@@ -202,7 +202,6 @@ def test_an_output_with_a_file_that_is_no_store(archive: Path, tmp_path: Path, d
     assert str(tmp_path / "s") in the_one_line(result)
 
 
-@pytest.mark.xfail(strict=True, reason="any LMDB folder is written into")
 def test_an_output_that_is_somebody_elses_database_is_left_alone(
     archive: Path, tmp_path: Path
 ) -> None:

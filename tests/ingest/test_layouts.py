@@ -110,7 +110,7 @@ def test_real_names(name: str, expected: Naming) -> None:
         ("set/anna.png", "anna", "", -1),
         ("set/train/anna_3.png", "train/anna", "train", 3),
         ("set/Testing/anna_3.tif", "Testing/anna", "test", 3),
-        ("set/12.png", "12", "", 12),
+        ("set/12.png", "all", "", 12),
     ],
 )
 def test_other_images_are_named_by_folder_and_number(

@@ -384,7 +384,6 @@ print(*outcomes)
 """.replace("PAGE_FLAGS", "10")
 
 
-@pytest.mark.xfail(strict=True, reason="errors of LMDB itself pass through the reader")
 def test_damaged_pages_give_nothing_but_our_errors(tmp_path: Path, written: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", READ_DAMAGED, str(written), str(tmp_path)],
