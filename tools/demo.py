@@ -31,12 +31,12 @@ def main(out: Path, kimg: float | None) -> None:
     train = shlex.split(TRAIN) + (["--kimg", str(kimg)] if kimg else [])
     mrigan("prepare", VOLUME, "--out", store, "--plane", "axial")
     mrigan("train", store, *train, "--out", run)
-    mrigan("test", run, "--size", "32", "--cols", "6", "--rows", "4", "--out", out)
+    mrigan("test", run, "--size", "32", "--noise", "0", "--cols", "6", "--rows", "4", "--out", out)
     click.echo(f"\nDone in {time.perf_counter() - start:.0f} s. Open these pictures:")
     pictures = {
         store / "preview.png": "real slices in the store",
         run / "reals.png": "real slices at the size that was trained",
-        out / "samples-32px.png": "synthetic slices",
+        out / "samples-32px.png": "synthetic slices, drawn without noise",
         out / "mixing-32px.png": "style mixing: structure from the top row, detail from the left",
         run / "loss.png": "the losses",
     }

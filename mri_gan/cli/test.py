@@ -20,10 +20,17 @@ Examples:
 @click.argument("ckpt", type=click.Path(path_type=Path))
 @click.option("--size", type=int, default=None, help="Pixels  [default: the largest trained].")
 @click.option("--psi", type=float, default=0.7, show_default=True, help="Truncation; 1 is none.")
+@click.option(
+    "--noise",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Strength; 0 shows the anatomy alone.",
+)
 @click.option("--rows", type=click.IntRange(1, 64), default=4, show_default=True, help="Rows.")
 @click.option("--cols", type=click.IntRange(1, 64), default=8, show_default=True, help="Columns.")
 @click.option(
-    "--crossover", type=int, default=None, help="Layers from the coarse source [default: half]."
+    "--crossover", type=int, default=None, help="Layers from the coarse source  [default: 3/4]."
 )
 @options.seed
 @click.option(
@@ -38,6 +45,7 @@ def command(
     ckpt: Path,
     size: int | None,
     psi: float,
+    noise: float,
     rows: int,
     cols: int,
     crossover: int | None,
@@ -54,7 +62,7 @@ def command(
     from mri_gan.nets.stylegan import num_style_layers
     from mri_gan.pictures import save_png
     from mri_gan.synth.grids import mixing_grid, sample_grid
-    from mri_gan.synth.sample import alpha_for, load_trained
+    from mri_gan.synth.sample import Look, alpha_for, load_trained
 
     trained = load_trained(ckpt, device)
     size = trained.size if size is None else size
@@ -69,16 +77,10 @@ def command(
     make_folder(folder)
     first = seed * 1000  # neighbouring seeds share no picture
     seeds = range(first, first + rows * cols)
-    plain = sample_grid(trained.generator, seeds, cols, size, alpha, psi)
-    mixed = mixing_grid(
-        trained.generator,
-        seeds[:cols],
-        range(first + 500, first + 500 + rows),
-        size,
-        alpha,
-        psi,
-        crossover,
-    )
+    look = Look(size, alpha, psi, noise)
+    fine_seeds = range(first + 500, first + 500 + rows)
+    plain = sample_grid(trained.generator, seeds, cols, look)
+    mixed = mixing_grid(trained.generator, seeds[:cols], fine_seeds, look, crossover)
     paths = (folder / f"samples-{size}px.png", folder / f"mixing-{size}px.png")
     if not quiet:
         click.echo(f"from {trained.path} ({trained.nimg / 1000:g} kimg)")

@@ -10,7 +10,7 @@ from PIL import Image
 
 from mri_gan.nets.stylegan import Generator
 from mri_gan.pictures import build_sheet, to_grey
-from mri_gan.synth.sample import draw_mixed, draw_seeds
+from mri_gan.synth.sample import Look, draw_mixed, draw_seeds
 
 SHOWN_PX = 128  # smaller pictures are magnified to about this size
 
@@ -21,36 +21,29 @@ def magnification(size: int) -> int:
 
 
 def sample_grid(
-    generator: Generator,
-    seeds: Sequence[int],
-    columns: int,
-    size: int,
-    alpha: float,
-    psi: float,
+    generator: Generator, seeds: Sequence[int], columns: int, look: Look
 ) -> Image.Image:
     """One picture for each seed, row by row."""
-    images = draw_seeds(generator, seeds, size, alpha, psi).numpy()
-    return build_sheet(shown(images), columns, scale=magnification(size))
+    images = draw_seeds(generator, seeds, look).numpy()
+    return build_sheet(shown(images), columns, scale=magnification(look.size))
 
 
 def mixing_grid(
     generator: Generator,
     coarse_seeds: Sequence[int],
     fine_seeds: Sequence[int],
-    size: int,
-    alpha: float,
-    psi: float,
+    look: Look,
     crossover: int | None = None,
 ) -> Image.Image:
     """A table of pictures: coarse styles from the top row, fine styles from the left column."""
-    coarse = draw_seeds(generator, coarse_seeds, size, alpha, psi)
-    fine = draw_seeds(generator, fine_seeds, size, alpha, psi)
-    mixed = draw_mixed(generator, coarse_seeds, fine_seeds, size, alpha, psi, crossover)
+    coarse = draw_seeds(generator, coarse_seeds, look)
+    fine = draw_seeds(generator, fine_seeds, look)
+    mixed = draw_mixed(generator, coarse_seeds, fine_seeds, look, crossover)
     width = len(coarse_seeds)
     rows = [np.concatenate([np.full_like(coarse[:1], -1), coarse])]
     for i in range(len(fine_seeds)):
         rows.append(np.concatenate([fine[i : i + 1], mixed[i * width : (i + 1) * width]]))
-    return build_sheet(shown(np.concatenate(rows)), width + 1, scale=magnification(size))
+    return build_sheet(shown(np.concatenate(rows)), width + 1, scale=magnification(look.size))
 
 
 def shown(images: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -87,50 +87,62 @@ def styles(generator: Generator, seeds: Sequence[int], psi: float) -> Tensor:
     return truncate(generator.map(z), generator.w_avg, psi)
 
 
+@dataclass(frozen=True)
+class Look:
+    """How to draw: resolution in px, fade-in weight, truncation, and strength of the noise.
+
+    `noise` 1 is as trained, 0 none: a young network draws grain with its noise before it has
+    learned texture, and shows its anatomy better without.
+    """
+
+    size: int
+    alpha: float = 1.0
+    psi: float = 0.7
+    noise: float = 1.0
+
+
 @torch.no_grad()
-def draw(
-    generator: Generator, ws: Tensor, noise_seeds: Sequence[int], size: int, alpha: float
-) -> Tensor:
+def draw(generator: Generator, ws: Tensor, noise_seeds: Sequence[int], look: Look) -> Tensor:
     """Images [N, C, size, size], about -1..1, on the CPU; ws [N, L, D], one noise seed each."""
-    device = ws.device
-    drawn = [
-        generator.synthesis(
+    drawn = []
+    for i in range(0, len(ws), BATCH):
+        noise = noise_from_seeds(noise_seeds[i : i + BATCH], look.size, device=ws.device)
+        images = generator.synthesis(
             ws[i : i + BATCH],
-            resolution=size,
-            alpha=alpha,
-            noise=noise_from_seeds(noise_seeds[i : i + BATCH], size, device=device),
-        ).cpu()
-        for i in range(0, len(ws), BATCH)
-    ]
+            resolution=look.size,
+            alpha=look.alpha,
+            noise=[look.noise * layer for layer in noise] if look.noise else None,
+        )
+        drawn.append(images.cpu())
     return torch.cat(drawn)
 
 
-def draw_seeds(
-    generator: Generator, seeds: Sequence[int], size: int, alpha: float, psi: float
-) -> Tensor:
+def draw_seeds(generator: Generator, seeds: Sequence[int], look: Look) -> Tensor:
     """One image for each seed [N, C, size, size]."""
-    ws = broadcast_styles(styles(generator, seeds, psi), num_style_layers(size))
-    return draw(generator, ws, seeds, size, alpha)
+    ws = broadcast_styles(styles(generator, seeds, look.psi), num_style_layers(look.size))
+    return draw(generator, ws, seeds, look)
+
+
+def default_crossover(layers: int) -> int:
+    """Three quarters of the layers are structure, the last quarter contrast and detail."""
+    return max(1, 3 * layers // 4)
 
 
 def draw_mixed(
     generator: Generator,
     coarse_seeds: Sequence[int],
     fine_seeds: Sequence[int],
-    size: int,
-    alpha: float,
-    psi: float,
+    look: Look,
     crossover: int | None = None,
 ) -> Tensor:
     """All pairs: coarse styles of one seed, fine styles of another.
 
     [R * C, channels, size, size], row by row: rows are fine seeds, columns coarse seeds. Layers
-    before `crossover` (default: half of them) are coarse (Karras 2019, section 3.1, figure 3).
+    before `crossover` are coarse (Karras 2019, section 3.1, figure 3).
     """
-    layers = num_style_layers(size)
-    crossover = layers // 2 if crossover is None else crossover
-    coarse = styles(generator, coarse_seeds, psi).repeat(len(fine_seeds), 1)
-    fine = styles(generator, fine_seeds, psi).repeat_interleave(len(coarse_seeds), 0)
+    layers = num_style_layers(look.size)
+    crossover = default_crossover(layers) if crossover is None else crossover
+    coarse = styles(generator, coarse_seeds, look.psi).repeat(len(fine_seeds), 1)
+    fine = styles(generator, fine_seeds, look.psi).repeat_interleave(len(coarse_seeds), 0)
     ws = mix_styles(coarse, fine, crossover, layers)
-    noise_seeds = list(coarse_seeds) * len(fine_seeds)
-    return draw(generator, ws, noise_seeds, size, alpha)
+    return draw(generator, ws, list(coarse_seeds) * len(fine_seeds), look)

@@ -29,6 +29,7 @@ from mri_gan.pictures import build_sheet, save_png
 from mri_gan.schedule import Phase, total_images
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.grids import magnification, sample_grid
+from mri_gan.synth.sample import Look
 from mri_gan.train.data import batch_indices
 from mri_gan.train.monitor import draw_losses
 from mri_gan.train.parallel import SOLO, World
@@ -170,14 +171,8 @@ def snapshot(run: Run, state: TrainState, phase: Phase, digest: str) -> Path:
     path = checkpoint_path(run.folder, state.nimg)
     save_checkpoint(path, capture(state, run.config, phase, digest))
     delete_old(run.folder, run.options.keep)
-    grid = sample_grid(
-        state.g_ema,
-        range(GRID_ROWS * GRID_COLUMNS),
-        GRID_COLUMNS,
-        phase.resolution,
-        phase.alpha,
-        psi=1.0,
-    )
+    look = Look(phase.resolution, phase.alpha, psi=1.0)
+    grid = sample_grid(state.g_ema, range(GRID_ROWS * GRID_COLUMNS), GRID_COLUMNS, look)
     save_png(run.folder / "samples" / f"{state.nimg:09d}-{phase.resolution:04d}px.png", grid)
     draw_losses(run.folder)
     return path

@@ -10,6 +10,7 @@ from mri_gan.config import TrainConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.synth.grids import mixing_grid, sample_grid
 from mri_gan.synth.sample import (
+    Look,
     Trained,
     alpha_for,
     draw_mixed,
@@ -47,10 +48,18 @@ def test_a_run_folder_or_a_file_can_be_loaded(tmp_path: Path) -> None:
 
 
 def test_a_sample_does_not_depend_on_its_batch(trained: Trained) -> None:
-    many = draw_seeds(trained.generator, range(40), 16, 0.5, 0.7)
+    many = draw_seeds(trained.generator, range(40), Look(16, 0.5))
     for seed in (0, 17, 39):
-        alone = draw_seeds(trained.generator, [seed], 16, 0.5, 0.7)
+        alone = draw_seeds(trained.generator, [seed], Look(16, 0.5))
         assert torch.allclose(many[seed], alone[0], atol=1e-5)
+
+
+def test_the_strength_of_the_noise_scales_what_it_adds(trained: Trained) -> None:
+    none, half, full = (
+        draw_seeds(trained.generator, [1, 2], Look(16, noise=strength)) for strength in (0, 0.5, 1)
+    )
+    assert torch.equal(none, draw_seeds(trained.generator, [1, 2], Look(16, noise=0)))
+    assert 0 < (half - none).square().mean() < (full - none).square().mean()
 
 
 def test_psi_0_gives_one_and_the_same_style(trained: Trained) -> None:
@@ -61,13 +70,13 @@ def test_psi_0_gives_one_and_the_same_style(trained: Trained) -> None:
 def test_mixing_at_either_end_gives_the_sources_back(trained: Trained) -> None:
     coarse, fine = [1, 2], [3, 4, 5]
     layers = 6
-    all_coarse = draw_mixed(trained.generator, coarse, fine, 16, 1.0, 0.7, crossover=layers)
-    plain = draw_seeds(trained.generator, coarse, 16, 1.0, 0.7)
+    all_coarse = draw_mixed(trained.generator, coarse, fine, Look(16), crossover=layers)
+    plain = draw_seeds(trained.generator, coarse, Look(16))
     assert torch.allclose(all_coarse, plain.repeat(3, 1, 1, 1), atol=1e-5)
 
 
 def test_mixed_pictures_share_their_coarse_layers_with_the_column(trained: Trained) -> None:
-    mixed = draw_mixed(trained.generator, [1, 2], [3, 4], 16, 1.0, 1.0).reshape(2, 2, -1)
+    mixed = draw_mixed(trained.generator, [1, 2], [3, 4], Look(16, psi=1.0)).reshape(2, 2, -1)
     by_column = (mixed[0] - mixed[1]).square().mean()
     by_both = (mixed[0] - mixed[1].flip(0)).square().mean()
     assert 0 < by_column < by_both
@@ -87,8 +96,8 @@ def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
 
 
 def test_grids_have_a_picture_for_every_seed(trained: Trained) -> None:
-    plain = sample_grid(trained.generator, range(6), 3, 16, 1.0, 0.7)
-    mixed = mixing_grid(trained.generator, [1, 2], [3, 4, 5], 16, 1.0, 0.7)
+    plain = sample_grid(trained.generator, range(6), 3, Look(16))
+    mixed = mixing_grid(trained.generator, [1, 2], [3, 4, 5], Look(16))
     tile = 128 + 2
     assert plain.size == (3 * tile + 2, 2 * tile + 2)
     assert mixed.size == (3 * tile + 2, 4 * tile + 2)

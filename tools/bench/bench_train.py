@@ -1,21 +1,21 @@
 """Images per second of a training step beside the same network, loss and batch written plainly.
 
 One run holds three variants of each size, measured in turn: plain float32, ours in float32 (the
-same mathematics) and ours in bfloat16.  Work is counted, not estimated: FLOP of the convolutions
-and dense layers of one step, two for a multiply-add.  The rates charge every variant with the
-plain network's work; "done" is what a variant really computes.  Shares are of the fastest 3x3
-convolution that this machine manages in the same run and precision.
+same mathematics) and ours in bfloat16.  A ratio is the median over rounds of two steps measured
+one after the other, so that a machine that others use as well disturbs it little.  Work is counted,
+not estimated: FLOP of the convolutions and dense layers of one step, two for a multiply-add.  The
+rates charge every variant with the plain network's work; "done" is what a variant really computes.
+Shares are of the fastest 3x3 convolution that this machine manages in the same run and precision.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -47,7 +47,7 @@ class Row:
     batch: int  # images
     variant: str
     images_per_s: float
-    ratio: float  # to plain float32, medians of the same run
+    ratio: float  # to plain float32, the median of the rounds
     gflops: float  # per second, charged with the plain network's work
     gflops_done: float  # per second, of the work that the variant does
     gflop_per_image: float  # that work
@@ -61,29 +61,36 @@ class Row:
 @click.option("--repeats", default=3, show_default=True, help="Steps of each variant and size.")
 @click.option("--quick", is_flag=True, help="Narrow networks at 8 and 16 px: a smoke run.")
 @click.option("--json", "as_json", is_flag=True)
-def main(
-    sizes: str, batch: int, capacity: float, repeats: int, quick: bool, as_json: bool
-) -> None:
+def main(sizes: str, batch: int, capacity: float, repeats: int, quick: bool, as_json: bool) -> None:
     """Measure training steps; every ratio is of medians measured in turn in this run."""
     if quick:
-        sizes, capacity, repeats = "8,16", 1 / 16, 1
-    peaks = {"fp32": measure_peak(torch.float32), "bf16": measure_peak(torch.bfloat16)}
+        sizes, capacity = "8,16", 1 / 16
     facts = {
-        "machine": platform.processor() or platform.machine(),
+        "machine": machine(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
-        "peak_gflops": {name: round(value, 1) for name, value in peaks.items()},
     }
     if not as_json:
         click.echo(json.dumps(facts))
     rows: list[Row] = []
+    peaks = {"fp32": 0.0, "bf16": 0.0}
     for size in map(int, sizes.split(",")):
+        raise_peaks(peaks)
         rows += bench_size(size, batch, capacity, repeats, peaks)
         if not as_json:
-            for row in rows[-3:]:
-                click.echo(describe(row))
+            click.echo("\n".join(map(describe, rows[-3:])))
     if as_json:
-        click.echo(json.dumps({**facts, "rows": list(map(dataclasses.asdict, rows))}, indent=2))
+        rows_as_json = list(map(dataclasses.asdict, rows))
+        click.echo(json.dumps({**facts, "peak_gflops": peaks, "rows": rows_as_json}, indent=2))
+    else:
+        click.echo(f"convolution peak in GFLOP/s: {peaks}")
+
+
+def machine() -> str:
+    """The processor's name, where Linux tells it."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown")
 
 
 def bench_size(
@@ -97,22 +104,26 @@ def bench_size(
     for _ in range(repeats):
         for name, step in steps.items():
             seconds[name].append(time_call(lambda step=step: step(batch)))  # type: ignore[misc]
-    typical = {name: median(times) for name, times in seconds.items()}
     plain = "plain fp32"
-    return [
-        Row(
-            size=size,
-            batch=batch,
-            variant=name,
-            images_per_s=batch / typical[name],
-            ratio=typical[plain] / typical[name],
-            gflops=work[plain] * batch / typical[name],
-            gflops_done=work[name] * batch / typical[name],
-            gflop_per_image=work[name],
-            share=work[name] * batch / typical[name] / peaks[name.split()[-1]],
+    rows = []
+    for name in steps:
+        typical = median(seconds[name])
+        done = work[name] * batch / typical
+        pairs = zip(seconds[plain], seconds[name], strict=True)
+        rows.append(
+            Row(
+                size=size,
+                batch=batch,
+                variant=name,
+                images_per_s=batch / typical,
+                ratio=median(slow / fast for slow, fast in pairs),
+                gflops=work[plain] * batch / typical,
+                gflops_done=done,
+                gflop_per_image=work[name],
+                share=done / peaks[name.split()[-1]],
+            )
         )
-        for name in steps
-    ]
+    return rows
 
 
 def build_steps(size: int, capacity: float) -> dict[str, Step]:
@@ -161,14 +172,12 @@ class FlopCount(TorchDispatchMode):
         return out
 
 
-def measure_peak(dtype: torch.dtype) -> float:
-    """GFLOP/s of the fastest 3x3 convolution: the best of three shapes and two layouts."""
-    rates = [
-        convolution_rate(channels, px, dtype, layout)
-        for channels, px in PEAK_SHAPES
-        for layout in (torch.contiguous_format, torch.channels_last)
-    ]
-    return max(rates)
+def raise_peaks(peaks: dict[str, float]) -> None:
+    """Measure GFLOP/s of 3x3 convolutions, three shapes in two layouts; keep the best so far."""
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
+        for channels, px in PEAK_SHAPES:
+            for layout in (torch.contiguous_format, torch.channels_last):
+                peaks[name] = max(peaks[name], convolution_rate(channels, px, dtype, layout))
 
 
 def convolution_rate(
@@ -200,5 +209,4 @@ def describe(row: Row) -> str:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     main()
