@@ -17,6 +17,25 @@ FITS = ("pad", "crop")
 SPLITS = ("train", "validate", "test")
 LOSS_NAMES = ("wgan-gp", "wgan-clip", "r1", "hinge")
 PRECISIONS = ("fp32", "bf16")
+# What a newcomer can trust; anything given on the command line wins over the preset.
+PRESETS: dict[str, dict[str, Any]] = {
+    "laptop": {
+        "capacity": "small",
+        "latent_dim": 128,
+        "max_size": 64,
+        "phase": 20_000,
+        "batch": 16,
+        "mixing": True,
+    },
+    "gpu": {
+        "sched": True,
+        "mixing": True,
+        "phase": 300_000,
+        "precision": "auto",
+        "capacity": "full",
+    },
+    "paper": {"sched": True, "mixing": True, "phase": 600_000, "capacity": "full"},
+}
 CAPACITIES = {"tiny": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2, "full": 1.0}
 
 # Karras 2019, appendix C: higher resolutions train with larger learning rates ...

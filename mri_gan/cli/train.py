@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.config import CAPACITIES, LOSS_NAMES, PRECISIONS, TrainConfig
+from mri_gan.config import CAPACITIES, LOSS_NAMES, PRECISIONS, PRESETS, TrainConfig
 from mri_gan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   mrigan train OASIS_PRE --sched --mixing --out RUN
-  mrigan train OASIS_PRE --capacity small --max-size 32 --phase 8000 --batch 16 --out RUN
+  mrigan train OASIS_PRE --preset laptop --out RUN
   mrigan train OASIS_PRE --sched --mixing --out RUN     # again: continues where it stopped
 """
 
@@ -36,6 +36,12 @@ def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> 
         raise click.BadParameter(f"give one of {names}, or a number") from None
 
 
+def use_preset(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    """Make a preset's settings the defaults of this call."""
+    if value is not None:
+        ctx.default_map = {**(ctx.default_map or {}), **PRESETS[value]}
+
+
 @click.command("train", epilog=EPILOG)
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option(
@@ -43,6 +49,14 @@ def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> 
     type=click.Path(path_type=Path),
     default=None,
     help="Folder of the run  [default: STORE with -run behind its name].",
+)
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    callback=use_preset,
+    is_eager=True,
+    expose_value=False,
+    help="Settings for a laptop, one GPU, or as in the paper; other options win over it.",
 )
 @click.option("--init-size", type=int, default=8, show_default=True, help="First level in px.")
 @click.option(

@@ -24,6 +24,7 @@ from mri_gan.train.run import (
     resume,
     salted,
     snapshot,
+    tell_problems,
     write_config,
 )
 from mri_gan.train.state import TrainState
@@ -69,19 +70,21 @@ def train_on(run: Run, state: TrainState, digest: str) -> Path:
     config = salted(run.config, state.attempt)
     monitor = Monitor(run.folder, state.nimg, run.world)
     first, start = state.nimg, time.perf_counter()
+    told: set[str] = set()
     with Batches(run.store, config, state.nimg, run.options.ahead, run.world) as batches:
         asked = time.perf_counter()
-        for nimg, phase, images in batches:
+        for nimg, phase, batch in batches:
             waited = time.perf_counter() - asked
             stats = train_step(
-                state, config, phase, to_device(images, run.options.device), run.world
+                state, config, phase, to_device(batch, run.options.device), run.world
             )
             monitor.add(stats, phase.batch, waited)
             stop = any_rank(run.world, bool(run.stop))
             if crosses(nimg, state.nimg, run.tick) or state.nimg >= run.total or stop:
                 log(run, monitor, state, phase)
             if (crosses(nimg, state.nimg, run.snap) or stop) and run.world.is_first:
-                snapshot(run, state, phase, digest)
+                images = snapshot(run, state, phase, digest)
+                tell_problems(run, images, monitor.last, told)
             if stop:
                 raise stopped(run, state)
             asked = time.perf_counter()

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from mri_gan import __version__
 from mri_gan.checkpoint import (
@@ -28,9 +30,10 @@ from mri_gan.files import StopSignal, write_text
 from mri_gan.pictures import build_sheet, save_png
 from mri_gan.schedule import Phase, total_images
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth.grids import magnification, sample_grid
-from mri_gan.synth.sample import Look
+from mri_gan.synth.grids import magnification, shown
+from mri_gan.synth.sample import Look, draw_seeds
 from mri_gan.train.data import batch_indices
+from mri_gan.train.health import diversity, find_problems, real_diversity
 from mri_gan.train.monitor import draw_losses
 from mri_gan.train.parallel import SOLO, World
 from mri_gan.train.randomness import key
@@ -166,16 +169,21 @@ def capture(state: TrainState, config: TrainConfig, phase: Phase, digest: str) -
     return Checkpoint(config, state.nimg, phase.resolution, phase.alpha, digest, parts)
 
 
-def snapshot(run: Run, state: TrainState, phase: Phase, digest: str) -> Path:
-    """Save a checkpoint, a grid from fixed latents and the loss plot."""
-    path = checkpoint_path(run.folder, state.nimg)
-    save_checkpoint(path, capture(state, run.config, phase, digest))
+def snapshot(run: Run, state: TrainState, phase: Phase, digest: str) -> Tensor:
+    """Save a checkpoint, a grid from fixed latents and the loss plot; returns the grid's images.
+
+    [N, C, R, R], -1..1, from the running mean of the generator.
+    """
+    save_checkpoint(
+        checkpoint_path(run.folder, state.nimg), capture(state, run.config, phase, digest)
+    )
     delete_old(run.folder, run.options.keep)
     look = Look(phase.resolution, phase.alpha, psi=1.0)
-    grid = sample_grid(state.g_ema, range(GRID_ROWS * GRID_COLUMNS), GRID_COLUMNS, look)
-    save_png(run.folder / "samples" / f"{state.nimg:09d}-{phase.resolution:04d}px.png", grid)
+    images = draw_seeds(state.g_ema, range(GRID_ROWS * GRID_COLUMNS), look)
+    sheet = build_sheet(shown(images.numpy()), GRID_COLUMNS, scale=magnification(look.size))
+    save_png(run.folder / "samples" / f"{state.nimg:09d}-{phase.resolution:04d}px.png", sheet)
     draw_losses(run.folder)
-    return path
+    return images
 
 
 def write_config(run: Run, digest: str) -> None:
@@ -194,11 +202,26 @@ def write_config(run: Run, digest: str) -> None:
     write_text(run.folder / "config.json", json.dumps(facts, indent=2) + "\n")
 
 
+def read_reals(run: Run, size: int) -> NDArray[Any]:
+    """As many training slices as a grid shows, the same ones at every size."""
+    with StoreReader(run.store) as store:
+        count = GRID_ROWS * GRID_COLUMNS
+        chosen = batch_indices(store.indices("train"), run.config.seed, 0, count)
+        return store.read(size, chosen)
+
+
 def draw_reals(run: Run) -> None:
     """`reals.png`: training slices at the largest size, to compare the samples with."""
     size = run.config.max_size
-    with StoreReader(run.store) as store:
-        chosen = batch_indices(store.indices("train"), run.config.seed, 0, GRID_ROWS * GRID_COLUMNS)
-        images = store.read(size, chosen)[:, 0]
-    sheet = build_sheet(images, GRID_COLUMNS, scale=magnification(size))
+    sheet = build_sheet(read_reals(run, size)[:, 0], GRID_COLUMNS, scale=magnification(size))
     save_png(run.folder / "reals.png", sheet)
+
+
+def tell_problems(run: Run, images: Tensor, metrics: dict[str, Any], told: set[str]) -> None:
+    """Say what has begun to go wrong since the last time; `told` remembers."""
+    reals = real_diversity(read_reals(run, int(images.shape[-1])))
+    problems = find_problems(metrics, diversity(images), reals)
+    for name in problems.keys() - told:
+        run.on_note(problems[name])
+    told.clear()
+    told.update(problems)

@@ -38,6 +38,7 @@ PREPARE_MANNERS = {"out", "workers", "overwrite", "dry_run", "as_json", "quiet"}
 TRAIN_MANNERS = {
     "out",
     "ckpt",
+    "preset",
     "device",
     "threads",
     "ahead",

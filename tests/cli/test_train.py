@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.cli.main import cli
+from mri_gan.config import PRESETS
 from mri_gan.train.monitor import METRICS, read_metrics
 
 SMALL = [
@@ -152,3 +153,14 @@ def test_two_grids_are_written_and_repeatable(run: Path, tmp_path: Path) -> None
         first, second = ((tmp_path / out / name).read_bytes() for out in ("a", "b"))
         assert first == second
         assert first.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_sets_defaults_and_options_win_over_it(store: Path, preset: str) -> None:
+    settings = json.loads(mrigan("train", store, "--preset", preset, "--dry-run").stdout)[
+        "settings"
+    ]
+    assert settings["mixing"] is True
+    assert settings["phase"] == PRESETS[preset]["phase"]
+    words = ("--phase", 77, "--preset", preset, "--dry-run")
+    assert json.loads(mrigan("train", store, *words).stdout)["settings"]["phase"] == 77

@@ -51,7 +51,7 @@ def test_a_single_bad_step_is_left_out_and_counted(
     train(Run(store, tmp_path, CONFIG, OPTIONS, on_note=notes.append))
     lines = read_metrics(tmp_path / METRICS)
     assert sum(line["skipped"] for line in lines) == 2  # the critic's update and the generator's
-    assert notes == ["2 updates were not finite and were left out"]
+    assert "2 updates were not finite and were left out" in notes
     assert all_finite(tmp_path)
 
 
@@ -62,7 +62,7 @@ def test_three_in_a_row_roll_back_and_another_try_gets_through(
     notes: list[str] = []
     last = train(Run(store, tmp_path, CONFIG, OPTIONS, on_note=notes.append))
     assert load_checkpoint(last).state["attempt"] == 1
-    assert "back to" in notes[-1]
+    assert any("back to" in note for note in notes)
     assert all_finite(tmp_path)
     assert last.name == "ckpt-000000160.pt"
 
