@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mri_gan.cli import options
-from mri_gan.config import CAPACITIES, LOSS_NAMES, PRECISIONS, PRESETS, TrainConfig
+from mri_gan.cli.live import LiveLine
+from mri_gan.config import CAPACITIES, LOSS_NAMES, PRECISIONS, PRESETS, TrainConfig, require
 from mri_gan.errors import UsageError
 
 if TYPE_CHECKING:
     from mri_gan.train.parallel import World
-    from mri_gan.train.run import Progress, RunOptions
+    from mri_gan.train.run import RunOptions
 
 EPILOG = """\b
 Examples:
@@ -125,6 +124,9 @@ def use_preset(ctx: click.Context, _param: click.Parameter, value: str | None) -
     default=None,
     help="Start from this checkpoint when --out holds none yet.",
 )
+@click.option(
+    "--transfer", is_flag=True, help="Take from --ckpt the weights that fit; settings may differ."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--threads", type=int, default=0, help="CPU threads  [default: all].")
 @click.option("--ahead", type=int, default=4, show_default=True, help="Batches read in advance.")
@@ -143,6 +145,7 @@ def command(
     out: Path | None,
     max_size: int | None,
     ckpt: Path | None,
+    transfer: bool,
     device: str,
     precision: str,
     threads: int,
@@ -160,6 +163,7 @@ def command(
     """
     from mri_gan.store.reader import StoreReader
 
+    require(not transfer or ckpt is not None, "--transfer takes weights from --ckpt", "give both")
     # Threads of torch's OpenMP wait for each other in a busy loop. On a machine that does anything
     # else that made training several times slower; a short loop costs next to nothing when idle.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
@@ -176,7 +180,7 @@ def command(
         return
     from mri_gan.train.run import RunOptions
 
-    run_options = RunOptions(_pick_device(device), ahead, snap_kimg, keep)
+    run_options = RunOptions(_pick_device(device), ahead, snap_kimg, keep, transfer)
     _run(store, out or Path(f"{store}-run"), config, run_options, ckpt, threads, quiet)
 
 
@@ -259,48 +263,3 @@ def _join_torchrun() -> World:
 
     size = int(os.environ.get("WORLD_SIZE", "1"))
     return join(int(os.environ["RANK"]), size) if size > 1 else SOLO
-
-
-class LiveLine:
-    """One line that says where training is: rewritten in a terminal, now and then elsewhere."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._terminal = sys.stderr.isatty()
-        self._every_s = 0.5 if self._terminal else 10.0
-        self._shown = time.monotonic()
-
-    def __enter__(self) -> LiveLine:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._terminal and not self._quiet:
-            click.echo("", err=True)
-
-    def note(self, text: str) -> None:
-        """Print something that is worth a line of its own."""
-        if not self._quiet:
-            click.echo(f"mrigan: {text}", err=True)
-
-    def show(self, progress: Progress) -> None:
-        """Print if enough time has passed since the last line."""
-        now = time.monotonic()
-        if self._quiet or now - self._shown < self._every_s:
-            return
-        self._shown = now
-        text = format_progress(progress)
-        click.echo(f"\r{text:<110}" if self._terminal else text, err=True, nl=not self._terminal)
-
-
-def format_progress(progress: Progress) -> str:
-    """`32 px  alpha 0.50  12.3/40.0 kimg  31.2 img/s  D -1.23  G 0.45  left 14 min`."""
-    phase, metrics = progress.phase, progress.metrics
-    parts = [
-        f"{phase.resolution} px",
-        f"alpha {phase.alpha:.2f}",
-        f"{progress.nimg / 1000:.1f}/{progress.total / 1000:.1f} kimg",
-        f"{progress.images_per_s:.1f} img/s",
-        *(f"{k[0].upper()} {metrics[k]:.2f}" for k in ("d_loss", "g_loss") if k in metrics),
-        f"left {options.human_seconds(progress.seconds_left)}",
-    ]
-    return "  ".join(parts)

@@ -17,12 +17,6 @@ from pathlib import Path, PurePosixPath
 from mri_gan.errors import DataError
 from mri_gan.files import explain_os_error, one_line
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-VOLUME_SUFFIXES = (".nii", ".nii.gz")
-MAX_MEMBER_BYTES = 4 << 30
-# Deflate reaches about 1030:1 at most; real scans stay under 50:1, even nearly empty ones.
-MAX_RATIO = 400
-SMALL_BYTES = 1 << 20
 # What `zipfile` raises for damaged members; ValueError for names that are no UTF-8.
 ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -32,48 +26,6 @@ ZIP_ERRORS = (
     RuntimeError,
     ValueError,
 )
-
-
-@dataclass(frozen=True)
-class Member:
-    """One readable thing: a file on disk, or number `number` of a zip's directory.
-
-    `name` is the path inside its container with forward slashes; for a folder it starts with
-    the folder's own name, so that a zipped folder and the folder itself have the same names.
-    `stamp` tells whether the content may have changed: a zip's CRC-32, or a file's time.
-    """
-
-    container: Path
-    name: str
-    size: int
-    stamp: int
-    number: int | None = None
-
-    @property
-    def label(self) -> str:
-        """How to name it to a person."""
-        return str(self.container) if self.number is None else f"{self.container}:{self.name}"
-
-
-def suffix_of(name: str) -> str:
-    """The lower-case suffix, with `.nii.gz` as one; `a.nii.gz_3.png` is a `.png`."""
-    lower = name.lower()
-    return ".nii.gz" if lower.endswith(".nii.gz") else PurePosixPath(lower).suffix
-
-
-def is_clutter(name: str) -> bool:
-    """Files that systems leave behind: resource forks, thumbnails, hidden files."""
-    parts = name.split("/")
-    return "__MACOSX" in parts or parts[-1].startswith(".") or parts[-1] == "Thumbs.db"
-
-
-def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key that puts slice_2 before slice_10, the same on every machine."""
-    return tuple(
-        (0, int(part), part) if part.isdecimal() and part.isascii() else (1, 0, part)
-        for part in re.split(r"([0-9]+)", name)
-        if part
-    )
 
 
 def list_members(source: Path) -> tuple[list[Member], list[tuple[str, str]]]:
@@ -202,13 +154,3 @@ def gunzip(data: bytes, limit: int) -> bytes:
             raise DataError("truncated gzip stream")
         data = stream.unused_data
     return bytes(out)
-
-
-def common_prefix(names: list[str]) -> str:
-    """The folders that all names share, with the closing slash; empty when there is none."""
-    if not names:
-        return ""
-    # Of sorted names, the first and the last differ the most.
-    first, last = (name.split("/")[:-1] for name in (min(names), max(names)))
-    shared = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
-    return "".join(f"{part}/" for part, _ in shared)

@@ -16,13 +16,11 @@ from mri_gan.train.cost import seconds_left
 from mri_gan.train.data import Batches, open_train_split
 from mri_gan.train.monitor import Monitor
 from mri_gan.train.parallel import any_rank, wait_for_all
+from mri_gan.train.resume import restore, resume, salted
 from mri_gan.train.run import (
     Progress,
     Run,
     draw_reals,
-    restore,
-    resume,
-    salted,
     snapshot,
     tell_problems,
     write_config,

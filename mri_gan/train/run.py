@@ -1,4 +1,4 @@
-"""What a run is: its folder, how it begins or continues, and what it keeps on disk."""
+"""What a run is, and what it keeps on disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,9 @@ from mri_gan.checkpoint import (
     Checkpoint,
     checkpoint_path,
     delete_old,
-    list_checkpoints,
-    load_checkpoint,
-    newest_valid,
     save_checkpoint,
 )
-from mri_gan.config import TrainConfig, differences
-from mri_gan.errors import DataError, UsageError
+from mri_gan.config import TrainConfig
 from mri_gan.files import StopSignal, write_text
 from mri_gan.pictures import build_sheet, save_png
 from mri_gan.schedule import Phase, total_images
@@ -36,13 +32,10 @@ from mri_gan.train.data import batch_indices
 from mri_gan.train.health import diversity, find_problems, real_diversity
 from mri_gan.train.monitor import draw_losses
 from mri_gan.train.parallel import SOLO, World
-from mri_gan.train.randomness import key
-from mri_gan.train.state import TrainState, build_state
+from mri_gan.train.state import TrainState
 
 GRID_ROWS, GRID_COLUMNS = 4, 8
 TICK_IMAGES = 1000
-# What may change between two calls that continue the same run: only where it ends.
-MAY_CHANGE = ("kimg",)
 
 
 @dataclass(frozen=True)
@@ -53,6 +46,7 @@ class RunOptions:
     ahead: int = 4  # batches read in advance
     snap_kimg: float = 0.0  # thousand images between checkpoints; 0 means about 25 in all
     keep: int = 3  # checkpoints
+    transfer: bool = False  # take from `start_from` what fits, instead of continuing it
 
 
 @dataclass(frozen=True)
@@ -103,62 +97,6 @@ class Run:
         """Images between two checkpoints: a whole number of ticks."""
         wanted = self.options.snap_kimg * 1000 or min(self.total / 25, 100_000)
         return max(1, round(wanted / self.tick)) * self.tick
-
-
-def salted(config: TrainConfig, attempt: int) -> TrainConfig:
-    """The configuration of the `attempt`-th try after a rollback: other random numbers."""
-    return replace(config, seed=key(config.seed, "attempt", attempt)) if attempt else config
-
-
-def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
-    """The state to go on from: the run's newest valid checkpoint, else `start_from`, else new.
-
-    Raises UsageError when the checkpoint is of other settings or data, DataError when there are
-    checkpoints and none can be read: a run is never silently begun anew.
-    """
-    path, checkpoint, damaged = newest_valid(run.folder)
-    if checkpoint is None and damaged:
-        raise damaged[0]
-    for error in damaged:
-        run.on_note(f"{error.message}; set aside as .damaged, an older one is used")
-    if checkpoint is None and start_from is not None:
-        path, checkpoint = start_from, load_checkpoint(start_from)
-    state = build_state(run.config, torch.device(run.options.device))
-    if checkpoint is not None and path is not None:
-        check_same_run(path, checkpoint, run.config, digest)
-        restore(state, checkpoint, path)
-        run.on_note(f"continuing from {path} ({state.nimg / 1000:g} kimg)")
-    if run.world.is_first:
-        for file in list_checkpoints(run.folder)[: len(damaged)]:
-            file.rename(file.with_suffix(".damaged"))
-    return state
-
-
-def check_same_run(path: Path, checkpoint: Checkpoint, config: TrainConfig, digest: str) -> None:
-    """Raise UsageError, telling what differs, unless the checkpoint belongs to this command."""
-    before, now = checkpoint.config.to_dict(), config.to_dict()
-    changed = differences(
-        {k: v for k, v in before.items() if k not in MAY_CHANGE},
-        {k: v for k, v in now.items() if k not in MAY_CHANGE},
-    )
-    if checkpoint.data != digest:
-        changed.append("the training data")
-    if changed:
-        raise UsageError(
-            f"{path}: trained with other settings ({'; '.join(changed)})",
-            "use the same settings to continue, or another --out to start anew",
-        )
-
-
-def restore(state: TrainState, checkpoint: Checkpoint, path: Path) -> None:
-    """Load networks, running mean, optimisers and progress into a state of the same shape."""
-    try:
-        for name in ("g", "d", "g_ema", "g_opt", "d_opt"):
-            getattr(state, name).load_state_dict(checkpoint.state[name])
-        state.attempt = int(checkpoint.state["attempt"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise DataError(f"{path}: its weights do not fit its settings", "use another") from error
-    state.nimg = checkpoint.nimg
 
 
 def capture(state: TrainState, config: TrainConfig, phase: Phase, digest: str) -> Checkpoint:

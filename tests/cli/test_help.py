@@ -39,6 +39,7 @@ TRAIN_MANNERS = {
     "out",
     "ckpt",
     "preset",
+    "transfer",
     "device",
     "threads",
     "ahead",

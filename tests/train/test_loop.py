@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.config import TrainConfig
@@ -12,6 +13,7 @@ from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
 from mri_gan.train.loop import crosses, train
 from mri_gan.train.monitor import METRICS, PLOT, read_metrics
+from mri_gan.train.resume import resume
 from mri_gan.train.run import Progress, Run, RunOptions
 
 CONFIG = TrainConfig(
@@ -145,3 +147,19 @@ def test_checkpoints_fall_on_ticks_and_are_about_25() -> None:
     here = Path()
     assert Run(here, here, config).snap == 2000
     assert Run(here, here, TrainConfig()).snap == 100_000
+
+
+def test_weights_that_fit_can_be_taken_from_a_run_of_other_settings(
+    store: Path, whole: Path, tmp_path: Path
+) -> None:
+    larger = replace(CONFIG, max_size=32, kimg=0.016)
+    source = list_checkpoints(whole)[0]
+    with pytest.raises(UsageError, match="max_size was 16, now 32"):
+        train(Run(store, tmp_path, larger, OPTIONS), start_from=source)
+    notes: list[str] = []
+    options = replace(OPTIONS, transfer=True)
+    state = resume(Run(store, tmp_path, larger, options, on_note=notes.append), "", source)
+    old, new = load_checkpoint(source).state["g"], state.g.state_dict()
+    assert state.nimg == 0
+    assert all(torch.equal(new[name], old[name]) for name in old)
+    assert "start anew" in notes[0]

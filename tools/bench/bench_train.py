@@ -51,7 +51,10 @@ class Row:
     gflops: float  # per second, charged with the plain network's work
     gflops_done: float  # per second, of the work that the variant does
     gflop_per_image: float  # that work
-    share: float  # of the convolution peak in this precision, of the work done
+
+    def share(self, peaks: dict[str, float]) -> float:
+        """The work done as a share of the convolution peak in this precision."""
+        return self.gflops_done / peaks[self.variant.split()[-1]]
 
 
 @click.command()
@@ -76,14 +79,15 @@ def main(sizes: str, batch: int, capacity: float, repeats: int, quick: bool, as_
     peaks = {"fp32": 0.0, "bf16": 0.0}
     for size in map(int, sizes.split(",")):
         raise_peaks(peaks)
-        rows += bench_size(size, batch, capacity, repeats, peaks)
-        if not as_json:
-            click.echo("\n".join(map(describe, rows[-3:])))
+        rows += bench_size(size, batch, capacity, repeats)
+        raise_peaks(peaks)
     if as_json:
-        rows_as_json = list(map(dataclasses.asdict, rows))
-        click.echo(json.dumps({**facts, "peak_gflops": peaks, "rows": rows_as_json}, indent=2))
-    else:
-        click.echo(f"convolution peak in GFLOP/s: {peaks}")
+        listed = [dataclasses.asdict(row) | {"share": row.share(peaks)} for row in rows]
+        click.echo(json.dumps({**facts, "peak_gflops": peaks, "rows": listed}, indent=2))
+        return
+    for row in rows:
+        click.echo(describe(row, peaks))
+    click.echo(f"convolution peak: fp32 {peaks['fp32']:.0f}, bf16 {peaks['bf16']:.0f} GFLOP/s")
 
 
 def machine() -> str:
@@ -93,9 +97,7 @@ def machine() -> str:
     return next((line.split(":")[1].strip() for line in lines if "model name" in line), "unknown")
 
 
-def bench_size(
-    size: int, batch: int, capacity: float, repeats: int, peaks: dict[str, float]
-) -> list[Row]:
+def bench_size(size: int, batch: int, capacity: float, repeats: int) -> list[Row]:
     """Time the three variants in turn, `repeats` times."""
     steps = build_steps(size, capacity)
     # One image is enough to count, as work grows with the batch, and to warm up.
@@ -108,7 +110,6 @@ def bench_size(
     rows = []
     for name in steps:
         typical = median(seconds[name])
-        done = work[name] * batch / typical
         pairs = zip(seconds[plain], seconds[name], strict=True)
         rows.append(
             Row(
@@ -118,9 +119,8 @@ def bench_size(
                 images_per_s=batch / typical,
                 ratio=median(slow / fast for slow, fast in pairs),
                 gflops=work[plain] * batch / typical,
-                gflops_done=done,
+                gflops_done=work[name] * batch / typical,
                 gflop_per_image=work[name],
-                share=done / peaks[name.split()[-1]],
             )
         )
     return rows
@@ -198,13 +198,13 @@ def time_call(call: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def describe(row: Row) -> str:
+def describe(row: Row, peaks: dict[str, float]) -> str:
     """One line of the table."""
     return (
         f"{row.size:>4} px  batch {row.batch}  {row.variant:<10} {row.images_per_s:>8.3f} images/s"
         f"  {row.ratio:>5.2f}x plain  {row.gflops:>6.0f} GFLOP/s of the plain work"
         f"  {row.gflops_done:>6.0f} GFLOP/s done ({row.gflop_per_image:.0f} GFLOP/image)"
-        f"  {row.share:>4.0%} of peak"
+        f"  {row.share(peaks):>4.0%} of peak"
     )
 
 

@@ -1,0 +1,96 @@
+"""How a run begins or continues: from its own checkpoint, another run's, or from nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mri_gan.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, newest_valid
+from mri_gan.config import TrainConfig, differences
+from mri_gan.errors import DataError, UsageError
+from mri_gan.train.randomness import key
+from mri_gan.train.run import Run
+from mri_gan.train.state import TrainState, build_state
+
+# What may change between two calls that continue the same run: only where it ends.
+MAY_CHANGE = ("kimg",)
+
+
+def salted(config: TrainConfig, attempt: int) -> TrainConfig:
+    """The configuration of the `attempt`-th try after a rollback: other random numbers."""
+    return replace(config, seed=key(config.seed, "attempt", attempt)) if attempt else config
+
+
+def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
+    """The state to go on from: the run's newest valid checkpoint, else `start_from`, else new.
+
+    Raises UsageError when the checkpoint is of other settings or data, DataError when there are
+    checkpoints and none can be read: a run is never silently begun anew.
+    """
+    path, checkpoint, damaged = newest_valid(run.folder)
+    if checkpoint is None and damaged:
+        raise damaged[0]
+    for error in damaged:
+        run.on_note(f"{error.message}; set aside as .damaged, an older one is used")
+    state = build_state(run.config, torch.device(run.options.device))
+    if checkpoint is None and start_from is not None:
+        path, checkpoint = start_from, load_checkpoint(start_from)
+        if run.options.transfer:
+            transfer(run, state, checkpoint, path)
+            return state
+    if checkpoint is not None and path is not None:
+        check_same_run(path, checkpoint, run.config, digest)
+        restore(state, checkpoint, path)
+        run.on_note(f"continuing from {path} ({state.nimg / 1000:g} kimg)")
+    if run.world.is_first:
+        for file in list_checkpoints(run.folder)[: len(damaged)]:
+            file.rename(file.with_suffix(".damaged"))
+    return state
+
+
+def check_same_run(path: Path, checkpoint: Checkpoint, config: TrainConfig, digest: str) -> None:
+    """Raise UsageError, telling what differs, unless the checkpoint belongs to this command."""
+    before, now = checkpoint.config.to_dict(), config.to_dict()
+    changed = differences(
+        {k: v for k, v in before.items() if k not in MAY_CHANGE},
+        {k: v for k, v in now.items() if k not in MAY_CHANGE},
+    )
+    if checkpoint.data != digest:
+        changed.append("the training data")
+    if changed:
+        raise UsageError(
+            f"{path}: trained with other settings ({'; '.join(changed)})",
+            "use the same settings, another --out to start anew, or --ckpt with --transfer",
+        )
+
+
+def restore(state: TrainState, checkpoint: Checkpoint, path: Path) -> None:
+    """Load networks, running mean, optimisers and progress into a state of the same shape."""
+    try:
+        for name in ("g", "d", "g_ema", "g_opt", "d_opt"):
+            getattr(state, name).load_state_dict(checkpoint.state[name])
+        state.attempt = int(checkpoint.state["attempt"])
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise DataError(f"{path}: its weights do not fit its settings", "use another") from error
+    state.nimg = checkpoint.nimg
+
+
+def transfer(run: Run, state: TrainState, checkpoint: Checkpoint, path: Path) -> None:
+    """Take every weight whose name and shape fit from another run; training starts at nimg 0.
+
+    Other channels, sizes or capacities leave some weights as they were initialised, which is
+    told. Raises DataError when nothing fits.
+    """
+    taken = left = 0
+    for name in ("g", "d", "g_ema"):
+        own: dict[str, Tensor] = getattr(state, name).state_dict()
+        theirs = checkpoint.state[name]
+        fitting = {k: v for k, v in theirs.items() if k in own and own[k].shape == v.shape}
+        getattr(state, name).load_state_dict(own | fitting)
+        taken, left = taken + len(fitting), left + len(own) - len(fitting)
+    if not taken:
+        raise DataError(f"{path}: none of its weights fit these settings", "use another checkpoint")
+    run.on_note(f"took {taken} tensors from {path}; {left} start anew")
