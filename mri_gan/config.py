@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +15,10 @@ from mri_gan.errors import UsageError
 LEVELS = (8, 16, 32, 64, 128, 256, 512, 1024)
 PLANES = ("axial", "coronal", "sagittal")
 FITS = ("pad", "crop")
+AUTO = "auto"
+LAYOUTS = (AUTO, "oasis-course", "akoa", "oasis1", "bids", "neurite", "learn2reg", "images")
+NAMING_GROUPS = ("subject", "session", "split", "side", "slice", "mask")
+NAMING_EXAMPLE = r"--naming '(?P<subject>p\d+)_(?P<slice>\d+)\.png'"
 SPLITS = ("train", "validate", "test")
 LOSS_NAMES = ("wgan-gp", "wgan-clip", "r1", "hinge")
 PRECISIONS = ("fp32", "bf16")
@@ -55,6 +60,29 @@ def require_level(name: str, value: int) -> None:
     require(value in LEVELS, f"{name} {value} is no level", f"choose one of {LEVELS}")
 
 
+def check_naming(pattern: str) -> None:
+    """Raise UsageError unless it is `auto` or a regular expression that names a subject."""
+    if pattern == AUTO:
+        return
+    try:
+        groups = set(re.compile(pattern).groupindex)
+    except re.error as error:
+        raise UsageError(
+            f"--naming {pattern}: no regular expression ({error})", f"example: {NAMING_EXAMPLE}"
+        ) from error
+    require(
+        "subject" in groups,
+        f"--naming {pattern}: has no group named subject",
+        f"example: {NAMING_EXAMPLE}",
+    )
+    unknown = sorted(groups - set(NAMING_GROUPS))
+    require(
+        not unknown,
+        f"--naming {pattern}: unknown groups {', '.join(unknown)}",
+        f"choose from {', '.join(NAMING_GROUPS)}",
+    )
+
+
 class JsonConfig:
     """Frozen dataclass to JSON and back; unknown names are refused, missing ones defaulted."""
 
@@ -79,6 +107,9 @@ class PrepareConfig(JsonConfig):
 
     plane: str = "axial"
     fit: str = "pad"
+    scan: str = AUTO  # which version of a scan, where a collection ships several
+    layout: str = AUTO  # whose file names these are
+    naming: str = AUTO  # or the user's own: a regular expression with named groups
     window: tuple[float, float] = (0.5, 99.5)  # percentiles: of all voxels, of the foreground
     min_foreground: float = 0.02  # share of a volume's slice; image files are all kept
     split: tuple[int, int, int] = (80, 10, 10)  # per cent of subjects where none is shipped
@@ -89,6 +120,14 @@ class PrepareConfig(JsonConfig):
     def __post_init__(self) -> None:
         require(self.plane in PLANES, f"--plane {self.plane}", f"choose one of {PLANES}")
         require(self.fit in FITS, f"--fit {self.fit}", f"choose one of {FITS}")
+        require(self.layout in LAYOUTS, f"--layout {self.layout}", f"choose one of {LAYOUTS}")
+        check_naming(self.naming)
+        require(
+            AUTO in (self.naming, self.layout),
+            "--naming and --layout say the same thing twice",
+            "give one of them",
+        )
+        require(self.scan != "", "--scan is empty", "leave it out, or name one")
         require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
         require(
             0 <= self.min_foreground < 1,

@@ -27,9 +27,10 @@ ALLOWED = {
     "store": BOTTOM,
     "nets": {"config", "errors"},  # nets knows nothing of files
     "ingest": BOTTOM | {"store"},
+    "exchange": BOTTOM | {"store"},
     "synth": BOTTOM | MIDDLE,
     "train": BOTTOM | MIDDLE | {"synth"},
-    "cli": BOTTOM | MIDDLE | {"ingest", "synth", "train"},
+    "cli": BOTTOM | MIDDLE | {"ingest", "exchange", "synth", "train"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -66,3 +66,51 @@ def test_volumes(prepare: Any, tmp_path: Path) -> None:
         assert not any("tissues" in record.source for record in store.records)
         assert {"01"} < {record.subject for record in store.records}
         read_everything(store)
+
+
+def test_oasis_1_disc(prepare: Any, tmp_path: Path) -> None:
+    with StoreReader(prepare(tmp_path, REAL / "oasis1_disc_like.tar.gz", workers=2)) as store:
+        assert store.summary["layouts"] == ["oasis1"]
+        assert (store.summary["subjects"], store.summary["masks"]) == (2, 2)
+        assert {record.session for record in store.records} == {"1"}
+        read_everything(store)
+
+
+def test_an_oasis_1_disc_shows_left_where_good_headers_have_it(
+    prepare: Any, tmp_path: Path
+) -> None:
+    """The disc's second person is also a NIfTI volume, whose header says which side is which."""
+    disc = StoreReader(prepare(tmp_path / "1", REAL / "oasis1_disc_like.tar.gz"))
+    nifti = StoreReader(prepare(tmp_path / "2", REAL / "volumes" / "1000_SS.nii.gz"))
+    with disc, nifti:
+        rows = [i for i, r in enumerate(disc.records) if r.subject == "OAS1_9061"]
+        ours = boxed(disc.read(256, [rows[len(rows) // 2]])[0, 0])
+        theirs = [boxed(nifti.read(256, [i])[0, 0]) for i in range(len(nifti))]
+        straight, mirrored = (
+            max(similarity(side, other) for other in theirs) for side in (ours, ours[:, ::-1])
+        )
+        assert straight > 0.98
+        assert straight > mirrored + 0.02
+
+
+def similarity(one: Any, other: Any) -> float:
+    """The correlation of two pictures enlarged to the same size."""
+    a, b = (
+        np.asarray(Image.fromarray(np.ascontiguousarray(x)).resize((96, 96))) for x in (one, other)
+    )
+    return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+
+def boxed(pixels: Any) -> Any:
+    """The part of a picture that is not black."""
+    rows, columns = (np.flatnonzero((pixels > 20).any(axis)) for axis in (1, 0))
+    return pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def test_dicom_series(prepare: Any, tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    with StoreReader(prepare(tmp_path, REAL / "knee_dicom", plane="sagittal")) as store:
+        assert (len(store), store.summary["subjects"]) == (24, 1)
+        assert {record.shape for record in store.records} == {(256, 256)}
+        assert not any("E3655" in record.source for record in store.records)
+        read_everything(store)

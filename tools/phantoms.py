@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip as gzip_module
 import io
 import itertools
+import tarfile
 import warnings
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -135,6 +136,109 @@ def nifti_bytes(
     return gzip_module.compress(data, compresslevel=1, mtime=0) if gzip else data
 
 
+def analyze_bytes(
+    stored: Array, spacing_mm: Sequence[float] = (1.0, 1.0, 1.0), *, extra_axis: bool = True
+) -> tuple[bytes, bytes]:
+    """The header and voxel files of a 16-bit big-endian Analyze 7.5 pair, as OASIS-1 has them."""
+    header: Any = nib.AnalyzeHeader(endianness=">")
+    header.set_data_dtype(np.int16)
+    header.set_data_shape((*stored.shape, 1) if extra_axis else stored.shape)
+    header.set_zooms((*spacing_mm, 1.0) if extra_axis else tuple(spacing_mm))
+    return header.binaryblock, stored.astype(">i2").tobytes(order="F")
+
+
+OASIS_1_PATHS = {
+    "t88_masked_gfc": "PROCESSED/MPRAGE/T88_111/{0}_mpr_n4_anon_111_t88_masked_gfc",
+    "t88_gfc": "PROCESSED/MPRAGE/T88_111/{0}_mpr_n4_anon_111_t88_gfc",
+    "subj_111": "PROCESSED/MPRAGE/SUBJ_111/{0}_mpr_n4_anon_sbj_111",
+    "raw": "RAW/{0}_mpr-1_anon",
+    "raw2": "RAW/{0}_mpr-2_anon",
+    "fseg": "FSL_SEG/{0}_mpr_n4_anon_111_t88_masked_gfc_fseg",
+}
+OASIS_1_AXES = {"raw": "ASL", "raw2": "ASL", "subj_111": "ASL"}
+
+
+def oasis_disc_files(
+    sessions: Sequence[str] = ("OAS1_0001_MR1", "OAS1_0001_MR2", "OAS1_0002_MR1"),
+    kinds: Sequence[str] = tuple(OASIS_1_PATHS),
+) -> Files:
+    """An OASIS-1 disc: every session with all versions of its scan and the tissue masks."""
+    files: Files = {}
+    for seed, session in enumerate(sessions):
+        for kind in kinds:
+            volume: Array = brain_volume(seed=seed)
+            if kind == "fseg":
+                volume = np.digitize(volume, (100, 400, 900))
+            stored, _ = oriented(volume, OASIS_1_AXES.get(kind, "LAS"))
+            stem = f"disc1/{session}/{OASIS_1_PATHS[kind].format(session)}"
+            files[f"{stem}.hdr"], files[f"{stem}.img"] = analyze_bytes(stored)
+    return files
+
+
+def dicom_files(
+    volume: Array,
+    axes: str = "LPS",
+    spacing_mm: Sequence[float] = (1.0, 1.0, 1.0),
+    *,
+    patient: str = "Doe^Jane-123",
+    uid: str = "1.2.826.0.1.3680043.8.498.1",
+    **fields: Any,
+) -> Files:
+    """A DICOM series of a RAS+ volume stored along `axes`; `fields` set or (None) remove one."""
+    stored, affine = oriented(volume, axes, spacing_mm)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    sizes = np.linalg.norm(lps[:3, :3], axis=0)
+    return {
+        f"scan/{patient}/IM{1000 - k}.dcm": _dicom_bytes(
+            stored[..., k],
+            {
+                "PatientID": patient,
+                "PatientName": patient,
+                "StudyInstanceUID": f"{uid}.9",
+                "SeriesInstanceUID": uid,
+                "SOPInstanceUID": f"{uid}.{k + 1}",
+                "StudyDate": "20200102",
+                "ImageOrientationPatient": [*lps[:3, 0] / sizes[0], *lps[:3, 1] / sizes[1]],
+                "ImagePositionPatient": [*(lps @ (0, 0, k, 1))[:3]],
+                "PixelSpacing": [sizes[1], sizes[0]],
+                "SliceThickness": sizes[2],
+            }
+            | fields,
+        )
+        for k in range(stored.shape[2])
+    }
+
+
+def _dicom_bytes(pixels: Array, fields: Mapping[str, Any]) -> bytes:
+    from pydicom.dataset import FileDataset, FileMetaDataset
+    from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = MRImageStorage
+    meta.MediaStorageSOPInstanceUID = fields["SOPInstanceUID"]
+    image = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+    image.SOPClassUID, image.Modality = MRImageStorage, "MR"
+    image.Columns, image.Rows = pixels.shape
+    image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
+    image.BitsAllocated = image.BitsStored = 16
+    image.HighBit, image.PixelRepresentation = 15, 0
+    image.PixelData = pixels.T.astype("<u2").tobytes()
+    for name, value in fields.items():
+        if value is not None:
+            setattr(image, name, value)
+    stream = io.BytesIO()
+    image.save_as(stream)
+    return stream.getvalue()
+
+
+def mgh_bytes(volume: Array, axes: str = "RAS", *, gzip: bool = False) -> bytes:
+    """A FreeSurfer volume of float voxels stored along `axes`."""
+    stored, affine = oriented(volume.astype(np.float32), axes)
+    data: bytes = nib.MGHImage(stored, affine).to_bytes()
+    return gzip_module.compress(data, compresslevel=1, mtime=0) if gzip else data
+
+
 # Images
 
 
@@ -255,6 +359,20 @@ def write_zip(
             info.filename = name  # as it is: the constructor would tidy the name
             info.compress_type = method
             archive.writestr(info, data)
+    return path
+
+
+def write_tar(path: Path, files: Mapping[str, bytes] | Iterable[tuple[str, bytes]]) -> Path:
+    """A tar with fixed times, gzipped where its name says so."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, data in files.items() if isinstance(files, Mapping) else files:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    packed = path.suffix in (".gz", ".tgz")
+    data = stream.getvalue()
+    path.write_bytes(gzip_module.compress(data, compresslevel=1, mtime=0) if packed else data)
     return path
 
 

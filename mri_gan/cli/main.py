@@ -16,7 +16,11 @@ from mri_gan.files import explain_os_error
 # Name -> (module, one line of help). Listing them here keeps `mrigan --help` from importing any.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "prepare": ("mri_gan.cli.prepare", "Turn scans into a multi-resolution store."),
+    "inspect": ("mri_gan.cli.inspect", "Tell what is in scans before preparing them."),
     "info": ("mri_gan.cli.info", "Show what a store holds."),
+    "check": ("mri_gan.cli.check", "Prove that a store is whole."),
+    "merge": ("mri_gan.cli.merge", "Join stores into one."),
+    "export": ("mri_gan.cli.export", "Write a store as PNG, NIfTI or another tool's data."),
     "train": ("mri_gan.cli.train", "Train a progressive StyleGAN on a store."),
     "test": ("mri_gan.cli.test", "Draw image grids from a checkpoint."),
 }

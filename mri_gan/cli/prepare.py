@@ -8,13 +8,14 @@ from typing import Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.config import FITS, PLANES, PrepareConfig, require
+from mri_gan.config import FITS, LAYOUTS, PLANES, PrepareConfig, require
 from mri_gan.errors import DataError
 
 EPILOG = """\b
 Examples:
   mrigan prepare keras_png_slices_data.zip --out OASIS_PRE
   mrigan prepare AKOA_Analysis.zip --out AKOA_PRE
+  mrigan prepare oasis_cross-sectional_disc*.tar.gz --out OASIS1
   mrigan prepare scans/ more.nii.gz --out STORE --plane coronal
 """
 
@@ -37,6 +38,29 @@ Examples:
     default="pad",
     show_default=True,
     help="Make slices square by padding or by cropping; they are never squeezed.",
+)
+@click.option(
+    "--scan",
+    default="auto",
+    show_default=True,
+    metavar="NAME",
+    help="Which version of a scan to take: of OASIS-1 t88_masked_gfc, t88_gfc, subj_111 or raw; "
+    "of neurite-OASIS a file's name, such as norm.",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(LAYOUTS),
+    default="auto",
+    show_default=True,
+    help="Whose file names these are; auto looks at each.",
+)
+@click.option(
+    "--naming",
+    default="auto",
+    show_default=True,
+    metavar="REGEX",
+    help="Your own file names: a regular expression with the named group subject and, where you "
+    "like, session, split, side, slice and mask.",
 )
 @click.option(
     "--window",
@@ -90,9 +114,10 @@ def command(
 ) -> None:
     """Turn zips, folders and volumes of scans into a store with every level from 8 to 1024 px.
 
-    SOURCES are OASIS course or AKOA zips, any zip or folder of PNG, JPEG, TIFF or BMP slices,
-    and NIfTI volumes. Nothing is unpacked to disk. Run the same command again to continue an
-    interrupted one. Exit code 1 when some sources were damaged; the others are in the store.
+    SOURCES are OASIS course or AKOA zips, and any folder, zip or tar of PNG, JPEG, TIFF or BMP
+    slices, NIfTI, FreeSurfer or DICOM volumes, or Analyze pairs, such as OASIS-1 discs. Nothing
+    is unpacked to disk. Run the same command again to continue an interrupted one. Exit code 1
+    when some sources were damaged; the others are in the store.
     """
     from mri_gan.ingest import pool
 
@@ -106,7 +131,12 @@ def command(
     plan = build_plan(sources, config)
     if dry_run:
         options.print_json(
-            {"sources": len(plan.sources), "masks": plan.masks, "options": config.to_dict()}
+            {
+                "sources": len(plan.sources),
+                "masks": plan.masks,
+                "derivatives": plan.derivatives,
+                "options": config.to_dict(),
+            }
         )
         return
     _prepare(plan, config, out, workers, overwrite, quiet or as_json)

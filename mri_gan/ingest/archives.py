@@ -1,21 +1,31 @@
-"""Files, folders and zips as one flat list of members, read in memory, never unpacked."""
+"""Files, folders, zips and tars as one flat list of members, read in memory, never unpacked."""
 
 from __future__ import annotations
 
 import functools
-import itertools
 import lzma
 import os
-import re
 import stat
 import zipfile
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mri_gan.errors import DataError
 from mri_gan.files import explain_os_error, one_line
+from mri_gan.ingest.members import (
+    MAX_MEMBER_BYTES,
+    MAX_RATIO,
+    PAIR_SUFFIXES,
+    SMALL_BYTES,
+    TAR_SUFFIXES,
+    Member,
+    is_clutter,
+    is_wanted,
+    natural_key,
+    suffix_of,
+)
+from mri_gan.ingest.tars import list_tar, read_tar_member
 
 # What `zipfile` raises for damaged members; ValueError for names that are no UTF-8.
 ZIP_ERRORS = (
@@ -29,29 +39,43 @@ ZIP_ERRORS = (
 
 
 def list_members(source: Path) -> tuple[list[Member], list[tuple[str, str]]]:
-    """All members of a file, folder or zip in natural order, and (label, reason) of the rest.
+    """All members of a file, folder, zip or tar, and (label, reason) of the rest.
 
-    Raises DataError when the source itself cannot be listed.
+    They are in natural order, but for those of gzipped tars. Raises DataError when the source
+    itself cannot be listed.
     """
     if source.is_dir():
         return _list_folder(source)
     if suffix_of(source.name) == ".zip":
         return _list_zip(source), []
+    if suffix_of(source.name) in TAR_SUFFIXES:
+        return list_tar(source), []
     try:
-        return [_file_member(source, source.name)], []
+        return [_file_member(path, path.name) for path in _halves(source)], []
     except OSError as error:
         raise explain_os_error(error, source) from error
+
+
+def _halves(source: Path) -> list[Path]:
+    """The file itself, or both files of the pair that it is one of."""
+    suffix = suffix_of(source.name)
+    if suffix not in PAIR_SUFFIXES:
+        return [source]
+    stem = source.name[: -len(suffix)]
+    beside = (p for p in source.parent.iterdir() if suffix_of(p.name) in PAIR_SUFFIXES)
+    return sorted(p for p in beside if p.name[: -len(suffix_of(p.name))] == stem)
 
 
 def _file_member(path: Path, name: str) -> Member:
     info = path.stat()
     if not stat.S_ISREG(info.st_mode):
-        raise DataError(f"{path}: is not a regular file", "give a file, a folder or a zip")
+        raise DataError(f"{path}: is not a regular file", "give a file, a folder, a zip or a tar")
     return Member(path, name, info.st_size, info.st_mtime_ns)
 
 
 def _list_folder(folder: Path) -> tuple[list[Member], list[tuple[str, str]]]:
     members: list[Member] = []
+    tarred: dict[str, list[Member]] = {}
     bad: list[tuple[str, str]] = []
     top = folder.resolve()
     for path in _walk(top):
@@ -61,11 +85,16 @@ def _list_folder(folder: Path) -> tuple[list[Member], list[tuple[str, str]]]:
         try:
             if suffix_of(name) == ".zip":
                 members += _list_zip(path)
-            elif suffix_of(name) in IMAGE_SUFFIXES + VOLUME_SUFFIXES:
+            elif suffix_of(name) in TAR_SUFFIXES:
+                tarred[name] = list_tar(path)
+            elif is_wanted(name):
                 members.append(_file_member(path, name))
         except (DataError, OSError) as error:
             bad.append((str(path), error.message if isinstance(error, DataError) else str(error)))
-    return sorted(members, key=lambda m: natural_key(m.name)), bad
+    members.sort(key=lambda m: natural_key(m.name))
+    for name in sorted(tarred, key=natural_key):  # whole, in their own order: see `list_tar`
+        members += tarred[name]
+    return members, bad
 
 
 def _walk(folder: Path) -> Iterator[Path]:
@@ -120,6 +149,8 @@ def read_member(member: Member) -> bytes:
     try:
         if member.number is None:
             return member.container.read_bytes()
+        if member.offset >= 0:
+            return read_tar_member(member)
         return _read_zipped(_open_zip(member.container), member)
     except ZIP_ERRORS as error:
         raise DataError(f"{member.label}: damaged ({one_line(error)})", "copy it again") from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mri_gan.ingest.archives import VOLUME_SUFFIXES, suffix_of
+from mri_gan.ingest.members import VOLUME_SUFFIXES, suffix_of
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,13 @@ AKOA = re.compile(
     r"(?P<side>L_?E_?F_?T|R_?I_?G_?H_?T)(?:\.nii\.gz)?_(?P<position>\d+)\.png$",
     re.IGNORECASE,
 )
+NEURITE = re.compile(
+    r"OASIS_(?P<subject>OAS1_\d{4})_MR(?P<session>\d+)/[^/]+\.nii(?:\.gz)?$", re.IGNORECASE
+)
 OASIS_1 = re.compile(r"(?P<subject>OAS1_\d{4})_MR(?P<session>\d+)", re.IGNORECASE)
 BIDS = re.compile(r"(?:^|/)sub-(?P<subject>[A-Za-z0-9]+)(?:_sess?-(?P<session>[A-Za-z0-9]+))?_")
 LEARN2REG = re.compile(r"(?:^|/)(?P<subject>OASIS_\d{4})_\d{4}\.nii(?:\.gz)?$", re.IGNORECASE)
+VOLUME_FORMS = {"bids": BIDS, "neurite": NEURITE, "oasis1": OASIS_1, "learn2reg": LEARN2REG}
 LEADING_NUMBER = re.compile(r"^(?P<subject>\d{2,})(?:[_\-.]|$)")
 TRAILING_NUMBER = re.compile(
     r"^(?P<subject>.*?)[_\-. ]*(?:slice|img|im|z)?[_\-. ]*(?P<position>\d+)$", re.IGNORECASE
@@ -83,6 +87,16 @@ def split_of(name: str) -> str:
     return ""
 
 
+def identify_forced(name: str, prefix: str, layout: str) -> Naming | None:
+    """Read a path as one layout's and no other's; None where it does not fit."""
+    simple = {"oasis-course": _oasis_course, "akoa": _akoa}
+    if layout in simple:
+        return simple[layout](name)
+    if layout == "images":
+        return _generic(name, prefix)
+    return _fit(name, layout)
+
+
 def _oasis_course(name: str) -> Naming | None:
     found = OASIS_COURSE.search(name)
     if found is None:
@@ -114,21 +128,28 @@ def _akoa(name: str) -> Naming | None:
 def _volume(name: str) -> Naming | None:
     if suffix_of(name) not in VOLUME_SUFFIXES:
         return None
+    found = (_fit(name, layout) for layout in VOLUME_FORMS)
+    return next(filter(None, found), None) or _numbered(name)
+
+
+def _fit(name: str, layout: str) -> Naming | None:
+    """What a volume's path says if it fits the layout's form."""
+    pattern = VOLUME_FORMS[layout]
+    found = pattern.search(name)
+    if found is None:
+        return None
+    subject = found["subject"]
+    if pattern.flags & re.IGNORECASE:  # one person, however it is spelled
+        subject = subject.upper()
+    session = found.groupdict().get("session") or ""
+    return Naming(layout, subject, session, split_of(name), mask=is_mask(name))
+
+
+def _numbered(name: str) -> Naming:
     stem = name.split("/")[-1][: -len(suffix_of(name))]
-    for layout, pattern, text in (
-        ("bids", BIDS, name),
-        ("oasis1", OASIS_1, name),
-        ("learn2reg", LEARN2REG, name),
-        ("volumes", LEADING_NUMBER, stem),
-    ):
-        found = pattern.search(text)
-        if found is not None:
-            session = found.groupdict().get("session") or ""
-            subject = found["subject"]
-            if pattern.flags & re.IGNORECASE:  # one person, however it is spelled
-                subject = subject.upper()
-            return Naming(layout, subject, session, split_of(name), mask=is_mask(name))
-    return Naming("volumes", subject=stem, split=split_of(name), mask=is_mask(name))
+    found = LEADING_NUMBER.search(stem)
+    subject = found["subject"] if found else stem
+    return Naming("volumes", subject, split=split_of(name), mask=is_mask(name))
 
 
 def _generic(name: str, prefix: str) -> Naming:

@@ -9,8 +9,11 @@ from pathlib import Path, PurePosixPath
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 PAIR_SUFFIXES = (".hdr", ".img", ".img.gz")  # Analyze 7.5: header and voxels in two files
-VOLUME_SUFFIXES = (".nii", ".nii.gz", *PAIR_SUFFIXES)
-SLICE_SUFFIXES = IMAGE_SUFFIXES + VOLUME_SUFFIXES
+MGH_SUFFIXES = (".mgz", ".mgh")
+VOLUME_SUFFIXES = (".nii", ".nii.gz", *MGH_SUFFIXES, *PAIR_SUFFIXES)
+DICOM_SUFFIXES = (".dcm", ".ima")
+SLICE_SUFFIXES = IMAGE_SUFFIXES + VOLUME_SUFFIXES + DICOM_SUFFIXES
+TABLE_NAMES = ("participants.tsv", "participants.csv")
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 DOUBLE_SUFFIXES = (".nii.gz", ".img.gz", ".tar.gz")
 MAX_MEMBER_BYTES = 4 << 30
@@ -53,6 +56,21 @@ def is_clutter(name: str) -> bool:
     """Files that systems leave behind: resource forks, thumbnails, hidden files."""
     parts = name.split("/")
     return "__MACOSX" in parts or parts[-1].startswith(".") or parts[-1] == "Thumbs.db"
+
+
+def holds_slices(name: str) -> bool:
+    """Whether it is named like an image or a volume."""
+    return suffix_of(name) in SLICE_SUFFIXES
+
+
+def is_table(name: str) -> bool:
+    """Whether it is a table of participants."""
+    return name.split("/")[-1].lower() in TABLE_NAMES
+
+
+def is_wanted(name: str) -> bool:
+    """Whether `prepare` reads files of this kind."""
+    return holds_slices(name) or is_table(name)
 
 
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:

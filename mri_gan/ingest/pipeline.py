@@ -16,8 +16,9 @@ from mri_gan import __version__
 from mri_gan.config import LEVELS, PrepareConfig
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
-from mri_gan.ingest.plan import Plan, Source, count_subjects
+from mri_gan.ingest.plan import Plan, count_subjects
 from mri_gan.ingest.pool import OrderedPool
+from mri_gan.ingest.sources import Source
 from mri_gan.ingest.worker import Outcome, process_all
 from mri_gan.store import schema
 from mri_gan.store.environment import open_environment
@@ -161,6 +162,7 @@ def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]
         slices[record.split] += 1
         natives[record.native] += 1
     kinds = Counter(entry["kind"] for entry in writer.skipped())
+    kinds += Counter(derivative=plan.derivatives)  # an addition drops a count of 0
     return {
         "slices": writer.slices_done,
         "subjects": len({subject for _, subject in pairs}),

@@ -14,32 +14,24 @@ from pathlib import Path
 
 from mri_gan.config import SPLITS, PrepareConfig
 from mri_gan.errors import DataError, UsageError
-from mri_gan.ingest.archives import (
-    IMAGE_SUFFIXES,
-    VOLUME_SUFFIXES,
+from mri_gan.ingest.archives import list_members
+from mri_gan.ingest.dicom import group_series
+from mri_gan.ingest.members import (
+    DICOM_SUFFIXES,
+    SLICE_SUFFIXES,
     Member,
     common_prefix,
-    list_members,
+    holds_slices,
+    is_table,
     suffix_of,
 )
-from mri_gan.ingest.layouts import Naming, identify
+from mri_gan.ingest.naming import identify_as
+from mri_gan.ingest.participants import label_sources
+from mri_gan.ingest.selection import choose_scans
+from mri_gan.ingest.sources import Source, pair_members
 from mri_gan.store.schema import dump
 
 PLAN_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Source:
-    """A member that may hold slices, and what its path says."""
-
-    member: Member
-    name: str  # relative to the folder that all members of its container share
-    naming: Naming
-
-    @property
-    def is_volume(self) -> bool:
-        """Whether it is a volume and not a single slice."""
-        return suffix_of(self.member.name) in VOLUME_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -48,6 +40,7 @@ class Plan:
 
     sources: tuple[Source, ...]
     masks: int
+    derivatives: int  # other versions of scans that are in the plan
     ignored: int  # files that are neither images nor volumes
     bad: tuple[tuple[str, str], ...]  # (label, reason) of what could not even be listed
     digest: str
@@ -62,33 +55,72 @@ def build_plan(paths: Sequence[Path], config: PrepareConfig) -> Plan:
     twice = [path for path, n in Counter(path.resolve() for path in paths).items() if n > 1]
     if twice:
         raise UsageError(f"{twice[0]}: given twice", "name every source once")
-    sources: list[Source] = []
-    bad: list[tuple[str, str]] = []
-    ignored = masks = 0
-    for path in paths:
-        members, unlisted = list_members(path)
-        bad += unlisted
-        usable = [m for m in members if suffix_of(m.name) in IMAGE_SUFFIXES + VOLUME_SUFFIXES]
-        ignored += len(members) - len(usable)
-        named = _name_members(usable)
-        masks += sum(source.naming.mask for source in named)
-        sources += (source for source in named if not source.naming.mask)
-    if not sources:
+    found = [_find(path, config) for path in paths]
+    # Both files of a pair may have been given, each of which stands for the pair.
+    every = {(s.member.container, s.member.number): s for one in found for s in one.sources}
+    masks = sum(one.masks for one in found)
+    bad = [entry for one in found for entry in one.bad]
+    if not every:
         raise DataError(
             f"{', '.join(map(str, paths))}: no slices or volumes found",
-            f"expected {' '.join(IMAGE_SUFFIXES + VOLUME_SUFFIXES)}"
-            + (f"; {masks} masks were left out" if masks else ""),
+            f"expected {' '.join(SLICE_SUFFIXES)}"
+            + (f"; {masks} masks were left out" if masks else "")
+            + (f"; {bad[0][0]}: {bad[0][1]}" if bad else ""),
         )
-    sources = assign_splits(sources, config)
-    return Plan(tuple(sources), masks, ignored, tuple(bad), _digest(sources, config))
+    chosen, derivatives = choose_scans(list(every.values()), config.scan)
+    sources = assign_splits(chosen, config)
+    ignored = sum(one.ignored for one in found)
+    digest = _digest(sources, config)
+    return Plan(tuple(sources), masks, derivatives, ignored, tuple(bad), digest)
 
 
-def _name_members(members: list[Member]) -> list[Source]:
+@dataclass(frozen=True)
+class _Found:
+    """What one path given by the user holds."""
+
+    sources: list[Source]
+    masks: int
+    ignored: int
+    bad: list[tuple[str, str]]
+
+
+def _find(path: Path, config: PrepareConfig) -> _Found:
+    members, unlisted = list_members(path)
+    usable = [member for member in members if holds_slices(member.name)]
+    n_tables = sum(is_table(member.name) for member in members)
+    named, unpaired = _name_members(usable, config)
+    series, unread, no_scans = _series(usable)
+    named += series
+    scans = [source for source in named if not source.naming.mask]
+    return _Found(
+        sources=label_sources(scans, members, path),
+        masks=len(named) - len(scans),
+        ignored=len(members) - len(usable) - n_tables + no_scans,
+        bad=unlisted + unpaired + unread,
+    )
+
+
+def _series(members: list[Member]) -> tuple[list[Source], list[tuple[str, str]], int]:
+    files = [member for member in members if suffix_of(member.name) in DICOM_SUFFIXES]
+    return group_series(files) if files else ([], [], 0)
+
+
+def _name_members(
+    members: list[Member], config: PrepareConfig
+) -> tuple[list[Source], list[tuple[str, str]]]:
+    members = [member for member in members if suffix_of(member.name) not in DICOM_SUFFIXES]
     prefix = common_prefix([member.name for member in members])
-    return [
-        Source(member, member.name.removeprefix(prefix), identify(member.name, prefix))
-        for member in members
+    grouped, bad = pair_members(members)
+    named = [
+        Source(
+            first,
+            first.name.removeprefix(prefix),
+            identify_as(first.name, prefix, config),
+            tuple(others),
+        )
+        for first, *others in grouped
     ]
+    return named, bad
 
 
 def assign_splits(sources: Iterable[Source], config: PrepareConfig) -> list[Source]:
@@ -135,6 +167,10 @@ def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:
     for source in sources:
         member = source.member
         hasher.update(dump([source.name, member.size, member.stamp, source.naming.split]))
+        if source.labels:
+            hasher.update(dump(source.labels))
+        for other in source.others:
+            hasher.update(dump([other.name.split("/")[-1], other.size, other.stamp]))
     return hasher.hexdigest()
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import nibabel as nib
@@ -13,7 +15,8 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError, LabelMapError, MriganError
 from mri_gan.files import one_line
-from mri_gan.ingest.archives import MAX_MEMBER_BYTES, gunzip
+from mri_gan.ingest.archives import gunzip
+from mri_gan.ingest.members import MAX_MEMBER_BYTES
 
 MAX_VOXELS = 1 << 28  # 1 GiB of float32; a 512^3 scan is half of that
 MAX_VALUE = 1e30  # beyond, windowing overflows float32
@@ -42,16 +45,23 @@ def read_volume(data: bytes) -> Volume:
 
     Raises DataError for anything that is not one finite 3-D scan, LabelMapError for label maps.
     """
+    with our_errors("NIfTI"):
+        return build_volume(_parse(data))
+
+
+@contextlib.contextmanager
+def our_errors(kind: str) -> Iterator[None]:
+    """Turn whatever a reader raises within into a DataError that names the kind of file."""
     try:
         # nibabel warns of odd but harmless header fields; what matters is checked here.
         with np.errstate(all="ignore"):
-            return _build_volume(_parse(data))
+            yield
     except MriganError:
         raise
     except (MemoryError, OverflowError) as error:
         raise DataError("too large for this machine's memory") from error
     except Exception as error:  # nibabel lets a dozen exception types through for odd headers
-        raise DataError(f"unreadable NIfTI ({one_line(error)})") from error
+        raise DataError(f"unreadable {kind} ({one_line(error)})") from error
 
 
 def _parse(data: bytes) -> nib.Nifti1Image:
@@ -61,11 +71,12 @@ def _parse(data: bytes) -> nib.Nifti1Image:
         raise DataError("too short for a NIfTI header")
     kind = nib.Nifti2Image if data[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
     header = kind.header_class.from_fileobj(io.BytesIO(data), check=True)
-    _check_header(header, len(data))
+    check_header(header, len(data))
     return kind.from_bytes(data)
 
 
-def _check_header(header: nib.Nifti1Header, n_bytes: int) -> None:
+def check_header(header: nib.AnalyzeHeader, n_bytes: int) -> None:
+    """Raise DataError unless it announces one 3-D volume that the file's bytes can hold."""
     shape = header.get_data_shape()
     dtype = header.get_data_dtype()
     if len(shape) < 3 or math.prod(shape[3:]) != 1 or min(shape) < 1:
@@ -78,7 +89,8 @@ def _check_header(header: nib.Nifti1Header, n_bytes: int) -> None:
         raise DataError("shorter than its header announces (truncated?)")
 
 
-def _build_volume(image: nib.Nifti1Image) -> Volume:
+def build_volume(image: nib.Nifti1Image) -> Volume:
+    """The image's voxels in RAS+ order, finite, and no label map."""
     image = nib.funcs.squeeze_image(image)
     _check_affine(np.asarray(image.affine, np.float64))
     canonical = nib.as_closest_canonical(image)

@@ -15,7 +15,8 @@ from mri_gan.errors import DataError, LabelMapError, MriganError
 from mri_gan.ingest import intensity, slices
 from mri_gan.ingest.archives import read_member
 from mri_gan.ingest.images import read_image
-from mri_gan.ingest.plan import Source
+from mri_gan.ingest.members import MGH_SUFFIXES, suffix_of
+from mri_gan.ingest.sources import Source
 from mri_gan.store.codec import encode, encode_upsampled
 from mri_gan.store.pyramid import enlarge, levels_below
 from mri_gan.store.schema import SliceRecord
@@ -38,14 +39,12 @@ class Outcome:
 def process(source: Source, config: PrepareConfig) -> Outcome:
     """Read, cut, normalise, fit and encode one source; a bad source is an outcome, not an error."""
     try:
-        data = read_member(source.member)
         if source.is_volume:
-            from mri_gan.ingest.volumes import read_volume  # nibabel, which image files do not need
-
-            return _process_volume(source, read_volume(data), config)
-        return Outcome(
-            [_process_image(source, read_image(data, verify=source.member.number is None), config)]
-        )
+            return _process_volume(source, _read_volume(source), config)
+        member = source.member
+        # A zip checks its members; a plain tar and a file system do not.
+        pixels = read_image(read_member(member), verify=member.number is None or member.offset >= 0)
+        return Outcome([_process_image(source, pixels, config)])
     except LabelMapError as error:
         return Outcome(kind="mask", reason=str(error))
     except MriganError as error:
@@ -53,6 +52,27 @@ def process(source: Source, config: PrepareConfig) -> Outcome:
         return Outcome(kind="damaged", reason=reason)
     except MemoryError:
         return Outcome(kind="damaged", reason="too large for this machine's memory")
+
+
+def _read_volume(source: Source) -> Volume:
+    # These need nibabel, and image files do not.
+    if source.is_series:
+        from mri_gan.ingest.dicom import read_series
+
+        return read_series([read_member(member) for member in (source.member, *source.others)])
+    if source.is_pair:
+        from mri_gan.ingest.analyze import axes_of, read_pair
+
+        header, voxels = (read_member(member) for member in (source.member, *source.others))
+        return read_pair(header, voxels, axes_of(source))
+    data = read_member(source.member)
+    if suffix_of(source.member.name) in MGH_SUFFIXES:
+        from mri_gan.ingest.mgh import read_mgh
+
+        return read_mgh(data)
+    from mri_gan.ingest.volumes import read_volume
+
+    return read_volume(data)
 
 
 def process_all(sources: Sequence[Source], config: PrepareConfig) -> list[Outcome]:
@@ -128,6 +148,7 @@ def _record(source: Source, fitted: slices.Fitted, shape: tuple[int, ...]) -> Sl
         shape=(shape[0], shape[1]),
         scale=(round(fitted.scale[0], 6), round(fitted.scale[1], 6)),
         padding=fitted.padding,
+        labels=source.labels,
     )
 
 

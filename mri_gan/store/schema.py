@@ -35,6 +35,7 @@ class SliceRecord:
     None for image files, which carry no geometry. `scale` is native-level pixels per original
     pixel (rows, columns); `padding` is (top, bottom, left, right) native-level pixels, negative
     where the image was cropped. `checksum` is the CRC-32 of the native-level pixels.
+    `labels` is what a table of participants says of the subject: age, sex, group, diagnosis.
     """
 
     source: str
@@ -53,6 +54,7 @@ class SliceRecord:
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
     foreground: float | None = None
     checksum: int = 0
+    labels: dict[str, str | float] | None = None
 
     def to_json(self) -> bytes:
         """Compact JSON with only the fields that say something."""

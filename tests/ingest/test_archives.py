@@ -12,14 +12,13 @@ import pytest
 
 from mri_gan.errors import DataError
 from mri_gan.ingest import archives
-from mri_gan.ingest.archives import (
+from mri_gan.ingest.archives import gunzip, list_members, read_member
+from mri_gan.ingest.members import (
+    MAX_MEMBER_BYTES,
     Member,
     common_prefix,
-    gunzip,
     is_clutter,
-    list_members,
     natural_key,
-    read_member,
     suffix_of,
 )
 
@@ -162,7 +161,7 @@ def test_an_empty_scan_that_packs_well_is_no_bomb(tmp_path: Path) -> None:
 
 
 def test_a_huge_member_is_refused_before_it_is_read(tmp_path: Path) -> None:
-    member = Member(tmp_path / "a.nii", "a.nii", archives.MAX_MEMBER_BYTES + 1, 0)
+    member = Member(tmp_path / "a.nii", "a.nii", MAX_MEMBER_BYTES + 1, 0)
     with pytest.raises(DataError, match="too large"):
         read_member(member)
 

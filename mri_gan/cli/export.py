@@ -1,0 +1,82 @@
+"""`mrigan export`: a store as files that other tools read."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import click
+
+from mri_gan.cli import options
+from mri_gan.config import SPLITS
+
+EPILOG = """\b
+Examples:
+  mrigan export OASIS_PRE --format png --out slices
+  mrigan export OASIS_PRE --format stylegan-zip --split train --level 256 --out oasis.zip
+  mrigan export STORE --format nifti --anonymous --out volumes
+"""
+
+# Listed here and compared by a test, so that help does not import the writers.
+FORMATS = ("png", "png16", "nifti", "stylegan-zip", "stylegan-lmdb", "webdataset")
+MAX_WORKERS = 16
+
+
+@click.command("export", epilog=EPILOG)
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="What for.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder, or file for stylegan-zip; nothing else is written.",
+)
+@click.option(
+    "--level",
+    type=int,
+    default=None,
+    help="Pixels  [default: the largest native level; all levels for stylegan-lmdb].",
+)
+@click.option("--split", type=click.Choice(SPLITS), default=None, help="Only this split.")
+@click.option("--anonymous", is_flag=True, help="Number the subjects instead of naming them.")
+@click.option("--overwrite", is_flag=True, help="Replace an earlier export at --out.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), default=None, help="Threads  [default: one per CPU]."
+)
+@options.as_json
+@options.quiet
+def command(
+    store: Path,
+    format_: str,
+    out: Path,
+    level: int | None,
+    split: str | None,
+    anonymous: bool,
+    overwrite: bool,
+    workers: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Write the slices of a STORE as PNG, NIfTI, or the data set of another tool.
+
+    png and png16 make folders split/subject; nifti puts the slices of a volume together again;
+    stylegan-zip is for StyleGAN2 and 3, stylegan-lmdb for the PyTorch ports of StyleGAN.
+    """
+    from mri_gan.exchange.export import ExportConfig, count_images, export
+    from mri_gan.files import stop_on_signal
+    from mri_gan.store.reader import StoreReader
+
+    config = ExportConfig(format_, level, split, anonymous, overwrite)
+    count = workers or min(os.cpu_count() or 1, MAX_WORKERS)
+    start = time.perf_counter()
+    with StoreReader(store) as opened:
+        total = count_images(opened, config)
+        with stop_on_signal() as stop, options.Progress(total, " images", quiet or as_json) as bar:
+            export(opened, config, out, count, stop, bar.show)
+    seconds = time.perf_counter() - start
+    if as_json:
+        facts = {"out": str(out), "format": format_, "images": total, "seconds": round(seconds, 3)}
+        options.print_json(facts)
+    elif not quiet:
+        click.echo(f"{out}: {total:,} images, {total / max(seconds, 1e-9):,.0f} images/s")

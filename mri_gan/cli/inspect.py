@@ -1,0 +1,174 @@
+"""`mrigan inspect`: what `prepare` would find, before it writes anything."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mri_gan.cli import options
+from mri_gan.config import PLANES, PrepareConfig, require
+from mri_gan.errors import Stopped
+
+if TYPE_CHECKING:
+    from mri_gan.ingest.inspection import Survey
+    from mri_gan.ingest.plan import Plan
+
+EPILOG = """\b
+Examples:
+  mrigan inspect keras_png_slices_data.zip
+  mrigan inspect scans/ --plane coronal --sheet overview.png
+"""
+
+COLUMNS, PICTURES = 8, 40
+NAMED = 3
+LISTS = ("same_pixels", "near_duplicates", "outliers", "flat_slices")
+
+
+@click.command("inspect", epilog=EPILOG)
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--plane",
+    type=click.Choice(PLANES),
+    default="axial",
+    show_default=True,
+    help="How volumes are cut.",
+)
+@click.option(
+    "--sheet",
+    is_flag=False,
+    flag_value="inspect.png",
+    default=None,
+    type=click.Path(path_type=Path),
+    help="Write a contact sheet; without a name, to inspect.png.",
+)
+@click.option(
+    "--workers", type=click.IntRange(0, 256), default=None, help="Processes [default: one per CPU]."
+)
+@options.as_json
+@options.quiet
+def command(
+    sources: tuple[Path, ...],
+    plane: str,
+    sheet: Path | None,
+    workers: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Read SOURCES as `prepare` would and tell what is in them; nothing in them is changed.
+
+    Shows layouts, subjects, shapes, spacings and greys, slices that occur twice or look like one
+    of another subject, outliers, what would be left out, and the size of the store.
+    """
+    from mri_gan.ingest.plan import build_plan
+
+    for source in sources:
+        require(source.exists(), f"{source}: no such file or folder", "check the spelling")
+        require(
+            sheet is None or source.resolve() not in (sheet.resolve(), *sheet.resolve().parents),
+            f"--sheet {sheet} is inside {source}",
+            "write it elsewhere: sources are left as they are",
+        )
+    config = PrepareConfig(plane=plane)
+    plan = build_plan(sources, config)
+    start = time.perf_counter()
+    survey = _look(plan, config, workers, quiet or as_json)
+    facts = survey.facts() | {
+        "masks": plan.masks,
+        "other_files": plan.ignored,
+        "unlisted": [list(pair) for pair in plan.bad],
+        "seconds": round(time.perf_counter() - start, 2),
+    }
+    if sheet is not None:
+        _write_sheet(survey, sheet)
+    if as_json:
+        options.print_json(facts)
+    elif not quiet:
+        _print_table(facts)
+
+
+def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -> Survey:
+    import functools
+
+    from mri_gan.files import stop_on_signal
+    from mri_gan.ingest import pool
+    from mri_gan.ingest.inspection import Look, Survey, look_all
+    from mri_gan.ingest.pipeline import chunked
+
+    count = pool.available_cpus() if workers is None else workers
+    survey = Survey()
+    kept = {len(plan.sources) * i // PICTURES for i in range(PICTURES)}
+    function = functools.partial(look_all, config=config)
+    died = Look(kind="damaged", reason="its decoder crashed or ran out of memory")
+    with (
+        stop_on_signal() as stop,
+        options.Progress(len(plan.sources), " sources", quiet) as bar,
+        pool.OrderedPool(function, lambda _: died, count, "mri_gan.ingest.inspection") as workers_,
+    ):
+        for number, (source, found) in enumerate(workers_.map(chunked(plan.sources))):
+            if number not in kept:
+                found.thumb = None
+            survey.looks.append((source, found))
+            bar.show(number + 1)
+            if stop:
+                raise Stopped("stopped; nothing was written", signum=stop.signum or 2)
+    return survey
+
+
+def _write_sheet(survey: Survey, path: Path) -> None:
+    import numpy as np
+
+    from mri_gan.pictures import build_sheet, save_png
+
+    shown = [(source, found.thumb) for source, found in survey.looks if found.thumb is not None]
+    require(bool(shown), "no slice to draw on a sheet", "see the table for the reasons")
+    labels = [source.naming.subject.split("/")[-1] for source, _ in shown]
+    images = np.stack([thumb for _, thumb in shown])
+    save_png(path, build_sheet(images, COLUMNS, labels, scale=2))
+
+
+def _print_table(facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="as prepare would read it", show_header=False, title_justify="left")
+    for name, value in _rows(facts):
+        table.add_row(name, escape(value))
+    Console(highlight=False).print(table)
+
+
+def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    skipped = facts["skipped"] + [{"source": s, "reason": why} for s, why in facts["unlisted"]]
+    why = [f"{entry['source']}: {entry['reason']}" for entry in skipped]
+    counted = ("sources", "slices", "subjects", "sessions", "masks", "other_files", "empty_slices")
+    tables = ("layouts", "sides", "splits", "shapes", "native", "spacings_mm", "orientations")
+    size = options.human_bytes(facts["store_bytes"])
+    return [
+        *((name.replace("_", " "), f"{facts[name]:,}") for name in counted),
+        *((name.replace("_", " "), _counts(facts[name])) for name in tables if facts[name]),
+        ("greys at 1, 50, 99 %", ", ".join(map(str, facts["grey_percentiles"].values()))),
+        *((name.replace("_", " "), _some([*map(_text, facts[name])])) for name in LISTS),
+        ("would be left out", _some(why)),
+        ("store", f"about {size} in {options.human_seconds(facts['seconds'])}"),
+    ]
+
+
+def _counts(counts: dict[str, int]) -> str:
+    parts = [f"{name} ({n:,})" for name, n in list(counts.items())[: 2 * NAMED]]
+    return ", ".join(parts) + (", ..." if len(counts) > len(parts) else "")
+
+
+def _text(entry: Any) -> str:
+    if isinstance(entry, dict):
+        return f"{entry['slice']} ({entry['what']} {entry['sigma']:+} sigma)"
+    return entry if isinstance(entry, str) else " = ".join(entry)
+
+
+def _some(texts: list[str]) -> str:
+    if not texts:
+        return "none"
+    more = [f"... and {len(texts) - NAMED:,} more (--json)"] if len(texts) > NAMED else []
+    return "\n".join([f"{len(texts):,}", *texts[:NAMED], *more])

@@ -1,0 +1,50 @@
+"""`mrigan merge`: several stores in, one store out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mri_gan.cli import options
+from mri_gan.config import require
+
+EPILOG = """\b
+Examples:
+  mrigan merge PART_1 PART_2 PART_3 --out WHOLE
+"""
+
+
+@click.command("merge", epilog=EPILOG)
+@click.argument("stores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the store to write."
+)
+@options.as_json
+@options.quiet
+def command(stores: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> None:
+    """Join STORES of the same options into one, their slices in the order given.
+
+    Refused when a subject would be in two splits or a slice is in two stores.
+    """
+    from mri_gan.cli.info import describe, print_tables
+    from mri_gan.files import stop_on_signal
+    from mri_gan.ingest.preview import write_companions
+    from mri_gan.store.merge import merge_stores
+    from mri_gan.store.reader import StoreReader
+
+    resolved = [store.resolve() for store in stores]
+    require(len(set(resolved)) == len(stores), "a store is given twice", "name every store once")
+    total = 0
+    for store in stores:
+        with StoreReader(store) as opened:
+            total += len(opened)
+    with stop_on_signal() as stop, options.Progress(total, " slices", quiet or as_json) as bar:
+        merge_stores(stores, out, stop, bar.show)
+    write_companions(out)
+    with StoreReader(out) as merged:
+        facts = describe(merged)
+    if as_json:
+        options.print_json(facts)
+    elif not quiet:
+        print_tables(facts)

@@ -1,0 +1,1 @@
+"""From a store to files that other tools read; never imports torch."""

@@ -1,0 +1,48 @@
+"""FreeSurfer's `.mgh` and `.mgz` volumes; the header's sizes are checked before they are used."""
+
+from __future__ import annotations
+
+import math
+import struct
+
+import nibabel as nib
+import numpy as np
+
+from mri_gan.errors import DataError
+from mri_gan.ingest.archives import gunzip
+from mri_gan.ingest.members import MAX_MEMBER_BYTES
+from mri_gan.ingest.volumes import (
+    GZIP_MAGIC,
+    MAX_VOXELS,
+    Volume,
+    build_volume,
+    our_errors,
+)
+
+HEADER_BYTES = 284
+TYPE_BYTES = {0: 1, 1: 4, 3: 4, 4: 2}  # unsigned char, int, float, short
+
+
+def read_mgh(data: bytes) -> Volume:
+    """A volume from the bytes of a `.mgh` or `.mgz` file; raises like `read_volume`."""
+    with our_errors("MGH"):
+        if data[:2] == GZIP_MAGIC:
+            data = gunzip(data, MAX_MEMBER_BYTES)
+        _check_header(data)
+        image = nib.MGHImage.from_bytes(data)
+        voxels = np.asarray(image.dataobj, dtype=np.float32)
+        return build_volume(nib.Nifti1Image(voxels, image.affine))
+
+
+def _check_header(data: bytes) -> None:
+    if len(data) < HEADER_BYTES:
+        raise DataError("too short for an MGH header")
+    version, *shape, kind = struct.unpack_from(">6i", data)
+    if version != 1 or kind not in TYPE_BYTES:
+        raise DataError("unreadable MGH (unknown version or voxel type)")
+    if min(shape) < 1 or shape[3] != 1:
+        raise DataError(f"shape {tuple(shape)} is not one 3-D volume", "split or squeeze it first")
+    if math.prod(shape) > MAX_VOXELS:
+        raise DataError(f"{math.prod(shape)} voxels, more than {MAX_VOXELS}")
+    if HEADER_BYTES + math.prod(shape) * TYPE_BYTES[kind] > len(data):
+        raise DataError("shorter than its header announces (truncated?)")

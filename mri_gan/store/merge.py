@@ -1,0 +1,177 @@
+"""Several stores as one: records are copied as they are, so nothing is decoded or lost."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mri_gan.config import LEVELS, SPLITS, differences
+from mri_gan.errors import DataError, Stopped, UsageError
+from mri_gan.files import StopSignal, explain_os_error, make_folder, sync_folder
+from mri_gan.store import schema
+from mri_gan.store.environment import close_shared, open_shared
+from mri_gan.store.reader import StoreReader
+from mri_gan.store.schema import dump, index_key
+from mri_gan.store.writer import StoreWriter
+
+
+def merge_stores(
+    folders: Sequence[Path],
+    out: Path,
+    stop: StopSignal,
+    on_progress: Callable[[int], object] = lambda _: None,
+) -> None:
+    """Write one store with the slices of all `folders` in the order given.
+
+    `out` appears when it is whole. Raises UsageError when the stores do not fit together: other
+    options, a subject in two splits, the same slice twice.
+    """
+    require_free(out)
+    with contextlib.ExitStack() as stack:
+        stores = [stack.enter_context(StoreReader(folder)) for folder in folders]
+        require_mergeable(stores)
+        temporary = stack.enter_context(_temporary_folder(out))
+        with StoreWriter(temporary, merge_headers(stores)) as writer:
+            for store in stores:
+                for encoded in _encoded_slices(store):
+                    writer.add_source([encoded])
+                    on_progress(writer.slices_done)
+                    if stop:
+                        raise Stopped(f"{out}: stopped", "nothing was left", stop.signum or 2)
+            for store in stores:
+                for entry in store.skipped():
+                    writer.skip_source(entry["source"], entry["kind"], entry["reason"])
+            writer.finish(merge_summaries(stores))
+
+
+def require_free(out: Path) -> None:
+    """Raise UsageError when something is at `out` already."""
+    if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
+        raise UsageError(f"{out}: is already there", "give another --out")
+
+
+@contextlib.contextmanager
+def _temporary_folder(out: Path) -> Iterator[Path]:
+    """A folder beside `out` that takes its name when the block ends well, or else goes."""
+    out = out.absolute()
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    make_folder(temporary)
+    try:
+        yield temporary
+        if out.exists():
+            out.rmdir()  # empty, or this fails
+        temporary.replace(out)
+        sync_folder(out.parent)
+    except OSError as error:
+        raise explain_os_error(error, out) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_mergeable(stores: Sequence[StoreReader]) -> None:
+    """Raise UsageError unless the stores agree and share neither slices nor split subjects."""
+    first = stores[0]
+    for other in stores[1:]:
+        for name in ("depth", "channels", "options"):
+            before, now = first.header[name], other.header[name]
+            if before != now:
+                news = differences(before, now)[0] if name == "options" else f"{before} and {now}"
+                raise UsageError(
+                    f"{first.folder} and {other.folder} differ in {name} ({news})",
+                    "prepare them with the same options",
+                )
+    _require_one_split(stores)
+    _require_no_duplicates(stores)
+
+
+def _require_one_split(stores: Sequence[StoreReader]) -> None:
+    splits: dict[str, tuple[str, Path]] = {}
+    for store in stores:
+        for record in store.records:
+            split, folder = splits.setdefault(record.subject, (record.split, store.folder))
+            if split != record.split:
+                raise UsageError(
+                    f"subject {record.subject} is in {split} of {folder} and in {record.split} of "
+                    f"{store.folder}",
+                    "prepare all files of a person together",
+                )
+
+
+def _require_no_duplicates(stores: Sequence[StoreReader]) -> None:
+    """The same pixels from a source of the same name; within one store they are as prepared."""
+    seen: dict[tuple[str, int, int], Path] = {}
+    for store in stores:
+        keys = {(r.source, r.position, r.checksum) for r in store.records}
+        for key in keys:
+            if key in seen:
+                raise UsageError(
+                    f"{key[0]} is in {seen[key]} and in {store.folder}", "leave one of them out"
+                )
+        seen |= dict.fromkeys(keys, store.folder)
+
+
+def _encoded_slices(store: StoreReader) -> Iterator[tuple[bytes, dict[int, bytes]]]:
+    """Every slice record with its image records, as they are stored."""
+    env = open_shared(store.folder)
+    try:
+        databases = {
+            level: env.open_db(name, create=False) for level, name in schema.LEVEL_NAMES.items()
+        }
+        with env.begin() as txn:
+            for index, record in enumerate(store.records):
+                key = index_key(index)
+                images = {level: txn.get(key, db=databases[level]) for level in LEVELS}
+                yield record.to_json(), _whole(store, index, images)
+    finally:
+        close_shared(store.folder)
+
+
+def _whole(store: StoreReader, index: int, images: dict[int, Any]) -> dict[int, bytes]:
+    for level, image in images.items():
+        if image is None:
+            raise DataError(
+                f"{store.folder}: slice {index} at {level} px is missing",
+                f"see: mrigan check {store.folder}",
+            )
+    return images
+
+
+def merge_headers(stores: Sequence[StoreReader]) -> dict[str, Any]:
+    """The first store's header with a plan digest that stands for all plans in order."""
+    plans = [store.header["plan"] for store in stores]
+    plan = hashlib.blake2b(dump(["merge", *plans]), digest_size=16).hexdigest()
+    return {**stores[0].header, "plan": plan}
+
+
+def merge_summaries(stores: Sequence[StoreReader]) -> dict[str, Any]:
+    """Counts over all stores; subjects that several of them hold count once."""
+    records = [record for store in stores for record in store.records]
+    pairs = {(record.split, record.subject) for record in records}
+    people = Counter(split for split, _ in pairs)
+    natives = Counter(record.native for record in records)
+    summaries = [store.summary for store in stores]
+    skipped: Counter[str] = Counter()
+    for summary in summaries:
+        skipped.update(summary["skipped"])
+    return {
+        "slices": len(records),
+        "subjects": len({subject for _, subject in pairs}),
+        "split_slices": dict(sorted(Counter(record.split for record in records).items())),
+        "split_subjects": {split: people[split] for split in SPLITS if people[split]},
+        "native": {str(level): n for level, n in sorted(natives.items())},
+        "max_native": max(natives),
+        "layouts": sorted({layout for summary in summaries for layout in summary["layouts"]}),
+        "skipped": dict(sorted(skipped.items())),
+        "unlisted": [pair for summary in summaries for pair in summary["unlisted"]],
+        **{
+            name: sum(summary[name] for summary in summaries)
+            for name in ("masks", "empty_slices", "ignored_files")
+        },
+        "seconds": round(sum(summary["seconds"] for summary in summaries), 2),
+    }

@@ -1,0 +1,128 @@
+"""What is odd in a pile of scans is told before any of it is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import phantoms
+import pytest
+from click.testing import CliRunner, Result
+
+from mri_gan.cli.main import cli
+from mri_gan.config import PrepareConfig
+from mri_gan.ingest.inspection import Survey, grey_percentiles, look_all
+from mri_gan.ingest.plan import build_plan
+from mri_gan.store.reader import StoreReader
+
+
+def survey(*paths: Path, **choices: Any) -> dict[str, Any]:
+    config = PrepareConfig(**choices)
+    sources = build_plan(paths, config).sources
+    return Survey(list(zip(sources, look_all(sources, config), strict=True))).facts()
+
+
+def inspect(*arguments: str | Path) -> Result:
+    words = ["inspect", "--workers", "0", *map(str, arguments)]
+    return CliRunner().invoke(cli, words, catch_exceptions=False)
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Path:
+    """Thirty people, one of them twice, one nearly twice, and pictures that show nothing."""
+    pixels = phantoms.slice_pixels(seed=1)
+    files = phantoms.slice_files(people=30, slices=1)
+    files["sub90/twin_0.png"] = phantoms.png_bytes(pixels)
+    files["sub91/same_0.png"] = phantoms.png_bytes(pixels)
+    near = np.clip(pixels.astype(int) + np.indices(pixels.shape).sum(0) % 2, 0, 255)
+    files["sub92/near_0.png"] = phantoms.png_bytes(near.astype(np.uint8))
+    files["sub93/black_0.png"] = phantoms.png_bytes(np.zeros((64, 64), np.uint8))
+    files["sub94/white_0.png"] = phantoms.png_bytes(np.full((64, 64), 255, np.uint8))
+    files["sub95/cut_0.png"] = phantoms.truncated(phantoms.png_bytes(pixels))
+    return phantoms.write_folder(tmp_path / "odd", files)
+
+
+def test_twins_are_found(odd: Path) -> None:
+    facts = survey(odd)
+    assert facts["same_pixels"] == [["sub90/twin_0.png", "sub91/same_0.png"]]
+    assert ("sub92/near_0.png", "sub90/twin_0.png") in facts["near_duplicates"]
+    assert len(facts["near_duplicates"]) < 5  # two of the made-up people may look alike
+
+
+def test_pictures_that_show_nothing_and_outliers_are_found(odd: Path) -> None:
+    facts = survey(odd)
+    assert facts["flat_slices"] == ["sub93/black_0.png", "sub94/white_0.png"]
+    assert {(o["slice"], o["what"]) for o in facts["outliers"]} >= {("sub94/white_0.png", "mean")}
+
+
+def test_what_would_be_left_out_is_told_with_its_reason(odd: Path) -> None:
+    (skipped,) = survey(odd)["skipped"]
+    assert skipped["source"].endswith("cut_0.png")
+    assert skipped["kind"] == "damaged"
+    assert skipped["reason"]
+
+
+def test_volumes_tell_spacing_orientation_and_empty_slices(tmp_path: Path) -> None:
+    volume = phantoms.brain_volume(spacing_mm=(1, 1.5, 2))
+    volume[:, :, :4] = 0
+    data = phantoms.nifti_bytes(volume, "LPS", (1, 1.5, 2), gzip=True)
+    facts = survey(phantoms.write_folder(tmp_path / "v", {"sub-1_ses-2_T1w.nii.gz": data}))
+    assert facts["orientations"] == {"LPS": 1}
+    assert list(facts["spacings_mm"]) == ["1.50 x 1.00"]
+    assert facts["empty_slices"] >= 4
+    assert facts["sessions"] == 1
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_the_store_has_the_size_that_was_foretold(
+    tmp_path: Path, oasis_zip: Path, prepare: Any, depth: int
+) -> None:
+    """But for the pages of the database."""
+    foretold = survey(oasis_zip, depth=depth)["store_bytes"]
+    with StoreReader(prepare(tmp_path / "s", oasis_zip, depth=depth)) as store:
+        assert foretold < store.n_bytes < 5 * foretold
+
+
+def test_percentiles_of_counted_greys() -> None:
+    counts = np.zeros(256, np.int64)
+    counts[[10, 20, 200]] = 50, 48, 2
+    assert grey_percentiles(counts) == {"1": 10, "50": 10, "99": 200}
+    assert grey_percentiles(np.zeros(256, np.int64)) == {}
+
+
+def test_the_table(odd: Path) -> None:
+    result = inspect(odd)
+    assert (result.exit_code, result.stderr) == (0, "")
+    for text in ("subjects", "35", "twin_0.png", "would be left out", "store"):
+        assert text in result.stdout
+
+
+def test_json_counts_what_prepare_would_count(oasis_zip: Path, store: Path) -> None:
+    facts = json.loads(inspect(oasis_zip, "--json").stdout)
+    with StoreReader(store) as opened:
+        for name in ("slices", "subjects", "masks", "native"):
+            assert facts[name] == opened.summary[name]
+        assert facts["splits"] == opened.summary["split_slices"]
+
+
+def test_sources_are_left_as_they_are(odd: Path, tmp_path: Path) -> None:
+    before = sorted(path for path in tmp_path.rglob("*"))
+    assert inspect(odd, "-q").output == ""
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+    result = inspect(odd, "--sheet", odd / "sheet.png")
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_sheet_is_drawn_when_asked(odd: Path, tmp_path: Path) -> None:
+    assert inspect(odd, "-q", "--sheet", tmp_path / "sheet.png").exit_code == 0
+    assert (tmp_path / "sheet.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_worker_processes_find_the_same(oasis_zip: Path) -> None:
+    alone = json.loads(inspect(oasis_zip, "--json").stdout)
+    words = ["inspect", "--workers", "2", "--json", str(oasis_zip)]
+    shared = json.loads(CliRunner().invoke(cli, words, catch_exceptions=False).stdout)
+    assert shared | {"seconds": 0} == alone | {"seconds": 0}
