@@ -53,10 +53,11 @@ def describe(store: StoreReader) -> dict[str, Any]:
 def print_tables(facts: dict[str, Any]) -> None:
     """The facts as tables for people."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console(highlight=False)
-    table = Table(title=facts["store"], show_header=False, title_justify="left")
+    table = Table(title=escape(facts["store"]), show_header=False, title_justify="left")
     for name, value in _rows(facts):
         table.add_row(name, value)
     console.print(table)
