@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 PAIR_SUFFIXES = (".hdr", ".img", ".img.gz")  # Analyze 7.5: header and voxels in two files
@@ -47,9 +47,13 @@ class Member:
 
 def suffix_of(name: str) -> str:
     """The lower-case suffix, with `.nii.gz` as one; `a.nii.gz_3.png` is a `.png`."""
-    lower = name.lower()
-    double = (suffix for suffix in DOUBLE_SUFFIXES if lower.endswith(suffix))
-    return next(double, PurePosixPath(lower).suffix)
+    # Plain string work: this is asked several times for each of tens of thousands of names.
+    file = name.rpartition("/")[2].lower()
+    for suffix in DOUBLE_SUFFIXES:
+        if file.endswith(suffix):
+            return suffix
+    dot = file.rfind(".")
+    return file[dot:] if 0 < dot < len(file) - 1 else ""
 
 
 def is_clutter(name: str) -> bool:

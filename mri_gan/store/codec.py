@@ -27,6 +27,8 @@ Image = NDArray[Any]  # [C, H, W] uint8 or uint16
 
 RAW, ZSTD, UPSAMPLED = 0, 1, 2
 FILTER_TENT = 1  # the [1 3 3 1] / 4 interpolation of `pyramid.double`
+# Against level 1: three quarters of the time to write, half of it to read, 5 to 15 % more bytes.
+LEVEL = -1
 RAW_UP_TO_PX = 64  # below, decoding costs more than the bytes that zstd would save
 RAW_HEADER = 5
 
@@ -41,7 +43,7 @@ class _Contexts(threading.local):
     """One zstd context per thread: they are costly to make and must not be shared."""
 
     def __init__(self) -> None:
-        self.compressor = zstandard.ZstdCompressor(level=1, write_checksum=True)
+        self.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
         self.decompressor = zstandard.ZstdDecompressor()
 
 

@@ -93,7 +93,8 @@ def test_two_processes_give_the_weights_of_one(store: Path, tmp_path: Path) -> N
         [line["d_loss"] for line in read_metrics(tmp_path / name / METRICS)[:3]]
         for name in ("one", "two")
     ]
-    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    assert losses[1][0] == pytest.approx(losses[0][0], rel=1e-5)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-2)
     # Later, Adam turns the sign of a gradient that is zero but for rounding into a whole step, so
     # single weights differ; the way that all of them went together may not.
     apart = sum(float((two[name] - one[name]).square().sum()) for name in begun)

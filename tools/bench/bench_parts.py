@@ -17,8 +17,13 @@ from plain_step import plain_adam
 from plain_stylegan import PlainAdaIN, PlainBlur
 from torch import Tensor, nn
 
-from mri_gan.nets.layers import AdaIN, Blur, DownConv2d, EqualConv2d, UpConv2d
-from mri_gan.nets.resample import downsample_mean2, fold_downsampling, upsample_nearest2
+from mri_gan.nets.layers import AdaIN, Blur, EqualConv2d
+from mri_gan.nets.resample import (
+    downsample_mean2,
+    fold_downsampling,
+    fold_upsampling,
+    upsample_nearest2,
+)
 from mri_gan.train.state import build_optimiser
 
 LAYERS = [(512, 512, 8), (512, 512, 16), (512, 512, 32), (256, 512, 64), (128, 256, 128)]
@@ -72,23 +77,31 @@ def there_and_back(net: Callable[[Tensor], Tensor], x: Tensor, dtype: str) -> Ca
 
 def doubling(batch: int, narrow: int, wide: int, px: int, dtype: str) -> Part:
     """One transposed convolution, or doubling and then a convolution, ending at `px`."""
-    folded, plain = UpConv2d(wide, narrow), EqualConv2d(wide, narrow, 3)
+    net = EqualConv2d(wide, narrow, 3, bias=False)
+
+    def folded(x: Tensor) -> Tensor:
+        return F.conv_transpose2d(x, fold_upsampling(net.kernel()), stride=2, padding=1)
+
     x = torch.randn(batch, wide, px // 2, px // 2, dtype=DTYPES[dtype])
     return (
         f"{dtype} doubling {wide}->{narrow} to {px} px: folded, other two steps",
         there_and_back(folded, x, dtype),
-        there_and_back(lambda x: plain(upsample_nearest2(x)), x.detach().clone(), dtype),
+        there_and_back(lambda x: net(upsample_nearest2(x)), x.detach().clone(), dtype),
     )
 
 
 def halving(batch: int, narrow: int, wide: int, px: int, dtype: str) -> Part:
     """One convolution of stride 2, or a convolution and then means, starting at `px`."""
-    folded, plain = DownConv2d(narrow, wide), EqualConv2d(narrow, wide, 3)
+    net = EqualConv2d(narrow, wide, 3, bias=False)
+
+    def folded(x: Tensor) -> Tensor:
+        return F.conv2d(x, fold_downsampling(net.kernel()), stride=2, padding=1)
+
     x = torch.randn(batch, narrow, px, px, dtype=DTYPES[dtype])
     return (
         f"{dtype} halving {narrow}->{wide} from {px} px: folded, other two steps",
         there_and_back(folded, x, dtype),
-        there_and_back(lambda x: downsample_mean2(plain(x)), x.detach().clone(), dtype),
+        there_and_back(lambda x: downsample_mean2(net(x)), x.detach().clone(), dtype),
     )
 
 

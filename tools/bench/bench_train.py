@@ -2,10 +2,11 @@
 
 One run holds three variants of each size, measured in turn: plain float32, ours in float32 (the
 same mathematics) and ours in bfloat16.  A ratio is the median over rounds of two steps measured
-one after the other, so that a machine that others use as well disturbs it little.  Work is counted,
-not estimated: FLOP of the convolutions and dense layers of one step, two for a multiply-add.  The
-rates charge every variant with the plain network's work; "done" is what a variant really computes.
-Shares are of the fastest 3x3 convolution that this machine manages in the same run and precision.
+one after the other, so that a machine that others use as well disturbs it little; it is given in
+processor time too, which others disturb still less.  Work is counted, not estimated: FLOP of the
+convolutions and dense layers of one step, two for a multiply-add.  The rates charge every variant
+with the plain network's work; "done" is what a variant really computes.  Shares are of the fastest
+3x3 convolution that this machine manages in the same run and precision.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Self
 
 import click
 import torch
@@ -35,6 +37,7 @@ CPU = torch.device("cpu")
 PEAK_SHAPES = [(256, 64), (512, 32), (512, 16)]  # channels, px
 PEAK_BATCH = 8
 GIGA = 1e9
+PLAIN = "plain fp32"
 
 Step = Callable[[int], object]  # runs one training step on a batch of so many images
 
@@ -48,6 +51,7 @@ class Row:
     variant: str
     images_per_s: float
     ratio: float  # to plain float32, the median of the rounds
+    cpu_ratio: float  # the same in processor time
     gflops: float  # per second, charged with the plain network's work
     gflops_done: float  # per second, of the work that the variant does
     gflop_per_image: float  # that work
@@ -100,30 +104,47 @@ def machine() -> str:
 def bench_size(size: int, batch: int, capacity: float, repeats: int) -> list[Row]:
     """Time the three variants in turn, `repeats` times."""
     steps = build_steps(size, capacity)
-    # One image is enough to count, as work grows with the batch, and to warm up.
-    work = {name: count_gflop(step) for name, step in steps.items()}
+    work: dict[str, float] = {}
     seconds: dict[str, list[float]] = {name: [] for name in steps}
+    cpu: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(repeats):
         for name, step in steps.items():
-            seconds[name].append(time_call(lambda step=step: step(batch)))  # type: ignore[misc]
-    plain = "plain fp32"
-    rows = []
-    for name in steps:
-        typical = median(seconds[name])
-        pairs = zip(seconds[plain], seconds[name], strict=True)
-        rows.append(
-            Row(
-                size=size,
-                batch=batch,
-                variant=name,
-                images_per_s=batch / typical,
-                ratio=median(slow / fast for slow, fast in pairs),
-                gflops=work[plain] * batch / typical,
-                gflops_done=work[name] * batch / typical,
-                gflop_per_image=work[name],
-            )
-        )
-    return rows
+            # The first round counts as well, which is cheap beside convolutions, and warms up.
+            with nullcontext() if name in work else FlopCount() as counter:
+                start = time.process_time()
+                seconds[name].append(time_call(lambda step=step: step(batch)))  # type: ignore[misc]
+                cpu[name].append(time.process_time() - start)
+            if counter is not None:
+                work[name] = counter.total / GIGA / batch
+    return [summarise(name, size, batch, seconds, cpu, work) for name in steps]
+
+
+def summarise(
+    name: str,
+    size: int,
+    batch: int,
+    seconds: dict[str, list[float]],
+    cpu: dict[str, list[float]],
+    work: dict[str, float],
+) -> Row:
+    """The medians of one variant."""
+    typical = median(seconds[name])
+    return Row(
+        size=size,
+        batch=batch,
+        variant=name,
+        images_per_s=batch / typical,
+        ratio=median_ratio(seconds[PLAIN], seconds[name]),
+        cpu_ratio=median_ratio(cpu[PLAIN], cpu[name]),
+        gflops=work[PLAIN] * batch / typical,
+        gflops_done=work[name] * batch / typical,
+        gflop_per_image=work[name],
+    )
+
+
+def median_ratio(slow: list[float], fast: list[float]) -> float:
+    """The median over rounds of one variant's time divided by another's."""
+    return median(a / b for a, b in zip(slow, fast, strict=True))
 
 
 def build_steps(size: int, capacity: float) -> dict[str, Step]:
@@ -138,24 +159,21 @@ def build_steps(size: int, capacity: float) -> dict[str, Step]:
         return Phase(size, 1.0, batch, 1e-3), images
 
     return {
-        "plain fp32": lambda batch: plain_train_step(plain, config, *inputs(batch)),
+        PLAIN: lambda batch: plain_train_step(plain, config, *inputs(batch)),
         "ours fp32": lambda batch: train_step(ours, config, *inputs(batch)),
         "ours bf16": lambda batch: train_step(rough, low, *inputs(batch)),
     }
 
 
-def count_gflop(step: Step) -> float:
-    """10^9 operations that a step on one image spends in convolutions and dense layers."""
-    with FlopCount() as counter:
-        step(1)
-    return counter.total / GIGA
-
-
-class FlopCount(TorchDispatchMode):
+class FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Add up torch's own formulas; its ready-made counter stops at a second derivative."""
 
+    def __enter__(self) -> Self:
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.total = 0
 
     def __torch_dispatch__(
@@ -202,8 +220,9 @@ def describe(row: Row, peaks: dict[str, float]) -> str:
     """One line of the table."""
     return (
         f"{row.size:>4} px  batch {row.batch}  {row.variant:<10} {row.images_per_s:>8.3f} images/s"
-        f"  {row.ratio:>5.2f}x plain  {row.gflops:>6.0f} GFLOP/s of the plain work"
-        f"  {row.gflops_done:>6.0f} GFLOP/s done ({row.gflop_per_image:.0f} GFLOP/image)"
+        f"  {row.ratio:>5.2f}x plain ({row.cpu_ratio:.2f}x in processor time)"
+        f"  {row.gflops:>5.0f} GFLOP/s of plain work"
+        f"  {row.gflops_done:>5.0f} done ({row.gflop_per_image:.1f} GFLOP/image)"
         f"  {row.share(peaks):>4.0%} of peak"
     )
 

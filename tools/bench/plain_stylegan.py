@@ -85,8 +85,10 @@ class PlainAdaIN(nn.Module):
         self.affine = PlainLinear(latent_dim, 2 * channels, gain=1.0)
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        scale, shift = self.affine(w)[:, :, None, None].chunk(2, dim=1)
-        return F.instance_norm(x) * scale + shift
+        style: Tensor = self.affine(w)[:, :, None, None]  # [N, 2C, 1, 1]
+        scale, shift = style.chunk(2, dim=1)
+        normalised: Tensor = F.instance_norm(x)
+        return normalised * scale + shift
 
 
 class PlainStyle(nn.Module):
