@@ -16,7 +16,7 @@ import click
 ROOT = Path(__file__).resolve().parent.parent
 VOLUME = ROOT / "data" / "demo" / "mni152_t1_1mm.nii.gz"
 TRAIN = (
-    "--max-size 32 --phase 4000 --kimg 26 --batch 16 --lr 2e-3 --capacity tiny --latent-dim 64 "
+    "--max-size 32 --phase 4000 --kimg 22 --batch 16 --lr 2e-3 --capacity tiny --latent-dim 64 "
     "--mixing"
 )
 

@@ -85,13 +85,13 @@ def main(sizes: str, batch: int, capacity: float, repeats: int, quick: bool, as_
         raise_peaks(peaks)
         rows += bench_size(size, batch, capacity, repeats)
         raise_peaks(peaks)
+        if not as_json:  # as they come: the whole run takes ten minutes
+            click.echo("\n".join(describe(row, peaks) for row in rows[-3:]))
     if as_json:
         listed = [dataclasses.asdict(row) | {"share": row.share(peaks)} for row in rows]
         click.echo(json.dumps({**facts, "peak_gflops": peaks, "rows": listed}, indent=2))
-        return
-    for row in rows:
-        click.echo(describe(row, peaks))
-    click.echo(f"convolution peak: fp32 {peaks['fp32']:.0f}, bf16 {peaks['bf16']:.0f} GFLOP/s")
+    else:
+        click.echo(f"convolution peak: fp32 {peaks['fp32']:.0f}, bf16 {peaks['bf16']:.0f} GFLOP/s")
 
 
 def machine() -> str:
