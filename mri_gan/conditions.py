@@ -1,0 +1,226 @@
+"""What the networks are told about an image: labels as a vector, by a specification.
+
+A specification is made once from the labels of the training slices and kept in the run's
+configuration, so that training, sampling and judging encode labels alike. Networks without
+conditions have the empty specification, whose vectors have no entries.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+from mri_gan.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Labels = Mapping[str, str | float]
+
+UNKNOWN = "unknown"  # how a person asks for a label that was missing in training
+MOST_CLASSES = 1000
+
+
+@dataclass(frozen=True)
+class Column:
+    """One label: a class with `values`, or a number with `mean`, `scale` and range.
+
+    A class is one entry per value, 1 for the one that holds; none is 1 where it is unknown. A
+    number is one entry (x - mean) / scale, and where some were missing in training (`gaps`) a
+    second one that is 1 for known values and 0 for unknown ones, whose first entry is 0 too.
+    """
+
+    name: str
+    values: tuple[str, ...] = ()  # sorted; empty for a number
+    mean: float = 0.0
+    scale: float = 1.0  # standard deviation
+    low: float = 0.0  # smallest value in training
+    high: float = 0.0  # largest
+    gaps: bool = False  # whether some training slices lack it
+
+    @property
+    def is_class(self) -> bool:
+        """Whether it is one of several values rather than a number."""
+        return bool(self.values)
+
+    @property
+    def width(self) -> int:
+        """How many entries of the vector it takes."""
+        return len(self.values) if self.is_class else 1 + self.gaps
+
+    def encode(self, value: str | float | None) -> list[float]:
+        """The entries for one value; None is unknown.
+
+        Raises UsageError for a class that training had not, a number that is none, or an unknown
+        value where training had none.
+        """
+        if value is None:
+            if not self.gaps:
+                raise UsageError(f"{self.name} is missing", f"give {self.choices()}")
+            return [0.0] * self.width
+        if self.is_class:
+            text = as_class(value)
+            if text not in self.values:
+                raise UsageError(f"{self.name}={text} was not in training", f"{self.choices()}")
+            return [float(text == known) for known in self.values]
+        number = as_number(value)
+        if number is None:
+            raise UsageError(f"{self.name}={value} is no number", f"give {self.choices()}")
+        return [(number - self.mean) / self.scale] + [1.0] * self.gaps
+
+    def choices(self) -> str:
+        """What may be given, for messages: `group=AD, CN`, or `age=18 to 96`."""
+        known = ", ".join(self.values) if self.is_class else f"{self.low:g} to {self.high:g}"
+        return f"{self.name}={known}" + (f" or {UNKNOWN}" if self.gaps else "")
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The columns in the order of the vector; none is an unconditional network."""
+
+    columns: tuple[Column, ...] = ()
+
+    @property
+    def dim(self) -> int:
+        """Length K of the vector."""
+        return sum(column.width for column in self.columns)
+
+    def __bool__(self) -> bool:
+        return bool(self.columns)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """What `to_dict` wrote."""
+        columns = (Column(**{**c, "values": tuple(c["values"])}) for c in values["columns"])
+        return cls(tuple(columns))
+
+
+def as_class(value: str | float) -> str:
+    """A label as the name of a class: 1.0 and "1" are the same."""
+    return f"{value:g}" if isinstance(value, int | float) else value.strip()
+
+
+def as_number(value: str | float) -> float | None:
+    """A label as a finite number, or None where it is none."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def build(names: Sequence[str], labels: Sequence[Labels]) -> Conditions:
+    """The specification of these columns for training slices with these labels.
+
+    A column whose values are all numbers is a number, any other a class; `name:class` makes a
+    class of numbers. Raises UsageError for a column that no slice has, or that is the same for
+    all of them, and tells which columns there are.
+    """
+    if len(set(names)) < len(names):
+        raise UsageError(f"--condition {', '.join(names)}: named twice", "name each one once")
+    return Conditions(tuple(_build_column(name, labels) for name in names))
+
+
+def _build_column(asked: str, labels: Sequence[Labels]) -> Column:
+    name, _, kind = asked.partition(":")
+    if kind not in ("", "class"):
+        raise UsageError(f"--condition {asked}", f"write {name} or {name}:class")
+    given = [row[name] for row in labels if name in row]
+    if not given:
+        known = ", ".join(sorted({key for row in labels for key in row})) or "none"
+        raise UsageError(f"no training slice has the label {name}", f"labels there are: {known}")
+    gaps = len(given) < len(labels)
+    numbers = [as_number(value) for value in given]
+    if kind == "class" or None in numbers:
+        return _class_column(name, sorted({as_class(value) for value in given}), gaps)
+    return _number_column(name, [n for n in numbers if n is not None], gaps)
+
+
+def _class_column(name: str, values: list[str], gaps: bool) -> Column:
+    if len(values) < 2 and not gaps:
+        raise UsageError(f"every training slice has {name}={values[0]}", "leave --condition out")
+    if len(values) > MOST_CLASSES:
+        raise UsageError(f"{name} has {len(values)} values", f"at most {MOST_CLASSES} classes")
+    return Column(name, tuple(values), gaps=gaps)
+
+
+def _number_column(name: str, numbers: list[float], gaps: bool) -> Column:
+    mean = math.fsum(numbers) / len(numbers)
+    scale = math.sqrt(math.fsum((n - mean) ** 2 for n in numbers) / len(numbers))
+    if scale == 0 and not gaps:
+        raise UsageError(f"every training slice has {name}={mean:g}", "leave --condition out")
+    return Column(name, (), mean, scale or 1.0, min(numbers), max(numbers), gaps)
+
+
+def encode(spec: Conditions, labels: Labels) -> NDArray[np.float32]:
+    """The vector [K] of one slice's labels; a label that is not there is unknown.
+
+    Raises UsageError as `Column.encode` does.
+    """
+    import numpy as np
+
+    entries = [entry for c in spec.columns for entry in c.encode(labels.get(c.name))]
+    return np.array(entries, np.float32)
+
+
+def parse(spec: Conditions, text: str) -> NDArray[np.float32]:
+    """The vector [K] of what a person wrote: `group=CN,age=70`.
+
+    A column that is not named is unknown where training had unknown ones, else a number is its
+    mean; a class must be named. Raises UsageError for names and values that training had not.
+    """
+    given: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = (word.strip() for word in part.partition("="))
+        if not equals or not value:
+            raise UsageError(f"condition {part}", "write NAME=VALUE, with commas between several")
+        given[name] = value
+    unknown = sorted(set(given) - {column.name for column in spec.columns})
+    if unknown:
+        known = "; ".join(column.choices() for column in spec.columns)
+        raise UsageError(
+            f"the networks were not trained with {', '.join(unknown)}",
+            f"they take {known}" if known else "they take no conditions",
+        )
+    asked = {column.name: _asked(column, given) for column in spec.columns}
+    return encode(spec, {name: value for name, value in asked.items() if value is not None})
+
+
+def _asked(column: Column, given: Mapping[str, str]) -> str | float | None:
+    """One column of `parse`: the value asked for, within what training has seen."""
+    value = given.get(column.name)
+    if value is None:
+        return None if column.gaps or column.is_class else column.mean
+    if value == UNKNOWN and column.gaps and UNKNOWN not in column.values:
+        return None
+    number = None if column.is_class else as_number(value)
+    if number is not None and not column.low <= number <= column.high:
+        raise UsageError(
+            f"{column.name}={value} lies outside the training data", f"give {column.choices()}"
+        )
+    return value
+
+
+def describe(spec: Conditions, vector: Sequence[float]) -> str:
+    """A vector as a person would write it, for the captions of pictures: `CN 70`."""
+    words, start = [], 0
+    for column in spec.columns:
+        part = list(vector[start : start + column.width])
+        start += column.width
+        if not any(part) and column.gaps:
+            words.append("?")
+        elif column.is_class:
+            words.append(column.values[part.index(max(part))])
+        else:
+            words.append(f"{part[0] * column.scale + column.mean:.3g}")
+    return " ".join(words)

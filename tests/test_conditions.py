@@ -1,0 +1,129 @@
+"""Labels become vectors by a specification that is made once and kept."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mri_gan.conditions import Column, Conditions, build, describe, encode, parse
+from mri_gan.errors import UsageError
+
+LABELS: list[dict[str, Any]] = [
+    {"group": "CN", "age": 60.0, "site": 1.0},
+    {"group": "AD", "age": 80.0, "site": 2.0},
+    {"group": "CN", "age": 70.0, "site": 1.0, "score": 3.0},
+]
+SPEC = build(["group", "age"], LABELS)
+
+
+def test_a_class_is_one_entry_per_value_and_a_number_is_standardised() -> None:
+    assert SPEC.dim == 3
+    vectors = np.stack([encode(SPEC, row) for row in LABELS])
+    assert vectors.dtype == np.float32
+    assert vectors[:, :2].tolist() == [[0, 1], [1, 0], [0, 1]]  # AD, CN
+    assert vectors[:, 2].mean() == pytest.approx(0)
+    assert vectors[:, 2].std() == pytest.approx(1)
+
+
+def test_the_empty_specification_has_no_entries_and_is_false() -> None:
+    assert encode(Conditions(), {"age": 3}).shape == (0,)
+    assert parse(Conditions(), "").shape == (0,)
+    assert not Conditions()
+    assert SPEC
+
+
+def test_a_number_becomes_a_class_when_asked() -> None:
+    assert build(["site"], LABELS).columns[0].is_class is False
+    spec = build(["site:class"], LABELS)
+    assert spec.columns[0].values == ("1", "2")
+    assert encode(spec, {"site": 2}).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("names", [["group", "age", "score"], ["site:class"], []])
+def test_a_specification_survives_json(names: list[str]) -> None:
+    spec = build(names, LABELS)
+    assert Conditions.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+def test_a_missing_number_is_told_apart_from_the_mean() -> None:
+    spec = build(["score"], [*LABELS, {"score": 5.0}])
+    assert spec.dim == 2
+    assert encode(spec, {}).tolist() == [0, 0]
+    assert encode(spec, {"score": 4.0}).tolist() == [0, 1]
+    assert parse(spec, "").tolist() == parse(spec, "score=unknown").tolist() == [0, 0]
+
+
+def test_a_missing_class_is_none_of_the_values() -> None:
+    spec = build(["group"], [*LABELS, {}])
+    assert encode(spec, {}).tolist() == [0, 0]
+    assert parse(spec, "group=unknown").tolist() == [0, 0]
+
+
+def test_a_label_that_training_always_had_may_not_be_missing() -> None:
+    with pytest.raises(UsageError, match="group is missing"):
+        encode(SPEC, {"age": 70})
+
+
+def test_what_a_person_writes_means_what_the_table_says() -> None:
+    asked = parse(SPEC, " group = AD , age=80")
+    assert asked.tolist() == encode(SPEC, {"group": "AD", "age": 80.0}).tolist()
+
+
+def test_a_number_that_is_not_named_is_its_mean() -> None:
+    assert parse(SPEC, "group=CN").tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "group is missing: give group=AD, CN"),
+        ("group=MCI", "group=MCI was not in training: group=AD, CN"),
+        ("group=CN,age=old", "age=old is no number"),
+        ("group=CN,age=7", "age=7 lies outside the training data: give age=60 to 80"),
+        ("group=CN,age=nan", "age=nan is no number"),
+        ("group=unknown", "was not in training"),
+        ("sex=F", "not trained with sex"),
+        ("group", "write NAME=VALUE"),
+    ],
+)
+def test_what_cannot_be_asked_for_is_told_with_what_can(text: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        parse(SPEC, text)
+
+
+def test_networks_without_conditions_say_so() -> None:
+    with pytest.raises(UsageError, match="take no conditions"):
+        parse(Conditions(), "age=3")
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["sex"], "labels there are: age, group, score, site"),
+        (["age", "age"], "named twice"),
+        (["age:number"], "write age or age:class"),
+    ],
+)
+def test_columns_that_cannot_be_are_refused(names: list[str], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        build(names, LABELS)
+
+
+@pytest.mark.parametrize("value", ["CN", 3.0])
+def test_a_column_that_never_changes_tells_nothing(value: Any) -> None:
+    with pytest.raises(UsageError, match="every training slice has a="):
+        build(["a"], [{"a": value}] * 3)
+
+
+def test_vectors_are_described_as_a_person_would_write_them() -> None:
+    assert [describe(SPEC, encode(SPEC, row).tolist()) for row in LABELS] == [
+        "CN 60",
+        "AD 80",
+        "CN 70",
+    ]
+    spec = build(["score"], LABELS[1:])
+    assert describe(spec, encode(spec, {}).tolist()) == "?"
+    assert describe(Conditions((Column("a", ("x", "y")),)), [0.2, 0.7]) == "y"
