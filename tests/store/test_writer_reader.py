@@ -390,7 +390,7 @@ def test_damaged_pages_give_nothing_but_our_errors(tmp_path: Path, written: Path
         capture_output=True,
         text=True,
         check=True,
-        env=os.environ | {"PYTHONPATH": str(Path(phantoms.__file__).parent)},
+        env=os.environ | {"PYTHONPATH": str(Path(phantoms.__file__).parents[1])},
     )
     assert set(done.stdout.split()) == {"right", "refused"}
 
