@@ -11,12 +11,11 @@ from typing import Any
 import torch
 
 from mri_gan.files import write_bytes, write_text
+from mri_gan.runs import METRICS, PLOT, read_metrics
 from mri_gan.schedule import Phase
 from mri_gan.train.parallel import SOLO, World, average
 from mri_gan.train.step import Stats
 
-METRICS = "metrics.jsonl"
-PLOT = "loss.png"
 RATE_WINDOW_S = 5.0
 CURVES = ("d_loss", "g_loss", "penalty", "real_score", "fake_score")
 
@@ -98,21 +97,6 @@ class Monitor:
         if len(g_flags) >= self.MAX_SKIPPED and all(g_flags[-self.MAX_SKIPPED :]):
             self.skipped_in_a_row = self.MAX_SKIPPED
         return int(sum(flags) + sum(g_flags))
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All whole lines of a metrics file; a last line cut by a crash is left out."""
-    if not path.exists():
-        return []
-    lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("nimg"), int):
-            lines.append(line)
-    return lines
 
 
 def draw_losses(run: Path) -> None:

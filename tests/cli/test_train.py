@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.cli.main import cli
 from mri_gan.config import PRESETS
-from mri_gan.train.monitor import METRICS, read_metrics
+from mri_gan.runs import METRICS, read_metrics
 
 SMALL = [
     *("--max-size", "16", "--phase", "64", "--batch", "8", "--capacity", "0.015625"),

@@ -11,8 +11,8 @@ from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.config import TrainConfig
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
+from mri_gan.runs import METRICS, PLOT, read_metrics
 from mri_gan.train.loop import crosses, train
-from mri_gan.train.monitor import METRICS, PLOT, read_metrics
 from mri_gan.train.resume import resume
 from mri_gan.train.run import Progress, Run, RunOptions
 

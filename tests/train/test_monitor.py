@@ -4,8 +4,9 @@ from pathlib import Path
 
 import torch
 
+from mri_gan.runs import METRICS, read_metrics
 from mri_gan.schedule import Phase
-from mri_gan.train.monitor import METRICS, Monitor, draw_losses, plot_losses, read_metrics
+from mri_gan.train.monitor import Monitor, draw_losses, plot_losses
 
 PHASE = Phase(8, 1.0, 4, 1e-3)
 

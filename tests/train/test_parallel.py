@@ -11,8 +11,8 @@ import torch
 from mri_gan.checkpoint import list_checkpoints, load_checkpoint
 from mri_gan.config import TrainConfig
 from mri_gan.files import StopSignal
+from mri_gan.runs import METRICS, read_metrics
 from mri_gan.train.loop import train
-from mri_gan.train.monitor import METRICS, read_metrics
 from mri_gan.train.parallel import SOLO, World, average, join, leave, rows
 from mri_gan.train.run import Run, RunOptions
 from mri_gan.train.state import build_state

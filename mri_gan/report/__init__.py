@@ -1,0 +1,1 @@
+"""Run folders as self-contained pages that people can read without any tool."""

@@ -1,0 +1,114 @@
+"""What a run folder tells about itself, read without torch and without the training data."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mri_gan.errors import DataError
+from mri_gan.runs import CONFIG, METRICS, PLOT, REALS, SAMPLES, read_metrics
+
+GRID_NAME = re.compile(r"(?P<nimg>\d{9})-(?P<size>\d{4})px\.png$")
+# The results of other commands, as folders of a run that hold a JSON file of the same name.
+RESULTS = ("evaluation", "audit", "utility")
+PICTURES = ("*.png", "*.gif", "*.apng", "*.webp")
+TRAINING_PICTURES = (PLOT, REALS)  # shown in places of their own
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A grid of samples that training drew after `nimg` real images."""
+
+    nimg: int
+    size: int  # px of each sample
+    path: Path
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one judging command wrote: its JSON document and the pictures beside it."""
+
+    document: dict[str, Any]
+    pictures: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """All that a page shows of one run."""
+
+    folder: Path
+    config: dict[str, Any]  # config.json
+    metrics: list[dict[str, Any]]  # one per tick
+    grids: list[Grid]  # oldest first
+    reals: Path | None
+    pictures: tuple[Path, ...]  # what `mrigan test`, `walk` and others drew into the folder
+    results: dict[str, Result] = field(default_factory=dict)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was asked for."""
+        return dict(self.config.get("settings", {}))
+
+    @property
+    def nimg(self) -> int:
+        """Real images shown so far."""
+        reached = [line["nimg"] for line in self.metrics] + [grid.nimg for grid in self.grids]
+        return max(reached, default=0)
+
+
+def read_run(folder: Path) -> RunFacts:
+    """Gather the facts of a run folder; raises DataError where it is none."""
+    config = read_document(folder / CONFIG)
+    if not isinstance(config.get("settings"), dict):
+        raise DataError(f"{folder}: is no run folder", "give a folder that `mrigan train` wrote")
+    reals = folder / REALS
+    return RunFacts(
+        folder=folder,
+        config=config,
+        metrics=read_metrics(folder / METRICS),
+        grids=find_grids(folder / SAMPLES),
+        reals=reals if reals.is_file() else None,
+        pictures=tuple(p for p in find_pictures(folder) if p.name not in TRAINING_PICTURES),
+        results=dict(find_results(folder)),
+    )
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """A JSON object; raises DataError that names the file where there is none."""
+    if not path.parent.is_dir():
+        raise DataError(f"{path.parent}: no such folder", "check the spelling")
+    if not path.is_file():
+        raise DataError(
+            f"{path.parent}: has no {path.name}", "give a folder that `mrigan train` wrote"
+        )
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as JSON", "write it again") from error
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: is no JSON object", "write it again")
+    return value
+
+
+def find_grids(folder: Path) -> list[Grid]:
+    """The sample grids of a run, oldest first."""
+    found = [(GRID_NAME.search(path.name), path) for path in folder.glob("*.png")]
+    grids = [Grid(int(m["nimg"]), int(m["size"]), path) for m, path in found if m]
+    return sorted(grids, key=lambda grid: (grid.nimg, grid.size))
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """Pictures that lie directly in a folder, by name."""
+    return sorted(path for pattern in PICTURES for path in folder.glob(pattern))
+
+
+def find_results(folder: Path) -> Iterator[tuple[str, Result]]:
+    """What `evaluate`, `audit` and `utility` left in the run folder."""
+    for name in RESULTS:
+        path = folder / name / f"{name}.json"
+        if path.is_file():
+            yield name, Result(read_document(path), tuple(find_pictures(folder / name)))
