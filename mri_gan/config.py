@@ -22,6 +22,7 @@ NAMING_EXAMPLE = r"--naming '(?P<subject>p\d+)_(?P<slice>\d+)\.png'"
 SPLITS = ("train", "validate", "test")
 LOSS_NAMES = ("wgan-gp", "wgan-clip", "r1", "hinge")
 PRECISIONS = ("fp32", "bf16")
+ARCHS = ("dcgan", "progan", "stylegan", "stylegan2")
 # What a newcomer can trust; anything given on the command line wins over the preset.
 PRESETS: dict[str, dict[str, Any]] = {
     "laptop": {
@@ -155,8 +156,12 @@ class ModelConfig(JsonConfig):
     capacity: float = 1.0
     latent_dim: int = 512
     mapping_depth: int = 8
+    arch: str = "stylegan"
+    condition_dim: int = 0  # of the vector that says what to draw; 0 is unconditional
 
     def __post_init__(self) -> None:
+        require(self.arch in ARCHS, f"--arch {self.arch}", f"choose one of {ARCHS}")
+        require(self.condition_dim >= 0, f"{self.condition_dim} conditions", "give 0 or more")
         require_level("--max-size", self.max_size)
         require(1 <= self.channels <= 16, f"{self.channels} channels", "1 to 16 are possible")
         require(0 < self.capacity <= 4, f"--capacity {self.capacity}", "give 0 < capacity <= 4")

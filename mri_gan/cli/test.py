@@ -59,7 +59,6 @@ def command(
     In the mixing grid the top row gives the coarse structure and the left column the detail.
     """
     from mri_gan.files import make_folder
-    from mri_gan.nets.stylegan import num_style_layers
     from mri_gan.pictures import save_png
     from mri_gan.synth.grids import mixing_grid, sample_grid
     from mri_gan.synth.sample import Look, alpha_for, load_trained
@@ -67,7 +66,7 @@ def command(
     trained = load_trained(ckpt, device)
     size = trained.size if size is None else size
     alpha = alpha_for(trained, size)
-    layers = num_style_layers(size)
+    layers = trained.generator.num_layers(size)
     require(
         crossover is None or 0 < crossover < layers,
         f"--crossover {crossover}",

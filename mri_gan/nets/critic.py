@@ -16,6 +16,7 @@ from mri_gan.nets.layers import (
     leaky_relu,
     minibatch_stddev,
 )
+from mri_gan.nets.protocol import ConditionProjection, CriticNet
 from mri_gan.nets.resample import downsample_mean2
 from mri_gan.nets.resolutions import (
     channels_at,
@@ -48,21 +49,23 @@ class ScoringBlock(nn.Module):
     Karras et al. 2018, section 3 (the extra channel) and table 2.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, condition_dim: int = 0) -> None:
         super().__init__()
         self.conv = EqualConv2d(channels + 1, channels, 3)
         self.dense0 = EqualLinear(channels * 4 * 4, channels)
         self.dense1 = EqualLinear(channels, 1, gain=1.0)
+        self.project = ConditionProjection(condition_dim, channels)
 
-    def forward(self, x: Tensor, *, parts: int) -> Tensor:
+    def forward(self, x: Tensor, *, parts: int, condition: Tensor | None = None) -> Tensor:
         x = minibatch_stddev(x, parts=parts)
         x = leaky_relu(self.conv(x))
         x = leaky_relu(self.dense0(x.flatten(1)))
         scores: Tensor = self.dense1(x)  # [N, 1]
-        return scores.squeeze(1)
+        projected: Tensor = self.project(x, condition)
+        return scores.squeeze(1) + projected
 
 
-class Critic(nn.Module):
+class Critic(CriticNet):
     """Score images, higher for real: images [N, image_channels, R, R] -> scores [N].
 
     Initial weights come from the global random generator.  Raises ValueError for a max_resolution
@@ -75,19 +78,28 @@ class Critic(nn.Module):
         max_resolution: int,  # px, 4..1024
         image_channels: int = 1,
         capacity: float = 1.0,  # multiplies every width; 1 is the paper
+        condition_dim: int = 0,
     ) -> None:
         super().__init__()
         sizes = resolutions_up_to(max_resolution)
         width = {r: channels_at(r, capacity) for r in sizes}
         self.max_resolution = max_resolution
+        self.condition_dim = condition_dim
         self.from_image = nn.ModuleDict(
             {str(r): EqualConv2d(image_channels, width[r], 1) for r in sizes}
         )
-        self.blocks = nn.ModuleDict({"4": ScoringBlock(width[4])})
+        self.blocks = nn.ModuleDict({"4": ScoringBlock(width[4], condition_dim)})
         for r in sizes[1:]:
             self.blocks[str(r)] = ShrinkingBlock(width[r], width[r // 2])
 
-    def forward(self, images: Tensor, *, alpha: float = 1.0, parts: int = 1) -> Tensor:
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        alpha: float = 1.0,
+        parts: int = 1,
+        condition: Tensor | None = None,
+    ) -> Tensor:
         """Score images of any resolution the critic has; alpha < 1 fades the newest block in.
 
         `parts` says how many equal batches were joined along axis 0, so that the groups of
@@ -108,7 +120,7 @@ class Critic(nn.Module):
             x = self.blocks[str(r)](x)
             if r == resolution and alpha < 1.0:
                 x = torch.lerp(self._features(downsample_mean2(images)), x, alpha)
-        scores: Tensor = self.blocks["4"](x, parts=parts)
+        scores: Tensor = self.blocks["4"](x, parts=parts, condition=condition)
         return scores
 
     def _features(self, images: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from mri_gan.nets.layers import (
     leaky_relu,
     pixel_norm,
 )
+from mri_gan.nets.protocol import ConditionEmbedding, GeneratorNet, Noise, NoiseShape
 from mri_gan.nets.resample import upsample_nearest2
 from mri_gan.nets.resolutions import (
     channels_at,
@@ -55,12 +56,9 @@ __all__ = [
     "truncate",
 ]
 
-# Noise images for the layers in order; `None`, for one layer or for all, is no noise.
-Noise = Sequence[Tensor | None] | None
-
 
 class MappingNetwork(nn.Module):
-    """Map latents to styles: z [N, latent_dim] -> w [N, latent_dim].
+    """Map latents to styles: z [N, latent_dim], condition [N, condition_dim] -> w [N, latent_dim].
 
     z is normalised to unit mean square first.  Karras et al. 2019, section 2; the learning rate
     times 0.01: appendix C.
@@ -71,14 +69,17 @@ class MappingNetwork(nn.Module):
         latent_dim: int = 512,
         depth: int = 8,
         lr_multiplier: float = 0.01,
+        condition_dim: int = 0,
     ) -> None:
         super().__init__()
+        self.embed = ConditionEmbedding(condition_dim, latent_dim)
+        inputs = [2 * latent_dim if condition_dim else latent_dim] + [latent_dim] * (depth - 1)
         self.layers = nn.ModuleList(
-            EqualLinear(latent_dim, latent_dim, lr_multiplier=lr_multiplier) for _ in range(depth)
+            EqualLinear(n, latent_dim, lr_multiplier=lr_multiplier) for n in inputs
         )
 
-    def forward(self, z: Tensor) -> Tensor:
-        w = pixel_norm(z)
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        w: Tensor = self.embed(pixel_norm(z), condition)
         for layer in self.layers:
             w = leaky_relu(layer(w))
         return w
@@ -202,15 +203,13 @@ class Synthesis(nn.Module):
         return torch.lerp(old, image, alpha)
 
 
-class Generator(nn.Module):
+class Generator(GeneratorNet):
     """Mapping, synthesis and the running mean of w (`w_avg`, kept up to date by the trainer).
 
     Initial weights come from the global random generator; nothing later does.
     Karras et al. 2019, section 2 and figure 1b.  Raises ValueError for a max_resolution that is no
     power of two in 4..1024, or a capacity not above 0.
     """
-
-    w_avg: Tensor  # [latent_dim]
 
     def __init__(
         self,
@@ -220,11 +219,13 @@ class Generator(nn.Module):
         capacity: float = 1.0,  # multiplies every width; 1 is the paper
         latent_dim: int = 512,
         mapping_depth: int = 8,
+        condition_dim: int = 0,
     ) -> None:
         super().__init__()
-        self.max_resolution = max_resolution
+        self.resolutions = tuple(resolutions_up_to(max_resolution))
         self.latent_dim = latent_dim
-        self.mapping = MappingNetwork(latent_dim, mapping_depth)
+        self.condition_dim = condition_dim
+        self.mapping = MappingNetwork(latent_dim, mapping_depth, condition_dim=condition_dim)
         self.synthesis = Synthesis(
             max_resolution=max_resolution,
             image_channels=image_channels,
@@ -233,23 +234,15 @@ class Generator(nn.Module):
         )
         self.register_buffer("w_avg", torch.zeros(latent_dim))
 
-    def map(self, z: Tensor) -> Tensor:
+    def num_layers(self, resolution: int) -> int:
+        """Two styles for each block."""
+        return num_style_layers(resolution)
+
+    def noise_shapes(self, n: int, resolution: int) -> list[NoiseShape]:
+        """Two [n, 1, r, r] for each r = 4, 8, .., resolution."""
+        return [(n, 1, r, r) for r in resolutions_up_to(resolution) for _ in range(2)]
+
+    def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Map latents to styles: z [N, latent_dim] -> w [N, latent_dim]."""
-        w: Tensor = self.mapping(z)
+        w: Tensor = self.mapping(z, condition)
         return w
-
-    def forward(
-        self,
-        z: Tensor,  # [N, latent_dim]
-        *,
-        resolution: int,  # px
-        alpha: float = 1.0,
-        noise: Noise = None,
-    ) -> Tensor:
-        """Draw one image for each latent, one style throughout: -> [N, image_channels, R, R].
-
-        Raises ValueError as `Synthesis.forward` does.
-        """
-        ws = broadcast_styles(self.map(z), num_style_layers(resolution))
-        images: Tensor = self.synthesis(ws, resolution=resolution, alpha=alpha, noise=noise)
-        return images

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mri_gan.nets.resolutions import resolutions_up_to
-
 
 def broadcast_styles(w: Tensor, layers: int) -> Tensor:
     """Give every layer the same style: w [N, D] -> ws [N, layers, D], without a copy.
@@ -41,36 +39,33 @@ def truncate(w: Tensor, w_avg: Tensor, psi: float) -> Tensor:
 
 
 def draw_noise(
-    n: int,  # images
-    resolution: int,  # px, 4..1024
+    shapes: Sequence[tuple[int, ...]],  # of each layer: `GeneratorNet.noise_shapes`
     generator: torch.Generator,
     *,
     device: torch.device | str | None = None,  # the generator's own by default
     dtype: torch.dtype = torch.float32,
 ) -> list[Tensor]:
-    """Draw fresh N(0, 1) noise for each layer: two [n, 1, r, r] for each r = 4, 8, .., resolution.
+    """Draw fresh N(0, 1) noise for each layer.
 
     The numbers are drawn where the generator lives, low resolutions first: the list for 8 px is
-    the beginning of that for 16 px.  Raises ValueError for no power of two in 4..1024.
-    Karras et al. 2019, section 2.
+    the beginning of that for 16 px.  Karras et al. 2019, section 2.
     """
-    sizes = [(n, 1, r, r) for r in resolutions_up_to(resolution) for _ in range(2)]
-    drawn = [torch.randn(s, generator=generator, device=generator.device) for s in sizes]
+    drawn = [torch.randn(s, generator=generator, device=generator.device) for s in shapes]
     return [noise.to(device or generator.device, dtype) for noise in drawn]
 
 
 def noise_from_seeds(
     seeds: Sequence[int],
-    resolution: int,  # px, 4..1024
+    shapes: Sequence[tuple[int, ...]],  # of one image: `GeneratorNet.noise_shapes(1, ..)`
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> list[Tensor]:
-    """Make repeatable noise, one image for each seed: two [len(seeds), 1, r, r] for each r.
+    """Make repeatable noise, one image for each seed: [len(seeds), 1, r, r] for each layer.
 
     What a seed gives depends on nothing else: not on its batch mates, the device or the final
-    resolution.  One seed gives [1, 1, r, r], which any batch shares.  Raises ValueError for no
-    power of two in 4..1024.  Karras et al. 2019, section 3.2.
+    resolution.  One seed gives [1, 1, r, r], which any batch shares.  Karras et al. 2019,
+    section 3.2.
     """
-    single = [draw_noise(1, resolution, torch.Generator().manual_seed(seed)) for seed in seeds]
+    single = [draw_noise(shapes, torch.Generator().manual_seed(seed)) for seed in seeds]
     return [torch.cat(layer).to(device, dtype) for layer in zip(*single, strict=True)]

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mri_gan.nets.stylegan import Generator
+from mri_gan.nets.protocol import GeneratorNet
 from mri_gan.pictures import build_sheet, to_grey
 from mri_gan.synth.sample import Look, draw_mixed, draw_seeds
 
@@ -21,7 +21,7 @@ def magnification(size: int) -> int:
 
 
 def sample_grid(
-    generator: Generator, seeds: Sequence[int], columns: int, look: Look
+    generator: GeneratorNet, seeds: Sequence[int], columns: int, look: Look
 ) -> Image.Image:
     """One picture for each seed, row by row."""
     images = draw_seeds(generator, seeds, look).numpy()
@@ -29,7 +29,7 @@ def sample_grid(
 
 
 def mixing_grid(
-    generator: Generator,
+    generator: GeneratorNet,
     coarse_seeds: Sequence[int],
     fine_seeds: Sequence[int],
     look: Look,

@@ -13,14 +13,8 @@ from mri_gan.checkpoint import find_checkpoint, load_checkpoint
 from mri_gan.config import LEVELS, TrainConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import build_generator
-from mri_gan.nets.stylegan import (
-    Generator,
-    broadcast_styles,
-    mix_styles,
-    noise_from_seeds,
-    num_style_layers,
-    truncate,
-)
+from mri_gan.nets.protocol import GeneratorNet
+from mri_gan.nets.styles import broadcast_styles, mix_styles, noise_from_seeds, truncate
 
 BATCH = 16
 
@@ -29,7 +23,7 @@ BATCH = 16
 class Trained:
     """A generator ready to draw, and how far its training had come."""
 
-    generator: Generator
+    generator: GeneratorNet
     config: TrainConfig
     nimg: int
     size: int  # px, the largest resolution that has been trained
@@ -81,7 +75,7 @@ def latents(seeds: Sequence[int], latent_dim: int, device: torch.device | str) -
 
 
 @torch.no_grad()
-def styles(generator: Generator, seeds: Sequence[int], psi: float) -> Tensor:
+def styles(generator: GeneratorNet, seeds: Sequence[int], psi: float) -> Tensor:
     """Truncated w for each seed [N, D]."""
     z = latents(seeds, generator.latent_dim, generator.w_avg.device)
     return truncate(generator.map(z), generator.w_avg, psi)
@@ -102,11 +96,12 @@ class Look:
 
 
 @torch.no_grad()
-def draw(generator: Generator, ws: Tensor, noise_seeds: Sequence[int], look: Look) -> Tensor:
+def draw(generator: GeneratorNet, ws: Tensor, noise_seeds: Sequence[int], look: Look) -> Tensor:
     """Images [N, C, size, size], about -1..1, on the CPU; ws [N, L, D], one noise seed each."""
     drawn = []
+    shapes = generator.noise_shapes(1, look.size)
     for i in range(0, len(ws), BATCH):
-        noise = noise_from_seeds(noise_seeds[i : i + BATCH], look.size, device=ws.device)
+        noise = noise_from_seeds(noise_seeds[i : i + BATCH], shapes, device=ws.device)
         images = generator.synthesis(
             ws[i : i + BATCH],
             resolution=look.size,
@@ -117,9 +112,9 @@ def draw(generator: Generator, ws: Tensor, noise_seeds: Sequence[int], look: Loo
     return torch.cat(drawn)
 
 
-def draw_seeds(generator: Generator, seeds: Sequence[int], look: Look) -> Tensor:
+def draw_seeds(generator: GeneratorNet, seeds: Sequence[int], look: Look) -> Tensor:
     """One image for each seed [N, C, size, size]."""
-    ws = broadcast_styles(styles(generator, seeds, look.psi), num_style_layers(look.size))
+    ws = broadcast_styles(styles(generator, seeds, look.psi), generator.num_layers(look.size))
     return draw(generator, ws, seeds, look)
 
 
@@ -129,7 +124,7 @@ def default_crossover(layers: int) -> int:
 
 
 def draw_mixed(
-    generator: Generator,
+    generator: GeneratorNet,
     coarse_seeds: Sequence[int],
     fine_seeds: Sequence[int],
     look: Look,
@@ -140,7 +135,7 @@ def draw_mixed(
     [R * C, channels, size, size], row by row: rows are fine seeds, columns coarse seeds. Layers
     before `crossover` are coarse (Karras 2019, section 3.1, figure 3).
     """
-    layers = num_style_layers(look.size)
+    layers = generator.num_layers(look.size)
     crossover = default_crossover(layers) if crossover is None else crossover
     coarse = styles(generator, coarse_seeds, look.psi).repeat(len(fine_seeds), 1)
     fine = styles(generator, fine_seeds, look.psi).repeat_interleave(len(coarse_seeds), 0)

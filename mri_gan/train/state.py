@@ -10,7 +10,7 @@ from torch import nn
 
 from mri_gan.config import TrainConfig
 from mri_gan.nets.build import build_critic, build_generator
-from mri_gan.nets.stylegan import Critic, Generator
+from mri_gan.nets.protocol import CriticNet, GeneratorNet
 from mri_gan.train.randomness import key
 
 ADAM_BETAS = (0.0, 0.99)  # Karras 2018, appendix A.1
@@ -24,9 +24,9 @@ class TrainState:
     `attempt` counts rollbacks; it salts the random numbers so that another try differs.
     """
 
-    g: Generator
-    d: Critic
-    g_ema: Generator
+    g: GeneratorNet
+    d: CriticNet
+    g_ema: GeneratorNet
     g_opt: torch.optim.Adam
     d_opt: torch.optim.Adam
     nimg: int = 0

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mri_gan.config import TrainConfig
-from mri_gan.nets.stylegan import broadcast_styles, draw_noise, mix_styles, num_style_layers
+from mri_gan.nets.styles import broadcast_styles, draw_noise, mix_styles
 from mri_gan.schedule import Phase
 from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty
 from mri_gan.train.parallel import SOLO, World, average, gradients, rows
@@ -83,10 +83,10 @@ def draw_fakes(
     world: World = SOLO,
 ) -> tuple[Tensor, Tensor]:
     """Images [n, C, R, R] of the generator in training, and their w [n, D], in float32."""
-    layers = num_style_layers(phase.resolution)
+    layers = state.g.num_layers(phase.resolution)
     shape = (2, phase.batch, config.latent_dim)
     latents = torch.randn(shape, generator=rng, device=rng.device)  # [2, N, D]
-    noise = draw_noise(phase.batch, phase.resolution, rng)
+    noise = draw_noise(state.g.noise_shapes(phase.batch, phase.resolution), rng)
     if world.size > 1:
         own = rows(world, phase.batch)
         latents, noise = latents[:, own], [layer[own] for layer in noise]

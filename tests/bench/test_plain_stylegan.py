@@ -51,7 +51,7 @@ def test_equal_weights_draw_equal_images(
     fill(ours)
     plain.load_state_dict(ours.state_dict())
     z = torch.randn(4, CONFIG.latent_dim, generator=rng(), dtype=dtype)
-    noise = draw_noise(4, resolution, rng(1), dtype=dtype)
+    noise = draw_noise(ours.noise_shapes(4, resolution), rng(1), dtype=dtype)
     expected = ours(z, resolution=resolution, alpha=alpha, noise=noise)
     images = plain(z, resolution, alpha, noise)
     assert images.shape == (4, 1, resolution, resolution)

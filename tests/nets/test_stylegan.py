@@ -31,6 +31,12 @@ def generator_of(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def shapes_of(n: int, resolution: int) -> list[tuple[int, int, int, int]]:
+    """The noise of the paper: two images for each resolution."""
+    with torch.device("meta"):
+        return Generator(max_resolution=4, capacity=0.05).noise_shapes(n, resolution)
+
+
 @pytest.fixture
 def generator() -> Generator:
     """A small 64 px generator whose noise is heard."""
@@ -159,32 +165,35 @@ class TestStyles:
 
 class TestNoise:
     def test_two_images_for_each_resolution(self) -> None:
-        shapes = [tuple(noise.shape) for noise in draw_noise(3, 16, generator_of(0))]
+        shapes = [tuple(noise.shape) for noise in draw_noise(shapes_of(3, 16), generator_of(0))]
         assert shapes == [(3, 1, r, r) for r in (4, 4, 8, 8, 16, 16)]
 
     def test_repeats_with_its_generator(self) -> None:
-        again = [draw_noise(2, 8, generator_of(5)) for _ in range(2)]
+        again = [draw_noise(shapes_of(2, 8), generator_of(5)) for _ in range(2)]
         assert all(torch.equal(a, b) for a, b in zip(*again, strict=True))
-        one, other = draw_noise(2, 8, generator_of(5))[:2]
+        one, other = draw_noise(shapes_of(2, 8), generator_of(5))[:2]
         assert not torch.equal(one, other)
 
     def test_lower_resolution_is_the_beginning_of_the_higher(self) -> None:
-        low, high = (draw_noise(2, r, generator_of(5)) for r in (8, 32))
+        low, high = (draw_noise(shapes_of(2, r), generator_of(5)) for r in (8, 32))
         assert all(torch.equal(a, b) for a, b in zip(low, high, strict=False))
 
     def test_what_a_seed_gives_ignores_its_batch_mates(self) -> None:
-        alone, together = noise_from_seeds([7], 16), noise_from_seeds([3, 7, 4], 16)
+        alone, together = (
+            noise_from_seeds([7], shapes_of(1, 16)),
+            noise_from_seeds([3, 7, 4], shapes_of(1, 16)),
+        )
         assert all(torch.equal(a, b[1:2]) for a, b in zip(alone, together, strict=True))
 
     def test_no_noise_equals_zeros(self, generator: Generator) -> None:
         z = normal(2, LATENT_DIM)
-        zeros = [torch.zeros_like(noise) for noise in noise_from_seeds([0], 16)]
+        zeros = [torch.zeros_like(noise) for noise in noise_from_seeds([0], shapes_of(1, 16))]
         silent = generator(z, resolution=16)
         torch.testing.assert_close(generator(z, resolution=16, noise=zeros), silent)
         assert torch.equal(generator(z, resolution=16, noise=[None] * 6), silent)
 
     def test_changes_nothing_until_its_weight_has_moved(self, generator: Generator) -> None:
-        z, noise = normal(2, LATENT_DIM), draw_noise(2, 16, generator_of(0))
+        z, noise = normal(2, LATENT_DIM), draw_noise(shapes_of(2, 16), generator_of(0))
         fresh = Generator(max_resolution=16, capacity=0.05, latent_dim=LATENT_DIM)
         assert torch.equal(fresh(z, resolution=16, noise=noise), fresh(z, resolution=16))
         heard = generator(z, resolution=16, noise=noise)
@@ -207,7 +216,7 @@ class TestGenerator:
     def test_alpha_zero_is_the_lower_image_doubled(
         self, generator: Generator, resolution: int
     ) -> None:
-        z, noise = normal(2, LATENT_DIM), draw_noise(2, resolution, generator_of(0))
+        z, noise = normal(2, LATENT_DIM), draw_noise(shapes_of(2, resolution), generator_of(0))
         lower = generator(z, resolution=resolution // 2, noise=noise[:-2])
         faded = generator(z, resolution=resolution, alpha=0.0, noise=noise)
         torch.testing.assert_close(faded, upsample_nearest2(lower))
@@ -221,20 +230,20 @@ class TestGenerator:
         torch.testing.assert_close(almost, end, atol=1e-4, rtol=0)
 
     def test_an_image_ignores_its_batch_mates(self, generator: Generator) -> None:
-        z, noise = normal(5, LATENT_DIM), noise_from_seeds(range(5), 32)
+        z, noise = normal(5, LATENT_DIM), noise_from_seeds(range(5), shapes_of(1, 32))
         together = generator(z, resolution=32, noise=noise)
-        alone = generator(z[3:4], resolution=32, noise=noise_from_seeds([3], 32))
+        alone = generator(z[3:4], resolution=32, noise=noise_from_seeds([3], shapes_of(1, 32)))
         torch.testing.assert_close(together[3:4], alone, atol=1e-5, rtol=1e-5)
 
     def test_leaves_the_global_random_state_alone(self, generator: Generator) -> None:
         before = torch.get_rng_state()
-        noise = draw_noise(2, 16, generator_of(0))
+        noise = draw_noise(shapes_of(2, 16), generator_of(0))
         generator(normal(2, LATENT_DIM), resolution=16, alpha=0.5, noise=noise)
-        noise_from_seeds([1, 2], 16)
+        noise_from_seeds([1, 2], shapes_of(1, 16))
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_only_the_blocks_in_use_get_gradients(self, generator: Generator) -> None:
-        noise = draw_noise(2, 16, generator_of(0))
+        noise = draw_noise(shapes_of(2, 16), generator_of(0))
         images = generator(normal(2, LATENT_DIM), resolution=16, noise=noise)
         images.square().sum().backward()
         have = {name for name, p in generator.named_parameters() if p.grad is not None}
@@ -250,7 +259,7 @@ class TestGenerator:
         assert torch.equal(twin.eval()(z, resolution=16), generator(z, resolution=16))
 
     def test_runs_in_bfloat16(self, generator: Generator) -> None:
-        z, noise = normal(2, LATENT_DIM), draw_noise(2, 16, generator_of(0))
+        z, noise = normal(2, LATENT_DIM), draw_noise(shapes_of(2, 16), generator_of(0))
         exact = generator(z, resolution=16, noise=noise)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             rough = generator(z, resolution=16, noise=noise)
@@ -264,7 +273,7 @@ class TestGenerator:
         with pytest.raises(ValueError, match="alpha"):
             generator(z, resolution=8, alpha=1.5)
         with pytest.raises(ValueError, match="style layers"):
-            generator(z, resolution=8, noise=draw_noise(2, 16, generator_of(0)))
+            generator(z, resolution=8, noise=draw_noise(shapes_of(2, 16), generator_of(0)))
         with pytest.raises(ValueError, match="style layers"):
             generator.synthesis(broadcast_styles(z, 6), resolution=8)
 

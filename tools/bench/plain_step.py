@@ -13,6 +13,7 @@ from plain_stylegan import PlainCritic, PlainGenerator
 from torch import Tensor
 
 from mri_gan.config import TrainConfig
+from mri_gan.nets.resolutions import resolutions_up_to
 from mri_gan.nets.styles import draw_noise
 from mri_gan.schedule import Phase
 from mri_gan.train.losses import gradient_penalty
@@ -71,10 +72,16 @@ def plain_fakes(
 ) -> tuple[Tensor, Tensor]:
     """Images and their w; the draws are those of `mri_gan.train.step.draw_fakes`."""
     latents = torch.randn((2, phase.batch, config.latent_dim), generator=rng)
-    noise = draw_noise(phase.batch, phase.resolution, rng, dtype=like.dtype)
+    noise = draw_noise(noise_shapes(phase), rng, dtype=like.dtype)
     w = state.g.mapping(latents[0].to(like.dtype))
     ws = w[:, None].repeat(1, len(noise), 1)
     return state.g.synthesis(ws, phase.resolution, phase.alpha, noise), w
+
+
+def noise_shapes(phase: Phase) -> list[tuple[int, int, int, int]]:
+    """Two noise images for each size up to the phase's own."""
+    sizes = [r for r in resolutions_up_to(phase.resolution) for _ in range(2)]
+    return [(phase.batch, 1, r, r) for r in sizes]
 
 
 def plain_critic_step(state: PlainState, config: TrainConfig, phase: Phase, real: Tensor) -> Stats:

@@ -1,0 +1,126 @@
+"""What every generator and every critic can do, so that callers work for any `--arch`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mri_gan.nets.layers import EqualLinear, pixel_norm
+from mri_gan.nets.styles import broadcast_styles
+
+# Noise images for the layers in order; `None`, for one layer or for all, is no noise.
+Noise = Sequence[Tensor | None] | None
+NoiseShape = tuple[int, int, int, int]  # [n, 1, r, r]
+
+
+class GeneratorNet(nn.Module):
+    """A generator: z -> w (`map`), a style for each layer -> images (`synthesis`).
+
+    An architecture without styles has one layer, whose w is its input; `has_styles` tells.
+    """
+
+    w_avg: Tensor  # [D], the running mean of w, kept by the trainer
+    synthesis: nn.Module  # (ws [N, L, D], *, resolution, alpha, noise) -> [N, C, R, R]
+    latent_dim: int  # of z
+    condition_dim: int  # of the condition vector; 0 is unconditional
+    resolutions: tuple[int, ...]  # px that it can draw
+    has_styles: bool = True  # whether mixing and truncation mean anything
+
+    def num_layers(self, resolution: int) -> int:
+        """How many styles it takes to draw at `resolution` px."""
+        raise NotImplementedError
+
+    def noise_shapes(self, n: int, resolution: int) -> list[NoiseShape]:
+        """The noise images that n images at `resolution` px take, in order; none for no noise."""
+        raise NotImplementedError
+
+    def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Map latents to styles: z [N, latent_dim], condition [N, condition_dim] -> w [N, D]."""
+        raise NotImplementedError
+
+    def forward(
+        self,
+        z: Tensor,  # [N, latent_dim]
+        *,
+        resolution: int,  # px
+        alpha: float = 1.0,
+        noise: Noise = None,
+        condition: Tensor | None = None,  # [N, condition_dim]
+    ) -> Tensor:
+        """Draw one image for each latent, one style throughout: -> [N, image_channels, R, R].
+
+        Raises ValueError for a resolution, noise or condition that the network does not take.
+        """
+        ws = broadcast_styles(self.map(z, condition), self.num_layers(resolution))
+        images: Tensor = self.synthesis(ws, resolution=resolution, alpha=alpha, noise=noise)
+        return images
+
+
+class CriticNet(nn.Module):
+    """A critic: images -> scores, higher for real."""
+
+    condition_dim: int
+
+    def forward(
+        self,
+        images: Tensor,  # [N, C, R, R]
+        *,
+        alpha: float = 1.0,
+        parts: int = 1,
+        condition: Tensor | None = None,  # [N, condition_dim]
+    ) -> Tensor:
+        """Scores [N]; `parts` equal batches joined along axis 0 never influence each other."""
+        raise NotImplementedError
+
+
+def check_condition(condition: Tensor | None, n: int, condition_dim: int) -> None:
+    """Raise ValueError unless the condition is what a network of `condition_dim` takes."""
+    if condition_dim == 0:
+        if condition is not None and condition.shape[1]:
+            raise ValueError("this network was built without conditions and takes none")
+        return
+    if condition is None or condition.shape != (n, condition_dim):
+        given = "none" if condition is None else list(condition.shape)
+        raise ValueError(f"this network takes a condition [{n}, {condition_dim}], not {given}")
+
+
+class ConditionEmbedding(nn.Module):
+    """Append an embedding of the condition to normalised latents: [N, D] -> [N, D + E].
+
+    The embedding is a dense layer normalised to unit mean square, so that it weighs as much as z.
+    Without conditions nothing is appended.  Conditional GAN: Mirza and Osindero 2014; the
+    embedding: Karras et al. 2020b, appendix D.1 (class conditions of StyleGAN2-ADA).
+    """
+
+    def __init__(self, condition_dim: int, width: int) -> None:
+        super().__init__()
+        self.condition_dim = condition_dim
+        self.dense = EqualLinear(condition_dim, width, gain=1.0) if condition_dim else None
+
+    def forward(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        check_condition(condition, len(z), self.condition_dim)
+        if self.dense is None or condition is None:
+            return z
+        return torch.cat([z, pixel_norm(self.dense(condition.to(z.dtype)))], dim=1)
+
+
+class ConditionProjection(nn.Module):
+    """What a critic adds to the scores for a condition: features [N, C] -> [N].
+
+    The inner product of the features with a dense layer of the condition, over the root of the
+    width.  Without conditions it is zero.  Miyato and Koyama 2018, equation 3.
+    """
+
+    def __init__(self, condition_dim: int, width: int) -> None:
+        super().__init__()
+        self.condition_dim = condition_dim
+        self.dense = EqualLinear(condition_dim, width, gain=1.0) if condition_dim else None
+
+    def forward(self, features: Tensor, condition: Tensor | None) -> Tensor:
+        check_condition(condition, len(features), self.condition_dim)
+        if self.dense is None or condition is None:
+            return features.new_zeros(len(features))
+        direction: Tensor = self.dense(condition.to(features.dtype))
+        return (features * direction).sum(dim=1) / features.shape[1] ** 0.5
