@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -123,4 +124,5 @@ class ConditionProjection(nn.Module):
         if self.dense is None or condition is None:
             return features.new_zeros(len(features))
         direction: Tensor = self.dense(condition.to(features.dtype))
-        return (features * direction).sum(dim=1) / features.shape[1] ** 0.5
+        projected: Tensor = (features * direction).sum(dim=1) / math.sqrt(features.shape[1])
+        return projected
