@@ -20,6 +20,7 @@ from mri_gan.files import (
     explain_os_error,
     make_folder,
     one_line,
+    remove_leftovers,
     stop_on_signal,
     write_atomic,
     write_bytes,
@@ -102,6 +103,13 @@ def test_a_writer_that_dies_leaves_the_old_file_alone(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a")], check=False)
     assert done.returncode == 9
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".ckpt-1.pt.77.tmp", ".my.tmp", "notes.tmp", ".lock", "ckpt-1.pt"):
+        (tmp_path / name).write_text("x")
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == [".lock", ".my.tmp", "ckpt-1.pt", "notes.tmp"]
 
 
 def test_a_full_disk_is_one_line_with_file_and_hint() -> None:

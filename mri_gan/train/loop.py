@@ -10,7 +10,7 @@ import torch
 
 from mri_gan.checkpoint import checkpoint_path, newest_valid
 from mri_gan.errors import DataError, Stopped
-from mri_gan.files import make_folder
+from mri_gan.files import make_folder, remove_leftovers
 from mri_gan.schedule import Phase, phase_at
 from mri_gan.train.cost import seconds_left
 from mri_gan.train.data import Batches, open_train_split
@@ -44,6 +44,8 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     digest = check_data(run)
     if run.world.is_first:
         make_folder(run.folder / "samples")
+        for folder in (run.folder, run.folder / "samples"):
+            remove_leftovers(folder)
     wait_for_all(run.world)
     state = resume(run, digest, start_from)
     if run.world.is_first:
