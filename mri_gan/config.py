@@ -116,6 +116,7 @@ class PrepareConfig(JsonConfig):
     split: tuple[int, int, int] = (80, 10, 10)  # per cent of subjects where none is shipped
     seed: int = 0
     depth: int = 8  # bits per pixel
+    masks: bool = False  # the paired mask as a second channel
     materialize: bool = False
 
     def __post_init__(self) -> None:

@@ -31,10 +31,11 @@ def axes_of(source: Source) -> str:
     return SAGITTAL_AXES if sagittal else USUAL_AXES
 
 
-def read_pair(header: bytes, voxels: bytes, axes: str = USUAL_AXES) -> Volume:
+def read_pair(header: bytes, voxels: bytes, axes: str = USUAL_AXES, labels: bool = False) -> Volume:
     """A volume from the bytes of a `.hdr` and an `.img` (or `.img.gz`) file.
 
-    Raises DataError for anything that is not one finite 3-D scan, LabelMapError for label maps.
+    Raises DataError for anything that is not one finite 3-D scan, LabelMapError for label maps
+    unless `labels` are wanted.
     """
     with our_errors("Analyze pair"):
         if len(header) < 348:
@@ -46,7 +47,7 @@ def read_pair(header: bytes, voxels: bytes, axes: str = USUAL_AXES) -> Volume:
         parsed = kind.from_fileobj(io.BytesIO(header), check=True)
         check_header(parsed, len(voxels))
         affine = parsed.get_best_affine() if is_nifti else affine_of(parsed, axes)
-        return build_volume(nib.Nifti1Image(_voxels(parsed, voxels), affine))
+        return build_volume(nib.Nifti1Image(_voxels(parsed, voxels), affine), labels)
 
 
 def _voxels(header: nib.AnalyzeHeader, data: bytes) -> NDArray[np.float32]:

@@ -17,6 +17,7 @@ from mri_gan.files import one_line
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 MAX_PIXELS = 8192 * 8192
 PNG_MAGIC = b"\x89PNG"
+JPEG_MAGIC = b"\xff\xd8"
 EXIF_ORIENTATION = 0x0112
 
 
@@ -36,6 +37,22 @@ def read_image(data: bytes, verify: bool = True) -> NDArray[Any]:
         raise
     except Exception as error:  # Pillow's decoders raise many types, and not only OSError
         raise DataError(f"unreadable image ({_plain(error)})", "copy it again") from error
+
+
+def read_label_image(data: bytes) -> NDArray[Any]:
+    """Labels [H, W] of a mask: grey levels as they are, or the entries of a palette.
+
+    Raises DataError for damaged files, colours, and JPEG, which blurs labels.
+    """
+    if data[:2] == JPEG_MAGIC:
+        raise DataError("its mask is a JPEG, which blurs labels", "save masks as PNG")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.mode in ("P", "1"):
+                return np.asarray(image).astype(np.uint8)
+    except Exception as error:  # Pillow's decoders raise many types, and not only OSError
+        raise DataError(f"its mask is an unreadable image ({_plain(error)})") from error
+    return read_image(data)
 
 
 def _read(data: bytes, verify: bool) -> NDArray[Any]:

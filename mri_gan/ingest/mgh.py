@@ -23,7 +23,7 @@ HEADER_BYTES = 284
 TYPE_BYTES = {0: 1, 1: 4, 3: 4, 4: 2}  # unsigned char, int, float, short
 
 
-def read_mgh(data: bytes) -> Volume:
+def read_mgh(data: bytes, labels: bool = False) -> Volume:
     """A volume from the bytes of a `.mgh` or `.mgz` file; raises like `read_volume`."""
     with our_errors("MGH"):
         if data[:2] == GZIP_MAGIC:
@@ -31,7 +31,7 @@ def read_mgh(data: bytes) -> Volume:
         _check_header(data)
         image = nib.MGHImage.from_bytes(data)
         voxels = np.asarray(image.dataobj, dtype=np.float32)
-        return build_volume(nib.Nifti1Image(voxels, image.affine))
+        return build_volume(nib.Nifti1Image(voxels, image.affine), labels)
 
 
 def _check_header(data: bytes) -> None:

@@ -16,6 +16,7 @@ from mri_gan import __version__
 from mri_gan.config import LEVELS, PrepareConfig
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
+from mri_gan.ingest.learning import Learned, learn
 from mri_gan.ingest.plan import Plan, count_subjects
 from mri_gan.ingest.pool import OrderedPool
 from mri_gan.ingest.sources import Source
@@ -51,10 +52,13 @@ def write_store(
     when no source gave a slice.
     """
     start = time.perf_counter()
-    header = build_header(plan, config)
+    learned = known_before(folder, plan.digest)
+    if learned is None:
+        learned = learn(plan.sources, config, workers, stop)
+    header = build_header(plan, config, learned)
     with StoreWriter(folder, header) as writer:
         todo = plan.sources[writer.sources_done :]
-        for source, outcome in _outcomes(todo, config, workers):
+        for source, outcome in _outcomes(todo, config, learned, workers):
             _add(writer, source, outcome)
             on_progress(Tick(writer.sources_done, writer.slices_done))
             if stop:
@@ -75,18 +79,10 @@ def is_complete(folder: Path, plan_digest: str) -> bool:
 
     Raises UsageError when it holds a finished store of another one.
     """
-    if not (folder / schema.DATA_FILE).exists():
-        return False
-    with open_environment(folder, readonly=True) as env:
-        try:
-            meta = env.open_db(b"meta", create=False)
-        except lmdb.Error:
-            return False
-        with env.begin(db=meta) as txn:
-            header, summary = txn.get(b"format"), txn.get(b"summary")
+    header, summary = _read_meta(folder)
     if summary is None or header is None:
         return False
-    if schema.load(header)["plan"] != plan_digest:
+    if header["plan"] != plan_digest:
         raise UsageError(
             f"{folder}: already holds a store of other sources or options",
             "give another --out, or --overwrite to replace it",
@@ -94,10 +90,34 @@ def is_complete(folder: Path, plan_digest: str) -> bool:
     return True
 
 
+def known_before(folder: Path, plan_digest: str) -> Learned | None:
+    """What an unfinished store of this plan has learned already; None where there is none."""
+    header, _ = _read_meta(folder)
+    if header is None or header["plan"] != plan_digest:
+        return None
+    return Learned.from_dict(header.get("learned", {}))
+
+
+def _read_meta(folder: Path) -> tuple[Any, Any]:
+    """The "format" and "summary" entries of a folder, None where it has none."""
+    if not (folder / schema.DATA_FILE).exists():
+        return None, None
+    with open_environment(folder, readonly=True) as env:
+        try:
+            meta = env.open_db(b"meta", create=False)
+        except lmdb.Error:
+            return None, None
+        with env.begin(db=meta) as txn:
+            found = (txn.get(b"format"), txn.get(b"summary"))
+    header, summary = (None if data is None else schema.load(data) for data in found)
+    return header, summary
+
+
 def _outcomes(
-    sources: Sequence[Source], config: PrepareConfig, workers: int
+    sources: Sequence[Source], config: PrepareConfig, learned: Learned, workers: int
 ) -> Iterator[tuple[Source, Outcome]]:
-    pool = OrderedPool(functools.partial(process_all, config=config), _died, workers, PRELOAD)
+    function = functools.partial(process_all, config=config, learned=learned)
+    pool = OrderedPool(function, _died, workers, PRELOAD)
     with pool:
         yield from pool.map(chunked(sources))
 
@@ -134,16 +154,19 @@ def _nothing(plan: Plan, writer: StoreWriter) -> str:
     return f"none of {len(plan.sources)} sources gave a slice{why}"
 
 
-def build_header(plan: Plan, config: PrepareConfig) -> dict[str, Any]:
+def build_header(plan: Plan, config: PrepareConfig, learned: Learned) -> dict[str, Any]:
     """The "format" entry of a store."""
+    names = (schema.IMAGE, schema.MASK) if config.masks else (schema.IMAGE,)
     return {
         "format": schema.FORMAT,
         "version": schema.VERSION,
-        "channels": 1,
+        "channels": len(names),
+        "channel_names": names,
         "depth": config.depth,
         "levels": list(LEVELS),
         "plan": plan.digest,
         "options": config.to_dict(),
+        "learned": learned.to_dict(),
         "software": {"mrigan": __version__},
     }
 

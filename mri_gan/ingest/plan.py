@@ -25,6 +25,7 @@ from mri_gan.ingest.members import (
     is_table,
     suffix_of,
 )
+from mri_gan.ingest.masks import pair_masks
 from mri_gan.ingest.naming import identify_as
 from mri_gan.ingest.participants import label_sources
 from mri_gan.ingest.selection import choose_scans
@@ -39,7 +40,7 @@ class Plan:
     """What one `prepare` will read, in order, and what it leaves out."""
 
     sources: tuple[Source, ...]
-    masks: int
+    masks: int  # that are left out
     derivatives: int  # other versions of scans that are in the plan
     ignored: int  # files that are neither images nor volumes
     bad: tuple[tuple[str, str], ...]  # (label, reason) of what could not even be listed
@@ -58,20 +59,22 @@ def build_plan(paths: Sequence[Path], config: PrepareConfig) -> Plan:
     found = [_find(path, config) for path in paths]
     # Both files of a pair may have been given, each of which stands for the pair.
     every = {(s.member.container, s.member.number): s for one in found for s in one.sources}
-    masks = sum(one.masks for one in found)
+    masks = [mask for one in found for mask in one.masks]
     bad = [entry for one in found for entry in one.bad]
     if not every:
         raise DataError(
             f"{', '.join(map(str, paths))}: no slices or volumes found",
             f"expected {' '.join(SLICE_SUFFIXES)}"
-            + (f"; {masks} masks were left out" if masks else "")
+            + (f"; {len(masks)} masks were left out" if masks else "")
             + (f"; {bad[0][0]}: {bad[0][1]}" if bad else ""),
         )
     chosen, derivatives = choose_scans(list(every.values()), config.scan)
+    if config.masks:
+        chosen, masks = pair_masks(chosen, masks)
     sources = assign_splits(chosen, config)
     ignored = sum(one.ignored for one in found)
     digest = _digest(sources, config)
-    return Plan(tuple(sources), masks, derivatives, ignored, tuple(bad), digest)
+    return Plan(tuple(sources), len(masks), derivatives, ignored, tuple(bad), digest)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class _Found:
     """What one path given by the user holds."""
 
     sources: list[Source]
-    masks: int
+    masks: list[Source]
     ignored: int
     bad: list[tuple[str, str]]
 
@@ -94,7 +97,7 @@ def _find(path: Path, config: PrepareConfig) -> _Found:
     scans = [source for source in named if not source.naming.mask]
     return _Found(
         sources=label_sources(scans, members, path),
-        masks=len(named) - len(scans),
+        masks=[source for source in named if source.naming.mask],
         ignored=len(members) - len(usable) - n_tables + no_scans,
         bad=unlisted + unpaired + unread,
     )
@@ -169,9 +172,13 @@ def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:
         hasher.update(dump([source.name, member.size, member.stamp, source.naming.split]))
         if source.labels:
             hasher.update(dump(source.labels))
-        for other in source.others:
+        for other in (*source.others, *_mask_members(source)):
             hasher.update(dump([other.name.split("/")[-1], other.size, other.stamp]))
     return hasher.hexdigest()
+
+
+def _mask_members(source: Source) -> tuple[Member, ...]:
+    return () if source.mask is None else (source.mask.member, *source.mask.others)
 
 
 def count_subjects(pairs: Iterable[tuple[str, str]]) -> dict[str, int]:

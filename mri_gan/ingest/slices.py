@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan.config import LEVELS
+from mri_gan.store.pyramid import nearest_indices
 
 if TYPE_CHECKING:
     from mri_gan.ingest.volumes import Volume
@@ -56,16 +57,37 @@ def cut(volume: Volume, plane: str) -> Iterator[Cut]:
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A slice that fills a square level, and how it got there.
+class Place:
+    """Where a slice lies in its square level.
 
-    `scale` is level pixels per original pixel (rows, columns); `padding` is (top, bottom, left,
-    right) in level pixels, negative where the slice was cropped.
+    `size` is its height and width there; `scale` is level pixels per original pixel (rows,
+    columns); `padding` is (top, bottom, left, right) in level pixels, negative where the slice is
+    cropped; `pixel` is the size of a level pixel in the unit of the spacing.
     """
 
-    pixels: NDArray[Any]
+    level: int
+    size: tuple[int, int]
     scale: tuple[float, float]
     padding: tuple[int, int, int, int]
+    pixel: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A slice that fills a square level, and how it got there."""
+
+    pixels: NDArray[Any]
+    place: Place
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Level pixels per original pixel (rows, columns)."""
+        return self.place.scale
+
+    @property
+    def padding(self) -> tuple[int, int, int, int]:
+        """Black level pixels added at (top, bottom, left, right)."""
+        return self.place.padding
 
 
 def native_level(side_px: float) -> int:
@@ -73,11 +95,30 @@ def native_level(side_px: float) -> int:
     return next((lv for lv in LEVELS if lv >= SHRINK_LIMIT * side_px), LEVELS[-1])
 
 
+def place(
+    shape: tuple[int, ...], spacing: tuple[float, float], fit: str, fov: float = 0.0
+) -> Place:
+    """Where a slice [H, W] of that spacing (row, column) goes.
+
+    Without `fov` the square is the slice's longer side (`pad`) or its shorter one (`crop`);
+    with it, the square is `fov` units wide, whatever the slice.
+    """
+    extent = (shape[0] * spacing[0], shape[1] * spacing[1])
+    side = fov or (max(extent) if fit == "pad" else min(extent))
+    level = native_level(side / min(spacing))
+    height, width = (max(1, round(length / side * level)) for length in extent)
+    scale = (height / shape[0], width / shape[1])
+    top, left = (level - height) // 2, (level - width) // 2
+    padding = (top, level - height - top, left, level - width - left)
+    return Place(level, (height, width), scale, padding, side / level)
+
+
 def fit_square(
     pixels: NDArray[Any],
     spacing: tuple[float, float],
     fit: str,
     limits: tuple[float, float],
+    fov: float = 0.0,
 ) -> Fitted:
     """Resample to square pixels at the native level and pad (or crop) to a square.
 
@@ -85,15 +126,16 @@ def fit_square(
     smallest and largest value that resampling may produce. One resampling does both the square
     pixels and the level; a slice that already fits is not touched.
     """
-    extent = (pixels.shape[0] * spacing[0], pixels.shape[1] * spacing[1])
-    side = max(extent) if fit == "pad" else min(extent)
-    level = native_level(side / min(spacing))
-    height, width = (max(1, round(length / side * level)) for length in extent)
-    scale = (height / pixels.shape[0], width / pixels.shape[1])
-    resized = resize(pixels, height, width, limits)
-    top, left = (level - height) // 2, (level - width) // 2
-    padding = (top, level - height - top, left, level - width - left)
-    return Fitted(_pad(resized, padding), scale, padding)
+    placed = place(pixels.shape, spacing, fit, fov)
+    return Fitted(_pad(resize(pixels, *placed.size, limits), placed.padding), placed)
+
+
+def fit_labels(labels: NDArray[Any], placed: Place) -> NDArray[Any]:
+    """Labels [H, W] put where the slice went, by nearest neighbour: no new values appear."""
+    rows, columns = (
+        nearest_indices(have, want) for have, want in zip(labels.shape, placed.size, strict=True)
+    )
+    return _pad(labels[np.ix_(rows, columns)], placed.padding)
 
 
 def resize(
@@ -120,10 +162,10 @@ def _pad(pixels: NDArray[Any], padding: tuple[int, int, int, int]) -> NDArray[An
     return np.pad(pixels, pads) if any(map(any, pads)) else pixels
 
 
-def level_affine(affine: NDArray[np.float64], fitted: Fitted) -> NDArray[np.float64]:
-    """The affine of a fitted slice: (column, row, 1) in level pixels -> RAS+ mm [3, 3]."""
-    rows, columns = fitted.scale
-    top, left = fitted.padding[0], fitted.padding[2]
+def level_affine(affine: NDArray[np.float64], placed: Place) -> NDArray[np.float64]:
+    """The affine of a placed slice: (column, row, 1) in level pixels -> RAS+ mm [3, 3]."""
+    rows, columns = placed.scale
+    top, left = placed.padding[0], placed.padding[2]
     # Pixel centres: level pixel p covers the original coordinate (p - pad + 1/2) / scale - 1/2.
     to_cut = np.array(
         [

@@ -33,6 +33,7 @@ class Source:
     naming: Naming
     others: tuple[Member, ...] = ()
     labels: Labels | None = None  # age, sex, diagnosis, where a table tells them
+    mask: Source | None = None  # what is drawn over it, for --masks
 
     @property
     def is_volume(self) -> bool:

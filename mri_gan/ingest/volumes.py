@@ -40,13 +40,14 @@ class Volume:
         return np.asarray(nib.affines.voxel_sizes(self.affine), np.float64)
 
 
-def read_volume(data: bytes) -> Volume:
+def read_volume(data: bytes, labels: bool = False) -> Volume:
     """A volume from the bytes of a `.nii` or `.nii.gz` file.
 
-    Raises DataError for anything that is not one finite 3-D scan, LabelMapError for label maps.
+    Raises DataError for anything that is not one finite 3-D scan, LabelMapError for label maps
+    unless `labels` are wanted.
     """
     with our_errors("NIfTI"):
-        return build_volume(_parse(data))
+        return build_volume(_parse(data), labels)
 
 
 @contextlib.contextmanager
@@ -89,8 +90,8 @@ def check_header(header: nib.AnalyzeHeader, n_bytes: int) -> None:
         raise DataError("shorter than its header announces (truncated?)")
 
 
-def build_volume(image: nib.Nifti1Image) -> Volume:
-    """The image's voxels in RAS+ order, finite, and no label map."""
+def build_volume(image: nib.Nifti1Image, labels: bool = False) -> Volume:
+    """The image's voxels in RAS+ order, finite, and no label map unless `labels` are wanted."""
     image = nib.funcs.squeeze_image(image)
     _check_affine(np.asarray(image.affine, np.float64))
     canonical = nib.as_closest_canonical(image)
@@ -99,7 +100,7 @@ def build_volume(image: nib.Nifti1Image) -> Volume:
     if voxels.ndim != 3:
         raise DataError(f"shape {voxels.shape} is not one 3-D volume")
     voxels = _finite(voxels)
-    if is_label_map(voxels):
+    if not labels and is_label_map(voxels):
         raise LabelMapError("a label map, not a scan")
     return Volume(voxels, affine)
 

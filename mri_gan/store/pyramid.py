@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -46,16 +47,38 @@ def _stretch(values: Image, axis: int) -> Image:
     return np.moveaxis(out, -1, axis)
 
 
-def enlarge(image: Image, level: int) -> Image:
-    """Double until the image [..., S, S] is `level` pixels wide."""
+def enlarge(image: Image, level: int, labels: Sequence[int] = ()) -> Image:
+    """Double until the image [..., S, S] is `level` pixels wide.
+
+    `labels` are the channels of an image [C, S, S] that hold labels: they take the nearest pixel.
+    """
+    native = image
     while image.shape[-1] < level:
         image = double(image)
-    return image
+    return _with_labels(image, native, labels)
 
 
-def levels_below(image: Image) -> dict[int, Image]:
-    """The image [C, S, S] and its halvings down to the smallest level, by level."""
+def levels_below(image: Image, labels: Sequence[int] = ()) -> dict[int, Image]:
+    """The image [C, S, S] and its halvings down to the smallest level, by level.
+
+    `labels` are the channels that hold labels: they take the nearest pixel of the image itself.
+    """
     levels = {int(image.shape[-1]): image}
     while min(levels) > LEVELS[0]:
         levels[min(levels) // 2] = halve(levels[min(levels)])
-    return levels
+    return {level: _with_labels(scaled, image, labels) for level, scaled in levels.items()}
+
+
+def _with_labels(scaled: Image, native: Image, labels: Sequence[int]) -> Image:
+    """The scaled image with its label channels taken anew from the native one."""
+    if not labels or scaled.shape == native.shape:
+        return scaled
+    nearest = nearest_indices(int(native.shape[-1]), int(scaled.shape[-1]))
+    for channel in labels:
+        scaled[channel] = native[channel][np.ix_(nearest, nearest)]
+    return scaled
+
+
+def nearest_indices(have: int, want: int) -> NDArray[np.int64]:
+    """For each of `want` pixels along an axis, the one of `have` that covers its centre."""
+    return (2 * np.arange(want) + 1) * have // (2 * want)

@@ -22,7 +22,7 @@ from mri_gan.files import one_line
 from mri_gan.store import codec, schema
 from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.pyramid import enlarge
-from mri_gan.store.schema import SliceRecord, index_key, load
+from mri_gan.store.schema import SliceRecord, index_key, label_channels, load
 
 THREADED_LEVEL = 128  # px; smaller images decode faster than a thread can be told to
 ROWS_PER_THREAD = 8
@@ -76,6 +76,8 @@ class StoreReader:
         # One long read transaction: the store is complete, so there is nothing to fall behind.
         self._txn = self._env.begin(buffers=True)
         self.channels = int(self.header["channels"])
+        self.channel_names = tuple(self.header.get("channel_names", ("image",)))
+        self._labels = label_channels(self.channel_names)
         self.dtype = np.dtype(np.uint16 if self.header["depth"] == 16 else np.uint8)
 
     def _read_meta(self, name: bytes) -> Any:
@@ -212,4 +214,4 @@ class StoreReader:
         with self._damage_told():
             pointed = self._txn.get(index_key(index), db=self._levels[native])
         self._decode(native, [index], [pointed], source, slice(None))
-        return enlarge(source[0], level)
+        return enlarge(source[0], level, self._labels)

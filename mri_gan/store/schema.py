@@ -15,7 +15,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ FORMAT = "mrigan-store"
 VERSION = 1
 DATA_FILE = "data.mdb"
 MAX_DATABASES = 16
+IMAGE, MASK = "image", "mask"  # names of channels
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class SliceRecord:
     None for image files, which carry no geometry. `scale` is native-level pixels per original
     pixel (rows, columns); `padding` is (top, bottom, left, right) native-level pixels, negative
     where the image was cropped. `checksum` is the CRC-32 of the native-level pixels.
-    `labels` is what a table of participants says of the subject: age, sex, group, diagnosis.
+    `labels` is what a table of participants says of the subject (age, sex, group, diagnosis), or
+    the `class` that a folder names. `pixel_mm` is the size of a native-level pixel, where the
+    source has millimetres; at level L a pixel is native / L times as large.
     """
 
     source: str
@@ -55,6 +58,7 @@ class SliceRecord:
     foreground: float | None = None
     checksum: int = 0
     labels: dict[str, str | float] | None = None
+    pixel_mm: float | None = None
 
     def to_json(self) -> bytes:
         """Compact JSON with only the fields that say something."""
@@ -102,6 +106,11 @@ def index_key(index: int) -> bytes:
 def level_name(level: int) -> bytes:
     """The name of a level's database."""
     return b"%04d" % level
+
+
+def label_channels(names: Sequence[str]) -> tuple[int, ...]:
+    """The channels that hold labels and not shades: they are scaled by nearest neighbour."""
+    return tuple(i for i, name in enumerate(names) if name == MASK)
 
 
 LEVEL_NAMES = {level: level_name(level) for level in LEVELS}

@@ -148,7 +148,7 @@ def test_a_ball_stays_round_whatever_the_spacing(plane: str) -> None:
 def test_level_pixels_are_square_and_as_long_as_the_affine_says(plane: str) -> None:
     found = marked(brain((0.7, 1.1, 1.6)), plane)
     rows, columns = (float(np.linalg.norm(found.affine[:, i])) for i in (1, 0))
-    affine = level_affine(found.affine, fit_square(found.pixels, (rows, columns), "pad", UNIT))
+    affine = level_affine(found.affine, fit_square(found.pixels, (rows, columns), "pad", UNIT).place)
     across, down = np.linalg.norm(affine[:, 0]), np.linalg.norm(affine[:, 1])
     assert across == pytest.approx(down, rel=0.02)  # whole pixels only
 

@@ -1,0 +1,97 @@
+"""From one volume to its encoded slices: which of them, how bright, and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mri_gan.config import PrepareConfig
+from mri_gan.errors import DataError
+from mri_gan.ingest import intensity, slices
+from mri_gan.ingest.encoded import Outcome, encode_slice, record_of
+from mri_gan.ingest.learning import Learned
+from mri_gan.ingest.masks import read_mask_volume, require_fit, spread
+from mri_gan.ingest.reading import read_source_volume
+from mri_gan.ingest.sources import Source
+from mri_gan.ingest.volumes import Volume
+from mri_gan.store.writer import EncodedSlice
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """One volume and all that its slices have in common."""
+
+    source: Source
+    config: PrepareConfig
+    learned: Learned
+    window: tuple[float, float]
+
+
+def process_volume(source: Source, config: PrepareConfig, learned: Learned) -> Outcome:
+    """Read one volume and cut it; raises DataError where it is damaged."""
+    volume = read_source_volume(source)
+    threshold = intensity.foreground_threshold(volume.voxels)
+    window = intensity.percentile_window(volume.voxels, threshold, config.window)
+    scan = _Scan(source, config, learned, window)
+    masks = _mask_cuts(source, volume, config)
+    outcome = Outcome()
+    for cut, share in _filled_cuts(volume, threshold, config):
+        if share is None:
+            outcome.empty += 1
+            continue
+        mask = None if masks is None else masks[cut.position].pixels
+        outcome.slices.append(_process_cut(scan, cut, share, mask))
+    if not outcome.slices:
+        outcome.kind, outcome.reason = "empty", "no slice has enough foreground"
+    return outcome
+
+
+def _mask_cuts(source: Source, volume: Volume, config: PrepareConfig) -> list[slices.Cut] | None:
+    if not config.masks or source.mask is None:
+        return None
+    mask = read_mask_volume(source.mask)
+    require_fit(volume, mask)
+    return list(slices.cut(mask, config.plane))
+
+
+def _filled_cuts(
+    volume: Volume, threshold: float, config: PrepareConfig
+) -> Iterator[tuple[slices.Cut, float | None]]:
+    """Every slice with its foreground share, or with None where it counts as empty."""
+    for cut in slices.cut(volume, config.plane):
+        share = float((cut.pixels > threshold).mean())
+        yield cut, share if share >= config.min_foreground else None
+
+
+def _process_cut(
+    scan: _Scan, cut: slices.Cut, share: float, mask: NDArray[np.float32] | None
+) -> EncodedSlice:
+    config = scan.config
+    columns, rows = (float(np.linalg.norm(cut.affine[:, i])) for i in (0, 1))
+    if not (rows > 0 and columns > 0):
+        raise DataError("voxel sizes make no sense; its header is damaged")
+    scaled = intensity.apply_window(cut.pixels, scan.window)
+    fitted = slices.fit_square(scaled, (rows, columns), config.fit, (0.0, 1.0))
+    record = replace(
+        record_of(scan.source, fitted.place, cut.pixels.shape),
+        plane=config.plane,
+        position=cut.position,
+        position_mm=round(cut.position_mm, 4),
+        affine=_rounded(slices.level_affine(cut.affine, fitted.place)),
+        window=scan.window,
+        foreground=round(share, 4),
+        pixel_mm=round(fitted.place.pixel, 5),
+    )
+    if mask is not None:
+        mask = spread(
+            slices.fit_labels(mask, fitted.place), scan.learned.mask_labels, config.depth
+        )
+    return encode_slice(record, intensity.quantise(fitted.pixels, config.depth), config, mask)
+
+
+def _rounded(affine: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
+    # A hundredth of a micrometre: beyond any scanner, and the same text on every machine.
+    return tuple(tuple(round(float(v), 5) + 0.0 for v in row) for row in affine)

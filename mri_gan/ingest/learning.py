@@ -1,0 +1,94 @@
+"""What `prepare` must know of all sources before it can write the first one.
+
+It is learned once, kept in the store's header, and taken from there when work goes on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from mri_gan.config import PrepareConfig
+from mri_gan.errors import MriganError, Stopped, UsageError
+from mri_gan.files import StopSignal
+from mri_gan.ingest.masks import read_label_values
+from mri_gan.ingest.pool import OrderedPool
+from mri_gan.ingest.sources import Source
+
+CHUNK = 16
+PRELOAD = "mri_gan.ingest.learning"
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What all sources together have told; empty where it was not asked for."""
+
+    mask_labels: tuple[int, ...] = ()  # values of masks, in order: spread evenly over the greys
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that hold something, as plain values."""
+        return {name: list(value) for name, value in vars(self).items() if value}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Learned:
+        """What `to_dict` gave."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{name: tuple(value) for name, value in values.items() if name in known})
+
+
+def learn(
+    sources: Sequence[Source], config: PrepareConfig, workers: int, stop: StopSignal
+) -> Learned:
+    """Read what must be known beforehand; raises UsageError where it makes no sense."""
+    if not config.masks:
+        return Learned()
+    masks = [source.mask for source in sources if source.mask is not None]
+    if not masks:
+        raise UsageError(
+            "--masks: no source has a mask", "see how masks are named in docs/data.md, or leave it"
+        )
+    found = _over(_labels_of_all, masks, (), workers, stop)
+    return Learned(mask_labels=_together(found, config.depth))
+
+
+def _over(
+    function: Callable[[Sequence[Source]], list[Result]],
+    sources: Sequence[Source],
+    lost: Result,
+    workers: int,
+    stop: StopSignal,
+) -> list[Result]:
+    """The function's results over all sources, by worker processes."""
+    chunks = [sources[i : i + CHUNK] for i in range(0, len(sources), CHUNK)]
+    results: list[Result] = []
+    with OrderedPool(function, lambda _: lost, workers, PRELOAD) as pool:
+        for _, result in pool.map(chunks):
+            results.append(result)
+            if stop:
+                raise Stopped("stopped; nothing was written", signum=stop.signum or 2)
+    return results
+
+
+def _labels_of_all(masks: Sequence[Source]) -> list[tuple[int, ...]]:
+    return [_labels_of(mask) for mask in masks]
+
+
+def _labels_of(mask: Source) -> tuple[int, ...]:
+    try:
+        return read_label_values(mask)
+    except MriganError:
+        return ()  # told when its slices are written
+
+
+def _together(found: Sequence[tuple[int, ...]], depth: int) -> tuple[int, ...]:
+    labels = tuple(sorted({label for some in found for label in some} | {0}))
+    if len(labels) > 1 << depth:
+        raise UsageError(
+            f"--masks: the masks hold {len(labels)} labels, more than {depth} bits can tell apart",
+            "use --depth 16, or check that these are masks",
+        )
+    return labels
