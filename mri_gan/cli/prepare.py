@@ -91,6 +91,11 @@ Examples:
     help="Bits per pixel.",
 )
 @click.option(
+    "--masks",
+    is_flag=True,
+    help="Keep the mask of each slice as a second channel; slices without one are left out.",
+)
+@click.option(
     "--materialize", is_flag=True, help="Write enlarged levels instead of computing them on read."
 )
 @options.seed

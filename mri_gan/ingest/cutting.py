@@ -86,9 +86,7 @@ def _process_cut(
         pixel_mm=round(fitted.place.pixel, 5),
     )
     if mask is not None:
-        mask = spread(
-            slices.fit_labels(mask, fitted.place), scan.learned.mask_labels, config.depth
-        )
+        mask = spread(slices.fit_labels(mask, fitted.place), scan.learned.mask_labels, config.depth)
     return encode_slice(record, intensity.quantise(fitted.pixels, config.depth), config, mask)
 
 

@@ -51,7 +51,8 @@ def learn(
         raise UsageError(
             "--masks: no source has a mask", "see how masks are named in docs/data.md, or leave it"
         )
-    found = _over(_labels_of_all, masks, (), workers, stop)
+    unread: tuple[int, ...] = ()
+    found = _over(_labels_of_all, masks, unread, workers, stop)
     return Learned(mask_labels=_together(found, config.depth))
 
 

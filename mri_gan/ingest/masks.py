@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -41,33 +40,34 @@ def pair_masks(
     A mask belongs to the scan that its layout or its name says. Where names do not tell, it
     belongs to the only scan of the same person, session, side and slice.
     """
-    paired = list(scans)
-    for key, only in ((_key_of, False), (_who_and_where, True)):
-        free = [i for i, scan in enumerate(paired) if scan.mask is None]
-        found = _matches([paired[i] for i in free], masks, key, only)
-        for i, mask in zip(free, found, strict=True):
-            paired[i] = replace(paired[i], mask=mask)
+    by_name, by_person = _group(masks, _key_of), _group(masks, _who_and_where)
+    rivals = _group(scans, _who_and_where)
+
+    def find(scan: Source) -> Source | None:
+        named = by_name.get(_key_of(scan), [])
+        if named:
+            return named[0]
+        person = _who_and_where(scan)
+        alone = len(by_person.get(person, [])) == len(rivals[person]) == 1
+        return by_person[person][0] if alone and _agree(scan, by_person[person][0]) else None
+
+    paired = [replace(scan, mask=find(scan)) for scan in scans]
     taken = {id(scan.mask) for scan in paired}
     return paired, [mask for mask in masks if id(mask) not in taken]
 
 
-def _matches(
-    scans: Sequence[Source], masks: Sequence[Source], key: Key, only: bool
-) -> list[Source | None]:
-    """Each scan's mask by a key; `only` demands that nothing else shares the key."""
-    by_key: dict[Hashable, list[Source]] = defaultdict(list)
-    for mask in sorted(masks, key=lambda m: natural_key(m.name)):
-        by_key[key(mask)].append(mask)
-    rivals: dict[Hashable, int] = defaultdict(int)
-    for scan in scans:
-        rivals[key(scan)] += 1
+def _group(sources: Sequence[Source], key: Key) -> dict[Hashable, list[Source]]:
+    """Sources that share a key, in the order of their names."""
+    groups: dict[Hashable, list[Source]] = {}
+    for source in sorted(sources, key=lambda s: natural_key(s.name)):
+        groups.setdefault(key(source), []).append(source)
+    return groups
 
-    def match(scan: Source) -> Source | None:
-        found = by_key.get(key(scan), [])
-        alone = len(found) == 1 and rivals[key(scan)] == 1
-        return found[0] if found and (alone or not only) else None
 
-    return [match(scan) for scan in scans]
+def _agree(scan: Source, mask: Source) -> bool:
+    """Whether nothing that BIDS says of both differs, such as their runs."""
+    one, other = (dict(BIDS_ENTITY.findall(s.name.rpartition("/")[2])) for s in (scan, mask))
+    return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
 def _who_and_where(source: Source) -> Hashable:

@@ -16,11 +16,12 @@ from mri_gan import __version__
 from mri_gan.config import LEVELS, PrepareConfig
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
+from mri_gan.ingest.encoded import Outcome
 from mri_gan.ingest.learning import Learned, learn
 from mri_gan.ingest.plan import Plan, count_subjects
 from mri_gan.ingest.pool import OrderedPool
 from mri_gan.ingest.sources import Source
-from mri_gan.ingest.worker import Outcome, process_all
+from mri_gan.ingest.worker import process_all
 from mri_gan.store import schema
 from mri_gan.store.environment import open_environment
 from mri_gan.store.schema import SliceRecord

@@ -16,6 +16,7 @@ from mri_gan.config import SPLITS, PrepareConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.archives import list_members
 from mri_gan.ingest.dicom import group_series
+from mri_gan.ingest.masks import pair_masks
 from mri_gan.ingest.members import (
     DICOM_SUFFIXES,
     SLICE_SUFFIXES,
@@ -25,7 +26,6 @@ from mri_gan.ingest.members import (
     is_table,
     suffix_of,
 )
-from mri_gan.ingest.masks import pair_masks
 from mri_gan.ingest.naming import identify_as
 from mri_gan.ingest.participants import label_sources
 from mri_gan.ingest.selection import choose_scans

@@ -22,9 +22,7 @@ from mri_gan.store.writer import EncodedSlice
 NOTHING_LEARNED = Learned()
 
 
-def process(
-    source: Source, config: PrepareConfig, learned: Learned = NOTHING_LEARNED
-) -> Outcome:
+def process(source: Source, config: PrepareConfig, learned: Learned = NOTHING_LEARNED) -> Outcome:
     """Read, cut, normalise, fit and encode one source; a bad source is an outcome, not an error."""
     if config.masks and source.mask is None:
         return Outcome(kind="unmasked", reason="no mask belongs to it")

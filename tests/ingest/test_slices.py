@@ -96,7 +96,7 @@ def test_the_affine_leads_from_a_level_pixel_back_to_the_body(
     fitted = fit_square(
         (found.pixels == phantoms.MARKER) * np.float32(1), (rows, columns), fit, UNIT
     )
-    affine = level_affine(found.affine, fitted)
+    affine = level_affine(found.affine, fitted.place)
     centre = affine @ (*centre_of(fitted.pixels > 0.5), 1)
     pixel_mm = np.linalg.norm(affine[:, 0])
     assert np.abs(centre - marker_mm(spacing_mm)).max() <= pixel_mm / 2
@@ -139,7 +139,7 @@ def test_a_ball_stays_round_whatever_the_spacing(plane: str) -> None:
     fitted = fit_square(middle.pixels, (rows, columns), "pad", (0.0, 1001.0))
     ball = fitted.pixels > 500
     height, width = ball.any(axis=1).sum(), ball.any(axis=0).sum()
-    pixel_mm = np.linalg.norm(level_affine(middle.affine, fitted)[:, 0])
+    pixel_mm = np.linalg.norm(level_affine(middle.affine, fitted.place)[:, 0])
     assert abs(height - width) <= 2
     assert width * pixel_mm == pytest.approx(28, abs=1.2)
 
@@ -148,7 +148,9 @@ def test_a_ball_stays_round_whatever_the_spacing(plane: str) -> None:
 def test_level_pixels_are_square_and_as_long_as_the_affine_says(plane: str) -> None:
     found = marked(brain((0.7, 1.1, 1.6)), plane)
     rows, columns = (float(np.linalg.norm(found.affine[:, i])) for i in (1, 0))
-    affine = level_affine(found.affine, fit_square(found.pixels, (rows, columns), "pad", UNIT).place)
+    affine = level_affine(
+        found.affine, fit_square(found.pixels, (rows, columns), "pad", UNIT).place
+    )
     across, down = np.linalg.norm(affine[:, 0]), np.linalg.norm(affine[:, 1])
     assert across == pytest.approx(down, rel=0.02)  # whole pixels only
 
