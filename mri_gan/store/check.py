@@ -160,26 +160,32 @@ class _Checker:
         part = Report(images=stop - start)
         with self._env.begin(db=self._databases[level], buffers=True) as txn:
             for index in range(start, stop):
+                key = index_key(index)
                 try:
-                    self._check_image(part, txn.get(index_key(index)), level, self._records[index])
+                    self._check_image(part, key, txn.get(key), level, self._records[index])
                 except (codec.BadRecordError, lmdb.Error) as error:
                     part.bad.append(BadImage(level, index, one_line(error)))
         return part
 
     def _check_image(
-        self, part: Report, data: memoryview | None, level: int, record: SliceRecord
+        self,
+        part: Report,
+        key: bytes,
+        data: memoryview | None,
+        level: int,
+        record: SliceRecord,
     ) -> None:
         """Raise BadRecordError unless the image is whole and belongs to its slice record."""
         if data is None or not len(data):
             raise codec.BadRecordError("missing")
         part.stored_bytes += len(data)
-        native = codec.upsampled_from(data)
+        native = codec.upsampled_from(data, key)
         if native is not None:
             if native != record.native or level <= native:
                 raise codec.BadRecordError(f"points to level {native}")
             part.computed += 1
             return
-        pixels = codec.decode_pixels(data, self._image_bytes(level))
+        pixels = codec.decode_pixels(data, self._image_bytes(level), key)
         part.pixel_bytes += len(pixels)
         if level == record.native and zlib.crc32(pixels) != record.checksum:
             raise codec.BadRecordError("not the pixels of its slice record")

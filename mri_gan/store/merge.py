@@ -1,4 +1,4 @@
-"""Several stores as one: records are copied as they are, so nothing is decoded or lost."""
+"""Several stores as one: payloads are checked and copied as they are, so nothing is lost."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 from mri_gan.config import LEVELS, SPLITS, differences
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, explain_os_error, make_folder, sync_folder
-from mri_gan.store import schema
+from mri_gan.store import codec, schema
 from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import dump, index_key
-from mri_gan.store.writer import StoreWriter
+from mri_gan.store.writer import EncodedSlice, StoreWriter
 
 
 def merge_stores(
@@ -116,30 +116,36 @@ def _require_no_duplicates(stores: Sequence[StoreReader]) -> None:
         seen |= dict.fromkeys(keys, store.folder)
 
 
-def _encoded_slices(store: StoreReader) -> Iterator[tuple[bytes, dict[int, bytes]]]:
-    """Every slice record with its image records, as they are stored."""
+def _encoded_slices(store: StoreReader) -> Iterator[EncodedSlice]:
+    """Every slice record with its image records, checked and free of their old keys."""
     env = open_shared(store.folder)
     try:
         databases = {
             level: env.open_db(name, create=False) for level, name in schema.LEVEL_NAMES.items()
         }
-        with env.begin() as txn:
+        with env.begin(buffers=True) as txn:
             for index, record in enumerate(store.records):
                 key = index_key(index)
                 images = {level: txn.get(key, db=databases[level]) for level in LEVELS}
-                yield record.to_json(), _whole(store, index, images)
+                yield record.to_json(), dict(_unsealed(store, key, images))
     finally:
         close_shared(store.folder)
 
 
-def _whole(store: StoreReader, index: int, images: dict[int, Any]) -> dict[int, bytes]:
+def _unsealed(
+    store: StoreReader, key: bytes, images: dict[int, memoryview | None]
+) -> Iterator[tuple[int, bytes]]:
     for level, image in images.items():
-        if image is None:
+        try:
+            if not image:
+                raise codec.BadRecordError("missing")
+            yield level, codec.unseal(image, key)
+        except codec.BadRecordError as error:
+            index = int.from_bytes(key, "big")
             raise DataError(
-                f"{store.folder}: slice {index} at {level} px is missing",
+                f"{store.folder}: slice {index} at {level} px is damaged ({error})",
                 f"see: mrigan check {store.folder}",
-            )
-    return images
+            ) from error
 
 
 def merge_headers(stores: Sequence[StoreReader]) -> dict[str, Any]:

@@ -29,6 +29,17 @@ ROWS_PER_THREAD = 8
 PREPARE_AGAIN = "delete the folder and run `mrigan prepare` again"
 
 
+def _require_version(folder: Path, version: int) -> None:
+    """Raise DataError unless a store is of the format that is read here."""
+    if version > schema.VERSION:
+        raise DataError(
+            f"{folder}: written by a newer mrigan (format {version})",
+            "update mrigan: pip install -U mrigan",
+        )
+    if version < schema.VERSION:
+        raise DataError(f"{folder}: written by an older mrigan (format {version})", PREPARE_AGAIN)
+
+
 class StoreReader:
     """A complete store, opened for reading; one instance serves one thread at a time.
 
@@ -56,11 +67,7 @@ class StoreReader:
         self.header = self._read_meta(b"format")
         if self.header is None or self.header["format"] != schema.FORMAT:
             raise ValueError("no format entry")
-        if self.header["version"] > schema.VERSION:
-            raise DataError(
-                f"{self.folder}: written by a newer mrigan (format {self.header['version']})",
-                "update mrigan: pip install -U mrigan",
-            )
+        _require_version(self.folder, self.header["version"])
         self.summary = self._read_meta(b"summary")
         if self.summary is None:
             raise DataError(
@@ -164,18 +171,22 @@ class StoreReader:
         if level not in LEVELS:
             raise UsageError(f"{level} is no level", f"choose one of {LEVELS}")
         batch = np.empty((len(indices), self.channels, level, level), self.dtype)
-        database = self._levels[level]
+        if not len(indices):
+            return batch
+        database, get = self._levels[level], self._txn.get
+        keys = [index_key(i) for i in np.asarray(indices).tolist()]
         # Look-ups hold the interpreter and are quick; decoding frees it and is not.
         with self._damage_told():
-            records = [self._txn.get(index_key(int(i)), db=database) for i in indices]
-        threads = min(len(indices) // ROWS_PER_THREAD, self._threads)
+            records = [get(key, None, database) for key in keys]
+        threads = min(len(keys) // ROWS_PER_THREAD, self._threads)
         if level < THREADED_LEVEL or threads < 2:
-            self._decode(level, indices, records, batch, slice(None))
+            self._decode(keys, records, batch)
             return batch
-        bounds = [len(indices) * i // threads for i in range(threads + 1)]
+        bounds = [len(keys) * i // threads for i in range(threads + 1)]
         parts = [slice(start, stop) for start, stop in itertools.pairwise(bounds)]
         work = [
-            self._pool.submit(self._decode, level, indices, records, batch, part) for part in parts
+            self._pool.submit(self._decode, keys[part], records[part], batch[part])
+            for part in parts
         ]
         for future in work:
             future.result()
@@ -183,35 +194,37 @@ class StoreReader:
 
     def _decode(
         self,
-        level: int,
-        indices: Sequence[int] | NDArray[np.int64],
+        keys: Sequence[bytes],
         records: Sequence[memoryview | None],
         batch: NDArray[Any],
-        part: slice,
     ) -> None:
-        """Decode one part of a batch into its rows."""
-        n_bytes = batch[0].nbytes if len(batch) else 0
-        for index, record, row in zip(indices[part], records[part], batch[part], strict=True):
+        """Decode records into the rows of a batch [N, C, S, S]."""
+        level, n_bytes = batch.shape[-1], batch[0].nbytes
+        rows = batch.data.cast("B")
+        start = 0
+        for key, record in zip(keys, records, strict=True):
             try:
-                if record is None:
+                if not record:
                     raise codec.BadRecordError("missing")
                 if record[0] == codec.UPSAMPLED:
-                    row[:] = self._upsampled(record, level, int(index))
+                    batch[start // n_bytes] = self._upsampled(record, level, key)
                 else:
-                    pixels = codec.decode_pixels(record, n_bytes)
-                    row.reshape(-1)[:] = np.frombuffer(pixels, self.dtype)
+                    pixels = codec.decode_pixels(record, n_bytes, key)
+                    rows[start : start + n_bytes] = pixels
             except codec.BadRecordError as error:
+                index = int.from_bytes(key, "big")
                 raise DataError(
-                    f"{self.folder}: slice {int(index)} at {level} px is damaged ({error})",
+                    f"{self.folder}: slice {index} at {level} px is damaged ({error})",
                     PREPARE_AGAIN,
                 ) from error
+            start += n_bytes
 
-    def _upsampled(self, record: memoryview, level: int, index: int) -> NDArray[Any]:
-        native = codec.upsampled_from(record)
+    def _upsampled(self, record: memoryview, level: int, key: bytes) -> NDArray[Any]:
+        native = codec.upsampled_from(record, key)
         if native is None or native not in LEVELS or native >= level:
             raise codec.BadRecordError(f"points to level {native}")
         source = np.empty((1, self.channels, native, native), self.dtype)
         with self._damage_told():
-            pointed = self._txn.get(index_key(index), db=self._levels[native])
-        self._decode(native, [index], [pointed], source, slice(None))
+            pointed = self._txn.get(key, None, self._levels[native])
+        self._decode([key], [pointed], source)
         return enlarge(source[0], level, self._labels)

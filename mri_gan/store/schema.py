@@ -22,7 +22,7 @@ from typing import Any
 from mri_gan.config import LEVELS
 
 FORMAT = "mrigan-store"
-VERSION = 1
+VERSION = 2  # 1 had zstd frames, and checksums that did not cover the key
 DATA_FILE = "data.mdb"
 MAX_DATABASES = 16
 IMAGE, MASK = "image", "mask"  # names of channels

@@ -19,14 +19,15 @@ from mri_gan.config import LEVELS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.store import schema
+from mri_gan.store.codec import seal
 from mri_gan.store.environment import open_environment
 from mri_gan.store.schema import dump, index_key, load
 
 BATCH_BYTES = 32 << 20
 FIRST_MAP_BYTES = 64 << 20
 
-# What a worker makes of one slice: its record as JSON, and its image records by level. Bytes only:
-# they cost next to nothing to send from one process to another.
+# What a worker makes of one slice: its record as JSON, and its unsealed image records by level.
+# Bytes only: they cost next to nothing to send from one process to another.
 EncodedSlice = tuple[bytes, dict[int, bytes]]
 
 
@@ -110,7 +111,7 @@ class StoreWriter:
         for record, images in slices:
             key = index_key(self.slices_done)
             for level, image in images.items():
-                batch.images[level].append((key, image))
+                batch.images[level].append((key, seal(image, key)))
                 batch.n_bytes += len(image)
             batch.slices.append((key, record))
             self.slices_done += 1

@@ -15,7 +15,7 @@ from mri_gan.errors import DataError
 from mri_gan.files import StopSignal
 from mri_gan.store import schema
 from mri_gan.store.check import Report, check_store
-from mri_gan.store.codec import encode_upsampled
+from mri_gan.store.codec import encode_upsampled, seal, unseal
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import digest_records, dump, index_key, load
 
@@ -76,8 +76,11 @@ def test_pointers_to_the_wrong_level_and_nonsense_are_named(
 
 
 def test_the_pixels_of_another_slice_are_noticed(store: Path, tmp_path: Path) -> None:
-    other = value_of(store, b"0064", index_key(5))
-    report = check_store(edited(store, tmp_path / "s", b"0064", index_key(1), other), 2)
+    key, other = index_key(1), value_of(store, b"0064", index_key(5))
+    moved = check_store(edited(store, tmp_path / "a", b"0064", key, other), 2)
+    assert [str(bad) for bad in moved.bad] == ["slice 1 at 64 px (wrong checksum)"]
+    forged = seal(unseal(memoryview(other), index_key(5)), key)
+    report = check_store(edited(store, tmp_path / "b", b"0064", key, forged), 2)
     assert bad_keys(report) == [(64, 1)]
     assert "slice record" in report.bad[0].reason
 

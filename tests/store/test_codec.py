@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 
 from mri_gan.config import LEVELS
 from mri_gan.store.codec import (
+    LZ4,
     RAW,
     UPSAMPLED,
-    ZSTD,
     BadRecordError,
     decode_pixels,
     encode,
     encode_upsampled,
+    seal,
+    unseal,
     upsampled_from,
 )
 
@@ -53,7 +56,7 @@ def test_images_that_are_views_come_back() -> None:
     assert decoded(encode(image), image) == image.tobytes()
 
 
-@pytest.mark.parametrize(("size", "codec"), [(8, RAW), (64, RAW), (128, ZSTD), (1024, ZSTD)])
+@pytest.mark.parametrize(("size", "codec"), [(8, RAW), (64, RAW), (128, LZ4), (1024, LZ4)])
 def test_small_images_are_raw_and_large_ones_compressed(size: int, codec: int) -> None:
     assert encode(np.zeros((1, size, size), np.uint8))[0] == codec
 
@@ -61,7 +64,7 @@ def test_small_images_are_raw_and_large_ones_compressed(size: int, codec: int) -
 @pytest.mark.parametrize(
     "image",
     [random_image(1, 8, "uint8"), random_image(3, 8, "uint16"), np.zeros((1, 128, 128), np.uint8)],
-    ids=["raw", "raw16", "zstd"],
+    ids=["raw", "raw16", "lz4"],
 )
 def test_every_flipped_bit_is_found_or_harmless(image: NDArray[Any]) -> None:
     record = encode(image)
@@ -94,8 +97,9 @@ def test_an_image_of_another_size_is_found(size: int) -> None:
 
 
 def test_an_unknown_codec_is_named() -> None:
+    record = b"\x09" + zlib.crc32(bytes(64), 9).to_bytes(4, "little") + bytes(64)
     with pytest.raises(BadRecordError, match="unknown codec 9"):
-        decode_pixels(memoryview(b"\x09" + bytes(64)), 64)
+        decode_pixels(memoryview(record), 64)
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -112,6 +116,19 @@ def test_every_flipped_bit_of_a_pointer_is_found() -> None:
     for bit in range(8, 8 * len(record)):
         with pytest.raises(BadRecordError):
             upsampled_from(memoryview(phantoms.flipped(record, bit)))
+
+
+@pytest.mark.parametrize("size", [8, 128])
+def test_a_sealed_record_belongs_to_its_key(size: int) -> None:
+    """So a damaged index page that leads to another slice's record is noticed."""
+    image = random_image(1, size, "uint8")
+    record = encode(image)
+    sealed = memoryview(seal(record, b"\0\0\0\7"))
+    assert bytes(decode_pixels(sealed, image.nbytes, b"\0\0\0\7")) == image.tobytes()
+    assert unseal(sealed, b"\0\0\0\7") == record
+    for other in (b"\0\0\0\6", b"\0\0\1\7", b""):
+        with pytest.raises(BadRecordError, match="checksum"):
+            decode_pixels(sealed, image.nbytes, other)
 
 
 def test_a_pointer_is_no_pixels() -> None:

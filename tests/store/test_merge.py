@@ -121,7 +121,7 @@ def test_a_missing_image_is_named(tmp_path: Path, store: Path) -> None:
     with env.begin(write=True, db=env.open_db(b"0032", create=False)) as txn:
         txn.delete(index_key(3))
     env.close()
-    with pytest.raises(DataError, match="slice 3 at 32 px is missing"):
+    with pytest.raises(DataError, match=r"slice 3 at 32 px is damaged \(missing\)"):
         merged(tmp_path / "joined", tmp_path / "s")
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
