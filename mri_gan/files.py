@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import signal
@@ -85,6 +86,15 @@ def remove_leftovers(folder: Path) -> None:
         if re.fullmatch(r"\..+\.\d+\.tmp", path.name):
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def digest_file(path: Path) -> str:
+    """SHA-256 of a file, as `sha256sum` prints it; raises DataError when it cannot be read."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise explain_os_error(error, path) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -33,7 +33,8 @@ ALLOWED = {
     "report": BOTTOM,  # reads files that the other commands wrote
     "synth": BOTTOM | MIDDLE,
     "train": BOTTOM | MIDDLE | {"synth"},
-    "cli": BOTTOM | MIDDLE | {"ingest", "exchange", "synth", "train", "report"},
+    "evaluate": BOTTOM | MIDDLE | {"synth"},
+    "cli": BOTTOM | MIDDLE | {"ingest", "exchange", "synth", "train", "evaluate", "report"},
     "__main__": {"cli"},
     "__init__": set(),
 }

@@ -71,6 +71,10 @@ class Progress:
         """Tell how much is done by now."""
         self._bar.update(done - self._bar.n)
 
+    def add(self, more: int) -> None:
+        """Tell how much has been done since the last time."""
+        self._bar.update(more)
+
 
 def parse_numbers(
     count: int, kind: Callable[[str], Any]

@@ -1,0 +1,1 @@
+"""How good synthetic images are, and whether they copy people they were learned from."""

@@ -1,0 +1,109 @@
+"""Where images to judge come from: a checkpoint or the splits of a store, read in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mri_gan.errors import DataError, UsageError
+from mri_gan.store.reader import StoreReader
+from mri_gan.synth.sample import Look, Trained, draw_seeds
+
+Pixels = NDArray[np.float32]  # [N, S, S], 0..1, one channel
+BATCH = 64
+FULL_SCALE = {8: 255, 16: 65535}
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one kind and the group of each: its subject, or itself where there is none.
+
+    `read(start, stop)` gives pixels [n, S, S] in 0..1; nothing is kept between calls.
+    """
+
+    name: str
+    size: int  # px
+    groups: NDArray[np.int64]  # [N], equal where images are of one person
+    read: Callable[[int, int], Pixels]
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def batches(self) -> Iterator[tuple[int, Pixels]]:
+        """(index of the first, pixels) of one batch after another."""
+        for start in range(0, len(self), BATCH):
+            yield start, self.read(start, min(start + BATCH, len(self)))
+
+
+def quantise(images: Pixels, depth: int) -> Pixels:
+    """Round -1..1 to the grey levels that a file of this bit depth has, as 0..1."""
+    top = FULL_SCALE[depth]
+    levels = np.floor((np.clip(images, -1, 1) + 1) * (top / 2) + 0.5)
+    return np.asarray(levels / top, np.float32)
+
+
+def fakes_of(trained: Trained, look: Look, seeds: range, depth: int) -> ImageSet:
+    """Images drawn from a generator, one for each seed, at the bit depth of the reals."""
+
+    def read(start: int, stop: int) -> Pixels:
+        drawn = draw_seeds(trained.generator, seeds[start:stop], look)[:, 0]
+        return quantise(drawn.numpy(), depth)
+
+    return ImageSet("fakes", look.size, np.arange(len(seeds)), read)
+
+
+def reals_of(
+    store: StoreReader, splits: tuple[str, ...], size: int, limit: int, seed: int = 0
+) -> ImageSet:
+    """The slices of some splits in a random order, at most `limit` of them.
+
+    Raises DataError when there are none.
+    """
+    indices = np.concatenate([store.indices(split) for split in splits])
+    if not len(indices):
+        raise DataError(
+            f"{store.folder}: has no slices in split {', '.join(splits)}",
+            "choose another --split",
+        )
+    indices = np.random.default_rng(seed).permutation(indices)[:limit]
+
+    def read(start: int, stop: int) -> Pixels:
+        return to_unit(store.read(size, indices[start:stop])[:, 0])
+
+    subjects = [store.records[int(i)].subject for i in indices]
+    return ImageSet("reals", size, np.unique(subjects, return_inverse=True)[1], read)
+
+
+def to_unit(images: NDArray[Any]) -> Pixels:
+    """uint8 or uint16 as 0..1."""
+    return np.asarray(images, np.float32) / np.float32(np.iinfo(images.dtype).max)
+
+
+def check_fit(trained: Trained, store: StoreReader, size: int) -> None:
+    """Raise UsageError where a checkpoint and a store cannot be compared at this size."""
+    if trained.config.channels != store.channels:
+        raise UsageError(
+            f"{trained.path}: draws {trained.config.channels} channels, "
+            f"{store.folder} holds {store.channels}",
+            "give --data the store that it was trained on",
+        )
+    check_size(store, size)
+
+
+def check_size(store: StoreReader, size: int) -> None:
+    """Raise UsageError where a store has no detail of its own at this size."""
+    if size > store.max_native:
+        raise UsageError(
+            f"{store.folder}: its slices have {store.max_native} px, the images {size} px",
+            f"give --size {store.max_native} or below, or a store of larger slices",
+        )
+
+
+def as_tensor(images: Pixels) -> torch.Tensor:
+    """[N, S, S] to [N, 1, S, S]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1)

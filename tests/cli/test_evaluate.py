@@ -1,0 +1,107 @@
+"""`mrigan evaluate` as used: figures beside their floors, and mistakes told in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from mri_gan.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
+from mri_gan.cli.main import cli
+from mri_gan.config import TrainConfig
+from mri_gan.train.state import build_state
+
+CONFIG = TrainConfig(max_size=32, capacity=1 / 32, latent_dim=16)
+
+
+def mrigan(*words: object) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words], prog_name="mrigan")
+
+
+@pytest.fixture(scope="module")
+def people(prepare: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of eight training people and four others with twelve slices of 32 px each."""
+    folder = tmp_path_factory.mktemp("people")
+    rng = np.random.default_rng(0)
+    for split, first, count in (("train", 0, 8), ("validate", 8, 2), ("test", 10, 2)):
+        (folder / f"keras_png_slices_{split}").mkdir(parents=True)
+        for person in range(first, first + count):
+            blob = rng.normal(0, 1, (4, 4))
+            for k in range(12):
+                coarse = np.kron(blob + 0.3 * rng.normal(size=(4, 4)), np.ones((8, 8)))
+                grey = np.clip(110 + 40 * coarse + 10 * rng.normal(size=(32, 32)), 0, 255)
+                name = f"keras_png_slices_{split}/case_{person:03d}_slice_{k}.nii.png"
+                Image.fromarray(grey.astype(np.uint8)).save(folder / name)
+    return prepare(tmp_path_factory.mktemp("store12"), folder)  # type: ignore[operator, no-any-return]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with an untrained generator."""
+    folder = tmp_path_factory.mktemp("run12")
+    torch.manual_seed(0)
+    state = build_state(CONFIG, torch.device("cpu"))
+    parts = {"g_ema": state.g_ema.state_dict(), "d": state.d.state_dict()}
+    save_checkpoint(
+        checkpoint_path(folder, 1000), Checkpoint(CONFIG, 1000, 32, 1.0, "digest", parts)
+    )
+    return folder
+
+
+def test_figures_are_written_beside_their_floors(people: Path, run: Path, tmp_path: Path) -> None:
+    words = ("--data", people, "--resamples", 20, "--out", tmp_path)
+    done = mrigan("evaluate", run, *words, "--json")
+    assert done.exit_code == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert results == json.loads((tmp_path / "evaluation.json").read_text())
+    assert results["counts"] == {
+        "reals": 96,
+        "fakes": 96,
+        "people": 8,
+        "floor_halves": [48, 48],
+    }
+    figures = {figure["name"]: figure for figure in results["figures"]}
+    for name in ("swd[32px]", "swd[16px]", "swd[mean]"):
+        figure = figures[name]
+        assert figure["low"] < figure["value"] < figure["high"]
+        assert min(figure["at_floor"], figure["floor"]) > 0
+
+
+def test_the_same_command_gives_the_same_figures(people: Path, run: Path, tmp_path: Path) -> None:
+    words = ("--data", people, "--resamples", 20, "--count", 40, "--out", tmp_path, "--json")
+    first, second = (json.loads(mrigan("evaluate", run, *words).stdout) for _ in range(2))
+    assert first["figures"] == second["figures"]
+    assert first["counts"]["reals"] == first["counts"]["fakes"] == 40
+
+
+def test_the_default_folder_is_beside_the_checkpoint(people: Path, run: Path) -> None:
+    done = mrigan("evaluate", run, "--data", people, "--resamples", 20, "--count", 40)
+    assert done.exit_code == 0, done.stderr
+    assert (run / "evaluation" / "evaluation.json").is_file()
+    assert "swd[mean]" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["{run}", "--data", "{tmp}"], 1, "is not a mrigan store"),
+        (["{tmp}", "--data", "{store}"], 1, "no checkpoint"),
+        (["{run}", "--data", "{store}", "--size", "64"], 2, "choose --size from 8, 16, 32"),
+        (["{run}", "--data", "{store}", "--split", "test"], 1, "2 people"),
+        (["{run}", "--data", "{store}", "--count", "16"], 1, "needs 16"),
+        (["{run}", "--data", "{store}", "--size", "8"], 2, "ms-ssim needs images of 11 px"),
+    ],
+)
+def test_a_mistake_is_one_line_with_a_remedy(
+    people: Path, run: Path, tmp_path: Path, words: list[str], code: int, says: str
+) -> None:
+    places = {"store": people, "run": run, "tmp": tmp_path}
+    done = mrigan("evaluate", *[word.format(**places) for word in words], "--quiet")
+    lines = done.stderr.strip().splitlines()
+    assert (done.exit_code, len(lines)) == (code, 1), done.stderr
+    assert says in lines[0]
