@@ -1,22 +1,29 @@
-"""Images from a trained generator, each a function of its own seed and nothing else."""
+"""Images from a trained generator, each a function of its own seed and nothing else.
+
+Convolutions and matrix products round differently with the number of rows in a batch, not with
+what the other rows hold. So the networks always run on full batches of one fixed length for a
+size, the last one filled up, and a seed gives the same bits in whatever company it is drawn (on
+one machine, device and number of threads).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from mri_gan.checkpoint import find_checkpoint, load_checkpoint
+from mri_gan.checkpoint import digest, find_checkpoint, load_checkpoint
+from mri_gan.conditions import Conditions
 from mri_gan.config import LEVELS, TrainConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import build_generator
 from mri_gan.nets.protocol import GeneratorNet
 from mri_gan.nets.styles import broadcast_styles, mix_styles, noise_from_seeds, truncate
 
-BATCH = 16
+BATCH = 16  # images at once up to 128 px, fewer above
 
 
 @dataclass(frozen=True)
@@ -29,6 +36,30 @@ class Trained:
     size: int  # px, the largest resolution that has been trained
     alpha: float  # fade-in weight at that resolution
     path: Path
+    digest: str  # of the generator's weights
+
+    @property
+    def conditions(self) -> Conditions:
+        """What the generator takes besides z."""
+        spec: Conditions = getattr(self.config, "conditions", Conditions())
+        return spec
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """What each channel of an image holds."""
+        names: tuple[str, ...] = getattr(self.config, "channel_names", ())
+        return names or ("image",) * self.config.channels
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether the last channel is a mask of the others."""
+        return self.channel_names[-1] == "mask"
+
+    @property
+    def pixel_mm(self) -> float | None:
+        """The size of a pixel of the training slices at the largest trained size, if known."""
+        size_mm: float | None = getattr(self.config, "pixel_mm", None)
+        return size_mm
 
 
 def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
@@ -51,6 +82,7 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
         checkpoint.resolution,
         checkpoint.alpha,
         path,
+        digest(checkpoint.state["g_ema"]),
     )
 
 
@@ -74,11 +106,34 @@ def latents(seeds: Sequence[int], latent_dim: int, device: torch.device | str) -
     return torch.stack(rows).to(device)
 
 
+def batch_for(size: int) -> int:
+    """How many images are always drawn at once at a size in px: 16, and 2 at 1024 px."""
+    return max(1, min(BATCH, BATCH * 128 // size))
+
+
+def full_batches(count: int, batch: int) -> Iterator[list[int]]:
+    """The rows of `count` items in runs of exactly `batch`; the last row fills the last run up."""
+    for start in range(0, count, batch):
+        yield [min(start + i, count - 1) for i in range(batch)]
+
+
 @torch.no_grad()
-def styles(generator: GeneratorNet, seeds: Sequence[int], psi: float) -> Tensor:
+def styles(
+    generator: GeneratorNet,
+    seeds: Sequence[int],
+    psi: float,
+    condition: Tensor | None = None,  # [N, K], or [K] for all
+) -> Tensor:
     """Truncated w for each seed [N, D]."""
-    z = latents(seeds, generator.latent_dim, generator.w_avg.device)
-    return truncate(generator.map(z), generator.w_avg, psi)
+    device = generator.w_avg.device
+    z = latents(seeds, generator.latent_dim, device)
+    if condition is not None:
+        condition = condition.to(device).expand(len(seeds), -1)
+    ws = [
+        generator.map(z[rows], None if condition is None else condition[rows])
+        for rows in full_batches(len(seeds), BATCH)
+    ]
+    return truncate(torch.cat(ws)[: len(seeds)], generator.w_avg, psi)
 
 
 @dataclass(frozen=True)
@@ -98,24 +153,36 @@ class Look:
 @torch.no_grad()
 def draw(generator: GeneratorNet, ws: Tensor, noise_seeds: Sequence[int], look: Look) -> Tensor:
     """Images [N, C, size, size], about -1..1, on the CPU; ws [N, L, D], one noise seed each."""
-    drawn = []
-    shapes = generator.noise_shapes(1, look.size)
-    for i in range(0, len(ws), BATCH):
-        noise = noise_from_seeds(noise_seeds[i : i + BATCH], shapes, device=ws.device)
-        images = generator.synthesis(
-            ws[i : i + BATCH],
+    drawn = [
+        generator.synthesis(
+            ws[rows],
             resolution=look.size,
             alpha=look.alpha,
-            noise=[look.noise * layer for layer in noise] if look.noise else None,
-        )
-        drawn.append(images.cpu())
-    return torch.cat(drawn)
+            noise=noise_for(generator, [noise_seeds[row] for row in rows], look),
+        ).cpu()
+        for rows in full_batches(len(ws), batch_for(look.size))
+    ]
+    return torch.cat(drawn)[: len(ws)]
 
 
-def draw_seeds(generator: GeneratorNet, seeds: Sequence[int], look: Look) -> Tensor:
+def noise_for(generator: GeneratorNet, seeds: Sequence[int], look: Look) -> list[Tensor] | None:
+    """The noise images of each seed in the look's strength, or None for none."""
+    if not look.noise:
+        return None
+    shapes = generator.noise_shapes(1, look.size)
+    noise = noise_from_seeds(seeds, shapes, device=generator.w_avg.device)
+    return noise if look.noise == 1 else [look.noise * layer for layer in noise]
+
+
+def draw_seeds(
+    generator: GeneratorNet,
+    seeds: Sequence[int],
+    look: Look,
+    condition: Tensor | None = None,  # [N, K], or [K] for all
+) -> Tensor:
     """One image for each seed [N, C, size, size]."""
-    ws = broadcast_styles(styles(generator, seeds, look.psi), generator.num_layers(look.size))
-    return draw(generator, ws, seeds, look)
+    w = styles(generator, seeds, look.psi, condition)
+    return draw(generator, broadcast_styles(w, generator.num_layers(look.size)), seeds, look)
 
 
 def default_crossover(layers: int) -> int:
@@ -129,6 +196,7 @@ def draw_mixed(
     fine_seeds: Sequence[int],
     look: Look,
     crossover: int | None = None,
+    condition: Tensor | None = None,  # [K], the same for all
 ) -> Tensor:
     """All pairs: coarse styles of one seed, fine styles of another.
 
@@ -137,7 +205,8 @@ def draw_mixed(
     """
     layers = generator.num_layers(look.size)
     crossover = default_crossover(layers) if crossover is None else crossover
-    coarse = styles(generator, coarse_seeds, look.psi).repeat(len(fine_seeds), 1)
-    fine = styles(generator, fine_seeds, look.psi).repeat_interleave(len(coarse_seeds), 0)
+    coarse = styles(generator, coarse_seeds, look.psi, condition).repeat(len(fine_seeds), 1)
+    fine = styles(generator, fine_seeds, look.psi, condition)
+    fine = fine.repeat_interleave(len(coarse_seeds), 0)
     ws = mix_styles(coarse, fine, crossover, layers)
     return draw(generator, ws, list(coarse_seeds) * len(fine_seeds), look)

@@ -1,0 +1,244 @@
+"""Many synthetic images as files: each is a function of its seed, whole or absent, and marked."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import zipfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+
+from mri_gan import __version__
+from mri_gan.config import JsonConfig, require
+from mri_gan.errors import DataError, Stopped, UsageError
+from mri_gan.files import (
+    FolderLock,
+    StopSignal,
+    make_folder,
+    sync_folder,
+    write_atomic,
+    write_bytes,
+    write_text,
+)
+from mri_gan.synth.conditioning import condition_rows, describe_rows
+from mri_gan.synth.encoding import MARK, nifti_bytes, png_bytes, to_depth
+from mri_gan.synth.sample import Look, Trained, batch_for, draw_seeds
+from mri_gan.synth.seeds import describe_seeds
+
+FORMATS = ("png", "zip", "nifti")
+MANIFEST, TABLE = "manifest.json", "manifest.tsv"
+MASKS = "masks"
+WRITERS = 4  # threads; waiting for the disk is most of their work
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the zip format's first day: equal images are equal files
+
+
+@dataclass(frozen=True)
+class GenerateConfig(JsonConfig):
+    """What decides the bytes of an image besides its seed and the checkpoint."""
+
+    size: int  # px
+    alpha: float = 1.0
+    psi: float = 0.7
+    noise: float = 1.0
+    condition: str | None = None  # None draws one for each seed, where there are any
+    format: str = "png"
+    depth: int = 8  # bits
+    pixel_mm: float | None = None
+
+    def __post_init__(self) -> None:
+        require(self.format in FORMATS, f"--format {self.format}", f"choose one of {FORMATS}")
+        require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
+        require(0 <= self.psi <= 2, f"--psi {self.psi}", "give 0 to 2; 1 is no truncation")
+        require(0 <= self.noise <= 2, f"--noise {self.noise}", "give 0 to 2; 1 is as trained")
+        require(self.pixel_mm is None or self.pixel_mm > 0, f"--pixel-mm {self.pixel_mm}", "above 0")
+
+    @property
+    def look(self) -> Look:
+        """The part that the network is asked for."""
+        return Look(self.size, self.alpha, self.psi, self.noise)
+
+
+def generate(
+    trained: Trained,
+    config: GenerateConfig,
+    seeds: Sequence[int],
+    out: Path,
+    stop: StopSignal,
+    tell: Callable[[int], object] = lambda done: None,
+) -> int:
+    """Write one file per seed (two with masks) and a manifest; returns how many were new.
+
+    `out` is a folder, or a file for zip. What an earlier call wrote stays, so that an interrupted
+    call is continued and a finished one extended. Raises UsageError when `out` holds images of
+    other settings, Stopped after a signal.
+    """
+    folder = out.with_name(f".{out.name}.parts") if config.format == "zip" else out
+    if config.format == "zip" and out.exists():
+        raise UsageError(f"{out}: exists", "name another file, or delete it first")
+    condition_rows(trained.conditions, config.condition, [])  # tells what does not fit at once
+    make_folder(folder / MASKS if trained.has_mask else folder)
+    with FolderLock(folder):
+        check_manifest(folder, manifest(trained, config))
+        missing = [s for s in seeds if not all(p.exists() for p in paths(folder, s, trained, config))]
+        write_text(folder / MANIFEST, dump(manifest(trained, config)))
+        draw_files(trained, config, missing, folder, stop, tell, len(seeds) - len(missing))
+        rows = table(trained, config, seeds if config.format == "zip" else present(folder, seeds))
+        write_text(folder / TABLE, rows)
+    if config.format == "zip":
+        pack(folder, out)
+    return len(missing)
+
+
+def manifest(trained: Trained, config: GenerateConfig) -> dict[str, Any]:
+    """Where the images come from and how they were drawn: equal for equal images."""
+    return {
+        "synthetic": MARK,
+        "checkpoint": trained.path.name,
+        "generator_digest": trained.digest,
+        "arch": trained.config.model.arch,
+        "nimg": trained.nimg,
+        "channel_names": list(trained.channel_names),
+        **dataclasses.asdict(config),
+        "mrigan": __version__,
+        "torch": torch.__version__,
+        "device": trained.generator.w_avg.device.type,
+        "threads": torch.get_num_threads(),
+    }
+
+
+# May differ between two calls that fill one folder: they do not change what a picture shows.
+MAY_DIFFER = ("checkpoint", "mrigan", "torch", "device", "threads")
+
+
+def check_manifest(folder: Path, now: dict[str, Any]) -> None:
+    """Raise UsageError, telling what differs, when the folder holds images of other settings."""
+    path = folder / MANIFEST
+    if not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = [k for k in now if k not in MAY_DIFFER and before.get(k) != now[k]]
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataError(f"{path}: cannot be read", "give an empty folder to --out") from error
+    if changed:
+        told = "; ".join(f"{k} was {before.get(k)}, now {now[k]}" for k in changed)
+        raise UsageError(f"{folder}: holds images of other settings ({told})", "use another --out")
+
+
+def dump(value: dict[str, Any]) -> str:
+    """JSON for people and programs."""
+    return json.dumps(value, indent=2) + "\n"
+
+
+def stem(seed: int) -> str:
+    """The name of a seed's files, without the ending; names sort as numbers up to a million."""
+    return f"seed{seed:06d}"
+
+
+def paths(folder: Path, seed: int, trained: Trained, config: GenerateConfig) -> list[Path]:
+    """The files of one seed: the image, and its mask where there is one."""
+    name = stem(seed) + (".nii.gz" if config.format == "nifti" else ".png")
+    return [folder / name] + ([folder / MASKS / name] if trained.has_mask else [])
+
+
+def present(folder: Path, seeds: Sequence[int]) -> list[int]:
+    """The seeds asked for and those of earlier calls, in order."""
+    earlier = (path.name.partition(".")[0].removeprefix("seed") for path in folder.glob("seed*.*"))
+    return sorted({*seeds, *(int(name) for name in earlier if name.isdecimal())})
+
+
+def draw_files(
+    trained: Trained,
+    config: GenerateConfig,
+    seeds: Sequence[int],
+    folder: Path,
+    stop: StopSignal,
+    tell: Callable[[int], object],
+    done: int,
+) -> None:
+    """Draw in full batches while threads encode and write the ones before."""
+    waiting: deque[Future[None]] = deque()
+    with ThreadPoolExecutor(WRITERS, "mrigan-write") as pool:
+        for some, images, words in drawn_batches(trained, config, seeds):
+            for seed, image, word in zip(some, images, words, strict=True):
+                targets = paths(folder, seed, trained, config)
+                facts = {"seed": str(seed), "condition": word, "generator": trained.digest}
+                waiting.append(pool.submit(write_image, targets, image, facts, trained, config))
+            while len(waiting) > 4 * batch_for(config.size):
+                waiting.popleft().result()
+            done += len(some)
+            tell(done)
+            if stop:
+                break
+        for future in waiting:
+            future.result()
+    sync_folder(folder)
+    if stop:
+        raise Stopped(f"{folder}: stopped", "run the same command again", stop.signum or 15)
+
+
+def drawn_batches(
+    trained: Trained, config: GenerateConfig, seeds: Sequence[int]
+) -> Iterator[tuple[Sequence[int], NDArray[Any], list[str]]]:
+    """Seeds, images [N, C, H, W] in the file's depth, and conditions in words."""
+    batch = batch_for(config.size)
+    for start in range(0, len(seeds), batch):
+        some = seeds[start : start + batch]
+        rows = condition_rows(trained.conditions, config.condition, some)
+        images = draw_seeds(trained.generator, some, config.look, rows).numpy()
+        words = describe_rows(trained.conditions, rows, len(some))
+        yield some, to_depth(images, config.depth), words
+
+
+def write_image(
+    targets: Sequence[Path],
+    image: NDArray[Any],  # [C, H, W]
+    facts: dict[str, str],
+    trained: Trained,
+    config: GenerateConfig,
+) -> None:
+    """Encode and write the files of one seed, the image last: where it is, all is."""
+    parts = [image[:-1], image[-1:]] if trained.has_mask else [image]
+    for path, pixels in reversed(list(zip(targets, parts, strict=True))):
+        if config.format == "nifti":
+            write_bytes(path, nifti_bytes(pixels, config.pixel_mm, facts))
+        else:
+            write_bytes(path, png_bytes(pixels, facts))
+
+
+def table(trained: Trained, config: GenerateConfig, seeds: Sequence[int]) -> str:
+    """`manifest.tsv`: one line per seed."""
+    rows = condition_rows(trained.conditions, config.condition, seeds)
+    words = describe_rows(trained.conditions, rows, len(seeds))
+    lines = ["file\tmask\tseed\tcondition\tgenerator_digest"]
+    for seed, word in zip(seeds, words, strict=True):
+        files = [p.as_posix() for p in paths(Path(), seed, trained, config)]
+        lines.append("\t".join([*(files + [""])[:2], str(seed), word, trained.digest]))
+    return "\n".join(lines) + "\n"
+
+
+def pack(folder: Path, out: Path) -> None:
+    """All files of a folder as one zip, written at once; then the folder goes."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+
+    def write(stream: Any) -> None:
+        with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+            for path in files:
+                info = zipfile.ZipInfo(path.relative_to(folder).as_posix(), ZIP_TIME)
+                archive.writestr(info, path.read_bytes())
+
+    write_atomic(out, write)
+    shutil.rmtree(folder)
+
+
+def summary(trained: Trained, seeds: Sequence[int]) -> str:
+    """What was drawn, in one line."""
+    return f"seeds {describe_seeds(seeds)} of {trained.path} ({trained.nimg / 1000:g} kimg)"
