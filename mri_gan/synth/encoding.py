@@ -21,7 +21,7 @@ def to_depth(images: NDArray[np.float32], depth: int) -> NDArray[Any]:
     """Pictures of -1..1 as unsigned integers of 8 or 16 bits; what lies outside is clipped."""
     white = 2**depth - 1
     scaled = (np.clip(images, -1, 1) + 1) * np.float32(white / 2) + np.float32(0.5)
-    return np.floor(scaled).clip(0, white).astype(np.uint8 if depth == 8 else np.uint16)
+    return np.asarray(np.floor(scaled).clip(0, white), np.uint8 if depth == 8 else np.uint16)
 
 
 def png_bytes(pixels: NDArray[Any], facts: Mapping[str, str]) -> bytes:

@@ -56,9 +56,8 @@ class GenerateConfig(JsonConfig):
     def __post_init__(self) -> None:
         require(self.format in FORMATS, f"--format {self.format}", f"choose one of {FORMATS}")
         require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
-        require(0 <= self.psi <= 2, f"--psi {self.psi}", "give 0 to 2; 1 is no truncation")
-        require(0 <= self.noise <= 2, f"--noise {self.noise}", "give 0 to 2; 1 is as trained")
-        require(self.pixel_mm is None or self.pixel_mm > 0, f"--pixel-mm {self.pixel_mm}", "above 0")
+        positive = self.pixel_mm is None or 0 < self.pixel_mm < 1000
+        require(positive, f"--pixel-mm {self.pixel_mm}", "give millimetres above 0")
 
     @property
     def look(self) -> Look:
@@ -87,7 +86,9 @@ def generate(
     make_folder(folder / MASKS if trained.has_mask else folder)
     with FolderLock(folder):
         check_manifest(folder, manifest(trained, config))
-        missing = [s for s in seeds if not all(p.exists() for p in paths(folder, s, trained, config))]
+        missing = [
+            s for s in seeds if not all(p.exists() for p in paths(folder, s, trained, config))
+        ]
         write_text(folder / MANIFEST, dump(manifest(trained, config)))
         draw_files(trained, config, missing, folder, stop, tell, len(seeds) - len(missing))
         rows = table(trained, config, seeds if config.format == "zip" else present(folder, seeds))
@@ -95,6 +96,11 @@ def generate(
     if config.format == "zip":
         pack(folder, out)
     return len(missing)
+
+
+def pixel_size(trained: Trained, size: int) -> float | None:
+    """Millimetres per pixel at a size, where the checkpoint knows them."""
+    return trained.pixel_mm and trained.pixel_mm * trained.size / size
 
 
 def manifest(trained: Trained, config: GenerateConfig) -> dict[str, Any]:
@@ -220,8 +226,8 @@ def table(trained: Trained, config: GenerateConfig, seeds: Sequence[int]) -> str
     words = describe_rows(trained.conditions, rows, len(seeds))
     lines = ["file\tmask\tseed\tcondition\tgenerator_digest"]
     for seed, word in zip(seeds, words, strict=True):
-        files = [p.as_posix() for p in paths(Path(), seed, trained, config)]
-        lines.append("\t".join([*(files + [""])[:2], str(seed), word, trained.digest]))
+        image, *mask = (p.as_posix() for p in paths(Path(), seed, trained, config))
+        lines.append("\t".join([image, *(mask or [""]), str(seed), word, trained.digest]))
     return "\n".join(lines) + "\n"
 
 

@@ -37,29 +37,14 @@ class Trained:
     alpha: float  # fade-in weight at that resolution
     path: Path
     digest: str  # of the generator's weights
-
-    @property
-    def conditions(self) -> Conditions:
-        """What the generator takes besides z."""
-        spec: Conditions = getattr(self.config, "conditions", Conditions())
-        return spec
-
-    @property
-    def channel_names(self) -> tuple[str, ...]:
-        """What each channel of an image holds."""
-        names: tuple[str, ...] = getattr(self.config, "channel_names", ())
-        return names or ("image",) * self.config.channels
+    channel_names: tuple[str, ...]  # what each channel of an image holds
+    conditions: Conditions  # what the generator takes besides z
+    pixel_mm: float | None = None  # of the training slices at the largest trained size, if known
 
     @property
     def has_mask(self) -> bool:
         """Whether the last channel is a mask of the others."""
         return self.channel_names[-1] == "mask"
-
-    @property
-    def pixel_mm(self) -> float | None:
-        """The size of a pixel of the training slices at the largest trained size, if known."""
-        size_mm: float | None = getattr(self.config, "pixel_mm", None)
-        return size_mm
 
 
 def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
@@ -83,6 +68,8 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
         checkpoint.alpha,
         path,
         digest(checkpoint.state["g_ema"]),
+        ("image",) * checkpoint.config.channels,
+        Conditions(),
     )
 
 

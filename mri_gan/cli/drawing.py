@@ -1,0 +1,60 @@
+"""Options that all commands share which draw from a checkpoint, and loading it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mri_gan.config import require
+
+if TYPE_CHECKING:
+    from mri_gan.synth.sample import Look, Trained
+
+size = click.option(
+    "--size", type=int, default=None, help="Pixels  [default: the largest trained]."
+)
+psi = click.option(
+    "--psi", type=float, default=0.7, show_default=True, help="Truncation; 1 is none."
+)
+noise = click.option(
+    "--noise",
+    type=float,
+    default=1.0,
+    show_default=True,
+    help="Strength; 0 shows the anatomy alone.",
+)
+condition = click.option(
+    "--condition",
+    default=None,
+    metavar="NAME=VALUE,..",
+    help="What to draw, for a model trained with labels  [default: drawn from them].",
+)
+device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps.")
+
+
+def check_device(name: str) -> None:
+    """Raise UsageError when this machine has no such device."""
+    import torch
+
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        from mri_gan.errors import UsageError
+
+        raise UsageError(f"--device {name}: not available here", "try cpu") from error
+
+
+def load(
+    ckpt: Path, size: int | None, psi: float, noise: float, device: str
+) -> tuple[Trained, Look]:
+    """The generator of a checkpoint or run folder, and how to draw with it."""
+    from mri_gan.synth.sample import Look, alpha_for, load_trained
+
+    require(-2 <= psi <= 2, f"--psi {psi}", "give -2 to 2; 1 is no truncation")
+    require(0 <= noise <= 2, f"--noise {noise}", "give 0 to 2; 1 is as trained")
+    check_device(device)
+    trained = load_trained(ckpt, device)
+    chosen = trained.size if size is None else size
+    return trained, Look(chosen, alpha_for(trained, chosen), psi, noise)
