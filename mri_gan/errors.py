@@ -47,3 +47,14 @@ class Stopped(MriganError):  # noqa: N818 - a stop asked for by the user is not 
 
     def __reduce__(self) -> tuple[type[MriganError], tuple[Any, ...]]:
         return type(self), (self.message, self.hint, self.signum)
+
+
+class Interrupted(BaseException):
+    """A stop signal outside the work that has safe points of its own.
+
+    No `Exception`, so that code which survives bad input does not survive it.
+    """
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(signum)
+        self.signum = signum

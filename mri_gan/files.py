@@ -190,19 +190,54 @@ class StopSignal:
 
 
 @contextlib.contextmanager
-def stop_on_signal() -> Iterator[StopSignal]:
+def stop_on_signal(leave_after_s: float | None = None) -> Iterator[StopSignal]:
     """Within the block, stop signals set a flag instead of killing the process.
 
-    Only the main thread may set handlers; elsewhere the flag simply stays unset.
+    With `leave_after_s` the process ends that long after a signal, whatever it is doing: for work
+    that may be killed anywhere, and whose next safe point may be far away. Only the main thread
+    may set handlers; elsewhere the flag simply stays unset.
     """
     stop = StopSignal()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    signums = [getattr(signal, name) for name in StopSignal.NAMES if hasattr(signal, name)]
-    before = {signum: signal.signal(signum, stop._remember) for signum in signums}
+    before = {signum: signal.signal(signum, stop._remember) for signum in _stop_signums()}
+    late = contextlib.nullcontext() if leave_after_s is None else _leave_late(leave_after_s)
     try:
-        yield stop
+        with late:
+            yield stop
     finally:
         for signum, handler in before.items():
             signal.signal(signum, handler)
+
+
+def _stop_signums() -> list[int]:
+    return [getattr(signal, name) for name in StopSignal.NAMES if hasattr(signal, name)]
+
+
+@contextlib.contextmanager
+def _leave_late(after_s: float) -> Iterator[None]:
+    """End the process `after_s` seconds after a stop signal, unless the block ends before."""
+    # The system tells a thread by a pipe: Python's own handlers wait while the main thread is in
+    # the middle of unpacking a large volume.
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    before = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    ended = threading.Event()
+
+    def watch() -> None:
+        while caught := os.read(reader, 1):
+            if caught[0] in _stop_signums() and not ended.wait(after_s):
+                os.write(2, b"mrigan: stopped: run the same command again to continue\n")
+                os._exit(128 + caught[0])
+
+    thread = threading.Thread(target=watch, name="mrigan-stop", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        signal.set_wakeup_fd(before)
+        os.close(writer)
+        thread.join()
+        os.close(reader)

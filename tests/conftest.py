@@ -7,12 +7,13 @@ import os
 # Before anything imports torch or numpy, whose libraries read it once.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import phantoms
 import pytest
+from faults import Nursery
 
 from mri_gan.config import PrepareConfig
 from mri_gan.files import StopSignal
@@ -47,3 +48,29 @@ def oasis_zip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def store(prepare: Prepare, oasis_zip: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A complete store of that archive; for reading only."""
     return prepare(tmp_path_factory.mktemp("store"), oasis_zip)
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Runs `mrigan` commands in forked children, many in a second."""
+    with Nursery() as started:
+        yield started
+
+
+MEASURED = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture(scope="session")
+def tell(pytestconfig: pytest.Config) -> Callable[[str], None]:
+    """`tell("20 cases, at most 1.2 s")` prints a line at the end of the test run."""
+    return pytestconfig.stash.setdefault(MEASURED, []).append
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Print what tests measured but do not judge, such as times."""
+    if lines := config.stash.get(MEASURED, []):
+        terminalreporter.section("measured")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -103,7 +103,7 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
     function = functools.partial(look_all, config=config)
     died = Look(kind="damaged", reason="its decoder crashed or ran out of memory")
     with (
-        stop_on_signal() as stop,
+        stop_on_signal(leave_after_s=1.0) as stop,
         options.Progress(len(plan.sources), " sources", quiet) as bar,
         pool.OrderedPool(function, lambda _: died, count, "mri_gan.ingest.inspection") as workers_,
     ):

@@ -73,9 +73,6 @@ class LazyGroup(click.Group):
             command = error.ctx.command_path if error.ctx else "mrigan"
             _say(f"{error.format_message()} See: {command} --help")
             ctx.exit(2)
-        except KeyboardInterrupt:
-            _say("stopped; run the same command again to continue")
-            ctx.exit(130)
         except BrokenPipeError:
             raise
         except OSError as error:

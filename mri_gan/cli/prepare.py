@@ -11,6 +11,8 @@ from mri_gan.cli import options
 from mri_gan.config import FITS, LAYOUTS, PLANES, PrepareConfig, require
 from mri_gan.errors import DataError
 
+LEAVE_AFTER_S = 1.0  # with the time that Python needs to end, a signal is obeyed within 2 s
+
 EPILOG = """\b
 Examples:
   mrigan prepare keras_png_slices_data.zip --out OASIS_PRE
@@ -155,7 +157,7 @@ def _prepare(
     from mri_gan.ingest import pipeline, pool, preview
 
     make_folder(out)
-    with FolderLock(out), stop_on_signal() as stop:
+    with FolderLock(out), stop_on_signal(leave_after_s=LEAVE_AFTER_S) as stop:
         if overwrite:
             remove_store(out)
         if pipeline.is_complete(out, plan.digest):

@@ -19,7 +19,7 @@ from mri_gan.files import StopSignal
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-GRACE_S = 1.0
+GRACE_S = 0.5
 WINDOW = 3  # chunks in flight per worker: enough to never wait, few enough to bound memory
 
 
