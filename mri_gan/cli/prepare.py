@@ -153,11 +153,12 @@ def command(
 def _prepare(
     plan: Any, config: PrepareConfig, out: Path, workers: int | None, overwrite: bool, quiet: bool
 ) -> None:
-    from mri_gan.files import FolderLock, make_folder, stop_on_signal
+    from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
     from mri_gan.ingest import pipeline, pool, preview
 
     make_folder(out)
     with FolderLock(out), stop_on_signal(leave_after_s=LEAVE_AFTER_S) as stop:
+        remove_leftovers(out)
         if overwrite:
             remove_store(out)
         if pipeline.is_complete(out, plan.digest):
