@@ -25,6 +25,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "test": ("mri_gan.cli.test", "Draw image grids from a checkpoint."),
     "generate": ("mri_gan.cli.generate", "Draw images by seed, as files."),
     "evaluate": ("mri_gan.cli.evaluate", "Measure how near synthetic slices come to real ones."),
+    "report": ("mri_gan.cli.report", "Write a page about a run."),
+    "compare": ("mri_gan.cli.compare", "Write a page about several runs."),
 }
 
 EPILOG = """\b

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -19,6 +20,16 @@ seed = click.option(
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     click.echo(json.dumps(value, indent=2))
+
+
+def write_page(path: Path, page: str, quiet: bool) -> None:
+    """Write an HTML file and tell where it is."""
+    from mri_gan.files import make_folder, write_text
+
+    make_folder(path.parent)
+    write_text(path, page)
+    if not quiet:
+        click.echo(f"{path} ({human_bytes(path.stat().st_size)}); open it in a browser")
 
 
 def human_bytes(count: float) -> str:

@@ -1,0 +1,36 @@
+"""`mrigan compare`: several run folders on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mri_gan.cli import options
+from mri_gan.config import require
+
+EPILOG = """\b
+Example:
+  mrigan compare RUN_1 RUN_2 --out comparison.html
+"""
+
+
+@click.command("compare", epilog=EPILOG)
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("comparison.html"),
+    show_default=True,
+    help="The HTML file.",
+)
+@options.quiet
+def command(runs: tuple[Path, ...], out: Path, quiet: bool) -> None:
+    """Write a self-contained HTML page that shows several RUN folders side by side."""
+    from mri_gan.report.comparison import build_comparison
+    from mri_gan.report.facts import read_run
+
+    require(len(runs) > 1, "one run has nothing to be compared with", "give two or more")
+    names = [run.resolve().name for run in runs]
+    require(len(set(names)) == len(names), "two of the runs have the same name", "rename one")
+    options.write_page(out, build_comparison([read_run(run) for run in runs]), quiet)

@@ -1,0 +1,177 @@
+"""The sections that training itself fills: data sheet, curves, grids over time, reproduction."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from mri_gan.config import TrainConfig, differences
+from mri_gan.report.charts import Curve, draw_chart
+from mri_gan.report.facts import RunFacts
+from mri_gan.report.sections import Chart, Section, Table, embed, kimg, plain
+
+CHARTS = (
+    ("Losses", ("d_loss", "g_loss", "penalty")),
+    ("Mean scores of the critic", ("real_score", "fake_score")),
+    ("Speed, images per second", ("images_per_s",)),
+    ("Share of the time spent waiting for data", ("data_wait",)),
+)
+NAMES = {"d_loss": "critic", "g_loss": "generator", "real_score": "real", "fake_score": "fake"}
+MAX_FRAMES = 60
+FROM_STORE = ("channels", "max_size")  # the command line takes these from the store
+
+
+def data_sheet(run: RunFacts) -> Section:
+    """What was trained, on what, and where."""
+    last = run.metrics[-1] if run.metrics else {}
+    skipped = sum(int(line.get("skipped", 0)) for line in run.metrics)
+    state = [
+        ("Real images shown", f"{run.nimg:,} ({kimg(run.nimg)})"),
+        ("Resolution reached", f"{last['resolution']} px" if last else "none yet"),
+        ("Fade-in of that level", plain(last.get("alpha", ""))),
+        ("Seconds in steps", plain(sum(float(line.get("seconds", 0)) for line in run.metrics))),
+        (
+            "Updates left out as not finite",
+            plain(skipped),
+        ),
+    ]
+    machine = [(_words(n), plain(run.config[n])) for n in _machine(run.config)]
+    tables = [Table("How far it has come", state)]
+    data = run.config.get("data")
+    if isinstance(data, dict):
+        tables.append(Table("The training data", [(_words(k), plain(v)) for k, v in data.items()]))
+    tables.append(Table("Settings", [(_words(k), plain(v)) for k, v in run.settings.items()]))
+    tables.append(Table("Software and machine", machine))
+    return Section("data", "What was trained on what", tables=tables)
+
+
+def _machine(config: dict[str, Any]) -> list[str]:
+    return [name for name in config if name not in ("settings", "options", "data", "command")]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def curves(run: RunFacts) -> Section:
+    """Losses, scores, speed and waiting for data over the images shown."""
+    section = Section("curves", "Curves")
+    marks = level_marks(run.metrics)
+    for title, names in CHARTS:
+        svg = draw_chart(title, list(_series(run, names)), "thousand real images shown", marks)
+        if svg:
+            section.charts.append(Chart(title, svg))
+    if not section.charts:
+        section.notes.append("No metrics have been written yet.")
+    return section
+
+
+def _series(run: RunFacts, names: Sequence[str]) -> Iterator[Curve]:
+    for name in names:
+        points = [
+            (line["nimg"] / 1000, float(line[name]))
+            for line in run.metrics
+            if isinstance(line.get(name), int | float)
+        ]
+        yield Curve(NAMES.get(name, _words(name)), tuple(points))
+
+
+def level_marks(lines: Sequence[dict[str, Any]]) -> list[tuple[float, str]]:
+    """Where each resolution begins: (thousand images, '32 px')."""
+    marks: list[tuple[float, str]] = []
+    for line in lines:
+        text = f"{line.get('resolution')} px"
+        if not marks or marks[-1][1] != text:
+            marks.append((line["nimg"] / 1000, text))
+    return marks
+
+
+def grids(run: RunFacts) -> Section:
+    """Synthetic samples from fixed latents over the course of training, and real slices."""
+    section = Section("grids", "Synthetic samples as training went")
+    chosen = thin_out(run.grids, MAX_FRAMES)
+    section.frames = [
+        embed(
+            grid.path,
+            f"Synthetic slices at {grid.size} px after {kimg(grid.nimg)}",
+            f"synthetic, {kimg(grid.nimg)}, {grid.size} px",
+        )
+        for grid in chosen
+    ]
+    if run.grids:
+        section.notes.append("The same latents at every moment: move the slider, or press Play.")
+    else:
+        section.notes.append("No samples have been drawn yet.")
+    if run.reals:
+        section.pictures.append(embed(run.reals, "Real training slices", "real training slices"))
+    return section
+
+
+def thin_out(items: Sequence[Any], most: int) -> list[Any]:
+    """At most `most` of the items, evenly spread, the last one always among them."""
+    if len(items) <= most:
+        return list(items)
+    last = len(items) - 1
+    return [items[round(i * last / (most - 1))] for i in range(most)]
+
+
+def drawings(run: RunFacts) -> Section:
+    """What `mrigan test`, `walk` and others have drawn from the checkpoints."""
+    section = Section("drawings", "Drawn from the checkpoint")
+    for path in run.pictures:
+        name = path.stem.replace("-", " ").replace("_", " ")
+        section.pictures.append(embed(path, f"Synthetic: {name}", f"synthetic: {name}"))
+    if not section.pictures:
+        section.hint = "Nothing yet. This draws samples and style mixing into the run folder:"
+        section.command = f"mrigan test {shlex.quote(run.folder.name)}"
+    return section
+
+
+def reproduction(run: RunFacts) -> Section:
+    """The command that trains this run again, and what the promise depends on."""
+    section = Section("reproduce", "How to reproduce")
+    section.hint = (
+        "With the same store, seed, number of threads and versions, a CPU gives the same "
+        "weights bit for bit; a GPU gives them within rounding."
+    )
+    section.command = train_command(run)
+    digest = run.config.get("data_digest", "")
+    section.tables = [Table("Digests", [("training data", digest)])]
+    return section
+
+
+def train_command(run: RunFacts) -> str:
+    """`mrigan train` with every setting that differs from its default."""
+    words = ["mrigan", "train", "STORE"]
+    defaults = TrainConfig().to_dict()
+    for name, value in run.settings.items():
+        if name == "max_size" or (name not in FROM_STORE and defaults.get(name) != value):
+            words += _option(name, value)
+    return shlex.join([*words, "--out", run.folder.name])
+
+
+def _option(name: str, value: Any) -> list[str]:
+    flag = f"--{name.replace('_', '-')}"
+    if value is True:
+        return [flag]
+    if isinstance(value, bool) or value is None:
+        return []
+    if isinstance(value, dict):
+        return []  # made from the data: conditions
+    items = value if isinstance(value, list) else [value]
+    return [word for item in items for word in (flag, plain_number(item))]
+
+
+def plain_number(value: Any) -> str:
+    """A setting as the command line takes it: 600000.0 -> '600000'."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def changed_settings(runs: Sequence[RunFacts]) -> list[str]:
+    """The names of settings that are not the same in all runs."""
+    first = runs[0].settings
+    found = {
+        phrase.split(" ", 1)[0] for run in runs[1:] for phrase in differences(first, run.settings)
+    }
+    return sorted(found)

@@ -1,0 +1,113 @@
+"""The page in a real browser: it works, is quiet, and asks the network for nothing."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mri_gan.report.facts import read_run
+from mri_gan.report.page import build_report
+
+from .conftest import MakeRun
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="no Chromium here; Debian: apt-get install chromium"
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # In a container without user namespaces Chromium's own sandbox cannot start.
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page_file(make_run: MakeRun) -> Path:
+    folder = make_run("R")
+    path = folder / "report.html"
+    path.write_text(build_report(read_run(folder)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def opened(browser: Any, page_file: Path) -> Iterator[Any]:
+    """The page on a phone, in the dark, with what it complained about and asked for."""
+    page = browser.new_page(viewport={"width": 390, "height": 800}, color_scheme="dark")
+    page.complaints, page.asked = [], []
+    page.on("console", lambda message: page.complaints.append(message.text))
+    page.on("pageerror", lambda error: page.complaints.append(str(error)))
+    page.on("request", lambda request: page.asked.append(request.url))
+    page.goto(page_file.as_uri())
+    yield page
+    page.close()
+
+
+def test_it_loads_without_a_complaint_and_asks_for_nothing(opened: Any, page_file: Path) -> None:
+    assert opened.complaints == []
+    assert [url for url in opened.asked if not url.startswith("data:")] == [page_file.as_uri()]
+    assert opened.evaluate("[...document.images].every(i => i.complete && i.naturalWidth > 0)")
+
+
+def test_the_slider_changes_the_picture(opened: Any) -> None:
+    image, slider = opened.locator("[data-frames] img"), opened.locator("input[type=range]")
+    newest = image.get_attribute("src")
+    assert opened.locator("output").inner_text() == "synthetic, 4 kimg, 16 px"
+    slider.focus()
+    slider.press("Home")  # by keyboard, as some people must
+    assert opened.locator("output").inner_text() == "synthetic, 1 kimg, 8 px"
+    assert image.get_attribute("src") != newest
+    assert slider.get_attribute("aria-valuetext") == "synthetic, 1 kimg, 8 px"
+
+
+def test_play_ends_at_the_newest_picture(opened: Any) -> None:
+    from playwright.sync_api import expect
+
+    newest = opened.locator("[data-frames] img").get_attribute("src")
+    button = opened.locator("[data-frames] button")
+    opened.locator("input[type=range]").press("Home")
+    button.click()
+    expect(button).to_have_text("Stop")
+    expect(button).to_have_text("Play", timeout=20_000)
+    assert opened.locator("[data-frames] img").get_attribute("src") == newest
+
+
+def test_it_fits_a_phone(opened: Any) -> None:
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_background(opened: Any, scheme: str) -> None:
+    """Contrast of at least 4.5 to 1 (WCAG 2.2, criterion 1.4.3)."""
+    opened.emulate_media(color_scheme=scheme)
+    for name in ("--ink", "--dim", "--accent", "--warn", "--bad", "--good"):
+        assert contrast(colour(opened, name), colour(opened, "--paper")) >= 4.5, name
+
+
+def colour(page: Any, name: str) -> tuple[int, int, int]:
+    text = page.evaluate(f"getComputedStyle(document.documentElement).getPropertyValue('{name}')")
+    value = text.strip().removeprefix("#")
+    return int(value[:2], 16), int(value[2:4], 16), int(value[4:], 16)
+
+
+def contrast(first: tuple[int, int, int], second: tuple[int, int, int]) -> float:
+    light, dark = sorted((luminance(first), luminance(second)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(rgb: tuple[int, int, int]) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in _unit(rgb)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _unit(rgb: tuple[int, int, int]) -> list[float]:
+    return [value / 255 for value in rgb]
