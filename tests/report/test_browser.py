@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from phantoms.runs import make_run
 
 from mri_gan.report.facts import read_run
 from mri_gan.report.page import build_report
-
-from .conftest import MakeRun
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
 pytestmark = pytest.mark.skipif(
@@ -32,8 +31,8 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page_file(make_run: MakeRun) -> Path:
-    folder = make_run("R")
+def page_file(tmp_path: Path) -> Path:
+    folder = make_run(tmp_path / "R")
     path = folder / "report.html"
     path.write_text(build_report(read_run(folder)), encoding="utf-8")
     return path

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from phantoms.runs import make_run, write_result
 from PIL import Image
 
 from mri_gan.errors import DataError
 from mri_gan.report.facts import read_run
 
-from .conftest import MakeRun, write_result
 
-
-def test_a_run_is_read_whole(make_run: MakeRun) -> None:
-    folder = make_run("R")
+def test_a_run_is_read_whole(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R")
     (folder / "mixing-16px.png").write_bytes((folder / "reals.png").read_bytes())
     write_result(folder, "audit", {"verdict": "fine"}, "pairs.png")
     run = read_run(folder)
@@ -25,16 +24,16 @@ def test_a_run_is_read_whole(make_run: MakeRun) -> None:
     assert [p.name for p in run.results["audit"].pictures] == ["pairs.png"]
 
 
-def test_a_young_run_without_metrics_or_samples_is_read(make_run: MakeRun) -> None:
-    folder = make_run("R", ticks=0)
+def test_a_young_run_without_metrics_or_samples_is_read(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R", ticks=0)
     (folder / "metrics.jsonl").unlink()
     (folder / "reals.png").unlink()
     run = read_run(folder)
     assert (run.nimg, run.grids, run.reals) == (0, [], None)
 
 
-def test_foreign_pictures_among_the_samples_are_left_out(make_run: MakeRun) -> None:
-    folder = make_run("R")
+def test_foreign_pictures_among_the_samples_are_left_out(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R")
     Image.new("L", (2, 2)).save(folder / "samples" / "holiday.png")
     assert len(read_run(folder).grids) == 4
 

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from phantoms.runs import FIGURE, make_run, write_result
 
 from mri_gan.cli.main import cli
 from mri_gan.report.comparison import build_comparison
 from mri_gan.report.facts import read_run
 from mri_gan.report.page import build_report
 from mri_gan.report.training import thin_out, train_command
-
-from .conftest import FIGURE, MakeRun, write_result
 
 
 class Tags(HTMLParser):
@@ -30,21 +29,23 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
-def test_the_page_refers_to_nothing_outside_itself(make_run: MakeRun) -> None:
-    tags = Tags(build_report(read_run(make_run("R")))).found
+def test_the_page_refers_to_nothing_outside_itself(tmp_path: Path) -> None:
+    tags = Tags(build_report(read_run(make_run(tmp_path / "R")))).found
     targets = [a[n] for _, a in tags for n in ("src", "href") if a.get(n)]
     assert len(targets) > 10
     assert all(str(t).startswith(("data:", "#")) for t in targets)
 
 
-def test_every_picture_says_what_it_is(make_run: MakeRun) -> None:
-    images = [a for tag, a in Tags(build_report(read_run(make_run("R")))).found if tag == "img"]
+def test_every_picture_says_what_it_is(tmp_path: Path) -> None:
+    images = [
+        a for tag, a in Tags(build_report(read_run(make_run(tmp_path / "R")))).found if tag == "img"
+    ]
     assert len(images) == 2
     assert [str(a["alt"]).split()[0] for a in images] == ["Synthetic", "Real"]
 
 
-def test_names_cannot_break_out_of_the_page(make_run: MakeRun) -> None:
-    folder = make_run("R")
+def test_names_cannot_break_out_of_the_page(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R")
     (folder / "<script>alert(1)<.png").write_bytes((folder / "reals.png").read_bytes())
     write_result(folder, "evaluation", {"figures": [{**FIGURE, "name": "</script><b>"}]})
     page = build_report(read_run(folder))
@@ -52,14 +53,14 @@ def test_names_cannot_break_out_of_the_page(make_run: MakeRun) -> None:
     assert "</script><b>" not in page
 
 
-def test_frames_of_the_slider_are_all_grids_in_order(make_run: MakeRun) -> None:
-    page = build_report(read_run(make_run("R")))
+def test_frames_of_the_slider_are_all_grids_in_order(tmp_path: Path) -> None:
+    page = build_report(read_run(make_run(tmp_path / "R")))
     labels = re.findall(r'"label": "synthetic, (\S+) kimg, (\d+) px"', page)
     assert labels == [("1", "8"), ("2", "8"), ("3", "16"), ("4", "16")]
 
 
-def test_results_of_evaluate_are_shown_with_their_floor(make_run: MakeRun) -> None:
-    folder = make_run("R")
+def test_results_of_evaluate_are_shown_with_their_floor(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R")
     document = {
         "figures": [FIGURE],
         "counts": {"fakes": 100, "reals": 90, "people": 13},
@@ -74,14 +75,14 @@ def test_results_of_evaluate_are_shown_with_their_floor(make_run: MakeRun) -> No
     assert "mrigan evaluate R" not in page
 
 
-def test_what_is_missing_comes_with_its_command(make_run: MakeRun) -> None:
-    page = build_report(read_run(make_run("R")))
+def test_what_is_missing_comes_with_its_command(tmp_path: Path) -> None:
+    page = build_report(read_run(make_run(tmp_path / "R")))
     for command in ("mrigan test R", "mrigan evaluate R --data STORE", "mrigan audit R"):
         assert command in page
 
 
-def test_the_command_to_reproduce_has_what_differs_from_the_defaults(make_run: MakeRun) -> None:
-    run = read_run(make_run("my run", kimg=2.5, phase=600, lr=0.002))
+def test_the_command_to_reproduce_has_what_differs_from_the_defaults(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path / "my run", kimg=2.5, phase=600, lr=0.002))
     assert train_command(run) == (
         "mrigan train STORE --max-size 16 --phase 600 --kimg 2.5 --lr 0.002 --mixing --out 'my run'"
     )
@@ -92,8 +93,8 @@ def test_long_runs_keep_their_last_frame() -> None:
     assert len(thin_out(range(1000), 60)) == 60
 
 
-def test_a_comparison_shows_what_differs(make_run: MakeRun) -> None:
-    runs = [make_run("A", lr=0.001, seed=1), make_run("B", lr=0.002, seed=1)]
+def test_a_comparison_shows_what_differs(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "A", lr=0.001, seed=1), make_run(tmp_path / "B", lr=0.002, seed=1)]
     for run in runs:
         write_result(run, "evaluation", {"figures": [FIGURE]})
     page = build_comparison([read_run(run) for run in runs])
@@ -103,15 +104,15 @@ def test_a_comparison_shows_what_differs(make_run: MakeRun) -> None:
     assert "swd 32 px" in rows
 
 
-def test_runs_on_other_data_are_told_apart(make_run: MakeRun) -> None:
-    runs = [make_run("A"), make_run("B")]
+def test_runs_on_other_data_are_told_apart(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "A"), make_run(tmp_path / "B")]
     config = runs[1] / "config.json"
     config.write_text(config.read_text().replace('"d1"', '"d2"'))
     assert "trained on different data" in build_comparison([read_run(run) for run in runs])
 
 
-def test_the_commands_write_pages(make_run: MakeRun, tmp_path: Path) -> None:
-    a, b = make_run("A"), make_run("B")
+def test_the_commands_write_pages(tmp_path: Path) -> None:
+    a, b = make_run(tmp_path / "A"), make_run(tmp_path / "B")
     assert CliRunner().invoke(cli, ["report", str(a)]).exit_code == 0
     assert (a / "report.html").read_text().startswith("<!doctype html>")
     out = tmp_path / "new" / "c.html"
@@ -120,8 +121,8 @@ def test_the_commands_write_pages(make_run: MakeRun, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["A"], ["A", "A"]])
-def test_what_cannot_be_compared_is_a_usage_error(make_run: MakeRun, arguments: list[str]) -> None:
-    folder = make_run("A")
+def test_what_cannot_be_compared_is_a_usage_error(tmp_path: Path, arguments: list[str]) -> None:
+    folder = make_run(tmp_path / "A")
     result = CliRunner().invoke(cli, ["compare", *(str(folder) for _ in arguments)])
     assert result.exit_code == 2
     assert "mrigan: " in result.output

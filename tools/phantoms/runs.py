@@ -1,0 +1,60 @@
+"""Made-up run folders and results of the judging commands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from mri_gan.config import TrainConfig
+
+FIGURE = {
+    "name": "swd 32 px",
+    "value": 21.5,
+    "low": 20.0,
+    "high": 23.0,
+    "at_floor": 24.0,
+    "floor": 9.5,
+    "better": "low",
+}
+
+
+def make_run(folder: Path, ticks: int = 4, **settings: Any) -> Path:
+    """Write what a run of `ticks` thousand images leaves, without training; returns its folder."""
+    (folder / "samples").mkdir(parents=True)
+    config = TrainConfig(**{"max_size": 16, "mixing": True, **settings})
+    facts = {"settings": config.to_dict(), "data_digest": "d1", "torch": "2.13.0"}
+    (folder / "config.json").write_text(json.dumps(facts))
+    lines = [metrics_line(i) for i in range(1, ticks + 1)]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    for i in range(1, ticks + 1):
+        grid = Image.new("L", (24, 12), 20 * i)
+        grid.save(folder / "samples" / f"{1000 * i:09d}-{lines[i - 1]['resolution']:04d}px.png")
+    Image.new("L", (24, 12), 200).save(folder / "reals.png")
+    Image.new("L", (24, 12), 100).save(folder / "loss.png")
+    return folder
+
+
+def metrics_line(i: int) -> dict[str, Any]:
+    return {
+        "nimg": 1000 * i,
+        "resolution": 8 if i < 3 else 16,
+        "alpha": 1.0,
+        "d_loss": -1.0 - i,
+        "g_loss": 2.0 + i,
+        "penalty": None if i == 2 else 0.5,
+        "skipped": 1 if i == 2 else 0,
+        "seconds": 2.5,
+        "images_per_s": 400.0,
+        "data_wait": 0.001,
+    }
+
+
+def write_result(run: Path, name: str, document: dict[str, Any], *pictures: str) -> None:
+    """What a judging command would leave in the run folder."""
+    (run / name).mkdir()
+    (run / name / f"{name}.json").write_text(json.dumps(document))
+    for picture in pictures:
+        Image.new("L", (9, 9), 50).save(run / name / picture)
