@@ -19,6 +19,7 @@ AUTO = "auto"
 LAYOUTS = (AUTO, "oasis-course", "akoa", "oasis1", "bids", "neurite", "learn2reg", "images")
 NAMING_GROUPS = ("subject", "session", "split", "side", "slice", "mask")
 NAMING_EXAMPLE = r"--naming '(?P<subject>p\d+)_(?P<slice>\d+)\.png'"
+IDS = (AUTO, "keep", "pseudonym")
 SPLITS = ("train", "validate", "test")
 LOSS_NAMES = ("wgan-gp", "wgan-clip", "r1", "hinge")
 PRECISIONS = ("fp32", "bf16")
@@ -115,6 +116,7 @@ class PrepareConfig(JsonConfig):
     min_foreground: float = 0.02  # share of a volume's slice; image files are all kept
     split: tuple[int, int, int] = (80, 10, 10)  # per cent of subjects where none is shipped
     seed: int = 0
+    ids: str = AUTO  # pseudonyms for ids like those of the OAI, for all ids, or for none
     depth: int = 8  # bits per pixel
     masks: bool = False  # the paired mask as a second channel
     materialize: bool = False
@@ -129,6 +131,7 @@ class PrepareConfig(JsonConfig):
             "--naming and --layout say the same thing twice",
             "give one of them",
         )
+        require(self.ids in IDS, f"--ids {self.ids}", f"choose one of {IDS}")
         require(self.scan != "", "--scan is empty", "leave it out, or name one")
         require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
         require(

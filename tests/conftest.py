@@ -31,7 +31,8 @@ def prepare() -> Prepare:
     def write(out: Path, *sources: Path, workers: int = 0, **choices: Any) -> Path:
         config = PrepareConfig(**choices)
         out.mkdir(parents=True, exist_ok=True)
-        write_store(build_plan(sources, config), config, out, workers, StopSignal())
+        plan = build_plan(sources, config, key=lambda: bytes(32))
+        write_store(plan, config, out, workers, StopSignal())
         write_companions(out)
         return out
 

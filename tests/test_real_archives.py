@@ -45,7 +45,8 @@ def test_oasis_course_archive(prepare: Any, tmp_path: Path) -> None:
 
 
 def test_akoa_archive(prepare: Any, tmp_path: Path) -> None:
-    with StoreReader(prepare(tmp_path, REAL / "akoa_like.zip", workers=2)) as store:
+    folder = prepare(tmp_path, REAL / "akoa_like.zip", workers=2, ids="keep")
+    with StoreReader(folder) as store:
         assert (store.summary["slices"], store.summary["subjects"]) == (192, 7)
         assert {record.side for record in store.records} == {"left", "right"}
         spelled = {record.source.split("_WE_")[1].split(".")[0] for record in store.records}

@@ -71,7 +71,7 @@ def command(
             f"--sheet {sheet} is inside {source}",
             "write it elsewhere: sources are left as they are",
         )
-    config = PrepareConfig(plane=plane)
+    config = PrepareConfig(plane=plane, ids="keep")  # nothing of it is stored
     plan = build_plan(sources, config)
     start = time.perf_counter()
     survey = _look(plan, config, workers, quiet or as_json)

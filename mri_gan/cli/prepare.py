@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.config import FITS, LAYOUTS, PLANES, PrepareConfig, require
+from mri_gan.config import FITS, IDS, LAYOUTS, PLANES, PrepareConfig, require
 from mri_gan.errors import DataError
 
 LEAVE_AFTER_S = 1.0  # with the time that Python needs to end, a signal is obeyed within 2 s
@@ -100,6 +100,19 @@ Examples:
 @click.option(
     "--materialize", is_flag=True, help="Write enlarged levels instead of computing them on read."
 )
+@click.option(
+    "--ids",
+    type=click.Choice(IDS),
+    default="auto",
+    show_default=True,
+    help="Replace subjects' ids and file names by keyed pseudonyms: auto does so for DICOM and ids "
+    "like those of the OAI.",
+)
+@click.option(
+    "--id-key",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File of the secret key, made if missing [default: ids.key in --out].",
+)
 @options.seed
 @click.option(
     "--workers", type=click.IntRange(0, 256), default=None, help="Processes [default: one per CPU]."
@@ -116,6 +129,7 @@ def command(
     dry_run: bool,
     as_json: bool,
     quiet: bool,
+    id_key: Path | None,
     depth: str,
     **choices: Any,
 ) -> None:
@@ -133,9 +147,12 @@ def command(
         require(source.exists(), f"{source}: no such file or folder", "check the spelling")
     if workers != 0 and not dry_run:
         pool.warm_up("mri_gan.ingest.worker")
+    from mri_gan.ingest import identity
     from mri_gan.ingest.plan import build_plan
 
-    plan = build_plan(sources, config)
+    key_file = id_key or out / identity.KEY_FILE
+    key = identity.new_key if dry_run else lambda: identity.find_key(key_file)
+    plan = build_plan(sources, config, key)
     if dry_run:
         options.print_json(
             {
@@ -147,7 +164,11 @@ def command(
         )
         return
     _prepare(plan, config, out, workers, overwrite, quiet or as_json)
-    _report(out, as_json, quiet)
+    if plan.true_labels and not (quiet or as_json):
+        click.echo(
+            f"ids are pseudonyms; who has {key_file} can undo them: keep it, and do not pass it on"
+        )
+    _report(out, plan.true_labels, as_json, quiet)
 
 
 def _prepare(
@@ -179,7 +200,7 @@ def remove_store(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _report(out: Path, as_json: bool, quiet: bool) -> None:
+def _report(out: Path, true_labels: dict[str, str], as_json: bool, quiet: bool) -> None:
     from mri_gan.cli.info import describe, print_tables
     from mri_gan.store.reader import StoreReader
 
@@ -194,8 +215,9 @@ def _report(out: Path, as_json: bool, quiet: bool) -> None:
     damaged += [{"source": label, "reason": why} for label, why in facts["unlisted"]]
     if damaged:
         first = damaged[0]
+        name = true_labels.get(first["source"], first["source"])
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
         raise DataError(
-            f"{first['source']}: {first['reason']}{more}; left out of {out}, all else is in it",
+            f"{name}: {first['reason']}{more}; left out of {out}, all else is in it",
             f"replace what is damaged and prepare again, or go on without; list: mrigan info {out}",
         )

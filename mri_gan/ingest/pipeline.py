@@ -17,6 +17,7 @@ from mri_gan.config import LEVELS, PrepareConfig
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
 from mri_gan.ingest.encoded import Outcome
+from mri_gan.ingest.identity import public_reason
 from mri_gan.ingest.learning import Learned, learn
 from mri_gan.ingest.plan import Plan, count_subjects
 from mri_gan.ingest.pool import OrderedPool
@@ -146,7 +147,8 @@ def _add(writer: StoreWriter, source: Source, outcome: Outcome) -> None:
     if outcome.slices:
         writer.add_source(outcome.slices, dropped=outcome.empty)
     else:
-        writer.skip_source(source.member.label, outcome.kind, outcome.reason, outcome.empty)
+        reason = public_reason(outcome.reason, source)
+        writer.skip_source(source.public_label, outcome.kind, reason, outcome.empty)
 
 
 def _nothing(plan: Plan, writer: StoreWriter) -> str:

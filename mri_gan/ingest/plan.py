@@ -6,6 +6,7 @@ the same plan gives the same store.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,6 +17,7 @@ from mri_gan.config import SPLITS, PrepareConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.archives import list_members
 from mri_gan.ingest.dicom import group_series
+from mri_gan.ingest.identity import Key, hide_all, hide_unlisted, new_key, unify_people
 from mri_gan.ingest.masks import pair_masks
 from mri_gan.ingest.members import (
     DICOM_SUFFIXES,
@@ -45,10 +47,11 @@ class Plan:
     ignored: int  # files that are neither images nor volumes
     bad: tuple[tuple[str, str], ...]  # (label, reason) of what could not even be listed
     digest: str
+    true_labels: dict[str, str]  # of sources and files under a pseudonym; not for the store
 
 
-def build_plan(paths: Sequence[Path], config: PrepareConfig) -> Plan:
-    """List, name, sort and split all sources.
+def build_plan(paths: Sequence[Path], config: PrepareConfig, key: Key = new_key) -> Plan:
+    """List, name, sort and split all sources; `key` is asked for when pseudonyms are due.
 
     Raises DataError when a path cannot be listed or nothing usable is found, UsageError when a
     subject would be in two splits.
@@ -71,10 +74,17 @@ def build_plan(paths: Sequence[Path], config: PrepareConfig) -> Plan:
     chosen, derivatives = choose_scans(list(every.values()), config.scan)
     if config.masks:
         chosen, masks = pair_masks(chosen, masks)
-    sources = assign_splits(chosen, config)
+    chosen = unify_people(chosen, config)
+    require_one_split(chosen)
+    secret = functools.cache(key)
+    sources = assign_splits(hide_all(chosen, config, secret), config)
+    hidden_bad = hide_unlisted(bad, config, secret)
+    true_labels = {s.name: s.member.label for s in sources if s.hidden}
+    true_labels |= {name: label for name, _, label in hidden_bad if name != label}
     ignored = sum(one.ignored for one in found)
     digest = _digest(sources, config)
-    return Plan(tuple(sources), len(masks), derivatives, ignored, tuple(bad), digest)
+    unlisted = tuple((name, reason) for name, reason, _ in hidden_bad)
+    return Plan(tuple(sources), len(masks), derivatives, ignored, unlisted, digest, true_labels)
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,14 @@ def assign_splits(sources: Iterable[Source], config: PrepareConfig) -> list[Sour
     every later figure look better than it is.
     """
     sources = list(sources)
+    shipped = require_one_split(sources)
+    rest = sorted({s.naming.subject for s in sources} - set(shipped))
+    splits = shipped | share_out(rest, config.split, config.seed)
+    return [replace(s, naming=replace(s.naming, split=splits[s.naming.subject])) for s in sources]
+
+
+def require_one_split(sources: Iterable[Source]) -> dict[str, str]:
+    """The shipped split of each subject; raises UsageError where somebody is in two."""
     shipped: dict[str, str] = {}
     for source in sources:
         subject, split = source.naming.subject, source.naming.split
@@ -141,9 +159,7 @@ def assign_splits(sources: Iterable[Source], config: PrepareConfig) -> list[Sour
                 f"subject {subject} is in two splits ({shipped[subject]} and {split})",
                 "move all files of a person into one split",
             )
-    rest = sorted({s.naming.subject for s in sources} - set(shipped))
-    splits = shipped | share_out(rest, config.split, config.seed)
-    return [replace(s, naming=replace(s.naming, split=splits[s.naming.subject])) for s in sources]
+    return shipped
 
 
 def share_out(subjects: Sequence[str], per_cent: Sequence[int], seed: int) -> dict[str, str]:

@@ -34,11 +34,17 @@ class Source:
     others: tuple[Member, ...] = ()
     labels: Labels | None = None  # age, sex, diagnosis, where a table tells them
     mask: Source | None = None  # what is drawn over it, for --masks
+    hidden: bool = False  # under a pseudonym: the store may not hold the member's own name
 
     @property
     def is_volume(self) -> bool:
         """Whether it is a volume and not a single slice."""
         return suffix_of(self.member.name) not in IMAGE_SUFFIXES
+
+    @property
+    def public_label(self) -> str:
+        """How to name it where the store goes."""
+        return self.name if self.hidden else self.member.label
 
     @property
     def is_series(self) -> bool:

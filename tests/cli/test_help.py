@@ -34,7 +34,7 @@ def fields_of(config: Any) -> set[str]:
 
 
 # Options that decide how a command works, not what it arrives at.
-PREPARE_MANNERS = {"out", "workers", "overwrite", "dry_run", "as_json", "quiet"}
+PREPARE_MANNERS = {"out", "workers", "overwrite", "id_key", "dry_run", "as_json", "quiet"}
 TRAIN_MANNERS = {
     "out",
     "ckpt",
