@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from mri_gan.config import ModelConfig
 from mri_gan.errors import UsageError
+from mri_gan.nets import stylegan, stylegan2, stylegan2_critic
 from mri_gan.nets.protocol import CriticNet, GeneratorNet
-from mri_gan.nets.stylegan import Critic, Generator
 
 T = TypeVar("T")
 Builders = dict[str, Callable[[ModelConfig], T]]
@@ -31,7 +31,7 @@ def _pick(builders: Builders[T], model: ModelConfig) -> Callable[[ModelConfig], 
 
 
 def _stylegan_generator(model: ModelConfig) -> GeneratorNet:
-    return Generator(
+    return stylegan.Generator(
         max_resolution=model.max_size,
         image_channels=model.channels,
         capacity=model.capacity,
@@ -42,7 +42,7 @@ def _stylegan_generator(model: ModelConfig) -> GeneratorNet:
 
 
 def _stylegan_critic(model: ModelConfig) -> CriticNet:
-    return Critic(
+    return stylegan.Critic(
         max_resolution=model.max_size,
         image_channels=model.channels,
         capacity=model.capacity,
@@ -50,5 +50,34 @@ def _stylegan_critic(model: ModelConfig) -> CriticNet:
     )
 
 
-GENERATORS: Builders[GeneratorNet] = {"stylegan": _stylegan_generator}
-CRITICS: Builders[CriticNet] = {"stylegan": _stylegan_critic}
+def _stylegan2_generator(model: ModelConfig) -> GeneratorNet:
+    return stylegan2.Generator(
+        max_resolution=model.max_size,
+        image_channels=model.channels,
+        capacity=model.capacity,
+        channel_base=model.channel_base or stylegan2.CHANNEL_BASE,
+        channel_max=model.channel_max,
+        latent_dim=model.latent_dim,
+        mapping_depth=model.mapping_depth,
+        condition_dim=model.condition_dim,
+        clamp=model.clamp,
+    )
+
+
+def _stylegan2_critic(model: ModelConfig) -> CriticNet:
+    return stylegan2_critic.Critic(
+        max_resolution=model.max_size,
+        image_channels=model.channels,
+        capacity=model.capacity,
+        channel_base=model.channel_base or stylegan2.CHANNEL_BASE,
+        channel_max=model.channel_max,
+        condition_dim=model.condition_dim,
+        clamp=model.clamp,
+    )
+
+
+GENERATORS: Builders[GeneratorNet] = {
+    "stylegan": _stylegan_generator,
+    "stylegan2": _stylegan2_generator,
+}
+CRITICS: Builders[CriticNet] = {"stylegan": _stylegan_critic, "stylegan2": _stylegan2_critic}

@@ -1,0 +1,150 @@
+"""Convolutions whose kernel is scaled by a style, in the two forms that give the same images.
+
+"grouped" makes one kernel for each image, as the paper writes it; "scaled" scales the input
+channels by the style and the output channels by the demodulation, around one shared convolution.
+Karras et al. 2020, section 2.2, equations 1 to 3.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mri_gan.nets.fir import Smooth
+from mri_gan.nets.layers import LEAK, EqualLinear
+from mri_gan.nets.precision import block_precision
+
+DEMODULATION_EPS = 1e-8
+ACTIVATION_GAIN = math.sqrt(2)
+FORMS = ("scaled", "grouped")
+
+
+def demodulation(kernel: Tensor, style: Tensor) -> Tensor:
+    """The factor that gives each output unit variance: kernel [D, C, k, k], style [N, C] -> [N, D].
+
+    In float32 whatever the precision around it.  Karras et al. 2020, equation 3.
+    """
+    with block_precision(kernel, low=False):
+        power = kernel.square().sum(dim=(2, 3))  # [D, C]
+        return torch.rsqrt(style.square().to(power.dtype) @ power.T + DEMODULATION_EPS)
+
+
+def modulated_conv2d(
+    x: Tensor,  # [N, C, H, W]
+    kernel: Tensor,  # [D, C, k, k], k odd
+    style: Tensor,  # [N, C]
+    factor: Tensor | None = None,  # [N, D], the demodulation; None is none
+    *,
+    up: bool = False,
+    form: str = "scaled",
+) -> Tensor:
+    """Convolve each image with its own kernel, factor * kernel * style.
+
+    -> [N, D, H, W], or with `up` [N, D, 2H + 1, 2W + 1]: the transposed convolution of stride 2,
+    unsmoothed.  `form` chooses how it is computed, see the module.
+    """
+    if form == "scaled":
+        out = _convolve(x * style.to(x.dtype)[:, :, None, None], kernel, up, groups=1)
+        return out if factor is None else out * factor.to(out.dtype)[:, :, None, None]
+    n, channels, height, width = x.shape
+    kernels = kernel[None] * style[:, None, :, None, None]  # [N, D, C, k, k]
+    if factor is not None:
+        kernels = kernels * factor[:, :, None, None, None]
+    joined = x.reshape(1, n * channels, height, width)
+    out = _convolve(joined, kernels.flatten(0, 1).to(x.dtype), up, groups=n)
+    return out.view(n, len(kernel), *out.shape[2:])
+
+
+def _convolve(x: Tensor, kernel: Tensor, up: bool, groups: int) -> Tensor:
+    """Same size, or transposed with stride 2; kernel [groups * D, C, k, k]."""
+    if not up:
+        return F.conv2d(x, kernel, padding=kernel.shape[-1] // 2, groups=groups)
+    d, c, *size = kernel.shape
+    turned = kernel.view(groups, d // groups, c, *size).transpose(1, 2).flatten(0, 1)
+    return F.conv_transpose2d(x, turned, stride=2, groups=groups)
+
+
+def choose_form(n: int, low_precision: bool, device_type: str) -> str:
+    """The faster form for a batch of n, as `tools/bench/bench_modulation.py` measured."""
+    return "scaled" if n > 1 or low_precision or device_type != "cpu" else "grouped"
+
+
+class StyledConv(nn.Module):
+    """Modulated 3x3 convolution, noise, bias, leaky rectifier: x, w [N, W], noise -> features.
+
+    [N, C, H, W] -> [N, D, H, W], or with `up` [N, D, 2H, 2W], smoothed by [1 3 3 1].  The
+    rectifier is followed by a gain of the square root of 2, folded here into what precedes it.
+    Karras et al. 2020, figure 2d; one noise strength for all channels: appendix B.
+    """
+
+    def __init__(self, inputs: int, outputs: int, latent_dim: int, *, up: bool = False) -> None:
+        super().__init__()
+        self.affine = EqualLinear(latent_dim, inputs, gain=1.0, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.scale = 1 / math.sqrt(inputs * 9)
+        self.smooth = Smooth(padding=1, gain=4.0) if up else None
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, clamp: float = 0.0) -> Tensor:
+        kernel, style = self.weight * self.scale, self.affine(w)
+        if x.dtype != torch.float32 and x.dtype != torch.float64:
+            kernel, style = normalise(kernel, style)
+        factor = ACTIVATION_GAIN * demodulation(kernel, style)  # [N, D]
+        up = self.smooth is not None
+        form = choose_form(len(x), x.dtype == torch.bfloat16, x.device.type)
+        if form == "grouped":
+            x = modulated_conv2d(x, kernel, style, factor, up=up, form=form)
+            x = self.smooth(x) if self.smooth is not None else x
+            x = x + self._offset(noise, x.dtype)
+        else:
+            x = modulated_conv2d(x, kernel, style, up=up)
+            x = self.smooth(x) if self.smooth is not None else x
+            x = torch.addcmul(self._offset(noise, x.dtype), x, factor.to(x.dtype)[:, :, None, None])
+        x = F.leaky_relu_(x, LEAK)
+        return x.clamp(-clamp, clamp) if clamp else x
+
+    def _offset(self, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Bias and noise with the gain of the rectifier: [D, 1, 1] or [N, D, H, W]."""
+        bias = (ACTIVATION_GAIN * self.bias).to(dtype)[:, None, None]
+        if noise is None:
+            return bias
+        return torch.addcmul(
+            bias, noise.to(dtype), (ACTIVATION_GAIN * self.noise_strength).to(dtype)
+        )
+
+
+def normalise(kernel: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
+    """Kernel and style scaled to a largest magnitude of 1 (kernel: by 1 / sqrt(fan in)).
+
+    Demodulation takes the scale out again, so images stay what they are while half-precision
+    activations cannot overflow.  Karras et al. 2020b, appendix D.1.
+    """
+    fan_in = kernel[0].numel()
+    kernel = kernel / (kernel.abs().amax(dim=(1, 2, 3), keepdim=True) * math.sqrt(fan_in))
+    return kernel, style / style.abs().amax(dim=1, keepdim=True)
+
+
+class ToImage(nn.Module):
+    """Modulated 1x1 convolution without demodulation: x [N, C, H, W], w [N, W] -> [N, I, H, W].
+
+    Karras et al. 2020, section 4.1 and figure 7b ("tRGB").
+    """
+
+    def __init__(self, inputs: int, image_channels: int, latent_dim: int) -> None:
+        super().__init__()
+        self.affine = EqualLinear(latent_dim, inputs, gain=1.0, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(image_channels, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(image_channels))
+        self.scale = 1 / math.sqrt(inputs)
+
+    def forward(self, x: Tensor, w: Tensor, clamp: float = 0.0) -> Tensor:
+        style = self.affine(w) * self.scale  # [N, C]
+        kernels = (self.weight.flatten(1)[None] * style[:, None]).to(x.dtype)  # [N, I, C]
+        # One matrix product reads the features once; scaling them first would write them again.
+        image = torch.bmm(kernels, x.flatten(2)).view(len(x), -1, *x.shape[2:])
+        image = image + self.bias.to(image.dtype)[:, None, None]
+        return image.clamp(-clamp, clamp) if clamp else image

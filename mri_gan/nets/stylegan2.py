@@ -1,0 +1,219 @@
+"""StyleGAN2: modulated convolutions, a skip generator, no growing.
+
+Karras, Laine, Aittala, Hellsten, Lehtinen and Aila 2020, "Analyzing and Improving the Image
+Quality of StyleGAN" (configuration F).  Its critic is in `stylegan2_critic`.  The conventions that
+weights made elsewhere must be mapped onto are listed in `docs/models.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mri_gan.nets.fir import Double
+from mri_gan.nets.layers import LEAK, EqualLinear, pixel_norm
+from mri_gan.nets.modulation import ACTIVATION_GAIN, StyledConv, ToImage
+from mri_gan.nets.precision import (
+    LOW_PRECISION_BLOCKS,
+    LOW_PRECISION_CLAMP,
+    autocasting,
+    block_precision,
+    enter,
+)
+from mri_gan.nets.protocol import ConditionEmbedding, GeneratorNet, Noise, NoiseShape
+from mri_gan.nets.resolutions import (
+    channels_at,
+    check_alpha,
+    num_style_layers,
+    resolutions_up_to,
+)
+
+CHANNEL_BASE = 32768  # width times resolution: configuration F
+
+
+class ActivatedLinear(EqualLinear):
+    """Dense layer, leaky rectifier, gain of sqrt(2): [N, inputs] -> [N, outputs].
+
+    Karras et al. 2020, appendix B (the gain follows the bias, unlike in StyleGAN).
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, lr_multiplier: float = 1.0) -> None:
+        super().__init__(inputs, outputs, gain=1.0, lr_multiplier=lr_multiplier)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.leaky_relu(super().forward(x), LEAK) * ACTIVATION_GAIN
+
+
+class Mapping(nn.Module):
+    """z [N, Z], condition [N, K] -> w [N, W]; with Z = 0 a mapping of the condition alone.
+
+    Karras et al. 2019, section 2; conditions: Karras et al. 2020b, appendix D.1.
+    """
+
+    def __init__(
+        self, latent_dim: int, depth: int, condition_dim: int, *, of_latents: bool = True
+    ) -> None:
+        super().__init__()
+        self.embed = ConditionEmbedding(condition_dim, latent_dim)
+        width = latent_dim * (of_latents + (condition_dim > 0))
+        inputs = [width] + [latent_dim] * (depth - 1)
+        self.layers = nn.ModuleList(
+            ActivatedLinear(n, latent_dim, lr_multiplier=0.01) for n in inputs
+        )
+
+    def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        w: Tensor = self.embed(pixel_norm(z) if z.shape[1] else z, condition)
+        for layer in self.layers:
+            w = layer(w)
+        return w
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: features and image of half the size -> both at this size.
+
+    At 4 px it begins from a learned constant.  Karras et al. 2020, figures 2d and 7b.
+    """
+
+    def __init__(self, inputs: int, outputs: int, image_channels: int, latent_dim: int) -> None:
+        super().__init__()
+        self.is_first = inputs == 0
+        if self.is_first:
+            self.constant = nn.Parameter(torch.randn(outputs, 4, 4))
+        else:
+            self.conv0 = StyledConv(inputs, outputs, latent_dim, up=True)
+            self.enlarge = Double()
+        self.conv1 = StyledConv(outputs, outputs, latent_dim)
+        self.to_image = ToImage(outputs, image_channels, latent_dim)
+
+    def forward(
+        self,
+        x: Tensor | None,  # [N, C, H, W]; None in the first block
+        image: Tensor | None,  # [N, I, H, W] float32
+        ws: Tensor,  # [N, 2 or 3, W]
+        noise: Sequence[Tensor | None],  # 1 or 2
+        clamp: float,
+    ) -> tuple[Tensor, Tensor]:
+        if x is None:
+            x = self.constant.expand(len(ws), -1, -1, -1)
+        else:
+            x = self.conv0(x, ws[:, 0], noise[0], clamp)
+        x = self.conv1(x, ws[:, -2], noise[-1], clamp)
+        added = self.to_image(x, ws[:, -1], clamp)
+        added = added.to(torch.promote_types(added.dtype, torch.float32))
+        return x, added if image is None else self.enlarge(image) + added
+
+
+class Synthesis(nn.Module):
+    """Draw images from styles: ws [N, L, W] -> [N, image_channels, R, R], R the largest size.
+
+    Karras et al. 2020, figure 7b (output skips); half precision in the largest blocks: Karras et
+    al. 2020b, appendix D.1.
+    """
+
+    def __init__(
+        self, widths: dict[int, int], image_channels: int, latent_dim: int, clamp: float
+    ) -> None:
+        super().__init__()
+        self.sizes = tuple(widths)
+        self.clamp = clamp
+        self.blocks = nn.ModuleDict()
+        for r, width in widths.items():
+            inputs = widths[r // 2] if r > 4 else 0
+            self.blocks[str(r)] = SynthesisBlock(inputs, width, image_channels, latent_dim)
+
+    def forward(
+        self,
+        ws: Tensor,  # [N, num_style_layers(R), W]
+        *,
+        resolution: int,  # px; the largest
+        alpha: float = 1.0,  # 1: there is no growing
+        noise: Noise = None,
+    ) -> Tensor:
+        """Raises ValueError for another resolution, or styles or noise not made for it."""
+        check_largest(resolution, self.sizes[-1], alpha)
+        layers = num_style_layers(resolution)
+        noise = [None] * (layers - 1) if noise is None else noise
+        if ws.shape[1] != layers or len(noise) != layers - 1:
+            raise ValueError(
+                f"{resolution} px has {layers} style and {layers - 1} noise layers, "
+                f"not {ws.shape[1]} and {len(noise)}"
+            )
+        ws = ws.to(torch.promote_types(ws.dtype, torch.float32))
+        x: Tensor | None = None
+        image: Tensor | None = None
+        casting = autocasting(ws.device.type)
+        for i, r in enumerate(self.sizes):
+            low = casting and i >= len(self.sizes) - LOW_PRECISION_BLOCKS
+            first = max(0, 2 * i - 1)
+            with block_precision(ws, low=low):
+                x = None if x is None else enter(x, low=low)
+                clamp = self.clamp or (LOW_PRECISION_CLAMP if low else 0.0)
+                x, image = self.blocks[str(r)](
+                    x, image, ws[:, first : 2 * i + 2], noise[first : 2 * i + 1], clamp
+                )
+        assert image is not None
+        return image
+
+
+def check_largest(resolution: int, largest: int, alpha: float) -> None:
+    """Raise ValueError unless asked for what a network that does not grow can do."""
+    check_alpha(alpha)
+    if resolution != largest or alpha != 1.0:
+        raise ValueError(
+            f"this network is of {largest} px and does not grow: "
+            f"{resolution} px with alpha {alpha} is not in it"
+        )
+
+
+class Generator(GeneratorNet):
+    """Mapping, synthesis and the running mean of w (`w_avg`, kept up to date by the trainer).
+
+    Initial weights come from the global random generator.  Raises ValueError for a max_resolution
+    that is no power of two in 4..1024.  Karras et al. 2020, configuration F.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_resolution: int,  # px
+        image_channels: int = 1,
+        capacity: float = 1.0,
+        channel_base: int = CHANNEL_BASE,
+        channel_max: int = 512,
+        latent_dim: int = 512,
+        mapping_depth: int = 8,
+        condition_dim: int = 0,
+        clamp: float = 0.0,  # of activations, in float32 as well; 0: in half precision only
+    ) -> None:
+        super().__init__()
+        self.resolutions = (max_resolution,)
+        self.latent_dim, self.condition_dim = latent_dim, condition_dim
+        self.mapping = Mapping(latent_dim, mapping_depth, condition_dim)
+        widths = widths_of(max_resolution, capacity, channel_base, channel_max)
+        self.synthesis = Synthesis(widths, image_channels, latent_dim, clamp)
+        self.register_buffer("w_avg", torch.zeros(latent_dim))
+
+    def num_layers(self, resolution: int) -> int:
+        """Two for each block: three, one of them shared with the next block's first."""
+        return num_style_layers(resolution)
+
+    def noise_shapes(self, n: int, resolution: int) -> list[NoiseShape]:
+        """One [n, 1, 4, 4], then two [n, 1, r, r] for each r = 8, .., resolution."""
+        return [(n, 1, r, r) for r in resolutions_up_to(resolution) for _ in range(2)][1:]
+
+    def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Map latents to styles: z [N, latent_dim] -> w [N, latent_dim], in float32."""
+        with block_precision(z, low=False):
+            w: Tensor = self.mapping(z, condition)
+        return w
+
+
+def widths_of(max_resolution: int, capacity: float, base: int, maximum: int) -> dict[int, int]:
+    """The width at each resolution: min(base / r, maximum) times the capacity."""
+    return {
+        r: channels_at(r, capacity, base=base // 2, maximum=maximum)
+        for r in resolutions_up_to(max_resolution)
+    }
