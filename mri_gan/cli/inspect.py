@@ -93,11 +93,13 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
     import functools
 
     from mri_gan.files import stop_on_signal
-    from mri_gan.ingest import pool
+    from mri_gan.ingest.engines import open_engine
     from mri_gan.ingest.inspection import Look, Survey, look_all
     from mri_gan.ingest.pipeline import chunked
+    from mri_gan.ingest.pool import OrderedPool
+    from mri_gan.ingest.processes import available_cpus
 
-    count = pool.available_cpus() if workers is None else workers
+    count = available_cpus() if workers is None else workers
     survey = Survey()
     kept = {len(plan.sources) * i // PICTURES for i in range(PICTURES)}
     function = functools.partial(look_all, config=config)
@@ -105,9 +107,10 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
     with (
         stop_on_signal(leave_after_s=1.0) as stop,
         options.Progress(len(plan.sources), " sources", quiet) as bar,
-        pool.OrderedPool(function, lambda _: died, count, "mri_gan.ingest.inspection") as workers_,
+        open_engine(count, "mri_gan.ingest.inspection") as engine,
     ):
-        for number, (source, found) in enumerate(workers_.map(chunked(plan.sources))):
+        pool = OrderedPool(function, lambda _: died, engine)
+        for number, (source, found) in enumerate(pool.map(chunked(plan.sources))):
             if number not in kept:
                 found.thumb = None
             survey.looks.append((source, found))

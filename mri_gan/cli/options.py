@@ -55,6 +55,9 @@ class Progress:
     """A bar in a terminal, a line every ten seconds elsewhere, nothing when quiet."""
 
     def __init__(self, total: int, unit: str, quiet: bool, done: int = 0) -> None:
+        self._bar: Any = None
+        if quiet:
+            return
         from tqdm import tqdm
 
         terminal = sys.stderr.isatty()
@@ -62,7 +65,6 @@ class Progress:
             total=total,
             initial=done,
             unit=unit,
-            disable=quiet,
             mininterval=0.1 if terminal else 10,
             maxinterval=10,
             delay=0.5,
@@ -76,11 +78,13 @@ class Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
 
     def show(self, done: int) -> None:
         """Tell how much is done by now."""
-        self._bar.update(done - self._bar.n)
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
 
     def add(self, more: int) -> None:
         """Tell how much has been done since the last time."""

@@ -140,13 +140,13 @@ def command(
     is unpacked to disk. Run the same command again to continue an interrupted one. Exit code 1
     when some sources were damaged; the others are in the store.
     """
-    from mri_gan.ingest import pool
-
     config = PrepareConfig(depth=int(depth), **choices)
     for source in sources:
         require(source.exists(), f"{source}: no such file or folder", "check the spelling")
     if workers != 0 and not dry_run:
-        pool.warm_up("mri_gan.ingest.worker")
+        from mri_gan.ingest import processes
+
+        processes.warm_up("mri_gan.ingest.worker")
     from mri_gan.ingest import identity
     from mri_gan.ingest.plan import build_plan
 
@@ -175,7 +175,7 @@ def _prepare(
     plan: Any, config: PrepareConfig, out: Path, workers: int | None, overwrite: bool, quiet: bool
 ) -> None:
     from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
-    from mri_gan.ingest import pipeline, pool, preview
+    from mri_gan.ingest import pipeline, processes
 
     make_folder(out)
     with FolderLock(out), stop_on_signal(leave_after_s=LEAVE_AFTER_S) as stop:
@@ -184,14 +184,21 @@ def _prepare(
             remove_store(out)
         if pipeline.is_complete(out, plan.digest):
             click.echo(f"{out} is already complete", err=True)
-            preview.write_companions(out)
+            write_companions(out)
             return
-        count = pool.available_cpus() if workers is None else workers
+        count = processes.available_cpus() if workers is None else workers
         with options.Progress(len(plan.sources), " sources", quiet) as bar:
             pipeline.write_store(
                 plan, config, out, count, stop, lambda tick: bar.show(tick.sources_done)
             )
-        preview.write_companions(out)
+        write_companions(out)
+
+
+def write_companions(out: Path) -> None:
+    """The preview and the manifest; they need numpy and Pillow, which the parent can do without."""
+    from mri_gan.ingest import preview
+
+    preview.write_companions(out)
 
 
 def remove_store(folder: Path) -> None:

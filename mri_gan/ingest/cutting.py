@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from mri_gan.config import PrepareConfig
 from mri_gan.errors import DataError
 from mri_gan.ingest import intensity, slices
-from mri_gan.ingest.encoded import Outcome, encode_slice, record_of
+from mri_gan.ingest.encoded import encode_slice, record_of
 from mri_gan.ingest.learning import Learned
 from mri_gan.ingest.masks import read_mask_volume, require_fit, spread
 from mri_gan.ingest.reading import read_source_volume
 from mri_gan.ingest.sources import Source
+from mri_gan.ingest.tasks import Outcome
 from mri_gan.ingest.volumes import Volume
 from mri_gan.store.writer import EncodedSlice
 

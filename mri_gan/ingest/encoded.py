@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,16 +18,6 @@ from mri_gan.store.schema import SliceRecord
 from mri_gan.store.writer import EncodedSlice
 
 MASK_CHANNEL = 1
-
-
-@dataclass
-class Outcome:
-    """What one source gave: encoded slices, or the reason why there are none."""
-
-    slices: list[EncodedSlice] = field(default_factory=list)
-    empty: int = 0  # slices of a volume that were dropped as empty
-    kind: str = ""  # "damaged", "mask", "empty" or "unmasked" when there are no slices
-    reason: str = ""
 
 
 def record_of(source: Source, placed: Place, shape: tuple[int, ...]) -> SliceRecord:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from mri_gan.config import PrepareConfig
 from mri_gan.errors import MriganError
 from mri_gan.ingest.archives import read_member
-from mri_gan.ingest.encoded import Outcome
 from mri_gan.ingest.sources import Source
+from mri_gan.ingest.tasks import Outcome
 from mri_gan.ingest.worker import process
 from mri_gan.store.codec import decode_pixels
 from mri_gan.store.schema import SliceRecord

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from mri_gan.config import PrepareConfig
 from mri_gan.errors import MriganError, Stopped, UsageError
 from mri_gan.files import StopSignal
-from mri_gan.ingest.masks import read_label_values
+from mri_gan.ingest.engines import Workers, open_engine
 from mri_gan.ingest.pool import OrderedPool
 from mri_gan.ingest.sources import Source
 
@@ -41,7 +41,7 @@ class Learned:
 
 
 def learn(
-    sources: Sequence[Source], config: PrepareConfig, workers: int, stop: StopSignal
+    sources: Sequence[Source], config: PrepareConfig, workers: Workers, stop: StopSignal
 ) -> Learned:
     """Read what must be known beforehand; raises UsageError where it makes no sense."""
     if not config.masks:
@@ -60,14 +60,14 @@ def _over(
     function: Callable[[Sequence[Source]], list[Result]],
     sources: Sequence[Source],
     lost: Result,
-    workers: int,
+    workers: Workers,
     stop: StopSignal,
 ) -> list[Result]:
     """The function's results over all sources, by worker processes."""
     chunks = [sources[i : i + CHUNK] for i in range(0, len(sources), CHUNK)]
     results: list[Result] = []
-    with OrderedPool(function, lambda _: lost, workers, PRELOAD) as pool:
-        for _, result in pool.map(chunks):
+    with open_engine(workers, PRELOAD) as engine:
+        for _, result in OrderedPool(function, lambda _: lost, engine).map(chunks):
             results.append(result)
             if stop:
                 raise Stopped("stopped; nothing was written", signum=stop.signum or 2)
@@ -79,6 +79,8 @@ def _labels_of_all(masks: Sequence[Source]) -> list[tuple[int, ...]]:
 
 
 def _labels_of(mask: Source) -> tuple[int, ...]:
+    from mri_gan.ingest.masks import read_label_values  # numpy, which the parent does without
+
     try:
         return read_label_values(mask)
     except MriganError:

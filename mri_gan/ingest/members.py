@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from dataclasses import dataclass
@@ -45,9 +46,10 @@ class Member:
         return str(self.container) if self.number is None else f"{self.container}:{self.name}"
 
 
+@functools.lru_cache(maxsize=1 << 15)
 def suffix_of(name: str) -> str:
     """The lower-case suffix, with `.nii.gz` as one; `a.nii.gz_3.png` is a `.png`."""
-    # Plain string work: this is asked several times for each of tens of thousands of names.
+    # Remembered, since this is asked several times for each of tens of thousands of names.
     file = name.rpartition("/")[2].lower()
     for suffix in DOUBLE_SUFFIXES:
         if file.endswith(suffix):

@@ -16,20 +16,18 @@ from mri_gan import __version__
 from mri_gan.config import LEVELS, PrepareConfig
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
-from mri_gan.ingest.encoded import Outcome
+from mri_gan.ingest import tasks
+from mri_gan.ingest.engines import Workers, open_engine
 from mri_gan.ingest.identity import public_reason
 from mri_gan.ingest.learning import Learned, learn
 from mri_gan.ingest.plan import Plan, count_subjects
 from mri_gan.ingest.pool import OrderedPool
 from mri_gan.ingest.sources import Source
-from mri_gan.ingest.worker import process_all
+from mri_gan.ingest.tasks import Outcome
 from mri_gan.store import schema
 from mri_gan.store.environment import open_environment
 from mri_gan.store.schema import SliceRecord
 from mri_gan.store.writer import StoreWriter
-
-CHUNK = 8  # image files per task: enough to hide the cost of sending one
-PRELOAD = "mri_gan.ingest.worker"
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def write_store(
     plan: Plan,
     config: PrepareConfig,
     folder: Path,
-    workers: int,
+    workers: Workers,
     stop: StopSignal,
     on_progress: Callable[[Tick], None] = lambda _: None,
 ) -> None:
@@ -116,11 +114,11 @@ def _read_meta(folder: Path) -> tuple[Any, Any]:
 
 
 def _outcomes(
-    sources: Sequence[Source], config: PrepareConfig, learned: Learned, workers: int
+    sources: Sequence[Source], config: PrepareConfig, learned: Learned, workers: Workers
 ) -> Iterator[tuple[Source, Outcome]]:
-    function = functools.partial(process_all, config=config, learned=learned)
-    pool = OrderedPool(function, _died, workers, PRELOAD)
-    with pool:
+    function = functools.partial(tasks.process_chunk, config=config, learned=learned)
+    with open_engine(workers, tasks.PRELOAD) as engine:
+        pool = OrderedPool(function, tasks.died, engine, tasks.weigh)
         yield from pool.map(chunked(sources))
 
 
@@ -128,7 +126,7 @@ def chunked(sources: Sequence[Source]) -> Iterator[Sequence[Source]]:
     """Cut a list of sources into tasks: runs of image files, volumes one by one."""
     chunk: list[Source] = []
     for source in sources:
-        if chunk and (source.is_volume or len(chunk) == CHUNK):
+        if chunk and (source.is_volume or len(chunk) == tasks.CHUNK):
             yield chunk
             chunk = []
         if source.is_volume:
@@ -137,10 +135,6 @@ def chunked(sources: Sequence[Source]) -> Iterator[Sequence[Source]]:
             chunk.append(source)
     if chunk:
         yield chunk
-
-
-def _died(source: Source) -> Outcome:
-    return Outcome(kind="damaged", reason="its decoder crashed or ran out of memory")
 
 
 def _add(writer: StoreWriter, source: Source, outcome: Outcome) -> None:

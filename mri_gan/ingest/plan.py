@@ -16,9 +16,7 @@ from pathlib import Path
 from mri_gan.config import SPLITS, PrepareConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.archives import list_members
-from mri_gan.ingest.dicom import group_series
 from mri_gan.ingest.identity import Key, hide_all, hide_unlisted, new_key, unify_people
-from mri_gan.ingest.masks import pair_masks
 from mri_gan.ingest.members import (
     DICOM_SUFFIXES,
     SLICE_SUFFIXES,
@@ -73,6 +71,8 @@ def build_plan(paths: Sequence[Path], config: PrepareConfig, key: Key = new_key)
         )
     chosen, derivatives = choose_scans(list(every.values()), config.scan)
     if config.masks:
+        from mri_gan.ingest.masks import pair_masks  # it needs numpy, and a plan does not
+
         chosen, masks = pair_masks(chosen, masks)
     chosen = unify_people(chosen, config)
     require_one_split(chosen)
@@ -115,7 +115,11 @@ def _find(path: Path, config: PrepareConfig) -> _Found:
 
 def _series(members: list[Member]) -> tuple[list[Source], list[tuple[str, str]], int]:
     files = [member for member in members if suffix_of(member.name) in DICOM_SUFFIXES]
-    return group_series(files) if files else ([], [], 0)
+    if not files:
+        return [], [], 0
+    from mri_gan.ingest.dicom import group_series  # it needs numpy, and a plan does not
+
+    return group_series(files)
 
 
 def _name_members(

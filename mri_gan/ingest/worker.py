@@ -12,11 +12,12 @@ from mri_gan.config import PrepareConfig
 from mri_gan.errors import DataError, LabelMapError, MriganError
 from mri_gan.ingest import intensity, slices
 from mri_gan.ingest.archives import read_member
-from mri_gan.ingest.encoded import Outcome, encode_slice, record_of
+from mri_gan.ingest.encoded import encode_slice, record_of
 from mri_gan.ingest.images import read_image
 from mri_gan.ingest.learning import Learned
 from mri_gan.ingest.masks import read_mask_image, spread
 from mri_gan.ingest.sources import Source
+from mri_gan.ingest.tasks import Outcome
 from mri_gan.store.writer import EncodedSlice
 
 NOTHING_LEARNED = Learned()

@@ -20,6 +20,7 @@ from mri_gan.store import codec, schema
 from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import SliceRecord, index_key
+from mri_gan.store.sealing import BadRecordError
 
 CHUNK_BYTES = 8 << 20  # decoded pixels per task: many small images, or a few large ones
 WINDOW = 4  # tasks in flight per thread
@@ -163,7 +164,7 @@ class _Checker:
                 key = index_key(index)
                 try:
                     self._check_image(part, key, txn.get(key), level, self._records[index])
-                except (codec.BadRecordError, lmdb.Error) as error:
+                except (BadRecordError, lmdb.Error) as error:
                     part.bad.append(BadImage(level, index, one_line(error)))
         return part
 
@@ -177,15 +178,15 @@ class _Checker:
     ) -> None:
         """Raise BadRecordError unless the image is whole and belongs to its slice record."""
         if data is None or not len(data):
-            raise codec.BadRecordError("missing")
+            raise BadRecordError("missing")
         part.stored_bytes += len(data)
         native = codec.upsampled_from(data, key)
         if native is not None:
             if native != record.native or level <= native:
-                raise codec.BadRecordError(f"points to level {native}")
+                raise BadRecordError(f"points to level {native}")
             part.computed += 1
             return
         pixels = codec.decode_pixels(data, self._image_bytes(level), key)
         part.pixel_bytes += len(pixels)
         if level == record.native and zlib.crc32(pixels) != record.checksum:
-            raise codec.BadRecordError("not the pixels of its slice record")
+            raise BadRecordError("not the pixels of its slice record")

@@ -1,6 +1,6 @@
 """The bytes of one image: lossless, checked on every read.
 
-A record is one codec byte, a CRC-32 (4 bytes, little-endian) and a payload:
+The payload of a record (see `sealing`) is, by codec,
 
     raw        the pixels
     lz4        the pixels as one LZ4 block
@@ -8,23 +8,18 @@ A record is one codec byte, a CRC-32 (4 bytes, little-endian) and a payload:
 
 Pixels are [C, H, W] in C order, uint8 or little-endian uint16. `upsampled` says: this level is
 the native level enlarged with the named filter, and holds no detail of its own.
-
-The checksum covers the codec, the payload and the key under which the record lies, so that a
-damaged index page which leads to the whole record of another slice is noticed, too. Who encodes
-does not know the key yet: such a record is sealed with the empty key, and `seal` adds the real one.
 """
 
 from __future__ import annotations
 
 import struct
-import zlib
 from typing import Any
 
 import lz4.block
 import numpy as np
 from numpy.typing import NDArray
 
-from mri_gan.errors import DataError
+from mri_gan.store.sealing import BadRecordError, make_record, payload_of
 
 Image = NDArray[Any]  # [C, H, W] uint8 or uint16
 
@@ -34,51 +29,22 @@ FILTER_TENT = 1  # the [1 3 3 1] / 4 interpolation of `pyramid.double`
 # of the time for one per cent more bytes.
 ACCELERATION = 8
 RAW_UP_TO_PX = 64  # below, decoding costs more than the bytes that it would save
-HEADER = 5
 
 _POINTER = struct.Struct("<HB")
-
-
-class BadRecordError(DataError):
-    """A record whose bytes are not what was written."""
 
 
 def encode(image: Image) -> bytes:
     """The unsealed record of one image [C, H, W]: raw when small, LZ4 when large."""
     pixels = np.ascontiguousarray(image).data.cast("B")
     if image.shape[-1] <= RAW_UP_TO_PX:
-        return _record(RAW, pixels)
+        return make_record(RAW, pixels)
     block = lz4.block.compress(pixels, mode="fast", acceleration=ACCELERATION, store_size=False)
-    return _record(LZ4, block)
+    return make_record(LZ4, block)
 
 
 def encode_upsampled(native: int) -> bytes:
     """The unsealed record that says "enlarge the native level"."""
-    return _record(UPSAMPLED, _POINTER.pack(native, FILTER_TENT))
-
-
-def _record(codec: int, payload: bytes | memoryview) -> bytes:
-    return b"".join((bytes((codec,)), zlib.crc32(payload, codec).to_bytes(4, "little"), payload))
-
-
-def seal(record: bytes | memoryview, key: bytes) -> bytes:
-    """The record with the key that it will lie under added to its checksum."""
-    crc = zlib.crc32(key, int.from_bytes(record[1:HEADER], "little"))
-    return b"".join((record[:1], crc.to_bytes(4, "little"), record[HEADER:]))
-
-
-def payload_of(record: memoryview, key: bytes = b"") -> memoryview:
-    """What follows a record's header, checked; raises BadRecordError."""
-    payload = record[HEADER:]
-    crc = zlib.crc32(key, zlib.crc32(payload, record[0]))
-    if crc != int.from_bytes(record[1:HEADER], "little"):
-        raise BadRecordError("wrong checksum")
-    return payload
-
-
-def unseal(record: memoryview, key: bytes) -> bytes:
-    """A sealed record as its encoder made it; raises BadRecordError when it is damaged."""
-    return _record(record[0], payload_of(record, key))
+    return make_record(UPSAMPLED, _POINTER.pack(native, FILTER_TENT))
 
 
 def decode_pixels(record: memoryview, n_bytes: int, key: bytes = b"") -> memoryview | bytes:

@@ -14,10 +14,11 @@ from typing import Any
 from mri_gan.config import LEVELS, SPLITS, differences
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, explain_os_error, make_folder, sync_folder
-from mri_gan.store import codec, schema
+from mri_gan.store import schema
 from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import dump, index_key
+from mri_gan.store.sealing import BadRecordError, unseal
 from mri_gan.store.writer import EncodedSlice, StoreWriter
 
 
@@ -138,9 +139,9 @@ def _unsealed(
     for level, image in images.items():
         try:
             if not image:
-                raise codec.BadRecordError("missing")
-            yield level, codec.unseal(image, key)
-        except codec.BadRecordError as error:
+                raise BadRecordError("missing")
+            yield level, unseal(image, key)
+        except BadRecordError as error:
             index = int.from_bytes(key, "big")
             raise DataError(
                 f"{store.folder}: slice {index} at {level} px is damaged ({error})",

@@ -23,6 +23,7 @@ from mri_gan.store import codec, schema
 from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.pyramid import enlarge
 from mri_gan.store.schema import SliceRecord, index_key, label_channels, load
+from mri_gan.store.sealing import BadRecordError
 
 THREADED_LEVEL = 128  # px; smaller images decode faster than a thread can be told to
 ROWS_PER_THREAD = 8
@@ -205,13 +206,13 @@ class StoreReader:
         for key, record in zip(keys, records, strict=True):
             try:
                 if not record:
-                    raise codec.BadRecordError("missing")
+                    raise BadRecordError("missing")
                 if record[0] == codec.UPSAMPLED:
                     batch[start // n_bytes] = self._upsampled(record, level, key)
                 else:
                     pixels = codec.decode_pixels(record, n_bytes, key)
                     rows[start : start + n_bytes] = pixels
-            except codec.BadRecordError as error:
+            except BadRecordError as error:
                 index = int.from_bytes(key, "big")
                 raise DataError(
                     f"{self.folder}: slice {index} at {level} px is damaged ({error})",
@@ -222,7 +223,7 @@ class StoreReader:
     def _upsampled(self, record: memoryview, level: int, key: bytes) -> NDArray[Any]:
         native = codec.upsampled_from(record, key)
         if native is None or native not in LEVELS or native >= level:
-            raise codec.BadRecordError(f"points to level {native}")
+            raise BadRecordError(f"points to level {native}")
         source = np.empty((1, self.channels, native, native), self.dtype)
         with self._damage_told():
             pointed = self._txn.get(key, None, self._levels[native])

@@ -19,11 +19,11 @@ from mri_gan.config import LEVELS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.store import schema
-from mri_gan.store.codec import seal
 from mri_gan.store.environment import open_environment
 from mri_gan.store.schema import dump, index_key, load
+from mri_gan.store.sealing import seal
 
-BATCH_BYTES = 32 << 20
+BATCH_BYTES = 16 << 20
 FIRST_MAP_BYTES = 64 << 20
 
 # What a worker makes of one slice: its record as JSON, and its unsealed image records by level.

@@ -21,6 +21,7 @@ from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
 from mri_gan.ingest.pipeline import chunked, is_complete, write_store
 from mri_gan.ingest.plan import build_plan
+from mri_gan.ingest.tasks import CHUNK
 from mri_gan.store import schema
 from mri_gan.store.reader import StoreReader
 
@@ -312,7 +313,7 @@ def test_akoa_sides_and_visits_reach_the_records(tmp_path: Path, prepare: Prepar
 # Tasks
 
 
-@pytest.mark.parametrize("count", [0, 1, 8, 9, 20])
+@pytest.mark.parametrize("count", [0, 1, 16, 17, 40])
 def test_images_are_sent_in_runs_and_volumes_alone(tmp_path: Path, count: int) -> None:
     data = phantoms.png_bytes(phantoms.slice_pixels(8, 8))
     names = [f"s/a_{i}.png" for i in range(count)] + ["s/a_3x.nii", "s/b_1.png"]
@@ -320,7 +321,7 @@ def test_images_are_sent_in_runs_and_volumes_alone(tmp_path: Path, count: int) -
     sources = build_plan([archive], PrepareConfig()).sources
     chunks = list(chunked(sources))
     assert [source for chunk in chunks for source in chunk] == list(sources)
-    assert all(len(chunk) <= 8 for chunk in chunks)
+    assert all(len(chunk) <= CHUNK for chunk in chunks)
     assert all(len(chunk) == 1 for chunk in chunks if any(s.is_volume for s in chunk))
 
 

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
-from mri_gan.ingest.pool import OrderedPool, available_cpus
+from mri_gan.ingest.engines import open_engine
+from mri_gan.ingest.pool import WINDOW, OrderedPool
+from mri_gan.ingest.processes import available_cpus
 
 # Workers import their function by name, so it lives in a module of its own.
 WORK = '''
@@ -45,10 +47,11 @@ def pids(chunk):
 ORPHANS = """
 import time
 from pool_work import pids
+from mri_gan.ingest.engines import open_engine
 from mri_gan.ingest.pool import OrderedPool
 if __name__ == "__main__":
-    with OrderedPool(pids, id, 2, "mri_gan.errors") as pool:
-        found = {pid for _, pid in pool.map([[i] for i in range(12)])}
+    with open_engine(2, "mri_gan.errors") as engine:
+        found = {pid for _, pid in OrderedPool(pids, id, engine).map([[i] for i in range(12)])}
         print(*found, flush=True)
         time.sleep(60)
 """
@@ -66,8 +69,8 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def mapped(function: Any, workers: int, chunks: Any = CHUNKS) -> list[tuple[int, int]]:
-    with OrderedPool[int, int](function, lambda item: -item, workers, "mri_gan.errors") as pool:
-        return list(pool.map(chunks))
+    with open_engine(workers, "mri_gan.errors") as engine:
+        return list(OrderedPool[int, int](function, lambda item: -item, engine).map(chunks))
 
 
 @pytest.mark.parametrize("workers", [0, 1, 2])
@@ -109,7 +112,8 @@ def test_chunks_are_asked_for_as_they_are_needed(work: Any) -> None:
             asked.append(len(asked))
             yield [len(asked)]
 
-    with OrderedPool[int, int](work.square, abs, 1, "mri_gan.errors") as pool:
+    with open_engine(1, "mri_gan.errors") as engine:
+        pool = OrderedPool[int, int](work.square, abs, engine, lambda _: WINDOW // 4)
         results = pool.map(endless())
         assert [next(results) for _ in range(3)] == [(1, 1), (2, 4), (3, 9)]
         assert len(asked) < 10

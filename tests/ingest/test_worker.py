@@ -12,8 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mri_gan.config import LEVELS, PrepareConfig
-from mri_gan.ingest.encoded import Outcome
 from mri_gan.ingest.plan import build_plan
+from mri_gan.ingest.tasks import Outcome
 from mri_gan.ingest.worker import process, process_all
 from mri_gan.store.codec import UPSAMPLED, decode_pixels
 from mri_gan.store.pyramid import enlarge, levels_below

@@ -15,14 +15,12 @@ from mri_gan.store.codec import (
     LZ4,
     RAW,
     UPSAMPLED,
-    BadRecordError,
     decode_pixels,
     encode,
     encode_upsampled,
-    seal,
-    unseal,
     upsampled_from,
 )
+from mri_gan.store.sealing import BadRecordError, seal, unseal
 
 
 def random_image(channels: int, size: int, dtype: str) -> NDArray[Any]:

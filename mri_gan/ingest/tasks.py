@@ -1,0 +1,47 @@
+"""What goes to the workers and comes back: light, so that the parent process stays small."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from mri_gan.config import PrepareConfig
+from mri_gan.ingest.sources import Source
+from mri_gan.store.writer import EncodedSlice
+
+if TYPE_CHECKING:
+    from mri_gan.ingest.learning import Learned
+
+PRELOAD = "mri_gan.ingest.worker"
+CHUNK = 16  # image files per task: enough to hide the cost of sending one
+VOLUME_WEIGHT = 32  # a volume's slices fill the window of tasks as so many images do
+
+
+@dataclass
+class Outcome:
+    """What one source gave: encoded slices, or the reason why there are none."""
+
+    slices: list[EncodedSlice] = field(default_factory=list)
+    empty: int = 0  # slices of a volume that were dropped as empty
+    kind: str = ""  # "damaged", "mask", "empty" or "unmasked" when there are no slices
+    reason: str = ""
+
+
+def process_chunk(
+    sources: Sequence[Source], config: PrepareConfig, learned: Learned
+) -> list[Outcome]:
+    """One task: the outcomes of some sources in order."""
+    from mri_gan.ingest.worker import process_all  # numpy and Pillow
+
+    return process_all(sources, config, learned)
+
+
+def died(_source: Source) -> Outcome:
+    """The outcome of a source that killed its worker even alone."""
+    return Outcome(kind="damaged", reason="its decoder crashed or ran out of memory")
+
+
+def weigh(chunk: Sequence[Source]) -> int:
+    """How much a task fills the window of tasks in flight, in image files."""
+    return sum(VOLUME_WEIGHT if source.is_volume else 1 for source in chunk)

@@ -1,0 +1,43 @@
+"""The frame of a record: which codec, and a checksum that nothing gets past.
+
+A record is one codec byte, a CRC-32 (4 bytes, little-endian) and a payload. The checksum covers
+the codec, the payload and the key under which the record lies, so that a damaged index page which
+leads to the whole record of another slice is noticed, too. Who encodes does not know the key yet:
+such a record is sealed with the empty key, and `seal` adds the real one.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+from mri_gan.errors import DataError
+
+HEADER = 5
+
+
+class BadRecordError(DataError):
+    """A record whose bytes are not what was written."""
+
+
+def make_record(codec: int, payload: bytes | memoryview) -> bytes:
+    """An unsealed record."""
+    return b"".join((bytes((codec,)), zlib.crc32(payload, codec).to_bytes(4, "little"), payload))
+
+
+def seal(record: bytes | memoryview, key: bytes) -> bytes:
+    """The record with the key that it will lie under added to its checksum."""
+    crc = zlib.crc32(key, int.from_bytes(record[1:HEADER], "little"))
+    return b"".join((record[:1], crc.to_bytes(4, "little"), record[HEADER:]))
+
+
+def payload_of(record: memoryview, key: bytes = b"") -> memoryview:
+    """What follows a record's header, checked; raises BadRecordError."""
+    payload = record[HEADER:]
+    if zlib.crc32(key, zlib.crc32(payload, record[0])) != int.from_bytes(record[1:5], "little"):
+        raise BadRecordError("wrong checksum")
+    return payload
+
+
+def unseal(record: memoryview, key: bytes) -> bytes:
+    """A sealed record as its encoder made it; raises BadRecordError when it is damaged."""
+    return make_record(record[0], payload_of(record, key))
