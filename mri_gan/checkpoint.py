@@ -6,7 +6,10 @@ checkpoint carries a digest of all its content, and loading verifies it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import re
+import shutil
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +26,8 @@ from mri_gan.files import explain_os_error, one_line, write_atomic
 FORMAT = "mrigan-checkpoint"
 VERSION = 1
 PATTERN = "ckpt-*.pt"
+NAME = re.compile(r"ckpt-(\d+)\.pt")  # a copy that somebody named otherwise is left alone
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 OLDER = "use an older checkpoint of that run, or start the run anew in another folder"
 
 
@@ -57,7 +62,14 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "state": checkpoint.state,
     }
     payload["digest"] = digest(payload)
-    write_atomic(path, lambda stream: _write(payload, stream))
+    try:
+        write_atomic(path, lambda stream: _write(payload, stream))
+    except DataError as error:
+        if not _is_full(error.__cause__):
+            raise
+        needed = sum(t.nbytes for t in _tensors(payload))
+        message = f"{error.message} ({needed:,} bytes needed, {_free(path)} free)"
+        raise DataError(message, error.hint) from error
 
 
 def _write(payload: dict[str, Any], stream: BinaryIO) -> None:
@@ -65,11 +77,20 @@ def _write(payload: dict[str, Any], stream: BinaryIO) -> None:
     try:
         torch.save(payload, stream)
     except RuntimeError as error:
-        cause = error.__context__
-        if not isinstance(cause, OSError):
-            raise
-        needed = sum(t.nbytes for t in _tensors(payload))
-        raise OSError(cause.errno, f"{cause.strerror} ({needed:,} bytes needed)") from error
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from error
+        raise
+
+
+def _is_full(error: BaseException | None) -> bool:
+    return isinstance(error, OSError) and error.errno in FULL
+
+
+def _free(path: Path) -> str:
+    try:
+        return f"{shutil.disk_usage(path.parent).free:,}"
+    except OSError:
+        return "unknown"
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:
@@ -163,7 +184,10 @@ def _to_device(value: Any, device: torch.device) -> Any:
 
 def list_checkpoints(run: Path) -> list[Path]:
     """The checkpoint files of a run, newest first."""
-    return sorted(run.glob(PATTERN), reverse=True)
+    named = [
+        (int(match[1]), path) for path in run.glob(PATTERN) if (match := NAME.fullmatch(path.name))
+    ]
+    return [path for _, path in sorted(named, reverse=True)]
 
 
 def newest_valid(

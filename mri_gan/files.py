@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
@@ -28,6 +29,7 @@ def explain_os_error(error: OSError, path: Path) -> DataError:
     hints = {
         errno.ENOSPC: "the disk is full; free some space and run the same command again",
         errno.EDQUOT: "your disk quota is used up; free some space and run the same command again",
+        errno.EFBIG: "larger than files may be here (see ulimit -f); choose another folder",
         errno.EACCES: "no permission; choose a folder you may write to",
         errno.EPERM: "not permitted; choose a folder you may write to",
         errno.EROFS: "the file system is read-only; choose another folder",
@@ -172,21 +174,37 @@ else:
 class StopSignal:
     """Remembers the first stop signal so that work can end at the next safe point.
 
-    A second signal of the same kind falls through to the default action: a person who
-    presses Ctrl-C twice means it.
+    Another signal more than a second later falls through to the default action: a person who
+    presses Ctrl-C twice means it. Within the second it is the same request come twice, as when
+    `timeout` signals a process and its group, or a launcher passes on what all were sent.
     """
 
-    NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
+    # Batch systems warn of a time limit by TERM, USR1, USR2 or XCPU.
+    NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+    SAME_REQUEST_S = 1.0
 
     def __init__(self) -> None:
         self.signum: int | None = None
+        self._at_s = 0.0
+        self._parent = 0
 
     def __bool__(self) -> bool:
-        return self.signum is not None
+        return self.signum is not None or self._is_orphaned()
+
+    def watch_parent(self) -> None:
+        """Stop, too, when the process that started this one is gone: nobody waits for it."""
+        self._parent = os.getppid()
+
+    def _is_orphaned(self) -> bool:
+        return self._parent != 0 and os.getppid() != self._parent
 
     def _remember(self, signum: int, _frame: FrameType | None) -> None:
-        self.signum = signum
-        signal.signal(signum, signal.SIG_DFL)
+        now = time.monotonic()
+        if self.signum is None:
+            self.signum, self._at_s = signum, now
+        elif now - self._at_s > self.SAME_REQUEST_S:
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
 
 
 @contextlib.contextmanager
@@ -212,7 +230,12 @@ def stop_on_signal(leave_after_s: float | None = None) -> Iterator[StopSignal]:
 
 
 def _stop_signums() -> list[int]:
-    return [getattr(signal, name) for name in StopSignal.NAMES if hasattr(signal, name)]
+    """The stop signals that this system has and whoever started us does not want ignored.
+
+    `nohup` ignores SIGHUP, so that work goes on after a log-out; that must stay so.
+    """
+    known = [getattr(signal, name) for name in StopSignal.NAMES if hasattr(signal, name)]
+    return [signum for signum in known if signal.getsignal(signum) is not signal.SIG_IGN]
 
 
 @contextlib.contextmanager

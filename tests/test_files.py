@@ -178,10 +178,59 @@ def test_a_signal_sets_the_flag_and_nothing_else() -> None:
         assert stop.signum == signal.SIGTERM
 
 
-def test_the_second_signal_of_a_kind_is_deadly() -> None:
-    with stop_on_signal():
-        signal.raise_signal(signal.SIGTERM)
-        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+STOP_TWICE = """
+import os, signal, sys
+from mri_gan.files import StopSignal, stop_on_signal
+StopSignal.SAME_REQUEST_S = float(sys.argv[1])
+with stop_on_signal() as stop:
+    for _ in range(2):
+        os.kill(os.getpid(), signal.SIGTERM)
+    sys.exit(stop.signum)
+"""
+
+
+@pytest.mark.parametrize(("same_request_s", "code"), [(1e9, signal.SIGTERM), (0, -signal.SIGTERM)])
+def test_a_second_signal_is_deadly_but_not_one_sent_twice(same_request_s: float, code: int) -> None:
+    command = [sys.executable, "-c", STOP_TWICE, str(same_request_s)]
+    assert subprocess.run(command, check=False).returncode == code
+
+
+def test_a_signal_that_was_ignored_stays_ignored() -> None:
+    """As under `nohup`, where closing the terminal must not end the work."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_signal() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+ORPHAN = """
+import os, sys, time
+from mri_gan.files import StopSignal
+if os.fork() == 0:
+    stop = StopSignal()
+    stop.watch_parent()
+    assert not stop
+    print("watching", flush=True)
+    sys.stdin.read()
+    while not stop:
+        time.sleep(0.01)
+    print("stopped", flush=True)
+else:
+    time.sleep(60)
+"""
+
+
+def test_an_orphan_stops_when_asked_to_watch_its_parent() -> None:
+    parent = subprocess.Popen(
+        [sys.executable, "-c", ORPHAN], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert parent.stdout is not None
+    assert parent.stdout.readline() == "watching\n"
+    parent.kill()
+    assert parent.communicate()[0] == "stopped\n"
 
 
 def test_handlers_are_restored_after_the_block() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING
@@ -12,6 +13,12 @@ from mri_gan.cli import options
 
 if TYPE_CHECKING:
     from mri_gan.train.run import Progress
+
+
+def echo(text: str, nl: bool = True) -> None:
+    """Print on standard error, if there still is one: training outlives a closed terminal."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True, nl=nl)
 
 
 class LiveLine:
@@ -28,12 +35,12 @@ class LiveLine:
 
     def __exit__(self, *_: object) -> None:
         if self._terminal and not self._quiet:
-            click.echo("", err=True)
+            echo("")
 
     def note(self, text: str) -> None:
         """Print something that is worth a line of its own."""
         if not self._quiet:
-            click.echo(f"mrigan: {text}", err=True)
+            echo(f"mrigan: {text}")
 
     def show(self, progress: Progress) -> None:
         """Print if enough time has passed since the last line."""
@@ -42,7 +49,7 @@ class LiveLine:
             return
         self._shown = now
         text = format_progress(progress)
-        click.echo(f"\r{text:<110}" if self._terminal else text, err=True, nl=not self._terminal)
+        echo(f"\r{text:<110}" if self._terminal else text, nl=not self._terminal)
 
 
 def format_progress(progress: Progress) -> str:

@@ -248,6 +248,8 @@ def _run(
     lock = FolderLock(out) if world.is_first else contextlib.nullcontext()
     try:
         with lock, stop_on_signal() as stop, LiveLine(quiet) as line:
+            if world.size > 1:
+                stop.watch_parent()
             run = Run(store, out, config, run_options, world, stop, line.show, line.note)
             last = train(run, ckpt)
     finally:
@@ -261,5 +263,12 @@ def _join_torchrun() -> World:
     """This process among those that `torchrun` started, which it tells by the environment."""
     from mri_gan.train.parallel import SOLO, join
 
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    return join(int(os.environ["RANK"]), size) if size > 1 else SOLO
+    told = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK")}
+    if told["WORLD_SIZE"] in ("", "1"):
+        return SOLO
+    require(
+        all(text.isdecimal() for text in told.values()),
+        f"the environment has WORLD_SIZE={told['WORLD_SIZE']} but RANK={told['RANK']}",
+        "start with torchrun, or unset WORLD_SIZE for a single process",
+    )
+    return join(int(told["RANK"]), int(told["WORLD_SIZE"]))

@@ -14,8 +14,10 @@ from mri_gan.files import make_folder, remove_leftovers
 from mri_gan.schedule import Phase, phase_at
 from mri_gan.train.cost import seconds_left
 from mri_gan.train.data import Batches, open_train_split
+from mri_gan.train.memory import out_of_memory_told
 from mri_gan.train.monitor import Monitor
-from mri_gan.train.parallel import any_rank, wait_for_all
+from mri_gan.train.parallel import agree, any_rank, wait_for_all
+from mri_gan.train.randomness import key
 from mri_gan.train.resume import restore, resume, salted
 from mri_gan.train.run import (
     Progress,
@@ -51,9 +53,15 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     if run.world.is_first:
         write_config(run, digest)
         draw_reals(run)
+    if not agree(run.world, key(state.nimg, state.attempt, digest)):
+        raise DataError(
+            f"{run.folder}: the processes see different checkpoints or data in it",
+            "put the run and the store where all machines see the same files",
+        )
     while True:
         try:
-            return train_on(run, state, digest)
+            with out_of_memory_told(run, state):
+                return train_on(run, state, digest)
         except NotFiniteError:
             roll_back(run, state)
 
@@ -86,6 +94,8 @@ def train_on(run: Run, state: TrainState, digest: str) -> Path:
                 images = snapshot(run, state, phase, digest)
                 tell_problems(run, images, monitor.last, told)
             if stop:
+                # Whoever leaves first makes torchrun end the others: the first may still be saving.
+                wait_for_all(run.world)
                 raise stopped(run, state)
             asked = time.perf_counter()
             left = seconds_left(config, first, state.nimg, asked - start)

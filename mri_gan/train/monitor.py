@@ -17,6 +17,7 @@ from mri_gan.train.parallel import SOLO, World, average
 from mri_gan.train.step import Stats
 
 RATE_WINDOW_S = 5.0
+SKIPPED = ("skipped", "g_skipped")  # flags of updates left out: of the critic, of the generator
 CURVES = ("d_loss", "g_loss", "penalty", "real_score", "fake_score")
 
 
@@ -38,7 +39,8 @@ class Monitor:
         self._start = self._added = time.perf_counter()
         self.last: dict[str, Any] = {}
         self.rate = 0.0  # images per second, smoothed over some seconds
-        self.skipped_in_a_row = 0
+        self.skipped_in_a_row = 0  # at most, until now
+        self._in_a_row = dict.fromkeys(SKIPPED, 0)
         if world.is_first:
             lines = [line for line in read_metrics(self.path) if line["nimg"] <= nimg]
             write_text(self.path, "".join(json.dumps(line) + "\n" for line in lines))
@@ -85,18 +87,15 @@ class Monitor:
         return {name: float(v) if torch.isfinite(v) else None for name, v in means.items()}
 
     def _count_skipped(self) -> int:
-        """Steps since the last tick with an update left out; keeps count of those in a row."""
-        steps = self._stats.pop("skipped", [])
-        flags = torch.stack(steps).tolist() if steps else []
-        generator = self._stats.pop("g_skipped", [])
-        for flag in flags:
-            self.skipped_in_a_row = self.skipped_in_a_row + 1 if flag else 0
-            if self.skipped_in_a_row >= self.MAX_SKIPPED:
-                break
-        g_flags = torch.stack(generator).tolist() if generator else []
-        if len(g_flags) >= self.MAX_SKIPPED and all(g_flags[-self.MAX_SKIPPED :]):
-            self.skipped_in_a_row = self.MAX_SKIPPED
-        return int(sum(flags) + sum(g_flags))
+        """Updates left out since the last tick; keeps count of those in a row, of each network."""
+        count = 0
+        for name in SKIPPED:
+            steps = self._stats.pop(name, [])
+            for flag in torch.stack(steps).tolist() if steps else []:
+                count += int(flag)
+                self._in_a_row[name] = self._in_a_row[name] + 1 if flag else 0
+                self.skipped_in_a_row = max(self.skipped_in_a_row, self._in_a_row[name])
+        return count
 
 
 def draw_losses(run: Path) -> None:

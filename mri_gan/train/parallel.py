@@ -14,6 +14,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from mri_gan.errors import DataError
+from mri_gan.files import one_line
+
 GROUP = 4  # images that minibatch_stddev compares with each other
 TIMEOUT = timedelta(minutes=5)  # a dead rank ends the job instead of hanging it
 
@@ -40,9 +43,15 @@ def join(rank: int, size: int, address: str | None = None) -> World:
     `address` replaces the rendezvous that torchrun's environment names.
     """
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(
-        backend, rank=rank, world_size=size, init_method=address, timeout=TIMEOUT
-    )
+    try:
+        dist.init_process_group(
+            backend, rank=rank, world_size=size, init_method=address, timeout=TIMEOUT
+        )
+    except (RuntimeError, ValueError) as error:
+        raise DataError(
+            f"process {rank} of {size} cannot join the others ({one_line(error)})",
+            "start all of them with torchrun",
+        ) from error
     return World(rank, size)
 
 
@@ -74,7 +83,7 @@ def average(world: World, tensors: Sequence[Tensor]) -> None:
     if world.size == 1 or not tensors:
         return
     flat = torch.cat([t.reshape(-1).float() for t in tensors])
-    dist.all_reduce(flat)
+    _all_reduce(flat)
     flat /= world.size
     parts = torch.split(flat, [t.numel() for t in tensors])
     torch._foreach_copy_(list(tensors), [p.view_as(t) for p, t in zip(parts, tensors, strict=True)])
@@ -93,8 +102,28 @@ def any_rank(world: World, flag: bool) -> bool:
     if world.size == 1:
         return flag
     value = torch.tensor([float(flag)])
-    dist.all_reduce(value)
+    _all_reduce(value)
     return bool(value.item())
+
+
+def agree(world: World, value: int) -> bool:
+    """Whether all processes hold the same number, of at most 62 bits."""
+    if world.size == 1:
+        return True
+    extremes = torch.tensor([value, -value])
+    _all_reduce(extremes, dist.ReduceOp.MAX)
+    return int(extremes.sum()) == 0
+
+
+def _all_reduce(tensor: Tensor, operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> None:
+    """Sum over all processes in place; raises DataError when one of them is gone."""
+    try:
+        dist.all_reduce(tensor, operation)
+    except RuntimeError as error:
+        raise DataError(
+            f"lost contact with another process of this run ({one_line(error)})",
+            "see what it said; the same command continues from the last checkpoint",
+        ) from error
 
 
 def wait_for_all(world: World) -> None:

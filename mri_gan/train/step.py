@@ -183,7 +183,9 @@ def step_generator(
     w_mean = w.detach().mean(0)
     average(world, [*gradients(state.g.parameters()), w_mean])
     skipped = step_if_finite(state.g_opt)
-    state.g.w_avg.lerp_(w_mean.nan_to_num(0.0, 0.0, 0.0), 1 - W_AVG_DECAY)
+    # Left out, too, with an update that is: a weight of 0, so that the device need not be asked.
+    weight = (1 - W_AVG_DECAY) * (1 - skipped)
+    state.g.w_avg.lerp_(w_mean.nan_to_num(0.0, 0.0, 0.0), weight)
     return {"g_loss": loss.detach(), "g_skipped": skipped}
 
 

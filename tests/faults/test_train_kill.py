@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from train_faults import (
+from faults.training import (
     AROUND,
     SMALL,
     SMALL_END,
