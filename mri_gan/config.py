@@ -164,6 +164,7 @@ class ModelConfig(JsonConfig):
     condition_dim: int = 0  # of the vector that says what to draw; 0 is unconditional
     channel_base: int = 0  # stylegan2: width times resolution; 0 means 32768, configuration F
     channel_max: int = 512  # stylegan2: the largest width
+    critic_norm: str = "batch"  # dcgan: "batch", or "layer" for losses with a gradient penalty
     clamp: float = 0.0  # stylegan2: of activations in float32 too; 0 is in half precision only
 
     def __post_init__(self) -> None:

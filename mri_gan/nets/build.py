@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from mri_gan.config import ModelConfig
-from mri_gan.errors import UsageError
-from mri_gan.nets import stylegan, stylegan2, stylegan2_critic
+from mri_gan.nets import dcgan, progan, stylegan, stylegan2, stylegan2_critic
 from mri_gan.nets.protocol import CriticNet, GeneratorNet
 
 T = TypeVar("T")
@@ -16,18 +15,52 @@ Builders = dict[str, Callable[[ModelConfig], T]]
 
 def build_generator(model: ModelConfig) -> GeneratorNet:
     """An untrained generator of this shape."""
-    return _pick(GENERATORS, model)(model)
+    return GENERATORS[model.arch](model)
 
 
 def build_critic(model: ModelConfig) -> CriticNet:
     """An untrained critic of this shape."""
-    return _pick(CRITICS, model)(model)
+    return CRITICS[model.arch](model)
 
 
-def _pick(builders: Builders[T], model: ModelConfig) -> Callable[[ModelConfig], T]:
-    if model.arch not in builders:
-        raise UsageError(f"--arch {model.arch}", f"choose one of {tuple(builders)}")
-    return builders[model.arch]
+def _dcgan_generator(model: ModelConfig) -> GeneratorNet:
+    return dcgan.Generator(
+        max_resolution=model.max_size,
+        image_channels=model.channels,
+        capacity=model.capacity,
+        latent_dim=model.latent_dim,
+        condition_dim=model.condition_dim,
+    )
+
+
+def _dcgan_critic(model: ModelConfig) -> CriticNet:
+    return dcgan.Critic(
+        max_resolution=model.max_size,
+        image_channels=model.channels,
+        capacity=model.capacity,
+        condition_dim=model.condition_dim,
+        norm=model.critic_norm,
+    )
+
+
+def _progan_generator(model: ModelConfig) -> GeneratorNet:
+    return progan.Generator(
+        max_resolution=model.max_size,
+        image_channels=model.channels,
+        capacity=model.capacity,
+        latent_dim=model.latent_dim,
+        condition_dim=model.condition_dim,
+    )
+
+
+def _progressive_critic(model: ModelConfig) -> CriticNet:
+    return stylegan.Critic(
+        max_resolution=model.max_size,
+        image_channels=model.channels,
+        capacity=model.capacity,
+        condition_dim=model.condition_dim,
+        blur=model.arch == "stylegan",
+    )
 
 
 def _stylegan_generator(model: ModelConfig) -> GeneratorNet:
@@ -37,15 +70,6 @@ def _stylegan_generator(model: ModelConfig) -> GeneratorNet:
         capacity=model.capacity,
         latent_dim=model.latent_dim,
         mapping_depth=model.mapping_depth,
-        condition_dim=model.condition_dim,
-    )
-
-
-def _stylegan_critic(model: ModelConfig) -> CriticNet:
-    return stylegan.Critic(
-        max_resolution=model.max_size,
-        image_channels=model.channels,
-        capacity=model.capacity,
         condition_dim=model.condition_dim,
     )
 
@@ -77,7 +101,14 @@ def _stylegan2_critic(model: ModelConfig) -> CriticNet:
 
 
 GENERATORS: Builders[GeneratorNet] = {
+    "dcgan": _dcgan_generator,
+    "progan": _progan_generator,
     "stylegan": _stylegan_generator,
     "stylegan2": _stylegan2_generator,
 }
-CRITICS: Builders[CriticNet] = {"stylegan": _stylegan_critic, "stylegan2": _stylegan2_critic}
+CRITICS: Builders[CriticNet] = {
+    "dcgan": _dcgan_critic,
+    "progan": _progressive_critic,
+    "stylegan": _progressive_critic,
+    "stylegan2": _stylegan2_critic,
+}

@@ -32,10 +32,10 @@ class ShrinkingBlock(nn.Module):
     Karras et al. 2018, table 2; blur before halving: Karras et al. 2019, section 2.1, appendix C.
     """
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, blur: bool = True) -> None:
         super().__init__()
         self.conv0 = EqualConv2d(inputs, inputs, 3)
-        self.blur = Blur()
+        self.blur = Blur() if blur else nn.Identity()
         self.conv1 = DownConv2d(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -79,6 +79,7 @@ class Critic(CriticNet):
         image_channels: int = 1,
         capacity: float = 1.0,  # multiplies every width; 1 is the paper
         condition_dim: int = 0,
+        blur: bool = True,  # before halving: StyleGAN; without: ProGAN
     ) -> None:
         super().__init__()
         sizes = resolutions_up_to(max_resolution)
@@ -90,7 +91,7 @@ class Critic(CriticNet):
         )
         self.blocks = nn.ModuleDict({"4": ScoringBlock(width[4], condition_dim)})
         for r in sizes[1:]:
-            self.blocks[str(r)] = ShrinkingBlock(width[r], width[r // 2])
+            self.blocks[str(r)] = ShrinkingBlock(width[r], width[r // 2], blur=blur)
 
     def forward(
         self,

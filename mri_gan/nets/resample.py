@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mri_gan.nets.precision import block_precision
+
 
 def upsample_nearest2(x: Tensor) -> Tensor:
     """Double height and width by repeating pixels.
@@ -60,7 +62,7 @@ def _fold(kernel: Tensor, taps: Tensor) -> Tensor:
     One matrix product is four times as fast as padding and adding, there and back.  It keeps the
     precision of the weights: rounded to bfloat16, they would be rounded again by the convolution.
     """
-    with torch.autocast(kernel.device.type, enabled=False):
+    with block_precision(kernel, low=False):
         folded = kernel.reshape(-1, 9) @ taps
     return folded.view(*kernel.shape[:2], 4, 4)
 

@@ -1,0 +1,146 @@
+"""The progressively grown generator; its critic is `critic.Critic(blur=False)`.
+
+Karras, Aila, Laine and Lehtinen 2018, "Progressive Growing of GANs for Improved Quality,
+Stability, and Variation" (ProGAN).  As in StyleGAN, the blocks for all resolutions exist from the
+start and those not yet reached take no part.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from mri_gan.nets.layers import EqualConv2d, UpConv2d, leaky_relu, pixel_norm
+from mri_gan.nets.protocol import ConditionEmbedding, GeneratorNet, Noise, NoiseShape
+from mri_gan.nets.resample import upsample_nearest2
+from mri_gan.nets.resolutions import (
+    channels_at,
+    check_alpha,
+    check_resolution,
+    resolutions_up_to,
+)
+
+
+class LatentBlock(nn.Module):
+    """The block at 4 px: latents [N, D] -> [N, C, 4, 4].
+
+    A 4x4 convolution that sees one pixel, then one of 3x3.  Karras et al. 2018, table 2.
+    """
+
+    def __init__(self, latent_dim: int, channels: int) -> None:
+        super().__init__()
+        self.spread = EqualConv2d(latent_dim, channels, 4)
+        self.conv1 = EqualConv2d(channels, channels, 3)
+
+    def forward(self, z: Tensor) -> Tensor:
+        assert self.spread.bias is not None
+        x = torch.einsum("nd,cdhw->nchw", z, self.spread.kernel())
+        x = pixel_norm(leaky_relu(x + self.spread.bias[:, None, None]))
+        return pixel_norm(leaky_relu(self.conv1(x)))
+
+
+class GrowingBlock(nn.Module):
+    """A block that doubles the size: [N, C, H, W] -> [N, D, 2H, 2W].
+
+    Karras et al. 2018, table 2.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv0 = UpConv2d(inputs, outputs)
+        self.conv1 = EqualConv2d(outputs, outputs, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = pixel_norm(leaky_relu(self.conv0(x)))
+        return pixel_norm(leaky_relu(self.conv1(x)))
+
+
+class Synthesis(nn.Module):
+    """Draw images from normalised latents: ws [N, 1, D] -> [N, image_channels, R, R].
+
+    Karras et al. 2018, section 2, figure 2 and table 2.
+    """
+
+    def __init__(
+        self, max_resolution: int, image_channels: int, capacity: float, inputs: int
+    ) -> None:
+        super().__init__()
+        sizes = resolutions_up_to(max_resolution)
+        width = {r: channels_at(r, capacity) for r in sizes}
+        self.max_resolution = max_resolution
+        self.blocks = nn.ModuleDict({"4": LatentBlock(inputs, width[4])})
+        for r in sizes[1:]:
+            self.blocks[str(r)] = GrowingBlock(width[r // 2], width[r])
+        self.to_image = nn.ModuleDict(
+            {str(r): EqualConv2d(width[r], image_channels, 1, gain=1.0) for r in sizes}
+        )
+
+    def forward(
+        self, ws: Tensor, *, resolution: int, alpha: float = 1.0, noise: Noise = None
+    ) -> Tensor:
+        """Raises ValueError for a resolution the network lacks, or for noise."""
+        check_resolution(resolution, self.max_resolution)
+        check_alpha(alpha)
+        check_single(ws, noise)
+        lower = x = self.blocks["4"](ws[:, 0])
+        for r in resolutions_up_to(resolution)[1:]:
+            lower = x
+            x = self.blocks[str(r)](x)
+        image: Tensor = self.to_image[str(resolution)](x)
+        if alpha == 1.0 or resolution == 4:
+            return image
+        old = upsample_nearest2(self.to_image[str(resolution // 2)](lower))
+        return torch.lerp(old, image, alpha)
+
+
+def check_single(ws: Tensor, noise: Noise) -> None:
+    """Raise ValueError unless there is one latent for each image, and no noise."""
+    if ws.shape[1] != 1 or noise:
+        raise ValueError(f"one latent and no noise are taken, not {ws.shape[1]} and {noise}")
+
+
+class LatentGenerator(GeneratorNet):
+    """What generators without styles have in common: one layer, no noise, no truncation."""
+
+    has_styles = False
+
+    def num_layers(self, resolution: int) -> int:
+        """One: the latent itself."""
+        return 1
+
+    def noise_shapes(self, n: int, resolution: int) -> list[NoiseShape]:
+        """None at all."""
+        return []
+
+
+class Generator(LatentGenerator):
+    """Normalised latents to images.  Karras et al. 2018, section 2 and table 2.
+
+    Initial weights come from the global random generator.  Raises ValueError for a max_resolution
+    that is no power of two in 4..1024, or a capacity not above 0.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_resolution: int,  # px, 4..1024
+        image_channels: int = 1,
+        capacity: float = 1.0,
+        latent_dim: int = 512,
+        condition_dim: int = 0,
+    ) -> None:
+        super().__init__()
+        self.resolutions = tuple(resolutions_up_to(max_resolution))
+        self.latent_dim, self.condition_dim = latent_dim, condition_dim
+        self.embed = ConditionEmbedding(condition_dim, latent_dim)
+        inputs = latent_dim * (2 if condition_dim else 1)
+        self.synthesis = Synthesis(max_resolution, image_channels, capacity, inputs)
+        self.register_buffer("w_avg", torch.zeros(inputs))
+
+    def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Latents on the unit sphere (times the root of D), and the embedded condition behind.
+
+        Karras et al. 2018, appendix A.1 and section 4.2.
+        """
+        w: Tensor = self.embed(pixel_norm(z), condition)
+        return w
