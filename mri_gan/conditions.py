@@ -105,6 +105,9 @@ class Conditions:
         return cls(tuple(columns))
 
 
+NO_CONDITIONS = Conditions()
+
+
 def as_class(value: str | float) -> str:
     """A label as the name of a class: 1.0 and "1" are the same."""
     return f"{value:g}" if isinstance(value, int | float) else value.strip()

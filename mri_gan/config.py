@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from mri_gan.conditions import NO_CONDITIONS, Conditions
 from mri_gan.errors import UsageError
 
 LEVELS = (8, 16, 32, 64, 128, 256, 512, 1024)
@@ -24,6 +25,7 @@ SPLITS = ("train", "validate", "test")
 LOSS_NAMES = ("wgan-gp", "wgan-clip", "r1", "hinge")
 PRECISIONS = ("fp32", "bf16")
 ARCHS = ("dcgan", "progan", "stylegan", "stylegan2")
+MISSING = ("unknown", "skip")  # what becomes of a training slice that lacks a label
 # What a newcomer can trust; anything given on the command line wins over the preset.
 PRESETS: dict[str, dict[str, Any]] = {
     "laptop": {
@@ -178,6 +180,34 @@ class ModelConfig(JsonConfig):
 
 
 @dataclass(frozen=True)
+class Stage:
+    """One level of a training schedule."""
+
+    size: int  # px
+    fade: int  # images during which it fades in; 0 for the first level
+    stay: int  # images at full weight
+    batch: int  # images per step
+    lr: float = 1e-3
+
+
+def check_stages(stages: tuple[Stage, ...]) -> None:
+    """Raise UsageError unless the levels double from one to the next and all numbers fit."""
+    for i, stage in enumerate(stages):
+        name = f"--schedule: {stage.size} px"
+        require_level("--schedule: size", stage.size)
+        require(
+            i == 0 or stage.size == 2 * stages[i - 1].size,
+            f"{name} follows {stages[i - 1].size} px",
+            "each level has twice the size of the one before it",
+        )
+        require(i > 0 or stage.fade == 0, f"{name} has nothing to fade in from", "give fade 0")
+        require(stage.fade >= 0 and stage.stay >= 0, f"{name}: negative images", "give 0 or more")
+        require(stage.fade + stage.stay > 0, f"{name} gets no images", "give a fade or a stay")
+        require(1 <= stage.batch <= 4096, f"{name}: batch {stage.batch}", "give 1 to 4096")
+        require(0 < stage.lr < 1, f"{name}: lr {stage.lr}", "give a number above 0 and below 1")
+
+
+@dataclass(frozen=True)
 class TrainConfig(JsonConfig):
     """Everything that decides the weights that `mrigan train` arrives at."""
 
@@ -199,8 +229,14 @@ class TrainConfig(JsonConfig):
     penalty_every: int = 1  # steps
     drift: float = 1e-3
     clip: float = 0.01  # of the critic's weights, for wgan-clip
+    ema_kimg: float = 10.0  # half-life of the generator's running mean, thousand images
     precision: str = "fp32"
     seed: int = 0
+    schedule: tuple[Stage, ...] = ()  # from a file, in place of phase, batch, lr and sched
+    conditions: Conditions = NO_CONDITIONS  # what the networks are told about an image
+    missing: str = "unknown"
+    channel_names: tuple[str, ...] = ()  # what each channel holds, as the store says
+    pixel_mm: float | None = None  # edge of a pixel at max_size, where the store knows it
 
     def __post_init__(self) -> None:
         require_level("--init-size", self.init_size)
@@ -223,7 +259,30 @@ class TrainConfig(JsonConfig):
         require(self.penalty_every >= 1, f"--penalty-every {self.penalty_every}", "at least 1")
         require(self.clip > 0, f"--clip {self.clip}", "give a positive number")
         require(self.n_critic >= 1, f"--n-critic {self.n_critic}", "give at least 1")
+        require(self.ema_kimg >= 0, f"--ema-kimg {self.ema_kimg}", "give 0 (none) or more")
+        require(self.missing in MISSING, f"--missing {self.missing}", f"choose one of {MISSING}")
+        self._check_schedule()
         self.model  # noqa: B018 - building it checks its fields
+
+    def _check_schedule(self) -> None:
+        if not self.schedule:
+            return
+        check_stages(self.schedule)
+        ends = (self.schedule[0].size, self.schedule[-1].size)
+        require(
+            ends == (self.init_size, self.max_size) and not (self.sched or self.batch or self.lr),
+            "--schedule gives sizes, batches and learning rates",
+            "leave --init-size, --max-size, --batch, --lr and --sched out",
+        )
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The config that `to_dict` wrote; raises UsageError on unknown names."""
+        nested = dict(values)
+        if "conditions" in nested:
+            nested["conditions"] = Conditions.from_dict(nested["conditions"])
+        nested["schedule"] = tuple(Stage(**stage) for stage in nested.get("schedule", ()))
+        return super().from_dict(nested)
 
     @property
     def model(self) -> ModelConfig:
@@ -233,6 +292,7 @@ class TrainConfig(JsonConfig):
             channels=self.channels,
             capacity=self.capacity,
             latent_dim=self.latent_dim,
+            condition_dim=self.conditions.dim,
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from dataclasses import dataclass
 
-from mri_gan.config import LEVELS, SCHED_BATCH, SCHED_LR, TrainConfig
+from mri_gan.config import LEVELS, SCHED_BATCH, SCHED_LR, Stage, TrainConfig
 
 BASE_LR = 1e-3
 BASE_BATCH = 16
@@ -20,52 +22,73 @@ class Phase:
     lr: float
 
 
+@functools.lru_cache(maxsize=64)
+def stages(config: TrainConfig) -> tuple[Stage, ...]:
+    """The levels that the run passes through, from the schedule file or from the options.
+
+    Without a file the first level trains for one `phase`; every other fades in during one and
+    stays for one (Karras 2018, appendix A).
+    """
+    if config.schedule:
+        return config.schedule
+    sizes = (lv for lv in LEVELS if config.init_size <= lv <= config.max_size)
+    return tuple(
+        Stage(
+            size,
+            0 if size == config.init_size else config.phase,
+            config.phase,
+            config.batch or (SCHED_BATCH[size] if config.sched else BASE_BATCH),
+            config.lr or (SCHED_LR.get(size, BASE_LR) if config.sched else BASE_LR),
+        )
+        for size in sizes
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def starts(config: TrainConfig) -> tuple[int, ...]:
+    """The nimg at which each level begins to fade in, and last the end of the whole schedule."""
+    return tuple(itertools.accumulate((s.fade + s.stay for s in stages(config)), initial=0))
+
+
 def sizes(config: TrainConfig) -> tuple[int, ...]:
-    """The levels that the run passes through."""
-    return tuple(lv for lv in LEVELS if config.init_size <= lv <= config.max_size)
+    """The sizes of the levels in px."""
+    return tuple(stage.size for stage in stages(config))
 
 
 def level_start(config: TrainConfig, size: int) -> int:
-    """The nimg at which a level begins to fade in.
-
-    The first level trains for one `phase`; every other fades in during one and stays for one
-    (Karras 2018, appendix A).
-    """
-    position = sizes(config).index(size)
-    return 0 if position == 0 else (2 * position - 1) * config.phase
+    """The nimg at which a level begins to fade in."""
+    return starts(config)[sizes(config).index(size)]
 
 
 def total_images(config: TrainConfig) -> int:
-    """The nimg at which training ends: `kimg`, or the end of the largest level's stay."""
-    if config.kimg:
-        return round(config.kimg * 1000)
-    return (2 * len(sizes(config)) - 1) * config.phase
+    """The nimg at which training ends: `kimg`, or the end of the schedule.
+
+    With a `kimg` beyond the schedule the largest level simply stays longer.
+    """
+    return round(config.kimg * 1000) if config.kimg else starts(config)[-1]
 
 
 def phase_at(config: TrainConfig, nimg: int) -> Phase:
     """The phase for the batch that begins after `nimg` real images."""
-    resolution = max(
-        (size for size in sizes(config) if level_start(config, size) <= nimg),
-        default=config.init_size,
-    )
-    start = level_start(config, resolution)
-    faded = (nimg - start) / config.phase
-    alpha = 1.0 if resolution == config.init_size else min(1.0, faded)
-    return Phase(resolution, alpha, _batch(config, resolution), _lr(config, resolution))
+    begun = zip(starts(config), stages(config), strict=False)
+    start, stage = max(((at, s) for at, s in begun if at <= nimg), key=lambda pair: pair[1].size)
+    alpha = min(1.0, (nimg - start) / stage.fade) if stage.fade else 1.0
+    return Phase(stage.size, alpha, stage.batch, stage.lr)
 
 
-def _batch(config: TrainConfig, resolution: int) -> int:
-    return config.batch or (SCHED_BATCH[resolution] if config.sched else BASE_BATCH)
-
-
-def _lr(config: TrainConfig, resolution: int) -> float:
-    if config.lr:
-        return config.lr
-    return SCHED_LR.get(resolution, BASE_LR) if config.sched else BASE_LR
+def step_number(config: TrainConfig, nimg: int) -> int:
+    """How many steps lead to `nimg`; batches differ by level, and a level ends with a whole one."""
+    steps = at = 0
+    ends = [*starts(config)[1:-1], nimg]
+    for stage, end in zip(stages(config), ends, strict=True):
+        ahead = max(0, min(end, nimg) - at)
+        taken = -(-ahead // stage.batch)
+        steps, at = steps + taken, at + taken * stage.batch
+    return steps
 
 
 def phases_from(config: TrainConfig, nimg: int) -> list[tuple[int, Phase]]:
-    """All (nimg, phase) steps from `nimg` to the end, for tables and tests."""
+    """All (nimg, phase) steps from `nimg` to the end, for tests."""
     steps = []
     while nimg < total_images(config):
         phase = phase_at(config, nimg)

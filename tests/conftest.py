@@ -8,6 +8,7 @@ import os
 os.environ["OMP_NUM_THREADS"] = "1"
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ import phantoms
 import pytest
 from faults import Nursery
 
-from mri_gan.config import PrepareConfig
+from mri_gan.config import PrepareConfig, TrainConfig
 from mri_gan.files import StopSignal
 from mri_gan.ingest.pipeline import write_store
 from mri_gan.ingest.plan import build_plan
 from mri_gan.ingest.preview import write_companions
+from mri_gan.store.reader import StoreReader
+from mri_gan.train.dataset import find_conditions
 
 Prepare = Callable[..., Path]
 
@@ -75,3 +78,14 @@ def pytest_terminal_summary(
         terminalreporter.section("measured")
         for line in lines:
             terminalreporter.write_line(line)
+
+
+@pytest.fixture(scope="session")
+def labelled(store: Path) -> tuple[Path, TrainConfig]:
+    """That store, and small settings for training with the place of a slice in its scan."""
+    with StoreReader(store) as opened:
+        spec = find_conditions(opened, ["position"], None, "unknown")
+    config = TrainConfig(
+        max_size=16, phase=40, batch=8, capacity=1 / 64, latent_dim=8, mixing=True, lr=1e-3
+    )
+    return store, replace(config, conditions=spec)

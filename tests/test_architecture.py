@@ -16,7 +16,7 @@ MAX_LINES = 330
 
 # What each part may import, itself apart. Every part must be named here.
 BOTTOM = {"conditions", "config", "errors", "files", "pictures", "runs"}
-MIDDLE = {"store", "nets", "checkpoint", "schedule"}
+MIDDLE = {"schedule_file", "store", "nets", "checkpoint", "schedule"}
 ALLOWED = {
     "errors": set(),
     "runs": set(),
@@ -25,6 +25,7 @@ ALLOWED = {
     "config": {"conditions", "errors"},
     "pictures": {"files", "errors"},
     "schedule": BOTTOM,
+    "schedule_file": BOTTOM,
     "checkpoint": BOTTOM,
     "store": BOTTOM,
     "nets": {"config", "errors"},  # nets knows nothing of files

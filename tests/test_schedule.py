@@ -3,7 +3,15 @@
 import pytest
 
 from mri_gan.config import TrainConfig
-from mri_gan.schedule import Phase, level_start, phase_at, phases_from, sizes, total_images
+from mri_gan.schedule import (
+    Phase,
+    level_start,
+    phase_at,
+    phases_from,
+    sizes,
+    step_number,
+    total_images,
+)
 
 CONFIG = TrainConfig(init_size=8, max_size=32, phase=1000, batch=10, lr=1e-3)
 
@@ -61,3 +69,17 @@ def test_a_run_entered_in_the_middle_takes_the_same_steps() -> None:
 def test_a_run_that_starts_at_its_last_size_never_fades() -> None:
     config = TrainConfig(init_size=64, max_size=64, phase=100)
     assert {phase.alpha for _, phase in phases_from(config, 0)} == {1.0}
+
+
+@pytest.mark.parametrize("batch", [0, 7, 16, 300])
+@pytest.mark.parametrize("kimg", [0.0, 0.9, 5.0])
+def test_steps_are_numbered_without_gaps_whatever_the_batches(batch: int, kimg: float) -> None:
+    config = TrainConfig(max_size=32, phase=300, sched=True, batch=batch, kimg=kimg)
+    steps = phases_from(config, 0)
+    assert [step_number(config, nimg) for nimg, _ in steps] == list(range(len(steps)))
+
+
+def test_a_kimg_beyond_the_schedule_lets_the_largest_level_stay() -> None:
+    config = TrainConfig(max_size=16, phase=100, kimg=9)
+    assert phase_at(config, 8999) == Phase(16, 1.0, 16, 1e-3)
+    assert total_images(config) == 9000

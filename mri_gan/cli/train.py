@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
+from mri_gan.cli import train_setup as setup
 from mri_gan.cli.live import LiveLine
-from mri_gan.config import CAPACITIES, LOSS_NAMES, PRECISIONS, PRESETS, TrainConfig, require
-from mri_gan.errors import UsageError
+from mri_gan.config import (
+    CAPACITIES,
+    LOSS_NAMES,
+    MISSING,
+    PRECISIONS,
+    PRESETS,
+    TrainConfig,
+    require,
+)
 
 if TYPE_CHECKING:
-    from mri_gan.train.parallel import World
     from mri_gan.train.run import RunOptions
 
 EPILOG = """\b
@@ -24,21 +31,6 @@ Examples:
   mrigan train OASIS_PRE --preset laptop --out RUN
   mrigan train OASIS_PRE --sched --mixing --out RUN     # again: continues where it stopped
 """
-
-
-def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
-    """A name from CAPACITIES or a number."""
-    try:
-        return CAPACITIES.get(value) or float(value)
-    except ValueError:
-        names = ", ".join(CAPACITIES)
-        raise click.BadParameter(f"give one of {names}, or a number") from None
-
-
-def use_preset(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    """Make a preset's settings the defaults of this call."""
-    if value is not None:
-        ctx.default_map = {**(ctx.default_map or {}), **PRESETS[value]}
 
 
 @click.command("train", epilog=EPILOG)
@@ -52,7 +44,7 @@ def use_preset(ctx: click.Context, _param: click.Parameter, value: str | None) -
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
-    callback=use_preset,
+    callback=setup.use_preset,
     is_eager=True,
     expose_value=False,
     help="Settings for a laptop, one GPU, or as in the paper; other options win over it.",
@@ -75,6 +67,13 @@ def use_preset(ctx: click.Context, _param: click.Parameter, value: str | None) -
 @click.option(
     "--lr", type=float, default=0.0, help="Learning rate  [default: 1e-3, or by --sched]."
 )
+@click.option(
+    "--schedule",
+    "schedule_file",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Table (.tsv) or .json of levels: size, fade, stay, batch, lr; see docs/training.md.",
+)
 @click.option("--sched", is_flag=True, help="Learning rate and batch by level, as in the paper.")
 @click.option("--mixing", is_flag=True, help="Style mixing: two latents for 90 % of the batches.")
 @click.option("--flip", is_flag=True, help="Mirror images at random. Swaps left and right: think.")
@@ -82,7 +81,7 @@ def use_preset(ctx: click.Context, _param: click.Parameter, value: str | None) -
     "--capacity",
     default="full",
     show_default=True,
-    callback=parse_capacity,
+    callback=setup.parse_capacity,
     help=f"Width of the networks: {', '.join(CAPACITIES)}, or a number (1 is the paper's).",
 )
 @click.option("--latent-dim", type=int, default=512, show_default=True, help="Size of z and w.")
@@ -117,6 +116,32 @@ def use_preset(ctx: click.Context, _param: click.Parameter, value: str | None) -
 @click.option(
     "--drift", type=float, default=1e-3, show_default=True, help="Weight of the drift term."
 )
+@click.option(
+    "--ema-kimg",
+    type=float,
+    default=10.0,
+    show_default=True,
+    help="Half-life of the generator's running mean, in thousand images; 0 is none.",
+)
+@click.option(
+    "--condition",
+    "condition_names",
+    multiple=True,
+    help="Label to train with: class, age, position, side, ... (several times; NAME:class).",
+)
+@click.option(
+    "--labels",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Table (.tsv, .csv) of labels, joined by its column subject or source.",
+)
+@click.option(
+    "--missing",
+    type=click.Choice(MISSING),
+    default="unknown",
+    show_default=True,
+    help="Slices that lack a label: train them as unknown, or skip them.",
+)
 @options.seed
 @click.option(
     "--ckpt",
@@ -144,6 +169,9 @@ def command(
     store: Path,
     out: Path | None,
     max_size: int | None,
+    schedule_file: Path | None,
+    condition_names: tuple[str, ...],
+    labels: Path | None,
     ckpt: Path | None,
     transfer: bool,
     device: str,
@@ -167,61 +195,20 @@ def command(
     # Threads of torch's OpenMP wait for each other in a busy loop. On a machine that does anything
     # else that made training several times slower; a short loop costs next to nothing when idle.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    choices["precision"] = setup.pick_precision(precision, device)
+    if schedule_file is not None:
+        choices |= setup.use_schedule(schedule_file)
+        max_size = choices.pop("max_size")
     with StoreReader(store) as opened:
-        size = max_size or opened.max_native
-        config = TrainConfig(
-            max_size=size,
-            channels=opened.channels,
-            precision=_pick_precision(precision, device),
-            **choices,
-        )
+        choices["max_size"] = max_size or opened.max_native
+        config = setup.build_config(opened, condition_names, labels, choices)
     if dry_run:
-        _print_plan(config)
+        setup.print_plan(config)
         return
     from mri_gan.train.run import RunOptions
 
-    run_options = RunOptions(_pick_device(device), ahead, snap_kimg, keep, transfer)
+    run_options = RunOptions(setup.pick_device(device), ahead, snap_kimg, keep, transfer, labels)
     _run(store, out or Path(f"{store}-run"), config, run_options, ckpt, threads, quiet)
-
-
-def _print_plan(config: TrainConfig) -> None:
-    from mri_gan.schedule import level_start, phase_at, sizes, total_images
-
-    levels = []
-    for size in sizes(config):
-        start = level_start(config, size)
-        phase = phase_at(config, start)
-        levels.append({"size": size, "from_nimg": start, "batch": phase.batch, "lr": phase.lr})
-    options.print_json(
-        {"settings": config.to_dict(), "levels": levels, "total_nimg": total_images(config)}
-    )
-
-
-def _pick_device(name: str) -> str:
-    import torch
-
-    if name in ("auto", "cuda"):
-        # One GPU for each process that torchrun started on this machine.
-        gpu = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-        name = gpu if name == "cuda" or torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--device {name} is not available here", "try --device cpu") from error
-    return name
-
-
-def _pick_precision(name: str, device: str) -> str:
-    """`auto` resolved for this machine, so that the run's settings say what was used."""
-    if name != "auto":
-        return name
-    import torch
-
-    if _pick_device(device).startswith("cuda"):
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every torch version
-    fast = any(getattr(torch.cpu, ask, lambda: False)() for ask in asks)
-    return "bf16" if fast else "fp32"
 
 
 def _run(
@@ -243,7 +230,7 @@ def _run(
     if threads:
         torch.set_num_threads(threads)
     make_folder(out)
-    world = _join_torchrun()
+    world = setup.join_torchrun()
     quiet = quiet or not world.is_first
     lock = FolderLock(out) if world.is_first else contextlib.nullcontext()
     try:
@@ -257,18 +244,3 @@ def _run(
     if not quiet:
         click.echo(f"\n{last}\nLook at {out / 'samples'} and {out / 'loss.png'}; then: ", nl=False)
         click.echo(f"mrigan test {out} --size {config.max_size}")
-
-
-def _join_torchrun() -> World:
-    """This process among those that `torchrun` started, which it tells by the environment."""
-    from mri_gan.train.parallel import SOLO, join
-
-    told = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK")}
-    if told["WORLD_SIZE"] in ("", "1"):
-        return SOLO
-    require(
-        all(text.isdecimal() for text in told.values()),
-        f"the environment has WORLD_SIZE={told['WORLD_SIZE']} but RANK={told['RANK']}",
-        "start with torchrun, or unset WORLD_SIZE for a single process",
-    )
-    return join(int(told["RANK"]), int(told["WORLD_SIZE"]))

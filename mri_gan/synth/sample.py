@@ -54,7 +54,8 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
     """
     path = find_checkpoint(path)
     checkpoint = load_checkpoint(path, device)
-    generator = build_generator(checkpoint.config.model).to(device)
+    config = checkpoint.config
+    generator = build_generator(config.model).to(device)
     try:
         generator.load_state_dict(checkpoint.state["g_ema"])
     except (KeyError, RuntimeError) as error:
@@ -62,15 +63,21 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
     generator.requires_grad_(False).eval()
     return Trained(
         generator,
-        checkpoint.config,
+        config,
         checkpoint.nimg,
         checkpoint.resolution,
         checkpoint.alpha,
         path,
         digest(checkpoint.state["g_ema"]),
-        ("image",) * checkpoint.config.channels,
-        Conditions(),
+        config.channel_names or ("image",) * config.channels,
+        config.conditions,
+        pixel_mm_at(config, checkpoint.resolution),
     )
+
+
+def pixel_mm_at(config: TrainConfig, size: int) -> float | None:
+    """The edge of a pixel of the training slices at a size in px; None where it is not known."""
+    return config.pixel_mm and config.pixel_mm * config.max_size / size
 
 
 def alpha_for(trained: Trained, size: int) -> float:

@@ -6,17 +6,17 @@ import queue
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.config import TrainConfig
-from mri_gan.errors import UsageError
 from mri_gan.schedule import Phase, phase_at, total_images
 from mri_gan.store.reader import StoreReader
+from mri_gan.train.dataset import TrainingData, choose_slices
 from mri_gan.train.parallel import SOLO, World, rows
-from mri_gan.train.randomness import permutation
+from mri_gan.train.randomness import key, permutation
 
 AHEAD = 4  # batches read in advance
 
@@ -33,26 +33,29 @@ def batch_indices(indices: NDArray[np.int64], seed: int, nimg: int, n: int) -> N
     return np.concatenate(shown)
 
 
-def open_train_split(folder: Path, config: TrainConfig) -> tuple[StoreReader, NDArray[np.int64]]:
-    """The store and the indices of its training slices.
+class Batch(NamedTuple):
+    """What one step is given: this process's rows of the batch that begins after `nimg`."""
 
-    Raises UsageError when the store has no training slices or another number of channels.
+    nimg: int
+    phase: Phase
+    images: NDArray[Any]  # uint8 or uint16 [n, C, R, R]
+    conditions: NDArray[np.float32]  # [2, n, K]: of these images, and of the generator's
+
+
+def draw_conditions(
+    data: TrainingData, seed: int, nimg: int, n: int, chosen: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """The conditions of the n slices at positions `chosen`, and n drawn as they occur [2, n, K].
+
+    A pure function of (seed, nimg).
     """
-    store = StoreReader(folder)
-    indices = store.indices("train")
-    if not len(indices):
-        store.close()
-        raise UsageError(f"{folder}: has no training slices", "prepare with another --split")
-    if store.channels != config.channels:
-        store.close()
-        raise UsageError(f"{folder}: {store.channels} channels, the run has {config.channels}")
-    return store, indices
+    rng = np.random.Generator(np.random.Philox(key(seed, "conditions", nimg)))
+    drawn = rng.integers(len(data.conditions), size=n)
+    return data.conditions[np.stack([chosen, drawn])]
 
 
 class Batches:
-    """Iterates over (nimg, phase, images uint8/uint16 [n, C, R, R]) from `nimg` to the end.
-
-    The images are this process's rows of each batch.
+    """Iterates over a Batch for every step from `nimg` to the end.
 
     With `ahead` > 0 a thread reads that many batches in advance. The order does not depend on
     it: the thread holds no state but nimg.
@@ -65,11 +68,17 @@ class Batches:
         nimg: int,
         ahead: int = AHEAD,
         world: World = SOLO,
+        data: TrainingData | None = None,  # read from the store where the caller has not
     ) -> None:
         self._config = config
         self._world = world
         self._nimg = nimg
-        self._store, self._indices = open_train_split(folder, config)
+        self._store = StoreReader(folder)
+        try:
+            self._data = data or choose_slices(self._store, config, None)
+        except BaseException:
+            self._store.close()
+            raise
         self._queue: queue.Queue[Any] = queue.Queue(max(1, ahead))
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
@@ -87,13 +96,16 @@ class Batches:
             self._thread.join()
         self._store.close()
 
-    def _read(self) -> Iterator[tuple[int, Phase, NDArray[Any]]]:
-        nimg = self._nimg
+    def _read(self) -> Iterator[Batch]:
+        nimg, data, seed = self._nimg, self._data, self._config.seed
+        positions = np.arange(len(data.indices))
         while nimg < total_images(self._config):
             phase = phase_at(self._config, nimg)
-            whole = batch_indices(self._indices, self._config.seed, nimg, phase.batch)
-            chosen = whole[rows(self._world, phase.batch)]
-            yield nimg, phase, self._store.read(phase.resolution, chosen)
+            whole = batch_indices(positions, seed, nimg, phase.batch)
+            conditions = draw_conditions(data, seed, nimg, phase.batch, whole)
+            own = rows(self._world, phase.batch)
+            images = self._store.read(phase.resolution, data.indices[whole[own]])
+            yield Batch(nimg, phase, images, conditions[:, own])
             nimg += phase.batch
 
     def _fill(self) -> None:
@@ -115,7 +127,7 @@ class Batches:
                 continue
         return False
 
-    def __iter__(self) -> Iterator[tuple[int, Phase, NDArray[Any]]]:
+    def __iter__(self) -> Iterator[Batch]:
         if self._thread is None:
             yield from self._read()
             return

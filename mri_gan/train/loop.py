@@ -13,20 +13,16 @@ from mri_gan.errors import DataError, Stopped
 from mri_gan.files import make_folder, remove_leftovers
 from mri_gan.schedule import Phase, phase_at
 from mri_gan.train.cost import seconds_left
-from mri_gan.train.data import Batches, open_train_split
+from mri_gan.train.data import Batches
+from mri_gan.train.dataset import TrainingData, load_training_data
+from mri_gan.train.folder import write_config
 from mri_gan.train.memory import out_of_memory_told
 from mri_gan.train.monitor import Monitor
-from mri_gan.train.parallel import agree, any_rank, wait_for_all
+from mri_gan.train.parallel import agree, any_rank, check_world, wait_for_all
 from mri_gan.train.randomness import key
 from mri_gan.train.resume import restore, resume, salted
-from mri_gan.train.run import (
-    Progress,
-    Run,
-    draw_reals,
-    snapshot,
-    tell_problems,
-    write_config,
-)
+from mri_gan.train.run import Progress, Run
+from mri_gan.train.snapshot import draw_reals, snapshot, tell_problems
 from mri_gan.train.state import TrainState
 from mri_gan.train.step import train_step
 
@@ -43,17 +39,19 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     Raises UsageError when the run was begun with other settings or data, Stopped after a signal
     (the state is saved), DataError when the disk refuses or training diverges for good.
     """
-    digest = check_data(run)
+    data = load_training_data(run.store, run.config, run.options.labels)
+    check_world(run.config, run.world)
     if run.world.is_first:
         make_folder(run.folder / "samples")
         for folder in (run.folder, run.folder / "samples"):
             remove_leftovers(folder)
     wait_for_all(run.world)
-    state = resume(run, digest, start_from)
+    state = resume(run, data.digest, start_from)
     if run.world.is_first:
-        write_config(run, digest)
-        draw_reals(run)
-    if not agree(run.world, key(state.nimg, state.attempt, digest)):
+        write_config(run, data)
+        tell_missing(run, data)
+        draw_reals(run, data)
+    if not agree(run.world, key(state.nimg, state.attempt, data.digest)):
         raise DataError(
             f"{run.folder}: the processes see different checkpoints or data in it",
             "put the run and the store where all machines see the same files",
@@ -61,38 +59,43 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     while True:
         try:
             with out_of_memory_told(run, state):
-                return train_on(run, state, digest)
+                return train_on(run, state, data)
         except NotFiniteError:
             roll_back(run, state)
 
 
-def check_data(run: Run) -> str:
-    """The digest of the store; raises when the run cannot be trained on it."""
-    store, _ = open_train_split(run.store, run.config)
-    with store:
-        return store.digest
+def tell_missing(run: Run, data: TrainingData) -> None:
+    """Say what becomes of training slices that lack a label."""
+    if data.left_out:
+        run.on_note(f"{data.left_out} training slices lack a label and are left out")
+    if data.unlabelled:
+        run.on_note(
+            f"{data.unlabelled} of {len(data.indices)} training slices lack a label, which the "
+            "networks are told as unknown; --missing skip would leave them out"
+        )
 
 
-def train_on(run: Run, state: TrainState, digest: str) -> Path:
+def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
     """From the state's nimg to the end of the run."""
     config = salted(run.config, state.attempt)
     monitor = Monitor(run.folder, state.nimg, run.world)
     first, start = state.nimg, time.perf_counter()
     told: set[str] = set()
-    with Batches(run.store, config, state.nimg, run.options.ahead, run.world) as batches:
+    options = run.options
+    with Batches(run.store, config, state.nimg, options.ahead, run.world, data) as batches:
         asked = time.perf_counter()
-        for nimg, phase, batch in batches:
+        for nimg, phase, images, conditions in batches:
             waited = time.perf_counter() - asked
-            stats = train_step(
-                state, config, phase, to_device(batch, run.options.device), run.world
-            )
+            asked_for = to_device(conditions, options.device) if config.conditions else None
+            real = to_device(images, options.device)
+            stats = train_step(state, config, phase, real, run.world, asked_for)
             monitor.add(stats, phase.batch, waited)
             stop = any_rank(run.world, bool(run.stop))
             if crosses(nimg, state.nimg, run.tick) or state.nimg >= run.total or stop:
                 log(run, monitor, state, phase)
             if (crosses(nimg, state.nimg, run.snap) or stop) and run.world.is_first:
-                images = snapshot(run, state, phase, digest)
-                tell_problems(run, images, monitor.last, told)
+                samples = snapshot(run, state, phase, data)
+                tell_problems(run, data, samples, monitor.last, told)
             if stop:
                 # Whoever leaves first makes torchrun end the others: the first may still be saving.
                 wait_for_all(run.world)
@@ -102,7 +105,7 @@ def train_on(run: Run, state: TrainState, digest: str) -> Path:
             run.on_step(Progress(state.nimg, run.total, phase, monitor.rate, left, monitor.last))
     last = checkpoint_path(run.folder, state.nimg)
     if run.world.is_first and not last.exists():
-        snapshot(run, state, phase_at(config, state.nimg - 1), digest)
+        snapshot(run, state, phase_at(config, state.nimg - 1), data)
     return last
 
 

@@ -14,8 +14,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mri_gan.errors import DataError
+from mri_gan.config import TrainConfig
+from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
+from mri_gan.schedule import stages
 
 GROUP = 4  # images that minibatch_stddev compares with each other
 TIMEOUT = timedelta(minutes=5)  # a dead rank ends the job instead of hanging it
@@ -76,6 +78,16 @@ def rows(world: World, batch: int) -> list[int]:
         return [g * groups + i for g in range(GROUP) for i in range(first, first + share)]
     share = batch // world.size
     return list(range(world.rank * share, (world.rank + 1) * share))
+
+
+def check_world(config: TrainConfig, world: World) -> None:
+    """Raise UsageError unless the batch of every level can be dealt evenly to the processes."""
+    for stage in stages(config):
+        if stage.batch % world.size:
+            raise UsageError(
+                f"--batch {stage.batch} at {stage.size} px: {world.size} processes cannot share it",
+                f"give a multiple of {world.size}, best of {GROUP * world.size}",
+            )
 
 
 def average(world: World, tensors: Sequence[Tensor]) -> None:

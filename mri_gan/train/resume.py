@@ -15,8 +15,9 @@ from mri_gan.train.randomness import key
 from mri_gan.train.run import Run
 from mri_gan.train.state import TrainState, build_state
 
-# What may change between two calls that continue the same run: only where it ends.
-MAY_CHANGE = ("kimg",)
+# What may change between two calls that continue the same run: where it ends, and what is only
+# told of the data, for which its digest answers.
+MAY_CHANGE = ("kimg", "channel_names", "pixel_mm")
 
 
 def salted(config: TrainConfig, attempt: int) -> TrainConfig:

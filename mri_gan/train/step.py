@@ -10,7 +10,7 @@ from torch import Tensor
 
 from mri_gan.config import TrainConfig
 from mri_gan.nets.styles import broadcast_styles, draw_noise, mix_styles
-from mri_gan.schedule import Phase
+from mri_gan.schedule import Phase, step_number
 from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty
 from mri_gan.train.parallel import SOLO, World, average, gradients, rows
 from mri_gan.train.randomness import generator
@@ -18,28 +18,34 @@ from mri_gan.train.state import TrainState
 
 MIXING_PROBABILITY = 0.9  # Karras 2019, section 3.1
 W_AVG_DECAY = 0.995  # per step; Karras 2019, appendix B
-EMA_HALF_LIFE = 10_000  # images; Karras 2019, appendix C
 EMA_RAMP = 0.05  # a young run remembers at most this share of its images
 
 Stats = dict[str, Tensor]
 
 
 def train_step(
-    state: TrainState, config: TrainConfig, phase: Phase, images: Tensor, world: World = SOLO
+    state: TrainState,
+    config: TrainConfig,
+    phase: Phase,
+    images: Tensor,  # uint8 or uint16 [n, C, R, R] on the device: this process's rows of the batch
+    world: World = SOLO,
+    conditions: Tensor | None = None,  # [2, n, K]: of the images, and of the generator's
 ) -> Stats:
     """One update of the critic on `images`, and of the generator every n_critic-th time.
 
-    images uint8/uint16 [n, C, R, R] on the device: this process's rows of the batch. Advances
-    nimg by the whole batch. Returns statistics as tensors on the device: nothing waits for it.
+    Advances nimg by the whole batch. Returns statistics as tensors on the device: nothing waits
+    for it.
     """
-    nimg, count = state.nimg, state.nimg // phase.batch
+    nimg, count = state.nimg, step_number(config, state.nimg)
     for optimiser in (state.g_opt, state.d_opt):
         optimiser.param_groups[0]["lr"] = phase.lr
     real = to_network_range(images, phase, config, nimg, world)
-    stats = step_critic(state, config, phase, real, world, with_penalty=penalty_due(config, count))
+    shown, asked = (None, None) if conditions is None else conditions
+    due = penalty_due(config, count)
+    stats = step_critic(state, config, phase, real, world, due, shown)
     if (count + 1) % config.n_critic == 0:
-        stats |= step_generator(state, config, phase, world)
-        update_ema(state, ema_decay(phase.batch * config.n_critic, nimg))
+        stats |= step_generator(state, config, phase, world, asked)
+        update_ema(state, ema_decay(phase.batch * config.n_critic, nimg, config.ema_kimg))
     state.nimg = nimg + phase.batch
     return stats
 
@@ -81,27 +87,39 @@ def draw_fakes(
     phase: Phase,
     rng: torch.Generator,
     world: World = SOLO,
+    condition: Tensor | None = None,  # [n, K]
 ) -> tuple[Tensor, Tensor]:
     """Images [n, C, R, R] of the generator in training, and their w [n, D], in float32."""
     layers = state.g.num_layers(phase.resolution)
     shape = (2, phase.batch, config.latent_dim)
     latents = torch.randn(shape, generator=rng, device=rng.device)  # [2, N, D]
     noise = draw_noise(state.g.noise_shapes(phase.batch, phase.resolution), rng)
+    mixes = config.mixing and state.g.has_styles and layers > 1
+    crossover = draw_crossover(phase.batch, layers, rng) if mixes else None
     if world.size > 1:
         own = rows(world, phase.batch)
         latents, noise = latents[:, own], [layer[own] for layer in noise]
-    # Drawn on the CPU: the crossover is a number of layers, and asking the device would wait.
-    coin = torch.Generator().manual_seed(rng.initial_seed())
+        crossover = None if crossover is None else crossover[own]
     with in_precision(config, rng.device):
-        if config.mixing and float(torch.rand((), generator=coin)) < MIXING_PROBABILITY:
-            w, w_other = state.g.map(latents.flatten(0, 1)).chunk(2)
-            crossover = int(torch.randint(1, layers, (), generator=coin))
+        if crossover is not None:
+            both = None if condition is None else condition.repeat(2, 1)
+            w, w_other = state.g.map(latents.flatten(0, 1), both).chunk(2)
             ws = mix_styles(w, w_other, crossover, layers)
         else:
-            w = state.g.map(latents[0])
+            w = state.g.map(latents[0], condition)
             ws = broadcast_styles(w, layers)
         images = state.g.synthesis(ws, resolution=phase.resolution, alpha=phase.alpha, noise=noise)
     return images.float(), w.float()
+
+
+def draw_crossover(n: int, layers: int, rng: torch.Generator) -> Tensor:
+    """The layer of each image [n] at which its style changes: 1..layers - 1, `layers` for never.
+
+    Nine images in ten are mixed (Karras 2019, section 3.1), each with a crossover of its own.
+    """
+    mixed = torch.rand(n, generator=rng, device=rng.device) < MIXING_PROBABILITY
+    crossover = torch.randint(1, layers, (n,), generator=rng, device=rng.device)
+    return torch.where(mixed, crossover, layers)
 
 
 def step_critic(
@@ -111,20 +129,22 @@ def step_critic(
     real: Tensor,
     world: World = SOLO,
     with_penalty: bool = True,
+    condition: Tensor | None = None,  # [n, K]
 ) -> Stats:
-    """One optimiser step of the critic on real images and as many new fakes."""
+    """One optimiser step of the critic on real images and as many fakes of the same conditions."""
     kind = LOSSES[config.loss]
     rng = generator(config.seed, "critic", state.nimg, device=real.device)
     with torch.no_grad():
-        fake, _ = draw_fakes(state, config, phase, rng, world)
+        fake, _ = draw_fakes(state, config, phase, rng, world, condition)
     state.d_opt.zero_grad(set_to_none=True)
+    both = None if condition is None else condition.repeat(2, 1)
     with in_precision(config, real.device):
-        scores = state.d(torch.cat([real, fake]), alpha=phase.alpha, parts=2)
+        scores = state.d(torch.cat([real, fake]), alpha=phase.alpha, parts=2, condition=both)
     real_scores, fake_scores = scores.float().chunk(2)
     loss = kind.critic(real_scores, fake_scores, config.drift if kind.drifts else 0.0)
     stats = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
     if with_penalty and kind.penalty != "none":
-        penalty = critic_penalty(state, config, phase, real, fake, rng, world)
+        penalty = critic_penalty(state, config, phase, real, fake, rng, world, condition)
         loss = loss + config.penalty_every * penalty
         stats["penalty"] = penalty.detach()
     loss.backward()  # type: ignore[no-untyped-call]
@@ -143,12 +163,13 @@ def critic_penalty(
     fake: Tensor,
     rng: torch.Generator,
     world: World,
+    condition: Tensor | None = None,  # [n, K]
 ) -> Tensor:
     """The penalty on the critic's gradient that belongs to the loss: a scalar."""
 
     def score(images: Tensor) -> Tensor:
         with in_precision(config, images.device):
-            scores: Tensor = state.d(images, alpha=phase.alpha)
+            scores: Tensor = state.d(images, alpha=phase.alpha, condition=condition)
         return scores
 
     if LOSSES[config.loss].penalty == "r1":
@@ -167,16 +188,20 @@ def clip_weights(net: torch.nn.Module, limit: float) -> None:
 
 
 def step_generator(
-    state: TrainState, config: TrainConfig, phase: Phase, world: World = SOLO
+    state: TrainState,
+    config: TrainConfig,
+    phase: Phase,
+    world: World = SOLO,
+    condition: Tensor | None = None,  # [n, K]
 ) -> Stats:
     """One optimiser step of the generator against the critic as it is now."""
     device = state.g.w_avg.device
     rng = generator(config.seed, "generator", state.nimg, device=device)
     state.g_opt.zero_grad(set_to_none=True)
     state.d.requires_grad_(False)
-    images, w = draw_fakes(state, config, phase, rng, world)
+    images, w = draw_fakes(state, config, phase, rng, world, condition)
     with in_precision(config, device):
-        scores = state.d(images, alpha=phase.alpha)
+        scores = state.d(images, alpha=phase.alpha, condition=condition)
     loss = LOSSES[config.loss].generator(scores)
     loss.backward()  # type: ignore[no-untyped-call]
     state.d.requires_grad_(True)
@@ -203,13 +228,14 @@ def step_if_finite(optimiser: torch.optim.Adam) -> Tensor:
     return found
 
 
-def ema_decay(batch: int, nimg: int) -> float:
+def ema_decay(batch: int, nimg: int, ema_kimg: float = 10.0) -> float:
     """The weight of the old mean after a step of `batch` images.
 
-    A half-life of 10,000 images, or of a twentieth of the run so far while that is shorter:
-    otherwise the mean of a short run would still show its first, random weights.
+    A half-life of `ema_kimg` thousand images (10: Karras 2019, appendix C), or of a twentieth of
+    the run so far while that is shorter: otherwise the mean of a short run would still show its
+    first, random weights.
     """
-    half_life = min(EMA_HALF_LIFE, EMA_RAMP * nimg)
+    half_life = min(1000 * ema_kimg, EMA_RAMP * nimg)
     return float(0.5 ** (batch / half_life)) if half_life > 0 else 0.0
 
 

@@ -45,11 +45,15 @@ TRAIN_MANNERS = {
     "ahead",
     "snap_kimg",
     "keep",
+    "schedule_file",  # read into the field `schedule`
+    "condition_names",  # and a table of labels become the field `conditions`
+    "labels",
     "dry_run",
     "quiet",
 }
 # Fields that no option sets, because the data decides them.
-TRAIN_FROM_STORE = {"channels"}
+TRAIN_FROM_STORE = {"channels", "channel_names", "pixel_mm"}
+TRAIN_FROM_FILES = {"schedule", "conditions"}
 
 
 def test_every_option_of_prepare_that_shapes_the_store_is_a_field() -> None:
@@ -58,7 +62,7 @@ def test_every_option_of_prepare_that_shapes_the_store_is_a_field() -> None:
 
 def test_every_option_of_train_that_shapes_the_weights_is_a_field() -> None:
     shaping = set(options_of("train")) - TRAIN_MANNERS
-    assert shaping == fields_of(TrainConfig) - TRAIN_FROM_STORE
+    assert shaping == fields_of(TrainConfig) - TRAIN_FROM_STORE - TRAIN_FROM_FILES
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,8 @@ from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.cli.main import cli
 from mri_gan.config import PRESETS
 from mri_gan.runs import METRICS, read_metrics
+from mri_gan.store.reader import StoreReader
+from mri_gan.synth.sample import load_trained
 
 SMALL = [
     *("--max-size", "16", "--phase", "64", "--batch", "8", "--capacity", "0.015625"),
@@ -164,3 +166,38 @@ def test_a_preset_sets_defaults_and_options_win_over_it(store: Path, preset: str
     assert settings["phase"] == PRESETS[preset]["phase"]
     words = ("--phase", 77, "--preset", preset, "--dry-run")
     assert json.loads(mrigan("train", store, *words).stdout)["settings"]["phase"] == 77
+
+
+def test_a_table_of_labels_conditions_a_run_and_is_asked_for_again(
+    store: Path, tmp_path: Path
+) -> None:
+    with StoreReader(store) as opened:
+        people = sorted({record.subject for record in opened.records})
+    table = tmp_path / "labels.tsv"
+    rows = [f"{name}\t{40 + i}\t{'ab'[i % 2]}" for i, name in enumerate(people)]
+    table.write_text("subject\tage\tgroup\n" + "\n".join(rows))
+    words = [*SMALL, "--condition", "group", "--condition", "age", "--condition", "position"]
+    run = tmp_path / "run"
+    done = mrigan("train", store, *words, "--labels", table, "--out", run, "--quiet")
+    assert done.exit_code == 0, done.stderr
+    spec = load_trained(run).conditions
+    assert [column.name for column in spec.columns] == ["group", "age", "position"]
+    again = mrigan("train", store, *words, "--out", run)
+    assert again.exit_code == 2
+    assert "label group" in one_line(again)
+    table.write_text("subject\tage\tgroup\n" + "\n".join(reversed([*rows[1:], rows[0] + "x"])))
+    changed = mrigan("train", store, *words, "--labels", table, "--out", run)
+    assert changed.exit_code == 2
+    assert "trained with other settings" in one_line(changed)
+
+
+def test_a_schedule_file_takes_the_place_of_options(store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "s.tsv"
+    path.write_text("size\tfade\tstay\tbatch\n8\t0\t100\t10\n16\t50\t100\t5\n")
+    done = mrigan("train", store, "--preset", "gpu", "--schedule", path, "--dry-run")
+    plan = json.loads(done.stdout)
+    assert [(level["size"], level["from_nimg"]) for level in plan["levels"]] == [(8, 0), (16, 100)]
+    assert plan["total_nimg"] == 250
+    refused = mrigan("train", store, "--schedule", path, "--batch", 4, "--dry-run")
+    assert refused.exit_code == 2
+    assert "--batch beside --schedule" in one_line(refused)

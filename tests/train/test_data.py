@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mri_gan.config import TrainConfig
-from mri_gan.errors import UsageError
-from mri_gan.train.data import Batches, batch_indices, open_train_split
+from mri_gan.train.data import Batches, batch_indices, draw_conditions
+from mri_gan.train.dataset import TrainingData
 
 CONFIG = TrainConfig(max_size=16, phase=40, batch=6)
 
@@ -40,7 +40,7 @@ def test_a_stop_and_the_number_read_ahead_leave_no_trace(
 ) -> None:
     def read(nimg: int, ahead: int) -> list[tuple[int, int, bytes]]:
         with Batches(store, CONFIG, nimg, ahead) as batches:
-            return [(n, phase.resolution, images.tobytes()) for n, phase, images in batches]
+            return [(n, phase.resolution, images.tobytes()) for n, phase, images, _ in batches]
 
     whole = read(0, 0)
     position = next(i for i, (n, _, _) in enumerate(whole) if n >= start)
@@ -54,13 +54,28 @@ def test_leaving_early_ends_the_thread(store: Path) -> None:
     assert not batches._thread.is_alive()
 
 
-def test_only_training_slices_are_shown(store: Path) -> None:
-    reader, indices = open_train_split(store, CONFIG)
-    with reader:
-        assert {reader.records[i].split for i in indices} == {"train"}
-        assert 0 < len(indices) < len(reader)
+def test_conditions_follow_their_slices_and_the_generators_follow_the_data() -> None:
+    conditions = np.eye(5, dtype=np.float32)[[0, 1, 2, 3, 4, 4]]
+    data = TrainingData(np.arange(6) + 100, conditions, "", 1)
+    chosen = np.array([5, 0, 3])
+    first = draw_conditions(data, 0, 24, 3, chosen)
+    assert first.shape == (2, 3, 5)
+    assert np.array_equal(first[0], conditions[chosen])
+    assert np.array_equal(first, draw_conditions(data, 0, 24, 3, chosen))
+    many = [draw_conditions(data, 0, nimg, 600, np.arange(600) % 6)[1] for nimg in (0, 600)]
+    assert not np.array_equal(*many)
+    assert np.concatenate(many).mean(0) == pytest.approx([1 / 6] * 4 + [1 / 3], abs=0.05)
 
 
-def test_a_store_of_other_channels_is_refused(store: Path) -> None:
-    with pytest.raises(UsageError, match="channels"):
-        open_train_split(store, TrainConfig(channels=3))
+def test_conditions_do_not_depend_on_reading_ahead_or_on_where_reading_begins(
+    labelled: tuple[Path, TrainConfig],
+) -> None:
+    store, config = labelled
+
+    def read(nimg: int, ahead: int) -> list[tuple[int, bytes]]:
+        with Batches(store, config, nimg, ahead) as batches:
+            return [(batch.nimg, batch.conditions.tobytes()) for batch in batches]
+
+    whole = read(0, 0)
+    assert len({vectors for _, vectors in whole}) > 1
+    assert read(whole[5][0], 3) == whole[5:]

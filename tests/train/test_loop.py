@@ -8,10 +8,12 @@ import pytest
 import torch
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
-from mri_gan.config import TrainConfig
+from mri_gan.config import Stage, TrainConfig, read_json
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
 from mri_gan.runs import METRICS, PLOT, read_metrics
+from mri_gan.synth.sample import load_trained
+from mri_gan.train.dataset import load_training_data
 from mri_gan.train.loop import crosses, train
 from mri_gan.train.resume import resume
 from mri_gan.train.run import Progress, Run, RunOptions
@@ -163,3 +165,63 @@ def test_weights_that_fit_can_be_taken_from_a_run_of_other_settings(
     assert state.nimg == 0
     assert all(torch.equal(new[name], old[name]) for name in old)
     assert "start anew" in notes[0]
+
+
+def test_a_run_with_conditions_stops_and_continues_to_the_same_bits(
+    labelled: tuple[Path, TrainConfig], tmp_path: Path
+) -> None:
+    store, config = labelled
+    whole = train(Run(store, tmp_path / "whole", config, OPTIONS))
+    run_until(store, tmp_path / "stopped", 56, config)
+    assert weights(train(Run(store, tmp_path / "stopped", config, OPTIONS))) == weights(whole)
+    assert load_trained(whole).conditions == config.conditions
+    assert load_trained(whole).generator.condition_dim == config.conditions.dim == 1
+
+
+def test_a_level_that_fades_in_is_drawn_as_it_does(whole: Path) -> None:
+    assert (whole / "fade-0016px.png").read_bytes().startswith(b"\x89PNG")
+    assert not (whole / "fade-0008px.png").exists()
+
+
+def test_the_run_folder_tells_settings_data_and_environment(store: Path, whole: Path) -> None:
+    facts = read_json(whole / "config.json")
+    assert TrainConfig.from_dict(facts["settings"]) == CONFIG
+    data = load_training_data(store, CONFIG, None)
+    assert facts["data_digest"] == data.digest
+    assert facts["data"]["training_slices"] == len(data.indices)
+    assert facts["data"]["training_subjects"] == data.subjects
+    assert facts["environment"]["device"] == "cpu"
+
+
+def test_a_caller_is_told_of_every_checkpoint_when_it_is_there(
+    store: Path, whole: Path, tmp_path: Path
+) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def look(path: Path) -> None:
+        seen.append((path.name, load_trained(path).nimg))
+
+    train(Run(store, tmp_path, CONFIG, OPTIONS, on_snapshot=look))
+    names = sorted(path.name for path in list_checkpoints(whole))
+    assert [name for name, _ in seen] == names
+    assert [nimg for _, nimg in seen] == [int(name[5:14]) for name in names]
+
+
+def test_a_schedule_of_the_users_own_is_followed_and_continued(store: Path, tmp_path: Path) -> None:
+    stages = (Stage(8, 0, 24, 12, 2e-3), Stage(16, 16, 8, 4))
+    config = replace(CONFIG, schedule=stages, batch=0, lr=0.0, n_critic=2, penalty_every=3)
+    whole = train(Run(store, tmp_path / "whole", config, OPTIONS))
+    assert whole.name == "ckpt-000000048.pt"
+    lines = read_metrics(tmp_path / "whole" / METRICS)
+    assert {(line["resolution"], line["batch"]) for line in lines} == {(8, 12), (16, 4)}
+    run_until(store, tmp_path / "stopped", 28, config)
+    assert weights(train(Run(store, tmp_path / "stopped", config, OPTIONS))) == weights(whole)
+
+
+def test_another_schedule_is_another_run(store: Path, tmp_path: Path) -> None:
+    stages = (Stage(8, 0, 24, 12), Stage(16, 16, 8, 4))
+    config = replace(CONFIG, schedule=stages, batch=0, lr=0.0)
+    run_until(store, tmp_path, 12, config)
+    other = replace(config, schedule=(stages[0], replace(stages[1], fade=12)))
+    with pytest.raises(UsageError, match="schedule was"):
+        train(Run(store, tmp_path, other, OPTIONS))

@@ -1,12 +1,24 @@
 """One training step, and what it may and may not change."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from mri_gan.config import TrainConfig
+from mri_gan.conditions import build
+from mri_gan.config import LOSS_NAMES, PRECISIONS, TrainConfig
 from mri_gan.schedule import Phase
 from mri_gan.train.state import TrainState, build_state
-from mri_gan.train.step import ema_decay, step_if_finite, to_network_range, train_step
+from mri_gan.train.step import (
+    draw_crossover,
+    ema_decay,
+    step_if_finite,
+    to_network_range,
+    train_step,
+)
 
 CONFIG = TrainConfig(max_size=16, capacity=1 / 64, latent_dim=8, batch=4, mixing=True)
 PHASE = Phase(resolution=16, alpha=0.5, batch=4, lr=1e-3)
@@ -40,7 +52,7 @@ def test_initial_weights_are_a_function_of_the_seed() -> None:
     torch.manual_seed(2)
     second = weights(build_state(CONFIG, CPU))
     assert all(torch.equal(first[name], second[name]) for name in first)
-    other = weights(build_state(TrainConfig(**{**CONFIG.to_dict(), "seed": 1}), CPU))
+    other = weights(build_state(replace(CONFIG, seed=1), CPU))
     assert not torch.equal(first["g.mapping.layers.0.weight"], other["g.mapping.layers.0.weight"])
 
 
@@ -73,7 +85,7 @@ def test_blocks_not_yet_reached_do_not_move() -> None:
 
 
 def test_the_generator_waits_for_n_critic_steps() -> None:
-    config = TrainConfig(**{**CONFIG.to_dict(), "n_critic": 3})
+    config = replace(CONFIG, n_critic=3)
     state = build_state(config, CPU)
     stepped = ["g_loss" in train_step(state, config, PHASE, images(i)) for i in range(6)]
     assert stepped == [False, False, True, False, False, True]
@@ -115,7 +127,7 @@ def test_real_images_fade_with_their_level() -> None:
 
 
 def test_images_are_mirrored_only_when_asked() -> None:
-    config = TrainConfig(**{**CONFIG.to_dict(), "flip": True})
+    config = replace(CONFIG, flip=True)
     phase = Phase(16, 1.0, 4, 0)
     plain = to_network_range(images(), phase, CONFIG, 0)
     flipped = [to_network_range(images(), phase, config, nimg) for nimg in range(0, 40, 4)]
@@ -133,3 +145,59 @@ def test_the_running_mean_has_its_half_life_in_images() -> None:
     assert ema_decay(batch=100, nimg=10**7) ** 100 == pytest.approx(0.5)
     assert ema_decay(batch=50, nimg=1000) == pytest.approx(0.5)  # ramp: a twentieth of the run
     assert ema_decay(batch=16, nimg=0) == 0
+
+
+def test_nine_images_in_ten_mix_styles_each_at_a_layer_of_its_own() -> None:
+    crossover = draw_crossover(4000, 6, torch.Generator().manual_seed(0))
+    share = float((crossover < 6).float().mean())
+    assert share == pytest.approx(0.9, abs=0.02)
+    assert set(crossover.tolist()) == {1, 2, 3, 4, 5, 6}
+
+
+CONDITIONAL = replace(CONFIG, conditions=build(["group"], [{"group": "a"}, {"group": "b"}]))
+
+
+def test_conditions_reach_both_networks() -> None:
+    vectors = F.one_hot(torch.tensor([[0, 1, 0, 1], [1, 1, 0, 0]])).float()
+    ends = []
+    for shown, asked in ((0, 0), (1, 0), (0, 1)):
+        state = build_state(CONDITIONAL, CPU)
+        conditions = torch.stack([vectors[shown], vectors[asked]])
+        train_step(state, CONDITIONAL, PHASE, images(), conditions=conditions)
+        ends.append(weights(state))
+    straight, other_shown, other_asked = ends
+    assert any(not torch.equal(straight[n], other_shown[n]) for n in straight if n[0] == "d")
+    assert all(torch.equal(straight[n], other_asked[n]) for n in straight if n[0] == "d")
+    assert any(not torch.equal(straight[n], other_asked[n]) for n in straight if n[0] == "g")
+
+
+def test_a_conditional_network_without_conditions_is_an_error() -> None:
+    with pytest.raises(ValueError, match="condition"):
+        train_step(build_state(CONDITIONAL, CPU), CONDITIONAL, PHASE, images())
+
+
+class NoWaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Raise where the host asks the device for a value, which would stall a GPU."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is torch.ops.aten._local_scalar_dense.default:
+            raise AssertionError("a value was fetched from the device")
+        return func(*args, **(kwargs or {}))
+
+
+def test_the_watch_for_waiting_sees_it() -> None:
+    with pytest.raises(AssertionError), NoWaiting():  # type: ignore[no-untyped-call]
+        float(torch.ones(()))
+
+
+@pytest.mark.parametrize("loss", LOSS_NAMES)
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_no_step_waits_for_the_device(loss: str, precision: str) -> None:
+    config = replace(CONDITIONAL, loss=loss, precision=precision, flip=True)
+    state = build_state(config, CPU)
+    conditions = F.one_hot(torch.tensor([[0, 1, 0, 1], [1, 1, 0, 0]])).float()
+    for alpha in (0.5, 1.0):
+        phase = replace(PHASE, alpha=alpha)
+        with NoWaiting():  # type: ignore[no-untyped-call]
+            stats = train_step(state, config, phase, images(), conditions=conditions)
+        assert all(torch.isfinite(value) for value in stats.values())

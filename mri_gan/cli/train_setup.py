@@ -1,0 +1,119 @@
+"""From the words of `mrigan train` to a configuration, a device and a place among processes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mri_gan.cli import options
+from mri_gan.config import CAPACITIES, PRESETS, TrainConfig, require
+from mri_gan.errors import UsageError
+
+if TYPE_CHECKING:
+    from mri_gan.store.reader import StoreReader
+    from mri_gan.train.parallel import World
+
+
+def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    """A name from CAPACITIES or a number."""
+    try:
+        return CAPACITIES.get(value) or float(value)
+    except ValueError:
+        names = ", ".join(CAPACITIES)
+        raise click.BadParameter(f"give one of {names}, or a number") from None
+
+
+def use_preset(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    """Make a preset's settings the defaults of this call."""
+    if value is not None:
+        ctx.default_map = {**(ctx.default_map or {}), **PRESETS[value]}
+
+
+def use_schedule(path: Path) -> dict[str, Any]:
+    """The settings that come from a schedule file; options that it replaces may not be given."""
+    from mri_gan.schedule_file import read_schedule
+
+    context = click.get_current_context()
+    for name in ("init_size", "max_size", "phase", "batch", "lr", "sched"):
+        given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+        flag = f"--{name.replace('_', '-')}"
+        require(not given, f"{flag} beside --schedule", "the file says it; give one of them")
+    stages = read_schedule(path)
+    ends = {"init_size": stages[0].size, "max_size": stages[-1].size}
+    return {**ends, "schedule": stages, "batch": 0, "lr": 0.0, "sched": False}
+
+
+def build_config(
+    store: StoreReader, names: tuple[str, ...], labels: Path | None, choices: dict[str, Any]
+) -> TrainConfig:
+    """The run's settings: what was asked for, and what the store decides."""
+    from mri_gan.conditions import NO_CONDITIONS
+    from mri_gan.train.dataset import find_conditions, typical_pixel_mm
+
+    require(not labels or bool(names), "--labels without --condition", "name columns to train with")
+    missing = choices["missing"]
+    return TrainConfig(
+        **choices,
+        channels=store.channels,
+        channel_names=store.channel_names,
+        pixel_mm=typical_pixel_mm(store, choices["max_size"]),
+        conditions=find_conditions(store, names, labels, missing) if names else NO_CONDITIONS,
+    )
+
+
+def print_plan(config: TrainConfig) -> None:
+    from mri_gan.schedule import level_start, phase_at, sizes, total_images
+
+    levels = []
+    for size in sizes(config):
+        start = level_start(config, size)
+        phase = phase_at(config, start)
+        levels.append({"size": size, "from_nimg": start, "batch": phase.batch, "lr": phase.lr})
+    options.print_json(
+        {"settings": config.to_dict(), "levels": levels, "total_nimg": total_images(config)}
+    )
+
+
+def pick_device(name: str) -> str:
+    import torch
+
+    if name in ("auto", "cuda"):
+        # One GPU for each process that torchrun started on this machine.
+        gpu = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        name = gpu if name == "cuda" or torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {name} is not available here", "try --device cpu") from error
+    return name
+
+
+def pick_precision(name: str, device: str) -> str:
+    """`auto` resolved for this machine, so that the run's settings say what was used."""
+    if name != "auto":
+        return name
+    import torch
+
+    if pick_device(device).startswith("cuda"):
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every torch version
+    fast = any(getattr(torch.cpu, ask, lambda: False)() for ask in asks)
+    return "bf16" if fast else "fp32"
+
+
+def join_torchrun() -> World:
+    """This process among those that `torchrun` started, which it tells by the environment."""
+    from mri_gan.train.parallel import SOLO, join
+
+    told = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK")}
+    if told["WORLD_SIZE"] in ("", "1"):
+        return SOLO
+    require(
+        all(text.isdecimal() for text in told.values()),
+        f"the environment has WORLD_SIZE={told['WORLD_SIZE']} but RANK={told['RANK']}",
+        "start with torchrun, or unset WORLD_SIZE for a single process",
+    )
+    return join(int(told["RANK"]), int(told["WORLD_SIZE"]))

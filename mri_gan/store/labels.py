@@ -1,0 +1,117 @@
+"""What is known about each slice, for training with conditions: by record and by table."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+from mri_gan.errors import UsageError
+from mri_gan.store.schema import SliceRecord
+
+SUBJECTS = ("subject", "participant_id", "subject_id", "oasisid")  # columns that name a person
+SOURCE = "source"  # the column that names a file
+NO_VALUE = {"", "n/a", "na", "nan", "none"}
+
+Labels = dict[str, str | float]
+Table = Mapping[str, Labels]  # by subject, or by source and its file name
+
+
+def slice_labels(records: Sequence[SliceRecord], table: Table | None = None) -> list[Labels]:
+    """The labels of every slice: its record's, its place in the scan, and a table's, which win.
+
+    `side` and `plane` are there where they are known, `position` is 0 for the first slice of a
+    scan in the store and 1 for the last.
+    """
+    positions = relative_positions(records)
+    return [
+        _own(record, position) | _joined(record, table or {})
+        for record, position in zip(records, positions, strict=True)
+    ]
+
+
+def _own(record: SliceRecord, position: float | None) -> Labels:
+    known: dict[str, str | float | None] = {
+        "side": record.side or None,
+        "plane": record.plane or None,
+        "position": position,
+        **(record.labels or {}),
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def _joined(record: SliceRecord, table: Table) -> Labels:
+    names = (record.subject, record.source, PurePosixPath(record.source).name)
+    return {k: v for name in names for k, v in table.get(name, {}).items()}
+
+
+def relative_positions(records: Sequence[SliceRecord]) -> list[float | None]:
+    """Where each slice lies within its scan, 0..1; None where its scan has no order.
+
+    By first and last slice kept, not by millimetres: heads differ in size, and slices without
+    tissue are not in the store.
+    """
+    scans: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for record in records:
+        if record.position >= 0:
+            scans[_scan(record)].append(record.position)
+    spans = {scan: (min(places), max(places)) for scan, places in scans.items()}
+    return [_share(record.position, *spans.get(_scan(record), (0, 0))) for record in records]
+
+
+def _scan(record: SliceRecord) -> tuple[str, ...]:
+    # Slices of a volume have geometry and share a source; image files are a source each.
+    volume = record.source if record.affine is not None else ""
+    return (record.subject, record.session, record.side, record.plane, volume)
+
+
+def _share(position: int, first: int, last: int) -> float | None:
+    if position < 0 or first == last:
+        return None
+    return (position - first) / (last - first)
+
+
+def read_label_table(path: Path) -> dict[str, Labels]:
+    """{subject or source: labels} of a table with tabs or, by its name, commas.
+
+    One column is named `subject` (or participant_id) or `source`; every other is a label, as a
+    number where it is one. Raises UsageError naming the file where it is no such table or says
+    two things of one name.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        rows = csv.reader(io.StringIO(text), delimiter="," if path.suffix == ".csv" else "\t")
+        lines = [[cell.strip() for cell in row] for row in rows if any(row)]
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise UsageError(f"--labels {path}: cannot be read", str(error)) from error
+    header = lines[0] if lines else []
+    lowered = [name.lower() for name in header]
+    named = next((lowered.index(n) for n in (SOURCE, *SUBJECTS) if n in lowered), None)
+    if named is None or len(header) < 2:
+        raise UsageError(
+            f"--labels {path}: has no column subject or source beside labels",
+            "name the columns in the first line, with tabs between them (.tsv) or commas (.csv)",
+        )
+    table: dict[str, Labels] = {}
+    for line in lines[1:]:
+        name, row = _read_row(header, named, line)
+        if table.setdefault(name, row) != row:
+            raise UsageError(f"--labels {path}: {name} has two different lines", "keep one")
+    return table
+
+
+def _read_row(header: Sequence[str], named: int, line: Sequence[str]) -> tuple[str, Labels]:
+    cells = dict(zip(header, line, strict=False))
+    name = cells.pop(header[named], "")
+    if header[named].lower() != SOURCE:
+        name = name.removeprefix("sub-")
+    return name, {k: _value(v) for k, v in cells.items() if v.lower() not in NO_VALUE}
+
+
+def _value(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,130 @@
+"""What a run puts on disk at a checkpoint: the state, and pictures of what it means."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mri_gan.checkpoint import Checkpoint, checkpoint_path, delete_old, save_checkpoint
+from mri_gan.conditions import describe
+from mri_gan.config import TrainConfig
+from mri_gan.pictures import build_sheet, save_png
+from mri_gan.runs import REALS, SAMPLES
+from mri_gan.schedule import Phase, level_start, stages
+from mri_gan.store.reader import StoreReader
+from mri_gan.synth.grids import magnification, shown
+from mri_gan.synth.sample import Look, draw_seeds
+from mri_gan.train.data import batch_indices
+from mri_gan.train.dataset import TrainingData
+from mri_gan.train.health import diversity, find_problems, real_diversity
+from mri_gan.train.monitor import draw_losses
+from mri_gan.train.run import Run
+from mri_gan.train.state import TrainState
+
+GRID_ROWS, GRID_COLUMNS = 4, 8
+FADE_ROWS, FADE_ALPHAS = 4, (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def capture(state: TrainState, config: TrainConfig, phase: Phase, digest: str) -> Checkpoint:
+    """The state as a checkpoint."""
+    parts: dict[str, Any] = {"attempt": state.attempt}
+    for name in ("g", "d", "g_ema", "g_opt", "d_opt"):
+        parts[name] = getattr(state, name).state_dict()
+    return Checkpoint(config, state.nimg, phase.resolution, phase.alpha, digest, parts)
+
+
+def snapshot(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> Tensor:
+    """Save a checkpoint, then a grid from fixed latents, the loss plot and the fade.
+
+    Returns the grid's images [N, C, R, R], -1..1, from the running mean of the generator.
+    """
+    path = checkpoint_path(run.folder, state.nimg)
+    save_checkpoint(path, capture(state, run.config, phase, data.digest))
+    delete_old(run.folder, run.options.keep)
+    images = draw_samples(run, state, phase, data)
+    if fades_or_did(run, phase, state.nimg):
+        draw_fade(run, state, phase, data)
+    draw_losses(run.folder)
+    run.on_snapshot(path)
+    return images
+
+
+def draw_samples(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> Tensor:
+    """A grid from fixed latents, each with the conditions of the slice there in `reals.png`."""
+    shown_first = grid_positions(data, run.config.seed)
+    conditions = data.conditions[shown_first]
+    look = Look(phase.resolution, phase.alpha, psi=1.0)
+    seeds = range(len(shown_first))
+    images = draw_seeds(state.g_ema, seeds, look, as_condition(conditions))
+    save_sheet(run, f"{SAMPLES}/{state.nimg:09d}-{phase.resolution:04d}px.png", images, conditions)
+    return images
+
+
+def draw_fade(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> None:
+    """`fade-0016px.png`: how a level fades in, a row of equal latents from alpha 0 to 1."""
+    seeds = range(FADE_ROWS)
+    condition = as_condition(data.conditions[grid_positions(data, run.config.seed)[:FADE_ROWS]])
+    looks = [Look(phase.resolution, alpha, psi=1.0) for alpha in FADE_ALPHAS]
+    drawn = [draw_seeds(state.g_ema, seeds, look, condition) for look in looks]
+    images = torch.stack(drawn, 1).flatten(0, 1)  # a latent per row
+    labels = [f"alpha {alpha:g}" for alpha in FADE_ALPHAS] * FADE_ROWS
+    scale = magnification(phase.resolution)
+    sheet = build_sheet(shown(images.numpy()), len(FADE_ALPHAS), labels, scale)
+    save_png(run.folder / f"fade-{phase.resolution:04d}px.png", sheet)
+
+
+def fades_or_did(run: Run, phase: Phase, nimg: int) -> bool:
+    """Whether the level was fading in since the last checkpoint."""
+    stage = next(s for s in stages(run.config) if s.size == phase.resolution)
+    end = level_start(run.config, stage.size) + stage.fade
+    return stage.fade > 0 and nimg < end + run.snap
+
+
+def as_condition(rows: NDArray[np.float32]) -> Tensor | None:
+    """Condition vectors [N, K] for the networks; None where K is 0."""
+    return torch.from_numpy(rows) if rows.shape[1] else None
+
+
+def grid_positions(data: TrainingData, seed: int) -> NDArray[np.int64]:
+    """Which training slices, by position, grids show: the first of the first epoch."""
+    return batch_indices(np.arange(len(data.indices)), seed, 0, GRID_ROWS * GRID_COLUMNS)
+
+
+def save_sheet(run: Run, name: str, images: Tensor, conditions: NDArray[np.float32]) -> None:
+    """A grid of pictures [N, C, R, R], -1..1, with what was asked for under each."""
+    spec = run.config.conditions
+    labels = [describe(spec, row.tolist()) for row in conditions] if spec else ()
+    scale = magnification(images.shape[-1])
+    save_png(
+        run.folder / name, build_sheet(shown(images.numpy()), GRID_COLUMNS, labels, scale=scale)
+    )
+
+
+def read_reals(run: Run, data: TrainingData, size: int) -> NDArray[Any]:
+    """As many training slices as a grid shows, the same ones at every size."""
+    with StoreReader(run.store) as store:
+        return store.read(size, data.indices[grid_positions(data, run.config.seed)])
+
+
+def draw_reals(run: Run, data: TrainingData) -> None:
+    """`reals.png`: training slices at the largest size, to compare the samples with."""
+    stored = read_reals(run, data, run.config.max_size)
+    images = torch.from_numpy(stored).float() * (2 / np.iinfo(stored.dtype).max) - 1
+    conditions = data.conditions[grid_positions(data, run.config.seed)]
+    save_sheet(run, REALS, images, conditions)
+
+
+def tell_problems(
+    run: Run, data: TrainingData, images: Tensor, metrics: dict[str, Any], told: set[str]
+) -> None:
+    """Say what has begun to go wrong since the last time; `told` remembers."""
+    reals = real_diversity(read_reals(run, data, int(images.shape[-1])))
+    problems = find_problems(metrics, diversity(images), reals)
+    for name in problems.keys() - told:
+        run.on_note(problems[name])
+    told.clear()
+    told.update(problems)

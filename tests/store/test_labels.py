@@ -1,0 +1,88 @@
+"""Labels of slices: from their records, their place in the scan, and a table."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mri_gan.errors import UsageError
+from mri_gan.store.labels import read_label_table, relative_positions, slice_labels
+from mri_gan.store.schema import SliceRecord
+
+AFFINE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0))
+
+
+def record(subject: str = "1", position: int = -1, **more: Any) -> SliceRecord:
+    return SliceRecord(
+        more.pop("source", f"{subject}_{position}.png"), subject, "train", 64, position=position,
+        **more,
+    )  # fmt: skip
+
+
+def test_positions_are_relative_to_the_scan_and_not_to_the_store() -> None:
+    records = [record("1", p) for p in (10, 20, 30)] + [record("2", p) for p in (0, 1)]
+    assert relative_positions(records) == [0, 0.5, 1, 0, 1]
+
+
+def test_knees_sessions_and_volumes_are_scans_of_their_own() -> None:
+    knees = [record("1", p, side=side) for side in ("left", "right") for p in (0, 9)]
+    visits = [record("1", p, session=s) for s in ("a", "b") for p in (3, 5)]
+    volumes = [record("2", p, source=s, affine=AFFINE) for s in ("x", "y") for p in (0, 4)]
+    for records in (knees, visits, volumes):
+        assert relative_positions(records) == [0, 1, 0, 1]
+
+
+def test_slices_without_order_have_no_position() -> None:
+    assert relative_positions([record("1"), record("1"), record("2", 7)]) == [None] * 3
+    assert "position" not in slice_labels([record("1")])[0]
+
+
+def test_records_tell_side_plane_and_the_labels_of_their_table() -> None:
+    labels = slice_labels([record("1", 0, side="left", plane="axial", labels={"age": 70.0})])
+    assert labels == [{"side": "left", "plane": "axial", "age": 70.0}]
+
+
+def test_a_table_is_joined_by_subject_or_source_and_wins() -> None:
+    records = [record("1", labels={"age": 70.0}), record("2", source="a/b/scan.nii.gz")]
+    table: dict[str, dict[str, str | float]] = {
+        "1": {"age": 71.0, "group": "CN"},
+        "scan.nii.gz": {"group": "AD"},
+    }
+    assert slice_labels(records, table) == [{"age": 71.0, "group": "CN"}, {"group": "AD"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("t.tsv", "subject\tage\tgroup\n1\t70\tCN\n2\tn/a\t AD \n\n"),
+        ("t.csv", "participant_id,age,group\nsub-1,70,CN\nsub-2,,AD\n"),
+        ("t.tsv", "\ufeffage\tSubject\tgroup\n70\t1\tCN\n\t2\tAD\n"),
+    ],
+)
+def test_tables_give_numbers_as_numbers_and_leave_gaps_out(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    table = read_label_table(tmp_path / name)
+    assert table == {"1": {"age": 70.0, "group": "CN"}, "2": {"group": "AD"}}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "no column subject or source"),
+        ("person\tage\n1\t2\n", "no column subject or source"),
+        ("subject\n1\n", "beside labels"),
+        ("subject\tage\n1\t2\n1\t3\n", "1 has two different lines"),
+    ],
+)
+def test_what_is_no_table_of_labels_is_named(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "t.tsv").write_text(text)
+    with pytest.raises(UsageError, match=says) as error:
+        read_label_table(tmp_path / "t.tsv")
+    assert "t.tsv" in str(error.value)
+
+
+def test_a_missing_table_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"gone\.tsv"):
+        read_label_table(tmp_path / "gone.tsv")
