@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mri_gan.cli import options
+from mri_gan.cli import drawing, options
 from mri_gan.config import require
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from mri_gan.synth.figures import Drawing
 
 EPILOG = """\b
 Examples:
   mrigan test RUN --size 256
   mrigan test RUN/ckpt-000600000.pt --size 64 --seed 7 --psi 1 --out pictures
+  mrigan test RUN --figure all --data OASIS_PRE --out pictures
 """
+
+FIGURES = ("samples", "mixing", "matrix", "truncation", "strip", "noise")
+NEED_STYLES = {"mixing", "matrix", "truncation"}
+CAN_LACK = {*NEED_STYLES, "noise"}
+DEFAULT = ("samples", "mixing")
 
 
 @click.command("test", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path))
-@click.option("--size", type=int, default=None, help="Pixels  [default: the largest trained].")
-@click.option("--psi", type=float, default=0.7, show_default=True, help="Truncation; 1 is none.")
-@click.option(
-    "--noise",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="Strength; 0 shows the anatomy alone.",
-)
+@drawing.size
+@drawing.psi
+@drawing.noise
+@drawing.condition
 @click.option("--rows", type=click.IntRange(1, 64), default=4, show_default=True, help="Rows.")
 @click.option("--cols", type=click.IntRange(1, 64), default=8, show_default=True, help="Columns.")
 @click.option(
     "--crossover", type=int, default=None, help="Layers from the coarse source  [default: 3/4]."
+)
+@click.option(
+    "--figure",
+    "figures",
+    multiple=True,
+    type=click.Choice([*FIGURES, "all"]),
+    help="Which pictures, may be repeated  [default: samples and mixing].",
+)
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Store: show the nearest training slice beside each sample.",
 )
 @options.seed
 @click.option(
@@ -39,51 +60,99 @@ Examples:
     default=None,
     help="Folder of the pictures  [default: beside the checkpoint].",
 )
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps.")
+@drawing.device
 @options.quiet
 def command(
     ckpt: Path,
     size: int | None,
     psi: float,
     noise: float,
+    condition: str | None,
     rows: int,
     cols: int,
     crossover: int | None,
+    figures: tuple[str, ...],
+    data: Path | None,
     seed: int,
     out: Path | None,
     device: str,
     quiet: bool,
 ) -> None:
-    """Draw two grids from a checkpoint or run folder CKPT: plain samples, and style mixing.
+    """Draw picture sheets from a checkpoint or run folder CKPT.
 
-    In the mixing grid the top row gives the coarse structure and the left column the detail.
+    samples: one picture per seed. mixing: structure from the top row, detail from the left
+    column. matrix: coarse, middle or fine styles of the row's picture in the column's. truncation:
+    psi from 0 up. strip: from one picture to another. noise: without, with, and what it changes.
     """
+    from mri_gan.errors import UsageError
     from mri_gan.files import make_folder
     from mri_gan.pictures import save_png
-    from mri_gan.synth.grids import mixing_grid, sample_grid
-    from mri_gan.synth.sample import Look, alpha_for, load_trained
+    from mri_gan.synth.figures import Drawing
 
-    trained = load_trained(ckpt, device)
-    size = trained.size if size is None else size
-    alpha = alpha_for(trained, size)
-    layers = trained.generator.num_layers(size)
+    trained, look = drawing.load(ckpt, size, psi, noise, device)
+    layers = trained.generator.num_layers(look.size)
     require(
         crossover is None or 0 < crossover < layers,
         f"--crossover {crossover}",
-        f"{size} px has {layers} layers: give 1 to {layers - 1}",
+        f"{look.size} px has {layers} layers: give 1 to {layers - 1}",
     )
+    seeds = range(seed * 1000, seed * 1000 + rows * cols)  # neighbours share no picture
     folder = out or trained.path.parent
     make_folder(folder)
-    first = seed * 1000  # neighbouring seeds share no picture
-    seeds = range(first, first + rows * cols)
-    look = Look(size, alpha, psi, noise)
-    fine_seeds = range(first + 500, first + 500 + rows)
-    plain = sample_grid(trained.generator, seeds, cols, look)
-    mixed = mixing_grid(trained.generator, seeds[:cols], fine_seeds, look, crossover)
-    paths = (folder / f"samples-{size}px.png", folder / f"mixing-{size}px.png")
     if not quiet:
         click.echo(f"from {trained.path} ({trained.nimg / 1000:g} kimg)")
-    for path, picture in zip(paths, (plain, mixed), strict=True):
+    wanted = FIGURES if "all" in figures else (figures or DEFAULT)
+    for name in [*wanted, *(["nearest"] if data else [])]:
+        try:
+            picture = _draw(
+                name, Drawing(trained, look, condition), seeds, rows, cols, crossover, data
+            )
+        except UsageError as error:
+            if name in figures or name not in CAN_LACK:
+                raise
+            click.echo(f"mrigan: {error}; left out", err=True)
+            continue
+        path = folder / f"{name}-{look.size}px.png"
         save_png(path, picture)
         if not quiet:
             click.echo(path)
+
+
+def _draw(
+    name: str,
+    hand: Drawing,
+    seeds: range,
+    rows: int,
+    cols: int,
+    crossover: int | None,
+    data: Path | None,
+) -> Image.Image:
+    """One picture by its name."""
+    from mri_gan.synth import figures
+
+    few = seeds[: min(rows, 4)]
+    donors = range(seeds[0] + 500, seeds[0] + 500 + rows)
+    if name in NEED_STYLES:
+        require(
+            hand.trained.generator.has_styles,
+            f"--figure {name}",
+            f"{hand.trained.config.model.arch} has no styles",
+        )
+    if name == "noise":
+        require(hand.has_noise, "--figure noise", "this network takes no noise")
+    if name == "nearest" and data is not None:
+        from mri_gan.store.reader import StoreReader
+
+        with StoreReader(data) as store:
+            return figures.nearest_slices(hand, seeds[: 4 * rows], store)
+    drawn: dict[str, Callable[[], Image.Image]] = {
+        "samples": lambda: figures.sample_sheet(hand, seeds, cols),
+        "mixing": lambda: figures.mixing_sheet(hand, seeds[:cols], donors, crossover),
+        "matrix": lambda: figures.mixing_matrix(hand, seeds[:cols], donors[:3]),
+        "truncation": lambda: figures.truncation_sweep(hand, few),
+        "strip": lambda: figures.interpolation_strip(
+            hand, list(zip(few, donors, strict=False)), max(cols, 3)
+        ),
+        "noise": lambda: figures.noise_effect(hand, few),
+    }
+    return drawn[name]()

@@ -21,7 +21,7 @@ from mri_gan.config import LEVELS, TrainConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import build_generator
 from mri_gan.nets.protocol import GeneratorNet
-from mri_gan.nets.styles import broadcast_styles, mix_styles, noise_from_seeds, truncate
+from mri_gan.nets.styles import broadcast_styles, noise_from_seeds, truncate
 
 BATCH = 16  # images at once up to 128 px, fewer above
 
@@ -177,30 +177,3 @@ def draw_seeds(
     """One image for each seed [N, C, size, size]."""
     w = styles(generator, seeds, look.psi, condition)
     return draw(generator, broadcast_styles(w, generator.num_layers(look.size)), seeds, look)
-
-
-def default_crossover(layers: int) -> int:
-    """Three quarters of the layers are structure, the last quarter contrast and detail."""
-    return max(1, 3 * layers // 4)
-
-
-def draw_mixed(
-    generator: GeneratorNet,
-    coarse_seeds: Sequence[int],
-    fine_seeds: Sequence[int],
-    look: Look,
-    crossover: int | None = None,
-    condition: Tensor | None = None,  # [K], the same for all
-) -> Tensor:
-    """All pairs: coarse styles of one seed, fine styles of another.
-
-    [R * C, channels, size, size], row by row: rows are fine seeds, columns coarse seeds. Layers
-    before `crossover` are coarse (Karras 2019, section 3.1, figure 3).
-    """
-    layers = generator.num_layers(look.size)
-    crossover = default_crossover(layers) if crossover is None else crossover
-    coarse = styles(generator, coarse_seeds, look.psi, condition).repeat(len(fine_seeds), 1)
-    fine = styles(generator, fine_seeds, look.psi, condition)
-    fine = fine.repeat_interleave(len(coarse_seeds), 0)
-    ws = mix_styles(coarse, fine, crossover, layers)
-    return draw(generator, ws, list(coarse_seeds) * len(fine_seeds), look)

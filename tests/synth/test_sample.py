@@ -8,13 +8,11 @@ from phantoms.models import SMALL, save_untrained
 
 from mri_gan.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
 from mri_gan.errors import DataError, UsageError
-from mri_gan.synth.grids import mixing_grid, sample_grid
 from mri_gan.synth.sample import (
     Look,
     Trained,
     alpha_for,
     batch_for,
-    draw_mixed,
     draw_seeds,
     full_batches,
     load_trained,
@@ -65,21 +63,6 @@ def test_psi_0_gives_one_and_the_same_style(trained: Trained) -> None:
     assert torch.equal(w, trained.generator.w_avg.expand(3, -1))
 
 
-def test_mixing_at_either_end_gives_the_sources_back(trained: Trained) -> None:
-    coarse, fine = [1, 2], [3, 4, 5]
-    layers = 6
-    all_coarse = draw_mixed(trained.generator, coarse, fine, Look(16), crossover=layers)
-    plain = draw_seeds(trained.generator, coarse, Look(16))
-    assert torch.equal(all_coarse, plain.repeat(3, 1, 1, 1))
-
-
-def test_mixed_pictures_share_their_coarse_layers_with_the_column(trained: Trained) -> None:
-    mixed = draw_mixed(trained.generator, [1, 2], [3, 4], Look(16, psi=1.0)).reshape(2, 2, -1)
-    by_column = (mixed[0] - mixed[1]).square().mean()
-    by_both = (mixed[0] - mixed[1].flip(0)).square().mean()
-    assert 0 < by_column < by_both
-
-
 def test_a_size_not_reached_names_those_that_were(trained: Trained) -> None:
     with pytest.raises(UsageError, match="choose --size from 8, 16"):
         alpha_for(trained, 32)
@@ -91,11 +74,3 @@ def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
     save_checkpoint(path, Checkpoint(SMALL, 1, 8, 1.0, "digest", {"g_ema": {}}))
     with pytest.raises(DataError, match="no generator"):
         load_trained(path)
-
-
-def test_grids_have_a_picture_for_every_seed(trained: Trained) -> None:
-    plain = sample_grid(trained.generator, range(6), 3, Look(16))
-    mixed = mixing_grid(trained.generator, [1, 2], [3, 4, 5], Look(16))
-    tile = 128 + 2
-    assert plain.size == (3 * tile + 2, 2 * tile + 2)
-    assert mixed.size == (3 * tile + 2, 4 * tile + 2)

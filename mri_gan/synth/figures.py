@@ -1,0 +1,212 @@
+"""Pictures that show what a generator has learned: truncation, mixing, paths, noise, neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from mri_gan.nets.styles import broadcast_styles, mix_styles
+from mri_gan.pictures import build_sheet, to_grey
+from mri_gan.store.reader import StoreReader
+from mri_gan.synth.conditioning import condition_rows, describe_rows
+from mri_gan.synth.grids import magnification, shown
+from mri_gan.synth.sample import Look, Trained, draw, noise_for, styles
+
+PSIS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.25)
+NOISE_DRAWS = 32  # per image, for its standard deviation
+BANDS = ("coarse", "middle", "fine")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A trained generator, how to draw with it, and what it is told."""
+
+    trained: Trained
+    look: Look
+    condition: str | None = None  # None draws one for each seed, where there are any
+
+    def w(self, seeds: Sequence[int], psi: float | None = None) -> Tensor:
+        """Truncated w of each seed [N, D]."""
+        rows = condition_rows(self.trained.conditions, self.condition, seeds)
+        return styles(self.trained.generator, seeds, self.look.psi if psi is None else psi, rows)
+
+    def layered(self, w: Tensor) -> Tensor:
+        """One style for all layers: [N, D] -> [N, L, D]."""
+        return broadcast_styles(w, self.trained.generator.num_layers(self.look.size))
+
+    def images(self, w: Tensor, noise_seeds: Sequence[int], noise: float | None = None) -> Tensor:
+        """Images [N, C, size, size] of styles [N, D] or [N, L, D]."""
+        look = self.look if noise is None else replace(self.look, noise=noise)
+        ws = w if w.ndim == 3 else self.layered(w)
+        return draw(self.trained.generator, ws, noise_seeds, look)
+
+    def words(self, seeds: Sequence[int]) -> list[str]:
+        """The condition of each seed, for captions."""
+        rows = condition_rows(self.trained.conditions, self.condition, seeds)
+        return describe_rows(self.trained.conditions, rows, len(seeds))
+
+    def sheet(self, images: Tensor, columns: int, labels: Sequence[str] = ()) -> Image.Image:
+        """Images [N, C, H, W] of -1..1 as one picture, row by row."""
+        labels = labels if any(labels) else ()
+        return build_sheet(shown(images.numpy()), columns, labels, magnification(self.look.size))
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether noise changes this network's images."""
+        return bool(noise_for(self.trained.generator, [0], Look(self.look.size)))
+
+
+def sample_sheet(drawing: Drawing, seeds: Sequence[int], columns: int) -> Image.Image:
+    """One picture for each seed, row by row."""
+    return drawing.sheet(drawing.images(drawing.w(seeds), seeds), columns, drawing.words(seeds))
+
+
+def default_crossover(layers: int) -> int:
+    """Three quarters of the layers are structure, the last quarter contrast and detail."""
+    return max(1, 3 * layers // 4)
+
+
+def mixed_images(
+    drawing: Drawing,
+    coarse_seeds: Sequence[int],
+    fine_seeds: Sequence[int],
+    crossover: int | None = None,
+) -> Tensor:
+    """All pairs: coarse styles of one seed, fine styles of another.
+
+    [R * C, channels, size, size], row by row: rows are fine seeds, columns coarse seeds. Layers
+    before `crossover` are coarse.  Karras et al. 2019, section 3.1, figure 3.
+    """
+    layers = drawing.trained.generator.num_layers(drawing.look.size)
+    crossover = default_crossover(layers) if crossover is None else crossover
+    coarse = drawing.w(coarse_seeds).repeat(len(fine_seeds), 1)
+    fine = drawing.w(fine_seeds).repeat_interleave(len(coarse_seeds), 0)
+    ws = mix_styles(coarse, fine, crossover, layers)
+    return drawing.images(ws, list(coarse_seeds) * len(fine_seeds))
+
+
+def mixing_sheet(
+    drawing: Drawing,
+    coarse_seeds: Sequence[int],
+    fine_seeds: Sequence[int],
+    crossover: int | None = None,
+) -> Image.Image:
+    """A table of pictures: coarse styles from the top row, fine styles from the left column."""
+    coarse, fine = (drawing.images(drawing.w(s), s) for s in (coarse_seeds, fine_seeds))
+    width = len(coarse_seeds)
+    mixed = torch.split(mixed_images(drawing, coarse_seeds, fine_seeds, crossover), width)  # type: ignore[no-untyped-call]
+    rows = [torch.full_like(coarse[:1], -1), coarse]
+    for side, row in zip(fine, mixed, strict=True):
+        rows += [side[None], row]
+    return drawing.sheet(torch.cat(rows), width + 1)
+
+
+def truncation_sweep(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:
+    """Rows are seeds, columns psi from 0 (the mean image) up.  Karras et al. 2019, figure 8."""
+    w, mean = drawing.w(seeds, psi=1.0), drawing.trained.generator.w_avg
+    psi = torch.tensor(PSIS, device=w.device)[:, None]
+    ws = torch.cat([torch.lerp(mean, row, psi) for row in w])
+    images = drawing.images(ws, np.repeat(seeds, len(PSIS)).tolist())
+    return drawing.sheet(images, len(PSIS), [f"psi {value:g}" for value in PSIS] * len(seeds))
+
+
+def bands_of(layers: int) -> list[range]:
+    """The layers that are coarse, middle and fine: those of 4-8 px, 16-32 px and above.
+
+    Where there are none above, a third each.  Karras et al. 2019, section 3.1.
+    """
+    first, second = (4, 8) if layers > 8 else (max(1, layers // 3), max(2, 2 * layers // 3))
+    return [range(first), range(first, second), range(second, layers)]
+
+
+def mixing_matrix(
+    drawing: Drawing,
+    sources: Sequence[int],  # seeds of the columns
+    donors: Sequence[int],  # seeds of the rows
+) -> Image.Image:
+    """Three tables: column images with the coarse, middle or fine styles of the row's image.
+
+    Karras et al. 2019, section 3.1 and figure 3.
+    """
+    a, b = (drawing.layered(drawing.w(seeds)) for seeds in (sources, donors))
+    tops, sides = drawing.images(a, sources), drawing.images(b, donors)
+    rows, labels = [torch.full_like(tops[:1], -1), tops], ["", *("source" for _ in sources)]
+    for name, band in zip(BANDS, bands_of(a.shape[1]), strict=True):
+        for donor, side in zip(b, sides, strict=True):
+            ws = a.clone()
+            ws[:, band.start : band.stop] = donor[band.start : band.stop]
+            rows += [side[None], drawing.images(ws, sources)]
+            labels += [f"{name} from", *("" for _ in sources)]
+    return drawing.sheet(torch.cat(rows), len(sources) + 1, labels)
+
+
+def interpolation_strip(
+    drawing: Drawing, pairs: Sequence[tuple[int, int]], steps: int
+) -> Image.Image:
+    """One row for each pair of seeds: the straight way from one w to the other."""
+    part = torch.linspace(0, 1, steps, device=drawing.trained.generator.w_avg.device)[:, None]
+    ends = [drawing.w(pair) for pair in pairs]
+    ws = torch.cat([torch.lerp(w[0], w[1], part) for w in ends])
+    return drawing.sheet(
+        drawing.images(ws, np.repeat([p[0] for p in pairs], steps).tolist()), steps
+    )
+
+
+def noise_effect(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:
+    """Rows are seeds; columns: without noise, two draws of it, and its standard deviation.
+
+    The map is over 32 draws and scaled to its own maximum over all rows, which its label tells in
+    grey levels of 255.  Karras et al. 2019, section 3.2 and figure 4.
+    """
+    w = drawing.w(seeds)
+    tiles, labels = [], []
+    for row, seed in enumerate(seeds):
+        noise_seeds = [seed + 1 + i for i in range(NOISE_DRAWS)]
+        draws = drawing.images(w[row : row + 1].expand(NOISE_DRAWS, -1), noise_seeds)
+        off = drawing.images(w[row : row + 1], [seed], noise=0.0)
+        tiles.append([off[0], draws[0], draws[1], draws.std(dim=0)])
+    highest = max(float(row[3].max()) for row in tiles) or 1.0
+    for row_tiles in tiles:
+        row_tiles[3] = row_tiles[3] / highest * 2 - 1
+        labels += ["no noise", "noise 1", "noise 2", f"sd, white {highest * 127.5:.1f}"]
+    return drawing.sheet(torch.stack([t for row_tiles in tiles for t in row_tiles]), 4, labels)
+
+
+def nearest_slices(
+    drawing: Drawing, seeds: Sequence[int], store: StoreReader, columns: int = 4
+) -> Image.Image:
+    """Each sample beside the training slice with the least mean square difference, and that.
+
+    The number is the root of it in grey levels of 255. It is a first look and no audit.
+    """
+    samples = to_grey(drawing.images(drawing.w(seeds), seeds).numpy())[:, :1]
+    best, distance = find_nearest(samples, store, drawing.look.size)
+    reals = to_grey(store.read(drawing.look.size, best))[:, :1]
+    tiles = np.stack([samples, reals], axis=1).reshape(-1, *samples.shape[2:])
+    labels = [text for d in distance for text in ("synthetic", f"real, {d:.1f} away")]
+    return build_sheet(tiles, columns, labels, magnification(drawing.look.size))
+
+
+def find_nearest(
+    samples: NDArray[np.uint8], store: StoreReader, size: int
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """For each sample [N, 1, H, W] the nearest training slice's index, and the distance."""
+    rows = samples.reshape(len(samples), -1).astype(np.float32)
+    best = np.zeros(len(rows), np.int64)
+    least = np.full(len(rows), np.inf, np.float32)
+    indices = store.indices("train")
+    for start in range(0, len(indices), 256):
+        some = indices[start : start + 256]
+        reals = to_grey(store.read(size, some))[:, 0].reshape(len(some), -1).astype(np.float32)
+        squares = (rows**2).sum(1)[:, None] - 2 * rows @ reals.T + (reals**2).sum(1)
+        closest = squares.argmin(1)
+        value = squares[np.arange(len(rows)), closest]
+        best = np.where(value < least, some[closest], best)
+        least = np.minimum(value, least)
+    return best, np.sqrt(np.maximum(least, 0) / rows.shape[1])

@@ -1,0 +1,113 @@
+"""Sheets: every picture in its place, each half of a mix from its source."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from phantoms.models import save_untrained
+
+from mri_gan.pictures import to_grey
+from mri_gan.store.reader import StoreReader
+from mri_gan.synth.figures import (
+    PSIS,
+    Drawing,
+    bands_of,
+    find_nearest,
+    interpolation_strip,
+    mixed_images,
+    mixing_matrix,
+    mixing_sheet,
+    nearest_slices,
+    noise_effect,
+    sample_sheet,
+    truncation_sweep,
+)
+from mri_gan.synth.sample import Look, load_trained
+
+TILE = 128 + 2  # pixels with the gap
+LABEL = 14
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Drawing:
+    trained = load_trained(save_untrained(tmp_path_factory.mktemp("run"), alpha=1.0))
+    return Drawing(trained, Look(16))
+
+
+def tile(sheet: np.ndarray, row: int, column: int, label: int = 0) -> np.ndarray:
+    """One 16 px picture of a sheet, without its magnification."""
+    top, left = 2 + row * (TILE + label), 2 + column * TILE
+    return sheet[top : top + 128 : 8, left : left + 128 : 8]
+
+
+def test_mixing_at_either_end_gives_the_sources_back(drawing: Drawing) -> None:
+    coarse, fine = [1, 2], [3, 4, 5]
+    all_coarse = mixed_images(drawing, coarse, fine, crossover=6)
+    plain = drawing.images(drawing.w(coarse), coarse)
+    assert torch.equal(all_coarse, plain.repeat(3, 1, 1, 1))
+
+
+def test_mixed_pictures_share_their_coarse_layers_with_the_column(drawing: Drawing) -> None:
+    strong = replace(drawing, look=Look(16, psi=1.0))
+    mixed = mixed_images(strong, [1, 2], [3, 4]).reshape(2, 2, -1)
+    by_column = (mixed[0] - mixed[1]).square().mean()
+    by_both = (mixed[0] - mixed[1].flip(0)).square().mean()
+    assert 0 < by_column < by_both
+
+
+def test_sheets_have_a_picture_for_every_seed(drawing: Drawing) -> None:
+    assert sample_sheet(drawing, range(6), 3).size == (3 * TILE + 2, 2 * TILE + 2)
+    assert mixing_sheet(drawing, [1, 2], [3, 4, 5]).size == (3 * TILE + 2, 4 * TILE + 2)
+    matrix = mixing_matrix(drawing, [1, 2], [3, 4])
+    assert matrix.size == (3 * TILE + 2, 7 * (TILE + LABEL) + 2)
+
+
+def test_the_truncation_sweep_runs_from_the_mean_to_the_plain_sample(drawing: Drawing) -> None:
+    sheet = np.asarray(truncation_sweep(drawing, [1, 2]))
+    plain = replace(drawing, look=Look(16, psi=1.0))
+    expected = to_grey(plain.images(plain.w([1, 2]), [1, 2]).numpy())[:, 0]
+    for row in (0, 1):
+        assert np.array_equal(tile(sheet, row, PSIS.index(1.0), LABEL), expected[row])
+
+
+@pytest.mark.parametrize(
+    ("layers", "cuts"), [(4, (1, 2)), (6, (2, 4)), (8, (2, 5)), (10, (4, 8)), (18, (4, 8))]
+)
+def test_coarse_middle_and_fine_layers_cover_all(layers: int, cuts: tuple[int, int]) -> None:
+    assert bands_of(layers) == [range(cuts[0]), range(*cuts), range(cuts[1], layers)]
+
+
+def test_a_strip_begins_and_ends_with_its_pair(drawing: Drawing) -> None:
+    sheet = np.asarray(interpolation_strip(drawing, [(1, 2)], 5))
+    ends = to_grey(drawing.images(drawing.w([1, 2]), [1, 1]).numpy())[:, 0]
+    assert np.array_equal(tile(sheet, 0, 0), ends[0])
+    assert np.array_equal(tile(sheet, 0, 4), ends[1])
+
+
+def test_the_deviation_map_is_white_where_noise_changes_most(drawing: Drawing) -> None:
+    sheet = np.asarray(noise_effect(drawing, [1, 2]))
+    maps = [tile(sheet, row, 3, LABEL) for row in (0, 1)]
+    assert max(m.max() for m in maps) == 255
+    assert not np.array_equal(tile(sheet, 0, 1, LABEL), tile(sheet, 0, 2, LABEL))
+
+
+def test_the_nearest_slice_of_a_training_slice_is_itself(store: Path) -> None:
+    with StoreReader(store) as reader:
+        train = reader.indices("train")
+        best, distance = find_nearest(to_grey(reader.read(16, train)), reader, 16)
+        assert distance.max() < 0.1
+        assert np.array_equal(reader.read(16, best), reader.read(16, train))
+
+
+def test_each_sample_stands_beside_its_nearest_slice(drawing: Drawing, store: Path) -> None:
+    with StoreReader(store) as reader:
+        sheet = np.asarray(nearest_slices(drawing, [1, 2], reader))
+        samples = to_grey(drawing.images(drawing.w([1, 2]), [1, 2]).numpy())
+        best, _ = find_nearest(samples, reader, 16)
+        for i in (0, 1):
+            assert np.array_equal(tile(sheet, 0, 2 * i, LABEL), samples[i, 0])
+            assert np.array_equal(
+                tile(sheet, 0, 2 * i + 1, LABEL), to_grey(reader.read(16, best))[i, 0]
+            )
