@@ -100,7 +100,7 @@ def mixing_sheet(
     """A table of pictures: coarse styles from the top row, fine styles from the left column."""
     coarse, fine = (drawing.images(drawing.w(s), s) for s in (coarse_seeds, fine_seeds))
     width = len(coarse_seeds)
-    mixed = torch.split(mixed_images(drawing, coarse_seeds, fine_seeds, crossover), width)  # type: ignore[no-untyped-call]
+    mixed = torch.split(mixed_images(drawing, coarse_seeds, fine_seeds, crossover), width)
     rows = [torch.full_like(coarse[:1], -1), coarse]
     for side, row in zip(fine, mixed, strict=True):
         rows += [side[None], row]
