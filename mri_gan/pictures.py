@@ -34,7 +34,7 @@ def build_sheet(
     Labels are written under the pictures; `scale` repeats pixels so that small levels can be
     seen. Empty cells stay black.
     """
-    tiles = [_tile(image, scale) for image in to_grey(images)]
+    tiles = [build_tile(image, scale) for image in to_grey(images)]
     width, height = tiles[0].size
     text = 14 if labels else 0
     rows = -(-len(tiles) // columns)
@@ -49,7 +49,7 @@ def build_sheet(
     return sheet
 
 
-def _tile(image: NDArray[np.uint8], scale: int) -> Image.Image:
+def build_tile(image: NDArray[np.uint8], scale: int) -> Image.Image:
     if image.ndim == 3:
         image = image[0] if image.shape[0] != 3 else image.transpose(1, 2, 0)
     tile = Image.fromarray(np.ascontiguousarray(image))

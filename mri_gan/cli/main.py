@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "train": ("mri_gan.cli.train", "Train a progressive StyleGAN on a store."),
     "test": ("mri_gan.cli.test", "Draw image grids from a checkpoint."),
     "generate": ("mri_gan.cli.generate", "Draw images by seed, as files."),
+    "walk": ("mri_gan.cli.walk", "Draw a moving picture from seed to seed."),
     "evaluate": ("mri_gan.cli.evaluate", "Measure how near synthetic slices come to real ones."),
     "report": ("mri_gan.cli.report", "Write a page about a run."),
     "compare": ("mri_gan.cli.compare", "Write a page about several runs."),

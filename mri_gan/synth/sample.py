@@ -85,7 +85,9 @@ def alpha_for(trained: Trained, size: int) -> float:
 
     Raises UsageError, naming the sizes there are, for one that has not been trained.
     """
-    reached = [level for level in LEVELS if trained.config.init_size <= level <= trained.size]
+    smallest = min(trained.config.init_size, trained.size)
+    drawable = [size for size in trained.generator.resolutions if size in LEVELS]
+    reached = [level for level in drawable if smallest <= level <= trained.size]
     if size not in reached:
         raise UsageError(
             f"{trained.path}: has not been trained at {size} px",

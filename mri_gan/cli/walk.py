@@ -1,0 +1,77 @@
+"""`mrigan walk`: a moving picture through what a model can draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mri_gan.cli import drawing, options
+
+EPILOG = """\b
+Examples:
+  mrigan walk RUN --seeds 0-3 --loop --out walk.gif
+  mrigan walk RUN --seeds 5,9 --space z --steps 48 --out walk.png
+  mrigan walk RUN --seeds 7 --sweep age --out ageing.gif
+"""
+
+
+@click.command("walk", epilog=EPILOG)
+@click.argument("ckpt", type=click.Path(path_type=Path))
+@click.option("--seeds", default="0-3", show_default=True, help="Where the way leads: 0-3,9.")
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="The file: .gif, or .png for an animated PNG.",
+)
+@click.option("--steps", type=int, default=24, show_default=True, help="Frames between two seeds.")
+@click.option(
+    "--space",
+    type=click.Choice(["w", "z"]),
+    default="w",
+    show_default=True,
+    help="Straight lines in w, or great circles in z.",
+)
+@click.option("--loop", is_flag=True, help="End where it began, without a halt.")
+@click.option("--sweep", default=None, help="Run a number of the condition through its range.")
+@click.option("--fps", type=float, default=12, show_default=True, help="Frames per second.")
+@drawing.size
+@drawing.psi
+@drawing.noise
+@drawing.condition
+@drawing.device
+@options.quiet
+def command(
+    ckpt: Path,
+    seeds: str,
+    out: Path,
+    steps: int,
+    space: str,
+    loop: bool,
+    sweep: str | None,
+    fps: float,
+    size: int | None,
+    psi: float,
+    noise: float,
+    condition: str | None,
+    device: str,
+    quiet: bool,
+) -> None:
+    """Walk from seed to seed of a checkpoint or run folder CKPT, as a moving picture.
+
+    The noise stays the same throughout, so that grain does not flicker.
+    """
+    from mri_gan.files import make_folder
+    from mri_gan.synth.figures import Drawing
+    from mri_gan.synth.seeds import parse_seeds
+    from mri_gan.synth.walk import Walk, check_suffix, describe, save_animation, walk_frames
+
+    check_suffix(out)
+    walk = Walk(tuple(parse_seeds(seeds)), steps, space, loop, sweep)
+    trained, look = drawing.load(ckpt, size, psi, noise, device)
+    make_folder(out.parent)
+    frames = walk_frames(Drawing(trained, look, condition), walk).numpy()
+    save_animation(out, frames, look.size, fps)
+    if not quiet:
+        click.echo(f"{out}: {describe(walk, len(frames))}")

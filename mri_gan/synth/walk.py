@@ -1,0 +1,186 @@
+"""Moving pictures: a way through the latents, or a sweep of a number that a model was told."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
+from torch import Tensor
+
+from mri_gan.conditions import UNKNOWN, Column, Conditions, parse
+from mri_gan.config import require
+from mri_gan.errors import UsageError
+from mri_gan.files import write_bytes
+from mri_gan.nets.styles import truncate
+from mri_gan.pictures import build_tile
+from mri_gan.synth.conditioning import condition_rows
+from mri_gan.synth.encoding import MARK
+from mri_gan.synth.figures import Drawing
+from mri_gan.synth.grids import magnification, shown
+from mri_gan.synth.sample import BATCH, full_batches, latents
+
+SPACES = ("w", "z")
+SUFFIXES = (".gif", ".png", ".apng")
+MOST_FRAMES = 10_000
+
+Between = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Walk:
+    """Which way, how many frames from one seed to the next, and whether it ends where it began."""
+
+    seeds: tuple[int, ...]
+    steps: int = 24
+    space: str = "w"
+    loop: bool = False
+    sweep: str | None = None  # the number to run through instead
+
+    def __post_init__(self) -> None:
+        require(self.space in SPACES, f"--space {self.space}", f"choose one of {SPACES}")
+        require(2 <= self.steps <= MOST_FRAMES, f"--steps {self.steps}", f"give 2 to {MOST_FRAMES}")
+        require(
+            self.sweep is not None or len(self.seeds) > 1,
+            "a walk needs two seeds or more",
+            "give --seeds 0-3, or --sweep a number the model was trained with",
+        )
+        legs = max(1, len(self.seeds))
+        require(
+            legs * self.steps <= MOST_FRAMES, f"more than {MOST_FRAMES:,} frames", "fewer seeds"
+        )
+
+
+def check_suffix(path: Path) -> None:
+    """Raise UsageError unless the name ends as one of the formats does."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise UsageError(
+            f"{path}: {path.suffix or 'no ending'} is no format of moving pictures here",
+            "write .png (animated PNG, lossless) or .gif; ffmpeg makes an MP4 of either",
+        )
+
+
+def walk_frames(drawing: Drawing, walk: Walk) -> Tensor:
+    """The frames [F, C, size, size]; the noise stays the same in all of them."""
+    w = sweep_styles(drawing, walk) if walk.sweep else path_styles(drawing, walk)
+    return drawing.images(w, [walk.seeds[0]] * len(w))
+
+
+def path_styles(drawing: Drawing, walk: Walk) -> Tensor:
+    """w along the way through all seeds [F, D].
+
+    In z along great circles, as latents are normalised, mapped afterwards; in w along straight
+    lines (Karras et al. 2019, section 4.1).
+    """
+    if walk.space == "w":
+        return way(drawing.w(walk.seeds), walk.steps, walk.loop, lerp)
+    generator = drawing.trained.generator
+    z = latents(walk.seeds, generator.latent_dim, generator.w_avg.device)
+    rows = condition_rows(drawing.trained.conditions, drawing.condition, walk.seeds)
+    told = None if rows is None else way(rows, walk.steps, walk.loop, lerp)
+    return map_latents(drawing, way(z, walk.steps, walk.loop, slerp), told)
+
+
+def sweep_styles(drawing: Drawing, walk: Walk) -> Tensor:
+    """w of every seed with one number of the condition running from its least to its largest."""
+    spec = drawing.trained.conditions
+    column = find_column(spec, walk.sweep or "")
+    part = sweep_parts(walk.steps, walk.loop)
+    rows = torch.stack([swept(spec, column, drawing.condition, p) for p in part])
+    z = latents(walk.seeds, drawing.trained.generator.latent_dim, "cpu")
+    zs = z.repeat_interleave(len(rows), 0).to(drawing.trained.generator.w_avg.device)
+    return map_latents(drawing, zs, rows.repeat(len(walk.seeds), 1))
+
+
+def map_latents(drawing: Drawing, z: Tensor, condition: Tensor | None) -> Tensor:
+    """Truncated w of latents, in full batches: [N, latent_dim] -> [N, D]."""
+    net = drawing.trained.generator
+    told = None if condition is None else condition.to(z.device)
+    with torch.no_grad():
+        ws = [
+            net.map(z[rows], None if told is None else told[rows])
+            for rows in full_batches(len(z), BATCH)
+        ]
+    return truncate(torch.cat(ws)[: len(z)], net.w_avg, drawing.look.psi)
+
+
+def way(points: Tensor, steps: int, loop: bool, between: Between) -> Tensor:
+    """Frames through all points: `steps` from each to the next, and the last or the first again.
+
+    A loop leaves the first point out at its end, so that it can be repeated without a halt.
+    """
+    ends = torch.cat([points[1:], points[:1]]) if loop else points[1:]
+    part = (torch.arange(steps, device=points.device) / steps)[:, None]  # [T, 1]
+    legs = [between(a, b, part) for a, b in zip(points, ends, strict=False)]
+    return torch.cat(legs if loop else [*legs, points[-1:]])
+
+
+def lerp(a: Tensor, b: Tensor, part: Tensor) -> Tensor:
+    """Along the straight line: two [D], part [T, 1] -> [T, D]."""
+    return torch.lerp(a.expand(len(part), -1), b.expand(len(part), -1), part)
+
+
+def slerp(a: Tensor, b: Tensor, part: Tensor) -> Tensor:
+    """Along the great circle, with the length between those of the ends.  Shoemake 1985."""
+    length_a, length_b = a.norm(), b.norm()
+    cosine = torch.dot(a, b) / (length_a * length_b)
+    angle = torch.acos(cosine.clamp(-1, 1))
+    if angle.sin() < 1e-4:
+        return lerp(a, b, part)
+    unit = ((1 - part) * angle).sin() * a / length_a + (part * angle).sin() * b / length_b
+    return unit / angle.sin() * torch.lerp(length_a, length_b, part)
+
+
+def sweep_parts(steps: int, loop: bool) -> list[float]:
+    """0 to 1 in `steps`; in a loop there and back, slow at the ends."""
+    if not loop:
+        return [i / (steps - 1) for i in range(steps)]
+    return [(1 - math.cos(2 * math.pi * i / steps)) / 2 for i in range(steps)]
+
+
+def find_column(spec: Conditions, name: str) -> Column:
+    """The number of that name; raises UsageError, telling which there are."""
+    numbers = {column.name: column for column in spec.columns if not column.is_class}
+    if name not in numbers:
+        told = ", ".join(numbers) or "none"
+        raise UsageError(f"--sweep {name}: no number the model was told", f"there are: {told}")
+    return numbers[name]
+
+
+def swept(spec: Conditions, column: Column, text: str | None, part: float) -> Tensor:
+    """The condition with one column at a part of its range; what is not given is drawn once."""
+    value = column.low + (column.high - column.low) * part
+    given = dict(item.split("=", 1) for item in (text or "").split(",") if "=" in item)
+    for other in spec.columns:
+        if other.is_class and other.name not in {name.strip() for name in given}:
+            given[other.name] = UNKNOWN if other.gaps else other.values[0]
+    given[column.name] = repr(value)
+    return torch.from_numpy(parse(spec, ",".join(f"{k}={v}" for k, v in given.items())))
+
+
+def save_animation(path: Path, images: NDArray[Any], size: int, fps: float) -> None:
+    """[F, C, H, W] of -1..1 as an endlessly repeated GIF or animated PNG, marked as synthetic."""
+    check_suffix(path)
+    require(0 < fps <= 100, f"--fps {fps}", "give 0 to 100")
+    frames: list[Image.Image] = [build_tile(image, magnification(size)) for image in shown(images)]
+    stream = io.BytesIO()
+    common = {"save_all": True, "append_images": frames[1:], "loop": 0, "duration": 1000 / fps}
+    if path.suffix.lower() == ".gif":
+        frames[0].save(stream, "GIF", comment=MARK.encode(), **common)
+    else:
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("Comment", MARK)
+        frames[0].save(stream, "PNG", pnginfo=text, **common)
+    write_bytes(path, stream.getvalue())
+
+
+def describe(walk: Walk, frames: int) -> str:
+    """What was drawn, for one line."""
+    kind = f"sweep of {walk.sweep}" if walk.sweep else f"walk in {walk.space}"
+    return f"{kind}, {frames} frames{', a loop' if walk.loop else ''}"

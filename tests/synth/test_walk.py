@@ -1,0 +1,125 @@
+"""Walks: through every seed, even steps, and a loop that closes."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from phantoms.models import SMALL, save_untrained
+from PIL import Image
+
+from mri_gan.conditions import Column, Conditions
+from mri_gan.errors import UsageError
+from mri_gan.nets.build import build_generator
+from mri_gan.synth.encoding import MARK
+from mri_gan.synth.figures import Drawing
+from mri_gan.synth.sample import Look, load_trained
+from mri_gan.synth.walk import (
+    Walk,
+    check_suffix,
+    lerp,
+    path_styles,
+    save_animation,
+    slerp,
+    sweep_parts,
+    swept,
+    walk_frames,
+    way,
+)
+
+SPEC = Conditions(
+    (
+        Column("age", mean=50.0, scale=10.0, low=20.0, high=80.0),
+        Column("group", values=("AD", "CN")),
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Drawing:
+    trained = load_trained(save_untrained(tmp_path_factory.mktemp("run"), alpha=1.0))
+    return Drawing(trained, Look(16))
+
+
+@pytest.mark.parametrize("space", ["w", "z"])
+def test_the_way_passes_through_every_seed(drawing: Drawing, space: str) -> None:
+    w = path_styles(drawing, Walk((1, 2, 3), steps=4, space=space))
+    assert len(w) == 9
+    assert torch.allclose(w[::4], drawing.w([1, 2, 3]), atol=1e-5)
+
+
+@pytest.mark.parametrize("space", ["w", "z"])
+def test_a_loop_takes_equal_steps_across_its_seam(drawing: Drawing, space: str) -> None:
+    w = path_styles(drawing, Walk((1, 2), steps=8, space=space, loop=True))
+    assert len(w) == 16
+    assert torch.allclose(w[0], drawing.w([1])[0], atol=1e-5)
+    assert torch.allclose(w[9:], w[1:8].flip(0), atol=1e-4)
+
+
+def test_a_great_circle_keeps_the_length_and_the_angle() -> None:
+    a, b = torch.tensor([2.0, 0.0]), torch.tensor([0.0, 2.0])
+    points = slerp(a, b, torch.tensor([[0.0], [1 / 3], [1.0]]))
+    expected = torch.tensor([[2.0, 0.0], [3.0**0.5, 1.0], [0.0, 2.0]])
+    assert torch.allclose(points, expected, atol=1e-6)
+
+
+def test_a_great_circle_between_equal_ends_stays_there() -> None:
+    a = torch.tensor([1.0, 2.0])
+    assert torch.allclose(slerp(a, a, torch.tensor([[0.3]])), a)
+
+
+def test_a_way_without_loop_ends_at_its_last_point() -> None:
+    points = torch.tensor([[0.0], [1.0], [3.0]])
+    assert way(points, 2, False, lerp).flatten().tolist() == [0.0, 0.5, 1.0, 2.0, 3.0]
+    assert way(points, 2, True, lerp).flatten().tolist() == [0.0, 0.5, 1.0, 2.0, 3.0, 1.5]
+
+
+def test_a_sweep_runs_from_the_least_to_the_largest_and_back_in_a_loop() -> None:
+    assert sweep_parts(3, loop=False) == [0.0, 0.5, 1.0]
+    assert sweep_parts(4, loop=True) == pytest.approx([0.0, 0.5, 1.0, 0.5])
+
+
+def test_a_sweep_changes_one_number_and_leaves_the_rest() -> None:
+    rows = torch.stack([swept(SPEC, SPEC.columns[0], "group=CN", p) for p in (0.0, 1.0)])
+    assert rows.tolist() == [[-3.0, 0.0, 1.0], [3.0, 0.0, 1.0]]
+
+
+def test_a_conditional_model_can_be_swept(drawing: Drawing) -> None:
+    generator = build_generator(replace(SMALL.model, condition_dim=SPEC.dim))
+    trained = replace(drawing.trained, generator=generator.requires_grad_(False), conditions=SPEC)
+    drawing = Drawing(trained, Look(16), "group=AD")
+    frames = walk_frames(drawing, Walk((1,), steps=5, sweep="age"))
+    assert frames.shape == (5, 1, 16, 16)
+    assert (frames[0] - frames[4]).abs().max() > 1e-3
+    with pytest.raises(UsageError, match="there are: age"):
+        walk_frames(drawing, Walk((1,), sweep="group"))
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png"])
+def test_the_file_holds_every_frame_and_says_that_it_is_synthetic(
+    tmp_path: Path, suffix: str
+) -> None:
+    frames = np.linspace(-1, 1, 3 * 256, dtype=np.float32).reshape(3, 1, 16, 16)
+    path = tmp_path / f"walk{suffix}"
+    save_animation(path, frames, 16, 10)
+    with Image.open(path) as image:
+        assert image.n_frames == 3  # type: ignore[attr-defined]
+        comment = image.info.get("Comment") or image.info["comment"].decode()
+        assert comment == MARK
+        assert image.info["loop"] == 0
+        image.seek(2)
+        last = np.asarray(image.convert("L"))[::8, ::8]
+        assert np.abs(last / 127.5 - 1 - frames[2, 0]).max() < 0.01
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a", "a.jpg"])
+def test_other_formats_are_refused_with_what_there_is(name: str) -> None:
+    with pytest.raises(UsageError, match="animated PNG"):
+        check_suffix(Path(name))
+
+
+@pytest.mark.parametrize("wrong", [{"seeds": (1,)}, {"steps": 1}, {"space": "x"}, {"steps": 9000}])
+def test_a_walk_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(UsageError):
+        Walk(**{"seeds": (1, 2), **wrong})  # type: ignore[arg-type]
