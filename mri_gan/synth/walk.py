@@ -134,7 +134,8 @@ def slerp(a: Tensor, b: Tensor, part: Tensor) -> Tensor:
     if angle.sin() < 1e-4:
         return lerp(a, b, part)
     unit = ((1 - part) * angle).sin() * a / length_a + (part * angle).sin() * b / length_b
-    return unit / angle.sin() * torch.lerp(length_a, length_b, part)
+    turned: Tensor = unit / angle.sin() * torch.lerp(length_a, length_b, part)
+    return turned
 
 
 def sweep_parts(steps: int, loop: bool) -> list[float]:
