@@ -18,7 +18,7 @@ from mri_gan.files import StopSignal
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-GRACE_S = 1.0
+GRACE_S = 0.5
 # Results are larger than the 64 KB that a pipe holds by itself; in pieces of that size, parent and
 # worker would have to take turns. Linux allows a megabyte.
 PIPE_BYTES = 1 << 20
@@ -38,6 +38,7 @@ class ProcessEngine:
 
     def __init__(self, workers: int, preload: str) -> None:
         self._workers = workers
+        warm_up(preload)
         self._context = _context(preload)
         self._executor = self._start()
 
@@ -94,9 +95,10 @@ def _context(preload: str) -> multiprocessing.context.BaseContext:
 def warm_up(preload: str) -> None:
     """Start the server that workers are forked from, so that it loads while the plan is made."""
     if "forkserver" in multiprocessing.get_all_start_methods():
-        from multiprocessing import forkserver
+        from multiprocessing import forkserver, resource_tracker
 
         _context(preload)
+        resource_tracker.ensure_running()  # unblocks signals when it is started within
         with _stop_signals_blocked():
             forkserver.ensure_running()
 

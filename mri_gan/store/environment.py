@@ -42,14 +42,18 @@ def close_shared(folder: Path) -> None:
 def open_environment(folder: Path, *, readonly: bool, map_size: int = 0) -> lmdb.Environment:
     """Open the folder's environment.
 
-    Raises DataError when the folder is no store, or when its file is damaged or shorter than
-    its own page count says (which LMDB would answer with a bus error at the first read).
+    Raises DataError when the folder is no store, or when its file is cut short or damaged in a way
+    that LMDB would answer with a crash.
     """
     file = folder / DATA_FILE
     if readonly and not file.is_file():
         raise DataError(f"{folder}: is not a mrigan store (no {DATA_FILE})", REMEDY)
+    if file.exists() and file.stat().st_size:
+        from mri_gan.store.pages import check_pages  # numpy, which a new store's writer can spare
+
+        check_pages(file)
     try:
-        env = lmdb.open(
+        env: lmdb.Environment = lmdb.open(
             str(folder),
             map_size=max(map_size, file.stat().st_size if file.exists() else 0),
             readonly=readonly,
@@ -61,12 +65,5 @@ def open_environment(folder: Path, *, readonly: bool, map_size: int = 0) -> lmdb
     except (lmdb.Error, OSError) as error:
         raise DataError(f"{folder}: cannot be opened as a store ({one_line(error)})", REMEDY) from (
             error
-        )
-    expected = (env.info()["last_pgno"] + 1) * env.stat()["psize"]
-    if file.stat().st_size < expected:
-        env.close()
-        raise DataError(
-            f"{file}: cut short ({file.stat().st_size} of {expected} bytes)",
-            "copy the whole file again, or delete the folder and prepare it anew",
         )
     return env

@@ -7,6 +7,9 @@ A store is a folder with one LMDB environment of several named databases:
     "skipped"         source number in the plan -> {"source", "reason", "kind"} as JSON
     "meta"            "format", "progress", "summary" -> JSON
 
+The JSON of "skipped" and "meta" ends with a line of its CRC-32; that of the slices has one digest
+for all, in the summary.
+
 One database per level keeps each level one dense, sequential range of keys.
 """
 
@@ -15,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -85,9 +89,18 @@ def dump(value: Any) -> bytes:
     )
 
 
+def dump_checked(value: Any) -> bytes:
+    """As `dump`, with a second line that `load` compares: the CRC-32 of the first."""
+    text = dump(value)
+    return b"%b\n%08x" % (text, zlib.crc32(text))
+
+
 def load(data: bytes) -> Any:
-    """The value that `dump` wrote."""
-    return json.loads(bytes(data).decode(errors="surrogatepass"))
+    """The value that `dump` or `dump_checked` wrote; raises ValueError when it is damaged."""
+    text, checked, crc = bytes(data).partition(b"\n")  # JSON has no line breaks of its own here
+    if checked and crc != b"%08x" % zlib.crc32(text):
+        raise ValueError("wrong checksum")
+    return json.loads(text.decode(errors="surrogatepass"))
 
 
 def digest_records(records: Iterable[bytes]) -> str:
@@ -114,3 +127,4 @@ def label_channels(names: Sequence[str]) -> tuple[int, ...]:
 
 
 LEVEL_NAMES = {level: level_name(level) for level in LEVELS}
+DATABASE_NAMES = (b"meta", b"slices", b"skipped", *LEVEL_NAMES.values())

@@ -20,7 +20,7 @@ from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.store import schema
 from mri_gan.store.environment import open_environment
-from mri_gan.store.schema import dump, index_key, load
+from mri_gan.store.schema import dump_checked, index_key, load
 from mri_gan.store.sealing import seal
 
 BATCH_BYTES = 16 << 20
@@ -73,7 +73,7 @@ class StoreWriter:
             before = txn.get(b"format", db=meta)
             progress = txn.get(b"progress", db=meta)
         if before is None:
-            self._commit(lambda txn: txn.put(b"format", dump(header), db=meta))
+            self._commit(lambda txn: txn.put(b"format", dump_checked(header), db=meta))
         elif load(before)["plan"] != header["plan"]:
             raise UsageError(
                 f"{self.folder}: holds an unfinished store of other sources or options",
@@ -85,7 +85,7 @@ class StoreWriter:
             self.dropped = done["dropped"]
 
     def _open_databases(self) -> dict[bytes, Any]:
-        names = (b"meta", b"slices", b"skipped", *schema.LEVEL_NAMES.values())
+        names = schema.DATABASE_NAMES
         try:
             with self._env.begin() as txn, txn.cursor() as cursor:
                 foreign = set(cursor.iternext(values=False)) - set(names)
@@ -119,7 +119,7 @@ class StoreWriter:
 
     def skip_source(self, source: str, kind: str, reason: str, dropped: int = 0) -> None:
         """Note that the next source of the plan gives no slices, and why."""
-        entry = dump({"source": source, "kind": kind, "reason": reason})
+        entry = dump_checked({"source": source, "kind": kind, "reason": reason})
         self._batch.skipped.append((index_key(self.sources_done), entry))
         self._end_of_source(dropped)
 
@@ -132,7 +132,7 @@ class StoreWriter:
     def flush(self) -> None:
         """Commit everything added so far, with the counter, in one transaction."""
         batch, self._batch = self._batch, _Batch()
-        progress = dump(
+        progress = dump_checked(
             {"sources": self.sources_done, "slices": self.slices_done, "dropped": self.dropped}
         )
 
@@ -166,7 +166,7 @@ class StoreWriter:
         self.flush()
         meta = self._databases[b"meta"]
         summary = {**summary, "digest": schema.digest_records(self.records())}
-        self._commit(lambda txn: txn.put(b"summary", dump(summary), db=meta))
+        self._commit(lambda txn: txn.put(b"summary", dump_checked(summary), db=meta))
 
     def _append(self, txn: lmdb.Transaction, name: bytes, items: list[tuple[bytes, bytes]]) -> None:
         with txn.cursor(db=self._databases[name]) as cursor:
