@@ -20,6 +20,11 @@ AUTO = "auto"
 LAYOUTS = (AUTO, "oasis-course", "akoa", "oasis1", "bids", "neurite", "learn2reg", "images")
 NAMING_GROUPS = ("subject", "session", "split", "side", "slice", "mask")
 NAMING_EXAMPLE = r"--naming '(?P<subject>p\d+)_(?P<slice>\d+)\.png'"
+INTENSITIES = ("percentile", "minmax", "zscore", "nyul", "keep")
+ALL_SLICES = "all"
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
+# Shares or millimetres, never one of each; either end may be left open.
+SLICE_RANGE = rf"(?:(?P<low>{_NUMBER})(?P<unit>mm)?)?:(?:(?P<high>{_NUMBER})(?P<same>mm)?)?"
 IDS = (AUTO, "keep", "pseudonym")
 SPLITS = ("train", "validate", "test")
 LOSS_NAMES = ("wgan-gp", "wgan-clip", "r1", "hinge")
@@ -87,6 +92,25 @@ def check_naming(pattern: str) -> None:
     )
 
 
+def check_slices(text: str) -> None:
+    """Raise UsageError unless it is `all` or a range such as `0.2:0.8` or `-20mm:30mm`."""
+    require(
+        text == ALL_SLICES or bool(_slice_ends(text)),
+        f"--slices {text}",
+        "give LOW:HIGH in shares of the extent or in mm, such as 0.2:0.8 or -20mm:30mm",
+    )
+
+
+def _slice_ends(text: str) -> list[float]:
+    """The ends of a range that makes sense; empty for others."""
+    found = re.fullmatch(SLICE_RANGE, text)
+    if found is None:
+        return []
+    units = {found[unit] for end, unit in (("low", "unit"), ("high", "same")) if found[end]}
+    ends = [float(found[end]) for end in ("low", "high") if found[end]]
+    return ends if len(units) == 1 and ends == sorted(ends) else []
+
+
 class JsonConfig:
     """Frozen dataclass to JSON and back; unknown names are refused, missing ones defaulted."""
 
@@ -114,7 +138,12 @@ class PrepareConfig(JsonConfig):
     scan: str = AUTO  # which version of a scan, where a collection ships several
     layout: str = AUTO  # whose file names these are
     naming: str = AUTO  # or the user's own: a regular expression with named groups
+    fov: float = 0.0  # mm: one field of view for all volumes; 0 takes each as it is
+    intensity: str = "percentile"  # how scanner units become greys, per volume
     window: tuple[float, float] = (0.5, 99.5)  # percentiles: of all voxels, of the foreground
+    landmarks: tuple[float, ...] = ()  # of another store, for nyul
+    slices: str = ALL_SLICES  # shares of the foreground's extent, or mm
+    every: int = 1  # n-th slice
     min_foreground: float = 0.02  # share of a volume's slice; image files are all kept
     split: tuple[int, int, int] = (80, 10, 10)  # per cent of subjects where none is shipped
     seed: int = 0
@@ -133,6 +162,24 @@ class PrepareConfig(JsonConfig):
             "--naming and --layout say the same thing twice",
             "give one of them",
         )
+        require(
+            self.intensity in INTENSITIES,
+            f"--intensity {self.intensity}",
+            f"choose one of {INTENSITIES}",
+        )
+        require(
+            not self.landmarks or self.intensity == "nyul",
+            "--landmarks are for --intensity nyul",
+            "give both or none",
+        )
+        require(0 <= self.fov <= 2000, f"--fov {self.fov}", "give millimetres, such as 256")
+        require(
+            not self.fov or self.fit == "pad",
+            "--fov and --fit crop say two things about the same square",
+            "give one of them",
+        )
+        check_slices(self.slices)
+        require(self.every >= 1, f"--every {self.every}", "give 1 or more")
         require(self.ids in IDS, f"--ids {self.ids}", f"choose one of {IDS}")
         require(self.scan != "", "--scan is empty", "leave it out, or name one")
         require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")

@@ -10,6 +10,8 @@ from typing import Any
 
 import click
 
+from mri_gan.errors import UsageError
+
 quiet = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 seed = click.option(
@@ -89,6 +91,21 @@ class Progress:
     def add(self, more: int) -> None:
         """Tell how much has been done since the last time."""
         self._bar.update(more)
+
+
+def read_landmarks(
+    _ctx: click.Context, _param: click.Parameter, folder: Path | None
+) -> tuple[float, ...]:
+    """A click callback for `--landmarks STORE`: what `--intensity nyul` has learned there."""
+    if folder is None:
+        return ()
+    from mri_gan.store.reader import StoreReader
+
+    with StoreReader(folder) as store:
+        learned = store.header.get("learned", {}).get("landmarks", ())
+    if not learned:
+        raise UsageError(f"{folder}: has no landmarks", "prepare it with --intensity nyul")
+    return tuple(learned)
 
 
 def parse_numbers(

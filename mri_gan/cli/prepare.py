@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.config import FITS, IDS, LAYOUTS, PLANES, PrepareConfig, require
+from mri_gan.config import FITS, IDS, INTENSITIES, LAYOUTS, PLANES, PrepareConfig, require
 from mri_gan.errors import DataError
 
 LEAVE_AFTER_S = 1.0  # with the time that Python needs to end, a signal is obeyed within 2 s
@@ -65,6 +65,38 @@ Examples:
     "like, session, split, side, slice and mask.",
 )
 @click.option(
+    "--fov",
+    type=float,
+    default=0.0,
+    metavar="MM",
+    help="One common field of view: the square is this wide for every volume, cropped or padded "
+    "about its middle.",
+)
+@click.option(
+    "--slices",
+    default="all",
+    show_default=True,
+    metavar="LOW:HIGH",
+    help="Part of each stack: shares of the way from the first to the last slice with tissue, such "
+    "as 0.2:0.8, or mm along the axis, such as -20mm:30mm.",
+)
+@click.option("--every", type=int, default=1, show_default=True, help="Take every n-th slice.")
+@click.option(
+    "--intensity",
+    type=click.Choice(INTENSITIES),
+    default="percentile",
+    show_default=True,
+    help="How a volume's values become greys; nyul learns from the training split, keep leaves "
+    "8-bit values as they are.",
+)
+@click.option(
+    "--landmarks",
+    type=click.Path(path_type=Path, file_okay=False),
+    callback=options.read_landmarks,
+    metavar="STORE",
+    help="Take what nyul has learned from another store.",
+)
+@click.option(
     "--window",
     default="0.5,99.5",
     show_default=True,
@@ -84,6 +116,11 @@ Examples:
     show_default=True,
     callback=options.parse_numbers(3, int),
     help="Per cent of subjects to train,validate,test where the source ships no split.",
+)
+@click.option(
+    "--split-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Table of subject and split, such as a store's splits.tsv; it wins over a shipped split.",
 )
 @click.option(
     "--depth",
@@ -130,6 +167,7 @@ def command(
     as_json: bool,
     quiet: bool,
     id_key: Path | None,
+    split_file: Path | None,
     depth: str,
     **choices: Any,
 ) -> None:
@@ -152,7 +190,7 @@ def command(
 
     key_file = id_key or out / identity.KEY_FILE
     key = identity.new_key if dry_run else lambda: identity.find_key(key_file)
-    plan = build_plan(sources, config, key)
+    plan = build_plan(sources, config, key, split_file)
     if dry_run:
         options.print_json(
             {
@@ -203,7 +241,7 @@ def write_companions(out: Path) -> None:
 
 def remove_store(folder: Path) -> None:
     """Delete the files of a store and nothing else that may be in its folder."""
-    for name in ("data.mdb", "lock.mdb", "preview.png", "manifest.tsv"):
+    for name in ("data.mdb", "lock.mdb", "preview.png", "manifest.tsv", "splits.tsv"):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from mri_gan.config import PrepareConfig
 from mri_gan.errors import DataError
 from mri_gan.ingest import intensity, slices
+from mri_gan.ingest.choice import choose_cuts
 from mri_gan.ingest.encoded import encode_slice, record_of
 from mri_gan.ingest.learning import Learned
 from mri_gan.ingest.masks import read_mask_volume, require_fit, spread
@@ -28,25 +28,25 @@ class _Scan:
     source: Source
     config: PrepareConfig
     learned: Learned
-    window: tuple[float, float]
+    curve: intensity.Curve
 
 
 def process_volume(source: Source, config: PrepareConfig, learned: Learned) -> Outcome:
     """Read one volume and cut it; raises DataError where it is damaged."""
     volume = read_source_volume(source)
     threshold = intensity.foreground_threshold(volume.voxels)
-    window = intensity.percentile_window(volume.voxels, threshold, config.window)
-    scan = _Scan(source, config, learned, window)
+    curve = intensity.find_curve(volume.voxels, threshold, config, learned.landmarks)
+    scan = _Scan(source, config, learned, curve)
     masks = _mask_cuts(source, volume, config)
     outcome = Outcome()
-    for cut, share in _filled_cuts(volume, threshold, config):
-        if share is None:
+    for cut, share in _chosen_cuts(volume, threshold, config):
+        if share < config.min_foreground:
             outcome.empty += 1
             continue
         mask = None if masks is None else masks[cut.position].pixels
         outcome.slices.append(_process_cut(scan, cut, share, mask))
     if not outcome.slices:
-        outcome.kind, outcome.reason = "empty", "no slice has enough foreground"
+        outcome.kind, outcome.reason = "empty", "no slice that is asked for has enough foreground"
     return outcome
 
 
@@ -58,13 +58,15 @@ def _mask_cuts(source: Source, volume: Volume, config: PrepareConfig) -> list[sl
     return list(slices.cut(mask, config.plane))
 
 
-def _filled_cuts(
+def _chosen_cuts(
     volume: Volume, threshold: float, config: PrepareConfig
-) -> Iterator[tuple[slices.Cut, float | None]]:
-    """Every slice with its foreground share, or with None where it counts as empty."""
-    for cut in slices.cut(volume, config.plane):
-        share = float((cut.pixels > threshold).mean())
-        yield cut, share if share >= config.min_foreground else None
+) -> list[tuple[slices.Cut, float]]:
+    """The slices that are asked for, each with its share of foreground."""
+    cuts = list(slices.cut(volume, config.plane))
+    shares = [float((cut.pixels > threshold).mean()) for cut in cuts]
+    filled = [share >= config.min_foreground for share in shares]
+    chosen = choose_cuts([cut.position_mm for cut in cuts], filled, config)
+    return [(cuts[i], shares[i]) for i in chosen]
 
 
 def _process_cut(
@@ -74,15 +76,16 @@ def _process_cut(
     columns, rows = (float(np.linalg.norm(cut.affine[:, i])) for i in (0, 1))
     if not (rows > 0 and columns > 0):
         raise DataError("voxel sizes make no sense; its header is damaged")
-    scaled = intensity.apply_window(cut.pixels, scan.window)
-    fitted = slices.fit_square(scaled, (rows, columns), config.fit, (0.0, 1.0))
+    scaled = scan.curve.apply(cut.pixels)
+    fitted = slices.fit_square(scaled, (rows, columns), config.fit, (0.0, 1.0), config.fov)
     record = replace(
         record_of(scan.source, fitted.place, cut.pixels.shape),
         plane=config.plane,
         position=cut.position,
         position_mm=round(cut.position_mm, 4),
         affine=_rounded(slices.level_affine(cut.affine, fitted.place)),
-        window=scan.window,
+        window=scan.curve.window,
+        landmarks=scan.curve.points if len(scan.curve.points) > 2 else None,
         foreground=round(share, 4),
         pixel_mm=round(fitted.place.pixel, 5),
     )

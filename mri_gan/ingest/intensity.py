@@ -1,15 +1,100 @@
-"""From scanner units to grey levels: one window per volume, so that slices stay comparable."""
+"""From scanner units to grey levels: one curve per volume, so that its slices stay comparable.
+
+`nyul` follows Nyul, Udupa and Zhang, "New variants of a method of MRI scale standardization", IEEE
+TMI 19 (2000): landmarks of every histogram are moved to common places, linearly in between. Black
+and white are the ends of the window, as in the other modes; the deciles of the foreground are the
+landmarks between them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mri_gan.config import PrepareConfig
 from mri_gan.errors import DataError
 
 MAX_SAMPLES = 1_000_000
+DECILES = tuple(range(10, 100, 10))  # of the foreground: the inner landmarks
+Z_RANGE = 3.0  # standard deviations of the foreground from its mean to black and to white
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Where scanner values go: `points` to `greys` (0..1), straight in between, clipped beyond."""
+
+    points: tuple[float, ...]
+    greys: tuple[float, ...] = (0.0, 1.0)
+
+    @property
+    def window(self) -> tuple[float, float]:
+        """The scanner values of black and white."""
+        return self.points[0], self.points[-1]
+
+    def apply(self, values: NDArray[Any]) -> NDArray[np.float32]:
+        """Scanner values to 0..1."""
+        if len(self.points) == 2:
+            return apply_window(values, self.window)
+        return np.asarray(np.interp(values, self.points, self.greys), np.float32)
+
+
+def find_curve(
+    voxels: NDArray[np.float32],
+    threshold: float,
+    config: PrepareConfig,
+    standard: tuple[float, ...] = (),
+) -> Curve:
+    """The curve of one volume; `standard` are the common places of landmarks for `nyul`.
+
+    Raises DataError where the volume has no contrast, or does not fit `keep`.
+    """
+    if config.intensity == "minmax":
+        return Curve((float(voxels.min()), float(voxels.max())))
+    if config.intensity == "zscore":
+        return Curve(_z_window(voxels, threshold))
+    if config.intensity == "keep":
+        return Curve(_kept(voxels, config.depth))
+    if config.intensity == "nyul":
+        return Curve(find_landmarks(voxels, threshold, config.window), standard)
+    return Curve(percentile_window(voxels, threshold, config.window))
+
+
+def _z_window(voxels: NDArray[np.float32], threshold: float) -> tuple[float, float]:
+    sample = _sample(voxels)
+    tissue = sample[sample > threshold].astype(np.float64)
+    mean, deviation = float(tissue.mean()), float(tissue.std())
+    if not deviation > 0:
+        raise DataError("no contrast within the tissue")
+    return mean - Z_RANGE * deviation, mean + Z_RANGE * deviation
+
+
+def _kept(voxels: NDArray[np.float32], depth: int) -> tuple[float, float]:
+    top = (1 << depth) - 1
+    if voxels.min() < 0 or voxels.max() > top or (voxels != np.round(voxels)).any():
+        raise DataError(f"--intensity keep takes whole numbers from 0 to {top} only")
+    return 0.0, float(top)
+
+
+def find_landmarks(
+    voxels: NDArray[np.float32], threshold: float, percentiles: tuple[float, float]
+) -> tuple[float, ...]:
+    """Scanner values of black, of the deciles of the foreground, and of white, in rising order."""
+    low, high = percentile_window(voxels, threshold, percentiles)
+    sample = _sample(voxels)
+    inner = np.percentile(sample[sample > threshold], DECILES)
+    rising = np.maximum.accumulate(np.clip([low, *inner, high], low, high))
+    return tuple(float(value) for value in rising)
+
+
+def standard_scale(landmarks: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    """The common places (0..1) of landmarks: the mean of those of many volumes."""
+    rows = np.asarray(landmarks, np.float64)
+    scaled = (rows - rows[:, :1]) / (rows[:, -1:] - rows[:, :1])
+    return tuple(round(float(value), 6) for value in scaled.mean(axis=0))
 
 
 def foreground_threshold(voxels: NDArray[np.float32]) -> float:

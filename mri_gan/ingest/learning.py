@@ -6,6 +6,7 @@ It is learned once, kept in the store's header, and taken from there when work g
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ class Learned:
     """What all sources together have told; empty where it was not asked for."""
 
     mask_labels: tuple[int, ...] = ()  # values of masks, in order: spread evenly over the greys
+    landmarks: tuple[float, ...] = ()  # where the standard scale of `nyul` has them, 0..1
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that hold something, as plain values."""
@@ -44,8 +46,15 @@ def learn(
     sources: Sequence[Source], config: PrepareConfig, workers: Workers, stop: StopSignal
 ) -> Learned:
     """Read what must be known beforehand; raises UsageError where it makes no sense."""
-    if not config.masks:
-        return Learned()
+    labels = _learn_labels(sources, config, workers, stop) if config.masks else ()
+    if config.intensity != "nyul":
+        return Learned(labels)
+    return Learned(labels, config.landmarks or _learn_landmarks(sources, config, workers, stop))
+
+
+def _learn_labels(
+    sources: Sequence[Source], config: PrepareConfig, workers: int, stop: StopSignal
+) -> tuple[int, ...]:
     masks = [source.mask for source in sources if source.mask is not None]
     if not masks:
         raise UsageError(
@@ -53,7 +62,41 @@ def learn(
         )
     unread: tuple[int, ...] = ()
     found = _over(_labels_of_all, masks, unread, workers, stop)
-    return Learned(mask_labels=_together(found, config.depth))
+    return _together(found, config.depth)
+
+
+def _learn_landmarks(
+    sources: Sequence[Source], config: PrepareConfig, workers: int, stop: StopSignal
+) -> tuple[float, ...]:
+    """The standard scale, from volumes of the training split only."""
+    volumes = [s for s in sources if s.is_volume and s.naming.split == "train"]
+    function = functools.partial(_landmarks_of_all, config=config)
+    unread: tuple[float, ...] = ()
+    found = [marks for marks in _over(function, volumes, unread, workers, stop) if marks]
+    if not found:
+        raise UsageError(
+            "--intensity nyul: no volume of the training split to learn from",
+            "use another --split or --intensity, or take --landmarks of another store",
+        )
+    from mri_gan.ingest.intensity import standard_scale
+
+    return standard_scale(found)
+
+
+def _landmarks_of_all(volumes: Sequence[Source], config: PrepareConfig) -> list[tuple[float, ...]]:
+    return [_landmarks_of(source, config) for source in volumes]
+
+
+def _landmarks_of(source: Source, config: PrepareConfig) -> tuple[float, ...]:
+    from mri_gan.ingest import intensity
+    from mri_gan.ingest.reading import read_source_volume
+
+    try:
+        voxels = read_source_volume(source).voxels
+        threshold = intensity.foreground_threshold(voxels)
+        return intensity.find_landmarks(voxels, threshold, config.window)
+    except MriganError:
+        return ()  # told when its slices are written
 
 
 def _over(

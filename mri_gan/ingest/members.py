@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+STACK_SUFFIXES = (".tif", ".tiff")  # images of which one file may hold several
 PAIR_SUFFIXES = (".hdr", ".img", ".img.gz")  # Analyze 7.5: header and voxels in two files
 MGH_SUFFIXES = (".mgz", ".mgh")
 VOLUME_SUFFIXES = (".nii", ".nii.gz", *MGH_SUFFIXES, *PAIR_SUFFIXES)

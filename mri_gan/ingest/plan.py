@@ -16,7 +16,8 @@ from pathlib import Path
 from mri_gan.config import SPLITS, PrepareConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.archives import list_members
-from mri_gan.ingest.identity import Key, hide_all, hide_unlisted, new_key, unify_people
+from mri_gan.ingest.choice import choose_images
+from mri_gan.ingest.identity import Key, hide_all, hide_unlisted, new_key, pseudonym, unify_people
 from mri_gan.ingest.members import (
     DICOM_SUFFIXES,
     SLICE_SUFFIXES,
@@ -30,6 +31,7 @@ from mri_gan.ingest.naming import identify_as
 from mri_gan.ingest.participants import label_sources
 from mri_gan.ingest.selection import choose_scans
 from mri_gan.ingest.sources import Source, pair_members
+from mri_gan.ingest.splits import apply_splits, read_splits
 from mri_gan.store.schema import dump
 
 PLAN_VERSION = 1
@@ -48,8 +50,15 @@ class Plan:
     true_labels: dict[str, str]  # of sources and files under a pseudonym; not for the store
 
 
-def build_plan(paths: Sequence[Path], config: PrepareConfig, key: Key = new_key) -> Plan:
-    """List, name, sort and split all sources; `key` is asked for when pseudonyms are due.
+def build_plan(
+    paths: Sequence[Path],
+    config: PrepareConfig,
+    key: Key = new_key,
+    split_file: Path | None = None,
+) -> Plan:
+    """List, name, sort and split all sources.
+
+    `key` is asked for when pseudonyms are due; `split_file` says who is in which split.
 
     Raises DataError when a path cannot be listed or nothing usable is found, UsageError when a
     subject would be in two splits.
@@ -74,9 +83,13 @@ def build_plan(paths: Sequence[Path], config: PrepareConfig, key: Key = new_key)
         from mri_gan.ingest.masks import pair_masks  # it needs numpy, and a plan does not
 
         chosen, masks = pair_masks(chosen, masks)
-    chosen = unify_people(chosen, config)
-    require_one_split(chosen)
     secret = functools.cache(key)
+    chosen = choose_images(unify_people(chosen, config), config)
+    if split_file is not None:
+        splits = read_splits(split_file)
+        chosen = apply_splits(chosen, splits, split_file, lambda who: pseudonym(who, secret()))
+    require_one_split(chosen)
+    _require_millimetres(chosen, config)
     sources = assign_splits(hide_all(chosen, config, secret), config)
     hidden_bad = hide_unlisted(bad, config, secret)
     true_labels = {s.name: s.member.label for s in sources if s.hidden}
@@ -195,6 +208,14 @@ def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:
         for other in (*source.others, *_mask_members(source)):
             hasher.update(dump([other.name.split("/")[-1], other.size, other.stamp]))
     return hasher.hexdigest()
+
+
+def _require_millimetres(sources: Iterable[Source], config: PrepareConfig) -> None:
+    flat = next((s for s in sources if not s.is_volume), None)
+    if config.fov and flat is not None:
+        raise UsageError(
+            f"{flat.member.label}: an image file has no millimetres for --fov", "leave --fov out"
+        )
 
 
 def _mask_members(source: Source) -> tuple[Member, ...]:

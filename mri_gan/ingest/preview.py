@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mri_gan.files import write_text
+from mri_gan.ingest.splits import SPLIT_FILE, one_cell, write_splits
 from mri_gan.pictures import build_sheet, save_png
 from mri_gan.store.reader import StoreReader
 
@@ -15,10 +16,12 @@ COLUMNS, ROWS, LEVEL = 8, 5, 128
 
 
 def write_companions(folder: Path) -> None:
-    """Write what people look at, `preview.png` and `manifest.tsv`, where they are not there yet."""
+    """Write `preview.png`, `manifest.tsv` and `splits.tsv` where they are not there yet."""
     with StoreReader(folder) as store:
         if not (folder / "manifest.tsv").exists():
             write_manifest(store, folder / "manifest.tsv")
+        if not (folder / SPLIT_FILE).exists():
+            write_splits(store, folder / SPLIT_FILE)
         if not (folder / "preview.png").exists():
             write_preview(store, folder / "preview.png")
 
@@ -38,10 +41,5 @@ def write_manifest(store: StoreReader, path: Path) -> None:
     lines = ["\t".join(("index", *MANIFEST_COLUMNS))]
     for index, record in enumerate(store.records):
         values = (str(getattr(record, name)) for name in MANIFEST_COLUMNS)
-        lines.append("\t".join((str(index), *map(_one_cell, values))))
+        lines.append("\t".join((str(index), *map(one_cell, values))))
     write_text(path, "\n".join(lines) + "\n")
-
-
-def _one_cell(text: str) -> str:
-    """A file name may hold tabs and line breaks; a table cell may not."""
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -10,11 +10,13 @@ from mri_gan.ingest.members import (
     DICOM_SUFFIXES,
     IMAGE_SUFFIXES,
     PAIR_SUFFIXES,
+    STACK_SUFFIXES,
     Member,
     natural_key,
     suffix_of,
 )
 
+SINGLE_SUFFIXES = tuple(s for s in IMAGE_SUFFIXES if s not in STACK_SUFFIXES)
 Parts = tuple[Member, ...]
 Unlisted = list[tuple[str, str]]
 Labels = dict[str, str | float]
@@ -40,6 +42,11 @@ class Source:
     def is_volume(self) -> bool:
         """Whether it is a volume and not a single slice."""
         return suffix_of(self.member.name) not in IMAGE_SUFFIXES
+
+    @property
+    def holds_stack(self) -> bool:
+        """Whether it may hold several slices."""
+        return suffix_of(self.member.name) not in SINGLE_SUFFIXES
 
     @property
     def public_label(self) -> str:

@@ -40,6 +40,8 @@ class SliceRecord:
     None for image files, which carry no geometry. `scale` is native-level pixels per original
     pixel (rows, columns); `padding` is (top, bottom, left, right) native-level pixels, negative
     where the image was cropped. `checksum` is the CRC-32 of the native-level pixels.
+    `window` are the scanner values of black and white; `landmarks` those at the places of the
+    header's learned landmarks, between which greys run straight (`--intensity nyul`).
     `labels` is what a table of participants says of the subject (age, sex, group, diagnosis), or
     the `class` that a folder names. `pixel_mm` is the size of a native-level pixel, where the
     source has millimetres; at level L a pixel is native / L times as large.
@@ -63,6 +65,7 @@ class SliceRecord:
     checksum: int = 0
     labels: dict[str, str | float] | None = None
     pixel_mm: float | None = None
+    landmarks: tuple[float, ...] | None = None
 
     def to_json(self) -> bytes:
         """Compact JSON with only the fields that say something."""

@@ -34,7 +34,16 @@ def fields_of(config: Any) -> set[str]:
 
 
 # Options that decide how a command works, not what it arrives at.
-PREPARE_MANNERS = {"out", "workers", "overwrite", "id_key", "dry_run", "as_json", "quiet"}
+PREPARE_MANNERS = {
+    "out",
+    "workers",
+    "overwrite",
+    "id_key",
+    "split_file",
+    "dry_run",
+    "as_json",
+    "quiet",
+}
 TRAIN_MANNERS = {
     "out",
     "ckpt",
@@ -68,7 +77,7 @@ def test_every_option_of_train_that_shapes_the_weights_is_a_field() -> None:
 @pytest.mark.parametrize(
     ("name", "config", "computed"),
     [
-        ("prepare", PrepareConfig(), {"window", "split", "depth"}),
+        ("prepare", PrepareConfig(), {"window", "split", "depth", "landmarks"}),
         ("train", TrainConfig(), {"max_size", "capacity"}),
     ],
 )

@@ -102,6 +102,10 @@ def test_overwrite_replaces_the_store_and_nothing_else(archive: Path, tmp_path: 
         ("--fit", "crop", {"fit": "crop"}),
         ("--depth", "16", {"depth": 16}),
         ("--seed", "7", {"seed": 7}),
+        ("--slices", "0.2:0.8", {"slices": "0.2:0.8"}),
+        ("--every", "3", {"every": 3}),
+        ("--intensity", "nyul", {"intensity": "nyul"}),
+        ("--ids", "pseudonym", {"ids": "pseudonym"}),
     ],
 )
 def test_options_reach_the_configuration(
@@ -110,6 +114,16 @@ def test_options_reach_the_configuration(
     """Underscores in option names are as good as dashes."""
     result = prepare(archive, "--out", tmp_path / "s", option, value, "--dry_run")
     assert json.loads(result.stdout)["options"] == PrepareConfig().to_dict() | expected
+
+
+def test_millimetres_reach_the_configuration(tmp_path: Path) -> None:
+    """Also those that begin with a minus."""
+    scan = tmp_path / "0042.nii"
+    scan.write_bytes(phantoms.nifti_bytes(phantoms.brain_volume()))
+    choices = ["--slices", "-20mm:30mm", "--fov", "220.5"]
+    result = prepare(scan, "--out", tmp_path / "s", *choices, "--dry-run")
+    options = json.loads(result.stdout)["options"]
+    assert (options["slices"], options["fov"]) == ("-20mm:30mm", 220.5)
 
 
 def test_several_sources_make_one_store(tmp_path: Path) -> None:
