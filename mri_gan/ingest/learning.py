@@ -53,7 +53,7 @@ def learn(
 
 
 def _learn_labels(
-    sources: Sequence[Source], config: PrepareConfig, workers: int, stop: StopSignal
+    sources: Sequence[Source], config: PrepareConfig, workers: Workers, stop: StopSignal
 ) -> tuple[int, ...]:
     masks = [source.mask for source in sources if source.mask is not None]
     if not masks:
@@ -66,7 +66,7 @@ def _learn_labels(
 
 
 def _learn_landmarks(
-    sources: Sequence[Source], config: PrepareConfig, workers: int, stop: StopSignal
+    sources: Sequence[Source], config: PrepareConfig, workers: Workers, stop: StopSignal
 ) -> tuple[float, ...]:
     """The standard scale, from volumes of the training split only."""
     volumes = [s for s in sources if s.is_volume and s.naming.split == "train"]
