@@ -18,7 +18,7 @@ PLANES = ("axial", "coronal", "sagittal")
 FITS = ("pad", "crop")
 AUTO = "auto"
 LAYOUTS = (AUTO, "oasis-course", "akoa", "oasis1", "bids", "neurite", "learn2reg", "images")
-NAMING_GROUPS = ("subject", "session", "split", "side", "slice", "mask")
+NAMING_GROUPS = ("subject", "session", "split", "side", "slice", "mask", "class")
 NAMING_EXAMPLE = r"--naming '(?P<subject>p\d+)_(?P<slice>\d+)\.png'"
 INTENSITIES = ("percentile", "minmax", "zscore", "nyul", "keep")
 ALL_SLICES = "all"
@@ -138,6 +138,7 @@ class PrepareConfig(JsonConfig):
     scan: str = AUTO  # which version of a scan, where a collection ships several
     layout: str = AUTO  # whose file names these are
     naming: str = AUTO  # or the user's own: a regular expression with named groups
+    classes: bool = False  # the folder of an image is its class
     fov: float = 0.0  # mm: one field of view for all volumes; 0 takes each as it is
     intensity: str = "percentile"  # how scanner units become greys, per volume
     window: tuple[float, float] = (0.5, 99.5)  # percentiles: of all voxels, of the foreground
@@ -181,6 +182,11 @@ class PrepareConfig(JsonConfig):
         check_slices(self.slices)
         require(self.every >= 1, f"--every {self.every}", "give 1 or more")
         require(self.ids in IDS, f"--ids {self.ids}", f"choose one of {IDS}")
+        require(
+            not self.classes or (self.naming == AUTO and self.layout in (AUTO, "images")),
+            "--classes is for image files in class folders",
+            "leave out --layout, and give --naming a group named class instead",
+        )
         require(self.scan != "", "--scan is empty", "leave it out, or name one")
         require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
         require(

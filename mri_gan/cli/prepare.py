@@ -62,7 +62,12 @@ Examples:
     show_default=True,
     metavar="REGEX",
     help="Your own file names: a regular expression with the named group subject and, where you "
-    "like, session, split, side, slice and mask.",
+    "like, session, split, side, slice, mask and class.",
+)
+@click.option(
+    "--classes",
+    is_flag=True,
+    help="Image files lie in class folders, as in MNIST: the folder becomes the label class.",
 )
 @click.option(
     "--fov",

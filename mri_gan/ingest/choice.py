@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mri_gan.config import ALL_SLICES, SLICE_RANGE, PrepareConfig
 from mri_gan.errors import UsageError
+from mri_gan.ingest.archives import read_member
 from mri_gan.ingest.sources import Source
 
 
@@ -63,8 +64,16 @@ def _between(positions: Iterable[int], extent: Sequence[int], wanted: SliceRange
     return [p for p in positions if wanted.holds((p - first) / length)]
 
 
+def choose_pages(count: int, config: PrepareConfig) -> list[int]:
+    """The pages of a stack that are asked for; shares are those of the whole stack."""
+    pages, wanted = range(count), parse_range(config.slices)
+    return every_nth(
+        list(pages) if wanted is None else _between(pages, pages, wanted), config.every
+    )
+
+
 def choose_images(sources: Sequence[Source], config: PrepareConfig) -> list[Source]:
-    """The sources without the image files that are not asked for; volumes are chosen from later.
+    """The sources without the image files that are not asked for; stacks are chosen from later.
 
     Image files of one person, visit, side and folder form a stack, from their lowest number to
     their highest. Raises UsageError where they have no numbers, or none in mm.
@@ -72,13 +81,23 @@ def choose_images(sources: Sequence[Source], config: PrepareConfig) -> list[Sour
     wanted = parse_range(config.slices)
     if wanted is None and config.every == 1:
         return list(sources)
+    if wanted is not None and wanted.in_mm:
+        _require_volumes(sources)
+    flat = [s for s in sources if not (s.is_volume or (s.holds_stack and _is_stack(s)))]
     stacks: dict[tuple[str, ...], list[int]] = {}
-    for source in sources:
-        if not source.holds_stack:
-            _require_number(source, wanted)
-            stacks.setdefault(_stack_of(source), []).append(source.naming.position)
+    for source in flat:
+        _require_number(source)
+        stacks.setdefault(_stack_of(source), []).append(source.naming.position)
     chosen = {key: _choose(numbers, wanted, config.every) for key, numbers in stacks.items()}
-    return [s for s in sources if s.holds_stack or s.naming.position in chosen[_stack_of(s)]]
+    dropped = {id(s) for s in flat if s.naming.position not in chosen[_stack_of(s)]}
+    return [source for source in sources if id(source) not in dropped]
+
+
+def _is_stack(source: Source) -> bool:
+    """Whether a TIFF holds several slices; one that cannot be read is kept, to be told later."""
+    from mri_gan.ingest.images import count_pages  # Pillow, which a plan does without otherwise
+
+    return count_pages(read_member(source.member)) != 1
 
 
 def _choose(numbers: Sequence[int], wanted: SliceRange | None, step: int) -> set[int]:
@@ -91,12 +110,16 @@ def _stack_of(source: Source) -> tuple[str, ...]:
     return said.subject, said.session, said.side, source.member.name.rpartition("/")[0]
 
 
-def _require_number(source: Source, wanted: SliceRange | None) -> None:
-    if wanted is not None and wanted.in_mm:
+def _require_volumes(sources: Sequence[Source]) -> None:
+    flat = next((source for source in sources if not source.is_volume), None)
+    if flat is not None:
         raise UsageError(
-            f"{source.member.label}: an image file has no millimetres",
+            f"{flat.member.label}: an image file has no millimetres",
             "give --slices in shares, such as 0.2:0.8",
         )
+
+
+def _require_number(source: Source) -> None:
     if source.naming.position < 0:
         raise UsageError(
             f"{source.member.label}: has no slice number for --slices and --every",

@@ -1,9 +1,14 @@
-"""Image files to grey pixels, their bit depth kept."""
+"""Image files to grey pixels, their bit depth kept.
+
+What is transparent is black, as the air around a scan is. A TIFF of several pages is a stack of
+slices; of a camera's JPEG with several pictures the first one counts.
+"""
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,8 +22,12 @@ from mri_gan.files import one_line
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 MAX_PIXELS = 8192 * 8192
 PNG_MAGIC = b"\x89PNG"
+PNG_EXIF = b"eXIf"
 JPEG_MAGIC = b"\xff\xd8"
 EXIF_ORIENTATION = 0x0112
+BITS_PER_SAMPLE, NEW_SUBFILE_TYPE = 258, 254  # tags of TIFF
+NO_SLICE = 1 | 4  # subfile types: a reduced copy, a transparency mask
+MAX_STACK_PIXELS = 1 << 28
 
 
 def read_image(data: bytes, verify: bool = True) -> NDArray[Any]:
@@ -27,45 +36,81 @@ def read_image(data: bytes, verify: bool = True) -> NDArray[Any]:
     `verify` checks a PNG's checksums, which its decoder does not; a zip has its own.
 
     Colour images with equal channels give that channel exactly, others their luma (ITU-R 601).
-    Raises DataError for damaged, huge or unknown files.
+    Raises DataError for damaged, huge or unknown files, and for several pages.
     """
+    pages = read_pages(data, verify)
+    if len(pages) != 1:
+        raise DataError(f"{len(pages)} pages where one is needed", "save each as a file of its own")
+    return pages[0]
+
+
+def read_pages(data: bytes, verify: bool = True) -> list[NDArray[Any]]:
+    """What `read_image` gives, of every page of a file."""
+    return _read(data, verify, _grey)
+
+
+def read_label_pages(data: bytes) -> list[NDArray[Any]]:
+    """Labels [H, W] of every page of a mask: grey levels as they are, or entries of a palette.
+
+    Raises DataError for damaged files and JPEG, which blurs labels.
+    """
+    if data[:2] == JPEG_MAGIC:
+        raise DataError("its mask is a JPEG, which blurs labels", "save masks as PNG")
+    try:
+        return _read(data, True, _labels)
+    except DataError as error:
+        raise DataError(f"its mask is an {error.message}", error.hint) from error
+
+
+def count_pages(data: bytes) -> int:
+    """How many slices a file holds; 0 where it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return sum(1 for _ in _pages(image))
+    except Exception:  # its slices would be missed later, and explained then
+        return 0
+
+
+def _read(
+    data: bytes, verify: bool, convert: Callable[[Image.Image], NDArray[Any]]
+) -> list[NDArray[Any]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is checked here
-            return _read(data, verify)
+            if verify and data[:4] == PNG_MAGIC:
+                Image.open(io.BytesIO(data), formats=("PNG",)).verify()
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                turned = image.format != "PNG" or PNG_EXIF in data
+                return [convert(_upright(page) if turned else page) for page in _pages(image)]
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise many types, and not only OSError
         raise DataError(f"unreadable image ({_plain(error)})", "copy it again") from error
 
 
-def read_label_image(data: bytes) -> NDArray[Any]:
-    """Labels [H, W] of a mask: grey levels as they are, or the entries of a palette.
+def _pages(image: Image.Image) -> Iterator[Image.Image]:
+    """The image at each of its pages that is a slice."""
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(f"{image.width} x {image.height} pixels are too many")
+    frames = getattr(image, "n_frames", 1)
+    if image.format != "TIFF" or frames == 1:
+        if image.format == "PNG" and frames > 1:
+            raise DataError("a moving picture", "save each frame as a file of its own")
+        yield image
+        return
+    if frames * image.width * image.height > MAX_STACK_PIXELS:
+        raise DataError(f"{frames} pages of {image.width} x {image.height} pixels are too many")
+    for number in range(frames):
+        image.seek(number)
+        tags: Any = getattr(image, "tag_v2", {})
+        if not tags.get(NEW_SUBFILE_TYPE, 0) & NO_SLICE:
+            yield image
 
-    Raises DataError for damaged files, colours, and JPEG, which blurs labels.
-    """
-    if data[:2] == JPEG_MAGIC:
-        raise DataError("its mask is a JPEG, which blurs labels", "save masks as PNG")
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.mode in ("P", "1"):
-                return np.asarray(image).astype(np.uint8)
-    except Exception as error:  # Pillow's decoders raise many types, and not only OSError
-        raise DataError(f"its mask is an unreadable image ({_plain(error)})") from error
-    return read_image(data)
 
-
-def _read(data: bytes, verify: bool) -> NDArray[Any]:
-    if verify and data[:4] == PNG_MAGIC:
-        Image.open(io.BytesIO(data), formats=("PNG",)).verify()
-    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-        if getattr(image, "n_frames", 1) > 1:
-            raise DataError("more than one page", "save each page as a file of its own")
-        if image.width * image.height > MAX_PIXELS:
-            raise DataError(f"{image.width} x {image.height} pixels are too many")
-        if image.format != "PNG" and image.getexif().get(EXIF_ORIENTATION, 1) != 1:
-            return _grey(ImageOps.exif_transpose(image))
-        return _grey(image)
+def _upright(image: Image.Image) -> Image.Image:
+    if image.getexif().get(EXIF_ORIENTATION, 1) == 1:
+        return image
+    return ImageOps.exif_transpose(image)
 
 
 def _plain(error: Exception) -> str:
@@ -74,22 +119,46 @@ def _plain(error: Exception) -> str:
     return "not a PNG, JPEG, TIFF or BMP" if "BytesIO" in text else text
 
 
+def _labels(image: Image.Image) -> NDArray[Any]:
+    return np.asarray(image).astype(np.uint8) if image.mode in ("P", "1") else _grey(image)
+
+
 def _grey(image: Image.Image) -> NDArray[Any]:
-    if image.mode == "L":
+    see_through = image.has_transparency_data
+    if image.mode == "L" and not see_through:
         return np.asarray(image)
     if image.mode.startswith("I;16"):
-        return np.asarray(image).astype(np.uint16)
+        return _sixteen_bits(image)
     if image.mode in ("I", "F"):
         return _wide(np.asarray(image))
-    rgb = np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    image = _on_black(image) if see_through else image.convert("RGB")
+    rgb = np.asarray(image)
     first = rgb[..., 0]
     if (first == rgb[..., 1]).all() and (first == rgb[..., 2]).all():
         return np.ascontiguousarray(first)
     return np.asarray(image.convert("L"))
 
 
+def _on_black(image: Image.Image) -> Image.Image:
+    ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    ground.alpha_composite(image.convert("RGBA"))
+    return ground.convert("RGB")
+
+
+def _sixteen_bits(image: Image.Image) -> NDArray[np.uint16]:
+    """Grey levels of 16 bits; those of 12-bit TIFFs reach white as well."""
+    values = np.asarray(image).astype(np.uint16)
+    tags: Any = getattr(image, "tag_v2", {})
+    if tags.get(BITS_PER_SAMPLE) != (12,):
+        return values
+    return ((values.astype(np.uint32) * 65535 + 2047) // 4095).astype(np.uint16)
+
+
 def _wide(values: NDArray[Any]) -> NDArray[np.uint16]:
-    """32-bit pixels that are really 16-bit ones; others have no known white point."""
-    if values.min() < 0 or values.max() > 65535 or (values != np.round(values)).any():
-        raise DataError("32-bit pixels outside 0..65535", "save it as 8- or 16-bit grey")
+    """32-bit pixels that are really 16-bit ones, or shares of white; others have no known white."""
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        return np.floor(values * 65535.0 + 0.5).astype(np.uint16)
+    if not (low >= 0 and high <= 65535) or (values != np.round(values)).any():
+        raise DataError("32-bit pixels outside 0..65535 or 0..1", "save it as 8- or 16-bit grey")
     return values.astype(np.uint16)

@@ -20,6 +20,7 @@ class Naming:
     plane: str = ""
     position: int = -1
     mask: bool = False
+    label: str = ""  # its class
 
 
 OASIS_COURSE = re.compile(
@@ -62,6 +63,8 @@ MASK_WORD = re.compile(
 
 
 NAMELESS = "all"
+NO_CLASS = {"images", "image", "png", "jpg"}
+BARE_WORDS = {"img", "image", "slice", "im", "digit", "sample", "mnist"}
 
 
 def identify(name: str, prefix: str = "") -> Naming:
@@ -95,6 +98,31 @@ def identify_forced(name: str, prefix: str, layout: str) -> Naming | None:
     if layout == "images":
         return _generic(name, prefix)
     return _fit(name, layout)
+
+
+def identify_class(name: str, prefix: str) -> Naming | None:
+    """Read the path of an image in a class folder; None where it is in none.
+
+    A name of letters and a number is a person's, whatever the class; a bare number, or one after
+    a word such as `img`, is an image of its own.
+    """
+    *folders, file = name.split("/")
+    classes = [f for f in folders if f.lower() not in SPLIT_FOLDERS.keys() | NO_CLASS]
+    if not classes:
+        return None
+    stem = file.removesuffix(suffix_of(file))
+    found = TRAILING_NUMBER.match(stem)
+    person = found["subject"] if found else stem
+    path = f"{name.removeprefix(prefix).rpartition('/')[0]}/{stem}".lstrip("/")
+    named = bool(person) and not person.isdecimal() and person.lower() not in BARE_WORDS
+    return Naming(
+        "images",
+        subject=person if named else path,
+        split=split_of(name),
+        position=int(found["position"]) if found and named else -1,
+        mask=is_mask(name),
+        label=classes[-1],
+    )
 
 
 def _oasis_course(name: str) -> Naming | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
 from mri_gan.ingest.archives import read_member
-from mri_gan.ingest.images import read_label_image
+from mri_gan.ingest.images import read_label_pages
 from mri_gan.ingest.layouts import MASK_FOLDERS, MASK_WORD
 from mri_gan.ingest.members import natural_key, suffix_of
 from mri_gan.ingest.reading import read_source_volume
@@ -104,9 +104,9 @@ def _plain_name(name: str) -> Hashable:
 # Reading
 
 
-def read_mask_image(mask: Source) -> NDArray[Any]:
-    """The labels [H, W] of an image file; raises DataError where it cannot hold any."""
-    return read_label_image(read_member(mask.member))
+def read_mask_pages(mask: Source) -> list[NDArray[Any]]:
+    """The labels [H, W] of each page of an image file; raises DataError where there are none."""
+    return read_label_pages(read_member(mask.member))
 
 
 def read_mask_volume(mask: Source) -> Volume:
@@ -120,8 +120,8 @@ def read_mask_volume(mask: Source) -> Volume:
 
 def read_label_values(mask: Source) -> tuple[int, ...]:
     """The labels that occur in a mask, in order."""
-    pixels = read_mask_volume(mask).voxels if mask.is_volume else read_mask_image(mask)
-    return tuple(np.unique(pixels).astype(int).tolist())
+    parts = [read_mask_volume(mask).voxels] if mask.is_volume else read_mask_pages(mask)
+    return tuple(sorted({int(label) for part in parts for label in np.unique(part)}))
 
 
 def require_fit(volume: Volume, mask: Volume) -> None:

@@ -6,7 +6,7 @@ import re
 
 from mri_gan.config import AUTO, NAMING_EXAMPLE, PrepareConfig
 from mri_gan.errors import UsageError
-from mri_gan.ingest.layouts import SPLIT_FOLDERS, Naming, identify, identify_forced
+from mri_gan.ingest.layouts import SPLIT_FOLDERS, Naming, identify, identify_class, identify_forced
 
 EXAMPLES = {
     "oasis-course": "keras_png_slices_train/case_001_slice_0.nii.png",
@@ -22,6 +22,8 @@ def identify_as(name: str, prefix: str, config: PrepareConfig) -> Naming:
     """Read a member's path; raises UsageError where it does not fit what the user asked for."""
     if config.naming != AUTO:
         return _by_pattern(name, config.naming)
+    if config.classes:
+        return _by_class(name, prefix)
     if config.layout == AUTO:
         return identify(name, prefix)
     found = identify_forced(name, prefix, config.layout)
@@ -48,7 +50,17 @@ def _by_pattern(name: str, pattern: str) -> Naming:
         side=said.get("side", "").lower(),
         position=_position(name, said.get("slice", "")),
         mask=bool(said.get("mask", "")),
+        label=said.get("class", ""),
     )
+
+
+def _by_class(name: str, prefix: str) -> Naming:
+    found = identify_class(name, prefix)
+    if found is None:
+        raise UsageError(
+            f"{name}: lies in no class folder", "put it into one, or leave --classes out"
+        )
+    return found
 
 
 def _split(name: str, word: str) -> str:

@@ -28,8 +28,11 @@ def label_sources(sources: Sequence[Source], members: Iterable[Member], path: Pa
     Tables are looked for among `members` and, where those have none, above `path` on disk.
     Raises DataError for a table that cannot be read.
     """
+    sources = [
+        replace(s, labels={"class": s.naming.label}) if s.naming.label else s for s in sources
+    ]
     if not any(source.naming.layout == "bids" for source in sources):
-        return list(sources)
+        return sources
     tables = {_folder(m.name): read_table(m) for m in members if is_table(m.name)}
     if not tables:
         tables = {"": _table_above(path)}

@@ -90,6 +90,7 @@ def build_plan(
         chosen = apply_splits(chosen, splits, split_file, lambda who: pseudonym(who, secret()))
     require_one_split(chosen)
     _require_millimetres(chosen, config)
+    _require_classes(chosen, config)
     sources = assign_splits(hide_all(chosen, config, secret), config)
     hidden_bad = hide_unlisted(bad, config, secret)
     true_labels = {s.name: s.member.label for s in sources if s.hidden}
@@ -215,6 +216,14 @@ def _require_millimetres(sources: Iterable[Source], config: PrepareConfig) -> No
     if config.fov and flat is not None:
         raise UsageError(
             f"{flat.member.label}: an image file has no millimetres for --fov", "leave --fov out"
+        )
+
+
+def _require_classes(sources: Sequence[Source], config: PrepareConfig) -> None:
+    if config.classes and len({s.naming.label for s in sources}) == 1:
+        raise UsageError(
+            f"--classes: all images are in folders named {sources[0].naming.label}",
+            "give the folder above, or leave --classes out",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from mri_gan.config import PrepareConfig
 from mri_gan.errors import DataError, LabelMapError, MriganError
 from mri_gan.ingest import intensity, slices
 from mri_gan.ingest.archives import read_member
+from mri_gan.ingest.choice import choose_pages
 from mri_gan.ingest.encoded import encode_slice, record_of
-from mri_gan.ingest.images import read_image
+from mri_gan.ingest.images import read_image, read_pages
 from mri_gan.ingest.learning import Learned
-from mri_gan.ingest.masks import read_mask_image, spread
+from mri_gan.ingest.masks import read_mask_pages, spread
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.tasks import Outcome
 from mri_gan.store.writer import EncodedSlice
@@ -35,8 +37,12 @@ def process(source: Source, config: PrepareConfig, learned: Learned = NOTHING_LE
             return process_volume(source, config, learned)
         member = source.member
         # A zip checks its members; a plain tar and a file system do not.
-        pixels = read_image(read_member(member), verify=member.number is None or member.offset >= 0)
-        return Outcome([_process_image(source, pixels, config, learned)])
+        verify = member.number is None or member.offset >= 0
+        data = read_member(member)
+        if source.holds_stack:
+            return Outcome(_process_pages(source, read_pages(data, verify), config, learned))
+        mask = _mask_pages(source, config)
+        return Outcome([_process_image(source, read_image(data, verify), mask, config, learned)])
     except LabelMapError as error:
         return Outcome(kind="mask", reason=str(error))
     except MriganError as error:
@@ -53,18 +59,43 @@ def process_all(
     return [process(source, config, learned) for source in sources]
 
 
+def _mask_pages(source: Source, config: PrepareConfig) -> list[NDArray[Any]]:
+    return read_mask_pages(source.mask) if config.masks and source.mask is not None else []
+
+
+def _process_pages(
+    source: Source, pages: Sequence[NDArray[Any]], config: PrepareConfig, learned: Learned
+) -> list[EncodedSlice]:
+    """The pages of a TIFF: slices of a stack, where it has several."""
+    masks = _mask_pages(source, config)
+    if len(pages) == 1:
+        return [_process_image(source, pages[0], masks, config, learned)]
+    if masks and len(masks) != len(pages):
+        raise DataError(f"its mask has {len(masks)} pages, the image {len(pages)}")
+    encoded = []
+    for number in choose_pages(len(pages), config):
+        page = replace(source, naming=replace(source.naming, position=number))
+        mask = masks[number : number + 1]
+        encoded.append(_process_image(page, pages[number], mask, config, learned))
+    return encoded
+
+
 def _process_image(
-    source: Source, pixels: NDArray[Any], config: PrepareConfig, learned: Learned
+    source: Source,
+    pixels: NDArray[Any],
+    mask: Sequence[NDArray[Any]],
+    config: PrepareConfig,
+    learned: Learned,
 ) -> EncodedSlice:
+    """One slice; `mask` holds its labels, or nothing."""
     limits = (0.0, float(np.iinfo(pixels.dtype).max))
     fitted = slices.fit_square(pixels, (1.0, 1.0), config.fit, limits)
     grey = intensity.to_depth(fitted.pixels, config.depth)
     record = record_of(source, fitted.place, pixels.shape)
-    if not config.masks or source.mask is None:
+    if not mask:
         return encode_slice(record, grey, config)
-    labels = read_mask_image(source.mask)
-    if labels.shape != pixels.shape:
-        shapes = (" x ".join(map(str, shape)) for shape in (labels.shape, pixels.shape))
+    if mask[0].shape != pixels.shape:
+        shapes = (" x ".join(map(str, shape)) for shape in (mask[0].shape, pixels.shape))
         raise DataError("its mask is {} pixels, the image {}".format(*shapes))
-    labels = slices.fit_labels(labels, fitted.place)
+    labels = slices.fit_labels(mask[0], fitted.place)
     return encode_slice(record, grey, config, spread(labels, learned.mask_labels, config.depth))
