@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Self
 
 from mri_gan.conditions import NO_CONDITIONS, Conditions
-from mri_gan.errors import UsageError
+from mri_gan.preparation import PrepareConfig
+from mri_gan.settings import (
+    LEVELS,
+    SPLITS,
+    JsonConfig,
+    differences,
+    read_json,
+    require,
+    require_level,
+)
 
-LEVELS = (8, 16, 32, 64, 128, 256, 512, 1024)
-PLANES = ("axial", "coronal", "sagittal")
-FITS = ("pad", "crop")
-AUTO = "auto"
-LAYOUTS = (AUTO, "oasis-course", "akoa", "oasis1", "bids", "neurite", "learn2reg", "images")
-NAMING_GROUPS = ("subject", "session", "split", "side", "slice", "mask", "class")
-NAMING_EXAMPLE = r"--naming '(?P<subject>p\d+)_(?P<slice>\d+)\.png'"
-INTENSITIES = ("percentile", "minmax", "zscore", "nyul", "keep")
-ALL_SLICES = "all"
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
-# Shares or millimetres, never one of each; either end may be left open.
-SLICE_RANGE = rf"(?:(?P<low>{_NUMBER})(?P<unit>mm)?)?:(?:(?P<high>{_NUMBER})(?P<same>mm)?)?"
-IDS = (AUTO, "keep", "pseudonym")
-SPLITS = ("train", "validate", "test")
+__all__ = [  # of other modules, for all who ask here
+    "LEVELS",
+    "SPLITS",
+    "JsonConfig",
+    "PrepareConfig",
+    "differences",
+    "read_json",
+    "require",
+    "require_level",
+]
+
 LOSS_NAMES = ("wgan-gp", "wgan-clip", "r1", "hinge")
 PRECISIONS = ("fp32", "bf16")
 ARCHS = ("dcgan", "progan", "stylegan", "stylegan2")
@@ -56,154 +58,6 @@ CAPACITIES = {"tiny": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2, "
 SCHED_LR = {128: 1.5e-3, 256: 2e-3, 512: 3e-3, 1024: 3e-3}
 # ... and smaller batches, as the field's PyTorch implementations of the paper have them.
 SCHED_BATCH = {8: 256, 16: 128, 32: 64, 64: 32, 128: 32, 256: 32, 512: 16, 1024: 8}
-
-
-def require(condition: bool, message: str, hint: str = "") -> None:
-    """Raise UsageError unless the condition holds."""
-    if not condition:
-        raise UsageError(message, hint)
-
-
-def require_level(name: str, value: int) -> None:
-    """Raise UsageError unless the value is one of the eight resolution levels."""
-    require(value in LEVELS, f"{name} {value} is no level", f"choose one of {LEVELS}")
-
-
-def check_naming(pattern: str) -> None:
-    """Raise UsageError unless it is `auto` or a regular expression that names a subject."""
-    if pattern == AUTO:
-        return
-    try:
-        groups = set(re.compile(pattern).groupindex)
-    except re.error as error:
-        raise UsageError(
-            f"--naming {pattern}: no regular expression ({error})", f"example: {NAMING_EXAMPLE}"
-        ) from error
-    require(
-        "subject" in groups,
-        f"--naming {pattern}: has no group named subject",
-        f"example: {NAMING_EXAMPLE}",
-    )
-    unknown = sorted(groups - set(NAMING_GROUPS))
-    require(
-        not unknown,
-        f"--naming {pattern}: unknown groups {', '.join(unknown)}",
-        f"choose from {', '.join(NAMING_GROUPS)}",
-    )
-
-
-def check_slices(text: str) -> None:
-    """Raise UsageError unless it is `all` or a range such as `0.2:0.8` or `-20mm:30mm`."""
-    require(
-        text == ALL_SLICES or bool(_slice_ends(text)),
-        f"--slices {text}",
-        "give LOW:HIGH in shares of the extent or in mm, such as 0.2:0.8 or -20mm:30mm",
-    )
-
-
-def _slice_ends(text: str) -> list[float]:
-    """The ends of a range that makes sense; empty for others."""
-    found = re.fullmatch(SLICE_RANGE, text)
-    if found is None:
-        return []
-    units = {found[unit] for end, unit in (("low", "unit"), ("high", "same")) if found[end]}
-    ends = [float(found[end]) for end in ("low", "high") if found[end]]
-    return ends if len(units) == 1 and ends == sorted(ends) else []
-
-
-class JsonConfig:
-    """Frozen dataclass to JSON and back; unknown names are refused, missing ones defaulted."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields as plain JSON values."""
-        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[call-overload]
-        return plain
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The config that `to_dict` wrote; raises UsageError on unknown names."""
-        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-        unknown = sorted(set(values) - known)
-        require(not unknown, f"unknown settings {unknown}", "written by a newer mrigan?")
-        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**plain)
-
-
-@dataclass(frozen=True)
-class PrepareConfig(JsonConfig):
-    """Everything that decides what `mrigan prepare` writes; workers do not belong here."""
-
-    plane: str = "axial"
-    fit: str = "pad"
-    scan: str = AUTO  # which version of a scan, where a collection ships several
-    layout: str = AUTO  # whose file names these are
-    naming: str = AUTO  # or the user's own: a regular expression with named groups
-    classes: bool = False  # the folder of an image is its class
-    fov: float = 0.0  # mm: one field of view for all volumes; 0 takes each as it is
-    intensity: str = "percentile"  # how scanner units become greys, per volume
-    window: tuple[float, float] = (0.5, 99.5)  # percentiles: of all voxels, of the foreground
-    landmarks: tuple[float, ...] = ()  # of another store, for nyul
-    slices: str = ALL_SLICES  # shares of the foreground's extent, or mm
-    every: int = 1  # n-th slice
-    min_foreground: float = 0.02  # share of a volume's slice; image files are all kept
-    split: tuple[int, int, int] = (80, 10, 10)  # per cent of subjects where none is shipped
-    seed: int = 0
-    ids: str = AUTO  # pseudonyms for ids like those of the OAI, for all ids, or for none
-    depth: int = 8  # bits per pixel
-    masks: bool = False  # the paired mask as a second channel
-    materialize: bool = False
-
-    def __post_init__(self) -> None:
-        require(self.plane in PLANES, f"--plane {self.plane}", f"choose one of {PLANES}")
-        require(self.fit in FITS, f"--fit {self.fit}", f"choose one of {FITS}")
-        require(self.layout in LAYOUTS, f"--layout {self.layout}", f"choose one of {LAYOUTS}")
-        check_naming(self.naming)
-        require(
-            AUTO in (self.naming, self.layout),
-            "--naming and --layout say the same thing twice",
-            "give one of them",
-        )
-        require(
-            self.intensity in INTENSITIES,
-            f"--intensity {self.intensity}",
-            f"choose one of {INTENSITIES}",
-        )
-        require(
-            not self.landmarks or self.intensity == "nyul",
-            "--landmarks are for --intensity nyul",
-            "give both or none",
-        )
-        require(0 <= self.fov <= 2000, f"--fov {self.fov}", "give millimetres, such as 256")
-        require(
-            not self.fov or self.fit == "pad",
-            "--fov and --fit crop say two things about the same square",
-            "give one of them",
-        )
-        check_slices(self.slices)
-        require(self.every >= 1, f"--every {self.every}", "give 1 or more")
-        require(self.ids in IDS, f"--ids {self.ids}", f"choose one of {IDS}")
-        require(
-            not self.classes or (self.naming == AUTO and self.layout in (AUTO, "images")),
-            "--classes is for image files in class folders",
-            "leave out --layout, and give --naming a group named class instead",
-        )
-        require(self.scan != "", "--scan is empty", "leave it out, or name one")
-        require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
-        require(
-            0 <= self.min_foreground < 1,
-            f"--min-foreground {self.min_foreground}",
-            "give a share from 0 to below 1",
-        )
-        low, high = self.window
-        require(0 <= low < high <= 100, f"--window {low},{high}", "give LOW,HIGH within 0..100")
-        require(
-            len(self.split) == 3
-            and min(self.split) >= 0
-            and sum(self.split) == 100
-            and self.split[0] > 0,
-            f"--split {','.join(map(str, self.split))}",
-            "give train,validate,test per cent that sum to 100",
-        )
 
 
 @dataclass(frozen=True)
@@ -347,23 +201,3 @@ class TrainConfig(JsonConfig):
             latent_dim=self.latent_dim,
             condition_dim=self.conditions.dim,
         )
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The settings that differ between two dictionaries, one readable phrase each."""
-    names = sorted(set(before) | set(now))
-    return [
-        f"{name} was {before.get(name)}, now {now.get(name)}"
-        for name in names
-        if before.get(name) != now.get(name)
-    ]
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; raises UsageError naming the file where it is none."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read as JSON", str(error)) from error
-    require(isinstance(value, dict), f"{path}: is no JSON object")
-    return dict(value)

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.config import PLANES, PrepareConfig, require
+from mri_gan.config import PrepareConfig, require
 from mri_gan.errors import Stopped
+from mri_gan.preparation import PLANES
 
 if TYPE_CHECKING:
     from mri_gan.ingest.inspection import Survey

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.config import FITS, IDS, INTENSITIES, LAYOUTS, PLANES, PrepareConfig, require
+from mri_gan.config import PrepareConfig, require
 from mri_gan.errors import DataError
+from mri_gan.preparation import FITS, IDS, INTENSITIES, LAYOUTS, PLANES
 
 LEAVE_AFTER_S = 1.0  # with the time that Python needs to end, a signal is obeyed within 2 s
 

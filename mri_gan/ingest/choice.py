@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mri_gan.config import ALL_SLICES, SLICE_RANGE, PrepareConfig
+from mri_gan.config import PrepareConfig
 from mri_gan.errors import UsageError
 from mri_gan.ingest.archives import read_member
 from mri_gan.ingest.sources import Source
+from mri_gan.preparation import ALL_SLICES, SLICE_RANGE
 
 
 @dataclass(frozen=True)

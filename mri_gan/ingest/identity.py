@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from mri_gan.config import AUTO, PrepareConfig
+from mri_gan.config import PrepareConfig
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error
 from mri_gan.ingest.members import DICOM_SUFFIXES, natural_key, suffix_of
 from mri_gan.ingest.sources import Source
+from mri_gan.settings import AUTO
 
 KEY_FILE = "ids.key"
 KEY_BYTES = 32

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
-from mri_gan.config import AUTO, NAMING_EXAMPLE, PrepareConfig
+from mri_gan.config import PrepareConfig
 from mri_gan.errors import UsageError
 from mri_gan.ingest.layouts import SPLIT_FOLDERS, Naming, identify, identify_class, identify_forced
+from mri_gan.preparation import NAMING_EXAMPLE
+from mri_gan.settings import AUTO
 
 EXAMPLES = {
     "oasis-course": "keras_png_slices_train/case_001_slice_0.nii.png",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.ingest.members import natural_key, suffix_of
 from mri_gan.ingest.sources import Source
+from mri_gan.settings import AUTO
 
 # Versions of a scan in the order in which they are preferred.
 OASIS_1_SCANS = {

@@ -8,11 +8,12 @@ from typing import Any
 import phantoms
 import pytest
 
-from mri_gan.config import LAYOUTS, PrepareConfig
+from mri_gan.config import PrepareConfig
 from mri_gan.errors import UsageError
 from mri_gan.ingest.layouts import Naming
 from mri_gan.ingest.naming import EXAMPLES, identify_as
 from mri_gan.ingest.plan import build_plan
+from mri_gan.preparation import LAYOUTS
 
 OWN = (
     r"(?P<split>\w+)/(?P<subject>p\d+)-(?P<session>\w)_(?P<side>[LR])_(?P<slice>\d+)"

@@ -9,7 +9,6 @@ import phantoms
 import pytest
 from numpy.typing import NDArray
 
-from mri_gan.config import PLANES
 from mri_gan.ingest.slices import (
     AXES,
     Cut,
@@ -20,6 +19,7 @@ from mri_gan.ingest.slices import (
     resize,
 )
 from mri_gan.ingest.volumes import Volume, read_volume
+from mri_gan.preparation import PLANES
 
 UNIT = (0.0, 1.0)
 BYTES = (0.0, 255.0)

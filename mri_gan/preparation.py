@@ -1,0 +1,140 @@
+"""What `mrigan prepare` was asked for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mri_gan.errors import UsageError
+from mri_gan.settings import AUTO, JsonConfig, require
+
+PLANES = ("axial", "coronal", "sagittal")
+FITS = ("pad", "crop")
+LAYOUTS = (AUTO, "oasis-course", "akoa", "oasis1", "bids", "neurite", "learn2reg", "images")
+NAMING_GROUPS = ("subject", "session", "split", "side", "slice", "mask", "class")
+NAMING_EXAMPLE = r"--naming '(?P<subject>p\d+)_(?P<slice>\d+)\.png'"
+INTENSITIES = ("percentile", "minmax", "zscore", "nyul", "keep")
+ALL_SLICES = "all"
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
+# Shares or millimetres, never one of each; either end may be left open.
+SLICE_RANGE = rf"(?:(?P<low>{_NUMBER})(?P<unit>mm)?)?:(?:(?P<high>{_NUMBER})(?P<same>mm)?)?"
+IDS = (AUTO, "keep", "pseudonym")
+
+
+def check_naming(pattern: str) -> None:
+    """Raise UsageError unless it is `auto` or a regular expression that names a subject."""
+    if pattern == AUTO:
+        return
+    try:
+        groups = set(re.compile(pattern).groupindex)
+    except re.error as error:
+        raise UsageError(
+            f"--naming {pattern}: no regular expression ({error})", f"example: {NAMING_EXAMPLE}"
+        ) from error
+    require(
+        "subject" in groups,
+        f"--naming {pattern}: has no group named subject",
+        f"example: {NAMING_EXAMPLE}",
+    )
+    unknown = sorted(groups - set(NAMING_GROUPS))
+    require(
+        not unknown,
+        f"--naming {pattern}: unknown groups {', '.join(unknown)}",
+        f"choose from {', '.join(NAMING_GROUPS)}",
+    )
+
+
+def check_slices(text: str) -> None:
+    """Raise UsageError unless it is `all` or a range such as `0.2:0.8` or `-20mm:30mm`."""
+    require(
+        text == ALL_SLICES or bool(_slice_ends(text)),
+        f"--slices {text}",
+        "give LOW:HIGH in shares of the extent or in mm, such as 0.2:0.8 or -20mm:30mm",
+    )
+
+
+def _slice_ends(text: str) -> list[float]:
+    """The ends of a range that makes sense; empty for others."""
+    found = re.fullmatch(SLICE_RANGE, text)
+    if found is None:
+        return []
+    units = {found[unit] for end, unit in (("low", "unit"), ("high", "same")) if found[end]}
+    ends = [float(found[end]) for end in ("low", "high") if found[end]]
+    return ends if len(units) == 1 and ends == sorted(ends) else []
+
+
+@dataclass(frozen=True)
+class PrepareConfig(JsonConfig):
+    """Everything that decides what `mrigan prepare` writes; workers do not belong here."""
+
+    plane: str = "axial"
+    fit: str = "pad"
+    scan: str = AUTO  # which version of a scan, where a collection ships several
+    layout: str = AUTO  # whose file names these are
+    naming: str = AUTO  # or the user's own: a regular expression with named groups
+    classes: bool = False  # the folder of an image is its class
+    fov: float = 0.0  # mm: one field of view for all volumes; 0 takes each as it is
+    intensity: str = "percentile"  # how scanner units become greys, per volume
+    window: tuple[float, float] = (0.5, 99.5)  # percentiles: of all voxels, of the foreground
+    landmarks: tuple[float, ...] = ()  # of another store, for nyul
+    slices: str = ALL_SLICES  # shares of the foreground's extent, or mm
+    every: int = 1  # n-th slice
+    min_foreground: float = 0.02  # share of a volume's slice; image files are all kept
+    split: tuple[int, int, int] = (80, 10, 10)  # per cent of subjects where none is shipped
+    seed: int = 0
+    ids: str = AUTO  # pseudonyms for ids like those of the OAI, for all ids, or for none
+    depth: int = 8  # bits per pixel
+    masks: bool = False  # the paired mask as a second channel
+    materialize: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.plane in PLANES, f"--plane {self.plane}", f"choose one of {PLANES}")
+        require(self.fit in FITS, f"--fit {self.fit}", f"choose one of {FITS}")
+        require(self.layout in LAYOUTS, f"--layout {self.layout}", f"choose one of {LAYOUTS}")
+        check_naming(self.naming)
+        require(
+            AUTO in (self.naming, self.layout),
+            "--naming and --layout say the same thing twice",
+            "give one of them",
+        )
+        require(
+            self.intensity in INTENSITIES,
+            f"--intensity {self.intensity}",
+            f"choose one of {INTENSITIES}",
+        )
+        require(
+            not self.landmarks or self.intensity == "nyul",
+            "--landmarks are for --intensity nyul",
+            "give both or none",
+        )
+        require(0 <= self.fov <= 2000, f"--fov {self.fov}", "give millimetres, such as 256")
+        require(
+            not self.fov or self.fit == "pad",
+            "--fov and --fit crop say two things about the same square",
+            "give one of them",
+        )
+        check_slices(self.slices)
+        require(self.every >= 1, f"--every {self.every}", "give 1 or more")
+        require(self.ids in IDS, f"--ids {self.ids}", f"choose one of {IDS}")
+        require(
+            not self.classes or (self.naming == AUTO and self.layout in (AUTO, "images")),
+            "--classes is for image files in class folders",
+            "leave out --layout, and give --naming a group named class instead",
+        )
+        require(self.scan != "", "--scan is empty", "leave it out, or name one")
+        require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
+        require(
+            0 <= self.min_foreground < 1,
+            f"--min-foreground {self.min_foreground}",
+            "give a share from 0 to below 1",
+        )
+        low, high = self.window
+        require(0 <= low < high <= 100, f"--window {low},{high}", "give LOW,HIGH within 0..100")
+        require(
+            len(self.split) == 3
+            and min(self.split) >= 0
+            and sum(self.split) == 100
+            and self.split[0] > 0,
+            f"--split {','.join(map(str, self.split))}",
+            "give train,validate,test per cent that sum to 100",
+        )
