@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mri_gan.cli import judging, options
-from mri_gan.config import SPLITS
+from mri_gan.config import SPLITS, require
 
 if TYPE_CHECKING:
     from mri_gan.evaluate.evaluation import Evaluation
+    from mri_gan.store.reader import StoreReader
 
 EPILOG = """\b
 Examples:
   mrigan evaluate RUN --data OASIS_PRE
-  mrigan evaluate RUN/ckpt-000600000.pt --data OASIS_PRE --split test --count 2000
+  mrigan evaluate RUN/ckpt-000600000.pt --data OASIS_PRE --split test --fakes 2000
+  mrigan evaluate --images other-model/ --data OASIS_PRE --json
 """
 FORMAT, VERSION = "mrigan-evaluation", 1
 
 
+def parse_features(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
+    """Names with commas between them, or `none`."""
+    from mri_gan.evaluate.names import FEATURE_NAMES
+
+    names = tuple(name for name in value.split(",") if name not in ("", "none"))
+    unknown = sorted(set(names) - set(FEATURE_NAMES))
+    if unknown:
+        raise click.BadParameter(
+            f"no features {', '.join(unknown)}; choose from {', '.join(FEATURE_NAMES)}, none"
+        )
+    return names
+
+
 @click.command("evaluate", epilog=EPILOG)
-@click.argument("ckpt", type=click.Path(path_type=Path))
+@click.argument("ckpt", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Judge the pictures of this folder instead of a checkpoint's.",
+)
 @click.option(
     "--split",
     type=click.Choice(SPLITS),
@@ -35,7 +57,26 @@ FORMAT, VERSION = "mrigan-evaluation", 1
     type=click.IntRange(1),
     default=10_000,
     show_default=True,
-    help="Most images of each set; fakes are as many as the reals.",
+    help="Most images of each set.",
+)
+@click.option(
+    "--fakes",
+    type=click.IntRange(1),
+    default=None,
+    help="Images to draw  [default: as many as the reals].",
+)
+@click.option(
+    "--features",
+    default="pca,random-cnn,texture",
+    show_default=True,
+    callback=parse_features,
+    help="Features to compare; also efficientnet-lite0 (slow without a GPU), or none.",
+)
+@click.option(
+    "--features-file",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A TorchScript network as further features. It is a program: only files you trust.",
 )
 @click.option(
     "--resamples",
@@ -52,61 +93,83 @@ FORMAT, VERSION = "mrigan-evaluation", 1
 )
 @judging.shared
 def command(
-    ckpt: Path,
+    ckpt: Path | None,
     data: Path,
-    split: str,
-    size: int | None,
-    count: int,
-    psi: float,
-    noise: float,
-    seed: int,
-    resamples: int,
     out: Path | None,
-    device: str,
     as_json: bool,
     quiet: bool,
+    **choices: Any,
 ) -> None:
     """Compare images from a checkpoint or run folder CKPT with the real slices of one split.
 
     Every figure stands beside its noise floor: the same distance between two halves of the real
     people. docs/evaluation.md says what each can tell and what it cannot.
     """
-    from mri_gan.evaluate.evaluation import evaluate, to_json
-    from mri_gan.evaluate.images import fakes_of, reals_of
-    from mri_gan.evaluate.patches import ssim_family, swd_family
+    from mri_gan.evaluate.plots import save_figures
     from mri_gan.store.reader import StoreReader
-    from mri_gan.synth.sample import Look
 
-    with StoreReader(data) as store:
-        trained, size, alpha = judging.open_fakes(ckpt, store, size, device)
-        reals = reals_of(store, (split,), size, count, seed)
-        seeds = range(seed * 1_000_000, seed * 1_000_000 + len(reals))
-        look = Look(size, alpha, psi, noise)
-        fakes = fakes_of(trained, look, seeds, int(store.header["depth"]))
-        families = [swd_family(size, len(reals), seed), ssim_family()]
-        with options.Progress(len(reals) + len(fakes), " images", quiet or as_json) as bar:
-            result = evaluate(reals, fakes, families, resamples, seed, bar.add)
-        facts = {
-            "format": FORMAT,
-            "version": VERSION,
-            "model": judging.describe_model(trained),
-            "store": {**judging.describe_store(store), "split": split},
-            "size": size,
-            "resizer": "store",
-            "psi": psi,
-            "noise": noise,
-            "seed": seed,
-            "resamples": resamples,
-        }
-    results = {**facts, **to_json(result)}
-    written = judging.write_results(
-        out or trained.path.parent / "evaluation", "evaluation.json", results
+    judging.calm_threads()
+    require(
+        (ckpt is None) != (choices["images"] is None),
+        "what is to be judged?",
+        "give a checkpoint or --images DIR, one of them",
     )
+    with StoreReader(data) as store:
+        result, facts, beside = _evaluate(store, ckpt, quiet or as_json, **choices)
+    folder = out or beside / "evaluation"
+    written = judging.write_results(folder, "evaluation.json", facts)
+    save_figures(folder / "evaluation.png", result.figures)
     if as_json:
-        options.print_json(results)
+        options.print_json(facts)
     elif not quiet:
-        _print_table(result, results)
-        click.echo(written)
+        _print_table(result, facts)
+        click.echo(f"{written}\n{folder / 'evaluation.png'}")
+
+
+def _evaluate(
+    store: StoreReader,
+    ckpt: Path | None,
+    silent: bool,
+    *,
+    images: Path | None,
+    split: str,
+    count: int,
+    fakes: int | None,
+    features: tuple[str, ...],
+    features_file: tuple[Path, ...],
+    resamples: int,
+    size: int | None,
+    psi: float,
+    noise: float,
+    seed: int,
+    device: str,
+) -> tuple[Evaluation, dict[str, Any], Path]:
+    """The figures, what the JSON file says, and the folder to write beside."""
+    from mri_gan.evaluate.evaluation import evaluate, to_json
+    from mri_gan.evaluate.images import reals_of
+    from mri_gan.evaluate.networks import load_torchscript
+    from mri_gan.evaluate.registry import build_families, build_features
+    from mri_gan.files import digest_file
+
+    more = [load_torchscript(path, device) for path in features_file]
+    judged = judging.Judged.find(store, ckpt, images, count, size, psi, noise, seed, device)
+    reals = reals_of(store, (split,), judged.size, count, seed)
+    drawn = judged.take(fakes or len(reals))
+    built = build_features(features, reals, device, more)
+    families = build_families(judged.size, max(len(reals), len(drawn)), built, seed)
+    with options.Progress(len(reals) + len(drawn), " images", silent) as bar:
+        result = evaluate(reals, drawn, families, resamples, seed, bar.add)
+    facts = {
+        "format": FORMAT,
+        "version": VERSION,
+        **judged.facts,
+        "store": {**judging.describe_store(store), "split": split},
+        "features_files": {path.name: digest_file(path) for path in features_file},
+        "seed": seed,
+        "resamples": resamples,
+        **to_json(result),
+    }
+    return result, facts, judged.beside
 
 
 def _print_table(result: Evaluation, facts: dict[str, Any]) -> None:
@@ -116,21 +179,24 @@ def _print_table(result: Evaluation, facts: dict[str, Any]) -> None:
 
     table = Table(title=_title(result, facts), title_justify="left", caption_justify="left")
     for name in ("figure", "value", "95 % interval", "at half", "real halves"):
-        table.add_column(name, justify="left" if name == "figure" else "right")
+        table.add_column(name, justify="left" if name == "figure" else "right", no_wrap=True)
     for figure in result.figures:
         table.add_row(
             escape(figure.name),
-            f"{figure.value:.4g}",
+            f"{figure.value:.4g} {figure.unit}".strip(),
             f"{figure.low:.4g} .. {figure.high:.4g}",
             f"{figure.at_floor:.4g}",
             f"{figure.floor:.4g}",
         )
     table.caption = "at half: fakes against half of the people; real halves: people against people"
-    console = Console(highlight=False)
-    console.print(table)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 100).print(table)
     for left in result.left_out:
-        console.print(f"left out: {left.family} needs {left.needs} images, there are {left.has}")
-    console.print(f"{result.images_per_s:,.0f} images/s")
+        click.echo(f"left out: {left.family} needs {left.needs} images, there are {left.has}")
+    described = (result.reals + result.fakes) / (result.real_s + result.fake_s)
+    click.echo(
+        f"{described:,.0f} images/s drawn or read, and described; "
+        f"{result.images_per_s:,.0f} images/s with all comparisons"
+    )
 
 
 def _title(result: Evaluation, facts: dict[str, Any]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +14,12 @@ import click
 from mri_gan.cli import options
 
 if TYPE_CHECKING:
+    from mri_gan.evaluate.images import ImageSet
     from mri_gan.store.reader import StoreReader
     from mri_gan.synth.sample import Trained
 
 Command = Callable[..., Any]
+SEEDS_APART = 1_000_000
 OPTIONS = (
     click.option(
         "--data",
@@ -44,21 +48,90 @@ def shared(command: Command) -> Command:
     return command
 
 
-def open_fakes(
-    ckpt: Path, store: StoreReader, size: int | None, device: str
-) -> tuple[Trained, int, float]:
-    """A checkpoint that fits the store, the size to draw and its fade-in weight.
+def calm_threads() -> None:
+    """Let threads of torch sleep when they wait; see `mrigan train`. Before torch is imported."""
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-    Raises DataError or UsageError where the two do not go together.
-    """
-    from mri_gan.evaluate.images import check_fit
-    from mri_gan.synth.sample import alpha_for, load_trained
 
-    trained = load_trained(ckpt, device)
-    size = trained.size if size is None else size
-    alpha = alpha_for(trained, size)
-    check_fit(trained, store, size)
-    return trained, size, alpha
+@dataclass(frozen=True)
+class Judged:
+    """The images to judge: where they come from, at which size, and what results say of them."""
+
+    size: int
+    take: Callable[[int], ImageSet]  # the first so many
+    facts: dict[str, Any]
+    beside: Path  # where results go by default
+    trained: Trained | None = None
+
+    @classmethod
+    def find(
+        cls,
+        store: StoreReader,
+        ckpt: Path | None,
+        images: Path | None,
+        count: int,
+        size: int | None,
+        psi: float,
+        noise: float,
+        seed: int,
+        device: str,
+    ) -> Judged:
+        """Images of a folder, or drawn from a checkpoint that fits the store.
+
+        Raises DataError or UsageError where they and the store do not go together.
+        """
+        if images is not None:
+            return cls.of_folder(store, images, count, size, seed)
+        assert ckpt is not None
+        return cls.of_checkpoint(store, ckpt, size, psi, noise, seed, device)
+
+    @classmethod
+    def of_folder(
+        cls, store: StoreReader, folder: Path, count: int, size: int | None, seed: int
+    ) -> Judged:
+        """The pictures of a folder; size None is their own."""
+        from mri_gan.evaluate.folder import images_in
+        from mri_gan.evaluate.images import check_size
+
+        found, resizer = images_in(folder, size, count, seed)
+        check_size(store, found.size)
+        facts = {"images": folder.resolve().name, "size": found.size, "resizer": resizer}
+        return cls(found.size, lambda _: found, facts, Path())
+
+    @classmethod
+    def of_checkpoint(
+        cls,
+        store: StoreReader,
+        ckpt: Path,
+        size: int | None,
+        psi: float,
+        noise: float,
+        seed: int,
+        device: str,
+    ) -> Judged:
+        """Images of a checkpoint, from seeds that start at a million times `seed`."""
+        from mri_gan.evaluate.images import check_fit, fakes_of
+        from mri_gan.synth.sample import Look, alpha_for, load_trained
+
+        trained = load_trained(ckpt, device)
+        size = trained.size if size is None else size
+        look = Look(size, alpha_for(trained, size), psi, noise)
+        check_fit(trained, store, size)
+        first, depth = seed * SEEDS_APART, int(store.header["depth"])
+        facts = {
+            "model": describe_model(trained),
+            "size": size,
+            "resizer": "none",
+            "psi": psi,
+            "noise": noise,
+        }
+        return cls(
+            size,
+            lambda wanted: fakes_of(trained, look, range(first, first + wanted), depth),
+            facts,
+            trained.path.parent,
+            trained,
+        )
 
 
 def describe_model(trained: Trained) -> dict[str, Any]:

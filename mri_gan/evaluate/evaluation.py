@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mri_gan.errors import DataError
-from mri_gan.evaluate.families import Described, Family, Values, describe_set
+from mri_gan.evaluate.families import Described, Family, Values, describe_set, take
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.evaluate.resample import Rows, bootstrap, halves, interval
 
@@ -33,6 +33,7 @@ class Figure:
     floor: float
     at_floor: float
     better: str
+    unit: str
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,11 @@ def evaluate(
         )
     split = [halves(reals.groups, seed + i) for i in range(HALVINGS)]
     chosen, left = choose(families, min(len(fakes), min(len(b) for _, b in split)))
+    sources = list({family.source.name: family.source for family in chosen}.values())
     started = time.perf_counter()
-    real = describe_set(reals, chosen, tell)
+    real = describe_set(reals, sources, tell)
     between = time.perf_counter()
-    fake = describe_set(fakes, chosen, tell)
+    fake = describe_set(fakes, sources, tell)
     result = Evaluation(len(reals), len(fakes), people, (len(split[0][0]), len(split[0][1])))
     result.real_s, result.fake_s = between - started, time.perf_counter() - between
     started = time.perf_counter()
@@ -125,32 +127,30 @@ def compare(
     seed: int,
 ) -> list[Figure]:
     """The figures of one family."""
-    values = family.compare(
-        real.pick(family.name, slice(None)), fake.pick(family.name, slice(None))
-    )
+    reals, fakes = real.table(family.source), fake.table(family.source)
+    values = family.compare(reals, fakes)
     floors, matched = [], []
     for i, (first, second) in enumerate(split):
-        side = real.pick(family.name, first)
+        side = take(reals, first)
         count = min(len(second), len(fake))
         some = np.random.default_rng((seed, i)).permutation
-        floors.append(family.compare(side, real.pick(family.name, some(second)[:count])))
-        matched.append(family.compare(side, fake.pick(family.name, some(len(fake))[:count])))
-    draws = [
-        family.quick(real.pick(family.name, a), fake.pick(family.name, b))
-        for a, b in zip(
-            bootstrap(real.groups, resamples, seed),
-            bootstrap(fake.groups, resamples, seed + 1),
-            strict=True,
-        )
-    ]
+        floors.append(family.compare(side, take(reals, some(second)[:count])))
+        matched.append(family.compare(side, take(fakes, some(len(fake))[:count])))
+    draws = family.redraw(
+        reals,
+        fakes,
+        list(bootstrap(real.groups, resamples, seed)),
+        list(bootstrap(fake.groups, resamples, seed + 1)),
+    )
     return [
         Figure(
             name,
             value,
-            *interval(value, _column(draws, name)),
+            *interval(value, _column(draws, name), family.least),
             _mean(floors, name, family.better),
             _mean(matched, name, family.better),
             family.better,
+            family.unit,
         )
         for name, value in values.items()
     ]

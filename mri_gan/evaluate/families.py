@@ -16,22 +16,51 @@ Table = Mapping[str, NDArray[Any]]  # what describes each image, by name: [N, ..
 Values = dict[str, float]  # figures by name
 Describe = Callable[[Pixels, int], Table]  # pixels, number of the first image
 Compare = Callable[[Table, Table], Values]  # reals, fakes
+Redraw = Callable[[Table, Table, Sequence[Rows], Sequence[Rows]], list[Values]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One description of images, which several families may share."""
+
+    name: str
+    describe: Describe
 
 
 @dataclass(frozen=True)
 class Family:
-    """Figures that share what they know of each image.
+    """Figures that are computed together from one description.
 
-    `needs` is the fewest images of each set that give a sensible figure; `quick` is a cheaper
-    comparison whose spread stands for that of `compare` when people are drawn again and again.
+    `needs` is the fewest images of each set that give a sensible figure. `redraw` gives the
+    figures for people drawn anew (rows of reals, rows of fakes), or values of the same spread
+    where those would take too long.
     """
 
     name: str
     needs: int
-    describe: Describe
+    source: Source
     compare: Compare
-    quick: Compare
+    redraw: Redraw
     better: str = "lower"  # or "higher"; "zero" where both directions are bad
+    unit: str = ""
+    least: float = 0.0  # the figures cannot be below
+
+
+def redraw_with(compare: Compare) -> Redraw:
+    """Redraw by comparing the drawn rows, one draw after another."""
+
+    def redraw(
+        reals: Table, fakes: Table, real_rows: Sequence[Rows], fake_rows: Sequence[Rows]
+    ) -> list[Values]:
+        pairs = zip(real_rows, fake_rows, strict=True)
+        return [compare(take(reals, a), take(fakes, b)) for a, b in pairs]
+
+    return redraw
+
+
+def take(table: Table, rows: Rows | slice) -> Table:
+    """Some rows of a table."""
+    return {name: values[rows] for name, values in table.items()}
 
 
 @dataclass(frozen=True)
@@ -39,29 +68,28 @@ class Described:
     """All rows of a set of images, and whose each is."""
 
     groups: NDArray[np.int64]
-    tables: Mapping[str, Table]  # by family
+    tables: Mapping[str, Table]  # by source
 
     def __len__(self) -> int:
         return len(self.groups)
 
-    def pick(self, family: str, rows: Rows | slice) -> Table:
-        """One family's rows of some images, with the number of each one's group as `group`."""
-        picked = {name: values[rows] for name, values in self.tables[family].items()}
-        return {**picked, "group": self.groups[rows]}
+    def table(self, source: Source) -> Table:
+        """All rows of one source, with the number of each image's group as `group`."""
+        return {**self.tables[source.name], "group": self.groups}
 
 
 def describe_set(
-    images: ImageSet, families: Sequence[Family], tell: Callable[[int], None] = lambda _: None
+    images: ImageSet, sources: Sequence[Source], tell: Callable[[int], None] = lambda _: None
 ) -> Described:
     """One pass over a set: pixels are read in batches and only their description is kept."""
-    tables: dict[str, dict[str, NDArray[np.float32]]] = {family.name: {} for family in families}
+    tables: dict[str, dict[str, NDArray[np.float32]]] = {source.name: {} for source in sources}
     for start, pixels in images.batches():
-        for family in families:
-            for name, rows in family.describe(pixels, start).items():
-                kept = tables[family.name].get(name)
+        for source in sources:
+            for name, rows in source.describe(pixels, start).items():
+                kept = tables[source.name].get(name)
                 if kept is None:
                     kept = np.empty((len(images), *rows.shape[1:]), np.float32)
-                    tables[family.name][name] = kept
+                    tables[source.name][name] = kept
                 kept[start : start + len(rows)] = rows
         tell(len(pixels))
     return Described(images.groups, tables)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from mri_gan.evaluate import ssim, swd
-from mri_gan.evaluate.families import Family, Table, Values
+from mri_gan.evaluate.families import Family, Source, Table, Values, redraw_with
 from mri_gan.evaluate.images import Pixels
 
 QUICK_DIRECTIONS = 32
@@ -38,7 +38,7 @@ def swd_family(size: int, count: int, seed: int = 0) -> Family:
             }
         )
 
-    return Family("swd", 16, describe, compare, quick)
+    return Family("swd", 16, Source("swd", describe), compare, redraw_with(quick))
 
 
 def levels_in(table: Table) -> list[str]:
@@ -71,7 +71,15 @@ def ssim_family() -> Family:
     def compare(reals: Table, fakes: Table) -> Values:
         return {"ms-ssim[fake-real]": _mean_pair(fakes) - _mean_pair(reals)}
 
-    return Family("ms-ssim", 16, describe, compare, compare, better="zero")
+    return Family(
+        "ms-ssim",
+        16,
+        Source("ms-ssim", describe),
+        compare,
+        redraw_with(compare),
+        better="zero",
+        least=-1.0,
+    )
 
 
 def _mean_pair(table: Table) -> float:

@@ -28,12 +28,14 @@ def bootstrap(groups: NDArray[np.int64], count: int, seed: int = 0) -> Iterator[
         yield np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
 
 
-def interval(value: float, draws: NDArray[np.float64], share: float = 0.95) -> tuple[float, float]:
+def interval(
+    value: float, draws: NDArray[np.float64], least: float = -np.inf, share: float = 0.95
+) -> tuple[float, float]:
     """Percentiles of bootstrap values, moved so that their mean is the value itself.
 
     Drawing with replacement repeats people, which by itself makes two sets differ more; only the
-    spread of the draws is information.
+    spread of the draws is information. No end is below `least`.
     """
     tail = 50 * (1 - share)
     low, high = np.percentile(draws, [tail, 100 - tail]) - draws.mean() + value
-    return float(low), float(high)
+    return max(float(low), least), float(high)

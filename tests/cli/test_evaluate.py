@@ -86,6 +86,38 @@ def test_the_default_folder_is_beside_the_checkpoint(people: Path, run: Path) ->
     assert "swd[mean]" in done.stdout
 
 
+def test_too_few_images_for_a_figure_are_told(people: Path, run: Path, tmp_path: Path) -> None:
+    words = ("--data", people, "--resamples", 20, "--out", tmp_path)
+    done = mrigan("evaluate", run, *words)
+    assert "left out: fd[random-cnn] needs 192 images, there are 48" in done.stdout
+    assert "images/s" in done.stdout
+    assert (tmp_path / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_pictures_of_a_folder_are_judged_alike(people: Path, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(60):
+        grey = rng.integers(0, 256, (32, 32), np.uint8)
+        Image.fromarray(grey).save(tmp_path / f"{k}.png")
+    words = ("--data", people, "--resamples", 20, "--out", tmp_path / "out", "--json")
+    results = json.loads(mrigan("evaluate", "--images", tmp_path, *words).stdout)
+    assert results["images"] == tmp_path.name
+    assert results["counts"]["fakes"] == 60
+    figures = {figure["name"]: figure for figure in results["figures"]}
+    assert figures["spectrum"]["at_floor"] > 5 * figures["spectrum"]["floor"]
+
+
+def test_without_a_running_mean_a_checkpoint_cannot_be_judged(
+    people: Path, run: Path, tmp_path: Path
+) -> None:
+    path = checkpoint_path(tmp_path, 5)
+    save_checkpoint(path, Checkpoint(CONFIG, 5, 32, 1.0, "digest", {"d": {}}))
+    done = mrigan("evaluate", path, "--data", people)
+    assert done.exit_code == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "holds no generator" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -93,8 +125,12 @@ def test_the_default_folder_is_beside_the_checkpoint(people: Path, run: Path) ->
         (["{tmp}", "--data", "{store}"], 1, "no checkpoint"),
         (["{run}", "--data", "{store}", "--size", "64"], 2, "choose --size from 8, 16, 32"),
         (["{run}", "--data", "{store}", "--split", "test"], 1, "2 people"),
-        (["{run}", "--data", "{store}", "--count", "16"], 1, "needs 16"),
-        (["{run}", "--data", "{store}", "--size", "8"], 2, "ms-ssim needs images of 11 px"),
+        (["{run}", "--data", "{store}", "--count", "12"], 1, "needs 8 fakes and 8 reals"),
+        (["--data", "{store}"], 2, "give a checkpoint or --images"),
+        (["{run}", "--images", "{tmp}", "--data", "{store}"], 2, "one of them"),
+        (["--images", "{tmp}", "--data", "{store}"], 1, "holds no images"),
+        (["{run}", "--data", "{store}", "--features", "fid"], 2, "choose from pca"),
+        (["{run}", "--data", "{store}", "--features-file", "{run}"], 1, "no such file"),
     ],
 )
 def test_a_mistake_is_one_line_with_a_remedy(

@@ -1,0 +1,161 @@
+"""Planted faults move the figure that is there to see them, and in the right direction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from mri_gan.evaluate.evaluation import Evaluation, evaluate
+from mri_gan.evaluate.families import Family
+from mri_gan.evaluate.images import ImageSet
+from mri_gan.evaluate.registry import build_families, build_features
+
+Images = NDArray[np.float32]
+SIZE, SLICES = 32, 8
+
+
+def draw_people(count: int, seed: int) -> NDArray[np.float32]:
+    """Slices [count * SLICES, 32, 32] of people, person after person, 0..1."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[-1 : 1 : SIZE * 1j, -1 : 1 : SIZE * 1j]
+    images = []
+    for _ in range(count):
+        width, height, shade = rng.uniform(0.5, 0.9), rng.uniform(0.5, 0.9), rng.uniform(0.5, 0.8)
+        for k in range(SLICES):
+            scale = 1 - 0.05 * k
+            inside = (x / (width * scale)) ** 2 + (y / (height * scale)) ** 2 < 1
+            folds = gaussian_filter(rng.normal(size=(SIZE, SIZE)), 1.2)
+            images.append(inside * (shade + 0.35 * folds / folds.std() * 0.5))
+    grey = np.clip(np.stack(images) + 0.01 * rng.normal(size=(len(images), SIZE, SIZE)), 0, 1)
+    return np.asarray(np.round(grey * 255) / 255, np.float32)
+
+
+def as_set(images: Images) -> ImageSet:
+    """Pictures in memory as fakes."""
+    return ImageSet("given", SIZE, np.arange(len(images)), lambda a, b: images[a:b])
+
+
+@pytest.fixture(scope="module")
+def reals() -> ImageSet:
+    """48 people with 8 slices each, in random order."""
+    images, order = draw_people(48, seed=1), np.random.default_rng(0).permutation(48 * SLICES)
+    shuffled = images[order]
+    return ImageSet("reals", SIZE, order // SLICES, lambda a, b: shuffled[a:b])
+
+
+@pytest.fixture(scope="module")
+def others() -> NDArray[np.float32]:
+    """As many slices of as many other people: what a perfect generator would draw."""
+    return draw_people(48, seed=2)[np.random.default_rng(3).permutation(48 * SLICES)]
+
+
+def blur(images: Images) -> Images:
+    return np.asarray(gaussian_filter(images, (0, 1, 1)))
+
+
+def noise(images: Images) -> Images:
+    grain = np.random.default_rng(0).normal(0, 0.1, images.shape)
+    return np.asarray(np.clip(images + grain, 0, 1), np.float32)
+
+
+def contrast(images: Images) -> Images:
+    return np.asarray(images * 0.7, np.float32)
+
+
+def drop_modes(images: Images) -> Images:
+    """A generator that has learned four images, with a little grain on each copy."""
+    rng = np.random.default_rng(0)
+    copies = images[rng.integers(0, 4, len(images))] + rng.normal(0, 0.01, images.shape)
+    return np.asarray(np.clip(copies, 0, 1), np.float32)
+
+
+FAULTS: dict[str, Callable[[Images], Images]] = {
+    "none": lambda images: images,
+    "blur": blur,
+    "noise": noise,
+    "contrast": contrast,
+    "mode dropping": drop_modes,
+}
+# fault, figure, whether it must rise (+) or fall (-), at least by what factor
+TABLE = [
+    ("blur", "swd[32px]", "+", 2.0),
+    ("blur", "spectrum", "+", 5.0),
+    ("blur", "ms-ssim[fake-real]", "+", 2.0),
+    ("blur", "fd[random-cnn]", "+", 5.0),
+    ("blur", "kd[texture]", "+", 5.0),
+    ("blur", "precision[texture]", "-", 2.0),
+    ("noise", "swd[32px]", "+", 2.0),
+    ("noise", "spectrum", "+", 5.0),
+    ("noise", "fd[texture]", "+", 5.0),
+    ("noise", "precision[texture]", "-", 2.0),
+    ("noise", "density[random-cnn]", "-", 2.0),
+    ("contrast", "histogram", "+", 5.0),
+    ("contrast", "fd[pca]", "+", 2.0),
+    ("contrast", "spectrum", "+", 2.0),
+    ("contrast", "fd[texture]", "+", 5.0),
+    ("mode dropping", "ms-ssim[fake-real]", "+", 2.0),
+    ("mode dropping", "recall[random-cnn]", "-", 2.0),
+    ("mode dropping", "coverage[random-cnn]", "-", 2.0),
+    ("mode dropping", "coverage[texture]", "-", 2.0),
+    ("mode dropping", "kd[random-cnn]", "+", 1.5),
+]
+
+
+@pytest.fixture(scope="module")
+def families(reals: ImageSet) -> list[Family]:
+    features = build_features(("pca", "random-cnn", "texture"), reals, "cpu")
+    return build_families(32, 16_384, features)  # few patches: quick
+
+
+@pytest.fixture(scope="module")
+def evaluations(reals: ImageSet, others: Images, families: list[Family]) -> dict[str, Evaluation]:
+    found = {}
+    for name, fault in FAULTS.items():
+        images = fault(others)
+        fakes = as_set(images)
+        found[name] = evaluate(reals, fakes, families, resamples=20)
+    return found
+
+
+@pytest.mark.parametrize(("fault", "figure", "direction", "factor"), TABLE)
+def test_a_fault_moves_its_figure(
+    evaluations: dict[str, Evaluation], fault: str, figure: str, direction: str, factor: float
+) -> None:
+    before, after = (
+        abs(next(f.value for f in evaluations[name].figures if f.name == figure))
+        for name in ("none", fault)
+    )
+    assert after > factor * before if direction == "+" else after < before / factor
+
+
+def test_new_people_score_like_the_noise_floor(evaluations: dict[str, Evaluation]) -> None:
+    """What a perfect generator would score: about what half of the people score against half."""
+    for figure in evaluations["none"].figures:
+        if figure.name.startswith(("swd", "spectrum", "histogram", "fd[pca]", "fd[random")):
+            assert 0.4 * figure.floor < figure.at_floor < 2.5 * figure.floor, figure.name
+
+
+def test_more_images_than_the_floor_has_lower_the_distance(
+    evaluations: dict[str, Evaluation],
+) -> None:
+    """Why fakes are compared with the floor at the floor's own counts."""
+    biased = [f for f in evaluations["none"].figures if f.name.startswith(("fd[pca]", "swd"))]
+    assert len(biased) == 4
+    assert all(figure.value < figure.at_floor for figure in biased)
+
+
+def test_a_set_of_the_reals_themselves_is_at_distance_0(
+    reals: ImageSet, families: list[Family]
+) -> None:
+    copies = ImageSet("copies", 32, np.arange(len(reals)), reals.read)
+    result = evaluate(reals, copies, families, resamples=20)
+    values = {figure.name: figure.value for figure in result.figures}
+    for name in ("swd[mean]", "spectrum", "histogram"):
+        assert values[name] == pytest.approx(0, abs=1e-6)
+    assert values["fd[pca]"] == pytest.approx(0, abs=1e-2)
+    for name in ("precision", "recall", "coverage"):
+        assert values[f"{name}[pca]"] == 1
