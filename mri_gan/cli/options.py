@@ -90,7 +90,8 @@ class Progress:
 
     def add(self, more: int) -> None:
         """Tell how much has been done since the last time."""
-        self._bar.update(more)
+        if self._bar is not None:
+            self._bar.update(more)
 
 
 def read_landmarks(
