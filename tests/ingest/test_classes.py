@@ -1,0 +1,102 @@
+"""Folders as labels: plain image sets such as MNIST, and scans sorted by diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import phantoms
+import pytest
+
+from mri_gan.config import PrepareConfig
+from mri_gan.errors import UsageError
+from mri_gan.ingest.plan import build_plan
+from mri_gan.store.reader import StoreReader
+
+Prepare = Callable[..., Path]
+
+
+def named(folder: Path, names: list[str], **choices: Any) -> list[tuple[Any, str, str]]:
+    """(class, subject, split) of every file."""
+    top = phantoms.write_folder(folder / "set", dict.fromkeys(names, b""))
+    plan = build_plan([top], PrepareConfig(**choices))
+    return [((s.labels or {}).get("class"), s.naming.subject, s.naming.split) for s in plan.sources]
+
+
+def test_mnist_digits_are_classes_and_every_image_is_alone(tmp_path: Path) -> None:
+    names = ["training/0/1.png", "training/7/21.png", "training/7/9.png", "testing/7/9.png"]
+    found = named(tmp_path, names, classes=True)
+    assert [(label, split) for label, _, split in found] == [
+        ("7", "test"),
+        ("0", "train"),
+        ("7", "train"),
+        ("7", "train"),
+    ]
+    assert len({subject for _, subject, _ in found}) == 4
+
+
+@pytest.mark.parametrize("word", ["img_", "image-", "slice", ""])
+def test_a_word_and_a_number_is_no_person(tmp_path: Path, word: str) -> None:
+    names = [f"{label}/{word}{n}.png" for label in ("cat", "dog") for n in (1, 2)]
+    found = named(tmp_path, names, classes=True)
+    assert len({subject for _, subject, _ in found}) == 4
+
+
+def test_a_person_of_two_classes_stays_one_person(tmp_path: Path) -> None:
+    names = ["AD/p07_1.png", "CN/p07_2.png", "CN/p08_1.png"]
+    found = named(tmp_path, names, classes=True)
+    assert [(label, subject) for label, subject, _ in found] == [
+        ("AD", "p07"),
+        ("CN", "p07"),
+        ("CN", "p08"),
+    ]
+    splits = {subject: split for _, subject, split in found}
+    assert len(splits) == 2
+
+
+def test_a_person_whose_classes_lie_in_two_splits_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="subject p07 is in two splits"):
+        named(tmp_path, ["train/AD/p07_1.png", "test/CN/p07_2.png"], classes=True)
+
+
+def test_images_in_one_folder_have_no_classes(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="all images are in folders named set"):
+        named(tmp_path, ["1.png", "2.png"], classes=True)
+
+
+def test_without_the_option_a_folder_is_a_person(tmp_path: Path) -> None:
+    found = named(tmp_path, ["0/1.png", "0/2.png", "1/1.png"])
+    assert [(label, subject) for label, subject, _ in found] == [
+        (None, "0"),
+        (None, "0"),
+        (None, "1"),
+    ]
+
+
+def test_a_naming_of_ones_own_may_say_the_class(tmp_path: Path) -> None:
+    naming = r"(?P<class>AD|CN)-(?P<subject>p\d)-(?P<slice>\d)"
+    assert named(tmp_path, ["AD-p1-3.png", "CN-p2-4.png"], naming=naming, split=(100, 0, 0)) == [
+        ("AD", "p1", "train"),
+        ("CN", "p2", "train"),
+    ]
+
+
+def test_classes_reach_the_slice_records(tmp_path: Path, prepare: Prepare) -> None:
+    files = {
+        f"mnist_png/training/{label}/{n}.png": phantoms.png_bytes(phantoms.slice_pixels(28, 28, n))
+        for label in "01"
+        for n in range(3)
+    }
+    archive = phantoms.write_zip(tmp_path / "mnist.zip", files)
+    with StoreReader(prepare(tmp_path / "s", archive, classes=True)) as store:
+        assert [record.labels for record in store.records] == [{"class": "0"}] * 3 + [
+            {"class": "1"}
+        ] * 3
+        assert store.summary["native"] == {"32": 6}
+
+
+@pytest.mark.parametrize("choice", [{"layout": "akoa"}, {"naming": r"(?P<subject>\d)"}])
+def test_classes_go_with_no_other_naming(choice: Any) -> None:
+    with pytest.raises(UsageError, match="--classes"):
+        PrepareConfig(classes=True, **choice)
