@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from mri_gan.archs import ARCHS, check_arch, check_augment, critic_norm
 from mri_gan.conditions import NO_CONDITIONS, Conditions
 from mri_gan.preparation import PrepareConfig
 from mri_gan.settings import (
@@ -29,9 +30,8 @@ __all__ = [  # of other modules, for all who ask here
     "require_level",
 ]
 
-LOSS_NAMES = ("wgan-gp", "wgan-clip", "r1", "hinge")
+LOSS_NAMES = ("wgan-gp", "wgan-clip", "logistic", "r1", "hinge")
 PRECISIONS = ("fp32", "bf16")
-ARCHS = ("dcgan", "progan", "stylegan", "stylegan2")
 MISSING = ("unknown", "skip")  # what becomes of a training slice that lacks a label
 # What a newcomer can trust; anything given on the command line wins over the preset.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -118,7 +118,8 @@ def check_stages(stages: tuple[Stage, ...]) -> None:
 class TrainConfig(JsonConfig):
     """Everything that decides the weights that `mrigan train` arrives at."""
 
-    init_size: int = 8
+    arch: str = "stylegan"
+    init_size: int = 8  # of architectures that grow
     max_size: int = 256
     phase: int = 600_000  # images of fade-in, and again of full weight, per level
     kimg: float = 0.0  # thousands of images in all; 0 means to the end of the schedule
@@ -129,13 +130,24 @@ class TrainConfig(JsonConfig):
     flip: bool = False
     capacity: float = 1.0
     latent_dim: int = 512
+    mapping_depth: int = 8
+    channel_base: int = 0  # as in ModelConfig, like the next two
+    channel_max: int = 512
+    clamp: float = 0.0
     channels: int = 1
     loss: str = "wgan-gp"
     n_critic: int = 1
-    gp_weight: float = 10.0  # of the gradient penalty, or gamma of R1
+    gp_weight: float = 10.0  # of the gradient penalty, or gamma of R1; 0 for R1: by size and batch
     penalty_every: int = 1  # steps
     drift: float = 1e-3
     clip: float = 0.01  # of the critic's weights, for wgan-clip
+    path_weight: float = 0.0  # of the path length, in architectures with styles
+    path_every: int = 4  # steps of the generator
+    augment: str = "none"
+    augment_p: float = 0.0  # probability, or where `ada` begins
+    augment_kinds: str = "blit,geometry,colour"
+    ada_target: float = 0.6  # of the overfitting heuristic
+    ada_kimg: float = 500.0  # thousand images in which the probability may go from 0 to 1
     ema_kimg: float = 10.0  # half-life of the generator's running mean, thousand images
     precision: str = "fp32"
     seed: int = 0
@@ -168,6 +180,16 @@ class TrainConfig(JsonConfig):
         require(self.n_critic >= 1, f"--n-critic {self.n_critic}", "give at least 1")
         require(self.ema_kimg >= 0, f"--ema-kimg {self.ema_kimg}", "give 0 (none) or more")
         require(self.missing in MISSING, f"--missing {self.missing}", f"choose one of {MISSING}")
+        require(self.path_every >= 1, f"--path-every {self.path_every}", "give at least 1")
+        require(0 < self.ada_target < 1, f"--ada-target {self.ada_target}", "give 0 to 1")
+        require(self.ada_kimg > 0, f"--ada-kimg {self.ada_kimg}", "give a positive number")
+        check_augment(self.augment, self.augment_p, self.augment_kinds, self.loss)
+        check_arch(
+            self.arch,
+            mixing=self.mixing,
+            stages=self.schedule,
+            path_weight=self.path_weight,
+        )
         self._check_schedule()
         self.model  # noqa: B018 - building it checks its fields
 
@@ -199,5 +221,11 @@ class TrainConfig(JsonConfig):
             channels=self.channels,
             capacity=self.capacity,
             latent_dim=self.latent_dim,
+            mapping_depth=self.mapping_depth,
+            arch=self.arch,
             condition_dim=self.conditions.dim,
+            channel_base=self.channel_base,
+            channel_max=self.channel_max,
+            critic_norm=critic_norm(self.arch, self.loss),
+            clamp=self.clamp,
         )

@@ -6,6 +6,7 @@ import functools
 import itertools
 from dataclasses import dataclass
 
+from mri_gan.archs import GROWING
 from mri_gan.config import LEVELS, SCHED_BATCH, SCHED_LR, Stage, TrainConfig
 
 BASE_LR = 1e-3
@@ -27,20 +28,29 @@ def stages(config: TrainConfig) -> tuple[Stage, ...]:
     """The levels that the run passes through, from the schedule file or from the options.
 
     Without a file the first level trains for one `phase`; every other fades in during one and
-    stays for one (Karras 2018, appendix A).
+    stays for one (Karras 2018, appendix A).  An architecture that does not grow sees as many
+    images at its one size, so that runs of the same options compare.
     """
     if config.schedule:
         return config.schedule
-    sizes = (lv for lv in LEVELS if config.init_size <= lv <= config.max_size)
+    sizes = [lv for lv in LEVELS if config.init_size <= lv <= config.max_size]
+    if config.arch not in GROWING:
+        grown = (2 * len(sizes) - 1) * config.phase
+        return (_stage(config, config.max_size, 0, grown),)
     return tuple(
-        Stage(
-            size,
-            0 if size == config.init_size else config.phase,
-            config.phase,
-            config.batch or (SCHED_BATCH[size] if config.sched else BASE_BATCH),
-            config.lr or (SCHED_LR.get(size, BASE_LR) if config.sched else BASE_LR),
-        )
+        _stage(config, size, 0 if size == config.init_size else config.phase, config.phase)
         for size in sizes
+    )
+
+
+def _stage(config: TrainConfig, size: int, fade: int, stay: int) -> Stage:
+    """One level with the batch and learning rate that the options give it."""
+    return Stage(
+        size,
+        fade,
+        stay,
+        config.batch or (SCHED_BATCH[size] if config.sched else BASE_BATCH),
+        config.lr or (SCHED_LR.get(size, BASE_LR) if config.sched else BASE_LR),
     )
 
 

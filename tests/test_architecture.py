@@ -16,6 +16,7 @@ MAX_LINES = 330
 
 # What each part may import, itself apart. Every part must be named here.
 BOTTOM = {
+    "archs",
     "conditions",
     "config",
     "errors",
@@ -33,7 +34,8 @@ ALLOWED = {
     "conditions": {"errors"},
     "settings": {"errors"},
     "preparation": {"settings", "errors"},
-    "config": {"conditions", "errors", "preparation", "settings"},
+    "archs": {"settings"},
+    "config": {"archs", "conditions", "errors", "preparation", "settings"},
     "pictures": {"files", "errors"},
     "schedule": BOTTOM,
     "schedule_file": BOTTOM,

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mri_gan.archs import ARCHS
 from mri_gan.cli import options
 from mri_gan.cli import train_setup as setup
+from mri_gan.cli.architecture import architecture
 from mri_gan.cli.live import LiveLine
 from mri_gan.config import (
     CAPACITIES,
@@ -29,6 +31,7 @@ EPILOG = """\b
 Examples:
   mrigan train OASIS_PRE --sched --mixing --out RUN
   mrigan train OASIS_PRE --preset laptop --out RUN
+  mrigan train OASIS_PRE --arch stylegan2 --augment ada --out RUN
   mrigan train OASIS_PRE --sched --mixing --out RUN     # again: continues where it stopped
 """
 
@@ -44,10 +47,19 @@ Examples:
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
-    callback=setup.use_preset,
+    callback=setup.use_defaults,
     is_eager=True,
     expose_value=False,
     help="Settings for a laptop, one GPU, or as in the paper; other options win over it.",
+)
+@click.option(
+    "--arch",
+    type=click.Choice(ARCHS),
+    default="stylegan",
+    show_default=True,
+    callback=setup.use_defaults,
+    is_eager=True,
+    help="Kind of networks, see docs/models.md; it sets defaults as in its paper.",
 )
 @click.option("--init-size", type=int, default=8, show_default=True, help="First level in px.")
 @click.option(
@@ -89,14 +101,19 @@ Examples:
     "--loss",
     type=click.Choice(LOSS_NAMES),
     default="wgan-gp",
-    show_default=True,
-    help="What the critic and the generator minimise.",
+    callback=setup.use_defaults,
+    is_eager=True,
+    help="What is minimised  [default: wgan-gp; dcgan: logistic; stylegan2: r1].",
 )
 @click.option(
     "--n-critic", type=int, default=1, show_default=True, help="Critic steps per step of G."
 )
 @click.option(
-    "--gp-weight", type=float, default=10.0, show_default=True, help="Penalty (gamma of r1)."
+    "--gp-weight",
+    type=float,
+    default=10.0,
+    show_default=True,
+    help="Penalty (gamma of r1; 0 there: by size and batch).",
 )
 @click.option(
     "--penalty-every",
@@ -142,6 +159,7 @@ Examples:
     show_default=True,
     help="Slices that lack a label: train them as unknown, or skip them.",
 )
+@architecture
 @options.seed
 @click.option(
     "--ckpt",
@@ -184,7 +202,7 @@ def command(
     quiet: bool,
     **choices: Any,
 ) -> None:
-    """Train a progressive StyleGAN on the training split of a STORE.
+    """Train a generator (a progressive StyleGAN, or --arch) on the training split of a STORE.
 
     The run folder gets checkpoints, sample grids, metrics.jsonl and loss.png. Run the same
     command again to continue an interrupted run, or with a larger --kimg to go on further.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mri_gan.archs import STYLED, defaults_of
 from mri_gan.cli import options
 from mri_gan.config import CAPACITIES, PRESETS, TrainConfig, require
 from mri_gan.errors import UsageError
@@ -26,10 +27,21 @@ def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> 
         raise click.BadParameter(f"give one of {names}, or a number") from None
 
 
-def use_preset(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
-    """Make a preset's settings the defaults of this call."""
-    if value is not None:
-        ctx.default_map = {**(ctx.default_map or {}), **PRESETS[value]}
+def use_defaults(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Make the settings of preset, architecture and loss the defaults of this call.
+
+    A preset wins over what the architecture's paper says, and options over both.
+    """
+    source = ctx.get_parameter_source(str(param.name))
+    chosen = ctx.meta.setdefault("chosen", {})
+    if source == click.core.ParameterSource.COMMANDLINE:
+        chosen[param.name] = value
+    arch = chosen.get("arch", "stylegan")
+    preset = dict(PRESETS[chosen["preset"]]) if "preset" in chosen else {}
+    if arch not in STYLED:
+        preset.pop("mixing", None)
+    ctx.default_map = {**defaults_of(arch, chosen.get("loss")), **preset}
+    return value
 
 
 def use_schedule(path: Path) -> dict[str, Any]:

@@ -115,6 +115,7 @@ class Loss:
 LOSSES = {
     "wgan-gp": Loss(wgan_critic_loss, wgan_generator_loss, "gradient", drifts=True),
     "wgan-clip": Loss(wgan_critic_loss, wgan_generator_loss, clips=True),
+    "logistic": Loss(logistic_critic_loss, logistic_generator_loss),
     "r1": Loss(logistic_critic_loss, logistic_generator_loss, "r1"),
     "hinge": Loss(hinge_critic_loss, wgan_generator_loss),
 }

@@ -13,7 +13,7 @@ from mri_gan.config import TrainConfig, differences
 from mri_gan.errors import DataError, UsageError
 from mri_gan.train.randomness import key
 from mri_gan.train.run import Run
-from mri_gan.train.state import TrainState, build_state
+from mri_gan.train.state import TrainState, build_state, restore_side_state
 
 # What may change between two calls that continue the same run: where it ends, and what is only
 # told of the data, for which its digest answers.
@@ -73,7 +73,7 @@ def restore(state: TrainState, checkpoint: Checkpoint, path: Path) -> None:
     try:
         for name in ("g", "d", "g_ema", "g_opt", "d_opt"):
             getattr(state, name).load_state_dict(checkpoint.state[name])
-        state.attempt = int(checkpoint.state["attempt"])
+        restore_side_state(state, checkpoint.state)
     except (KeyError, RuntimeError, ValueError) as error:
         raise DataError(f"{path}: its weights do not fit its settings", "use another") from error
     state.nimg = checkpoint.nimg

@@ -23,7 +23,7 @@ from mri_gan.train.dataset import TrainingData
 from mri_gan.train.health import diversity, find_problems, real_diversity
 from mri_gan.train.monitor import draw_losses
 from mri_gan.train.run import Run
-from mri_gan.train.state import TrainState
+from mri_gan.train.state import TrainState, side_state
 
 GRID_ROWS, GRID_COLUMNS = 4, 8
 FADE_ROWS, FADE_ALPHAS = 4, (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -31,7 +31,7 @@ FADE_ROWS, FADE_ALPHAS = 4, (0.0, 0.25, 0.5, 0.75, 1.0)
 
 def capture(state: TrainState, config: TrainConfig, phase: Phase, digest: str) -> Checkpoint:
     """The state as a checkpoint."""
-    parts: dict[str, Any] = {"attempt": state.attempt}
+    parts = side_state(state)
     for name in ("g", "d", "g_ema", "g_opt", "d_opt"):
         parts[name] = getattr(state, name).state_dict()
     return Checkpoint(config, state.nimg, phase.resolution, phase.alpha, digest, parts)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from mri_gan.config import TrainConfig
 from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.nets.protocol import CriticNet, GeneratorNet
+from mri_gan.train.augment import AugmentState, start_augmenting
+from mri_gan.train.optimisers import build_optimiser
 from mri_gan.train.randomness import key
-
-ADAM_BETAS = (0.0, 0.99)  # Karras 2018, appendix A.1
-ADAM_EPS = 1e-8
 
 
 @dataclass
@@ -27,8 +27,10 @@ class TrainState:
     g: GeneratorNet
     d: CriticNet
     g_ema: GeneratorNet
-    g_opt: torch.optim.Adam
-    d_opt: torch.optim.Adam
+    g_opt: torch.optim.Optimizer
+    d_opt: torch.optim.Optimizer
+    augment: AugmentState
+    path_mean: Tensor  # [], running mean of path lengths
     nimg: int = 0
     attempt: int = 0
 
@@ -40,9 +42,36 @@ def build_state(config: TrainConfig, device: torch.device) -> TrainState:
         g, d = build_generator(config.model), build_critic(config.model)
     g, d = g.to(device), d.to(device)
     g_ema = copy.deepcopy(g).requires_grad_(False).eval()
-    return TrainState(g, d, g_ema, build_optimiser(g), build_optimiser(d))
+    return TrainState(
+        g,
+        d,
+        g_ema,
+        build_optimiser(g, config),
+        build_optimiser(d, config),
+        start_augmenting(config, device),
+        torch.zeros((), device=device),
+    )
 
 
-def build_optimiser(net: nn.Module) -> torch.optim.Adam:
-    """Adam as in the paper; the learning rate is set at every step from the phase."""
-    return torch.optim.Adam(net.parameters(), betas=ADAM_BETAS, eps=ADAM_EPS, fused=True)
+def side_state(state: TrainState) -> dict[str, Any]:
+    """What a checkpoint keeps besides networks and optimisers."""
+    return {
+        "attempt": state.attempt,
+        "augment_p": state.augment.p.clone(),
+        "augment_signs": state.augment.signs.clone(),
+        "augment_steps": state.augment.steps,
+        "path_mean": state.path_mean.clone(),
+    }
+
+
+def restore_side_state(state: TrainState, parts: dict[str, Any]) -> None:
+    """Take back what `side_state` gave; checkpoints of older versions lack all but `attempt`."""
+    state.attempt = int(parts["attempt"])
+    if "path_mean" in parts:
+        device = state.path_mean.device
+        state.path_mean = parts["path_mean"].to(device)
+        state.augment = AugmentState(
+            parts["augment_p"].to(device),
+            parts["augment_signs"].to(device),
+            int(parts["augment_steps"]),
+        )

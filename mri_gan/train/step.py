@@ -11,8 +11,11 @@ from torch import Tensor
 from mri_gan.config import TrainConfig
 from mri_gan.nets.styles import broadcast_styles, draw_noise, mix_styles
 from mri_gan.schedule import Phase, step_number
+from mri_gan.train.augment import View, adapt, view_of
 from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty
+from mri_gan.train.optimisers import clip_weights, step_if_finite
 from mri_gan.train.parallel import SOLO, World, average, gradients, rows
+from mri_gan.train.path_length import add_path_gradients, path_due
 from mri_gan.train.randomness import generator
 from mri_gan.train.state import TrainState
 
@@ -46,6 +49,7 @@ def train_step(
     if (count + 1) % config.n_critic == 0:
         stats |= step_generator(state, config, phase, world, asked)
         update_ema(state, ema_decay(phase.batch * config.n_critic, nimg, config.ema_kimg))
+    average(world, running_statistics(state.g))
     state.nimg = nimg + phase.batch
     return stats
 
@@ -138,13 +142,17 @@ def step_critic(
         fake, _ = draw_fakes(state, config, phase, rng, world, condition)
     state.d_opt.zero_grad(set_to_none=True)
     both = None if condition is None else condition.repeat(2, 1)
+    view, view_fake = (
+        view_of(state.augment, config, phase, of, state.nimg, world) for of in ("real", "fake")
+    )
+    seen = torch.cat([view(real), view_fake(fake)])
     with in_precision(config, real.device):
-        scores = state.d(torch.cat([real, fake]), alpha=phase.alpha, parts=2, condition=both)
+        scores = state.d(seen, alpha=phase.alpha, parts=2, condition=both)
     real_scores, fake_scores = scores.float().chunk(2)
     loss = kind.critic(real_scores, fake_scores, config.drift if kind.drifts else 0.0)
     stats = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
     if with_penalty and kind.penalty != "none":
-        penalty = critic_penalty(state, config, phase, real, fake, rng, world, condition)
+        penalty = critic_penalty(state, config, phase, real, fake, rng, world, condition, view)
         loss = loss + config.penalty_every * penalty
         stats["penalty"] = penalty.detach()
     loss.backward()  # type: ignore[no-untyped-call]
@@ -152,6 +160,7 @@ def step_critic(
     stats["skipped"] = step_if_finite(state.d_opt)
     if kind.clips:
         clip_weights(state.d, config.clip)
+    stats |= adapt(state.augment, config, phase, real_scores, world)
     return {"d_loss": loss.detach(), **stats}
 
 
@@ -164,27 +173,22 @@ def critic_penalty(
     rng: torch.Generator,
     world: World,
     condition: Tensor | None = None,  # [n, K]
+    view: View = lambda images: images,
 ) -> Tensor:
     """The penalty on the critic's gradient that belongs to the loss: a scalar."""
 
     def score(images: Tensor) -> Tensor:
+        seen = view(images)
         with in_precision(config, images.device):
-            scores: Tensor = state.d(images, alpha=phase.alpha, condition=condition)
+            scores: Tensor = state.d(seen, alpha=phase.alpha, condition=condition)
         return scores
 
     if LOSSES[config.loss].penalty == "r1":
-        return r1_penalty(score, real, config.gp_weight)
+        return r1_penalty(score, real, config.gp_weight or r1_gamma(phase))
     mix = torch.rand(phase.batch, 1, 1, 1, generator=rng, device=real.device)
     if world.size > 1:
         mix = mix[rows(world, phase.batch)]
     return gradient_penalty(score, real, fake, mix, config.gp_weight)
-
-
-@torch.no_grad()
-def clip_weights(net: torch.nn.Module, limit: float) -> None:
-    """Keep every weight within +-limit (Arjovsky et al. 2017, algorithm 1, line 7)."""
-    for weight in net.parameters():
-        weight.clamp_(-limit, limit)
 
 
 def step_generator(
@@ -200,32 +204,22 @@ def step_generator(
     state.g_opt.zero_grad(set_to_none=True)
     state.d.requires_grad_(False)
     images, w = draw_fakes(state, config, phase, rng, world, condition)
+    seen = view_of(state.augment, config, phase, "generator", state.nimg, world)(images)
     with in_precision(config, device):
-        scores = state.d(images, alpha=phase.alpha, condition=condition)
+        scores = state.d(seen, alpha=phase.alpha, condition=condition)
     loss = LOSSES[config.loss].generator(scores)
     loss.backward()  # type: ignore[no-untyped-call]
     state.d.requires_grad_(True)
+    stats = {"g_loss": loss.detach()}
+    if path_due(config, state.nimg):
+        stats |= add_path_gradients(state, config, phase, world, condition)
     w_mean = w.detach().mean(0)
     average(world, [*gradients(state.g.parameters()), w_mean])
     skipped = step_if_finite(state.g_opt)
     # Left out, too, with an update that is: a weight of 0, so that the device need not be asked.
     weight = (1 - W_AVG_DECAY) * (1 - skipped)
     state.g.w_avg.lerp_(w_mean.nan_to_num(0.0, 0.0, 0.0), weight)
-    return {"g_loss": loss.detach(), "g_skipped": skipped}
-
-
-def step_if_finite(optimiser: torch.optim.Adam) -> Tensor:
-    """An optimiser step, unless a gradient is not finite: then weights and moments stay.
-
-    Decided on the device: the fused kernel leaves out the step when `found_inf` is 1, which is
-    also what this returns.
-    """
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    norms = torch.stack(torch._foreach_norm(gradients(parameters)))
-    found = (~torch.isfinite(norms).all()).to(torch.float32)
-    optimiser.found_inf = found  # type: ignore[attr-defined]
-    optimiser.step()
-    return found
+    return {**stats, "g_skipped": skipped}
 
 
 def ema_decay(batch: int, nimg: int, ema_kimg: float = 10.0) -> float:
@@ -250,3 +244,18 @@ def update_ema(state: TrainState, decay: float) -> None:
     means, weights = [mean for mean, _ in pairs], [now for _, now in pairs]
     torch._foreach_lerp_(means, weights, 1 - decay)
     state.g_ema.w_avg.copy_(state.g.w_avg)
+    statistics = running_statistics(state.g)
+    if statistics:
+        torch._foreach_lerp_(running_statistics(state.g_ema), statistics, 1 - decay)
+
+
+def running_statistics(net: torch.nn.Module) -> list[Tensor]:
+    """Means and variances that batch normalisation keeps; every process sees its own images."""
+    norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    kept = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
+    return [buffer for buffer in kept if buffer is not None]
+
+
+def r1_gamma(phase: Phase) -> float:
+    """The weight of R1 by size and batch: Karras et al. 2020b, appendix C (heuristic)."""
+    return 0.0002 * phase.resolution**2 / phase.batch

@@ -63,6 +63,7 @@ TRAIN_MANNERS = {
 # Fields that no option sets, because the data decides them.
 TRAIN_FROM_STORE = {"channels", "channel_names", "pixel_mm"}
 TRAIN_FROM_FILES = {"schedule", "conditions"}
+TRAIN_FROM_WEIGHTS = {"channel_max", "clamp"}  # of networks made elsewhere
 
 
 def test_every_option_of_prepare_that_shapes_the_store_is_a_field() -> None:
@@ -71,7 +72,9 @@ def test_every_option_of_prepare_that_shapes_the_store_is_a_field() -> None:
 
 def test_every_option_of_train_that_shapes_the_weights_is_a_field() -> None:
     shaping = set(options_of("train")) - TRAIN_MANNERS
-    assert shaping == fields_of(TrainConfig) - TRAIN_FROM_STORE - TRAIN_FROM_FILES
+    assert (
+        shaping == fields_of(TrainConfig) - TRAIN_FROM_STORE - TRAIN_FROM_FILES - TRAIN_FROM_WEIGHTS
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mri_gan.conditions import build
 from mri_gan.config import LOSS_NAMES, PRECISIONS, TrainConfig
 from mri_gan.schedule import Phase
+from mri_gan.train.optimisers import step_if_finite
 from mri_gan.train.state import TrainState, build_state
 from mri_gan.train.step import (
     draw_crossover,
     ema_decay,
-    step_if_finite,
     to_network_range,
     train_step,
 )

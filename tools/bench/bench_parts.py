@@ -17,6 +17,7 @@ from plain_step import plain_adam
 from plain_stylegan import PlainAdaIN, PlainBlur
 from torch import Tensor, nn
 
+from mri_gan.config import TrainConfig
 from mri_gan.nets.layers import AdaIN, Blur, EqualConv2d
 from mri_gan.nets.resample import (
     downsample_mean2,
@@ -24,7 +25,7 @@ from mri_gan.nets.resample import (
     fold_upsampling,
     upsample_nearest2,
 )
-from mri_gan.train.state import build_optimiser
+from mri_gan.train.optimisers import build_optimiser
 
 LAYERS = [(512, 512, 8), (512, 512, 16), (512, 512, 32), (256, 512, 64), (128, 256, 128)]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -165,7 +166,7 @@ def folding() -> Part:
 def updating() -> Part:
     """Adam over 26 million weights, fused or one parameter at a time."""
 
-    def adam(build: Callable[[nn.Module], torch.optim.Adam]) -> Callable[[], object]:
+    def adam(build: Callable[[nn.Module], torch.optim.Optimizer]) -> Callable[[], object]:
         net = nn.ParameterList(torch.randn(512, 512, 3, 3) for _ in range(11))
         for parameter in net:
             parameter.grad = torch.randn_like(parameter)
@@ -173,7 +174,7 @@ def updating() -> Part:
 
     return (
         "fp32 Adam over 26 M weights: fused, other a loop",
-        adam(build_optimiser),
+        adam(lambda net: build_optimiser(net, TrainConfig())),
         adam(plain_adam),
     )
 

@@ -1,0 +1,96 @@
+"""Augmentation in training: what the critic gets to see, and with which probability.
+
+Karras et al. 2020b, section 3: a critic that overfits is sure of real images, so the mean sign of
+its scores of them tells when to augment more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mri_gan.config import TrainConfig
+from mri_gan.nets.ada import augment, draw_augmentations
+from mri_gan.schedule import Phase
+from mri_gan.train.parallel import World, average, rows
+from mri_gan.train.randomness import generator
+
+INTERVAL = 4  # steps between two changes of p; Karras et al. 2020b, section 3
+CEILING = 0.8  # augmentations do not leak below it; Karras et al. 2020b, section 2.2
+MASK = "mask"
+
+View = Callable[[Tensor], Tensor]  # images [n, C, R, R] -> what the critic sees of them
+
+
+@dataclass
+class AugmentState:
+    """The probability of each augmentation, and what has been gathered to change it."""
+
+    p: Tensor  # [], 0..1
+    signs: Tensor  # [], sum over steps of the mean sign of the scores of real images
+    steps: int = 0
+
+
+def start_augmenting(config: TrainConfig, device: torch.device) -> AugmentState:
+    """The state at nimg 0."""
+    return AugmentState(
+        torch.tensor(config.augment_p, device=device), torch.zeros((), device=device)
+    )
+
+
+def view_of(
+    state: AugmentState,
+    config: TrainConfig,
+    phase: Phase,
+    purpose: str,
+    nimg: int,
+    world: World,
+) -> View:
+    """The augmentation of one batch, which may be applied to it any number of times."""
+    if config.augment == "none":
+        return lambda images: images
+    rng = generator(config.seed, "augment", purpose, nimg, device=state.p.device)
+    coloured = colour_channels(config)
+    draws = draw_augmentations(
+        phase.batch,
+        state.p,
+        rng,
+        size=phase.resolution,
+        channels=coloured,
+        kinds=tuple(config.augment_kinds.split(",")),
+        mirror=config.flip,
+    )
+    own = draws if world.size == 1 else draws.rows(rows(world, phase.batch))
+    return lambda images: augment(images, own, coloured)
+
+
+def colour_channels(config: TrainConfig) -> int:
+    """How many channels hold intensities; masks come behind them."""
+    names = config.channel_names
+    return names.index(MASK) if MASK in names else config.channels
+
+
+def adapt(
+    state: AugmentState, config: TrainConfig, phase: Phase, real_scores: Tensor, world: World
+) -> dict[str, Tensor]:
+    """Gather the signs of the scores of real images; every few steps move p by them.
+
+    So far as real images are told from others more often than the target, p grows, by at most 1
+    in `ada_kimg`; otherwise it shrinks.  Karras et al. 2020b, section 3, r_t.
+    """
+    if config.augment == "none":
+        return {}
+    if config.augment == "ada":
+        state.signs += real_scores.detach().sign().mean()
+        state.steps += 1
+        if state.steps == INTERVAL:
+            heuristic = state.signs / INTERVAL
+            average(world, [heuristic])
+            step = INTERVAL * phase.batch / (1000 * config.ada_kimg)
+            towards = (heuristic - config.ada_target).sign()
+            state.p.add_(step * towards).clamp_(0.0, CEILING)
+            state.signs, state.steps = torch.zeros_like(state.signs), 0
+    return {"augment_p": state.p.clone()}
