@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mri_gan.files import write_bytes
 
 GAP = 2
+COMPRESS_LEVEL = 2  # a fifth of the time of Pillow's default for a tenth more bytes
 INK, PAPER = 235, 0
 
 
@@ -66,5 +67,5 @@ def _fit(label: str, width: int) -> str:
 def save_png(path: Path, image: Image.Image) -> None:
     """Write a PNG atomically."""
     stream = io.BytesIO()
-    image.save(stream, "PNG")
+    image.save(stream, "PNG", compress_level=COMPRESS_LEVEL)
     write_bytes(path, stream.getvalue())

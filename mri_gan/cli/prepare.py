@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -231,11 +232,19 @@ def _prepare(
             write_companions(out)
             return
         count = processes.available_cpus() if workers is None else workers
+        _load_ahead("mri_gan.ingest.preview")
         with options.Progress(len(plan.sources), " sources", quiet) as bar:
             pipeline.write_store(
                 plan, config, out, count, stop, lambda tick: bar.show(tick.sources_done)
             )
         write_companions(out)
+
+
+def _load_ahead(module: str) -> None:
+    """Import in the background what is needed at the end, while this process waits for workers."""
+    import threading
+
+    threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()
 
 
 def write_companions(out: Path) -> None:

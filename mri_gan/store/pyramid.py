@@ -23,7 +23,8 @@ def halve(image: Image) -> Image:
     # dense memory: three times as fast as adding every other column.
     bits = 8 * image.dtype.itemsize
     pairs: Any = np.ascontiguousarray(image).view(np.uint32 if bits == 16 else np.uint16)
-    sums: Any = (pairs & ((1 << bits) - 1)) + (pairs >> bits)
+    sums: Any = pairs >> bits
+    sums += pairs & ((1 << bits) - 1)
     total: Any = sums[..., 0::2, :] + sums[..., 1::2, :]
     total += 2
     total >>= 2

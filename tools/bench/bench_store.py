@@ -95,7 +95,7 @@ def decode_part(part: tuple[Path, int, int]) -> int:
     source, start, step = part
     members = list_members(source)[0][start::step]
     for member in members:
-        read_image(read_member(member))
+        read_image(read_member(member), verify=False)  # the zip's checksums were compared
     return len(members)
 
 
