@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mri_gan.cli import options
 from mri_gan.config import PrepareConfig, require
-from mri_gan.errors import DataError
+from mri_gan.errors import DataError, UsageError
 from mri_gan.preparation import FITS, IDS, INTENSITIES, LAYOUTS, PLANES
 
+if TYPE_CHECKING:
+    from mri_gan.ingest.plan import Plan
+
 LEAVE_AFTER_S = 1.0  # with the time that Python needs to end, a signal is obeyed within 2 s
+
+SHARD_KEY = "give the same --id-key FILE to all parts, or --ids keep"
 
 EPILOG = """\b
 Examples:
@@ -161,6 +167,19 @@ Examples:
 @click.option(
     "--workers", type=click.IntRange(0, 256), default=None, help="Processes [default: one per CPU]."
 )
+@click.option(
+    "--engine",
+    default="local",
+    show_default=True,
+    metavar="local|dask=ADDRESS",
+    help="Who does the work: processes of this machine, or a Dask cluster.",
+)
+@click.option(
+    "--shard",
+    metavar="I/N",
+    default=None,
+    help="Write only part I of N, to be joined by mrigan merge: for the array jobs of a cluster.",
+)
 @click.option("--overwrite", is_flag=True, help="Delete a store that is already at --out.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
 @options.as_json
@@ -169,6 +188,8 @@ def command(
     sources: tuple[Path, ...],
     out: Path,
     workers: int | None,
+    engine: str,
+    shard: str | None,
     overwrite: bool,
     dry_run: bool,
     as_json: bool,
@@ -185,10 +206,14 @@ def command(
     is unpacked to disk. Run the same command again to continue an interrupted one. Exit code 1
     when some sources were damaged; the others are in the store.
     """
+    from mri_gan.ingest import engines, shards
+
     config = PrepareConfig(depth=int(depth), **choices)
     for source in sources:
         require(source.exists(), f"{source}: no such file or folder", "check the spelling")
-    if workers != 0 and not dry_run:
+    part = shards.parse_shard(shard) if shard else None
+    engines.check_engine(engine)
+    if workers != 0 and engine == engines.LOCAL and not dry_run:
         from mri_gan.ingest import processes
 
         processes.warm_up("mri_gan.ingest.worker")
@@ -196,8 +221,9 @@ def command(
     from mri_gan.ingest.plan import build_plan
 
     key_file = id_key or out / identity.KEY_FILE
-    key = identity.new_key if dry_run else lambda: identity.find_key(key_file)
+    key = functools.partial(_find_key, key_file, dry_run, shared=not part or id_key is not None)
     plan = build_plan(sources, config, key, split_file)
+    plan = shards.take_shard(plan, part) if part else plan
     if dry_run:
         options.print_json(
             {
@@ -208,7 +234,8 @@ def command(
             }
         )
         return
-    _prepare(plan, config, out, workers, overwrite, quiet or as_json)
+    crew = engine if engine != engines.LOCAL else workers
+    _prepare(plan, config, out, crew, overwrite, quiet or as_json)
     if plan.true_labels and not (quiet or as_json):
         click.echo(
             f"ids are pseudonyms; who has {key_file} can undo them: keep it, and do not pass it on"
@@ -216,8 +243,22 @@ def command(
     _report(out, plan.true_labels, as_json, quiet)
 
 
+def _find_key(key_file: Path, dry_run: bool, *, shared: bool) -> bytes:
+    """The key for pseudonyms; a part of a plan has none of its own."""
+    from mri_gan.ingest import identity
+
+    if not shared:
+        raise UsageError("--shard with pseudonyms needs one key for all parts", SHARD_KEY)
+    return identity.new_key() if dry_run else identity.find_key(key_file)
+
+
 def _prepare(
-    plan: Any, config: PrepareConfig, out: Path, workers: int | None, overwrite: bool, quiet: bool
+    plan: Plan,
+    config: PrepareConfig,
+    out: Path,
+    workers: int | str | None,
+    overwrite: bool,
+    quiet: bool,
 ) -> None:
     from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
     from mri_gan.ingest import pipeline, processes

@@ -54,7 +54,7 @@ def write_store(
     start = time.perf_counter()
     learned = known_before(folder, plan.digest)
     if learned is None:
-        learned = learn(plan.sources, config, workers, stop)
+        learned = learn(plan.learn_from or plan.sources, config, workers, stop)
     header = build_header(plan, config, learned)
     with StoreWriter(folder, header) as writer:
         todo = plan.sources[writer.sources_done :]
@@ -162,6 +162,7 @@ def build_header(plan: Plan, config: PrepareConfig, learned: Learned) -> dict[st
         "depth": config.depth,
         "levels": list(LEVELS),
         "plan": plan.digest,
+        **({"shard": plan.part} if plan.part else {}),
         "options": config.to_dict(),
         "learned": learned.to_dict(),
         "software": {"mrigan": __version__},

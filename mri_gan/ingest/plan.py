@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from mri_gan.config import SPLITS, PrepareConfig
 from mri_gan.errors import DataError, UsageError
@@ -48,6 +49,8 @@ class Plan:
     bad: tuple[tuple[str, str], ...]  # (label, reason) of what could not even be listed
     digest: str
     true_labels: dict[str, str]  # of sources and files under a pseudonym; not for the store
+    learn_from: tuple[Source, ...] = ()  # all sources, where this plan is a part of another
+    part: dict[str, Any] | None = None  # which part of which plan, where it is one
 
 
 def build_plan(

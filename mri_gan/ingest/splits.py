@@ -109,4 +109,4 @@ def write_splits(store: StoreReader, path: Path) -> None:
 
 def one_cell(text: str) -> str:
     """A file name may hold tabs and line breaks; a table cell may not."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

@@ -28,14 +28,14 @@ def merge_stores(
     stop: StopSignal,
     on_progress: Callable[[int], object] = lambda _: None,
 ) -> None:
-    """Write one store with the slices of all `folders` in the order given.
+    """Write one store with the slices of all `folders` in the order given, or that of their shards.
 
     `out` appears when it is whole. Raises UsageError when the stores do not fit together: other
-    options, a subject in two splits, the same slice twice.
+    options, a subject in two splits, the same slice twice, a shard missing.
     """
     require_free(out)
     with contextlib.ExitStack() as stack:
-        stores = [stack.enter_context(StoreReader(folder)) for folder in folders]
+        stores = in_shard_order([stack.enter_context(StoreReader(folder)) for folder in folders])
         require_mergeable(stores)
         temporary = stack.enter_context(_temporary_folder(out))
         with StoreWriter(temporary, merge_headers(stores)) as writer:
@@ -73,6 +73,32 @@ def _temporary_folder(out: Path) -> Iterator[Path]:
         raise explain_os_error(error, out) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def in_shard_order(stores: Sequence[StoreReader]) -> list[StoreReader]:
+    """The stores as given, or by number where they are the shards of one plan.
+
+    Raises UsageError unless all shards of that plan are there, once each.
+    """
+    parts = [store.header.get("shard") for store in stores]
+    if not any(parts):
+        return list(stores)
+    first = stores[parts.index(next(filter(None, parts)))]
+    count, plan = first.header["shard"]["count"], first.header["shard"]["plan"]
+    by_number: dict[int, StoreReader] = {}
+    for store, part in zip(stores, parts, strict=True):
+        if part is None or (part["count"], part["plan"]) != (count, plan):
+            raise UsageError(
+                f"{store.folder}: is no shard of the same sources and options as {first.folder}",
+                "give the same SOURCES, options, --id-key and N to all parts",
+            )
+        if part["number"] in by_number:
+            raise UsageError(f"{store.folder}: shard {part['number']}/{count} is given twice")
+        by_number[part["number"]] = store
+    missing = [f"{n}/{count}" for n in range(1, count + 1) if n not in by_number]
+    if missing:
+        raise UsageError(f"shards are missing: {', '.join(missing)}", "prepare them, then merge")
+    return [by_number[number] for number in sorted(by_number)]
 
 
 def require_mergeable(stores: Sequence[StoreReader]) -> None:
@@ -150,10 +176,14 @@ def _unsealed(
 
 
 def merge_headers(stores: Sequence[StoreReader]) -> dict[str, Any]:
-    """The first store's header with a plan digest that stands for all plans in order."""
+    """The first store's header with the plan of its shards, or one that stands for all plans."""
+    header = dict(stores[0].header)
+    shard = header.pop("shard", None)
+    if shard:
+        return {**header, "plan": shard["plan"]}
     plans = [store.header["plan"] for store in stores]
     plan = hashlib.blake2b(dump(["merge", *plans]), digest_size=16).hexdigest()
-    return {**stores[0].header, "plan": plan}
+    return {**header, "plan": plan}
 
 
 def merge_summaries(stores: Sequence[StoreReader]) -> dict[str, Any]:

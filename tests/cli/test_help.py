@@ -37,6 +37,8 @@ def fields_of(config: Any) -> set[str]:
 PREPARE_MANNERS = {
     "out",
     "workers",
+    "engine",
+    "shard",
     "overwrite",
     "id_key",
     "split_file",
