@@ -132,8 +132,10 @@ def _all_reduce(tensor: Tensor, operation: dist.ReduceOp.RedOpType = dist.Reduce
     try:
         dist.all_reduce(tensor, operation)
     except RuntimeError as error:
+        late = "timed out" in str(error).lower()
+        reason = f"no answer in {TIMEOUT}" if late else "it has ended"
         raise DataError(
-            f"lost contact with another process of this run ({one_line(error)})",
+            f"lost contact with another process of this run ({reason})",
             "see what it said; the same command continues from the last checkpoint",
         ) from error
 

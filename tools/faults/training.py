@@ -102,9 +102,9 @@ def wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:
 
 def without_plots() -> None:
     """Leave out the loss plot."""
-    from mri_gan.train import run
+    from mri_gan.train import snapshot
 
-    put(run, "draw_losses", lambda _: None)
+    put(snapshot, "draw_losses", lambda _: None)
 
 
 def die() -> None:
@@ -145,6 +145,31 @@ def kill_after(nimg: int, delay_s: float) -> None:
 def signal_at(nimg: int, signum: int) -> None:
     """Have a signal arrive in the middle of the step that follows `nimg` images."""
     at_step(nimg, lambda: os.kill(os.getpid(), signum))
+
+
+def signal_in_save(save: int, signum: int) -> None:
+    """Have a signal arrive while the `save`-th checkpoint is being written."""
+
+    def interrupted(write: Any) -> Any:
+        def write_and_signal(stream: Any) -> None:
+            os.kill(os.getpid(), signum)
+            write(stream)
+
+        return write_and_signal
+
+    in_save(save, interrupted)
+
+
+def perturb(scale: float) -> None:
+    """Change the first gradient of a run as rounding might: by this share of itself."""
+    from mri_gan.train import step
+
+    def average(clean: Any, world: Any, tensors: Any) -> None:
+        clean(world, tensors)
+        for tensor in tensors:
+            tensor.mul_(1 + scale)
+
+    wrap(step, "average", average)
 
 
 class DyingStream:
@@ -199,7 +224,7 @@ def kill_in_save(save: int, share: float) -> None:
 def kill_around_save(save: int, moment: str) -> None:
     """Die in the `save`-th checkpoint at a moment that is no write; AROUND lists them."""
     from mri_gan import files
-    from mri_gan.train import run
+    from mri_gan.train import snapshot
 
     def die_here(*_: object) -> None:
         die()
@@ -208,8 +233,8 @@ def kill_around_save(save: int, moment: str) -> None:
         "before the file is synced": (os, "fsync"),
         "before the rename": (Path, "replace"),
         "after the rename": (files, "sync_folder"),
-        "before an old one is deleted": (run, "delete_old"),
-        "in the sample grid": (run, "save_png"),
+        "before an old one is deleted": (snapshot, "delete_old"),
+        "in the sample grid": (snapshot, "save_png"),
     }
 
     def prepare_to_die(write: Any) -> Any:
