@@ -1,0 +1,1 @@
+"""Weights that other programs trained, brought in without running anything of theirs."""

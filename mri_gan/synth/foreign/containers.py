@@ -1,0 +1,184 @@
+"""Files of weights: torch's zip form, its older form of joined pickles, and plain pickles."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mri_gan.errors import DataError
+from mri_gan.files import explain_os_error, one_line
+from mri_gan.synth.foreign.pickles import BETTER, Name, Stored, read_pickle
+from mri_gan.synth.foreign.tensors import DTYPES, Realiser, Storage
+
+LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+LEGACY_PROTOCOL = 1001
+DEEPEST_FILES = 3
+LARGEST_BYTES = 16 << 30
+TAR_MARK, TAR_MARK_AT = b"ustar", 257
+
+
+def read_weights(path: Path) -> Any:
+    """Everything in a file as tensors, dictionaries, lists, texts and numbers, and Shells.
+
+    Nothing in the file is called, imported or run. Raises DataError with one line for anything
+    that is no such file.
+    """
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise DataError(f"{path}: is larger than any weights", BETTER)
+        data = path.read_bytes()
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    return load_bytes(data, str(path), 0)
+
+
+def load_bytes(data: bytes, what: str, depth: int) -> Any:
+    """The content of a file that lies in memory; `depth` counts files inside files."""
+    if depth > DEEPEST_FILES:
+        raise DataError(f"{what}: holds files inside files beyond reason", BETTER)
+    if data[:4] == b"PK\x03\x04":
+        return _load_zip(data, what, depth)
+    if data[TAR_MARK_AT : TAR_MARK_AT + len(TAR_MARK)] == TAR_MARK:
+        raise DataError(f"{what}: is a tar, as torch wrote before version 0.2", "save it anew")
+    first, end = read_pickle(data, what)
+    if first == LEGACY_MAGIC:
+        return _load_legacy(data, end, what, depth)
+    return Realiser(what, _no_storages(what), load_bytes, depth).value(first)
+
+
+def _no_storages(what: str) -> Any:
+    def find(_pid: Any) -> Storage:
+        raise DataError(f"{what}: refers to numbers that it does not hold", BETTER)
+
+    return find
+
+
+def _describe(pid: Any, what: str) -> tuple[torch.dtype, str, int]:
+    """dtype, key and number of elements of a persistent id."""
+    try:
+        kind, storage_type, key, _location, numel = pid[:5]
+        if kind != "storage" or not isinstance(storage_type, Name):
+            raise ValueError
+        if storage_type.module not in ("torch", "torch.cuda"):
+            raise ValueError
+        return DTYPES[storage_type.name], str(key), int(numel)
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(f"{what}: has numbers of an unknown kind", BETTER) from error
+
+
+def _as_storage(data: bytes | memoryview, dtype: torch.dtype, numel: int, what: str) -> Storage:
+    if numel < 0 or numel * dtype.itemsize != len(data):
+        raise DataError(f"{what}: a storage is not of the size it claims", BETTER)
+    if numel == 0:
+        return Storage(torch.empty(0, dtype=dtype))
+    return Storage(torch.frombuffer(bytearray(data), dtype=dtype))
+
+
+def _load_zip(data: bytes, what: str, depth: int) -> Any:
+    """The form since torch 1.6: `NAME/data.pkl`, `NAME/data/0`, ..., all of them stored."""
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+        names = {info.filename: info for info in archive.infolist()}
+        pickles = [name for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
+        if len(pickles) != 1:
+            raise DataError(f"{what}: is a zip, but of no weights", BETTER)
+        if any(info.compress_type != zipfile.ZIP_STORED for info in names.values()):
+            raise DataError(f"{what}: is a compressed zip, which torch does not write", BETTER)
+        root = pickles[0].removesuffix("data.pkl")
+        if f"{root}constants.pkl" in names or f"{root}code" in names:
+            raise DataError(f"{what}: is a TorchScript program", "give a checkpoint of weights")
+        order = archive.read(f"{root}byteorder") if f"{root}byteorder" in names else b"little"
+        if order != b"little":
+            raise DataError(f"{what}: was written on a big-endian machine", "save it anew")
+        item, _ = read_pickle(archive.read(pickles[0]), what)
+        return Realiser(what, _ZipStorages(archive, root, what), load_bytes, depth).value(item)
+    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError) as error:
+        raise DataError(f"{what}: damaged ({one_line(error)})", BETTER) from error
+
+
+class _ZipStorages:
+    """Storages by their key, each read once."""
+
+    def __init__(self, archive: zipfile.ZipFile, root: str, what: str) -> None:
+        self.archive, self.root, self.what = archive, root, what
+        self.known: dict[str, Storage] = {}
+
+    def __call__(self, pid: Any) -> Storage:
+        dtype, key, numel = _describe(pid, self.what)
+        if key not in self.known:
+            data = self.archive.read(f"{self.root}data/{key}")
+            self.known[key] = _as_storage(data, dtype, numel, self.what)
+        found = self.known[key]
+        if found.values.dtype != dtype:
+            raise DataError(f"{self.what}: one storage of two kinds", BETTER)
+        return found
+
+
+def _load_legacy(data: bytes, at: int, what: str, depth: int) -> Any:
+    """The form before: magic, protocol, system, content, keys, then the storages in turn."""
+    view = memoryview(data)
+    heads: list[Any] = []
+    for _ in range(4):
+        value, length = read_pickle(view[at:], what)
+        heads.append(value)
+        at += length
+    protocol, system, item, keys = heads
+    if protocol != LEGACY_PROTOCOL or not isinstance(system, dict) or not isinstance(keys, list):
+        raise DataError(f"{what}: is no torch file of a known form", BETTER)
+    if system.get("little_endian") is not True:
+        raise DataError(f"{what}: was written on a big-endian machine", "save it anew")
+    wanted = {key: (dtype, numel) for dtype, key, numel in _all_storages(item, what)}
+    storages: dict[str, Storage] = {}
+    for key in keys:
+        dtype, numel = wanted.get(str(key), (None, 0))
+        if dtype is None or at + 8 > len(view):
+            raise DataError(f"{what}: its list of storages does not fit", BETTER)
+        (claimed,) = struct.unpack_from("<q", view, at)
+        stop = at + 8 + numel * dtype.itemsize
+        if claimed != numel or numel < 0 or stop > len(view):
+            raise DataError(f"{what}: a storage is not of the size it claims", BETTER)
+        storages[str(key)] = _as_storage(view[at + 8 : stop], dtype, numel, what)
+        at = stop
+
+    def find(pid: Any) -> Storage:
+        _, key, _ = _describe(pid, what)
+        if key not in storages:
+            raise DataError(f"{what}: refers to numbers that it does not hold", BETTER)
+        return storages[key]
+
+    return Realiser(what, find, load_bytes, depth).value(item)
+
+
+def _all_storages(item: Any, what: str) -> list[tuple[torch.dtype, str, int]]:
+    """Every storage that a description mentions."""
+    found, waiting, seen = [], [item], set[int]()
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Stored):
+            found.append(_describe(value.pid, what))
+        elif isinstance(value, dict):
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+        elif hasattr(value, "args"):
+            waiting += [value.args, value.state, value.items]
+    return found
+
+
+def is_tensors(value: Any) -> bool:
+    """Whether it is a state dict: texts to tensors."""
+    return (
+        isinstance(value, dict)
+        and bool(value)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
+    )

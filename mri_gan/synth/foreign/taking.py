@@ -1,0 +1,106 @@
+"""Taking tensors out of a foreign state dict by name, and telling what is missing or left."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from mri_gan.conditions import Conditions
+from mri_gan.config import ModelConfig
+from mri_gan.errors import DataError
+
+Weights = dict[str, Tensor]
+ONLY = "only the architectures that `mrigan import --help` names can be imported"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Networks in our names: the shape, the weights, and what a person should know."""
+
+    model: ModelConfig
+    g_ema: Weights
+    g: Weights | None = None
+    d: Weights | None = None
+    conditions: Conditions = field(default_factory=Conditions)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(eq=False)
+class Taker:
+    """A state dict from which each tensor is taken once."""
+
+    weights: Mapping[str, Tensor]
+    what: str  # the file and the part, for messages
+
+    def __post_init__(self) -> None:
+        self.taken: set[str] = set()
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.weights
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """One tensor as float32; raises DataError unless it is there, in that shape if given."""
+        if name not in self.weights:
+            raise DataError(f"{self.what}: has no tensor {name[:80]}", ONLY)
+        tensor = self.weights[name].float()
+        if shape and tuple(tensor.shape) != shape:
+            raise DataError(f"{self.what}: {name[:80]} is {tuple(tensor.shape)}, not {shape}", ONLY)
+        if not tensor.isfinite().all():
+            raise DataError(f"{self.what}: {name[:80]} is not finite", "give another checkpoint")
+        self.taken.add(name)
+        return tensor
+
+    def numbers(self, pattern: str) -> list[int]:
+        """The numbers that one group of the pattern matches among the names, in order."""
+        found = (re.fullmatch(pattern, name) for name in self.weights)
+        return sorted({int(match[1]) for match in found if match})
+
+    def finish(self, unused: Iterable[str] = ()) -> None:
+        """Raise DataError when tensors are left over other than those that `unused` matches."""
+        left = [
+            name
+            for name in self.weights
+            if name not in self.taken and not any(re.search(p, name) for p in unused)
+        ]
+        if left:
+            raise DataError(
+                f"{self.what}: {len(left)} tensors have no place here, such as {left[0][:80]}", ONLY
+            )
+
+
+def stylegan2_shape(
+    what: str,
+    widths: Mapping[int, int],  # of the layers at each resolution
+    channels: int,
+    latent_dim: int,
+    mapping_depth: int,
+    condition_dim: int = 0,
+    clamp: float = 0.0,
+) -> ModelConfig:
+    """The configuration with these widths: min(base / r, maximum) at every r."""
+    size = max(widths)
+    base, maximum = widths[size] * size, widths[4]
+    expected = {r: min(base // r, maximum) for r in widths}
+    if dict(widths) != expected:
+        raise DataError(f"{what}: its widths {dict(widths)} follow no known rule", ONLY)
+    return ModelConfig(
+        arch="stylegan2",
+        max_size=size,
+        channels=channels,
+        latent_dim=latent_dim,
+        mapping_depth=mapping_depth,
+        condition_dim=condition_dim,
+        channel_base=base,
+        channel_max=maximum,
+        clamp=clamp,
+    )
+
+
+def is_size(resolutions: list[int]) -> bool:
+    """Whether these are 4, 8, .. up to a size from 8 to 1024."""
+    return resolutions == [1 << e for e in range(2, 2 + len(resolutions))] and (
+        8 <= resolutions[-1] <= 1024
+    )

@@ -1,0 +1,208 @@
+"""From descriptions in a pickle to tensors and plain values, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mri_gan.errors import DataError
+from mri_gan.synth.foreign.pickles import BETTER, Call, Name, Stored
+
+DEEPEST = 200
+DTYPES = {
+    "FloatStorage": torch.float32,
+    "DoubleStorage": torch.float64,
+    "HalfStorage": torch.float16,
+    "BFloat16Storage": torch.bfloat16,
+    "LongStorage": torch.int64,
+    "IntStorage": torch.int32,
+    "ShortStorage": torch.int16,
+    "CharStorage": torch.int8,
+    "ByteStorage": torch.uint8,
+    "BoolStorage": torch.bool,
+}
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The numbers that tensors are views of."""
+
+    values: Tensor  # [numel]
+
+
+@dataclass(eq=False)
+class Shell:
+    """An object of a class that is not known here: the class's name and the attributes."""
+
+    name: str
+    attributes: dict[str, Any]
+
+
+Find = Callable[[Any], Storage]  # from a persistent id
+Load = Callable[[bytes, str, int], Any]  # a torch file inside a pickle: bytes, what, depth
+
+
+@dataclass(eq=False)
+class Realiser:
+    """Turns descriptions into values; raises DataError at the first one that is not known."""
+
+    what: str  # the file, for messages
+    find: Find
+    load: Load
+    depth: int = 0  # of torch files inside pickles
+
+    def __post_init__(self) -> None:
+        self._done: dict[int, Any] = {}
+        self._keep: list[Any] = []  # what `id` was taken of, so that it is not given twice
+        self._busy: set[int] = set()
+
+    def value(self, item: Any, level: int = 0) -> Any:
+        """One value, its parts first."""
+        if item is None or isinstance(item, str | bytes | bytearray | int | float):
+            return item
+        if level > DEEPEST:
+            raise DataError(f"{self.what}: is nested beyond reason", BETTER)
+        key = id(item)
+        if key in self._done:
+            return self._done[key]
+        if key in self._busy:
+            raise DataError(f"{self.what}: contains itself", BETTER)
+        self._busy.add(key)
+        made = self._make(item, level + 1)
+        self._busy.discard(key)
+        self._keep.append(item)
+        self._done[key] = made
+        return made
+
+    def _make(self, item: Any, level: int) -> Any:
+        if isinstance(item, dict):
+            return {name: self.value(part, level) for name, part in item.items()}
+        if isinstance(item, list | tuple):
+            parts = [self.value(part, level) for part in item]
+            return tuple(parts) if isinstance(item, tuple) else parts
+        if isinstance(item, Stored):
+            return self.find(item.pid)
+        if isinstance(item, Name):
+            return self._name(item)
+        if isinstance(item, Call):
+            return self._call(item, level)
+        raise DataError(f"{self.what}: holds a value of an unknown kind", BETTER)
+
+    def _name(self, name: Name) -> str:
+        """A global that is no call: a dtype, as text."""
+        if name.module == "torch" and isinstance(getattr(torch, name.name, None), torch.dtype):
+            return name.name
+        raise self._refuse(name)
+
+    def _refuse(self, function: Any) -> DataError:
+        named = str(function) if isinstance(function, Name) else "something without a name"
+        return DataError(
+            f"{self.what}: asks for {named[:80]}, which weights are not made of",
+            "nothing was run; files that hold only weights can be imported",
+        )
+
+    def _call(self, call: Call, level: int) -> Any:
+        name = call.function
+        builder = BUILDERS.get((name.module, name.name)) if isinstance(name, Name) else None
+        if builder is None or not isinstance(call.args, tuple):
+            raise self._refuse(name)
+        args = self.value(call.args, level)
+        state = self.value(call.state, level)
+        items = self.value(call.items, level)
+        try:
+            return builder(self, args, state, items)
+        except (TypeError, ValueError, IndexError, KeyError, RuntimeError, OverflowError) as error:
+            raise DataError(f"{self.what}: a damaged part ({name})", BETTER) from error
+
+
+def build_mapping(_: Realiser, args: Any, state: Any, items: Any) -> dict[str, Any]:
+    """OrderedDict, EasyDict, Namespace: as a plain dictionary."""
+    values = dict(args[0]) if args else {}
+    return values | (items or {}) | (state if isinstance(state, dict) else {})
+
+
+def build_ordered(_: Realiser, args: Any, state: Any, items: Any) -> dict[str, Any]:
+    """An OrderedDict; its own attributes (`_metadata`) are not its items."""
+    return (dict(args[0]) if args else {}) | (items or {})
+
+
+def build_list(_: Realiser, args: Any, state: Any, items: Any) -> list[Any]:
+    """A set, as a list."""
+    return [*(args[0] if args else ()), *(items or ())]
+
+
+def build_bytes(_: Realiser, args: Any, state: Any, items: Any) -> bytes:
+    """Bytes as old pickles write them."""
+    return str(args[0]).encode("latin1")
+
+
+def build_tensor(_: Realiser, args: Any, state: Any, items: Any) -> Tensor:
+    """A view of a storage, copied; it must lie within, and no number may be used twice."""
+    storage, offset, size, stride = args[:4]
+    if not isinstance(storage, Storage):
+        raise ValueError("no storage")
+    size, stride = tuple(map(int, size)), tuple(map(int, stride))
+    if len(size) != len(stride) or min((offset, *size, *stride), default=0) < 0:
+        raise ValueError("bad shape")
+    numel = 1
+    for length in size:
+        numel *= length
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    available = storage.values.numel()
+    if numel > available or (numel and last >= available):
+        raise ValueError("a tensor beyond its storage")
+    return torch.as_strided(storage.values, size, stride, offset).clone()
+
+
+def build_first(_: Realiser, args: Any, state: Any, items: Any) -> Any:
+    """A parameter: its tensor."""
+    if not isinstance(args[0], Tensor):
+        raise ValueError("no tensor")
+    return args[0]
+
+
+def build_size(_: Realiser, args: Any, state: Any, items: Any) -> tuple[int, ...]:
+    """A torch.Size."""
+    return tuple(map(int, args[0]))
+
+
+def build_text(_: Realiser, args: Any, state: Any, items: Any) -> str:
+    """A torch.device."""
+    return ":".join(map(str, args))
+
+
+def build_nested(realiser: Realiser, args: Any, state: Any, items: Any) -> Any:
+    """A torch file inside a pickle, as tensors pickled without torch's own writer have it."""
+    return realiser.load(bytes(args[0]), realiser.what, realiser.depth + 1)
+
+
+def build_persistent(realiser: Realiser, args: Any, state: Any, items: Any) -> Shell:
+    """An object of NVIDIA's persistent classes; the source code it carries is dropped unread."""
+    meta = args[0]
+    if meta.get("type") != "class" or not isinstance(meta.get("state"), dict):
+        raise ValueError("no persistent class")
+    return Shell(str(meta["class_name"]), meta["state"])
+
+
+Builder = Callable[[Realiser, Any, Any, Any], Any]
+BUILDERS: dict[tuple[str, str], Builder] = {
+    ("collections", "OrderedDict"): build_ordered,
+    ("argparse", "Namespace"): build_mapping,
+    ("dnnlib.util", "EasyDict"): build_mapping,
+    ("dnnlib", "EasyDict"): build_mapping,
+    ("builtins", "set"): build_list,
+    ("__builtin__", "set"): build_list,
+    ("_codecs", "encode"): build_bytes,
+    ("torch", "Size"): build_size,
+    ("torch", "device"): build_text,
+    ("torch._utils", "_rebuild_tensor"): build_tensor,
+    ("torch._utils", "_rebuild_tensor_v2"): build_tensor,
+    ("torch._utils", "_rebuild_parameter"): build_first,
+    ("torch._utils", "_rebuild_parameter_with_state"): build_first,
+    ("torch.storage", "_load_from_bytes"): build_nested,
+    ("torch_utils.persistence", "_reconstruct_persistent_obj"): build_persistent,
+}
