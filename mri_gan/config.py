@@ -75,6 +75,7 @@ class ModelConfig(JsonConfig):
     channel_max: int = 512  # stylegan2: the largest width
     critic_norm: str = "batch"  # dcgan: "batch", or "layer" for losses with a gradient penalty
     clamp: float = 0.0  # stylegan2: of activations in float32 too; 0 is in half precision only
+    blur_bias: bool = False  # stylegan: some biases before the blur, as in weights made elsewhere
 
     def __post_init__(self) -> None:
         require(self.arch in ARCHS, f"--arch {self.arch}", f"choose one of {ARCHS}")

@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "export": ("mri_gan.cli.export", "Write a store as PNG, NIfTI or another tool's data."),
     "train": ("mri_gan.cli.train", "Train a progressive StyleGAN on a store."),
     "test": ("mri_gan.cli.test", "Draw image grids from a checkpoint."),
+    "import": ("mri_gan.cli.import_", "Bring in weights that other programs trained."),
     "generate": ("mri_gan.cli.generate", "Draw images by seed, as files."),
     "walk": ("mri_gan.cli.walk", "Draw a moving picture from seed to seed."),
     "evaluate": ("mri_gan.cli.evaluate", "Measure how near synthetic slices come to real ones."),

@@ -71,6 +71,7 @@ def _stylegan_generator(model: ModelConfig) -> GeneratorNet:
         latent_dim=model.latent_dim,
         mapping_depth=model.mapping_depth,
         condition_dim=model.condition_dim,
+        blur_bias=model.blur_bias,
     )
 
 

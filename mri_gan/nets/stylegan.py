@@ -25,7 +25,7 @@ from mri_gan.nets.layers import (
     pixel_norm,
 )
 from mri_gan.nets.protocol import ConditionEmbedding, GeneratorNet, Noise, NoiseShape
-from mri_gan.nets.resample import upsample_nearest2
+from mri_gan.nets.resample import blur, upsample_nearest2
 from mri_gan.nets.resolutions import (
     channels_at,
     check_alpha,
@@ -91,15 +91,19 @@ class StyleLayer(nn.Module):
     Karras et al. 2019, figure 1b.
     """
 
-    def __init__(self, channels: int, latent_dim: int) -> None:
+    def __init__(self, channels: int, latent_dim: int, *, blur_bias: bool = False) -> None:
         super().__init__()
+        self.blur_bias = blur_bias  # as if the bias had been added before the blur
         self.noise = NoiseInjection(channels)
         self.bias = nn.Parameter(torch.zeros(channels))
         self.adain = AdaIN(channels, latent_dim)
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None) -> Tensor:
         x = self.noise(x, noise)
-        x = leaky_relu(x + self.bias.to(x.dtype)[:, None, None])
+        bias = self.bias[:, None, None]
+        if self.blur_bias:
+            bias = bias * blur(torch.ones_like(x[:1, :1], dtype=bias.dtype))[0]
+        x = leaky_relu(x + bias.to(x.dtype))
         styled: Tensor = self.adain(x, w)
         return styled
 
@@ -130,12 +134,15 @@ class GrowingBlock(nn.Module):
     Karras et al. 2019, figure 1b; blur after doubling: section 2.1 and appendix C.
     """
 
-    def __init__(self, inputs: int, outputs: int, latent_dim: int) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, latent_dim: int, *, blur_bias: bool = False
+    ) -> None:
         super().__init__()
-        # The biases sit in the style layers: after the blur, which would bend them at the border.
+        # The biases sit in the style layers: after the blur, which would bend them at the border,
+        # unless weights from elsewhere want it so.
         self.conv0 = UpConv2d(inputs, outputs, bias=False)
         self.blur = Blur()
-        self.style0 = StyleLayer(outputs, latent_dim)
+        self.style0 = StyleLayer(outputs, latent_dim, blur_bias=blur_bias)
         self.conv1 = EqualConv2d(outputs, outputs, 3, bias=False)
         self.style1 = StyleLayer(outputs, latent_dim)
 
@@ -158,6 +165,7 @@ class Synthesis(nn.Module):
         image_channels: int,
         capacity: float,
         latent_dim: int,
+        blur_bias: bool = False,
     ) -> None:
         super().__init__()
         sizes = resolutions_up_to(max_resolution)
@@ -165,7 +173,9 @@ class Synthesis(nn.Module):
         self.max_resolution = max_resolution
         self.blocks = nn.ModuleDict({"4": ConstantBlock(width[4], latent_dim)})
         for r in sizes[1:]:
-            self.blocks[str(r)] = GrowingBlock(width[r // 2], width[r], latent_dim)
+            self.blocks[str(r)] = GrowingBlock(
+                width[r // 2], width[r], latent_dim, blur_bias=blur_bias
+            )
         self.to_image = nn.ModuleDict(
             {str(r): EqualConv2d(width[r], image_channels, 1, gain=1.0) for r in sizes}
         )
@@ -220,6 +230,7 @@ class Generator(GeneratorNet):
         latent_dim: int = 512,
         mapping_depth: int = 8,
         condition_dim: int = 0,
+        blur_bias: bool = False,  # biases of growing layers as if added before the blur
     ) -> None:
         super().__init__()
         self.resolutions = tuple(resolutions_up_to(max_resolution))
@@ -231,6 +242,7 @@ class Generator(GeneratorNet):
             image_channels=image_channels,
             capacity=capacity,
             latent_dim=latent_dim,
+            blur_bias=blur_bias,
         )
         self.register_buffer("w_avg", torch.zeros(latent_dim))
 

@@ -7,7 +7,7 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -175,7 +175,7 @@ def _all_storages(item: Any, what: str) -> list[tuple[torch.dtype, str, int]]:
     return found
 
 
-def is_tensors(value: Any) -> bool:
+def is_tensors(value: Any) -> TypeGuard[dict[str, Tensor]]:
     """Whether it is a state dict: texts to tensors."""
     return (
         isinstance(value, dict)

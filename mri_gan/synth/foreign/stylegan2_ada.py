@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from mri_gan.conditions import Column, Conditions
+from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError
 from mri_gan.synth.foreign.taking import (
     ONLY,
@@ -24,6 +25,7 @@ from mri_gan.synth.foreign.taking import (
 from mri_gan.synth.foreign.tensors import Shell
 
 UNUSED = (r"resample_filter$", r"noise_const$")
+STYLED = ("weight", "bias", "affine.weight", "affine.bias")
 GROUP = 4  # images whose spread the critic sees
 
 
@@ -79,7 +81,7 @@ def find(shell: Shell, path: str) -> dict[str, Any]:
     return shell.attributes
 
 
-def shape_of(shell: Shell, taker: Taker) -> Any:
+def shape_of(shell: Shell, taker: Taker) -> ModelConfig:
     """The configuration of the generator."""
     sizes = taker.numbers(r"synthesis\.b(\d+)\.conv1\.weight")
     if not is_size(sizes):
@@ -125,10 +127,8 @@ def generator_weights(taker: Taker, size: int, depth: int, condition_dim: int) -
         if e == 2:
             out[f"{ours}.constant"] = taker.take(f"{theirs}.const")
         for conv in ("conv1",) if e == 2 else ("conv0", "conv1"):
-            names = ("weight", "bias", "noise_strength", "affine.weight", "affine.bias")
-            _copy(taker, out, f"{theirs}.{conv}", f"{ours}.{conv}", *names)
-        names = ("weight", "bias", "affine.weight", "affine.bias")
-        _copy(taker, out, f"{theirs}.torgb", f"{ours}.to_image", *names)
+            _copy(taker, out, f"{theirs}.{conv}", f"{ours}.{conv}", *STYLED, "noise_strength")
+        _copy(taker, out, f"{theirs}.torgb", f"{ours}.to_image", *STYLED)
     taker.finish(UNUSED)
     return out
 

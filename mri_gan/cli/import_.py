@@ -1,0 +1,54 @@
+"""`mrigan import`: weights that other programs trained, as a checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mri_gan.cli import options
+from mri_gan.config import require
+
+EPILOG = """\b
+Examples:
+  mrigan import network-snapshot-005000.pkl --out brain.pt
+  mrigan import 550000.pt --to-channels 1 --out grey.pt
+  mrigan import train_step-6.model --size 256 --out old.pt
+"""
+
+
+@click.command("import", epilog=EPILOG)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="The checkpoint, .pt.")
+@click.option(
+    "--to-channels", type=int, default=None, help="1 makes a network of three channels grey."
+)
+@click.option(
+    "--size",
+    type=int,
+    default=None,
+    help="Largest size to take of a progressive network  [default: the largest trained].",
+)
+@click.option("--overwrite", is_flag=True, help="Replace a file at --out.")
+@options.quiet
+def command(
+    file: Path, out: Path, to_channels: int | None, size: int | None, overwrite: bool, quiet: bool
+) -> None:
+    """Bring in a FILE of weights; nothing in it is run, whatever it holds.
+
+    Known are network pickles of the StyleGAN2-ADA and StyleGAN3 repositories (StyleGAN2's
+    architecture), and checkpoints of the common PyTorch ports of StyleGAN2 and of the progressive
+    StyleGAN. What comes out can be drawn from and trained on.
+    """
+    from mri_gan.files import make_folder
+    from mri_gan.synth.foreign.bring import import_weights, summary
+
+    require(overwrite or not out.exists(), f"{out}: exists", "name another file, or --overwrite")
+    require(file.is_file() or not file.exists(), f"{file}: is a folder", "name a file")
+    make_folder(out.parent)
+    checkpoint, model, notes = import_weights(file, out, to_channels, size)
+    if quiet:
+        return
+    for note in notes:
+        click.echo(f"mrigan: {note}", err=True)
+    click.echo(f"{out}: {summary(model, checkpoint.state)}")

@@ -1,0 +1,165 @@
+"""A file of other people's weights as a checkpoint of ours."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mri_gan.checkpoint import Checkpoint, save_checkpoint
+from mri_gan.config import ModelConfig, TrainConfig
+from mri_gan.errors import DataError, UsageError
+from mri_gan.nets.build import build_critic, build_generator
+from mri_gan.nets.protocol import GeneratorNet
+from mri_gan.synth.foreign.containers import read_weights
+from mri_gan.synth.foreign.stylegan2_ada import is_stylegan2_ada, read_stylegan2_ada
+from mri_gan.synth.foreign.stylegan2_port import is_stylegan2_port, read_stylegan2_port
+from mri_gan.synth.foreign.stylegan_port import is_stylegan_port, read_stylegan_port
+from mri_gan.synth.foreign.taking import ONLY, Imported, Weights
+
+MEAN_OF = 10_000  # latents, where the file has no mean of w
+
+
+def read_foreign(path: Path, size: int | None = None) -> Imported:
+    """The networks of a file, whichever of the known programs wrote it.
+
+    Raises DataError, in one line, for a file of none of them.
+    """
+    value = read_weights(path)
+    what = str(path)
+    if isinstance(value, dict) and value.get("format") == "mrigan-checkpoint":
+        raise UsageError(f"{path}: is a mrigan checkpoint already", "use it as it is")
+    if is_stylegan_port(value):
+        return read_stylegan_port(value, what, size)
+    if is_stylegan2_ada(value):
+        found = read_stylegan2_ada(value, what)
+    elif is_stylegan2_port(value):
+        found = read_stylegan2_port(value, what)
+    else:
+        raise DataError(f"{path}: holds no generator of a known program", ONLY)
+    if size not in (None, found.model.max_size):
+        only = found.model.max_size
+        raise UsageError(f"--size {size}: the network draws {only} px only", "leave it out")
+    return found
+
+
+def to_channels(found: Imported, channels: int) -> Imported:
+    """The networks for images of one channel instead of three.
+
+    The generator's new channel is the mean of its three, so a grey image stays what it was; the
+    critic sees the same grey in each of its three. Raises UsageError for other numbers.
+    """
+    if channels == found.model.channels:
+        return found
+    if (found.model.channels, channels) != (3, 1):
+        raise UsageError(
+            f"--to-channels {channels}: the network has {found.model.channels}",
+            "3 to 1 is possible",
+        )
+    return replace(
+        found,
+        model=replace(found.model, channels=1),
+        g_ema=_grey_generator(found.g_ema),
+        g=None if found.g is None else _grey_generator(found.g),
+        d=None if found.d is None else _grey_critic(found.d),
+    )
+
+
+def _grey_generator(weights: Weights) -> Weights:
+    return {
+        k: v.mean(0, keepdim=True) if "to_image" in k and _last(k) else v
+        for k, v in weights.items()
+    }
+
+
+def _last(name: str) -> bool:
+    """Whether a tensor of `to_image` has a row for each channel: not those of its style."""
+    return "affine" not in name
+
+
+def _grey_critic(weights: Weights) -> Weights:
+    """The sum over the input channels; equalised weights are scaled by the root of fan-in."""
+    root3 = 3**0.5
+    return {
+        k: v.sum(1, keepdim=True) / root3 if k.startswith("from_image") and v.ndim == 4 else v
+        for k, v in weights.items()
+    }
+
+
+def build_checkpoint(found: Imported) -> tuple[Checkpoint, tuple[str, ...]]:
+    """A checkpoint at nimg 0 that can be drawn from and trained on, and notes on what is in it.
+
+    A part that the file lacks is made: g is g_ema, the critic is new, the mean of w is taken over
+    10,000 latents. Raises DataError when the weights do not fit the shape they claim.
+    """
+    notes = list(found.notes)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        g, g_ema = build_generator(found.model), build_generator(found.model)
+        d = build_critic(found.model)
+    without_mean = "w_avg" not in found.g_ema
+    weights = found.g_ema | ({"w_avg": g_ema.w_avg} if without_mean else {})
+    _load(g_ema, weights)
+    if without_mean:
+        g_ema.w_avg.copy_(mean_style(g_ema))
+        notes.append(f"the file has no mean of w: taken over {MEAN_OF:,} latents")
+    _load(g, {"w_avg": g_ema.w_avg, **(found.g or weights)})
+    if found.d is None:
+        notes.append("the file has no critic that fits: training starts with a new one")
+    else:
+        _load(d, found.d)
+    state = {n: net.state_dict() for n, net in (("g", g), ("d", d), ("g_ema", g_ema))}
+    config = config_for(found)
+    return Checkpoint(config, 0, found.model.max_size, 1.0, "imported", state), tuple(notes)
+
+
+def config_for(found: Imported) -> TrainConfig:
+    """The training settings whose networks have this shape."""
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    shape = {k: v for k, v in dataclasses.asdict(found.model).items() if k in names}
+    smallest = min(found.model.max_size, TrainConfig.init_size)
+    if found.model.arch == "stylegan2":
+        smallest = found.model.max_size
+    config = TrainConfig(**shape, init_size=smallest, conditions=found.conditions)
+    if config.model != found.model:
+        raise DataError("these networks cannot be written as a checkpoint", "update mrigan")
+    return config
+
+
+@torch.no_grad()
+def mean_style(generator: GeneratorNet) -> Tensor:
+    """The mean of w over seeded latents [D]."""
+    rng = torch.Generator().manual_seed(0)
+    z = torch.randn(MEAN_OF, generator.latent_dim, generator=rng)
+    return torch.cat([generator.map(part) for part in torch.split(z, 1000)]).mean(dim=0)
+
+
+def _load(net: nn.Module, weights: Weights) -> None:
+    try:
+        net.load_state_dict(weights)
+    except RuntimeError as error:
+        raise DataError("the weights do not fit the shape they claim", ONLY) from error
+
+
+def import_weights(
+    path: Path, out: Path, channels: int | None = None, size: int | None = None
+) -> tuple[Checkpoint, ModelConfig, tuple[str, ...]]:
+    """Read a foreign file and write our checkpoint; returns it, the model and notes."""
+    found = read_foreign(path, size)
+    found = to_channels(found, found.model.channels if channels is None else channels)
+    checkpoint, notes = build_checkpoint(found)
+    save_checkpoint(out, checkpoint)
+    return checkpoint, found.model, notes
+
+
+def summary(model: ModelConfig, state: dict[str, Any]) -> str:
+    """What was brought in, in one line."""
+    count = sum(t.numel() for n, t in state["g_ema"].items() if n != "w_avg")
+    return (
+        f"{model.arch}, {model.max_size} px, {model.channels} "
+        f"channel{'s' if model.channels > 1 else ''}, {count / 1e6:.1f} M weights in the generator"
+    )

@@ -1,0 +1,324 @@
+"""Imported networks draw what the equations say of the weights in their own names and shapes.
+
+The references here are written from the papers alone, with zeros inserted between pixels and one
+kernel for each image, and read the foreign tensors directly.
+"""
+
+from __future__ import annotations
+
+import math
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from phantoms import foreign
+from torch import Tensor
+
+from mri_gan.nets.build import build_critic, build_generator
+from mri_gan.nets.styles import broadcast_styles
+from mri_gan.synth.foreign.bring import read_foreign, to_channels
+from mri_gan.synth.foreign.taking import Imported
+
+CLOSE = 1e-4  # of images that are scaled to -1..1
+N = 3
+
+
+def dense(x: Tensor, weight: Tensor, bias: Tensor, lr: float = 1.0) -> Tensor:
+    return x @ (weight * lr / math.sqrt(weight.shape[1])).T + bias * lr
+
+
+def activate(x: Tensor) -> Tensor:
+    return torch.where(x > 0, x, 0.2 * x) * math.sqrt(2)
+
+
+def unit(x: Tensor) -> Tensor:
+    return x / (x.square().mean(1, keepdim=True) + 1e-8).sqrt()
+
+
+def insert_zeros(x: Tensor, length: int) -> Tensor:
+    out = x.new_zeros(*x.shape[:2], length, length)
+    out[:, :, ::2, ::2] = x
+    return out
+
+
+def fir(x: Tensor, before: int, after: int, gain: float) -> Tensor:
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    kernel = torch.outer(taps, taps) / 64 * gain
+    padded = F.pad(x, (before, after, before, after))
+    return torch.cat([F.conv2d(c[:, None], kernel[None, None]) for c in padded.unbind(1)], dim=1)
+
+
+def modulated(x: Tensor, kernel: Tensor, style: Tensor, up: bool, demodulate: bool) -> Tensor:
+    """Karras et al. 2020, equations 1 and 3, image by image."""
+    rows = []
+    for image, s in zip(x, style, strict=True):
+        k = kernel / math.sqrt(kernel[0].numel()) * s[None, :, None, None]
+        if demodulate:
+            k = k / (k.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
+        if up:
+            wide = insert_zeros(image[None], 2 * image.shape[-1] - 1)
+            rows.append(fir(F.conv2d(wide, k.flip(2, 3), padding=2), 1, 1, 4))
+        else:
+            rows.append(F.conv2d(image[None], k, padding=kernel.shape[-1] // 2))
+    return torch.cat(rows)
+
+
+# (kernel, affine weight, affine bias, bias, noise strength) of a layer by name
+Layer = Callable[[str], tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]
+
+
+def reference_stylegan2(
+    constant: Tensor,
+    layer: Layer,
+    names: Sequence[tuple[str, str, str]],
+    w: Tensor,
+    noise: Sequence[Tensor],
+) -> Tensor:
+    """Karras et al. 2020, figures 2d and 7b; names are (up, same size, image) for each size."""
+
+    def styled(x: Tensor, name: str, images: Tensor, up: bool) -> Tensor:
+        kernel, a_weight, a_bias, bias, strength = layer(name)
+        x = modulated(x, kernel, dense(w, a_weight, a_bias), up, demodulate=True)
+        return activate(x + images * strength + bias.reshape(1, -1, 1, 1)).clamp(-256, 256)
+
+    x, image, left = constant.expand(len(w), -1, -1, -1), None, list(noise)
+    for up, same, to_image in names:
+        if up:
+            x = styled(x, up, left.pop(0), up=True)
+        x = styled(x, same, left.pop(0), up=False)
+        kernel, a_weight, a_bias, bias, _ = layer(to_image)
+        added = modulated(x, kernel, dense(w, a_weight, a_bias), False, False)
+        added = added + bias.reshape(1, -1, 1, 1)
+        if image is not None:
+            added = added + fir(insert_zeros(image, 2 * image.shape[-1]), 2, 1, 4)
+        image = added
+    assert image is not None
+    return image
+
+
+def ours(
+    found: Imported, z: Tensor, noise: Sequence[Tensor] | None, condition: Tensor | None = None
+) -> Tensor:
+    net = build_generator(found.model).eval().requires_grad_(False)
+    net.load_state_dict({"w_avg": net.w_avg, **found.g_ema})
+    size = found.model.max_size
+    ws = broadcast_styles(net.map(z, condition), net.num_layers(size))
+    images: Tensor = net.synthesis(ws, resolution=size, noise=noise)
+    return images
+
+
+def difference(a: Tensor, b: Tensor) -> float:
+    """The largest difference after scaling both so that the reference spans -1..1."""
+    assert b.std() > 0
+    return float((a - b).abs().max() / b.abs().max())
+
+
+def noise_for(found: Imported) -> list[Tensor]:
+    rng = torch.Generator().manual_seed(7)
+    shapes = build_generator(found.model).noise_shapes(N, found.model.max_size)
+    return [torch.randn(s, generator=rng) for s in shapes]
+
+
+def latents(width: int = 12) -> Tensor:
+    return torch.randn(N, width, generator=torch.Generator().manual_seed(5))
+
+
+ADA_NAMES = [
+    ("", "synthesis.b4.conv1", "synthesis.b4.torgb"),
+    *((f"synthesis.b{r}.conv0", f"synthesis.b{r}.conv1", f"synthesis.b{r}.torgb") for r in (8, 16)),
+]
+
+
+def ada_images(
+    state: foreign.State, z: Tensor, noise: Sequence[Tensor], condition: Tensor | None
+) -> Tensor:
+    def layer(name: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        strength = state.get(f"{name}.noise_strength", torch.zeros(()))
+        affine = state[f"{name}.affine.weight"], state[f"{name}.affine.bias"]
+        return state[f"{name}.weight"], *affine, state[f"{name}.bias"], strength
+
+    w = unit(z)
+    if condition is not None:
+        embedded = dense(condition, state["mapping.embed.weight"], state["mapping.embed.bias"])
+        w = torch.cat([w, unit(embedded)], dim=1)
+    for i in range(2):
+        w = activate(dense(w, state[f"mapping.fc{i}.weight"], state[f"mapping.fc{i}.bias"], 0.01))
+    return reference_stylegan2(state["synthesis.b4.const"][None], layer, ADA_NAMES, w, noise)
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_a_stylegan2_ada_pickle(tmp_path: Path, classes: int) -> None:
+    path = tmp_path / "net.pkl"
+    state = foreign.save_ada_pickle(path, critic=not classes, classes=classes)["G_ema"]
+    found = read_foreign(path)
+    condition = torch.eye(3) if classes else None
+    noise = noise_for(found)
+    assert found.conditions.dim == classes
+    drawn = ours(found, latents(), noise, condition)
+    assert difference(drawn, ada_images(state, latents(), noise, condition)) < CLOSE
+
+
+def test_the_common_port_of_stylegan2(tmp_path: Path) -> None:
+    state = foreign.port2_generator(1)
+    names = [
+        ("", "conv1", "to_rgb1"),
+        ("convs.0", "convs.1", "to_rgbs.0"),
+        ("convs.2", "convs.3", "to_rgbs.1"),
+    ]
+
+    def layer(name: str) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        affine = state[f"{name}.conv.modulation.weight"], state[f"{name}.conv.modulation.bias"]
+        kernel = state[f"{name}.conv.weight"][0]
+        if name.startswith("to_rgb"):
+            return kernel, *affine, state[f"{name}.bias"], torch.zeros(())
+        return kernel, *affine, state[f"{name}.activate.bias"], state[f"{name}.noise.weight"]
+
+    w = unit(latents())
+    for i in range(1, 9):
+        w = activate(dense(w, state[f"style.{i}.weight"], state[f"style.{i}.bias"], 0.01))
+    save(tmp_path / "port.pt", {"g_ema": state, "args": Namespace(size=16)})
+    found = read_foreign(tmp_path / "port.pt")
+    noise = noise_for(found)
+    expected = reference_stylegan2(state["input.input"], layer, names, w, noise)
+    assert difference(ours(found, latents(), noise), expected) < CLOSE
+
+
+def save(path: Path, value: object, new: bool = True) -> None:
+    torch.save(value, path, _use_new_zipfile_serialization=new)
+
+
+def equal(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A dense layer of the progressive port: He's constant everywhere."""
+    return x @ (weight * math.sqrt(2 / weight.shape[1])).T + bias
+
+
+def port1_images(state: foreign.State, z: Tensor, noise: Sequence[Tensor], size: int) -> Tensor:
+    """Karras et al. 2019, figure 1b, in the port's order: convolution and bias, blur, noise."""
+    w = unit(z)
+    for i in (1, 3, 5):
+        w = equal(w, state[f"style.{i}.linear.weight_orig"], state[f"style.{i}.linear.bias"])
+        w = torch.where(w > 0, w, 0.2 * w)
+    x = torch.zeros(0)
+    for i in range(size.bit_length() - 2):
+        name = f"generator.progression.{i}"
+        x = (
+            port1_grow(state, name, x)
+            if i
+            else state[f"{name}.conv1.input"].expand(len(z), -1, -1, -1)
+        )
+        x = port1_style(state, name, 1, x, w, noise[i])
+        kernel = state[f"{name}.conv2.conv.weight_orig"]
+        bias = state[f"{name}.conv2.conv.bias"]
+        x = F.conv2d(x, kernel * math.sqrt(2 / kernel[0].numel()), bias, padding=1)
+        x = port1_style(state, name, 2, x, w, noise[i])
+    kernel = state[f"generator.to_rgb.{i}.conv.weight_orig"]
+    kernel = kernel * math.sqrt(2 / kernel.shape[1])
+    return F.conv2d(x, kernel, state[f"generator.to_rgb.{i}.conv.bias"])
+
+
+def port1_grow(state: foreign.State, name: str, x: Tensor) -> Tensor:
+    fused = state.get(f"{name}.conv1.0.weight")
+    if fused is not None:  # [in, out, 3, 3], its four shifts averaged, then transposed
+        kernel = fused * math.sqrt(2 / (fused.shape[0] * 9))
+        wide = sum(F.pad(kernel, (a, 1 - a, b, 1 - b)) for a in (0, 1) for b in (0, 1)) / 4
+        x = F.conv_transpose2d(x, wide, state[f"{name}.conv1.0.bias"], stride=2, padding=1)
+    else:
+        kernel = state[f"{name}.conv1.1.conv.weight_orig"]
+        x = x.repeat_interleave(2, 2).repeat_interleave(2, 3)
+        kernel = kernel * math.sqrt(2 / kernel[0].numel())
+        x = F.conv2d(x, kernel, state[f"{name}.conv1.1.conv.bias"], padding=1)
+    taps = torch.tensor([1.0, 2.0, 1.0]) / 4
+    smooth = torch.outer(taps, taps)[None, None]
+    return torch.cat([F.conv2d(c[:, None], smooth, padding=1) for c in x.unbind(1)], dim=1)
+
+
+def port1_style(
+    state: foreign.State, name: str, k: int, x: Tensor, w: Tensor, noise: Tensor
+) -> Tensor:
+    strength = state[f"{name}.noise{k}.weight_orig"]
+    x = x + strength * math.sqrt(2 / strength.shape[1]) * noise
+    x = torch.where(x > 0, x, 0.2 * x)
+    linear = f"{name}.adain{k}.style.linear"
+    gamma, beta = equal(w, state[f"{linear}.weight_orig"], state[f"{linear}.bias"]).chunk(2, 1)
+    mean, var = x.mean((2, 3), keepdim=True), x.var((2, 3), keepdim=True, correction=0)
+    return gamma[:, :, None, None] * (x - mean) / (var + 1e-5).sqrt() + beta[:, :, None, None]
+
+
+@pytest.mark.parametrize(("trained", "wrapped"), [(16, False), (64, True), (128, True)])
+def test_the_common_port_of_the_progressive_stylegan(
+    tmp_path: Path, trained: int, wrapped: bool
+) -> None:
+    state = foreign.port1_generator(1, trained)
+    save(
+        tmp_path / "p.model",
+        {"g_running": state, "discriminator": {"a": 1}} if wrapped else state,
+        wrapped,
+    )
+    found = read_foreign(tmp_path / "p.model")
+    assert found.model.max_size == trained
+    rng = torch.Generator().manual_seed(3)
+    one_each = [
+        torch.randn(N, 1, 4 << i, 4 << i, generator=rng) for i in range(trained.bit_length() - 2)
+    ]
+    twice = [image for image in one_each for _ in range(2)]
+    expected = port1_images(state, latents(), one_each, trained)
+    assert difference(ours(found, latents(), twice), expected) < CLOSE
+
+
+def reference_scores(state: foreign.State, images: Tensor) -> Tensor:
+    """The residual critic in the names of the pickles.  Karras et al. 2020, figure 7c."""
+
+    def conv(x: Tensor, name: str, down: bool = False) -> Tensor:
+        kernel, bias = state[f"{name}.weight"], state.get(f"{name}.bias")
+        side = kernel.shape[-1]
+        x = fir(x, 2, 2, 1) if down and side == 3 else fir(x, 1, 1, 1) if down else x
+        padding = 0 if down else side // 2
+        x = F.conv2d(x, kernel / math.sqrt(kernel[0].numel()), bias, padding=padding)
+        x = x[:, :, ::2, ::2] if down else x
+        return x if bias is None else activate(x)
+
+    x = conv(images, f"b{images.shape[-1]}.fromrgb")
+    while x.shape[-1] > 4:
+        name = f"b{x.shape[-1]}"
+        skip = conv(x, f"{name}.skip", down=True)
+        x = (conv(conv(x, f"{name}.conv0"), f"{name}.conv1", down=True) + skip) / math.sqrt(2)
+    spread = (x.var(0, correction=0) + 1e-8).sqrt().mean()
+    x = conv(torch.cat([x, spread.expand(len(x), 1, 4, 4)], 1), "b4.conv")
+    x = activate(dense(x.flatten(1), state["b4.fc.weight"], state["b4.fc.bias"]))
+    return dense(x, state["b4.out.weight"], state["b4.out.bias"])[:, 0]
+
+
+@pytest.mark.parametrize("kind", ["pickle", "port"])
+def test_critics_give_the_same_scores(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "file"
+    if kind == "pickle":
+        foreign.save_ada_pickle(path)
+    else:
+        save(path, {"g_ema": foreign.port2_generator(1), "d": foreign.port2_critic(2)})
+    found = read_foreign(path)
+    assert found.d is not None
+    net = build_critic(found.model).requires_grad_(False)
+    net.load_state_dict(found.d)
+    images = torch.randn(N, 3, 16, 16, generator=torch.Generator().manual_seed(1))
+    assert difference(net(images), reference_scores(foreign.ada_critic(2), images)) < CLOSE
+
+
+def test_one_channel_is_the_mean_of_three_and_scored_as_grey(tmp_path: Path) -> None:
+    foreign.save_ada_pickle(tmp_path / "net.pkl")
+    colour = read_foreign(tmp_path / "net.pkl")
+    grey = to_channels(colour, 1)
+    noise = noise_for(colour)
+    three, one = (ours(f, latents(), noise) for f in (colour, grey))
+    assert difference(one, three.mean(1, keepdim=True)) < CLOSE
+    assert grey.d is not None
+    assert colour.d is not None
+    critics = [build_critic(f.model).requires_grad_(False) for f in (colour, grey)]
+    for critic, weights in zip(critics, (colour.d, grey.d), strict=True):
+        critic.load_state_dict(weights)
+    image = torch.randn(N, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    assert difference(critics[1](image), critics[0](image.expand(-1, 3, -1, -1))) < CLOSE
+    assert replace(grey.model, channels=3) == colour.model
