@@ -224,7 +224,8 @@ def port1_grow(state: foreign.State, name: str, x: Tensor) -> Tensor:
     fused = state.get(f"{name}.conv1.0.weight")
     if fused is not None:  # [in, out, 3, 3], its four shifts averaged, then transposed
         kernel = fused * math.sqrt(2 / (fused.shape[0] * 9))
-        wide = sum(F.pad(kernel, (a, 1 - a, b, 1 - b)) for a in (0, 1) for b in (0, 1)) / 4
+        shifts = [(a, 1 - a, b, 1 - b) for a in (0, 1) for b in (0, 1)]
+        wide = torch.stack([F.pad(kernel, shift) for shift in shifts]).mean(0)
         x = F.conv_transpose2d(x, wide, state[f"{name}.conv1.0.bias"], stride=2, padding=1)
     else:
         kernel = state[f"{name}.conv1.1.conv.weight_orig"]
