@@ -1,11 +1,10 @@
-"""The line that says where training is."""
+"""Lines that say where training is, for log files and whatever else is no terminal."""
 
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import click
 
@@ -14,53 +13,64 @@ from mri_gan.cli import options
 if TYPE_CHECKING:
     from mri_gan.train.run import Progress
 
+EVERY_S = 10.0
 
-def echo(text: str, nl: bool = True) -> None:
+
+def echo(text: str) -> None:
     """Print on standard error, if there still is one: training outlives a closed terminal."""
     with contextlib.suppress(OSError):
-        click.echo(text, err=True, nl=nl)
+        click.echo(text, err=True)
 
 
-class LiveLine:
-    """One line that says where training is: rewritten in a terminal, now and then elsewhere."""
+class LiveView:
+    """What a training run is shown in: told of every step, and of what is worth a note."""
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._terminal = sys.stderr.isatty()
-        self._every_s = 0.5 if self._terminal else 10.0
-        self._shown = time.monotonic()
-
-    def __enter__(self) -> LiveLine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._terminal and not self._quiet:
-            echo("")
+        return None
 
     def note(self, text: str) -> None:
         """Print something that is worth a line of its own."""
+        raise NotImplementedError
+
+    def show(self, progress: Progress) -> None:
+        """Show where training is, if enough time has passed since the last time."""
+        raise NotImplementedError
+
+
+class LiveLines(LiveView):
+    """A plain line every ten seconds, and the notes."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._shown = time.monotonic()
+
+    def note(self, text: str) -> None:
+        """Print it, unless quiet."""
         if not self._quiet:
             echo(f"mrigan: {text}")
 
     def show(self, progress: Progress) -> None:
         """Print if enough time has passed since the last line."""
         now = time.monotonic()
-        if self._quiet or now - self._shown < self._every_s:
+        if self._quiet or now - self._shown < EVERY_S:
             return
         self._shown = now
-        text = format_progress(progress)
-        echo(f"\r{text:<110}" if self._terminal else text, nl=not self._terminal)
+        echo(format_progress(progress))
 
 
 def format_progress(progress: Progress) -> str:
     """`32 px  alpha 0.50  12.3/40.0 kimg  31.2 img/s  D -1.23  G 0.45  left 14 min`."""
     phase, metrics = progress.phase, progress.metrics
+    losses = {name: metrics.get(name) for name in ("d_loss", "g_loss")}
     parts = [
         f"{phase.resolution} px",
         f"alpha {phase.alpha:.2f}",
         f"{progress.nimg / 1000:.1f}/{progress.total / 1000:.1f} kimg",
         f"{progress.images_per_s:.1f} img/s",
-        *(f"{k[0].upper()} {metrics[k]:.2f}" for k in ("d_loss", "g_loss") if k in metrics),
+        *(f"{k[0].upper()} {value:.2f}" for k, value in losses.items() if value is not None),
         f"left {options.human_seconds(progress.seconds_left)}",
     ]
     return "  ".join(parts)

@@ -13,7 +13,6 @@ from mri_gan.archs import ARCHS
 from mri_gan.cli import options
 from mri_gan.cli import train_setup as setup
 from mri_gan.cli.architecture import architecture
-from mri_gan.cli.live import LiveLine
 from mri_gan.config import (
     CAPACITIES,
     LOSS_NAMES,
@@ -181,7 +180,10 @@ Examples:
     help="kimg between checkpoints [default: about 25 in a run].",
 )
 @click.option("--keep", type=int, default=3, show_default=True, help="Checkpoints to keep.")
-@click.option("--dry-run", is_flag=True, help="Print the settings and the schedule, train nothing.")
+@click.option("--tensorboard", is_flag=True, help="Write curves and samples for TensorBoard too.")
+@click.option(
+    "--dry-run", is_flag=True, help="Print settings, schedule and what it takes; train nothing."
+)
 @options.quiet
 def command(
     store: Path,
@@ -198,6 +200,7 @@ def command(
     ahead: int,
     snap_kimg: float,
     keep: int,
+    tensorboard: bool,
     dry_run: bool,
     quiet: bool,
     **choices: Any,
@@ -220,13 +223,15 @@ def command(
     with StoreReader(store) as opened:
         choices["max_size"] = max_size or opened.max_native
         config = setup.build_config(opened, condition_names, labels, choices)
+    if threads:
+        setup.use_threads(threads)
     if dry_run:
-        setup.print_plan(config)
+        setup.print_plan(config, setup.pick_device(device), keep, quiet)
         return
     from mri_gan.train.run import RunOptions
 
     run_options = RunOptions(setup.pick_device(device), ahead, snap_kimg, keep, transfer, labels)
-    _run(store, out or Path(f"{store}-run"), config, run_options, ckpt, threads, quiet)
+    _run(store, out or Path(f"{store}-run"), config, run_options, ckpt, tensorboard, quiet)
 
 
 def _run(
@@ -235,28 +240,29 @@ def _run(
     config: TrainConfig,
     run_options: RunOptions,
     ckpt: Path | None,
-    threads: int,
+    tensorboard: bool,
     quiet: bool,
 ) -> None:
-    import torch
-
+    from mri_gan.cli.panel import open_live
     from mri_gan.files import FolderLock, make_folder, stop_on_signal
     from mri_gan.train.loop import train
     from mri_gan.train.parallel import leave
     from mri_gan.train.run import Run
 
-    if threads:
-        torch.set_num_threads(threads)
     make_folder(out)
     world = setup.join_torchrun()
     quiet = quiet or not world.is_first
     lock = FolderLock(out) if world.is_first else contextlib.nullcontext()
     try:
-        with lock, stop_on_signal() as stop, LiveLine(quiet) as line:
+        with lock, stop_on_signal() as stop, contextlib.ExitStack() as stack:
+            watch = setup.open_board(stack, out) if tensorboard and world.is_first else {}
+            line = stack.enter_context(open_live(quiet, f"mrigan train {out}"))
+            if world.is_first:
+                line.note(setup.tell_disk(config, out, run_options.keep))
             if world.size > 1:
                 stop.watch_parent()
-            run = Run(store, out, config, run_options, world, stop, line.show, line.note)
-            last = train(run, ckpt)
+            told = {"on_step": line.show, "on_note": line.note, **watch}
+            last = train(Run(store, out, config, run_options, world, stop, **told), ckpt)
     finally:
         leave(world)
     if not quiet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from mri_gan.errors import UsageError
 
 if TYPE_CHECKING:
     from mri_gan.store.reader import StoreReader
+    from mri_gan.train.estimate import Needs
     from mri_gan.train.parallel import World
 
 
@@ -76,17 +78,75 @@ def build_config(
     )
 
 
-def print_plan(config: TrainConfig) -> None:
-    from mri_gan.schedule import level_start, phase_at, sizes, total_images
+def print_plan(config: TrainConfig, device: str, keep: int, quiet: bool) -> None:
+    """Settings, schedule and what the run takes as JSON; for people, a summary on stderr."""
+    import dataclasses
 
-    levels = []
-    for size in sizes(config):
-        start = level_start(config, size)
-        phase = phase_at(config, start)
-        levels.append({"size": size, "from_nimg": start, "batch": phase.batch, "lr": phase.lr})
+    from mri_gan.schedule import stages, starts, total_images
+    from mri_gan.train.estimate import estimate
+
+    needs = estimate(config, keep, device)
+    levels = [
+        {"size": s.size, "from_nimg": start, "fade": s.fade, "batch": s.batch, "lr": s.lr}
+        for s, start in zip(stages(config), starts(config), strict=False)
+    ]
     options.print_json(
-        {"settings": config.to_dict(), "levels": levels, "total_nimg": total_images(config)}
+        {
+            "settings": config.to_dict(),
+            "levels": levels,
+            "total_nimg": total_images(config),
+            "device": device,
+            "needs": dataclasses.asdict(needs),
+        }
     )
+    if not quiet:
+        for text in describe_needs(needs, config, device, keep):
+            click.echo(text, err=True)
+
+
+def describe_needs(needs: Needs, config: TrainConfig, device: str, keep: int) -> list[str]:
+    """The same for people."""
+    millions = (needs.generator / 1e6, needs.critic / 1e6)
+    return [
+        "parameters: generator {:.1f} M, critic {:.1f} M".format(*millions),
+        f"disk: {options.human_bytes(needs.checkpoint_bytes)} for a checkpoint, "
+        f"{options.human_bytes(needs.disk_bytes)} for the {keep} that are kept and a new one",
+        f"memory: about {options.human_bytes(needs.memory_bytes)} at {config.max_size} px",
+        f"time: very roughly {options.human_seconds(needs.seconds)} on {device} as it is now",
+    ]
+
+
+def tell_disk(config: TrainConfig, out: Path, keep: int) -> str:
+    """What the checkpoints will take, and whether the disk has it."""
+    import shutil
+
+    from mri_gan.train.estimate import estimate
+
+    needs = estimate(config, keep, "cpu", with_time=False)
+    text = (
+        f"checkpoints take up to {options.human_bytes(needs.checkpoint_bytes)}, "
+        f"the newest {keep} are kept"
+    )
+    free = shutil.disk_usage(out).free
+    if free < needs.disk_bytes:
+        text += f"; the disk has only {options.human_bytes(free)} left: free some, or lower --keep"
+    return text
+
+
+def open_board(stack: contextlib.ExitStack, out: Path) -> dict[str, Any]:
+    """The callbacks that write for TensorBoard, closed with the stack."""
+    from mri_gan.train.board import Board
+
+    board = Board(out)
+    stack.callback(board.close)
+    return {"on_tick": board.write_line, "on_snapshot": board.write_checkpoint}
+
+
+def use_threads(count: int) -> None:
+    """How many threads one operation of torch may take."""
+    import torch
+
+    torch.set_num_threads(count)
 
 
 def pick_device(name: str) -> str:

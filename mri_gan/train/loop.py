@@ -16,6 +16,7 @@ from mri_gan.train.cost import seconds_left
 from mri_gan.train.data import Batches
 from mri_gan.train.dataset import TrainingData, load_training_data
 from mri_gan.train.folder import write_config
+from mri_gan.train.health import Health
 from mri_gan.train.memory import out_of_memory_told
 from mri_gan.train.monitor import Monitor
 from mri_gan.train.parallel import agree, any_rank, check_world, wait_for_all
@@ -80,7 +81,7 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
     config = salted(run.config, state.attempt)
     monitor = Monitor(run.folder, state.nimg, run.world)
     first, start = state.nimg, time.perf_counter()
-    told: set[str] = set()
+    health = Health()
     options = run.options
     with Batches(run.store, config, state.nimg, options.ahead, run.world, data) as batches:
         asked = time.perf_counter()
@@ -95,7 +96,7 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
                 log(run, monitor, state, phase)
             if (crosses(nimg, state.nimg, run.snap) or stop) and run.world.is_first:
                 samples = snapshot(run, state, phase, data)
-                tell_problems(run, data, samples, monitor.last, told)
+                tell_problems(run, data, samples, monitor.last, health)
             if stop:
                 # Whoever leaves first makes torchrun end the others: the first may still be saving.
                 wait_for_all(run.world)
@@ -124,7 +125,7 @@ def crosses(before: int, after: int, interval: int) -> bool:
 
 def log(run: Run, monitor: Monitor, state: TrainState, phase: Phase) -> None:
     """One line of metrics, and a look at whether the updates were finite."""
-    monitor.tick(state.nimg, phase)
+    run.on_tick(monitor.tick(state.nimg, phase))
     if monitor.skipped_in_a_row >= monitor.MAX_SKIPPED:
         raise NotFiniteError
     if monitor.last["skipped"]:

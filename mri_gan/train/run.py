@@ -55,6 +55,7 @@ class Run:
     stop: StopSignal = field(default_factory=StopSignal)
     on_step: Callable[[Progress], None] = _ignore
     on_note: Callable[[str], None] = _ignore
+    on_tick: Callable[[dict[str, Any]], None] = _ignore  # every line of metrics, in every process
     on_snapshot: Callable[[Path], None] = _ignore  # after every checkpoint, in the first process
 
     @property

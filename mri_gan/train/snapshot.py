@@ -20,7 +20,7 @@ from mri_gan.synth.grids import magnification, shown
 from mri_gan.synth.sample import Look, draw_seeds
 from mri_gan.train.data import batch_indices
 from mri_gan.train.dataset import TrainingData
-from mri_gan.train.health import diversity, find_problems, real_diversity
+from mri_gan.train.health import Health, diversity, real_diversity
 from mri_gan.train.monitor import draw_losses
 from mri_gan.train.run import Run
 from mri_gan.train.state import TrainState, side_state
@@ -119,12 +119,10 @@ def draw_reals(run: Run, data: TrainingData) -> None:
 
 
 def tell_problems(
-    run: Run, data: TrainingData, images: Tensor, metrics: dict[str, Any], told: set[str]
+    run: Run, data: TrainingData, images: Tensor, metrics: dict[str, Any], health: Health
 ) -> None:
-    """Say what has begun to go wrong since the last time; `told` remembers."""
+    """Say what has begun to go wrong since the last time."""
     reals = real_diversity(read_reals(run, data, int(images.shape[-1])))
-    problems = find_problems(metrics, diversity(images), reals)
-    for name in problems.keys() - told:
-        run.on_note(problems[name])
-    told.clear()
-    told.update(problems)
+    done = metrics["nimg"] / run.total
+    for text in health.look(metrics, diversity(images), reals, done):
+        run.on_note(text)

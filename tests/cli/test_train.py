@@ -81,6 +81,11 @@ def test_dry_run_prints_the_schedule_and_writes_nothing(store: Path, tmp_path: P
     levels = json.loads(done.stdout)["levels"]
     assert [(level["size"], level["from_nimg"]) for level in levels] == [(8, 0), (16, 64)]
     assert not (tmp_path / "run").exists()
+    needs = json.loads(done.stdout)["needs"]
+    assert needs["disk_bytes"] == 101 * needs["checkpoint_bytes"] > 0
+    assert min(needs.values()) > 0
+    for word in ("parameters", "disk", "memory", "time"):
+        assert f"{word}: " in done.stderr
 
 
 def test_the_largest_native_level_is_the_default_size(store: Path) -> None:
