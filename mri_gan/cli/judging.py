@@ -14,6 +14,8 @@ import click
 from mri_gan.cli import options
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mri_gan.evaluate.images import ImageSet
     from mri_gan.store.reader import StoreReader
     from mri_gan.synth.sample import Trained
@@ -118,20 +120,37 @@ class Judged:
         look = Look(size, alpha_for(trained, size), psi, noise)
         check_fit(trained, store, size)
         first, depth = seed * SEEDS_APART, int(store.header["depth"])
+        conditions, told = training_conditions(store, trained)
         facts = {
             "model": describe_model(trained),
             "size": size,
             "resizer": "none",
             "psi": psi,
             "noise": noise,
+            "conditions": told,
         }
         return cls(
             size,
-            lambda wanted: fakes_of(trained, look, range(first, first + wanted), depth),
+            lambda wanted: fakes_of(trained, look, range(first, first + wanted), depth, conditions),
             facts,
             trained.path.parent,
             trained,
         )
+
+
+def training_conditions(store: StoreReader, trained: Trained) -> tuple[Tensor | None, str]:
+    """The conditions of the training slices for a conditional model, and what results say."""
+    from mri_gan.errors import UsageError
+    from mri_gan.evaluate.critic import encode_slices
+
+    if not trained.conditions:
+        return None, "none"
+    try:
+        return encode_slices(
+            store, store.indices("train"), trained.conditions
+        ), "of training slices"
+    except UsageError:  # labels from a table that only training was given
+        return None, "each column drawn alone"
 
 
 def describe_model(trained: Trained) -> dict[str, Any]:
@@ -144,6 +163,15 @@ def describe_model(trained: Trained) -> dict[str, Any]:
         "sha256": digest_file(trained.path),
         "nimg": trained.nimg,
     }
+
+
+def is_trained_on(trained: Trained | None, store: StoreReader) -> bool | None:
+    """Whether a run was trained on this very store; None where its labels hide that."""
+    from mri_gan.checkpoint import load_checkpoint
+
+    if trained is None or trained.conditions:
+        return None
+    return load_checkpoint(trained.path).data == store.digest
 
 
 def describe_store(store: StoreReader) -> dict[str, Any]:

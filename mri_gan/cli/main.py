@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "generate": ("mri_gan.cli.generate", "Draw images by seed, as files."),
     "walk": ("mri_gan.cli.walk", "Draw a moving picture from seed to seed."),
     "evaluate": ("mri_gan.cli.evaluate", "Measure how near synthetic slices come to real ones."),
+    "audit": ("mri_gan.cli.audit", "Tell whether synthetic slices copy real people."),
     "report": ("mri_gan.cli.report", "Write a page about a run."),
     "compare": ("mri_gan.cli.compare", "Write a page about several runs."),
 }

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError, UsageError
 from mri_gan.store.reader import StoreReader
+from mri_gan.synth.conditioning import condition_rows
 from mri_gan.synth.sample import Look, Trained, draw_seeds
 
 Pixels = NDArray[np.float32]  # [N, S, S], 0..1, one channel
@@ -30,6 +31,7 @@ class ImageSet:
     size: int  # px
     groups: NDArray[np.int64]  # [N], equal where images are of one person
     read: Callable[[int, int], Pixels]
+    indices: NDArray[np.int64] | None = None  # into the store, for reals
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -47,11 +49,23 @@ def quantise(images: Pixels, depth: int) -> Pixels:
     return np.asarray(levels / top, np.float32)
 
 
-def fakes_of(trained: Trained, look: Look, seeds: range, depth: int) -> ImageSet:
-    """Images drawn from a generator, one for each seed, at the bit depth of the reals."""
+def fakes_of(
+    trained: Trained, look: Look, seeds: range, depth: int, conditions: torch.Tensor | None = None
+) -> ImageSet:
+    """Images drawn from a generator, one for each seed, at the bit depth of the reals.
+
+    `conditions` [M, K] are those of real slices; each seed takes one of them. Without, those of
+    a conditional network are drawn column by column.
+    """
+    if conditions is None:
+        rows = condition_rows(trained.conditions, None, seeds)
+    else:
+        rng = np.random.default_rng(seeds.start)
+        rows = conditions[torch.from_numpy(rng.integers(0, len(conditions), len(seeds)))]
 
     def read(start: int, stop: int) -> Pixels:
-        drawn = draw_seeds(trained.generator, seeds[start:stop], look)[:, 0]
+        some = None if rows is None else rows[start:stop]
+        drawn = draw_seeds(trained.generator, seeds[start:stop], look, some)[:, 0]
         return quantise(drawn.numpy(), depth)
 
     return ImageSet("fakes", look.size, np.arange(len(seeds)), read)
@@ -62,7 +76,7 @@ def reals_of(
 ) -> ImageSet:
     """The slices of some splits in a random order, at most `limit` of them.
 
-    Raises DataError when there are none.
+    People have the same number in every split. Raises DataError when there are none.
     """
     indices = np.concatenate([store.indices(split) for split in splits])
     if not len(indices):
@@ -75,8 +89,9 @@ def reals_of(
     def read(start: int, stop: int) -> Pixels:
         return to_unit(store.read(size, indices[start:stop])[:, 0])
 
-    subjects = [store.records[int(i)].subject for i in indices]
-    return ImageSet("reals", size, np.unique(subjects, return_inverse=True)[1], read)
+    numbers = {name: i for i, name in enumerate(sorted({r.subject for r in store.records}))}
+    groups = np.array([numbers[store.records[int(i)].subject] for i in indices], np.int64)
+    return ImageSet("reals", size, groups, read, indices)
 
 
 def to_unit(images: NDArray[Any]) -> Pixels:

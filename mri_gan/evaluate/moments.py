@@ -91,17 +91,17 @@ def kernel_parts(reals: Vectors, fakes: Vectors) -> tuple[float, Array, Array]:
 
 
 def kernel_family(source: Source) -> Family:
-    """1000 times the kernel distance on one kind of features; may fall a little below 0."""
+    """The kernel distance on one kind of features; may fall a little below 0."""
     name = f"kd[{source.name}]"
 
     def compare(reals: Table, fakes: Table) -> Values:
-        return {name: 1000 * kernel_parts(reals["features"], fakes["features"])[0]}
+        return {name: kernel_parts(reals["features"], fakes["features"])[0]}
 
     def redraw(
         reals: Table, fakes: Table, real_rows: Sequence[Rows], fake_rows: Sequence[Rows]
     ) -> list[Values]:
         value, left, right = kernel_parts(reals["features"], fakes["features"])
         pairs = zip(real_rows, fake_rows, strict=True)
-        return [{name: 1000 * (value + left[a].mean() + right[b].mean())} for a, b in pairs]
+        return [{name: (value + left[a].mean() + right[b].mean())} for a, b in pairs]
 
     return Family(name, FEWEST_KERNEL, source, compare, redraw, least=-np.inf)

@@ -1,4 +1,4 @@
-"""`mrigan evaluate` as used: figures beside their floors, and mistakes told in one line."""
+"""`mrigan evaluate`, `audit` and `utility` as used: results, and mistakes told in one line."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ import torch
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from mri_gan.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
+from mri_gan.checkpoint import (
+    Checkpoint,
+    checkpoint_path,
+    list_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+)
 from mri_gan.cli.main import cli
 from mri_gan.config import TrainConfig
+from mri_gan.store.reader import StoreReader
 from mri_gan.train.state import build_state
 
 CONFIG = TrainConfig(max_size=32, capacity=1 / 32, latent_dim=16)
@@ -141,3 +148,72 @@ def test_a_mistake_is_one_line_with_a_remedy(
     lines = done.stderr.strip().splitlines()
     assert (done.exit_code, len(lines)) == (code, 1), done.stderr
     assert says in lines[0]
+
+
+def test_an_audit_writes_its_verdict_and_the_worst_pairs(
+    people: Path, run: Path, tmp_path: Path
+) -> None:
+    words = ("--data", people, "--count", 60, "--out", tmp_path)
+    done = mrigan("audit", run, *words, "--json")
+    assert done.exit_code == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts == json.loads((tmp_path / "audit.json").read_text())
+    assert facts["counts"] == {
+        "samples": 60,
+        "train": 96,
+        "train_people": 8,
+        "held_out": 48,
+        "held_out_people": 4,
+    }
+    assert facts["trained_on_this_store"] is False  # the run is a made-up one
+    assert 0 <= facts["membership"]["low"] <= facts["membership"]["auc"] <= 1
+    assert (tmp_path / "worst-pairs.png").read_bytes().startswith(b"\x89PNG")
+    plain = mrigan("audit", run, *words)
+    assert facts["sentence"] in plain.stdout
+    assert "images/s" in plain.stdout
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_training_slices_among_the_samples_fail_a_strict_audit(
+    people: Path, tmp_path: Path, strict: bool
+) -> None:
+    with StoreReader(people) as store:
+        copied = store.read(32, store.indices("train"))[:60, 0]
+    for k, image in enumerate(copied):
+        Image.fromarray(image).save(tmp_path / f"{k}.png")
+    words = ("--images", tmp_path, "--data", people, "--out", tmp_path / "out")
+    done = mrigan("audit", *words, *(["--strict"] if strict else []), "--json")
+    facts = json.loads((tmp_path / "out" / "audit.json").read_text())
+    assert facts["verdict"] == "fail"
+    assert facts["membership_left_out"] == "pictures without a checkpoint"
+    assert done.exit_code == strict
+    if strict:
+        assert len(done.stderr.splitlines()) == 1
+        assert "samples are as near to a training slice as planted copies" in done.stderr
+
+
+def test_an_audit_without_a_critic_says_so(people: Path, run: Path, tmp_path: Path) -> None:
+    state = load_checkpoint(list_checkpoints(run)[0]).state
+    path = checkpoint_path(tmp_path, 5)
+    save_checkpoint(path, Checkpoint(CONFIG, 5, 32, 1.0, "digest", {"g_ema": state["g_ema"]}))
+    done = mrigan("audit", path, "--data", people, "--count", 60)
+    assert "membership inference left out: the checkpoint has no critic" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["evaluate", "audit"])
+def test_a_store_of_other_channels_is_one_line(name: str, people: Path, tmp_path: Path) -> None:
+    config = TrainConfig(max_size=32, capacity=1 / 32, latent_dim=16, channels=2)
+    state = build_state(config, torch.device("cpu"))
+    parts = {"g_ema": state.g_ema.state_dict()}
+    path = checkpoint_path(tmp_path, 5)
+    save_checkpoint(path, Checkpoint(config, 5, 32, 1.0, "digest", parts))
+    done = mrigan(name, path, "--data", people)
+    assert done.exit_code == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "draws 2 channels" in done.stderr
+
+
+def test_too_few_samples_for_an_audit_are_told(people: Path, run: Path) -> None:
+    done = mrigan("audit", run, "--data", people, "--count", 20, "--quiet")
+    assert done.exit_code == 1
+    assert "an audit needs 50: raise --count" in done.stderr
