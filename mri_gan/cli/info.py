@@ -19,6 +19,7 @@ Examples:
 """
 
 MAX_SKIPPED = 10
+MAX_FIELDS = 8
 
 
 @click.command("info", epilog=EPILOG)
@@ -80,11 +81,22 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("masks left out", f"{facts['masks']:,}"),
         ("empty slices dropped", f"{facts['empty_slices']:,}"),
         ("sources skipped", ", ".join(f"{n} {k}" for k, n in facts["skipped"].items()) or "none"),
+        ("header fields left out", _fields(facts.get("dropped_fields", {}))),
+        ("volumes with a face", f"{facts.get('faces', 0):,}"),
         ("other files ignored", f"{facts['ignored_files']:,}"),
         ("size on disk", options.human_bytes(facts["bytes"])),
         ("time", options.human_seconds(facts["seconds"])),
         ("digest", facts["digest"]),
     ]
+
+
+def _fields(counts: dict[str, int]) -> str:
+    """Names of header fields with the number of sources that had them."""
+    from rich.markup import escape
+
+    named = [f"{escape(name)} ({n:,})" for name, n in list(counts.items())[:MAX_FIELDS]]
+    more = f", and {len(counts) - MAX_FIELDS} more" if len(counts) > MAX_FIELDS else ""
+    return ", ".join(named) + more or "none"
 
 
 def _skipped_table(facts: dict[str, Any]) -> Any:

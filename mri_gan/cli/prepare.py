@@ -313,6 +313,12 @@ def _report(out: Path, true_labels: dict[str, str], as_json: bool, quiet: bool) 
     elif not quiet:
         print_tables(facts)
         click.echo(f"\nLook at {out / 'preview.png'}; train with: mrigan train {out}")
+    if facts.get("faces") and not quiet:
+        click.echo(
+            f"{facts['faces']} volumes seem to show a face, by which people can be known: remove "
+            "it before you share anything made from them",
+            err=True,
+        )
     damaged += [{"source": label, "reason": why} for label, why in facts["unlisted"]]
     if damaged:
         first = damaged[0]

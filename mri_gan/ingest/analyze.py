@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
 from mri_gan.ingest.archives import gunzip
+from mri_gan.ingest.headers import nifti_fields
 from mri_gan.ingest.members import MAX_MEMBER_BYTES
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.volumes import GZIP_MAGIC, Volume, build_volume, check_header, our_errors
@@ -47,7 +48,8 @@ def read_pair(header: bytes, voxels: bytes, axes: str = USUAL_AXES, labels: bool
         parsed = kind.from_fileobj(io.BytesIO(header), check=True)
         check_header(parsed, len(voxels))
         affine = parsed.get_best_affine() if is_nifti else affine_of(parsed, axes)
-        return build_volume(nib.Nifti1Image(_voxels(parsed, voxels), affine), labels)
+        image = nib.Nifti1Image(_voxels(parsed, voxels), affine)
+        return build_volume(image, labels, nifti_fields(parsed))
 
 
 def _voxels(header: nib.AnalyzeHeader, data: bytes) -> NDArray[np.float32]:

@@ -12,12 +12,14 @@ from mri_gan.errors import DataError
 from mri_gan.ingest import intensity, slices
 from mri_gan.ingest.choice import choose_cuts
 from mri_gan.ingest.encoded import encode_slice, record_of
+from mri_gan.ingest.faces import shows_face
 from mri_gan.ingest.learning import Learned
 from mri_gan.ingest.masks import read_mask_volume, require_fit, spread
 from mri_gan.ingest.reading import read_source_volume
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.tasks import Outcome
 from mri_gan.ingest.volumes import Volume
+from mri_gan.store.schema import DROPPED, FACE
 from mri_gan.store.writer import EncodedSlice
 
 
@@ -44,10 +46,17 @@ def process_volume(source: Source, config: PrepareConfig, learned: Learned) -> O
             outcome.empty += 1
             continue
         mask = None if masks is None else masks[cut.position].pixels
-        outcome.slices.append(_process_cut(scan, cut, share, mask))
+        notes = None if outcome.slices else _notes(volume, threshold)
+        outcome.slices.append(_process_cut(scan, cut, share, mask, notes))
     if not outcome.slices:
         outcome.kind, outcome.reason = "empty", "no slice that is asked for has enough foreground"
     return outcome
+
+
+def _notes(volume: Volume, threshold: float) -> tuple[str, ...] | None:
+    """What is told once of each source."""
+    face = (FACE,) if shows_face(volume, threshold) else ()
+    return (*face, *(f"{DROPPED}{name}" for name in volume.dropped)) or None
 
 
 def _mask_cuts(source: Source, volume: Volume, config: PrepareConfig) -> list[slices.Cut] | None:
@@ -70,7 +79,11 @@ def _chosen_cuts(
 
 
 def _process_cut(
-    scan: _Scan, cut: slices.Cut, share: float, mask: NDArray[np.float32] | None
+    scan: _Scan,
+    cut: slices.Cut,
+    share: float,
+    mask: NDArray[np.float32] | None,
+    notes: tuple[str, ...] | None,
 ) -> EncodedSlice:
     config = scan.config
     columns, rows = (float(np.linalg.norm(cut.affine[:, i])) for i in (0, 1))
@@ -87,6 +100,7 @@ def _process_cut(
         window=scan.curve.window,
         landmarks=scan.curve.points if len(scan.curve.points) > 2 else None,
         foreground=round(share, 4),
+        notes=notes,
         pixel_mm=round(fitted.place.pixel, 5),
     )
     if mask is not None:

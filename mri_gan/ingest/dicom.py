@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from mri_gan.errors import DataError, MriganError, UsageError
 from mri_gan.files import one_line
 from mri_gan.ingest.archives import read_member
+from mri_gan.ingest.headers import dicom_fields
 from mri_gan.ingest.layouts import Naming, split_of
 from mri_gan.ingest.members import Member
 from mri_gan.ingest.sources import Source, Unlisted
@@ -149,7 +150,10 @@ def read_series(files: Sequence[bytes]) -> Volume:
         stack = np.stack([_pixels(s) for s in slices], axis=-1)  # [X, Y, Z]
         if slices[0].PhotometricInterpretation == "MONOCHROME1":
             stack = stack.max() - stack
-        return build_volume(nib.Nifti1Image(stack, affine))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dropped = dicom_fields(slices[0])
+        return build_volume(nib.Nifti1Image(stack, affine), dropped=dropped)
 
 
 def _axes(header: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

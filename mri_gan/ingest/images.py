@@ -17,12 +17,13 @@ from PIL import Image, ImageOps
 
 from mri_gan.errors import DataError
 from mri_gan.files import one_line
+from mri_gan.ingest.headers import png_chunks
 
 # An allow-list: Pillow would hand an EPS file to Ghostscript.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 MAX_PIXELS = 8192 * 8192
 PNG_MAGIC = b"\x89PNG"
-PNG_EXIF = b"eXIf"
+PNG_EXIF = "eXIf"
 JPEG_MAGIC = b"\xff\xd8"
 EXIF_ORIENTATION = 0x0112
 BITS_PER_SAMPLE, NEW_SUBFILE_TYPE = 258, 254  # tags of TIFF
@@ -80,7 +81,7 @@ def _read(
             if verify and data[:4] == PNG_MAGIC:
                 Image.open(io.BytesIO(data), formats=("PNG",)).verify()
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                turned = image.format != "PNG" or PNG_EXIF in data
+                turned = image.format != "PNG" or PNG_EXIF in png_chunks(data)
                 return [convert(_upright(page) if turned else page) for page in _pages(image)]
     except DataError:
         raise

@@ -20,6 +20,7 @@ from mri_gan.ingest.volumes import (
 )
 
 HEADER_BYTES = 284
+SCAN_PARAMETERS_BYTES = 20  # after the voxels: times and angles
 TYPE_BYTES = {0: 1, 1: 4, 3: 4, 4: 2}  # unsigned char, int, float, short
 
 
@@ -31,7 +32,14 @@ def read_mgh(data: bytes, labels: bool = False) -> Volume:
         _check_header(data)
         image = nib.MGHImage.from_bytes(data)
         voxels = np.asarray(image.dataobj, dtype=np.float32)
-        return build_volume(nib.Nifti1Image(voxels, image.affine), labels)
+        return build_volume(nib.Nifti1Image(voxels, image.affine), labels, _dropped(data))
+
+
+def _dropped(data: bytes) -> tuple[str, ...]:
+    """Whether there are tags after the voxels: commands, with names of files and people."""
+    *shape, kind = struct.unpack_from(">5i", data, 4)
+    end = HEADER_BYTES + math.prod(shape) * TYPE_BYTES[kind] + SCAN_PARAMETERS_BYTES
+    return ("tags",) if len(data) > end else ()
 
 
 def _check_header(data: bytes) -> None:

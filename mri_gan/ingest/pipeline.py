@@ -177,11 +177,13 @@ def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]
     pairs: set[tuple[str, str]] = set()
     slices: Counter[str] = Counter()
     natives: Counter[int] = Counter()
+    notes: Counter[str] = Counter()
     for data in writer.records():
         record = SliceRecord.from_json(data)
         pairs.add((record.split, record.subject))
         slices[record.split] += 1
         natives[record.native] += 1
+        notes.update(record.notes or ())
     kinds = Counter(entry["kind"] for entry in writer.skipped())
     kinds += Counter(derivative=plan.derivatives)  # an addition drops a count of 0
     return {
@@ -195,6 +197,7 @@ def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]
         "masks": plan.masks + kinds["mask"],
         "empty_slices": writer.dropped,
         "skipped": {k: n for k, n in sorted(kinds.items()) if k != "mask"},
+        **schema.tell_notes(notes),
         "ignored_files": plan.ignored,
         "unlisted": [list(pair) for pair in plan.bad],
         "seconds": round(seconds, 2),

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mri_gan.errors import DataError, LabelMapError, MriganError
 from mri_gan.files import one_line
 from mri_gan.ingest.archives import gunzip
+from mri_gan.ingest.headers import nifti_fields
 from mri_gan.ingest.members import MAX_MEMBER_BYTES
 
 MAX_VOXELS = 1 << 28  # 1 GiB of float32; a 512^3 scan is half of that
@@ -33,6 +34,7 @@ class Volume:
 
     voxels: NDArray[np.float32]
     affine: NDArray[np.float64]
+    dropped: tuple[str, ...] = ()  # fields of the header that say something else
 
     @property
     def spacing(self) -> NDArray[np.float64]:
@@ -47,7 +49,8 @@ def read_volume(data: bytes, labels: bool = False) -> Volume:
     unless `labels` are wanted.
     """
     with our_errors("NIfTI"):
-        return build_volume(_parse(data), labels)
+        image = _parse(data)
+        return build_volume(image, labels, nifti_fields(image.header))
 
 
 @contextlib.contextmanager
@@ -90,7 +93,9 @@ def check_header(header: nib.AnalyzeHeader, n_bytes: int) -> None:
         raise DataError("shorter than its header announces (truncated?)")
 
 
-def build_volume(image: nib.Nifti1Image, labels: bool = False) -> Volume:
+def build_volume(
+    image: nib.Nifti1Image, labels: bool = False, dropped: tuple[str, ...] = ()
+) -> Volume:
     """The image's voxels in RAS+ order, finite, and no label map unless `labels` are wanted."""
     image = nib.funcs.squeeze_image(image)
     _check_affine(np.asarray(image.affine, np.float64))
@@ -102,7 +107,7 @@ def build_volume(image: nib.Nifti1Image, labels: bool = False) -> Volume:
     voxels = _finite(voxels)
     if not labels and is_label_map(voxels):
         raise LabelMapError("a label map, not a scan")
-    return Volume(voxels, affine)
+    return Volume(voxels, affine, dropped)
 
 
 def _check_affine(affine: NDArray[np.float64]) -> None:

@@ -15,14 +15,17 @@ from mri_gan.ingest import intensity, slices
 from mri_gan.ingest.archives import read_member
 from mri_gan.ingest.choice import choose_pages
 from mri_gan.ingest.encoded import encode_slice, record_of
+from mri_gan.ingest.headers import image_fields
 from mri_gan.ingest.images import read_image, read_pages
 from mri_gan.ingest.learning import Learned
 from mri_gan.ingest.masks import read_mask_pages, spread
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.tasks import Outcome
+from mri_gan.store.schema import DROPPED
 from mri_gan.store.writer import EncodedSlice
 
 NOTHING_LEARNED = Learned()
+Notes = tuple[str, ...] | None  # what is told once of each source
 
 
 def process(source: Source, config: PrepareConfig, learned: Learned = NOTHING_LEARNED) -> Outcome:
@@ -39,10 +42,12 @@ def process(source: Source, config: PrepareConfig, learned: Learned = NOTHING_LE
         # A zip checks its members; a plain tar and a file system do not.
         verify = member.number is None or member.offset >= 0
         data = read_member(member)
+        notes = tuple(f"{DROPPED}{name}" for name in image_fields(data)) or None
         if source.holds_stack:
-            return Outcome(_process_pages(source, read_pages(data, verify), config, learned))
-        mask = _mask_pages(source, config)
-        return Outcome([_process_image(source, read_image(data, verify), mask, config, learned)])
+            pages = read_pages(data, verify)
+            return Outcome(_process_pages(source, pages, notes, config, learned))
+        mask, pixels = _mask_pages(source, config), read_image(data, verify)
+        return Outcome([_process_image(source, pixels, mask, notes, config, learned)])
     except LabelMapError as error:
         return Outcome(kind="mask", reason=str(error))
     except MriganError as error:
@@ -64,19 +69,24 @@ def _mask_pages(source: Source, config: PrepareConfig) -> list[NDArray[Any]]:
 
 
 def _process_pages(
-    source: Source, pages: Sequence[NDArray[Any]], config: PrepareConfig, learned: Learned
+    source: Source,
+    pages: Sequence[NDArray[Any]],
+    notes: Notes,
+    config: PrepareConfig,
+    learned: Learned,
 ) -> list[EncodedSlice]:
     """The pages of a TIFF: slices of a stack, where it has several."""
     masks = _mask_pages(source, config)
     if len(pages) == 1:
-        return [_process_image(source, pages[0], masks, config, learned)]
+        return [_process_image(source, pages[0], masks, notes, config, learned)]
     if masks and len(masks) != len(pages):
         raise DataError(f"its mask has {len(masks)} pages, the image {len(pages)}")
-    encoded = []
+    encoded: list[EncodedSlice] = []
     for number in choose_pages(len(pages), config):
         page = replace(source, naming=replace(source.naming, position=number))
         mask = masks[number : number + 1]
-        encoded.append(_process_image(page, pages[number], mask, config, learned))
+        told = None if encoded else notes
+        encoded.append(_process_image(page, pages[number], mask, told, config, learned))
     return encoded
 
 
@@ -84,6 +94,7 @@ def _process_image(
     source: Source,
     pixels: NDArray[Any],
     mask: Sequence[NDArray[Any]],
+    notes: Notes,
     config: PrepareConfig,
     learned: Learned,
 ) -> EncodedSlice:
@@ -91,7 +102,7 @@ def _process_image(
     limits = (0.0, float(np.iinfo(pixels.dtype).max))
     fitted = slices.fit_square(pixels, (1.0, 1.0), config.fit, limits)
     grey = intensity.to_depth(fitted.pixels, config.depth)
-    record = record_of(source, fitted.place, pixels.shape)
+    record = replace(record_of(source, fitted.place, pixels.shape), notes=notes)
     if not mask:
         return encode_slice(record, grey, config)
     if mask[0].shape != pixels.shape:

@@ -203,6 +203,7 @@ def merge_summaries(stores: Sequence[StoreReader]) -> dict[str, Any]:
         "split_subjects": {split: people[split] for split in SPLITS if people[split]},
         "native": {str(level): n for level, n in sorted(natives.items())},
         "max_native": max(natives),
+        **schema.tell_notes(Counter(n for record in records for n in record.notes or ())),
         "layouts": sorted({layout for summary in summaries for layout in summary["layouts"]}),
         "skipped": dict(sorted(skipped.items())),
         "unlisted": [pair for summary in summaries for pair in summary["unlisted"]],

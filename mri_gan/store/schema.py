@@ -19,6 +19,7 @@ import dataclasses
 import hashlib
 import json
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +42,9 @@ class SliceRecord:
     pixel (rows, columns); `padding` is (top, bottom, left, right) native-level pixels, negative
     where the image was cropped. `checksum` is the CRC-32 of the native-level pixels.
     `window` are the scanner values of black and white; `landmarks` those at the places of the
-    header's learned landmarks, between which greys run straight (`--intensity nyul`).
+    header's learned landmarks, between which greys run straight (`--intensity nyul`). `notes`
+    are on the first slice of a source: `face`, and `dropped:NAME` for every header field that
+    was left out.
     `labels` is what a table of participants says of the subject (age, sex, group, diagnosis), or
     the `class` that a folder names. `pixel_mm` is the size of a native-level pixel, where the
     source has millimetres; at level L a pixel is native / L times as large.
@@ -66,6 +69,7 @@ class SliceRecord:
     labels: dict[str, str | float] | None = None
     pixel_mm: float | None = None
     landmarks: tuple[float, ...] | None = None
+    notes: tuple[str, ...] | None = None
 
     def to_json(self) -> bytes:
         """Compact JSON with only the fields that say something."""
@@ -83,6 +87,15 @@ _DEFAULTS = {f.name: f.default for f in dataclasses.fields(SliceRecord)}
 
 def _tuples(value: Any) -> Any:
     return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+
+
+FACE, DROPPED = "face", "dropped:"
+
+
+def tell_notes(notes: Counter[str]) -> dict[str, Any]:
+    """How many sources had which header field that was left out, and how many show a face."""
+    fields = {n.removeprefix(DROPPED): c for n, c in notes.items() if n.startswith(DROPPED)}
+    return {"dropped_fields": dict(sorted(fields.items())), "faces": notes[FACE]}
 
 
 def dump(value: Any) -> bytes:

@@ -91,3 +91,22 @@ def oriented(
             stored = np.flip(stored, column)
             affine[axis, 3] += spacing_mm[axis] * (volume.shape[axis] - 1)
     return np.ascontiguousarray(stored), affine
+
+
+def head_volume(*, face: bool, skull: bool = True, spacing_mm: float = 3.0) -> NDArray[np.float64]:
+    """A head [X, Y, Z] of 180 x 216 x 240 mm: brain, skull, scalp, neck, and a face or none."""
+    shape = tuple(round(mm / spacing_mm) for mm in (180, 216, 240))
+    x, y, z = (
+        (axis - (n - 1) / 2) * spacing_mm
+        for axis, n in zip(np.ogrid[tuple(slice(n) for n in shape)], shape, strict=True)
+    )
+    radius = np.sqrt(x**2 + (y / 1.1) ** 2 + (z - 40) ** 2)
+    rng = np.random.default_rng(0)
+    head = np.where(radius < 60, 600.0, 0.0)
+    if skull:
+        head[(radius > 69) & (radius < 76)] = 800
+        head[(np.sqrt(x**2 + (y + 15) ** 2) < 45) & (z < -12)] = 500
+    if face:
+        lump = (x / 55) ** 2 + ((y - 60) / 42) ** 2 + ((z + 40) / 65) ** 2
+        head[(lump < 1) & (radius > 69)] = 500
+    return np.asarray(head + rng.uniform(0, 20, shape), np.float64)
