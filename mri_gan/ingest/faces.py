@@ -76,7 +76,7 @@ def _walk(
     steps = np.arange(0, REACH_MM, STEP_MM)
     places = middle + rays[:, None] * steps[None, :, None]
     voxels = np.round(places / sizes_mm).astype(int)
-    within = ((voxels >= 0) & (voxels < inside.shape)).all(axis=-1)
+    within = np.asarray(((voxels >= 0) & (voxels < inside.shape)).all(axis=-1))
     x, y, z = np.moveaxis(np.where(within[..., None], voxels, 0), -1, 0)
     return np.asarray(inside[x, y, z] & within)
 
