@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mri_gan.cli import options
+from mri_gan.cli.source_options import source_options
 from mri_gan.config import PrepareConfig, require
 from mri_gan.errors import Stopped
 from mri_gan.preparation import PLANES
 
 if TYPE_CHECKING:
-    from mri_gan.ingest.inspection import Survey
+    from mri_gan.ingest.inspection import Look, Survey
     from mri_gan.ingest.plan import Plan
+    from mri_gan.ingest.sources import Source
 
 EPILOG = """\b
 Examples:
@@ -23,20 +26,23 @@ Examples:
   mrigan inspect scans/ --plane coronal --sheet overview.png
 """
 
-COLUMNS, PICTURES = 8, 40
+COLUMNS, PICTURES = 9, 45
+PLANE_COUNT = 3  # pictures of a volume: the middle of each plane
 NAMED = 3
-LISTS = ("same_pixels", "near_duplicates", "outliers", "flat_slices")
+COUNTED = (
+    *("sources", "slices", "subjects", "sessions", "masks", "sources_with_mask", "derivatives"),
+    *("other_files", "empty_slices", "faces"),
+)
+TABLES = (
+    *("layouts", "sides", "splits", "shapes", "native", "spacings_mm", "volume_shapes"),
+    *("voxels_mm", "orientations", "dropped_fields"),
+)
+LISTS = ("same_pixels", "near_duplicates", "outliers", "flat_slices", "doubtful_orientation")
 
 
 @click.command("inspect", epilog=EPILOG)
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--plane",
-    type=click.Choice(PLANES),
-    default="axial",
-    show_default=True,
-    help="How volumes are cut.",
-)
+@source_options
 @click.option(
     "--sheet",
     is_flag=False,
@@ -52,16 +58,17 @@ LISTS = ("same_pixels", "near_duplicates", "outliers", "flat_slices")
 @options.quiet
 def command(
     sources: tuple[Path, ...],
-    plane: str,
     sheet: Path | None,
     workers: int | None,
     as_json: bool,
     quiet: bool,
+    **choices: Any,
 ) -> None:
     """Read SOURCES as `prepare` would and tell what is in them; nothing in them is changed.
 
-    Shows layouts, subjects, shapes, spacings and greys, slices that occur twice or look like one
-    of another subject, outliers, what would be left out, and the size of the store.
+    Shows layouts, subjects, shapes, spacings, orientations and greys, slices that occur twice or
+    look like one of another subject, outliers, volumes whose header and picture seem to disagree,
+    masks, what would be left out and why, and the size of the store.
     """
     from mri_gan.ingest.plan import build_plan
 
@@ -72,12 +79,15 @@ def command(
             f"--sheet {sheet} is inside {source}",
             "write it elsewhere: sources are left as they are",
         )
-    config = PrepareConfig(plane=plane, ids="keep")  # nothing of it is stored
-    plan = build_plan(sources, config)
+    config = PrepareConfig(ids="keep", **choices)  # ids are not stored, and so not hidden
+    plan = build_plan(sources, replace(config, masks=True))
+    with_mask = sum(source.mask is not None for source in plan.sources)
     start = time.perf_counter()
     survey = _look(plan, config, workers, quiet or as_json)
     facts = survey.facts() | {
-        "masks": plan.masks,
+        "masks": plan.masks + with_mask,
+        "sources_with_mask": with_mask,
+        "derivatives": plan.derivatives,
         "other_files": plan.ignored,
         "unlisted": [list(pair) for pair in plan.bad],
         "seconds": round(time.perf_counter() - start, 2),
@@ -102,7 +112,8 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
 
     count = available_cpus() if workers is None else workers
     survey = Survey()
-    kept = {len(plan.sources) * i // PICTURES for i in range(PICTURES)}
+    share = PICTURES // PLANE_COUNT if any(s.is_volume for s in plan.sources) else PICTURES
+    kept = {len(plan.sources) * i // share for i in range(share)}
     function = functools.partial(look_all, config=config)
     died = Look(kind="damaged", reason="its decoder crashed or ran out of memory")
     with (
@@ -126,11 +137,25 @@ def _write_sheet(survey: Survey, path: Path) -> None:
 
     from mri_gan.pictures import build_sheet, save_png
 
-    shown = [(source, found.thumb) for source, found in survey.looks if found.thumb is not None]
+    shown = [entry for source, found in survey.looks for entry in _pictures(source, found)]
     require(bool(shown), "no slice to draw on a sheet", "see the table for the reasons")
-    labels = [source.naming.subject.split("/")[-1] for source, _ in shown]
-    images = np.stack([thumb for _, thumb in shown])
-    save_png(path, build_sheet(images, COLUMNS, labels, scale=2))
+    images = np.stack([picture for _, picture in shown])
+    save_png(path, build_sheet(images, COLUMNS, [label for label, _ in shown], scale=2))
+
+
+def _pictures(source: Source, found: Look) -> list[tuple[str, Any]]:
+    """(label, picture) of a source that is kept for the sheet; a sheet may be passed on."""
+    from mri_gan.ingest.identity import OAI_LIKE
+
+    if found.thumb is None:
+        return []
+    who = OAI_LIKE.sub("OAI", source.naming.subject.split("/")[-1])
+    if found.whole is None:
+        return [(who, found.thumb)]
+    return [
+        (f"{plane[0].upper()} {who}", picture)
+        for plane, picture in zip(PLANES, found.whole.pictures, strict=True)
+    ]
 
 
 def _print_table(facts: dict[str, Any]) -> None:
@@ -147,17 +172,21 @@ def _print_table(facts: dict[str, Any]) -> None:
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     skipped = facts["skipped"] + [{"source": s, "reason": why} for s, why in facts["unlisted"]]
     why = [f"{entry['source']}: {entry['reason']}" for entry in skipped]
-    counted = ("sources", "slices", "subjects", "sessions", "masks", "other_files", "empty_slices")
-    tables = ("layouts", "sides", "splits", "shapes", "native", "spacings_mm", "orientations")
     size = options.human_bytes(facts["store_bytes"])
     return [
-        *((name.replace("_", " "), f"{facts[name]:,}") for name in counted),
-        *((name.replace("_", " "), _counts(facts[name])) for name in tables if facts[name]),
+        *((name.replace("_", " "), f"{facts[name]:,}") for name in COUNTED),
+        *((name.replace("_", " "), _counts(facts[name])) for name in TABLES if facts[name]),
+        *_values(facts["scanner_values"]),
         ("greys at 1, 50, 99 %", ", ".join(map(str, facts["grey_percentiles"].values()))),
         *((name.replace("_", " "), _some([*map(_text, facts[name])])) for name in LISTS),
         ("would be left out", _some(why)),
         ("store", f"about {size} in {options.human_seconds(facts['seconds'])}"),
     ]
+
+
+def _values(values: dict[str, list[float]]) -> list[tuple[str, str]]:
+    ranges = (f"{low:g} .. {high:g}" for low, high in values.values())
+    return [("scanner values at 1, 50, 99 %", "; ".join(ranges))] if values else []
 
 
 def _counts(counts: dict[str, int]) -> str:

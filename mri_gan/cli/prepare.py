@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
+from mri_gan.cli.source_options import source_options
 from mri_gan.config import PrepareConfig, require
 from mri_gan.errors import DataError, UsageError
-from mri_gan.preparation import FITS, IDS, INTENSITIES, LAYOUTS, PLANES
+from mri_gan.preparation import FITS, IDS, INTENSITIES
 
 if TYPE_CHECKING:
     from mri_gan.ingest.plan import Plan
@@ -35,47 +36,13 @@ Examples:
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder of the store to write."
 )
-@click.option(
-    "--plane",
-    type=click.Choice(PLANES),
-    default="axial",
-    show_default=True,
-    help="How volumes are cut.",
-)
+@source_options
 @click.option(
     "--fit",
     type=click.Choice(FITS),
     default="pad",
     show_default=True,
     help="Make slices square by padding or by cropping; they are never squeezed.",
-)
-@click.option(
-    "--scan",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    help="Which version of a scan to take: of OASIS-1 t88_masked_gfc, t88_gfc, subj_111 or raw; "
-    "of neurite-OASIS a file's name, such as norm.",
-)
-@click.option(
-    "--layout",
-    type=click.Choice(LAYOUTS),
-    default="auto",
-    show_default=True,
-    help="Whose file names these are; auto looks at each.",
-)
-@click.option(
-    "--naming",
-    default="auto",
-    show_default=True,
-    metavar="REGEX",
-    help="Your own file names: a regular expression with the named group subject and, where you "
-    "like, session, split, side, slice, mask and class.",
-)
-@click.option(
-    "--classes",
-    is_flag=True,
-    help="Image files lie in class folders, as in MNIST: the folder becomes the label class.",
 )
 @click.option(
     "--fov",

@@ -3,48 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.config import PrepareConfig
-from mri_gan.errors import MriganError
-from mri_gan.ingest.archives import read_member
+from mri_gan.ingest.likeness import FLAT, Glance, find_equal, find_near, find_odd, name_of
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.tasks import Outcome
 from mri_gan.ingest.worker import process
+from mri_gan.store import schema
 from mri_gan.store.codec import decode_pixels
 from mri_gan.store.schema import SliceRecord
 from mri_gan.store.writer import EncodedSlice
 
+if TYPE_CHECKING:
+    from mri_gan.ingest.glimpse import Glimpse
+
 THUMB_PX = 64
 HASH_PX = 8
-NEAR_BITS = 2  # of 64 that may differ between near duplicates
 SHADE_PX = 16
-# Aligned brains share their outline, and so most of the 64 bits; their shades must agree, too.
-ALIKE = 0.995
-ODD_SIGMA = 4.0
-FLAT = 1.0  # an image whose grey levels spread less than this shows nothing
 BINS = 256
-ROWS = 1024  # slices compared with all others at a time
-NIFTI_HEADER = 348
-
-
-@dataclass(frozen=True)
-class Glance:
-    """What one slice looks like: enough to compare it with all others."""
-
-    record: SliceRecord
-    digest: bytes  # equal pixels, equal digest
-    bits: bytes  # 64 bits of the average hash
-    shades: NDArray[np.float32]  # [SHADE_PX ** 2], mean 0 and length 1
-    mean: float
-    contrast: float
+PERCENT = (1, 50, 99)
 
 
 @dataclass
@@ -54,7 +38,7 @@ class Look:
     kind: str = ""
     reason: str = ""
     empty: int = 0
-    axes: str = ""  # of the file's voxels, as in LAS
+    whole: Glimpse | None = None  # of volumes
     n_bytes: int = 0  # that a store would take
     slices: list[Glance] = field(default_factory=list)
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
@@ -69,7 +53,11 @@ def look_all(sources: Sequence[Source], config: PrepareConfig) -> list[Look]:
 def look(source: Source, config: PrepareConfig) -> Look:
     """Do with one source what `prepare` does, and keep only what tells about it."""
     outcome: Outcome = process(source, config)
-    found = Look(outcome.kind, outcome.reason, outcome.empty, axes_of(source))
+    found = Look(outcome.kind, outcome.reason, outcome.empty)
+    if source.is_volume and outcome.slices:
+        from mri_gan.ingest.glimpse import glimpse  # it needs nibabel, and image files do not
+
+        found.whole = glimpse(source, THUMB_PX)
     for number, encoded in enumerate(outcome.slices):
         found.n_bytes += len(encoded[0]) + sum(map(len, encoded[1].values()))
         record, pixels = _native(encoded, config.depth)
@@ -117,24 +105,6 @@ def _glance(
     )
 
 
-def axes_of(source: Source) -> str:
-    """How a NIfTI file stores its axes; empty for all else and for headers that say nothing."""
-    if not source.member.name.lower().endswith((".nii", ".nii.gz")):
-        return ""
-    import nibabel as nib
-
-    try:
-        data = read_member(source.member)
-        if data[:2] == b"\x1f\x8b":
-            data = zlib.decompressobj(wbits=31).decompress(data, NIFTI_HEADER)
-        header = nib.Nifti1Header(data[:NIFTI_HEADER], check=False)
-        return "".join(code or "?" for code in nib.aff2axcodes(header.get_best_affine()))
-    except (MriganError, zlib.error):
-        return ""
-    except Exception:  # nibabel raises a dozen types for odd headers, which `process` explains
-        return ""
-
-
 @dataclass
 class Survey:
     """What all sources hold together."""
@@ -162,7 +132,8 @@ class Survey:
             "shapes": _count(f"{record.shape[0]} x {record.shape[1]}" for record in records),
             "native": _count(str(record.native) for record in records),
             "spacings_mm": _count(filter(None, map(spacing_text, records))),
-            "orientations": _count(found.axes for _, found in self.looks if found.axes),
+            **self._volume_facts(),
+            **schema.tell_notes(Counter(n for record in records for n in record.notes or ())),
             "grey_percentiles": grey_percentiles(sum(f.counts for _, f in self.looks)),
             "same_pixels": find_equal(glances),
             "near_duplicates": find_near(glances),
@@ -173,14 +144,45 @@ class Survey:
             "store_bytes": sum(found.n_bytes for _, found in self.looks),
         }
 
+    def _volume_facts(self) -> dict[str, Any]:
+        """What only volumes have."""
+        whole = [(source, found.whole) for source, found in self.looks if found.whole is not None]
+        return {
+            "volume_shapes": _count(" x ".join(map(str, w.shape)) for _, w in whole),
+            "voxels_mm": _count(" x ".join(f"{mm:.2f}" for mm in w.spacing_mm) for _, w in whole),
+            "orientations": _count(w.axes for _, w in whole if w.axes),
+            "scanner_values": value_ranges([w.values for _, w in whole]),
+            "doubtful_orientation": find_doubts(whole),
+        }
+
+
+def value_ranges(values: Sequence[tuple[float, ...]]) -> dict[str, list[float]]:
+    """The smallest and largest of the volumes' scanner values at 1, 50 and 99 per cent."""
+    rows = np.array(values).reshape(-1, len(PERCENT))
+    if not len(rows):
+        return {}
+    ends = zip(PERCENT, rows.min(axis=0).tolist(), rows.max(axis=0).tolist(), strict=True)
+    return {str(p): [low, high] for p, low, high in ends}
+
+
+def find_doubts(volumes: Sequence[tuple[Source, Glimpse]]) -> list[str]:
+    """Volumes whose header and picture seem to disagree, each with the reason."""
+    if not volumes:
+        return []
+    from mri_gan.ingest.orientation import set_doubts
+
+    kinds = sorted({source.naming.layout for source, _ in volumes})
+    found = []
+    for kind in kinds:
+        same = [(source, whole) for source, whole in volumes if source.naming.layout == kind]
+        others = set_doubts([whole.cube for _, whole in same])
+        for (source, whole), doubt in zip(same, others, strict=True):
+            found += [f"{source.name}: {why}" for why in (*whole.doubts, doubt) if why]
+    return found
+
 
 def _count(values: Any) -> dict[str, int]:
     return dict(Counter(values).most_common())
-
-
-def name_of(record: SliceRecord) -> str:
-    """One slice, named for people."""
-    return record.source if record.affine is None else f"{record.source}#{record.position}"
 
 
 def spacing_text(record: SliceRecord) -> str:
@@ -196,62 +198,4 @@ def grey_percentiles(counts: Any) -> dict[str, int]:
     total = np.cumsum(counts)
     if not np.any(total):
         return {}
-    return {str(p): int(np.searchsorted(total, total[-1] * p / 100)) for p in (1, 50, 99)}
-
-
-def find_equal(glances: Sequence[Glance]) -> list[list[str]]:
-    """Groups of slices with the same pixels; pictures that show nothing do not count."""
-    groups: dict[bytes, list[str]] = defaultdict(list)
-    for glance in glances:
-        if glance.contrast >= FLAT:
-            groups[glance.digest].append(name_of(glance.record))
-    return [names for names in groups.values() if len(names) > 1]
-
-
-def find_near(glances: Sequence[Glance]) -> list[tuple[str, str]]:
-    """Each slice that looks like an earlier one of another subject, with that one."""
-    seen = [glance for glance in glances if glance.contrast >= FLAT]
-    if not seen:
-        return []
-    subjects = np.unique([g.record.subject for g in seen], return_inverse=True)[1]
-    digests = np.unique([g.digest.hex() for g in seen], return_inverse=True)[1]
-    bits = np.unpackbits(np.frombuffer(b"".join(g.bits for g in seen), np.uint8)).reshape(-1, 64)
-    signs = bits.astype(np.float32) * 2 - 1
-    shades = np.stack([glance.shades for glance in seen])
-    return [
-        (name_of(seen[late].record), name_of(seen[early].record))
-        for late, early in _near_pairs(signs, shades, subjects, digests)
-    ]
-
-
-def _near_pairs(
-    signs: NDArray[np.float32],
-    shades: NDArray[np.float32],
-    subjects: NDArray[Any],
-    digests: NDArray[Any],
-) -> Iterator[tuple[int, int]]:
-    """(later, earlier) of every slice that has an earlier one like it."""
-    for start in range(0, len(signs), ROWS):
-        stop = min(start + ROWS, len(signs))
-        # The product of two rows of signs is 64 less twice the bits that differ.
-        close = signs[start:stop] @ signs[:stop].T >= 64 - 2 * NEAR_BITS - 0.5
-        close &= shades[start:stop] @ shades[:stop].T >= ALIKE
-        close &= subjects[start:stop, None] != subjects[None, :stop]
-        close &= digests[start:stop, None] != digests[None, :stop]
-        close &= np.arange(stop)[None, :] < np.arange(start, stop)[:, None]
-        for row in np.flatnonzero(close.any(axis=1)).tolist():
-            yield start + row, int(close[row].argmax())
-
-
-def find_odd(glances: Sequence[Glance]) -> list[dict[str, Any]]:
-    """Slices whose brightness or contrast is far from that of all others."""
-    found: list[dict[str, Any]] = []
-    for name in ("mean", "contrast"):
-        values = np.array([getattr(glance, name) for glance in glances])
-        if not len(values) or not values.std() > 0:
-            continue
-        scores = (values - values.mean()) / values.std()
-        for i in np.flatnonzero(np.abs(scores) > ODD_SIGMA).tolist():
-            score = round(float(scores[i]), 1)
-            found.append({"slice": name_of(glances[i].record), "what": name, "sigma": score})
-    return found
+    return {str(p): int(np.searchsorted(total, total[-1] * p / 100)) for p in PERCENT}

@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import phantoms
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from mri_gan.cli.main import cli
 from mri_gan.config import PrepareConfig
@@ -126,3 +128,94 @@ def test_worker_processes_find_the_same(oasis_zip: Path) -> None:
     words = ["inspect", "--workers", "2", "--json", str(oasis_zip)]
     shared = json.loads(CliRunner().invoke(cli, words, catch_exceptions=False).stdout)
     assert shared | {"seconds": 0} == alone | {"seconds": 0}
+
+
+# Volumes as a whole
+
+
+def people(folder: Path, turned: dict[str, str] | None = None) -> Path:
+    """Six heads; `turned` gives some another true orientation than their header says."""
+    files: phantoms.Files = {}
+    for i in range(6):
+        name = f"10{i}.nii"
+        volume = phantoms.head_volume(face=True, spacing_mm=6.0) + i
+        stored, affine = phantoms.oriented(volume, "LPS", (6, 6, 6))
+        if name in (turned or {}):
+            stored, _ = phantoms.oriented(volume, (turned or {})[name], (6, 6, 6))
+        files[name] = phantoms.nifti_bytes(stored, affine=affine, dtype="int16")
+    return phantoms.write_folder(folder / "people", files)
+
+
+def test_shapes_spacings_and_scanner_values_of_volumes(tmp_path: Path) -> None:
+    data = phantoms.nifti_bytes(phantoms.brain_volume(), "ASL", (1, 1.5, 2))
+    facts = survey(phantoms.write_folder(tmp_path / "v", {"sub-1_T1w.nii": data}))
+    assert facts["volume_shapes"] == {"20 x 26 x 22": 1}
+    assert facts["voxels_mm"] == {"1.00 x 1.50 x 2.00": 1}
+    (low, _), (middle, _), (high, _) = facts["scanner_values"].values()
+    assert low < middle < 30 < 400 < high
+    assert facts["dropped_fields"] == {}
+
+
+def test_heads_that_lie_as_their_headers_say_raise_no_doubt(tmp_path: Path) -> None:
+    assert survey(people(tmp_path))["doubtful_orientation"] == []
+
+
+@pytest.mark.parametrize(
+    ("true", "word"),
+    [("LAS", "otherwise"), ("LPI", "otherwise"), ("PLS", "mirrored"), ("SPL", "mirrored")],
+)
+def test_a_head_whose_header_is_wrong_is_doubted(tmp_path: Path, true: str, word: str) -> None:
+    found = survey(people(tmp_path, {"103.nii": true}))["doubtful_orientation"]
+    assert {entry.split(":")[0] for entry in found} == {"103.nii"}
+    assert any(word in entry for entry in found)
+
+
+def test_left_and_right_cannot_be_told(tmp_path: Path) -> None:
+    """Nobody should think otherwise: the documentation says so, too."""
+    assert survey(people(tmp_path, {"103.nii": "RPS"}))["doubtful_orientation"] == []
+
+
+def test_headers_that_contradict_themselves_or_say_nothing_are_named(tmp_path: Path) -> None:
+    volume = phantoms.brain_volume()
+    image: Any = nib.Nifti1Image(volume.astype(np.int16), np.eye(4))
+    image.set_sform(np.diag([1, -1, 1, 1]), 1)
+    image.set_qform(np.eye(4), 1)
+    silent: Any = nib.Nifti1Image(volume.astype(np.int16), None)
+    files = {"1.nii": image.to_bytes(), "2.nii": silent.to_bytes()}
+    found = survey(phantoms.write_folder(tmp_path / "v", files))["doubtful_orientation"]
+    assert [entry.split(":")[0] for entry in found] == ["1.nii", "2.nii"]
+    assert "RPS (sform) and RAS (qform)" in found[0]
+    assert "does not say" in found[1]
+
+
+def test_pairs_of_scans_and_masks_are_counted(oasis_zip: Path) -> None:
+    facts = json.loads(inspect(oasis_zip, "--json").stdout)
+    assert (facts["masks"], facts["sources_with_mask"], facts["slices"]) == (10, 10, 10)
+
+
+def test_faces_and_header_fields_are_told(tmp_path: Path) -> None:
+    head = phantoms.nifti_bytes(phantoms.head_volume(face=True), "LPS", (3, 3, 3))
+    folder = phantoms.write_folder(tmp_path / "v", {"1.nii": head})
+    facts = json.loads(inspect(folder, "--json", "--plane", "coronal").stdout)
+    assert (facts["faces"], facts["dropped_fields"]) == (1, {})
+
+
+def test_the_sheet_shows_three_planes_of_every_volume_and_no_numbers_of_people(
+    tmp_path: Path,
+) -> None:
+    volume = phantoms.nifti_bytes(phantoms.brain_volume())
+    folder = phantoms.write_folder(tmp_path / "v", {"OAI9000001.nii": volume, "2.nii": volume})
+    assert inspect(folder, "-q", "--sheet", tmp_path / "sheet.png").exit_code == 0
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        tiles = np.asarray(sheet)
+    filled = [tiles[2:130, 2 + 130 * i : 130 + 130 * i].std() > 10 for i in range(9)]
+    assert filled == [True] * 6 + [False] * 3
+
+
+def test_inspect_reads_names_as_prepare_would(tmp_path: Path) -> None:
+    names = [f"{label}/{n}.png" for label in ("cat", "dog") for n in range(3)]
+    data = phantoms.png_bytes(phantoms.slice_pixels(16, 16))
+    folder = phantoms.write_folder(tmp_path / "set", dict.fromkeys(names, data))
+    facts = json.loads(inspect(folder, "--json", "--classes").stdout)
+    assert facts["subjects"] == 6
+    assert inspect(folder, "--layout", "akoa").exit_code == 2
