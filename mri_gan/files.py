@@ -17,6 +17,8 @@ from typing import BinaryIO
 
 from mri_gan.errors import DataError
 
+LOCK_TRIES = 5
+
 
 def one_line(error: BaseException) -> str:
     """The first line of an error's text, or its type where it has none."""
@@ -125,17 +127,21 @@ class FolderLock:
             stream = self.path.open("a+b")
         except OSError as error:
             raise explain_os_error(error, self.path) from error
-        if not _try_lock(stream):
-            stream.seek(0)
-            holder = stream.read(32).decode(errors="replace").strip() or "unknown"
+        if not _lock_soon(stream):
+            holder = _read_holder(stream)
             stream.close()
             raise DataError(
                 f"{self.path.parent}: another process is writing here (pid {holder})",
                 "wait for it or stop it, then run the same command again",
             )
-        stream.truncate(0)
-        stream.write(str(os.getpid()).encode())
-        stream.flush()
+        try:
+            stream.truncate(0)
+            stream.write(str(os.getpid()).encode())
+            stream.flush()
+        except OSError as error:
+            with contextlib.suppress(OSError):  # closing writes what is left again
+                stream.close()
+            raise explain_os_error(error, self.path) from error
         self._stream = stream
         return self
 
@@ -144,6 +150,30 @@ class FolderLock:
             self._stream.truncate(0)
             self._stream.close()
             self._stream = None
+
+
+def writer_of(folder: Path) -> str:
+    """The process id of another process that holds a folder's lock, '' when none does."""
+    try:
+        with (folder / ".lock").open("rb") as stream:
+            holder = "" if _is_free(stream) else _read_holder(stream)
+    except OSError:
+        return ""
+    return "" if holder == str(os.getpid()) else holder
+
+
+def _read_holder(stream: BinaryIO) -> str:
+    stream.seek(0)
+    return stream.read(32).decode(errors="replace").strip() or "unknown"
+
+
+def _lock_soon(stream: BinaryIO) -> bool:
+    """Lock a file; who only looks at a lock holds it for a moment, too."""
+    for _ in range(LOCK_TRIES):
+        if _try_lock(stream):
+            return True
+        time.sleep(0.02)
+    return False
 
 
 if os.name == "nt":  # pragma: no cover - the other half runs on POSIX
@@ -159,6 +189,9 @@ if os.name == "nt":  # pragma: no cover - the other half runs on POSIX
             return False
         return True
 
+    def _is_free(stream: BinaryIO) -> bool:
+        return stream.readable()  # there is no lock for readers
+
 else:
 
     def _try_lock(stream: BinaryIO) -> bool:
@@ -166,6 +199,15 @@ else:
 
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _is_free(stream: BinaryIO) -> bool:
+        import fcntl
+
+        try:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True

@@ -25,6 +25,7 @@ from mri_gan.files import (
     write_atomic,
     write_bytes,
     write_text,
+    writer_of,
 )
 
 HOLD_LOCK = """
@@ -282,3 +283,16 @@ def test_work_that_ends_in_time_is_not_left() -> None:
         signal.raise_signal(signal.SIGTERM)
         assert stop
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_the_writer_of_a_folder_is_known(tmp_path: Path) -> None:
+    assert writer_of(tmp_path) == ""
+    holder = start_holder(tmp_path)
+    try:
+        assert writer_of(tmp_path) == str(holder.pid)
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert writer_of(tmp_path) == ""
+    with FolderLock(tmp_path):
+        assert writer_of(tmp_path) == ""  # ourselves

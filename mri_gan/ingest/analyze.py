@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import re
 
@@ -15,7 +14,14 @@ from mri_gan.ingest.archives import gunzip
 from mri_gan.ingest.headers import nifti_fields
 from mri_gan.ingest.members import MAX_MEMBER_BYTES
 from mri_gan.ingest.sources import Source
-from mri_gan.ingest.volumes import GZIP_MAGIC, Volume, build_volume, check_header, our_errors
+from mri_gan.ingest.volumes import (
+    GZIP_MAGIC,
+    Volume,
+    build_volume,
+    check_header,
+    our_errors,
+    parse_header,
+)
 
 # Analyze does not store which way a scan lies. Left-anterior-superior is what nibabel, SPM and
 # OASIS-1's T88 images take for granted; scans of OASIS-1 that are not yet in T88 space are
@@ -45,7 +51,7 @@ def read_pair(header: bytes, voxels: bytes, axes: str = USUAL_AXES, labels: bool
             voxels = gunzip(voxels, MAX_MEMBER_BYTES)
         is_nifti = header[344:348] == NIFTI_PAIR
         kind = nib.nifti1.Nifti1PairHeader if is_nifti else nib.AnalyzeHeader
-        parsed = kind.from_fileobj(io.BytesIO(header), check=True)
+        parsed = parse_header(kind, header)
         check_header(parsed, len(voxels))
         affine = parsed.get_best_affine() if is_nifti else affine_of(parsed, axes)
         image = nib.Nifti1Image(_voxels(parsed, voxels), affine)

@@ -39,7 +39,10 @@ NEEDED_TAGS = [
     "NumberOfFrames",
     "Rows",
     "Columns",
+    "SOPClassUID",
 ]
+# Slices of CT, MR and PET. A file that does not even say what it is has been cut short.
+SCAN_CLASSES = {f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in (2, 4, 128)} | {""}
 HASH_KEY = b"mrigan"
 HASH_BYTES = 5
 EVEN = 0.1  # slices may lie this share of their distance away from an even spacing
@@ -108,7 +111,10 @@ def _read_header(member: Member) -> Any:
         raise DataError("multi-frame DICOM is not read; convert it with dcm2niix first")
     placed = "ImagePositionPatient" in header and "ImageOrientationPatient" in header
     localizer = "LOCALIZER" in (header.get("ImageType") or ())
-    return header if placed and "Rows" in header and not localizer else None
+    pictured = "Rows" in header and "Columns" in header
+    if not pictured and str(header.get("SOPClassUID", "")) in SCAN_CLASSES:
+        raise DataError("a slice without a size (cut short?)")
+    return header if placed and pictured and not localizer else None
 
 
 def _series_key(header: Any) -> tuple[Any, ...]:

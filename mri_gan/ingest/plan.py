@@ -69,7 +69,7 @@ def build_plan(
     twice = [path for path, n in Counter(path.resolve() for path in paths).items() if n > 1]
     if twice:
         raise UsageError(f"{twice[0]}: given twice", "name every source once")
-    found = [_find(path, config) for path in paths]
+    found = [_find_beside(path, config, alone=len(paths) == 1) for path in paths]
     # Both files of a pair may have been given, each of which stands for the pair.
     every = {(s.member.container, s.member.number): s for one in found for s in one.sources}
     masks = [mask for one in found for mask in one.masks]
@@ -112,6 +112,17 @@ class _Found:
     masks: list[Source]
     ignored: int
     bad: list[tuple[str, str]]
+
+
+def _find_beside(path: Path, config: PrepareConfig, alone: bool) -> _Found:
+    """What a path holds; where it is not alone and cannot be listed, the others go on without."""
+    try:
+        return _find(path, config)
+    except DataError as error:
+        if alone:
+            raise
+        reason = error.message.removeprefix(f"{path}: ")
+        return _Found(sources=[], masks=[], ignored=0, bad=[(str(path), reason)])
 
 
 def _find(path: Path, config: PrepareConfig) -> _Found:

@@ -6,6 +6,7 @@ import contextlib
 import io
 import logging
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -58,7 +59,8 @@ def our_errors(kind: str) -> Iterator[None]:
     """Turn whatever a reader raises within into a DataError that names the kind of file."""
     try:
         # nibabel warns of odd but harmless header fields; what matters is checked here.
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     except MriganError:
         raise
@@ -74,9 +76,24 @@ def _parse(data: bytes) -> nib.Nifti1Image:
     if len(data) < 348:
         raise DataError("too short for a NIfTI header")
     kind = nib.Nifti2Image if data[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
-    header = kind.header_class.from_fileobj(io.BytesIO(data), check=True)
-    check_header(header, len(data))
+    check_header(parse_header(kind.header_class, data), len(data))
     return kind.from_bytes(data)
+
+
+def parse_header(kind: type[nib.AnalyzeHeader], data: bytes) -> nib.AnalyzeHeader:
+    """The header that a file begins with.
+
+    Raises DataError where nibabel would mend it by a guess: of another size, or without the sizes
+    of voxels that nothing else tells.
+    """
+    header: nib.AnalyzeHeader = kind.from_fileobj(io.BytesIO(data), check=False)
+    if int(header["sizeof_hdr"]) != header.sizeof_hdr:
+        raise DataError("its header does not begin as one; it is damaged")
+    placed = "sform_code" in header.keys() and header["sform_code"] > 0  # noqa: SIM118
+    if not placed and (header["pixdim"][1:4] == 0).any():
+        raise DataError("voxel sizes make no sense; its header is damaged")
+    header.check_fix()
+    return header
 
 
 def check_header(header: nib.AnalyzeHeader, n_bytes: int) -> None:

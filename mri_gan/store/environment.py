@@ -8,7 +8,7 @@ from pathlib import Path
 import lmdb
 
 from mri_gan.errors import DataError
-from mri_gan.files import one_line
+from mri_gan.files import one_line, writer_of
 from mri_gan.store.schema import DATA_FILE, MAX_DATABASES
 
 REMEDY = "run `mrigan prepare SOURCE... --out STORE` to make one"
@@ -48,6 +48,10 @@ def open_environment(folder: Path, *, readonly: bool, map_size: int = 0) -> lmdb
     file = folder / DATA_FILE
     if readonly and not file.is_file():
         raise DataError(f"{folder}: is not a mrigan store (no {DATA_FILE})", REMEDY)
+    if readonly and (holder := writer_of(folder)):
+        raise DataError(
+            f"{folder}: is being written by another process (pid {holder})", "wait until it is done"
+        )
     if file.exists() and file.stat().st_size:
         from mri_gan.store.pages import check_pages  # numpy, which a new store's writer can spare
 

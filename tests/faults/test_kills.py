@@ -31,7 +31,7 @@ class Case:
 
     def command(self, out: Path, *more: str) -> list[str]:
         sources = ("prepare", self.archive, "--out", out, "--quiet")
-        return faults.mrigan(*sources, *more, prelude=SMALL_BATCHES)
+        return faults.mrigan(*sources, *more, prelude=faults.SMALL_BATCHES)
 
 
 @pytest.fixture(scope="module")

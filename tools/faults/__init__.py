@@ -6,13 +6,27 @@ where it takes the system's help (`tracing`, `disks`); a test that cannot be tri
 
 from __future__ import annotations
 
-from faults.children import Ended, child_environment, mrigan, peak_memory, run, send_after, start
+from faults.children import (
+    HOOKS,
+    SMALL_BATCHES,
+    Ended,
+    child_environment,
+    kill_a_worker,
+    mrigan,
+    peak_memory,
+    python_path,
+    run,
+    send_after,
+    start,
+)
 from faults.disks import small_disk, small_files
 from faults.nursery import Nursery
 from faults.stores import contents, digest, holds, leftovers
 from faults.tracing import Traced, kill_at_write, require_tracing, trace_writes
 
 __all__ = [
+    "HOOKS",
+    "SMALL_BATCHES",
     "Ended",
     "Nursery",
     "Traced",
@@ -20,10 +34,12 @@ __all__ = [
     "contents",
     "digest",
     "holds",
+    "kill_a_worker",
     "kill_at_write",
     "leftovers",
     "mrigan",
     "peak_memory",
+    "python_path",
     "require_tracing",
     "run",
     "send_after",

@@ -18,8 +18,17 @@ from pathlib import Path
 from typing import IO
 
 TOOLS = Path(__file__).parents[1]
+HOOKS = Path(__file__).parent / "hooks"  # put it first on PYTHONPATH; see its sitecustomize
 DEADLINE_S = 120.0  # generous: a test fails by it only where something hangs
 CRASHES = {-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGABRT, -signal.SIGFPE, -signal.SIGILL}
+
+# For `mrigan(prelude=...)`: a commit for every source, so that a small archive has as many as a
+# large one.
+SMALL_BATCHES = """
+from mri_gan.store import writer
+assert writer.BATCH_BYTES
+writer.BATCH_BYTES = 1
+"""
 
 Limits = Mapping[int, int]  # resource.RLIMIT_... -> value
 
@@ -46,12 +55,17 @@ class Ended:
         return [line for line in self.err.splitlines() if line.startswith("mrigan: ")]
 
 
+def python_path() -> list[str]:
+    """Where children look for modules before the environment's own places."""
+    return [str(TOOLS), os.environ.get("PYTHONPATH", "")]
+
+
 def child_environment(**more: str) -> dict[str, str]:
     """The environment of children: one thread for numerics, no byte code written."""
     quiet = {
         "OMP_NUM_THREADS": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "PYTHONPATH": os.pathsep.join([str(TOOLS), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join(python_path()),
         "COLUMNS": "200",
     }
     return os.environ | quiet | more
@@ -68,10 +82,11 @@ def mrigan(*arguments: str | Path, prelude: str = "") -> list[str]:
 @contextmanager
 def start(
     command: Sequence[str],
-    out: IO[bytes],
-    err: IO[bytes],
+    out: IO[bytes] | int,
+    err: IO[bytes] | int,
     limits: Limits | None = None,
     cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A child in a process group of its own, all of which is killed at the end of the block."""
 
@@ -84,7 +99,7 @@ def start(
         stdout=out,
         stderr=err,
         stdin=subprocess.DEVNULL,
-        env=child_environment(),
+        env=child_environment(**(environment or {})),
         cwd=cwd,
         start_new_session=True,
         preexec_fn=limit if limits else None,
@@ -109,6 +124,7 @@ def run(
     limits: Limits | None = None,
     cwd: Path | None = None,
     deadline_s: float = DEADLINE_S,
+    environment: Mapping[str, str] | None = None,
     hurt: Callable[[subprocess.Popen[bytes]], object] | None = None,
 ) -> Ended:
     """Run a command to its end; `hurt` gets the running process, in a thread of its own.
@@ -117,7 +133,7 @@ def run(
     """
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         begin = time.monotonic()
-        with start(command, out, err, limits, cwd) as child:
+        with start(command, out, err, limits, cwd, environment) as child:
             thread = threading.Thread(target=hurt, args=[child]) if hurt else None
             if thread:
                 thread.start()
@@ -157,6 +173,33 @@ def send_after(
             (os.killpg if group else os.kill)(child.pid, signum)
 
     return send
+
+
+def kill_a_worker(seconds: float, pick: int) -> Callable[[subprocess.Popen[bytes]], None]:
+    """For `run`: after some seconds wait for workers, and kill one of them."""
+
+    def kill(child: subprocess.Popen[bytes]) -> None:
+        time.sleep(seconds)
+        while child.returncode is None:
+            if workers := workers_of(child.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(workers[pick % len(workers)], signal.SIGKILL)
+                return
+            time.sleep(0.002)
+
+    return kill
+
+
+def workers_of(leader: int) -> list[int]:
+    """The processes of a session that a fork server made, which is the grandchild's place."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdecimal():
+            with contextlib.suppress(OSError):
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) == leader and fields[0] not in "ZX":
+                    parents[int(folder.name)] = int(fields[1])
+    return sorted(pid for pid, parent in parents.items() if parents.get(parent) == leader)
 
 
 def catches(pid: int, signum: int) -> bool:

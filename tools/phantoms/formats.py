@@ -102,6 +102,8 @@ def _dicom_bytes(pixels: Array, fields: Mapping[str, Any]) -> bytes:
     for name, value in fields.items():
         if value is not None:
             setattr(image, name, value)
+        elif name in image:
+            delattr(image, name)
     stream = io.BytesIO()
     image.save_as(stream)
     return stream.getvalue()

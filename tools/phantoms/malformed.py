@@ -261,7 +261,6 @@ def _other_images() -> Iterator[Case]:
     tiff = image_bytes(pixels, format="TIFF")
     for share in (0.0, 0.001, 0.3, 0.9):
         yield f"tiff cut at {share}", {"bad.tif": truncated(tiff, share)}
-    yield "tiff of two pages", {"bad.tif": _pages("TIFF")}
     yield (
         "tiff of NaN",
         {"bad.tif": image_bytes(np.full((8, 8), np.nan, np.float32), format="TIFF")},
