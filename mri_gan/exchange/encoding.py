@@ -26,10 +26,10 @@ def encode_slices(
     store: StoreReader,
     level: int,
     indices: Sequence[int],
-    encode: Callable[[NDArray[Any]], bytes],
+    encode: Callable[[NDArray[Any]], Result],
     workers: int,
-) -> Iterator[tuple[int, bytes]]:
-    """Pairs of slice index and encoded image, in the order of the indices."""
+) -> Iterator[tuple[int, Result]]:
+    """Pairs of slice index and what `encode` makes of its image, in the order of the indices."""
     with ThreadPoolExecutor(workers, "mrigan-encode") as pool:
         encoded = map_ordered(pool, encode, _images(store, level, indices), 4 * workers)
         yield from zip(indices, encoded, strict=True)
@@ -68,6 +68,11 @@ def png16(image: NDArray[Any]) -> bytes:
     if len(image) != 1:
         raise UsageError("16-bit PNGs hold one channel", "use --format png")
     return _png(image.astype(np.uint16) * np.uint16(257) if image.dtype == np.uint8 else image)
+
+
+def png_labels(labels: NDArray[Any]) -> bytes:
+    """A PNG whose pixels [1, H, W] are labels and not shades: they stay as they are."""
+    return _png(labels)
 
 
 def png_rgb(image: NDArray[Any]) -> bytes:

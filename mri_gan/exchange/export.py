@@ -11,6 +11,7 @@ import lmdb
 from mri_gan.config import LEVELS, require, require_level
 from mri_gan.errors import DataError, Stopped
 from mri_gan.exchange import encoding, packs
+from mri_gan.exchange.channels import Channels, Pixels
 from mri_gan.exchange.selection import Selection, select
 from mri_gan.exchange.target import temporary_target, write_marker
 from mri_gan.files import StopSignal, one_line
@@ -97,21 +98,37 @@ def _write(
 
         write_volumes(store, selection, target, tell)
         return
-    encode = {"png16": encoding.png16, "stylegan-lmdb": encoding.png_rgb}.get(
-        config.format, encoding.png8
-    )
+    encode = _encoder(store, config.format)
     levels = [
         (level, encoding.encode_slices(store, level, selection.indices, encode, workers))
         for level in levels_of(store, config)
     ]
     if config.format == "stylegan-lmdb":
-        packs.write_lmdb(levels, target, tell)
+        packs.write_lmdb([(level, _pictures(files)) for level, files in levels], target, tell)
     elif config.format == "stylegan-zip":
-        packs.write_zip(levels[0][1], target, tell)
+        packs.write_zip(_pictures(levels[0][1]), target, tell)
     elif config.format == "webdataset":
         packs.write_shards(store, selection, levels[0][1], target, tell)
     else:
         packs.write_folder(store, selection, levels[0][1], target, tell)
+
+
+def _encoder(store: StoreReader, name: str) -> Callable[[Pixels], dict[str, bytes]]:
+    """A function from an image [C, H, W] to its files; StyleGAN has no place for masks."""
+    channels = Channels(store)
+    shades = {"png16": encoding.png16, "stylegan-lmdb": encoding.png_rgb}.get(name, encoding.png8)
+    with_masks = not name.startswith("stylegan")
+
+    def encode(image: Pixels) -> dict[str, bytes]:
+        parts = channels.split(image)
+        files = {"": shades(parts.pop(""))}
+        return files | {k: encoding.png_labels(v) for k, v in parts.items() if with_masks}
+
+    return encode
+
+
+def _pictures(files: packs.EncodedFiles) -> packs.Encoded:
+    return ((index, named[""]) for index, named in files)
 
 
 def _facts(store: StoreReader, config: ExportConfig, images: int) -> dict[str, object]:

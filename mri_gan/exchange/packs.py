@@ -16,6 +16,7 @@ from mri_gan.exchange.selection import Selection, public_facts
 from mri_gan.store.reader import StoreReader
 
 Encoded = Iterable[tuple[int, bytes]]
+EncodedFiles = Iterable[tuple[int, dict[str, bytes]]]  # "" is the picture, "mask" its mask
 Tell = Callable[[], object]
 
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the zip format's first day: equal exports are equal files
@@ -25,14 +26,15 @@ FIRST_MAP_BYTES = 64 << 20
 
 
 def write_folder(
-    store: StoreReader, selection: Selection, images: Encoded, target: Path, tell: Tell
+    store: StoreReader, selection: Selection, images: EncodedFiles, target: Path, tell: Tell
 ) -> None:
-    """`split/subject/000012.png`, numbered as in the store."""
-    for index, data in images:
+    """`split/subject/000012.png`, numbered as in the store, and `000012_mask.png` beside it."""
+    for index, files in images:
         record = store.records[index]
         folder = target / (record.split or "all") / selection.folders[record.subject]
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{index:06d}.png").write_bytes(data)
+        for name, data in files.items():
+            (folder / f"{index:06d}{name and '_'}{name}.png").write_bytes(data)
         tell()
 
 
@@ -83,13 +85,13 @@ def _put(env: lmdb.Environment, items: list[tuple[bytes, bytes]]) -> None:
 
 
 def write_shards(
-    store: StoreReader, selection: Selection, images: Encoded, target: Path, tell: Tell
+    store: StoreReader, selection: Selection, images: EncodedFiles, target: Path, tell: Tell
 ) -> None:
-    """WebDataset: `shard-000000.tar` of pairs `000000.png`, `000000.json`."""
+    """WebDataset: `shard-000000.tar` of `000000.png`, `000000.mask.png`, `000000.json`."""
     target.mkdir()
     shard: tarfile.TarFile | None = None
     try:
-        for number, (index, data) in enumerate(images):
+        for number, (index, files) in enumerate(images):
             if number % SHARD == 0:
                 if shard is not None:
                     shard.close()
@@ -97,7 +99,8 @@ def write_shards(
             assert shard is not None
             record = store.records[index]
             facts = public_facts(record, selection.folders[record.subject])
-            _add(shard, f"{number:06d}.png", data)
+            for name, data in files.items():
+                _add(shard, f"{number:06d}{name and '.'}{name}.png", data)
             _add(shard, f"{number:06d}.json", _json(facts))
             tell()
     finally:

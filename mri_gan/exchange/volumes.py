@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
+from mri_gan.exchange.channels import Channels
 from mri_gan.exchange.packs import Tell
 from mri_gan.exchange.selection import Selection, safe_name
 from mri_gan.store.reader import StoreReader
@@ -23,18 +24,22 @@ CANNOT = "export these slices as png, or choose a split without them"
 
 
 def write_volumes(store: StoreReader, selection: Selection, target: Path, tell: Tell) -> None:
-    """`split/subject/[ses-1_]volume-0.nii.gz` for every volume that slices were cut from."""
+    """`split/subject/[ses-1_]volume-0.nii.gz` for every volume that slices were cut from.
+
+    The mask of a store of masks lies beside it as `volume-0_mask.nii.gz`, with its labels.
+    """
+    channels = Channels(store)
     numbers: Counter[tuple[str, str]] = Counter()
     for indices in group_by_volume(store.records, selection.indices):
-        volume, affine = build_volume(store, indices)
         record = store.records[indices[0]]
         visit = f"ses-{safe_name(record.session)}_" if record.session else ""
         folder = target / (record.split or "all") / selection.folders[record.subject]
         folder.mkdir(parents=True, exist_ok=True)
         key = (record.subject, visit)
-        path = folder / f"{visit}volume-{numbers[key]}.nii.gz"
+        for name, stack, affine in stacks_of(store, channels, indices):
+            file = f"{visit}volume-{numbers[key]}{name and '_'}{name}.nii.gz"
+            (folder / file).write_bytes(nifti_bytes(*build_volume(stack, affine)))
         numbers[key] += 1
-        path.write_bytes(nifti_bytes(volume, affine))
         for _ in indices:
             tell()
 
@@ -49,16 +54,26 @@ def group_by_volume(records: Sequence[SliceRecord], indices: Sequence[int]) -> I
         yield sorted(members, key=lambda index: records[index].position)
 
 
-def build_volume(
-    store: StoreReader, indices: Sequence[int]
-) -> tuple[NDArray[Any], NDArray[np.float64]]:
-    """Voxels in RAS+ order, [X, Y, Z] or [X, Y, Z, C], and the affine voxel -> mm [4, 4].
+def stacks_of(
+    store: StoreReader, channels: Channels, indices: Sequence[int]
+) -> Iterator[tuple[str, NDArray[Any], NDArray[np.float64]]]:
+    """The slices [N, C, rows, columns] of one volume and their affine, and those of its mask.
 
     Raises DataError when the slices carry no geometry or do not lie at equal distances.
     """
     records = [store.records[index] for index in indices]
     affine = volume_affine(records)
-    stack = store.read(records[0].native, indices)  # [N, C, rows, columns]
+    for name, stack in channels.split(store.read(records[0].native, indices)).items():
+        yield name, stack, affine
+
+
+def build_volume(
+    stack: NDArray[Any], affine: NDArray[np.float64]
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Voxels in RAS+ order, [X, Y, Z] or [X, Y, Z, C], and the affine voxel -> mm [4, 4].
+
+    stack [N, C, rows, columns]; affine maps (column, row, slice, 1) to mm.
+    """
     voxels = stack.transpose(3, 2, 0, 1)
     image = nib.Nifti1Image(voxels[..., 0] if voxels.shape[3] == 1 else voxels, affine)
     canonical = nib.as_closest_canonical(image)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from mri_gan.errors import DataError, UsageError
@@ -31,7 +31,7 @@ class DaskEngine:
                 "--engine dask needs a package that is not installed",
                 "pip install 'mrigan[dask]'",
             ) from error
-        self.deaths: tuple[type[BaseException], ...] = (distributed.KilledWorker, CancelledError)
+        self.deaths: tuple[type[BaseException], ...] = (distributed.KilledWorker,)
         try:
             self._client: Any = distributed.Client(address, timeout=CONNECT_S, set_as_default=False)
             self._client.wait_for_workers(1, timeout=CONNECT_S)
@@ -40,7 +40,11 @@ class DaskEngine:
                 f"{address}: no Dask scheduler with workers answers ({one_line(error)})",
                 "start `dask scheduler` and `dask worker ADDRESS`, then run this again",
             ) from error
-        self._executor: Any = self._client.get_executor()
+        self._executor: Any = self._new_executor()
+
+    def _new_executor(self) -> Any:
+        # Impure: a task that is given again must not meet the cancelled one of the same name.
+        return self._client.get_executor(pure=False)
 
     @property
     def workers(self) -> int:
@@ -57,7 +61,7 @@ class DaskEngine:
     def restart(self) -> None:
         """Forget all tasks in flight, so that the next one runs alone."""
         self._executor.shutdown(wait=False)
-        self._executor = self._client.get_executor()
+        self._executor = self._new_executor()
 
     def close(self) -> None:
         """Leave the cluster as it was."""

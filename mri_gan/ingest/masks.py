@@ -17,6 +17,7 @@ from mri_gan.ingest.layouts import MASK_FOLDERS, MASK_WORD
 from mri_gan.ingest.members import natural_key, suffix_of
 from mri_gan.ingest.reading import read_source_volume
 from mri_gan.ingest.sources import Source
+from mri_gan.store.schema import label_greys
 
 if TYPE_CHECKING:
     from mri_gan.ingest.volumes import Volume
@@ -143,6 +144,5 @@ def spread(labels: NDArray[Any], known: Sequence[int], depth: int) -> NDArray[An
     places = np.searchsorted(known, labels)
     if (np.take(known, places, mode="clip") != labels).any():
         raise DataError("its mask holds labels that were not there when all masks were read")
-    greys = np.arange(len(known)) * ((1 << depth) - 1) / max(len(known) - 1, 1)
-    rounded = np.floor(greys + 0.5).astype(np.uint8 if depth == 8 else np.uint16)
-    return np.asarray(rounded[places])
+    greys = np.array(label_greys(len(known), depth), np.uint8 if depth == 8 else np.uint16)
+    return np.asarray(greys[places])

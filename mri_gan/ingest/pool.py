@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Generic, Protocol, TypeVar
+
+from mri_gan.errors import DataError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -87,7 +89,7 @@ class OrderedPool(Generic[Item, Result]):
         waiting: deque[tuple[Sequence[Item], Future[list[Result]]]],
     ) -> list[Result]:
         try:
-            return future.result()
+            return _result(future)
         except engine.deaths:
             engine.restart()
             results = [self._run_alone(engine, item) for item in chunk]
@@ -99,7 +101,17 @@ class OrderedPool(Generic[Item, Result]):
     def _run_alone(self, engine: Engine, item: Item) -> Result:
         """One item with all workers to itself, so that a death has one possible cause."""
         try:
-            return engine.submit(self._function, [item]).result()[0]
+            return _result(engine.submit(self._function, [item]))[0]
         except engine.deaths:
             engine.restart()
             return self._on_death(item)
+
+
+def _result(future: Future[list[Result]]) -> list[Result]:
+    try:
+        return future.result()
+    except CancelledError as error:  # not by us: the scheduler of a cluster went away
+        raise DataError(
+            "the workers went away before the work was done",
+            "what was done is kept; start them and run the same command again",
+        ) from error

@@ -142,5 +142,10 @@ def label_channels(names: Sequence[str]) -> tuple[int, ...]:
     return tuple(i for i, name in enumerate(names) if name == MASK)
 
 
+def label_greys(count: int, depth: int) -> list[int]:
+    """The grey levels of `count` labels in order, spread evenly from black to white."""
+    return [int(i * ((1 << depth) - 1) / max(count - 1, 1) + 0.5) for i in range(count)]
+
+
 LEVEL_NAMES = {level: level_name(level) for level in LEVELS}
 DATABASE_NAMES = (b"meta", b"slices", b"skipped", *LEVEL_NAMES.values())

@@ -260,3 +260,70 @@ def test_folder_names_are_harmless(name: str) -> None:
 def test_two_subjects_never_share_a_folder() -> None:
     names = name_folders(["a/b", "a_b", "A_B", "a_b~2"])
     assert len({name.lower() for name in names.values()}) == 4
+
+
+# Masks
+
+
+LABELS = (0, 2, 41, 300)  # more than a byte holds
+
+
+@pytest.fixture(scope="module")
+def masked(prepare: Prepare, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of one volume of 16 bits and its mask, no slice left out."""
+    folder = tmp_path_factory.mktemp("masked")
+    data = {
+        "sub-1_T1w.nii": phantoms.nifti_bytes(phantoms.brain_volume(), "LPS", (1.0, 1.5, 2.0)),
+        "sub-1_dseg.nii": phantoms.nifti_bytes(mask_volume(), "RSP", (1.0, 1.5, 2.0)),
+    }
+    scans = phantoms.write_folder(folder / "scans", data)
+    return prepare(folder / "s", scans, masks=True, depth=16, min_foreground=0)
+
+
+def mask_volume() -> NDArray[Any]:
+    """Labels in the parts of the head: RAS+ voxels."""
+    volume = phantoms.brain_volume()
+    return np.take(LABELS, np.digitize(volume, np.quantile(volume, (0.5, 0.7, 0.9)))).astype("i4")
+
+
+def test_a_mask_lies_beside_its_picture_with_the_labels_of_its_source(
+    masked: Path, tmp_path: Path
+) -> None:
+    out = exported(masked, tmp_path / "o", "png")
+    pictures = sorted(p for p in out.rglob("*.png") if "mask" not in p.name)
+    for path in pictures:
+        mask = decode(path.with_name(f"{path.stem}_mask.png").read_bytes())
+        assert mask.shape == decode(path.read_bytes()).shape
+        assert set(np.unique(mask)) <= set(LABELS)
+    assert len(pictures) == 22
+    assert len(list(out.rglob("*.png"))) == 44
+
+
+def test_masks_in_shards_are_a_part_of_their_sample(masked: Path, tmp_path: Path) -> None:
+    (shard,) = exported(masked, tmp_path / "o", "webdataset").glob("*.tar")
+    with tarfile.open(shard) as tar:
+        names = tar.getnames()
+    assert names[:3] == ["000000.png", "000000.mask.png", "000000.json"]
+    assert len(names) == 3 * 22
+
+
+@pytest.mark.parametrize("format", ["stylegan-zip", "stylegan-lmdb"])
+def test_stylegan_gets_the_pictures_alone(masked: Path, tmp_path: Path, format: str) -> None:
+    exported(masked, tmp_path / "o", format, level=32)
+
+
+def test_a_mask_comes_back_as_a_volume_on_its_scan(masked: Path, tmp_path: Path) -> None:
+    """Every voxel of the labels where it was, in millimetres."""
+    out = exported(masked, tmp_path / "o", "nifti")
+    scan: Any = nib.load(next(out.rglob("volume-0.nii.gz")))
+    mask: Any = nib.load(next(out.rglob("volume-0_mask.nii.gz")))
+    np.testing.assert_array_equal(scan.affine, mask.affine)
+    assert scan.shape == mask.shape
+    labels = np.asarray(mask.dataobj)
+    truth = mask_volume()
+    inside = np.argwhere(truth == LABELS[3])
+    millimetres = np.array(phantoms.ORIGIN_MM) + inside * (1.0, 1.5, 2.0)
+    voxels = nib.affines.apply_affine(np.linalg.inv(mask.affine), millimetres)
+    found = labels[tuple(np.floor(voxels + 0.5).astype(int).T)]
+    assert (found == LABELS[3]).mean() > 0.9  # nearest neighbours at the edge may differ
+    assert set(np.unique(labels)) == set(LABELS)

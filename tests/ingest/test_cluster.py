@@ -1,0 +1,160 @@
+"""A Dask cluster writes the store that this machine would have written, even when workers die."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import phantoms
+import pytest
+from click.testing import CliRunner
+
+from mri_gan.cli.main import cli
+from mri_gan.config import PrepareConfig
+from mri_gan.errors import DataError, UsageError
+from mri_gan.files import StopSignal
+from mri_gan.ingest import tasks
+from mri_gan.ingest.cluster import DaskEngine
+from mri_gan.ingest.engines import check_engine
+from mri_gan.ingest.pipeline import write_store
+from mri_gan.ingest.plan import build_plan
+from mri_gan.store.reader import StoreReader
+
+Prepare = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Two worker processes of one thread each, and a scheduler, on this machine.
+
+    By default Dask itself tries the task of a dead worker three times more, each with a new
+    process; without that the deaths reach us at once.
+    """
+    distributed: Any = importlib.import_module("distributed")
+    dask: Any = importlib.import_module("dask")
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+        ) as made,
+    ):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images, a volume and a damaged member."""
+    files = phantoms.slice_files(people=12, slices=10) | {
+        "vol/0042_t1.nii.gz": phantoms.nifti_bytes(phantoms.brain_volume(), gzip=True),
+        "sub01/slice_99.png": b"this is no picture",
+    }
+    path = tmp_path_factory.mktemp("cluster") / "mixed.zip"
+    return phantoms.write_zip(path, {f"set/{name}": data for name, data in files.items()})
+
+
+def engine_of(cluster: Any) -> str:
+    return f"dask={cluster.scheduler_address}"
+
+
+def facts(folder: Path) -> tuple[str, Any, list[dict[str, str]]]:
+    with StoreReader(folder) as store:
+        return store.digest, store.summary | {"seconds": 0}, list(store.skipped())
+
+
+def test_a_cluster_gives_the_same_store(
+    tmp_path: Path, prepare: Prepare, archive: Path, cluster: Any
+) -> None:
+    local = prepare(tmp_path / "local", archive)
+    assert facts(prepare_on(cluster, archive, tmp_path / "far")) == facts(local)
+
+
+# Workers import their function by name, so it lives in a module that is sent to them.
+DYING = """
+import os, pathlib, signal
+from mri_gan.ingest.worker import process_all
+
+def once(sources, config, learned):
+    mark = pathlib.Path({mark!r})
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return process_all(sources, config, learned)
+
+def always(sources, config, learned):
+    if any(source.name.endswith("sub03/slice_4.png") for source in sources):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return process_all(sources, config, learned)
+"""
+
+
+@pytest.fixture
+def dying(tmp_path: Path, cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module of functions that kill their workers, known to all of them."""
+    name = f"dying_{tmp_path.name}"
+    file = tmp_path / f"{name}.py"
+    file.write_text(DYING.format(mark=str(tmp_path / "mark")))
+    monkeypatch.syspath_prepend(tmp_path)
+    client = importlib.import_module("distributed").Client(
+        cluster.scheduler_address, set_as_default=False
+    )
+    client.upload_file(str(file))
+    client.close()
+    return importlib.import_module(name)
+
+
+def prepare_on(cluster: Any, archive: Path, folder: Path) -> Path:
+    config = PrepareConfig()
+    folder.mkdir()
+    plan = build_plan([archive], config)
+    write_store(plan, config, folder, engine_of(cluster), StopSignal())
+    return folder
+
+
+def test_a_killed_worker_does_not_show(
+    tmp_path: Path, prepare: Prepare, archive: Path, cluster: Any, dying: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(tasks, "process_chunk", dying.once)
+    far = prepare_on(cluster, archive, tmp_path / "far")
+    assert (tmp_path / "mark").exists()
+    assert facts(far) == facts(prepare(tmp_path / "local", archive))
+
+
+@pytest.mark.slow
+def test_a_source_that_kills_every_worker_is_left_out(
+    tmp_path: Path, archive: Path, cluster: Any, dying: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(tasks, "process_chunk", dying.always)
+    _, summary, skipped = facts(prepare_on(cluster, archive, tmp_path / "far"))
+    reasons = {entry["source"].rpartition("/")[2]: entry["reason"] for entry in skipped}
+    assert sorted(reasons) == ["slice_4.png", "slice_99.png"]
+    assert "crashed" in reasons["slice_4.png"]
+    assert summary["slices"] == 12 * 10 - 1 + 18
+
+
+def test_nobody_at_the_address_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mri_gan.ingest.cluster.CONNECT_S", 0.5)
+    with pytest.raises(DataError, match=r"tcp://127\.0\.0\.1:9: no Dask scheduler"):
+        DaskEngine("tcp://127.0.0.1:9")
+
+
+def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"pip install 'mrigan\[dask\]'"):
+        DaskEngine("tcp://127.0.0.1:8786")
+
+
+@pytest.mark.parametrize("name", ["dask", "dask=", "dask= ", "ray=x", "", "locally"])
+def test_other_engines_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="--engine"):
+        check_engine(name)
+
+
+def test_the_command(tmp_path: Path, archive: Path, cluster: Any) -> None:
+    words = ["prepare", str(archive), "--out", str(tmp_path / "s"), "--engine", engine_of(cluster)]
+    result = CliRunner().invoke(cli, [*words, "--quiet"])
+    assert result.exit_code == 1  # one member is damaged
+    with StoreReader(tmp_path / "s") as store:
+        assert len(store) == 12 * 10 + 18
