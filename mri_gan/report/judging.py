@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mri_gan.report.facts import Result, RunFacts
@@ -52,6 +53,96 @@ def _caption(document: dict[str, Any]) -> str:
     )
 
 
+def audit(run: RunFacts) -> Section:
+    """Whether samples copy people of the training set."""
+    section = Section("audit", "Copies of training slices")
+    result = run.results.get("audit")
+    if result is None:
+        return _missing(section, f"mrigan audit {shlex.quote(run.folder.name)} --data STORE")
+    document = result.document
+    section.verdict = str(document.get("sentence", ""))
+    section.mood = str(document.get("verdict", ""))
+    if document.get("warning"):
+        section.notes.append(str(document["warning"]))
+    views = document.get("views", [])
+    names = [f"in {view['name']}" for view in views]
+    section.tables.append(Table(_audit_caption(document), list(audit_rows(views)), ("", *names)))
+    if views:
+        caption = "Planted copies of training slices that the audit finds"
+        section.tables.append(Table(caption, list(recall_rows(views)), ("kind", *names)))
+    if document.get("membership"):
+        section.notes.append(_membership(document["membership"]))
+    return _with_pictures(section, result)
+
+
+def audit_rows(views: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    """Distances and counts, one column for each way of measuring."""
+    yield ["nearest sample to a training slice", *(plain(_least(v, "samples")) for v in views)]
+    yield ["nearest other person (threshold)", *(plain(v["threshold"]) for v in views)]
+    yield ["samples below the threshold", *(f"{v['near_share']:.2%}" for v in views)]
+    yield ["may be by chance", *(f"{v['near_limit']:.2%}" for v in views)]
+    yield ["samples as near as copies", *(plain(v["copies"]) for v in views)]
+    yield ["counts for the verdict", *(plain(v["trusted"]) for v in views)]
+
+
+def _least(view: dict[str, Any], whose: str) -> float:
+    return float(view["distances"][whose]["min"])
+
+
+def recall_rows(views: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
+    """How many of the planted copies are found, kind by kind."""
+    for kind in views[0]["recall"]:
+        yield [kind, *(f"{view['recall'].get(kind, 0):.0%}" for view in views)]
+
+
+def _audit_caption(document: dict[str, Any]) -> str:
+    counts = document.get("counts", {})
+    return (
+        f"{counts.get('samples')} samples against {counts.get('train')} slices of "
+        f"{counts.get('train_people')} people; {counts.get('held_out_people')} people held out"
+    )
+
+
+def _membership(found: dict[str, Any]) -> str:
+    return (
+        f"Telling people of the training set by the critic's scores: AUC {plain(found['auc'])} "
+        f"({plain(found['low'])} .. {plain(found['high'])}, 95 % interval); 0.5 is a guess."
+    )
+
+
+def utility(run: RunFacts) -> Section:
+    """What a network learns from synthetic slices against what it learns from real ones."""
+    section = Section("utility", "Usefulness: trained on synthetic, tested on real people")
+    result = run.results.get("utility")
+    if result is None:
+        return _missing(section, f"mrigan utility {shlex.quote(run.folder.name)} --data STORE")
+    document = result.document
+    rows = [
+        [name, plain(score["value"]), f"{plain(score['low'])} .. {plain(score['high'])}"]
+        for name, score in (
+            ("real slices", document["train_on_real"]),
+            ("synthetic slices", document["train_on_synthetic"]),
+        )
+    ]
+    rows.append(["nothing (a guess)", plain(document["guess"]), ""])
+    head = ("trained on", str(document["measure"]), "95 % interval")
+    section.tables.append(Table(_utility_caption(document), rows, head))
+    if document.get("kept") is not None:
+        section.notes.append(
+            f"Synthetic slices teach {document['kept']:.0%} of what real ones do. Their labels: "
+            f"{document['labels']}."
+        )
+    return _with_pictures(section, result)
+
+
+def _utility_caption(document: dict[str, Any]) -> str:
+    counts = document["counts"]
+    return (
+        f"Task {document['task']}: {counts['train_images']} slices to train on, "
+        f"{counts['test_images']} of {counts['test_people']} people to test on"
+    )
+
+
 def _missing(section: Section, command: str) -> Section:
     section.hint, section.command = "Not measured yet. This does it:", command
     return section
@@ -62,13 +153,3 @@ def _with_pictures(section: Section, result: Result) -> Section:
         name = path.stem.replace("-", " ").replace("_", " ")
         section.pictures.append(embed(path, f"{section.name}: {name}", name))
     return section
-
-
-def audit(run: RunFacts) -> Section:
-    section = Section("audit", "Copies of training slices")
-    return _missing(section, f"mrigan audit {shlex.quote(run.folder.name)} --data STORE")
-
-
-def utility(run: RunFacts) -> Section:
-    section = Section("utility", "Usefulness")
-    return _missing(section, f"mrigan utility {shlex.quote(run.folder.name)} --data STORE")

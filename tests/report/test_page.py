@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from phantoms.runs import FIGURE, make_run, write_result
+from phantoms.runs import AUDIT, FIGURE, UTILITY, make_run, write_result
 
 from mri_gan.cli.main import cli
 from mri_gan.report.comparison import build_comparison
@@ -73,6 +73,27 @@ def test_results_of_evaluate_are_shown_with_their_floor(tmp_path: Path) -> None:
     for text in ("swd 32 px", "20 .. 23", "9.5", "of 13 people", "kid needs 500", "spectrum"):
         assert text in page
     assert "mrigan evaluate R" not in page
+
+
+def test_a_failed_audit_says_so_in_words_first(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R")
+    write_result(folder, "audit", AUDIT, "worst-pairs.png")
+    page = build_report(read_run(folder))
+    assert '<p class="verdict fail"><strong>fail: 3 samples are as near' in page
+    for text in ("in pixels", "0.031", "0.1448", "75%", "0.43 .. 0.797", "of 13 people", "worst"):
+        assert text in page
+
+
+def test_usefulness_is_told_beside_real_slices_and_a_guess(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R")
+    write_result(folder, "utility", UTILITY)
+    rows = re.findall(
+        r'<th scope="row">([^<]*)</th><td class="number">([^<]*)</td>',
+        build_report(read_run(folder)),
+    )
+    assert ("real slices", "0.91") in rows
+    assert ("synthetic slices", "0.82") in rows
+    assert ("nothing (a guess)", "0.1") in rows
 
 
 def test_what_is_missing_comes_with_its_command(tmp_path: Path) -> None:

@@ -37,6 +37,43 @@ def make_run(folder: Path, ticks: int = 4, **settings: Any) -> Path:
     return folder
 
 
+AUDIT = {
+    "verdict": "fail",
+    "sentence": "fail: 3 samples are as near to a training slice as a copy",
+    "counts": {
+        "samples": 300,
+        "train": 416,
+        "train_people": 13,
+        "held_out": 128,
+        "held_out_people": 4,
+    },
+    "views": [
+        {
+            "name": "pixels",
+            "trusted": True,
+            "threshold": 0.1448,
+            "near_limit": 0.039,
+            "near_share": 0.01,
+            "copies": 3,
+            "recall": {"exact": 1.0, "shifted": 0.75},
+            "distances": {"samples": {"min": 0.031}},
+        }
+    ],
+    "membership": {"auc": 0.613, "low": 0.43, "high": 0.797},
+    "warning": None,
+}
+UTILITY = {
+    "task": "position",
+    "measure": "correlation",
+    "train_on_real": {"value": 0.91, "low": 0.88, "high": 0.93},
+    "train_on_synthetic": {"value": 0.82, "low": 0.77, "high": 0.85},
+    "guess": 0.1,
+    "kept": 0.89,
+    "labels": "conditions",
+    "counts": {"train_images": 416, "test_images": 128, "test_people": 4},
+}
+
+
 def metrics_line(i: int) -> dict[str, Any]:
     return {
         "nimg": 1000 * i,
