@@ -6,6 +6,7 @@ the same rules are tested on generated archives in `tests/ingest`.
 
 import io
 import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,10 @@ import pytest
 from PIL import Image
 
 from mri_gan.config import LEVELS
+from mri_gan.ingest.faces import shows_face
+from mri_gan.ingest.intensity import foreground_threshold
+from mri_gan.ingest.orientation import make_cube, mirror_doubts, set_doubts
+from mri_gan.ingest.volumes import Volume, read_volume
 from mri_gan.store.reader import StoreReader
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -114,4 +119,77 @@ def test_dicom_series(prepare: Any, tmp_path: Path) -> None:
         assert (len(store), store.summary["subjects"]) == (24, 1)
         assert {record.shape for record in store.records} == {(256, 256)}
         assert not any("E3655" in record.source for record in store.records)
+        read_everything(store)
+
+
+def test_masks_of_the_real_archives(prepare: Any, tmp_path: Path) -> None:
+    course = prepare(tmp_path / "1", REAL / "oasis_like.zip", workers=2, masks=True)
+    disc = prepare(tmp_path / "2", REAL / "oasis1_disc_like.tar.gz", workers=2, masks=True)
+    with StoreReader(course) as store:
+        assert (len(store), store.summary["skipped"]) == (544, {})
+        assert store.header["learned"]["mask_labels"] == [0, 85, 170, 255]
+        with zipfile.ZipFile(REAL / "oasis_like.zip") as archive:
+            for i in range(0, 544, 17):
+                name = store.records[i].source.replace("slices_", "slices_seg_")
+                data = archive.read("keras_png_slices_data/" + name.replace("case_", "seg_"))
+                pixels = np.asarray(Image.open(io.BytesIO(data)))
+                assert np.array_equal(store.read(256, [i])[0, 1], pixels)
+    with StoreReader(disc) as store:
+        assert store.header["learned"]["mask_labels"] == [0, 1, 2, 3]
+        image, mask = store.read(256, range(0, len(store), 5)).transpose(1, 0, 2, 3)
+        white, fluid = image[mask == 255].mean(), image[mask == 85].mean()
+        assert white > 2 * fluid  # white matter is bright in T1, fluid is dark
+
+
+def volumes() -> Iterator[tuple[str, Volume, float]]:
+    """The real heads and brains, each with its threshold of tissue."""
+    for path in sorted((REAL / "volumes").glob("*.nii.gz")):
+        if "tissues" not in path.name:
+            volume = read_volume(path.read_bytes())
+            yield path.name, volume, foreground_threshold(volume.voxels)
+
+
+def test_only_the_head_that_was_not_defaced_shows_a_face() -> None:
+    found = {name: shows_face(volume, level) for name, volume, level in volumes()}
+    assert len(found) == 7
+    assert [name for name, face in found.items() if face] == ["sub-01_ses-006_run-001_T1w.nii.gz"]
+
+
+def test_the_head_with_its_face_cut_off_shows_none() -> None:
+    (head, level), *_ = [(v, t) for name, v, t in volumes() if name.startswith("sub-")]
+    _, y, z = (
+        axis * mm for axis, mm in zip(np.indices(head.voxels.shape), head.spacing, strict=True)
+    )
+    inside = head.voxels > level
+    forehead, crown = y[inside].max(), z[inside].max()
+    cut = 0.9 * (forehead - y) + z < crown - 67
+    assert not shows_face(Volume(np.where(cut, 0, head.voxels), head.affine), level)
+
+
+def test_turned_brains_are_doubted_and_others_are_not() -> None:
+    brains = [(v, t) for name, v, t in volumes() if name.endswith("_SS.nii.gz")]
+    cubes = [make_cube(volume, level) for volume, level in brains]
+    assert set_doubts(cubes) == [""] * 6
+    assert [doubt for cube in cubes if cube is not None for doubt in mirror_doubts(cube)] == []
+    turns: list[Callable[[Any], Any]] = [
+        lambda v: v.transpose(0, 2, 1),
+        lambda v: v.transpose(2, 1, 0),
+        lambda v: v.transpose(1, 0, 2),
+        lambda v: v[:, ::-1],
+        lambda v: v[:, :, ::-1],
+        lambda v: v[::-1, ::-1],
+    ]
+    for i, (volume, level) in enumerate(brains):
+        for turn in turns:
+            turned = make_cube(Volume(turn(volume.voxels), np.eye(4)), level)
+            doubts = set_doubts([*cubes[:i], turned, *cubes[i + 1 :]])
+            assert [bool(doubt) for doubt in doubts] == [k == i for k in range(6)]
+
+
+def test_one_field_of_view_and_a_range_of_slices(prepare: Any, tmp_path: Path) -> None:
+    folder = prepare(tmp_path, REAL / "volumes", workers=2, fov=256.0, slices="0.3:0.7", every=9)
+    with StoreReader(folder) as store:
+        assert {record.pixel_mm for record in store.records} == {1.0}
+        assert len({record.subject for record in store.records}) == 7
+        assert store.summary["empty_slices"] == 0
         read_everything(store)

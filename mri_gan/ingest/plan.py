@@ -176,9 +176,13 @@ def assign_splits(sources: Iterable[Source], config: PrepareConfig) -> list[Sour
     """
     sources = list(sources)
     shipped = require_one_split(sources)
-    rest = sorted({s.naming.subject for s in sources} - set(shipped))
-    splits = shipped | share_out(rest, config.split, config.seed)
-    return [replace(s, naming=replace(s.naming, split=splits[s.naming.subject])) for s in sources]
+    # With --masks, people who have none give no slices: they must not use up a split.
+    people = {s.naming.subject for s in sources if s.mask is not None or not config.masks}
+    splits = shipped | share_out(sorted(people - set(shipped)), config.split, config.seed)
+    return [
+        replace(s, naming=replace(s.naming, split=splits.get(s.naming.subject, "")))
+        for s in sources
+    ]
 
 
 def require_one_split(sources: Iterable[Source]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from mri_gan.files import write_text
 from mri_gan.ingest.splits import SPLIT_FILE, one_cell, write_splits
 from mri_gan.pictures import build_sheet, save_png
 from mri_gan.store.reader import StoreReader
+from mri_gan.store.schema import IMAGE
 
 MANIFEST_COLUMNS = ("subject", "session", "split", "side", "plane", "position", "native", "source")
 COLUMNS, ROWS, LEVEL = 8, 5, 128
@@ -28,12 +29,19 @@ def write_companions(folder: Path) -> None:
 
 def write_preview(store: StoreReader, path: Path) -> None:
     """Forty slices, evenly spread over the store, each with its subject and split."""
-    count = min(len(store), COLUMNS * ROWS)
+    count = min(len(store), COLUMNS * ROWS // store.channels)
     indices = np.linspace(0, len(store) - 1, count).round().astype(int)
     records = [store.records[i] for i in indices]
     labels = [f"{r.subject.split('/')[-1]} {r.side[:1].upper()} {r.split}" for r in records]
-    images = store.read(LEVEL, indices.tolist())[:, 0]
+    images = store.read(LEVEL, indices.tolist())
+    if store.channels > 1:  # a mask beside its image
+        images, labels = images.reshape(-1, 1, *images.shape[2:]), _with_channels(store, labels)
+    images = images[:, 0]
     save_png(path, build_sheet(images, COLUMNS, labels))
+
+
+def _with_channels(store: StoreReader, labels: list[str]) -> list[str]:
+    return [label if name == IMAGE else name for label in labels for name in store.channel_names]
 
 
 def write_manifest(store: StoreReader, path: Path) -> None:

@@ -280,3 +280,35 @@ def test_labels_are_spread_evenly_in_their_order(
 def test_an_unknown_label_is_refused() -> None:
     with pytest.raises(DataError, match="not there"):
         spread(np.array([0, 3]), (0, 1, 2), 8)
+
+
+def test_people_without_masks_use_up_no_split(tmp_path: Path, prepare: Prepare) -> None:
+    files: phantoms.Files = {f"{i}_t1.nii": T1 for i in range(100, 110)}
+    files |= {f"{i}_t1_seg.nii": SEG for i in (103, 107)}
+    folder = phantoms.write_folder(tmp_path / "v", files)
+    with StoreReader(prepare(tmp_path / "s", folder, masks=True, split=(50, 50, 0))) as store:
+        assert store.summary["split_subjects"] == {"train": 1, "validate": 1}
+        assert store.summary["skipped"] == {"unmasked": 8}
+
+
+def test_parts_of_a_plan_learn_from_the_whole(tmp_path: Path, prepare: Prepare) -> None:
+    """So that the labels of all parts mean the same, and the merged store is the whole one."""
+    from mri_gan.files import StopSignal
+    from mri_gan.ingest.pipeline import write_store
+    from mri_gan.ingest.shards import Shard, take_shard
+    from mri_gan.store.merge import merge_stores
+
+    files = phantoms.oasis_course_files()
+    plain = next(name for name in files if "seg_001_slice_0" in name)
+    files[plain] = phantoms.png_bytes(np.zeros((64, 64), np.uint8))
+    archive = phantoms.write_zip(tmp_path / "a.zip", files)
+    expected = StoreReader(prepare(tmp_path / "whole", archive, masks=True)).digest
+    config = PrepareConfig(masks=True)
+    parts = []
+    for number in (1, 2, 3):
+        plan = take_shard(build_plan([archive], config), Shard(number, 3))
+        parts.append(tmp_path / f"part{number}")
+        parts[-1].mkdir()
+        write_store(plan, config, parts[-1], 0, StopSignal())
+    merge_stores(parts, tmp_path / "merged", StopSignal())
+    assert StoreReader(tmp_path / "merged").digest == expected
