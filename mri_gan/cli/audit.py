@@ -24,7 +24,6 @@ Examples:
   mrigan audit --images other-model/ --data OASIS_PRE
 """
 FORMAT, VERSION = "mrigan-audit", 1
-ALL = 1 << 40
 
 
 @click.command("audit", epilog=EPILOG)
@@ -99,7 +98,7 @@ def _audit(
     from mri_gan.evaluate.images import reals_of
     from mri_gan.evaluate.verdict import to_json, worst_pairs, worst_view
 
-    train = reals_of(store, ("train",), judged.size, ALL, seed)
+    train = reals_of(store, ("train",), judged.size, judging.ALL, seed)
     held_out = _held_out(store, judged.size, seed)
     samples = judged.take(count)
     features = fit_cnn(equalise(read_fit(train)))
@@ -126,7 +125,7 @@ def _held_out(store: StoreReader, size: int, seed: int) -> ImageSet | None:
     splits = ("validate", "test")
     if not any(len(store.indices(split)) for split in splits):
         return None
-    return reals_of(store, splits, size, ALL, seed)
+    return reals_of(store, splits, size, judging.ALL, seed)
 
 
 def _membership(

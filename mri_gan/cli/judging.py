@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     from mri_gan.evaluate.images import ImageSet
     from mri_gan.store.reader import StoreReader
-    from mri_gan.synth.sample import Trained
+    from mri_gan.synth.sample import Look, Trained
 
 Command = Callable[..., Any]
 SEEDS_APART = 1_000_000
+ALL = 1 << 40  # more slices than there are
 OPTIONS = (
     click.option(
         "--data",
@@ -64,6 +65,15 @@ class Judged:
     facts: dict[str, Any]
     beside: Path  # where results go by default
     trained: Trained | None = None
+    look: Look | None = None
+    conditions: Tensor | None = None  # of training slices [M, K]
+
+    @property
+    def drawing(self) -> tuple[Trained, Look, Tensor | None]:
+        """What it takes to draw more of a checkpoint's images."""
+        assert self.trained is not None
+        assert self.look is not None
+        return self.trained, self.look, self.conditions
 
     @classmethod
     def find(
@@ -135,6 +145,8 @@ class Judged:
             facts,
             trained.path.parent,
             trained,
+            look,
+            conditions,
         )
 
 

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "walk": ("mri_gan.cli.walk", "Draw a moving picture from seed to seed."),
     "evaluate": ("mri_gan.cli.evaluate", "Measure how near synthetic slices come to real ones."),
     "audit": ("mri_gan.cli.audit", "Tell whether synthetic slices copy real people."),
+    "utility": ("mri_gan.cli.utility", "Train a small network on synthetic slices, test on real."),
     "report": ("mri_gan.cli.report", "Write a page about a run."),
     "compare": ("mri_gan.cli.compare", "Write a page about several runs."),
 }

@@ -52,16 +52,11 @@ def quantise(images: Pixels, depth: int) -> Pixels:
 def fakes_of(
     trained: Trained, look: Look, seeds: range, depth: int, conditions: torch.Tensor | None = None
 ) -> ImageSet:
-    """Images drawn from a generator, one for each seed, at the bit depth of the reals.
+    """The first channel of images from a generator, one for each seed, at the depth of the reals.
 
-    `conditions` [M, K] are those of real slices; each seed takes one of them. Without, those of
-    a conditional network are drawn column by column.
+    `conditions` [M, K] are those of real slices; see `pick_conditions`.
     """
-    if conditions is None:
-        rows = condition_rows(trained.conditions, None, seeds)
-    else:
-        rng = np.random.default_rng(seeds.start)
-        rows = conditions[torch.from_numpy(rng.integers(0, len(conditions), len(seeds)))]
+    rows = pick_conditions(trained, seeds, conditions)
 
     def read(start: int, stop: int) -> Pixels:
         some = None if rows is None else rows[start:stop]
@@ -69,6 +64,20 @@ def fakes_of(
         return quantise(drawn.numpy(), depth)
 
     return ImageSet("fakes", look.size, np.arange(len(seeds)), read)
+
+
+def pick_conditions(
+    trained: Trained, seeds: range, conditions: torch.Tensor | None
+) -> torch.Tensor | None:
+    """What to ask of a conditional network for each seed [N, K]; None without conditions.
+
+    Each takes those of one real slice of `conditions` [M, K], so that labels go together as they
+    do in people. Without, they are drawn column by column.
+    """
+    if conditions is None:
+        return condition_rows(trained.conditions, None, seeds)
+    rng = np.random.default_rng(seeds.start)
+    return conditions[torch.from_numpy(rng.integers(0, len(conditions), len(seeds)))]
 
 
 def reals_of(

@@ -217,3 +217,20 @@ def test_too_few_samples_for_an_audit_are_told(people: Path, run: Path) -> None:
     done = mrigan("audit", run, "--data", people, "--count", 20, "--quiet")
     assert done.exit_code == 1
     assert "an audit needs 50: raise --count" in done.stderr
+
+
+def test_utility_tells_what_synthetic_slices_teach(people: Path, run: Path, tmp_path: Path) -> None:
+    words = ("--data", people, "--steps", 3, "--out", tmp_path)
+    done = mrigan("utility", run, *words, "--json")
+    assert done.exit_code == 0, done.stderr
+    facts = json.loads(done.stdout)
+    assert facts == json.loads((tmp_path / "utility.json").read_text())
+    assert (facts["task"], facts["labels"]) == ("position", "network trained on reals")
+    assert facts["counts"] == {"train_images": 96, "test_images": 48, "test_people": 4}
+    assert "trained on" in mrigan("utility", run, *words).stdout
+
+
+def test_a_task_that_the_store_does_not_carry_is_one_line(people: Path, run: Path) -> None:
+    done = mrigan("utility", run, "--data", people, "--task", "mask")
+    assert done.exit_code == 2
+    assert "has no tissue masks" in done.stderr

@@ -1,0 +1,135 @@
+"""`mrigan utility`: what a network learns from synthetic slices, told by real people."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mri_gan.cli import judging, options
+
+EPILOG = """\b
+Examples:
+  mrigan utility RUN --data OASIS_PRE
+  mrigan utility RUN --data OASIS_MASKS --task mask --count 2000 --json
+"""
+FORMAT, VERSION = "mrigan-utility", 1
+
+
+@click.command("utility", epilog=EPILOG)
+@click.argument("ckpt", type=click.Path(path_type=Path))
+@click.option(
+    "--task",
+    type=click.Choice(("auto", "position", "mask")),
+    default="auto",
+    show_default=True,
+    help="What to learn: the place of a slice, or its tissues where store and model have masks.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1),
+    default=2000,
+    show_default=True,
+    help="Most slices to train on, of each kind.",
+)
+@click.option(
+    "--steps",
+    type=click.IntRange(1, 100_000),
+    default=400,
+    show_default=True,
+    help="Training steps of each of the six small networks.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Folder of the results  [default: utility/ beside the checkpoint].",
+)
+@judging.shared
+def command(
+    ckpt: Path,
+    data: Path,
+    task: str,
+    size: int | None,
+    count: int,
+    steps: int,
+    psi: float,
+    noise: float,
+    seed: int,
+    out: Path | None,
+    device: str,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Train one small network on slices of CKPT and one on real ones; test both on held-out people.
+
+    The scores say how much of what real slices teach the synthetic ones teach, too. On the CPU in
+    minutes, at 64 px or less.
+    """
+    from mri_gan.evaluate.examples import (
+        HELD_OUT,
+        draw_examples,
+        mask_values,
+        pick_task,
+        read_examples,
+    )
+    from mri_gan.evaluate.utility import NETWORKS, compare_training, to_json
+    from mri_gan.store.reader import StoreReader
+
+    judging.calm_threads()
+    with StoreReader(data) as store:
+        judged = judging.Judged.of_checkpoint(store, ckpt, size, psi, noise, seed, device)
+        trained, look, conditions = judged.drawing
+        name = pick_task(store, trained, task)
+        real = read_examples(store, ("train",), judged.size, name, count, seed)
+        test = read_examples(store, HELD_OUT, judged.size, name, judging.ALL, seed)
+        values = mask_values(store, judged.size) if name == "mask" else None
+        first, depth = seed * judging.SEEDS_APART, int(store.header["depth"])
+        with options.Progress(len(real), " slices drawn", quiet or as_json) as bar:
+            seeds = range(first, first + len(real))
+            drawn, labels = draw_examples(trained, look, seeds, depth, conditions, values, bar.add)
+        with options.Progress(2 * NETWORKS * steps, " steps", quiet or as_json) as bar:
+            classes = 2 if values is None else len(values)
+            result = compare_training(
+                name, real, drawn, labels, test, classes, seed, steps, bar.add
+            )
+        facts = {
+            "format": FORMAT,
+            "version": VERSION,
+            **judged.facts,
+            "store": {**judging.describe_store(store), "test_splits": list(HELD_OUT)},
+            "seed": seed,
+            "steps": steps,
+            **to_json(result),
+        }
+    written = judging.write_results(out or judged.beside / "utility", "utility.json", facts)
+    if as_json:
+        options.print_json(facts)
+    elif not quiet:
+        _print_table(facts)
+        click.echo(written)
+
+
+def _print_table(facts: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    counts = facts["counts"]
+    table = Table(
+        title=f"task {facts['task']}: {counts['train_images']} slices to train on, "
+        f"{counts['test_images']} of {counts['test_people']} people to test on",
+        caption=f"score: {facts['measure']}; labels of synthetic slices: {facts['labels']}",
+        title_justify="left",
+        caption_justify="left",
+    )
+    for column in ("trained on", "score", "95 % interval"):
+        table.add_column(column, justify="left" if column == "trained on" else "right")
+    for name, key in (("real slices", "train_on_real"), ("synthetic", "train_on_synthetic")):
+        score = facts[key]
+        table.add_row(name, f"{score['value']:.4f}", f"{score['low']:.4f} .. {score['high']:.4f}")
+    table.add_row("nothing (a guess)", f"{facts['guess']:.4f}", "")
+    Console(highlight=False, width=None if sys.stdout.isatty() else 100).print(table)
+    if facts["kept"] is not None:
+        click.echo(f"synthetic slices teach {facts['kept']:.0%} of what real ones do")
