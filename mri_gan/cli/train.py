@@ -180,6 +180,13 @@ Examples:
     help="kimg between checkpoints [default: about 25 in a run].",
 )
 @click.option("--keep", type=int, default=3, show_default=True, help="Checkpoints to keep.")
+@click.option(
+    "--eval-every",
+    "eval_kimg",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    help="kimg between evaluations of checkpoints, into evaluation.jsonl  [default: none].",
+)
 @click.option("--tensorboard", is_flag=True, help="Write curves and samples for TensorBoard too.")
 @click.option(
     "--dry-run", is_flag=True, help="Print settings, schedule and what it takes; train nothing."
@@ -200,6 +207,7 @@ def command(
     ahead: int,
     snap_kimg: float,
     keep: int,
+    eval_kimg: float | None,
     tensorboard: bool,
     dry_run: bool,
     quiet: bool,
@@ -231,7 +239,9 @@ def command(
     from mri_gan.train.run import RunOptions
 
     run_options = RunOptions(setup.pick_device(device), ahead, snap_kimg, keep, transfer, labels)
-    _run(store, out or Path(f"{store}-run"), config, run_options, ckpt, tensorboard, quiet)
+    _run(
+        store, out or Path(f"{store}-run"), config, run_options, ckpt, eval_kimg, tensorboard, quiet
+    )
 
 
 def _run(
@@ -240,6 +250,7 @@ def _run(
     config: TrainConfig,
     run_options: RunOptions,
     ckpt: Path | None,
+    eval_kimg: float | None,
     tensorboard: bool,
     quiet: bool,
 ) -> None:
@@ -262,6 +273,9 @@ def _run(
             if world.size > 1:
                 stop.watch_parent()
             told = {"on_step": line.show, "on_note": line.note, **watch}
+            if eval_kimg is not None and world.is_first:
+                see = setup.open_watch(out, store, eval_kimg, run_options.device, line.note)
+                told["on_snapshot"] = setup.in_turn(see, watch.get("on_snapshot"))
             last = train(Run(store, out, config, run_options, world, stop, **told), ckpt)
     finally:
         leave(world)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -140,6 +141,44 @@ def open_board(stack: contextlib.ExitStack, out: Path) -> dict[str, Any]:
     board = Board(out)
     stack.callback(board.close)
     return {"on_tick": board.write_line, "on_snapshot": board.write_checkpoint}
+
+
+def open_watch(
+    run: Path, store: Path, every_kimg: float, device: str, note: Callable[[str], None]
+) -> Callable[[Path], None]:
+    """A callback that evaluates checkpoints; what goes wrong there must not end the training."""
+    from mri_gan.errors import MriganError
+    from mri_gan.evaluate.watch import Watch
+
+    watch = Watch(run, store, round(every_kimg * 1000), device)
+
+    def see(checkpoint: Path) -> None:
+        try:
+            line = watch.see(checkpoint)
+        except MriganError as error:
+            note(f"not evaluated: {error}")
+            return
+        if line is not None:
+            swd = line["figures"]["swd[mean]"]
+            note(
+                f"{line['nimg'] / 1000:g} kimg: swd {swd['at_floor']:.4g}, "
+                f"people among themselves {swd['floor']:.4g}"
+            )
+
+    return see
+
+
+def in_turn(
+    first: Callable[[Path], None], second: Callable[[Path], None] | None
+) -> Callable[[Path], None]:
+    """One callback that calls both."""
+
+    def call(path: Path) -> None:
+        first(path)
+        if second is not None:
+            second(path)
+
+    return call
 
 
 def use_threads(count: int) -> None:

@@ -107,7 +107,7 @@ def _layers(images: Pixels, weights: list[torch.Tensor]) -> Vectors:
     x, found = as_tensor(shrink(images)) * 2 - 1, []
     for weight in weights:
         x = F.leaky_relu(F.conv2d(x, weight, padding=1, stride=2), 0.2)
-        found += [x.mean((2, 3)), x.std((2, 3))]
+        found += [x.mean((2, 3)), x.std((2, 3), correction=0)]
     return np.asarray(torch.cat(found, 1).numpy())
 
 

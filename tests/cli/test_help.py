@@ -56,6 +56,7 @@ TRAIN_MANNERS = {
     "ahead",
     "snap_kimg",
     "keep",
+    "eval_kimg",
     "tensorboard",
     "schedule_file",  # read into the field `schedule`
     "condition_names",  # and a table of labels become the field `conditions`

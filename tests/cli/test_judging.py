@@ -14,6 +14,7 @@ from PIL import Image
 from mri_gan.checkpoint import (
     Checkpoint,
     checkpoint_path,
+    digest,
     list_checkpoints,
     load_checkpoint,
     save_checkpoint,
@@ -234,3 +235,27 @@ def test_a_task_that_the_store_does_not_carry_is_one_line(people: Path, run: Pat
     done = mrigan("utility", run, "--data", people, "--task", "mask")
     assert done.exit_code == 2
     assert "has no tissue masks" in done.stderr
+
+
+def test_checkpoints_are_evaluated_as_training_goes_and_the_weights_stay_the_same(
+    people: Path, tmp_path: Path
+) -> None:
+    words = [
+        *("--max-size", "16", "--phase", "64", "--batch", "8", "--capacity", "0.015625"),
+        *("--latent-dim", "8", "--snap", "0.032", "--keep", "100", "--seed", "3"),
+    ]
+    for name, more in (("plain", []), ("watched", ["--eval-every", "0.09"])):
+        done = mrigan("train", people, *words, "--out", tmp_path / name, *more)
+        assert done.exit_code == 0, done.stderr
+    lines = [
+        json.loads(line)
+        for line in (tmp_path / "watched" / "evaluation.jsonl").read_text().splitlines()
+    ]
+    nimg = [line["nimg"] for line in lines]
+    assert len(nimg) >= 2
+    assert min(np.diff(nimg)) >= 90
+    assert lines[-1]["figures"]["swd[mean]"]["floor"] > 0
+    states = [
+        load_checkpoint(list_checkpoints(tmp_path / name)[0]).state for name in ("plain", "watched")
+    ]
+    assert digest(states[0]) == digest(states[1])

@@ -12,7 +12,7 @@ from mri_gan.errors import DataError
 from mri_gan.evaluate.tasks import Examples, mask_task, mean_dice, train_network
 from mri_gan.evaluate.utility import Utility, compare_training, to_json
 
-SIZE, STEPS = 16, 60
+SIZE, STEPS = 16, 40
 
 
 def discs(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:

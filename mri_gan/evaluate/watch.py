@@ -1,0 +1,91 @@
+"""Figures while training goes on: a few of them, at some of the checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mri_gan.errors import UsageError
+from mri_gan.evaluate.critic import encode_slices
+from mri_gan.evaluate.evaluation import evaluate
+from mri_gan.evaluate.images import ImageSet, fakes_of, reals_of
+from mri_gan.evaluate.registry import build_families, build_features
+from mri_gan.files import write_text
+from mri_gan.store.reader import StoreReader
+from mri_gan.synth.sample import Look, alpha_for, load_trained
+
+FILE = "evaluation.jsonl"
+IMAGES = 512  # of each set
+RESAMPLES = 20
+FEATURES = ("random-cnn",)
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Measures checkpoints of one run as they come, every so many images, into `FILE`."""
+
+    run: Path
+    store: Path
+    every: int  # images between two evaluations
+    device: str = "cpu"
+    seed: int = 0
+
+    def see(self, checkpoint: Path) -> dict[str, Any] | None:
+        """Evaluate a checkpoint when it is due; returns the line written, or None.
+
+        Lines of a lost continuation of the run are dropped.
+        """
+        nimg = int(checkpoint.stem.rpartition("-")[2])
+        lines = [line for line in read_lines(self.run / FILE) if line["nimg"] < nimg]
+        if lines and nimg - lines[-1]["nimg"] < self.every:
+            return None
+        # Building networks draws from the global generator, which is not ours to use up.
+        with torch.random.fork_rng():
+            line = score_checkpoint(self.store, checkpoint, self.device, self.seed)
+        text = "".join(json.dumps(line) + "\n" for line in [*lines, line])
+        write_text(self.run / FILE, text)
+        return line
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines written so far."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def score_checkpoint(store: Path, checkpoint: Path, device: str, seed: int) -> dict[str, Any]:
+    """One line: nimg, size, and each figure with its value and its noise floor."""
+    trained = load_trained(checkpoint, device)
+    look = Look(trained.size, alpha_for(trained, trained.size), psi=1.0)
+    with StoreReader(store) as opened:
+        reals = reals_of(opened, ("train",), look.size, IMAGES, seed)
+        conditions = None
+        with contextlib.suppress(UsageError):  # labels that only a table had
+            conditions = encode_slices(opened, opened.indices("train"), trained.conditions)
+        depth = int(opened.header["depth"])
+        fakes = fakes_of(trained, look, range(len(reals)), depth, conditions)
+        return {"nimg": trained.nimg, "size": look.size, **measure(reals, fakes, device, seed)}
+
+
+def measure(reals: ImageSet, fakes: ImageSet, device: str, seed: int) -> dict[str, Any]:
+    """Seconds, and the figures by name: value, floor, and the value at the floor's counts."""
+    features = build_features(FEATURES, reals, device)
+    families = build_families(reals.size, len(reals), features, seed)
+    result = evaluate(reals, fakes, families, RESAMPLES, seed)
+    figures = {
+        f.name: {k: _plain(v) for k, v in vars(f).items() if k in ("value", "at_floor", "floor")}
+        for f in result.figures
+    }
+    seconds = result.real_s + result.fake_s + result.compare_s
+    return {"seconds": round(seconds, 2), "figures": figures}
+
+
+def _plain(value: float) -> float | None:
+    return float(f"{value:.6g}") if np.isfinite(value) else None
