@@ -20,6 +20,7 @@ from mri_gan.nets.precision import block_precision
 DEMODULATION_EPS = 1e-8
 ACTIVATION_GAIN = math.sqrt(2)
 FORMS = ("scaled", "grouped")
+GROUPED_FROM = 16  # pixels per channel
 
 
 def demodulation(kernel: Tensor, style: Tensor) -> Tensor:
@@ -67,9 +68,14 @@ def _convolve(x: Tensor, kernel: Tensor, up: bool, groups: int) -> Tensor:
     return F.conv_transpose2d(x, turned, stride=2, groups=groups)
 
 
-def choose_form(n: int, low_precision: bool, device_type: str) -> str:
-    """The faster form for a batch of n, as `tools/bench/bench_modulation.py` measured."""
-    return "scaled" if n > 1 or low_precision or device_type != "cpu" else "grouped"
+def choose_form(channels: int, pixels: int, device_type: str) -> str:
+    """The faster form for a layer so wide and inputs of so many pixels each.
+
+    Kernels for each image cost by width, scaled activations by pixels.  On a CPU, as measured by
+    `tools/bench/bench_modulation.py`: grouped is 1.2 to 5 times as slow below the bound and up to
+    1.5 times as fast above it, for any batch.  On a GPU, not measured, always scaled.
+    """
+    return "grouped" if device_type == "cpu" and pixels >= GROUPED_FROM * channels else "scaled"
 
 
 class StyledConv(nn.Module):
@@ -95,7 +101,7 @@ class StyledConv(nn.Module):
             kernel, style = normalise(kernel, style)
         factor = ACTIVATION_GAIN * demodulation(kernel, style)  # [N, D]
         up = self.smooth is not None
-        form = choose_form(len(x), x.dtype == torch.bfloat16, x.device.type)
+        form = choose_form(len(kernel), x.shape[2] * x.shape[3], x.device.type)
         if form == "grouped":
             x = modulated_conv2d(x, kernel, style, factor, up=up, form=form)
             x = self.smooth(x) if self.smooth is not None else x

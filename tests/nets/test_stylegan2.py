@@ -13,6 +13,7 @@ from mri_gan.nets.modulation import (
     FORMS,
     StyledConv,
     ToImage,
+    choose_form,
     demodulation,
     modulated_conv2d,
     normalise,
@@ -140,7 +141,13 @@ class TestModulation:
         plain = plain + 0.7 * noise + layer.bias[:, None, None]
         expected = torch.nn.functional.leaky_relu(plain, 0.2) * math.sqrt(2)
         torch.testing.assert_close(layer(x, w, noise), expected)
-        torch.testing.assert_close(layer(x[:1], w[:1], noise[:1]), expected[:1])
+        wide, large = normal(1, 4, 8, 8, seed=3), normal(1, 4, 32, 32, seed=3)
+        forms = {choose_form(6, x.shape[2] * x.shape[3], "cpu") for x in (wide, large)}
+        assert forms == set(FORMS)  # and with a border of zeros both give the same pixels
+        padded = torch.zeros_like(large)
+        padded[..., 8:16, 8:16] = wide
+        alone, within = layer(wide, w[:1], None), layer(padded, w[:1], None)[..., 8:16, 8:16]
+        torch.testing.assert_close(within, alone)
         torch.testing.assert_close(layer(x, w, noise, 0.5), expected.clamp(-0.5, 0.5))
 
     def test_normalised_kernels_and_styles_draw_the_same(self) -> None:
