@@ -228,7 +228,7 @@ def _prepare(
     quiet: bool,
 ) -> None:
     from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
-    from mri_gan.ingest import pipeline, processes
+    from mri_gan.ingest import learning, pipeline, processes
 
     make_folder(out)
     with FolderLock(out), stop_on_signal(leave_after_s=LEAVE_AFTER_S) as stop:
@@ -241,9 +241,15 @@ def _prepare(
             return
         count = processes.available_cpus() if workers is None else workers
         _load_ahead("mri_gan.ingest.preview")
-        with options.Progress(len(plan.sources), " sources", quiet) as bar:
+        total = len(plan.sources) + learning.count_teachers(plan.learn_from or plan.sources, config)
+        with options.Progress(total, " sources", quiet) as bar:
             pipeline.write_store(
-                plan, config, out, count, stop, lambda tick: bar.show(tick.sources_done)
+                plan,
+                config,
+                out,
+                count,
+                stop,
+                lambda tick: bar.show(tick.learned_from + tick.sources_done),
             )
         write_companions(out)
 

@@ -43,44 +43,55 @@ class Learned:
 
 
 def learn(
-    sources: Sequence[Source], config: PrepareConfig, workers: Workers, stop: StopSignal
+    sources: Sequence[Source],
+    config: PrepareConfig,
+    workers: Workers,
+    stop: StopSignal,
+    on_progress: Callable[[int], object] = lambda _: None,
 ) -> Learned:
     """Read what must be known beforehand; raises UsageError where it makes no sense."""
-    labels = _learn_labels(sources, config, workers, stop) if config.masks else ()
-    if config.intensity != "nyul":
-        return Learned(labels)
-    return Learned(labels, config.landmarks or _learn_landmarks(sources, config, workers, stop))
-
-
-def _learn_labels(
-    sources: Sequence[Source], config: PrepareConfig, workers: Workers, stop: StopSignal
-) -> tuple[int, ...]:
-    masks = [source.mask for source in sources if source.mask is not None]
-    if not masks:
+    masks, volumes = _masks(sources, config), _training_volumes(sources, config)
+    if config.masks and not masks:
         raise UsageError(
             "--masks: no source has a mask", "see how masks are named in docs/data.md, or leave it"
         )
-    unread: tuple[int, ...] = ()
-    found = _over(_labels_of_all, masks, unread, workers, stop)
-    return _together(found, config.depth)
-
-
-def _learn_landmarks(
-    sources: Sequence[Source], config: PrepareConfig, workers: Workers, stop: StopSignal
-) -> tuple[float, ...]:
-    """The standard scale, from volumes of the training split only."""
-    volumes = [s for s in sources if s.is_volume and s.naming.split == "train"]
+    no_labels: tuple[int, ...] = ()
+    found = _over(_labels_of_all, masks, no_labels, workers, stop, on_progress)
+    labels = _together(found, config.depth) if config.masks else ()
+    if config.intensity != "nyul" or config.landmarks:
+        return Learned(labels, config.landmarks)
     function = functools.partial(_landmarks_of_all, config=config)
-    unread: tuple[float, ...] = ()
-    found = [marks for marks in _over(function, volumes, unread, workers, stop) if marks]
-    if not found:
+    no_marks: tuple[float, ...] = ()
+    marks = _over(function, volumes, no_marks, workers, stop, lambda n: on_progress(len(masks) + n))
+    return Learned(labels, _standard(marks))
+
+
+def count_teachers(sources: Sequence[Source], config: PrepareConfig) -> int:
+    """How many masks and volumes `learn` reads."""
+    return len(_masks(sources, config)) + len(_training_volumes(sources, config))
+
+
+def _masks(sources: Sequence[Source], config: PrepareConfig) -> list[Source]:
+    return [s.mask for s in sources if s.mask is not None] if config.masks else []
+
+
+def _training_volumes(sources: Sequence[Source], config: PrepareConfig) -> list[Source]:
+    """What `nyul` learns from, unless it is given landmarks."""
+    if config.intensity != "nyul" or config.landmarks:
+        return []
+    return [s for s in sources if s.is_volume and s.naming.split == "train"]
+
+
+def _standard(marks: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    """The standard scale of the volumes that could be read."""
+    if not any(marks):
         raise UsageError(
             "--intensity nyul: no volume of the training split to learn from",
             "use another --split or --intensity, or take --landmarks of another store",
         )
     from mri_gan.ingest.intensity import standard_scale
 
-    return standard_scale(found)
+    return standard_scale([found for found in marks if found])
 
 
 def _landmarks_of_all(volumes: Sequence[Source], config: PrepareConfig) -> list[tuple[float, ...]]:
@@ -105,15 +116,24 @@ def _over(
     lost: Result,
     workers: Workers,
     stop: StopSignal,
+    on_progress: Callable[[int], object],
 ) -> list[Result]:
     """The function's results over all sources, by worker processes."""
-    chunks = [sources[i : i + CHUNK] for i in range(0, len(sources), CHUNK)]
     results: list[Result] = []
+    if not sources:
+        return results
+    step = 1 if any(source.is_volume for source in sources) else CHUNK
+    chunks = [sources[i : i + step] for i in range(0, len(sources), step)]
     with open_engine(workers, PRELOAD) as engine:
         for _, result in OrderedPool(function, lambda _: lost, engine).map(chunks):
             results.append(result)
+            on_progress(len(results))
             if stop:
-                raise Stopped("stopped; nothing was written", signum=stop.signum or 2)
+                raise Stopped(
+                    "stopped before anything was written",
+                    "run the same command again",
+                    stop.signum or 2,
+                )
     return results
 
 

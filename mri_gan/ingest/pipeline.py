@@ -19,7 +19,7 @@ from mri_gan.files import StopSignal
 from mri_gan.ingest import tasks
 from mri_gan.ingest.engines import Workers, open_engine
 from mri_gan.ingest.identity import public_reason
-from mri_gan.ingest.learning import Learned, learn
+from mri_gan.ingest.learning import Learned, count_teachers, learn
 from mri_gan.ingest.plan import Plan, count_subjects
 from mri_gan.ingest.pool import OrderedPool
 from mri_gan.ingest.sources import Source
@@ -36,6 +36,7 @@ class Tick:
 
     sources_done: int
     slices_done: int
+    learned_from: int = 0  # sources that were read beforehand
 
 
 def write_store(
@@ -53,14 +54,16 @@ def write_store(
     """
     start = time.perf_counter()
     learned = known_before(folder, plan.digest)
+    teachers = plan.learn_from or plan.sources
     if learned is None:
-        learned = learn(plan.learn_from or plan.sources, config, workers, stop)
+        learned = learn(teachers, config, workers, stop, lambda n: on_progress(Tick(0, 0, n)))
+    learned_from = count_teachers(teachers, config)
     header = build_header(plan, config, learned)
     with StoreWriter(folder, header) as writer:
         todo = plan.sources[writer.sources_done :]
         for source, outcome in _outcomes(todo, config, learned, workers):
             _add(writer, source, outcome)
-            on_progress(Tick(writer.sources_done, writer.slices_done))
+            on_progress(Tick(writer.sources_done, writer.slices_done, learned_from))
             if stop:
                 writer.flush()
                 raise Stopped(

@@ -312,3 +312,18 @@ def test_parts_of_a_plan_learn_from_the_whole(tmp_path: Path, prepare: Prepare) 
         write_store(plan, config, parts[-1], 0, StopSignal())
     merge_stores(parts, tmp_path / "merged", StopSignal())
     assert StoreReader(tmp_path / "merged").digest == expected
+
+
+def test_progress_counts_what_is_read_beforehand(tmp_path: Path) -> None:
+    from mri_gan.files import StopSignal
+    from mri_gan.ingest.learning import count_teachers
+    from mri_gan.ingest.pipeline import Tick, write_store
+
+    config = PrepareConfig(masks=True)
+    plan = build_plan([phantoms.oasis_course_zip(tmp_path / "a.zip")], config)
+    (tmp_path / "s").mkdir()
+    ticks: list[Tick] = []
+    write_store(plan, config, tmp_path / "s", 0, StopSignal(), ticks.append)
+    done = [tick.learned_from + tick.sources_done for tick in ticks]
+    assert done == list(range(1, 21))
+    assert count_teachers(plan.sources, config) == 10
