@@ -23,6 +23,7 @@ faults: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python tools/bench/bench_store.py
+	$(BIN)/python tools/bench/bench_volumes.py
 	$(BIN)/python tools/bench/bench_train.py
 
 install: $(VENV)/.installed

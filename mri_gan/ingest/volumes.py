@@ -117,7 +117,8 @@ def build_volume(
     image = nib.funcs.squeeze_image(image)
     _check_affine(np.asarray(image.affine, np.float64))
     canonical = nib.as_closest_canonical(image)
-    voxels = np.asarray(canonical.dataobj, dtype=np.float32)
+    # Dense in the order of its axes, once: every later look along them would copy it otherwise.
+    voxels = np.ascontiguousarray(canonical.dataobj, dtype=np.float32)
     affine = np.asarray(canonical.affine, np.float64)
     if voxels.ndim != 3:
         raise DataError(f"shape {voxels.shape} is not one 3-D volume")

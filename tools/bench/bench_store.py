@@ -22,10 +22,11 @@ from typing import Any
 import click
 import lmdb
 import numpy as np
-from make_slices import write_slices
+from make_slices import repeat_slices, write_slices
 
 from mri_gan.ingest.archives import list_members, read_member
 from mri_gan.ingest.images import read_image
+from mri_gan.store.check import check_store
 from mri_gan.store.reader import StoreReader
 
 BATCH = 64
@@ -33,53 +34,90 @@ BATCH = 64
 
 @click.command()
 @click.option("--count", default=2000, show_default=True, help="Slices.")
+@click.option("--many", default=20000, show_default=True, help="Slices of the long run; 0: none.")
 @click.option("--size", default=256, show_default=True, help="Pixels.")
 @click.option("--workers", default=2, show_default=True)
 @click.option("--repeats", default=3, show_default=True)
 @click.option("--levels", default="256,64", show_default=True, help="Levels to read.")
+@click.option("--materialize/--no-materialize", default=True, help="Measure --materialize, too.")
 @click.option("--json", "as_json", is_flag=True)
-def main(count: int, size: int, workers: int, repeats: int, levels: str, as_json: bool) -> None:
+def main(
+    count: int,
+    many: int,
+    size: int,
+    workers: int,
+    repeats: int,
+    levels: str,
+    materialize: bool,
+    as_json: bool,
+) -> None:
     """Measure prepare and read; every ratio is of medians measured in turn in this run."""
     with tempfile.TemporaryDirectory(prefix="mrigan-bench-") as folder:
         source, store = Path(folder, "slices.zip"), Path(folder, "store")
         write_slices(source, count, size)
-        rows = [bench_prepare(source, store, count, workers, repeats)]
+        rows = [bench_prepare(source, store, workers, repeats)]
         rows += [bench_read(store, int(level), repeats) for level in levels.split(",")]
+        if materialize:
+            rows.append(bench_prepare(source, store, workers, 1, "--materialize"))
+        if many:
+            repeat_slices(source, many // count)
+            rows.append(bench_prepare(source, store, workers, 1))
     if as_json:
         click.echo(json.dumps({"cpus": os.cpu_count(), "rows": rows}, indent=2))
         return
     for row in rows:
         click.echo(
-            f"{row['what']:<34} {row['rate']:>10,.0f} images/s   floor: {row['floor']:<24} "
+            f"{row['what']:<44} {row['rate']:>10,.0f} images/s   floor: {row['floor']:<22} "
             f"{row['floor_rate']:>10,.0f} images/s   share {row['share']:.0%}   {row['note']}"
         )
 
 
 def bench_prepare(
-    source: Path, store: Path, count: int, workers: int, repeats: int
+    source: Path, store: Path, workers: int, repeats: int, *options: str
 ) -> dict[str, Any]:
     """The whole command, start of Python and preview included, against decoding alone."""
-    prepare_s, decode_s, inner_s = [], [], []
+    prepare_s, decode_s, inner_s, parent_mb = [], [], [], 0.0
+    count = len(list_members(source)[0])
     for _ in range(repeats):
         shutil.rmtree(store, ignore_errors=True)
         decode_s.append(timed(lambda: decode_all(source, workers)))
-        prepare_s.append(timed(lambda: run_prepare(source, store, workers)))
+        seconds, peak_mb = run_prepare(source, store, workers, *options)
+        prepare_s.append(seconds)
+        parent_mb = max(parent_mb, peak_mb)
         with StoreReader(store) as opened:
             inner_s.append(float(opened.summary["seconds"]))
     n_bytes = (store / "data.mdb").stat().st_size
+    payload = check_store(store, workers).stored_bytes
     return row(
-        f"prepare 8..1024 px, {workers} workers",
+        " ".join((f"prepare {count:,} slices, {workers} workers", *options)),
         count / median(prepare_s),
         f"decode only, {workers} workers",
         count / median(decode_s),
-        f"store {n_bytes / 1e6:.0f} MB; without start-up {count / median(inner_s):,.0f} images/s",
+        f"without start-up {count / median(inner_s):,.0f} images/s; store {n_bytes / 1e6:,.0f} MB, "
+        f"{n_bytes / payload:.2f} x its payload; parent process at most {parent_mb:.0f} MB",
     )
 
 
-def run_prepare(source: Path, store: Path, workers: int) -> None:
-    """`mrigan prepare` as a user runs it."""
+def run_prepare(source: Path, store: Path, workers: int, *options: str) -> tuple[float, float]:
+    """Seconds of `mrigan prepare` as a user runs it, and the parent's peak of memory in MB."""
     command = [sys.executable, "-m", "mri_gan", "prepare", str(source), "--out", str(store)]
-    subprocess.run([*command, "--workers", str(workers), "--quiet"], check=True)
+    start, peak_kb = time.perf_counter(), 0
+    with subprocess.Popen([*command, "--workers", str(workers), "--quiet", *options]) as process:
+        while process.poll() is None:
+            peak_kb = max(peak_kb, high_water_kb(process.pid))
+            time.sleep(0.02)
+    if process.returncode:
+        raise SystemExit(f"prepare ended with {process.returncode}")
+    return time.perf_counter() - start, peak_kb / 1024
+
+
+def high_water_kb(pid: int) -> int:
+    """The most memory that a living process has held; 0 where the system does not tell."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
 
 
 def decode_all(source: Path, workers: int) -> None:

@@ -34,6 +34,15 @@ def write_slices(path: Path, count: int, size: int = 256, seed: int = 0) -> None
             archive.writestr(f"slices/sub{i % 20:02d}_{i // 20:04d}.png", stream.getvalue())
 
 
+def repeat_slices(path: Path, times: int) -> None:
+    """Add the zip's slices again and again under new names, until it holds `times` as many."""
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_STORED) as archive:
+        before = [(name, archive.read(name)) for name in archive.namelist()]
+        for i in range(1, times):
+            for name, data in before:
+                archive.writestr(name.replace("sub", f"more{i}-"), data)
+
+
 def draw_slice(rng: np.random.Generator, size: int) -> NDArray[np.uint8]:
     """An ellipse of textured tissue in faintly noisy air: it compresses about as a real head."""
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
