@@ -61,7 +61,9 @@ def command(
     """Write the slices of a STORE as PNG, NIfTI, or the data set of another tool.
 
     png and png16 make folders split/subject; nifti puts the slices of a volume together again;
-    stylegan-zip is for StyleGAN2 and 3, stylegan-lmdb for the PyTorch ports of StyleGAN.
+    stylegan-zip is for StyleGAN2 and 3, stylegan-lmdb for the PyTorch ports of StyleGAN. Masks lie
+    beside their pictures with the labels of their source; StyleGAN's formats have no place for
+    them.
     """
     from mri_gan.exchange.export import ExportConfig, count_images, export
     from mri_gan.files import stop_on_signal

@@ -11,7 +11,7 @@ from mri_gan.config import require
 
 EPILOG = """\b
 Examples:
-  mrigan merge PART_1 PART_2 PART_3 --out WHOLE
+  mrigan merge PART_* --out WHOLE
 """
 
 
@@ -25,7 +25,8 @@ Examples:
 def command(stores: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> None:
     """Join STORES of the same options into one, their slices in the order given.
 
-    Refused when a subject would be in two splits or a slice is in two stores.
+    The parts that `mrigan prepare --shard` wrote are put in the order of their numbers, and none
+    may be missing. Refused when a subject would be in two splits or a slice is in two stores.
     """
     from mri_gan.cli.info import describe, print_tables
     from mri_gan.files import stop_on_signal

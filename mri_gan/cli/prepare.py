@@ -28,6 +28,7 @@ Examples:
   mrigan prepare AKOA_Analysis.zip --out AKOA_PRE
   mrigan prepare oasis_cross-sectional_disc*.tar.gz --out OASIS1
   mrigan prepare scans/ more.nii.gz --out STORE --plane coronal
+  mrigan prepare scans/ --out PART_3 --shard 3/8
 """
 
 
