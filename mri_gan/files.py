@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import platform
 import re
 import signal
 import threading
@@ -111,6 +112,10 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
+# What network file systems answer that have no locks; see FolderLock.check.
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+
+
 class FolderLock:
     """One writer per folder: an OS lock on `.lock` that dies with its holder.
 
@@ -136,7 +141,7 @@ class FolderLock:
             )
         try:
             stream.truncate(0)
-            stream.write(str(os.getpid()).encode())
+            stream.write(_own_name().encode())
             stream.flush()
         except OSError as error:
             with contextlib.suppress(OSError):  # closing writes what is left again
@@ -147,9 +152,29 @@ class FolderLock:
 
     def __exit__(self, *_: object) -> None:
         if self._stream is not None:
-            self._stream.truncate(0)
+            if self._holder() == _own_name():
+                self._stream.truncate(0)
             self._stream.close()
             self._stream = None
+
+    def check(self) -> None:
+        """Raise DataError when another process has taken the folder over nevertheless.
+
+        That can be where a network file system gives the same lock to two machines, or none at
+        all: then the one that came last has written its name, and the first has to yield.
+        """
+        holder = self._holder()
+        if holder not in ("", _own_name()):
+            raise DataError(
+                f"{self.path.parent}: another process has begun to write here (pid {holder})",
+                "stop one of them; this one ends without writing more",
+            )
+
+    def _holder(self) -> str:
+        try:
+            return self.path.read_text(errors="replace").strip()
+        except OSError:
+            return ""
 
 
 def writer_of(folder: Path) -> str:
@@ -159,12 +184,16 @@ def writer_of(folder: Path) -> str:
             holder = "" if _is_free(stream) else _read_holder(stream)
     except OSError:
         return ""
-    return "" if holder == str(os.getpid()) else holder
+    return "" if holder == _own_name() else holder
+
+
+def _own_name() -> str:
+    return f"{os.getpid()} on {platform.node()}"
 
 
 def _read_holder(stream: BinaryIO) -> str:
     stream.seek(0)
-    return stream.read(32).decode(errors="replace").strip() or "unknown"
+    return stream.read(200).decode(errors="replace").strip() or "unknown"
 
 
 def _lock_soon(stream: BinaryIO) -> bool:
@@ -201,6 +230,9 @@ else:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
         return True
 
     def _is_free(stream: BinaryIO) -> bool:

@@ -153,19 +153,40 @@ def test_the_lock_of_a_killed_holder_is_free(tmp_path: Path) -> None:
     holder.kill()
     holder.communicate()
     with FolderLock(tmp_path) as lock:
-        assert lock.path.read_text() == str(os.getpid())
+        assert lock.path.read_text().startswith(f"{os.getpid()} on ")
 
 
 def test_a_released_lock_can_be_taken_again(tmp_path: Path) -> None:
     for _ in range(2):
         with FolderLock(tmp_path) as lock:
-            assert lock.path.read_text() == str(os.getpid())
+            assert lock.path.read_text().startswith(f"{os.getpid()} on ")
     assert (tmp_path / ".lock").read_text() == ""
 
 
 def test_a_lock_in_a_missing_folder_names_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="gone"), FolderLock(tmp_path / "gone"):
         pass
+
+
+def test_who_was_overtaken_yields_and_leaves_the_name_of_the_other(tmp_path: Path) -> None:
+    """As where a network file system gives two machines the same lock."""
+    with FolderLock(tmp_path) as lock:
+        lock.check()
+        lock.path.write_text("77 on elsewhere")
+        with pytest.raises(DataError, match="pid 77 on elsewhere"):
+            lock.check()
+    assert lock.path.read_text() == "77 on elsewhere"
+
+
+def test_a_file_system_without_locks_is_used_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with FolderLock(tmp_path) as lock:
+        lock.check()
 
 
 # The stop signal

@@ -167,7 +167,9 @@ Examples:
     help="Start from this checkpoint when --out holds none yet.",
 )
 @click.option(
-    "--transfer", is_flag=True, help="Take from --ckpt the weights that fit; settings may differ."
+    "--transfer",
+    is_flag=True,
+    help="Take from --ckpt the weights that fit; with equal data, networks and levels go on there.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--threads", type=int, default=0, help="CPU threads  [default: all].")
@@ -276,6 +278,8 @@ def _run(
             if eval_kimg is not None and world.is_first:
                 see = setup.open_watch(out, store, eval_kimg, run_options.device, line.note)
                 told["on_snapshot"] = setup.in_turn(see, watch.get("on_snapshot"))
+            if isinstance(lock, FolderLock):
+                told["before_save"] = lock.check
             last = train(Run(store, out, config, run_options, world, stop, **told), ckpt)
     finally:
         leave(world)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.config import TrainConfig
+from mri_gan.errors import DataError
 from mri_gan.schedule import Phase, phase_at, total_images
 from mri_gan.store.reader import StoreReader
 from mri_gan.train.dataset import TrainingData, choose_slices
@@ -74,6 +76,7 @@ class Batches:
         self._world = world
         self._nimg = nimg
         self._store = StoreReader(folder)
+        self._n_bytes = self._store.n_bytes
         try:
             self._data = data or choose_slices(self._store, config, None)
         except BaseException:
@@ -104,9 +107,23 @@ class Batches:
             whole = batch_indices(positions, seed, nimg, phase.batch)
             conditions = draw_conditions(data, seed, nimg, phase.batch, whole)
             own = rows(self._world, phase.batch)
+            self._check_length()
             images = self._store.read(phase.resolution, data.indices[whole[own]])
             yield Batch(nimg, phase, images, conditions[:, own])
             nimg += phase.batch
+
+    def _check_length(self) -> None:
+        """Raise DataError where the store's file was cut short since it was opened.
+
+        Reading a map beyond the end of its file would kill the process without a word. A file
+        that was removed or replaced does no harm: the map keeps what was there.
+        """
+        with contextlib.suppress(OSError):
+            if self._store.n_bytes < self._n_bytes:
+                raise DataError(
+                    f"{self._store.folder}: was cut short or written over while training read it",
+                    "make the store whole, then run the same command again to continue",
+                )
 
     def _fill(self) -> None:
         """The thread: reads on until the end, an error or a close; an error travels too."""

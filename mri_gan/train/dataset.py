@@ -44,7 +44,8 @@ def choose_slices(store: StoreReader, config: TrainConfig, table: Path | None) -
     """`load_training_data` of an open store."""
     if store.channels != config.channels:
         raise UsageError(
-            f"{store.folder}: {store.channels} channels, the run has {config.channels}"
+            f"{store.folder}: {store.channels} channels, the run has {config.channels}",
+            "give the store that the run began with, or another --out",
         )
     indices = train_indices(store)
     spec, whole = config.conditions, len(indices)

@@ -125,7 +125,10 @@ def crosses(before: int, after: int, interval: int) -> bool:
 
 def log(run: Run, monitor: Monitor, state: TrainState, phase: Phase) -> None:
     """One line of metrics, and a look at whether the updates were finite."""
+    had_trouble = monitor.trouble
     run.on_tick(monitor.tick(state.nimg, phase))
+    if monitor.trouble and not had_trouble:
+        run.on_note(f"{monitor.trouble}; training goes on without these metrics")
     if monitor.skipped_in_a_row >= monitor.MAX_SKIPPED:
         raise NotFiniteError
     if monitor.last["skipped"]:
@@ -139,12 +142,13 @@ def roll_back(run: Run, state: TrainState) -> None:
     if checkpoint is None or path is None:
         raise DataError(
             f"{run.folder}: training diverged before its first checkpoint",
-            "start anew with a lower --lr",
+            "start anew in another --out with a lower --lr",
         )
     if attempt > MAX_ATTEMPTS:
         raise DataError(
             f"{run.folder}: training diverged {attempt} times at {state.nimg / 1000:g} kimg",
-            f"the last good state is {path}; start from it with --ckpt and a lower --lr",
+            f"the last good state is {path}; start from it with --ckpt {path} --transfer, a lower "
+            "--lr and another --out",
         )
     restore(state, checkpoint, path)
     state.attempt = attempt

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import torch
 
+from mri_gan.checkpoint import list_checkpoints
 from mri_gan.errors import DataError
 from mri_gan.schedule import phase_at
 from mri_gan.train.run import Run
@@ -28,12 +29,12 @@ def out_of_memory_told(run: Run, state: TrainState) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         phase = phase_at(run.config, state.nimg)
+        saved = list_checkpoints(run.folder)
+        how = f"go on in another --out by --ckpt {saved[0]} --transfer" if saved else "begin anew"
         raise DataError(
             f"{run.folder}: out of memory on {run.options.device} at {phase.resolution} px with "
             f"{phase.batch} images per step",
-            "begin another --out with a smaller --batch, a lower --max-size or a smaller "
-            "--capacity; this run's checkpoints stay good, and --ckpt with --transfer takes "
-            "their weights",
+            f"{how} with a smaller --batch, or a lower --max-size or --capacity",
         ) from error
 
 

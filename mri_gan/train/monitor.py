@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from mri_gan.files import write_bytes, write_text
+from mri_gan.files import explain_os_error, write_bytes, write_text
 from mri_gan.runs import METRICS, PLOT, read_metrics
 from mri_gan.schedule import Phase
 from mri_gan.train.parallel import SOLO, World, average
@@ -38,6 +38,7 @@ class Monitor:
         self._waited_s = 0.0
         self._start = self._added = time.perf_counter()
         self.last: dict[str, Any] = {}
+        self.trouble = ""  # why the last line could not be written
         self.rate = 0.0  # images per second, smoothed over some seconds
         self.skipped_in_a_row = 0  # at most, until now
         self._in_a_row = dict.fromkeys(SKIPPED, 0)
@@ -74,11 +75,20 @@ class Monitor:
             "data_wait": round(self._waited_s / seconds, 4),
         }
         if self._world.is_first:
-            with self.path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(self.last) + "\n")
+            self._append(json.dumps(self.last))
         self._stats, self._images, self._waited_s = {}, 0, 0.0
         self._start = time.perf_counter()
         return self.last
+
+    def _append(self, line: str) -> None:
+        """Write a line; a full disk is kept in `trouble`, for a run need not end for want of it."""
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                # After trouble the last line may be half a line.
+                stream.write(("\n" if self.trouble else "") + line + "\n")
+            self.trouble = ""
+        except OSError as error:
+            self.trouble = str(explain_os_error(error, self.path))
 
     def _means(self) -> dict[str, float | None]:
         """The mean of each statistic over steps and processes; None where it is not finite."""

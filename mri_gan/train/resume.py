@@ -11,6 +11,7 @@ from torch import Tensor
 from mri_gan.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, newest_valid
 from mri_gan.config import TrainConfig, differences
 from mri_gan.errors import DataError, UsageError
+from mri_gan.schedule import stages, total_images
 from mri_gan.train.randomness import key
 from mri_gan.train.run import Run
 from mri_gan.train.state import TrainState, build_state, restore_side_state
@@ -39,6 +40,11 @@ def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
     state = build_state(run.config, torch.device(run.options.device))
     if checkpoint is None and start_from is not None:
         path, checkpoint = start_from, load_checkpoint(start_from)
+        if run.options.transfer and may_go_on(checkpoint, run.config, digest):
+            changed = differences(checkpoint.config.to_dict(), run.config.to_dict())
+            restore(state, checkpoint, path)
+            run.on_note(f"going on from {path} ({state.nimg / 1000:g} kimg), {'; '.join(changed)}")
+            return state
         if run.options.transfer:
             transfer(run, state, checkpoint, path)
             return state
@@ -50,6 +56,22 @@ def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
         for file in list_checkpoints(run.folder)[: len(damaged)]:
             file.rename(file.with_suffix(".damaged"))
     return state
+
+
+def may_go_on(checkpoint: Checkpoint, config: TrainConfig, digest: str) -> bool:
+    """Whether an unfinished run can go on where it was although settings differ.
+
+    That takes the same data, networks and levels: a lower learning rate, another batch or loss
+    may be what a run needs that diverged or ran out of memory.
+    """
+    before = checkpoint.config
+    return (
+        checkpoint.data == digest
+        and before.model == config.model
+        and [(s.size, s.fade, s.stay) for s in stages(before)]
+        == [(s.size, s.fade, s.stay) for s in stages(config)]
+        and checkpoint.nimg < total_images(config)
+    )
 
 
 def check_same_run(path: Path, checkpoint: Checkpoint, config: TrainConfig, digest: str) -> None:

@@ -43,6 +43,10 @@ def _ignore(_: object) -> None:
     """The callback of a caller that does not want to know."""
 
 
+def _agree() -> None:
+    """The check of a caller that holds no lock."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One training run: where it lives, what was asked for, who takes part, whom to tell."""
@@ -57,6 +61,7 @@ class Run:
     on_note: Callable[[str], None] = _ignore
     on_tick: Callable[[dict[str, Any]], None] = _ignore  # every line of metrics, in every process
     on_snapshot: Callable[[Path], None] = _ignore  # after every checkpoint, in the first process
+    before_save: Callable[[], None] = _agree  # may raise, to end the run without writing more
 
     @property
     def total(self) -> int:

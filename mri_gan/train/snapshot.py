@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import Tensor
 from mri_gan.checkpoint import Checkpoint, checkpoint_path, delete_old, save_checkpoint
 from mri_gan.conditions import describe
 from mri_gan.config import TrainConfig
+from mri_gan.errors import DataError
 from mri_gan.pictures import build_sheet, save_png
 from mri_gan.runs import REALS, SAMPLES
 from mri_gan.schedule import Phase, level_start, stages
@@ -43,12 +46,14 @@ def snapshot(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> T
     Returns the grid's images [N, C, R, R], -1..1, from the running mean of the generator.
     """
     path = checkpoint_path(run.folder, state.nimg)
+    run.before_save()
     save_checkpoint(path, capture(state, run.config, phase, data.digest))
     delete_old(run.folder, run.options.keep)
     images = draw_samples(run, state, phase, data)
     if fades_or_did(run, phase, state.nimg):
         draw_fade(run, state, phase, data)
-    draw_losses(run.folder)
+    with told_only(run):
+        draw_losses(run.folder)
     run.on_snapshot(path)
     return images
 
@@ -74,7 +79,8 @@ def draw_fade(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> 
     labels = [f"alpha {alpha:g}" for alpha in FADE_ALPHAS] * FADE_ROWS
     scale = magnification(phase.resolution)
     sheet = build_sheet(shown(images.numpy()), len(FADE_ALPHAS), labels, scale)
-    save_png(run.folder / f"fade-{phase.resolution:04d}px.png", sheet)
+    with told_only(run):
+        save_png(run.folder / f"fade-{phase.resolution:04d}px.png", sheet)
 
 
 def fades_or_did(run: Run, phase: Phase, nimg: int) -> bool:
@@ -99,9 +105,18 @@ def save_sheet(run: Run, name: str, images: Tensor, conditions: NDArray[np.float
     spec = run.config.conditions
     labels = [describe(spec, row.tolist()) for row in conditions] if spec else ()
     scale = magnification(images.shape[-1])
-    save_png(
-        run.folder / name, build_sheet(shown(images.numpy()), GRID_COLUMNS, labels, scale=scale)
-    )
+    sheet = build_sheet(shown(images.numpy()), GRID_COLUMNS, labels, scale=scale)
+    with told_only(run):
+        save_png(run.folder / name, sheet)
+
+
+@contextlib.contextmanager
+def told_only(run: Run) -> Iterator[None]:
+    """Within, a picture that cannot be written is told, and training goes on without it."""
+    try:
+        yield
+    except DataError as error:
+        run.on_note(f"{error}; training goes on without this picture")
 
 
 def read_reals(run: Run, data: TrainingData, size: int) -> NDArray[Any]:
