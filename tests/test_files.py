@@ -1,4 +1,4 @@
-"""Files are whole or absent, a folder has one writer, and a signal stops work in good order."""
+"""Files are whole or absent, and a signal stops work in good order."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import pytest
 
 from mri_gan.errors import DataError
 from mri_gan.files import (
-    FolderLock,
     StopSignal,
     explain_os_error,
     make_folder,
@@ -25,30 +24,7 @@ from mri_gan.files import (
     write_atomic,
     write_bytes,
     write_text,
-    writer_of,
 )
-
-HOLD_LOCK = """
-import sys
-from pathlib import Path
-from mri_gan.files import FolderLock
-with FolderLock(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-def start_holder(folder: Path) -> subprocess.Popen[str]:
-    """Another process that holds the lock until its input is closed."""
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD_LOCK, str(folder)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    return holder
 
 
 def names(folder: Path) -> list[str]:
@@ -134,59 +110,6 @@ def test_a_folder_below_a_file_is_refused_by_name(tmp_path: Path) -> None:
 def test_one_line_takes_the_first_line_or_the_type() -> None:
     assert one_line(ValueError("a\nb")) == "a"
     assert one_line(ValueError()) == "ValueError"
-
-
-# The folder lock
-
-
-def test_a_second_holder_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
-    holder = start_holder(tmp_path)
-    try:
-        with pytest.raises(DataError, match=f"pid {holder.pid}"), FolderLock(tmp_path):
-            pass
-    finally:
-        holder.communicate()
-
-
-def test_the_lock_of_a_killed_holder_is_free(tmp_path: Path) -> None:
-    holder = start_holder(tmp_path)
-    holder.kill()
-    holder.communicate()
-    with FolderLock(tmp_path) as lock:
-        assert lock.path.read_text().startswith(f"{os.getpid()} on ")
-
-
-def test_a_released_lock_can_be_taken_again(tmp_path: Path) -> None:
-    for _ in range(2):
-        with FolderLock(tmp_path) as lock:
-            assert lock.path.read_text().startswith(f"{os.getpid()} on ")
-    assert (tmp_path / ".lock").read_text() == ""
-
-
-def test_a_lock_in_a_missing_folder_names_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="gone"), FolderLock(tmp_path / "gone"):
-        pass
-
-
-def test_who_was_overtaken_yields_and_leaves_the_name_of_the_other(tmp_path: Path) -> None:
-    """As where a network file system gives two machines the same lock."""
-    with FolderLock(tmp_path) as lock:
-        lock.check()
-        lock.path.write_text("77 on elsewhere")
-        with pytest.raises(DataError, match="pid 77 on elsewhere"):
-            lock.check()
-    assert lock.path.read_text() == "77 on elsewhere"
-
-
-def test_a_file_system_without_locks_is_used_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr("fcntl.flock", refuse)
-    with FolderLock(tmp_path) as lock:
-        lock.check()
 
 
 # The stop signal
@@ -304,16 +227,3 @@ def test_work_that_ends_in_time_is_not_left() -> None:
         signal.raise_signal(signal.SIGTERM)
         assert stop
     assert signal.set_wakeup_fd(-1) == -1
-
-
-def test_the_writer_of_a_folder_is_known(tmp_path: Path) -> None:
-    assert writer_of(tmp_path) == ""
-    holder = start_holder(tmp_path)
-    try:
-        assert writer_of(tmp_path) == str(holder.pid)
-    finally:
-        holder.kill()
-        holder.communicate()
-    assert writer_of(tmp_path) == ""
-    with FolderLock(tmp_path):
-        assert writer_of(tmp_path) == ""  # ourselves

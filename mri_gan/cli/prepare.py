@@ -228,8 +228,9 @@ def _prepare(
     overwrite: bool,
     quiet: bool,
 ) -> None:
-    from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
+    from mri_gan.files import make_folder, remove_leftovers, stop_on_signal
     from mri_gan.ingest import learning, pipeline, processes
+    from mri_gan.locks import FolderLock
 
     make_folder(out)
     with FolderLock(out), stop_on_signal(leave_after_s=LEAVE_AFTER_S) as stop:

@@ -257,7 +257,8 @@ def _run(
     quiet: bool,
 ) -> None:
     from mri_gan.cli.panel import open_live
-    from mri_gan.files import FolderLock, make_folder, stop_on_signal
+    from mri_gan.files import make_folder, stop_on_signal
+    from mri_gan.locks import FolderLock
     from mri_gan.train.loop import train
     from mri_gan.train.parallel import leave
     from mri_gan.train.run import Run

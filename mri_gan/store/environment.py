@@ -8,7 +8,8 @@ from pathlib import Path
 import lmdb
 
 from mri_gan.errors import DataError
-from mri_gan.files import one_line, writer_of
+from mri_gan.files import one_line
+from mri_gan.locks import writer_of
 from mri_gan.store.schema import DATA_FILE, MAX_DATABASES
 
 REMEDY = "run `mrigan prepare SOURCE... --out STORE` to make one"

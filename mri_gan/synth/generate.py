@@ -20,7 +20,6 @@ from mri_gan import __version__
 from mri_gan.config import JsonConfig, require
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import (
-    FolderLock,
     StopSignal,
     make_folder,
     sync_folder,
@@ -28,6 +27,7 @@ from mri_gan.files import (
     write_bytes,
     write_text,
 )
+from mri_gan.locks import FolderLock
 from mri_gan.synth.conditioning import condition_rows, describe_rows
 from mri_gan.synth.encoding import MARK, nifti_bytes, png_bytes, to_depth
 from mri_gan.synth.sample import Look, Trained, batch_for, draw_seeds

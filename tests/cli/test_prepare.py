@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from mri_gan.cli.main import cli
 from mri_gan.config import PrepareConfig
-from mri_gan.files import FolderLock
+from mri_gan.locks import FolderLock
 from mri_gan.store.reader import StoreReader
 
 

@@ -94,7 +94,7 @@ def test_the_largest_native_level_is_the_default_size(store: Path) -> None:
 
 
 def test_two_trainers_in_one_folder_are_refused(store: Path, tmp_path: Path) -> None:
-    from mri_gan.files import FolderLock
+    from mri_gan.locks import FolderLock
 
     with FolderLock(tmp_path):
         done = mrigan("train", store, *SMALL, "--out", tmp_path)
