@@ -290,8 +290,8 @@ def _report(out: Path, true_labels: dict[str, str], as_json: bool, quiet: bool) 
         click.echo(f"\nLook at {out / 'preview.png'}; train with: mrigan train {out}")
     if facts.get("faces") and not quiet:
         click.echo(
-            f"{facts['faces']} volumes seem to show a face, by which people can be known: remove "
-            "it before you share anything made from them",
+            f"{facts['faces']} of the volumes seem to show a face, by which people can be known: "
+            "remove it before you share anything made from them",
             err=True,
         )
     damaged += [{"source": label, "reason": why} for label, why in facts["unlisted"]]

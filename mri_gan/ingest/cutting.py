@@ -31,6 +31,7 @@ class _Scan:
     config: PrepareConfig
     learned: Learned
     curve: intensity.Curve
+    ground: float  # grey that slices are padded with, 0..1
 
 
 def process_volume(source: Source, config: PrepareConfig, learned: Learned) -> Outcome:
@@ -38,7 +39,7 @@ def process_volume(source: Source, config: PrepareConfig, learned: Learned) -> O
     volume = read_source_volume(source)
     threshold = intensity.foreground_threshold(volume.voxels)
     curve = intensity.find_curve(volume.voxels, threshold, config, learned.landmarks)
-    scan = _Scan(source, config, learned, curve)
+    scan = _Scan(source, config, learned, curve, _ground(volume, threshold, curve, config))
     masks = _mask_cuts(source, volume, config)
     outcome = Outcome()
     for cut, share in _chosen_cuts(volume, threshold, config):
@@ -51,6 +52,17 @@ def process_volume(source: Source, config: PrepareConfig, learned: Learned) -> O
     if not outcome.slices:
         outcome.kind, outcome.reason = "empty", "no slice that is asked for has enough foreground"
     return outcome
+
+
+def _ground(
+    volume: Volume, threshold: float, curve: intensity.Curve, config: PrepareConfig
+) -> float:
+    """The grey of air, where it is not black: a black frame around it would be learned as well."""
+    if config.intensity != "zscore":
+        return 0.0
+    sample = volume.voxels.ravel()[::101]
+    air = sample[sample <= threshold]
+    return float(curve.apply(np.atleast_1d(np.median(air)))[0]) if len(air) else 0.0
 
 
 def _notes(volume: Volume, threshold: float) -> tuple[str, ...] | None:
@@ -90,7 +102,9 @@ def _process_cut(
     if not (rows > 0 and columns > 0):
         raise DataError("voxel sizes make no sense; its header is damaged")
     scaled = scan.curve.apply(cut.pixels)
-    fitted = slices.fit_square(scaled, (rows, columns), config.fit, (0.0, 1.0), config.fov)
+    fitted = slices.fit_square(
+        scaled, (rows, columns), config.fit, (0.0, 1.0), config.fov, scan.ground
+    )
     record = replace(
         record_of(scan.source, fitted.place, cut.pixels.shape),
         plane=config.plane,

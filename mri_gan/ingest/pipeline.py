@@ -73,7 +73,7 @@ def write_store(
                 )
         writer.flush()
         if not writer.slices_done:
-            raise DataError(_nothing(plan, writer), "see the reasons with --verbose")
+            raise DataError(_nothing(plan, writer), "mrigan inspect tells the reason for each")
         writer.finish(summarise(writer, plan, time.perf_counter() - start))
 
 

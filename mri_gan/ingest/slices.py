@@ -119,15 +119,16 @@ def fit_square(
     fit: str,
     limits: tuple[float, float],
     fov: float = 0.0,
+    ground: float = 0.0,
 ) -> Fitted:
     """Resample to square pixels at the native level and pad (or crop) to a square.
 
     pixels [H, W] uint8, uint16 or float32; spacing (row, column) in any unit; limits are the
-    smallest and largest value that resampling may produce. One resampling does both the square
-    pixels and the level; a slice that already fits is not touched.
+    smallest and largest value that resampling may produce, `ground` is what is padded with. One
+    resampling does both the square pixels and the level; a slice that already fits is not touched.
     """
     placed = place(pixels.shape, spacing, fit, fov)
-    return Fitted(_pad(resize(pixels, *placed.size, limits), placed.padding), placed)
+    return Fitted(_pad(resize(pixels, *placed.size, limits), placed.padding, ground), placed)
 
 
 def fit_labels(labels: NDArray[Any], placed: Place) -> NDArray[Any]:
@@ -154,12 +155,14 @@ def resize(
     return np.asarray(values, pixels.dtype)
 
 
-def _pad(pixels: NDArray[Any], padding: tuple[int, int, int, int]) -> NDArray[Any]:
+def _pad(
+    pixels: NDArray[Any], padding: tuple[int, int, int, int], ground: float = 0
+) -> NDArray[Any]:
     top, bottom, left, right = padding
     rows, columns = pixels.shape
     pixels = pixels[max(-top, 0) : rows - max(-bottom, 0), max(-left, 0) : columns - max(-right, 0)]
     pads = ((max(top, 0), max(bottom, 0)), (max(left, 0), max(right, 0)))
-    return np.pad(pixels, pads) if any(map(any, pads)) else pixels
+    return np.pad(pixels, pads, constant_values=ground) if any(map(any, pads)) else pixels
 
 
 def level_affine(affine: NDArray[np.float64], placed: Place) -> NDArray[np.float64]:

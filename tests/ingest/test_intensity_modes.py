@@ -165,3 +165,18 @@ def test_every_mode_and_depth_makes_a_store_with_shades(
         assert images.max() > 0.7 * np.iinfo(images.dtype).max
         assert len(np.unique(images)) > 50
         assert all(record.window is not None for record in store.records)
+
+
+def test_zscore_pads_with_the_grey_of_air(tmp_path: Path, prepare: Any) -> None:
+    """A black frame around grey air would be learned as a part of the picture."""
+    scan = tmp_path / "100.nii"
+    volume = phantoms.brain_volume((20, 40, 20))
+    volume *= np.random.default_rng(0).exponential(1, volume.shape)  # much contrast: grey air
+    scan.write_bytes(phantoms.nifti_bytes(volume))
+    with StoreReader(prepare(tmp_path / "s", scan, intensity="zscore")) as store:
+        image = store.read(store.max_native, [len(store) // 2])[0, 0]
+        _, _, left, _ = store.records[0].padding
+        assert left > 5
+        frame, air = image[:, :left], image[:3, left:-left]
+        assert len(np.unique(frame)) == 1
+        assert 10 < frame[0, 0] < 2 * np.median(air)
