@@ -24,8 +24,15 @@ def one_line(error: BaseException) -> str:
     return text.splitlines()[0] if text else type(error).__name__
 
 
-def explain_os_error(error: OSError, path: Path) -> DataError:
-    """Say in one line what the operating system refused and what to do about it."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+SMALL_FILE = 1 << 20
+
+
+def explain_os_error(error: OSError, path: Path, needs: int = 0) -> DataError:
+    """Say in one line what the operating system refused and what to do about it.
+
+    `needs` is how many bytes were to be written, where it is known.
+    """
     hints = {
         errno.ENOSPC: "the disk is full; free some space and run the same command again",
         errno.EDQUOT: "your disk quota is used up; free some space and run the same command again",
@@ -38,7 +45,8 @@ def explain_os_error(error: OSError, path: Path) -> DataError:
         errno.EEXIST: "a file of that name is in the way; choose another name",
     }
     hint = hints.get(error.errno or 0, "check the path and the disk")
-    return DataError(f"{path}: {error.strerror or one_line(error)}", hint)
+    room = f" (needs about {needs:,} bytes)" if needs and error.errno in FULL else ""
+    return DataError(f"{path}: {error.strerror or one_line(error)}{room}", hint)
 
 
 def make_folder(path: Path) -> None:
@@ -46,7 +54,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise explain_os_error(error, path) from error
+        raise explain_os_error(error, path, SMALL_FILE) from error
     if not os.access(path, os.W_OK):
         raise DataError(f"{path}: not writable", "choose a folder you may write to")
 
@@ -61,8 +69,10 @@ def sync_folder(path: Path) -> None:
             os.close(descriptor)
 
 
-def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
+def write_atomic(path: Path, write: Callable[[BinaryIO], object], n_bytes: int = 0) -> None:
     """Call `write` on a temporary neighbour, sync it and rename it into place.
+
+    `n_bytes` is how many bytes that will be, where it is known: a full disk is told so.
 
     A crash at any moment leaves either the old file or the new one, never a part of one.
     Raises DataError with the reason (full disk, permission) and removes the temporary file.
@@ -76,7 +86,7 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
         temporary.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        raise explain_os_error(error, path) from error
+        raise explain_os_error(error, path, n_bytes) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -101,7 +111,7 @@ def digest_file(path: Path) -> str:
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Write bytes atomically."""
-    write_atomic(path, lambda stream: stream.write(data))
+    write_atomic(path, lambda stream: stream.write(data), len(data))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mri_gan.errors import DataError
-from mri_gan.files import explain_os_error
+from mri_gan.files import SMALL_FILE, explain_os_error
 
 LOCK_TRIES = 5
 # What network file systems answer that have no locks; see FolderLock.check.
@@ -33,7 +33,7 @@ class FolderLock:
         try:
             stream = self.path.open("a+b")
         except OSError as error:
-            raise explain_os_error(error, self.path) from error
+            raise explain_os_error(error, self.path, SMALL_FILE) from error
         if not _lock_soon(stream):
             holder = _read_holder(stream)
             stream.close()
@@ -48,7 +48,7 @@ class FolderLock:
         except OSError as error:
             with contextlib.suppress(OSError):  # closing writes what is left again
                 stream.close()
-            raise explain_os_error(error, self.path) from error
+            raise explain_os_error(error, self.path, SMALL_FILE) from error
         self._stream = stream
         return self
 

@@ -238,7 +238,8 @@ def _prepare(
         if overwrite:
             remove_store(out)
         if pipeline.is_complete(out, plan.digest):
-            click.echo(f"{out} is already complete", err=True)
+            if not quiet:
+                click.echo(f"{out} is already complete", err=True)
             write_companions(out)
             return
         count = processes.available_cpus() if workers is None else workers

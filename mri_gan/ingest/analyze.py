@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from mri_gan.errors import DataError
 from mri_gan.ingest.archives import gunzip
 from mri_gan.ingest.headers import nifti_fields
-from mri_gan.ingest.members import MAX_MEMBER_BYTES
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.volumes import (
     GZIP_MAGIC,
+    SPARE_BYTES,
     Volume,
     build_volume,
     check_header,
@@ -47,11 +47,11 @@ def read_pair(header: bytes, voxels: bytes, axes: str = USUAL_AXES, labels: bool
     with our_errors("Analyze pair"):
         if len(header) < 348:
             raise DataError("too short for an Analyze header")
-        if voxels[:2] == GZIP_MAGIC:
-            voxels = gunzip(voxels, MAX_MEMBER_BYTES)
         is_nifti = header[344:348] == NIFTI_PAIR
         kind = nib.nifti1.Nifti1PairHeader if is_nifti else nib.AnalyzeHeader
         parsed = parse_header(kind, header)
+        if voxels[:2] == GZIP_MAGIC:
+            voxels = gunzip(voxels, check_header(parsed, None) + SPARE_BYTES)
         check_header(parsed, len(voxels))
         affine = parsed.get_best_affine() if is_nifti else affine_of(parsed, axes)
         image = nib.Nifti1Image(_voxels(parsed, voxels), affine)

@@ -166,6 +166,14 @@ def _read_zipped(archive: zipfile.ZipFile, member: Member) -> bytes:
     return archive.read(info)
 
 
+def gunzip_start(data: bytes, n_bytes: int) -> bytes:
+    """The first bytes of a gzip stream, not verified; raises DataError."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(data, n_bytes)
+    except zlib.error as error:
+        raise DataError("damaged gzip stream", one_line(error)) from error
+
+
 def gunzip(data: bytes, limit: int) -> bytes:
     """Decompress a whole gzip stream of at most `limit` bytes, its trailer verified.
 

@@ -9,11 +9,11 @@ import nibabel as nib
 import numpy as np
 
 from mri_gan.errors import DataError
-from mri_gan.ingest.archives import gunzip
-from mri_gan.ingest.members import MAX_MEMBER_BYTES
+from mri_gan.ingest.archives import gunzip, gunzip_start
 from mri_gan.ingest.volumes import (
     GZIP_MAGIC,
     MAX_VOXELS,
+    SPARE_BYTES,
     Volume,
     build_volume,
     our_errors,
@@ -28,8 +28,10 @@ def read_mgh(data: bytes, labels: bool = False) -> Volume:
     """A volume from the bytes of a `.mgh` or `.mgz` file; raises like `read_volume`."""
     with our_errors("MGH"):
         if data[:2] == GZIP_MAGIC:
-            data = gunzip(data, MAX_MEMBER_BYTES)
-        _check_header(data)
+            head = gunzip_start(data, HEADER_BYTES)
+            data = gunzip(data, _check_header(head) + SPARE_BYTES)
+        if _check_header(data) > len(data):
+            raise DataError("shorter than its header announces (truncated?)")
         image = nib.MGHImage.from_bytes(data)
         voxels = np.asarray(image.dataobj, dtype=np.float32)
         return build_volume(nib.Nifti1Image(voxels, image.affine), labels, _dropped(data))
@@ -42,7 +44,8 @@ def _dropped(data: bytes) -> tuple[str, ...]:
     return ("tags",) if len(data) > end else ()
 
 
-def _check_header(data: bytes) -> None:
+def _check_header(data: bytes) -> int:
+    """The bytes that a header announces."""
     if len(data) < HEADER_BYTES:
         raise DataError("too short for an MGH header")
     version, *shape, kind = struct.unpack_from(">6i", data)
@@ -52,5 +55,5 @@ def _check_header(data: bytes) -> None:
         raise DataError(f"shape {tuple(shape)} is not one 3-D volume", "split or squeeze it first")
     if math.prod(shape) > MAX_VOXELS:
         raise DataError(f"{math.prod(shape)} voxels, more than {MAX_VOXELS}")
-    if HEADER_BYTES + math.prod(shape) * TYPE_BYTES[kind] > len(data):
-        raise DataError("shorter than its header announces (truncated?)")
+    n_bytes: int = HEADER_BYTES + math.prod(shape) * TYPE_BYTES[kind]
+    return n_bytes

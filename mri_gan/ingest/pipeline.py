@@ -15,7 +15,7 @@ import lmdb
 from mri_gan import __version__
 from mri_gan.config import LEVELS, PrepareConfig
 from mri_gan.errors import DataError, Stopped, UsageError
-from mri_gan.files import StopSignal
+from mri_gan.files import StopSignal, one_line
 from mri_gan.ingest import tasks
 from mri_gan.ingest.engines import Workers, open_engine
 from mri_gan.ingest.identity import public_reason
@@ -25,7 +25,7 @@ from mri_gan.ingest.pool import OrderedPool
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.tasks import Outcome
 from mri_gan.store import schema
-from mri_gan.store.environment import open_environment
+from mri_gan.store.environment import has_begun, open_environment
 from mri_gan.store.schema import SliceRecord
 from mri_gan.store.writer import StoreWriter
 
@@ -103,7 +103,7 @@ def known_before(folder: Path, plan_digest: str) -> Learned | None:
 
 def _read_meta(folder: Path) -> tuple[Any, Any]:
     """The "format" and "summary" entries of a folder, None where it has none."""
-    if not (folder / schema.DATA_FILE).exists():
+    if not has_begun(folder):
         return None, None
     with open_environment(folder, readonly=True) as env:
         try:
@@ -112,7 +112,12 @@ def _read_meta(folder: Path) -> tuple[Any, Any]:
             return None, None
         with env.begin(db=meta) as txn:
             found = (txn.get(b"format"), txn.get(b"summary"))
-    header, summary = (None if data is None else schema.load(data) for data in found)
+    try:
+        header, summary = (None if data is None else schema.load(data) for data in found)
+    except ValueError as error:
+        raise DataError(
+            f"{folder}: damaged store ({one_line(error)})", "delete the folder and prepare it anew"
+        ) from error
     return header, summary
 
 

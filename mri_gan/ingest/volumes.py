@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError, LabelMapError, MriganError
 from mri_gan.files import one_line
-from mri_gan.ingest.archives import gunzip
+from mri_gan.ingest.archives import gunzip, gunzip_start
 from mri_gan.ingest.headers import nifti_fields
 from mri_gan.ingest.members import MAX_MEMBER_BYTES
 
@@ -24,6 +24,8 @@ MAX_VOXELS = 1 << 28  # 1 GiB of float32; a 512^3 scan is half of that
 MAX_VALUE = 1e30  # beyond, windowing overflows float32
 MAX_LABELS = 40  # a label map has few values; real scans have hundreds
 GZIP_MAGIC = b"\x1f\x8b"
+NIFTI_1_HEADER, NIFTI_2_HEADER = 348, 540
+SPARE_BYTES = 1 << 20  # that may follow the voxels, as padding or a footer
 
 # nibabel would write a line to standard error for every odd header field.
 nib.imageglobals.logger.setLevel(logging.CRITICAL)
@@ -71,12 +73,16 @@ def our_errors(kind: str) -> Iterator[None]:
 
 
 def _parse(data: bytes) -> nib.Nifti1Image:
-    if data[:2] == GZIP_MAGIC:
-        data = gunzip(data, MAX_MEMBER_BYTES)
-    if len(data) < 348:
+    packed = data[:2] == GZIP_MAGIC
+    head = gunzip_start(data, NIFTI_2_HEADER) if packed else data
+    if len(head) < NIFTI_1_HEADER:
         raise DataError("too short for a NIfTI header")
-    kind = nib.Nifti2Image if data[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
-    check_header(parse_header(kind.header_class, data), len(data))
+    kind = nib.Nifti2Image if head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
+    header = parse_header(kind.header_class, head)
+    n_bytes = check_header(header, None if packed else len(data))
+    if packed:
+        data = gunzip(data, n_bytes + SPARE_BYTES)
+        check_header(header, len(data))
     return kind.from_bytes(data)
 
 
@@ -96,8 +102,11 @@ def parse_header(kind: type[nib.AnalyzeHeader], data: bytes) -> nib.AnalyzeHeade
     return header
 
 
-def check_header(header: nib.AnalyzeHeader, n_bytes: int) -> None:
-    """Raise DataError unless it announces one 3-D volume that the file's bytes can hold."""
+def check_header(header: nib.AnalyzeHeader, n_bytes: int | None) -> int:
+    """The bytes of the file that it announces.
+
+    Raises DataError unless it is one 3-D volume that `n_bytes` can hold, where they are known.
+    """
     shape = header.get_data_shape()
     dtype = header.get_data_dtype()
     if len(shape) < 3 or math.prod(shape[3:]) != 1 or min(shape) < 1:
@@ -106,8 +115,12 @@ def check_header(header: nib.AnalyzeHeader, n_bytes: int) -> None:
         raise DataError(f"voxel type {dtype} is not a plain number")
     if math.prod(shape) > MAX_VOXELS:
         raise DataError(f"{math.prod(shape)} voxels, more than {MAX_VOXELS}")
-    if int(header["vox_offset"]) + math.prod(shape) * dtype.itemsize > n_bytes:
+    announced: int = int(header["vox_offset"]) + math.prod(shape) * int(dtype.itemsize)
+    if n_bytes is not None and announced > n_bytes:
         raise DataError("shorter than its header announces (truncated?)")
+    if announced > MAX_MEMBER_BYTES:
+        raise DataError(f"announces {announced} bytes, more than {MAX_MEMBER_BYTES}")
+    return announced
 
 
 def build_volume(

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import mmap
+import os
+import shutil
 import threading
 from pathlib import Path
 
 import lmdb
 
 from mri_gan.errors import DataError
-from mri_gan.files import one_line
+from mri_gan.files import FULL, explain_os_error, one_line
 from mri_gan.locks import writer_of
 from mri_gan.store.schema import DATA_FILE, MAX_DATABASES
 
+PAGE_WASTE = 1.3  # bytes of pages per byte of images
+SMALL_COMMIT = 128 << 10  # what a transaction writes besides images, index pages above all
+LMDB_MAGIC, LMDB_MAGIC_END = b"\xde\xc0\xef\xbe", 20  # where in a file it ends
 REMEDY = "run `mrigan prepare SOURCE... --out STORE` to make one"
 
 
@@ -53,7 +59,9 @@ def open_environment(folder: Path, *, readonly: bool, map_size: int = 0) -> lmdb
         raise DataError(
             f"{folder}: is being written by another process (pid {holder})", "wait until it is done"
         )
-    if file.exists() and file.stat().st_size:
+    if not readonly and file.exists() and not has_begun(folder):
+        file.unlink()
+    if file.exists():
         from mri_gan.store.pages import check_pages  # numpy, which a new store's writer can spare
 
         check_pages(file)
@@ -62,13 +70,70 @@ def open_environment(folder: Path, *, readonly: bool, map_size: int = 0) -> lmdb
             str(folder),
             map_size=max(map_size, file.stat().st_size if file.exists() else 0),
             readonly=readonly,
-            lock=not readonly,  # a complete store is never written to, so readers need no lock
+            # One writer by our own lock, and none beside readers. LMDB's would be a file mapped
+            # into memory: on a full disk, touching it is a bus error.
+            lock=False,
             max_dbs=MAX_DATABASES,
             readahead=not readonly,
             meminit=False,
         )
     except (lmdb.Error, OSError) as error:
+        if not readonly and _is_full(error, folder, 0):
+            raise explain_lmdb_error(error, folder) from error
         raise DataError(f"{folder}: cannot be opened as a store ({one_line(error)})", REMEDY) from (
             error
         )
     return env
+
+
+def explain_lmdb_error(error: Exception, folder: Path, n_bytes: int = 0) -> DataError:
+    """Say in one line why `n_bytes` of images could not be written."""
+    if _is_full(error, folder, n_bytes):
+        needed = int(PAGE_WASTE * n_bytes) + SMALL_COMMIT
+        return DataError(
+            f"{folder}: the disk is full ({one_line(error)}); the next part needs about "
+            f"{needed:,} bytes",
+            "free some space and run the same command again; what was written so far is kept",
+        )
+    return DataError(f"{folder}: {one_line(error)}", "check the disk and run the command again")
+
+
+def _is_full(error: Exception, folder: Path, n_bytes: int) -> bool:
+    # LMDB passes the system's words only, and reports a write that the disk took in part as an
+    # input/output error.
+    if any(os.strerror(code) in str(error) for code in FULL):
+        return True
+    wanted = int(PAGE_WASTE * n_bytes) + SMALL_COMMIT
+    return isinstance(error, lmdb.Error) and _room(folder) < wanted
+
+
+def _room(folder: Path) -> int:
+    """Bytes that the data file may still grow by."""
+    free = shutil.disk_usage(folder).free
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits
+        return free
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    file = folder / DATA_FILE
+    size = file.stat().st_size if file.exists() else 0
+    return free if limit == resource.RLIM_INFINITY else min(free, limit - size)
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a folder holds a database.
+
+    One whose first pages were only written in part, since the disk was full or the power went,
+    is none yet.
+    """
+    file = folder / DATA_FILE
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(LMDB_MAGIC_END)
+            size = file.stat().st_size
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise explain_os_error(error, file) from error
+    started = not head.strip(b"\0") or head.endswith(LMDB_MAGIC)
+    return not (size < 2 * mmap.PAGESIZE and started)

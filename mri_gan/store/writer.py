@@ -6,8 +6,6 @@ it, so the same command continues from there.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +14,9 @@ from typing import Any, Self
 import lmdb
 
 from mri_gan.config import LEVELS
-from mri_gan.errors import DataError, UsageError
-from mri_gan.files import explain_os_error, one_line
+from mri_gan.errors import UsageError
 from mri_gan.store import schema
-from mri_gan.store.environment import open_environment
+from mri_gan.store.environment import explain_lmdb_error, open_environment
 from mri_gan.store.schema import dump_checked, index_key, load
 from mri_gan.store.sealing import seal
 
@@ -94,7 +91,7 @@ class StoreWriter:
         except lmdb.IncompatibleError:
             pass  # a plain key where a store has a database
         except lmdb.Error as error:
-            raise self._explain(error) from error
+            raise explain_lmdb_error(error, self.folder) from error
         raise UsageError(
             f"{self.folder}: holds a database that is not a mrigan store",
             "give another --out; nothing was changed",
@@ -144,7 +141,7 @@ class StoreWriter:
             txn.put(b"progress", progress, db=self._databases[b"meta"])
 
         self._grow_for(batch.n_bytes)
-        self._commit(put)
+        self._commit(put, batch.n_bytes)
 
     def records(self) -> Iterator[bytes]:
         """The committed slice records in order, as JSON."""
@@ -180,7 +177,7 @@ class StoreWriter:
         if map_bytes != self._env.info()["map_size"]:
             self._env.set_mapsize(map_bytes)
 
-    def _commit(self, put: Callable[[lmdb.Transaction], object]) -> None:
+    def _commit(self, put: Callable[[lmdb.Transaction], object], n_bytes: int = 0) -> None:
         """Run `put` in one durable transaction, with a larger map if it did not fit."""
         while True:
             try:
@@ -189,26 +186,5 @@ class StoreWriter:
                 return
             except lmdb.MapFullError:
                 self._env.set_mapsize(2 * self._env.info()["map_size"])
-            except lmdb.DiskError as error:
-                raise self._disk_full(error) from error
             except lmdb.Error as error:
-                raise self._explain(error) from error
-
-    def _disk_full(self, error: lmdb.Error) -> DataError:
-        return DataError(
-            f"{self.folder}: the disk is full ({one_line(error)}; a batch needs about "
-            f"{BATCH_BYTES >> 20} MiB)",
-            "free some space and run the same command again; what was written so far is kept",
-        )
-
-    def _explain(self, error: lmdb.Error) -> DataError:
-        text = one_line(error)
-        for code in (28, 122):  # ENOSPC, EDQUOT: LMDB passes the system's words only
-            if os.strerror(code) in text:
-                return self._disk_full(error)
-        if isinstance(error, OSError):
-            return explain_os_error(error, self.folder)
-        if shutil.disk_usage(self.folder).free < BATCH_BYTES:
-            # LMDB reports a write that the disk took only in part as an input/output error.
-            return self._disk_full(error)
-        return DataError(f"{self.folder}: {text}", "check the disk and run the command again")
+                raise explain_lmdb_error(error, self.folder, n_bytes) from error
