@@ -64,17 +64,18 @@ class StoreReader:
             raise
 
     def _open_databases(self) -> None:
+        if not self._env.stat()["entries"]:  # killed before the first transaction
+            raise self._unfinished()
         self._meta = self._env.open_db(b"meta", create=False)
         self.header = self._read_meta(b"format")
-        if self.header is None or self.header["format"] != schema.FORMAT:
-            raise ValueError("no format entry")
+        if self.header is None:
+            raise self._unfinished()
+        if self.header["format"] != schema.FORMAT:
+            raise ValueError("another format")
         _require_version(self.folder, self.header["version"])
         self.summary = self._read_meta(b"summary")
         if self.summary is None:
-            raise DataError(
-                f"{self.folder}: unfinished store",
-                "run the same `mrigan prepare` command again to continue it",
-            )
+            raise self._unfinished()
         self._levels = {
             level: self._env.open_db(name, create=False)
             for level, name in schema.LEVEL_NAMES.items()
@@ -87,6 +88,12 @@ class StoreReader:
         self.channel_names = tuple(self.header.get("channel_names", ("image",)))
         self._labels = label_channels(self.channel_names)
         self.dtype = np.dtype(np.uint16 if self.header["depth"] == 16 else np.uint8)
+
+    def _unfinished(self) -> DataError:
+        return DataError(
+            f"{self.folder}: unfinished store",
+            "run the same `mrigan prepare` command again to continue it",
+        )
 
     def _read_meta(self, name: bytes) -> Any:
         with self._env.begin(db=self._meta) as txn:

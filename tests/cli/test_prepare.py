@@ -207,13 +207,22 @@ def test_an_output_that_is_a_file(archive: Path) -> None:
     assert "oasis.zip" in the_one_line(result)
 
 
-@pytest.mark.parametrize("data", [b"", b"hello\n" * 1000])
+@pytest.mark.parametrize("data", [b"hello\n", b"hello\n" * 1000])
 def test_an_output_with_a_file_that_is_no_store(archive: Path, tmp_path: Path, data: bytes) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "data.mdb").write_bytes(data)
     result = prepare(archive, "--out", tmp_path / "s")
     assert result.exit_code == 1
     assert str(tmp_path / "s") in the_one_line(result)
+
+
+@pytest.mark.parametrize("data", [b"", bytes(100), bytes(16) + b"\xde\xc0\xef\xbe" + bytes(4076)])
+def test_a_store_whose_first_pages_were_cut_off_is_begun_anew(
+    archive: Path, tmp_path: Path, data: bytes
+) -> None:
+    (tmp_path / "s").mkdir()
+    (tmp_path / "s" / "data.mdb").write_bytes(data)
+    assert prepare(archive, "--out", tmp_path / "s").exit_code == 0
 
 
 def test_an_output_that_is_somebody_elses_database_is_left_alone(

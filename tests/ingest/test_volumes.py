@@ -218,3 +218,18 @@ def test_a_single_fraction_makes_it_a_scan() -> None:
     voxels = np.zeros(5000, np.float32)
     voxels[1234] = 0.5
     assert not is_label_map(voxels)
+
+
+def test_a_packed_volume_unpacks_no_further_than_its_header_says() -> None:
+    data = phantoms.nifti_bytes(phantoms.brain_volume((12, 14, 10)))
+    read_volume(gzip.compress(data + bytes(1000)))  # padding is nothing to worry about
+    with pytest.raises(DataError, match="more data than its header announces"):
+        read_volume(gzip.compress(data + bytes(2 << 20)))
+
+
+@pytest.mark.parametrize(("offset", "value"), [(0, bytes(4)), (0, b"\xff\xff\xff\x7f")])
+def test_a_header_that_does_not_begin_as_one_is_refused(offset: int, value: bytes) -> None:
+    data = bytearray(phantoms.nifti_bytes(phantoms.brain_volume((12, 14, 10))))
+    data[offset : offset + len(value)] = value
+    with pytest.raises(DataError, match="header"):
+        read_volume(bytes(data))

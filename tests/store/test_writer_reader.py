@@ -456,3 +456,17 @@ def no_environment_is_left_open() -> Iterator[None]:
     before = set(environment._shared)
     yield
     assert set(environment._shared) == before
+
+
+def test_facts_of_a_store_are_checked(damage: Any) -> None:
+    """A turned bit in a count would otherwise be told as if it were true."""
+    changed = schema.dump_checked({"slices": 8}).replace(b"8", b"9")
+    folder = damage(put(b"meta", b"summary", changed))
+    with pytest.raises(DataError, match="wrong checksum"):
+        StoreReader(folder)
+
+
+def test_a_store_with_nothing_in_it_yet_is_unfinished(tmp_path: Path) -> None:
+    lmdb.open(str(tmp_path)).close()
+    with pytest.raises(DataError, match="unfinished store: run the same"):
+        StoreReader(tmp_path)
