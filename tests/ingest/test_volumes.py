@@ -222,9 +222,9 @@ def test_a_single_fraction_makes_it_a_scan() -> None:
 
 def test_a_packed_volume_unpacks_no_further_than_its_header_says() -> None:
     data = phantoms.nifti_bytes(phantoms.brain_volume((12, 14, 10)))
-    read_volume(gzip.compress(data + bytes(1000)))  # padding is nothing to worry about
+    read_volume(gzip_module.compress(data + bytes(1000)))  # padding is nothing to worry about
     with pytest.raises(DataError, match="more data than its header announces"):
-        read_volume(gzip.compress(data + bytes(2 << 20)))
+        read_volume(gzip_module.compress(data + bytes(2 << 20)))
 
 
 @pytest.mark.parametrize(("offset", "value"), [(0, bytes(4)), (0, b"\xff\xff\xff\x7f")])
