@@ -61,7 +61,9 @@ def finish(child: subprocess.Popen[bytes]) -> None:
 
 def is_refused(ended: faults.Ended, pid: int) -> bool:
     """Whether a command ended in one line that names the process."""
-    return (ended.code, ended.err.count("\n")) == (1, 1) and f"(pid {pid})" in ended.err
+    return (ended.code, ended.err.count("\n")) == (1, 1) and f"(pid {pid} " in ended.err.replace(
+        ")", " "
+    )
 
 
 def race_writers(nursery: Nursery, case: Case, out: Path, n_bytes: int, *more: str) -> None:
