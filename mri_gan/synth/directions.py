@@ -1,0 +1,151 @@
+"""Directions in w along which images change most, found without any labels."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from mri_gan.config import require
+from mri_gan.errors import UsageError
+from mri_gan.files import write_bytes
+from mri_gan.nets.protocol import GeneratorNet
+from mri_gan.synth.figures import Drawing
+from mri_gan.synth.sample import BATCH, styles
+
+METHODS = ("sefa", "pca")
+SAMPLES = 10_000  # of w
+STEPS = 7  # pictures in a strip
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Unit vectors in w, the strongest first, and how far w spreads along each."""
+
+    method: str
+    vectors: Tensor  # [K, D], float32, on the CPU
+    spread: Tensor  # [K], standard deviation of w
+    weight: Tensor  # [K], share of the sum of eigenvalues
+
+
+def find_directions(drawing: Drawing, method: str, count: int) -> Directions:
+    """The first `count` directions; raises UsageError for a network without styles."""
+    net = drawing.trained.generator
+    require(
+        net.has_styles,
+        f"{drawing.trained.path}: {drawing.trained.config.model.arch} has no styles",
+        "directions need a stylegan or stylegan2",
+    )
+    require(method in METHODS, f"--method {method}", f"choose one of {METHODS}")
+    dim = net.w_avg.numel()
+    require(1 <= count <= dim, f"--count {count}", f"give 1 to {dim}")
+    w = sample_w(drawing)
+    if method == "pca":
+        values, vectors = principal(w)
+    else:
+        values, vectors = factorise(style_weights(net, drawing.look.size))
+    vectors = fix_signs(vectors[:count])
+    spread = (w @ vectors.T).std(dim=0)
+    return Directions(method, vectors, spread, values[:count] / values.sum())
+
+
+def sample_w(drawing: Drawing) -> Tensor:
+    """w of seeded latents [10,000, D], centred, on the CPU."""
+    from mri_gan.synth.conditioning import condition_rows
+
+    seeds = range(SAMPLES)
+    rows = condition_rows(drawing.trained.conditions, drawing.condition, seeds)
+    w = styles(drawing.trained.generator, seeds, 1.0, rows).cpu().float()
+    return w - w.mean(dim=0)
+
+
+def principal(w: Tensor) -> tuple[Tensor, Tensor]:
+    """Variances and components of centred rows: [N, D] -> [D], [D, D], the largest first.
+
+    Härkönen et al. 2020, "GANSpace", section 2.2: principal components of w.
+    """
+    return factorise(w / max(1, len(w) - 1) ** 0.5)
+
+
+def factorise(weights: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors (as rows) of A^T A: [M, D] -> [D], [D, D], the largest first.
+
+    Shen and Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs", equation 7.
+    """
+    matrix = weights.double()
+    values, vectors = torch.linalg.eigh(matrix.T @ matrix)
+    return values.flip(0).clamp(min=0).float(), vectors.T.flip(0).float()
+
+
+def style_weights(net: GeneratorNet, size: int) -> Tensor:
+    """The weights of all style layers up to a size, each row normalised, stacked [M, D].
+
+    Rows of equal length keep one wide layer from outweighing the others.
+    """
+    found = []
+    for name, module in net.named_modules():
+        block = re.search(r"blocks\.(\d+)\..*affine$", name)
+        if block and int(block[1]) <= size and isinstance(module, nn.Module):
+            weight = module.weight
+            assert isinstance(weight, Tensor)
+            found.append(weight.detach().cpu().float())
+    if not found:
+        raise UsageError("this network has no style layers", "choose a stylegan or stylegan2")
+    stacked = torch.cat(found)
+    return stacked / stacked.norm(dim=1, keepdim=True).clamp(min=1e-12)
+
+
+def fix_signs(vectors: Tensor) -> Tensor:
+    """Each vector with its largest entry positive, so that runs agree."""
+    largest = vectors.abs().argmax(dim=1, keepdim=True)
+    turned: Tensor = vectors * vectors.gather(1, largest).sign()
+    return turned
+
+
+def moved(drawing: Drawing, found: Directions, index: int, seed: int, parts: Tensor) -> Tensor:
+    """w of a seed moved along one direction by parts of its spread: [T] -> [T, D]."""
+    w = drawing.w([seed])
+    step = found.vectors[index] * found.spread[index]
+    return w + (parts[:, None] * step).to(w.device)
+
+
+def parts_of(reach: float, steps: int) -> Tensor:
+    """Even steps from -reach to reach."""
+    return torch.linspace(-reach, reach, steps)
+
+
+def strips(drawing: Drawing, found: Directions, seed: int, reach: float) -> Image.Image:
+    """One row for each direction, from `reach` standard deviations before a seed to behind it."""
+    parts = parts_of(reach, STEPS)
+    ws = torch.cat([moved(drawing, found, i, seed, parts) for i in range(len(found.vectors))])
+    labels = [
+        f"{found.method} {i}: {part:+.1f} sd" for i in range(len(found.vectors)) for part in parts
+    ]
+    return drawing.sheet(drawing.images(ws, [seed] * len(ws)), STEPS, labels)
+
+
+def sweep(drawing: Drawing, found: Directions, index: int, seed: int, reach: float) -> Tensor:
+    """Frames that run along one direction and back, as a loop."""
+    there = parts_of(reach, BATCH)
+    parts = torch.cat([there, there.flip(0)[1:-1]])
+    ws = moved(drawing, found, index, seed, parts)
+    return drawing.images(ws, [seed] * len(ws))
+
+
+def save_directions(path: Path, found: Sequence[Directions]) -> None:
+    """Vectors, spreads and weights of each method as one .npz."""
+    arrays = {
+        f"{one.method}_{name}": getattr(one, name).numpy()
+        for one in found
+        for name in ("vectors", "spread", "weight")
+    }
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, **arrays)
+    write_bytes(path, stream.getvalue())
