@@ -99,7 +99,7 @@ def style_weights(net: GeneratorNet, size: int) -> Tensor:
     if not found:
         raise UsageError("this network has no style layers", "choose a stylegan or stylegan2")
     stacked = torch.cat(found)
-    return stacked / stacked.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    return torch.nn.functional.normalize(stacked, dim=1)
 
 
 def fix_signs(vectors: Tensor) -> Tensor:

@@ -1,0 +1,254 @@
+"""Find the style that draws an image: projection into w, or one style for each layer (w+).
+
+Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", section 5 and
+appendix D, for the optimiser, its schedule, the noise added to w and the regularisation of the
+noise images. Instead of features of a downloaded network the distance is of pixels at several
+scales and of the critic's own features.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mri_gan.checkpoint import load_checkpoint
+from mri_gan.config import require
+from mri_gan.errors import DataError
+from mri_gan.nets.build import build_critic
+from mri_gan.synth.conditioning import condition_rows
+from mri_gan.synth.figures import Drawing
+from mri_gan.synth.sample import styles
+
+SPACES = ("w", "w+")
+MEAN_OF = 1024  # seeds, for the start and the spread of w
+SCALES = (1, 2, 4, 8)  # halvings at which pixels are compared
+FEATURE_LAYERS = 4  # of the critic, the finest ones
+NOISE_WEIGHT = 1e5  # of the regularisation: appendix D
+RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the steps: appendix D
+W_NOISE, W_NOISE_PART = 0.05, 0.75  # of the spread of w; part of the steps: appendix D
+
+Features = Callable[[Tensor], list[Tensor]]
+Tell = Callable[[int, float], object]
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What was found: styles [1, L, D], noise images, the drawing [C, H, W], the loss per step."""
+
+    ws: Tensor
+    noise: list[Tensor]
+    image: Tensor
+    losses: list[float]
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How hard to try: steps, learning rate, space, and weights of the distance's parts."""
+
+    steps: int = 500
+    lr: float = 0.1
+    space: str = "w"
+    pixel_weight: float = 1.0
+    feature_weight: float = 1.0
+    noise_weight: float = NOISE_WEIGHT
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        require(self.space in SPACES, f"--space {self.space}", f"choose one of {SPACES}")
+        require(1 <= self.steps <= 100_000, f"--steps {self.steps}", "give 1 to 100,000")
+        require(0 < self.lr <= 10, f"--lr {self.lr}", "give a number above 0, up to 10")
+
+
+def project(
+    drawing: Drawing,
+    target: Tensor,  # [1, C, H, W], -1..1
+    features: Features | None,
+    effort: Effort,
+    tell: Tell = lambda step, loss: None,
+) -> Projection:
+    """Optimise style and noise until the drawing comes near the target; a function of its input."""
+    net, look = drawing.trained.generator, drawing.look
+    rng = torch.Generator().manual_seed(effort.seed)
+    mean, spread = statistics(drawing)
+    layers = net.num_layers(look.size)
+    count = layers if effort.space == "w+" else 1
+    w = mean.expand(1, count, -1).clone().requires_grad_(True)
+    shapes = net.noise_shapes(1, look.size) if look.noise else []
+    noise = [torch.randn(shape, generator=rng).to(mean.device) for shape in shapes]
+    noise = [image.requires_grad_(True) for image in noise]
+    optimiser = torch.optim.Adam([w, *noise], betas=(0.9, 0.999), lr=effort.lr)
+    target = target.to(mean.device)
+    wanted = [] if features is None else [part.detach() for part in features(target)]
+    losses: list[float] = []
+    for step in range(effort.steps):
+        set_rate(optimiser, effort, step)
+        shaken = w + spread * shake(step, effort.steps) * torch.randn(w.shape, generator=rng).to(w)
+        image = net.synthesis(
+            shaken.expand(1, layers, -1),
+            resolution=look.size,
+            alpha=look.alpha,
+            noise=[look.noise * part for part in noise] or None,
+        )
+        near = distance(image, target, features, wanted, effort)
+        loss = near + effort.noise_weight * sum_of(map(correlation, noise))
+        optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        normalise_(noise)
+        losses.append(near.item())
+        tell(step + 1, losses[-1])
+    return finish(drawing, w.detach().expand(1, layers, -1), noise, losses)
+
+
+@torch.no_grad()
+def finish(drawing: Drawing, ws: Tensor, noise: list[Tensor], losses: list[float]) -> Projection:
+    """The last drawing, without noise on w."""
+    net, look = drawing.trained.generator, drawing.look
+    final = [part.detach() for part in noise]
+    scaled = [look.noise * part for part in final] or None
+    image = net.synthesis(ws, resolution=look.size, alpha=look.alpha, noise=scaled)
+    return Projection(ws.clone(), final, image[0].cpu(), losses)
+
+
+@torch.no_grad()
+def statistics(drawing: Drawing) -> tuple[Tensor, Tensor]:
+    """Mean [1, 1, D] and spread (one number) of w.  Appendix D."""
+    seeds = range(MEAN_OF)
+    rows = condition_rows(drawing.trained.conditions, drawing.condition, seeds)
+    w = styles(drawing.trained.generator, seeds, 1.0, rows)
+    mean = w.mean(dim=0)
+    return mean[None, None], (w - mean).square().sum(dim=1).mean().sqrt()
+
+
+def set_rate(optimiser: torch.optim.Adam, effort: Effort, step: int) -> None:
+    """Ramp up over the first part, down by a cosine over the last.  Appendix D."""
+    part = step / effort.steps
+    down = min(1.0, (1 - part) / RAMP_DOWN)
+    rate = (0.5 - 0.5 * math.cos(down * math.pi)) * min(1.0, part / RAMP_UP + 1 / effort.steps)
+    for group in optimiser.param_groups:
+        group["lr"] = effort.lr * rate
+
+
+def shake(step: int, steps: int) -> float:
+    """Strength of the noise on w, in spreads of w: falls to 0 over three quarters.  Appendix D."""
+    return W_NOISE * max(0.0, 1 - step / steps / W_NOISE_PART) ** 2
+
+
+def distance(
+    image: Tensor, target: Tensor, features: Features | None, wanted: list[Tensor], effort: Effort
+) -> Tensor:
+    """Mean absolute difference of pixels at four scales, and of features of equal weight."""
+    parts = [F.l1_loss(*pair) for pair in zip(pyramid(image), pyramid(target), strict=True)]
+    total = effort.pixel_weight * sum_of(parts) / len(parts)
+    if features is not None and effort.feature_weight:
+        found = features(image)
+        near = [relative(a, b) for a, b in zip(found, wanted, strict=True)]
+        total = total + effort.feature_weight * sum_of(near) / max(1, len(near))
+    return total
+
+
+def relative(a: Tensor, b: Tensor) -> Tensor:
+    """Mean absolute difference in units of the wanted feature's own mean."""
+    return F.l1_loss(a, b) / (b.abs().mean() + 1e-6)
+
+
+def pyramid(image: Tensor) -> list[Tensor]:
+    """The image and its means over squares of 2, 4 and 8 pixels, as far as it reaches."""
+    return [F.avg_pool2d(image, s) if s > 1 else image for s in SCALES if image.shape[-1] >= s]
+
+
+def sum_of(parts: Any) -> Tensor:
+    """The sum of scalars; zero for none."""
+    total = torch.zeros(())
+    for part in parts:
+        total = total.to(part.device) + part
+    return total
+
+
+def correlation(noise: Tensor) -> Tensor:
+    """How much a noise image resembles itself a pixel further, at its own scale and down to 8 px.
+
+    The squared mean products of neighbours: appendix D.
+    """
+    total = noise.new_zeros(())
+    while True:
+        for axis in (2, 3):
+            total = total + (noise * noise.roll(1, axis)).mean().square()
+        if noise.shape[-1] <= 8:
+            return total
+        noise = F.avg_pool2d(noise, 2) * 2  # the mean of four has half the deviation
+
+
+@torch.no_grad()
+def normalise_(noise: list[Tensor]) -> None:
+    """Bring every noise image back to mean 0 and variance 1.  Appendix D."""
+    for image in noise:
+        image -= image.mean()
+        image *= torch.rsqrt(image.square().mean() + 1e-8)
+
+
+def critic_features(drawing: Drawing, device: torch.device | str) -> Features | None:
+    """The outputs of the critic's finest convolutions, or None where the file has no critic."""
+    checkpoint = load_checkpoint(drawing.trained.path, device)
+    critic = build_critic(checkpoint.config.model).to(device).requires_grad_(False).eval()
+    try:
+        critic.load_state_dict(checkpoint.state["d"])
+    except (KeyError, RuntimeError):
+        return None
+    told = condition_rows(drawing.trained.conditions, drawing.condition, [0])
+    kept: list[Tensor] = []
+    for module in critic.modules():
+        if isinstance(module, nn.Conv2d) or type(module).__name__.endswith(("Conv2d", "Conv")):
+            module.register_forward_hook(lambda _m, _i, out: kept.append(out))
+
+    def features(image: Tensor) -> list[Tensor]:
+        kept.clear()
+        critic(image, alpha=drawing.look.alpha, condition=None if told is None else told.to(device))
+        return [*kept[1 : 1 + FEATURE_LAYERS]]
+
+    return features
+
+
+def network_features(path: Path, device: torch.device | str) -> Features:
+    """Features of a TorchScript network that the user gives: a tensor, or several.
+
+    It gets the image as it is, -1..1, grey repeated to three channels if it refuses one.
+    Raises DataError for a file that is no TorchScript, or draws nothing from an image.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file", "give a TorchScript file")
+    try:
+        with warnings.catch_warnings():  # a format that torch would like to see replaced
+            warnings.simplefilter("ignore", DeprecationWarning)
+            network = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        raise DataError(
+            f"{path}: is no TorchScript network", "save it by torch.jit.save"
+        ) from error
+
+    def features(image: Tensor) -> list[Tensor]:
+        try:
+            out = network(image)
+        except RuntimeError:
+            out = run_on_colour(network, image, path)
+        return list(out) if isinstance(out, tuple | list) else [out]
+
+    return features
+
+
+def run_on_colour(network: Any, image: Tensor, path: Path) -> Any:
+    """The network on three equal channels."""
+    try:
+        return network(image.mean(1, keepdim=True).expand(-1, 3, -1, -1))
+    except RuntimeError as error:
+        raise DataError(
+            f"{path}: does not take images of {image.shape[-1]} px", "give another network"
+        ) from error
