@@ -101,7 +101,7 @@ def test_a_network_of_the_users_own_gives_the_features(drawing: Drawing, tmp_pat
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         network = torch.jit.trace(torch.nn.Conv2d(3, 2, 3), torch.zeros(1, 3, 8, 8))  # type: ignore[no-untyped-call]
-        torch.jit.save(network, str(tmp_path / "net.pt"))  # type: ignore[no-untyped-call]
+        torch.jit.save(network, str(tmp_path / "net.pt"))
     features = network_features(tmp_path / "net.pt", "cpu")
     assert features(torch.zeros(1, 1, 16, 16))[0].shape == (1, 2, 14, 14)
     (tmp_path / "bad.pt").write_text("no network")
