@@ -132,9 +132,10 @@ class TrainConfig(JsonConfig):
     capacity: float = 1.0
     latent_dim: int = 512
     mapping_depth: int = 8
-    channel_base: int = 0  # as in ModelConfig, like the next two
+    channel_base: int = 0  # as in ModelConfig, like the next three
     channel_max: int = 512
     clamp: float = 0.0
+    blur_bias: bool = False
     channels: int = 1
     loss: str = "wgan-gp"
     n_critic: int = 1
@@ -229,4 +230,5 @@ class TrainConfig(JsonConfig):
             channel_max=self.channel_max,
             critic_norm=critic_norm(self.arch, self.loss),
             clamp=self.clamp,
+            blur_bias=self.blur_bias,
         )

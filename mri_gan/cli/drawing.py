@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ from mri_gan.config import require
 
 if TYPE_CHECKING:
     from mri_gan.synth.sample import Look, Trained
+
+# Threads of torch's OpenMP wait for each other in a busy loop, which costs much on a machine that
+# does anything else and nothing when idle; to be said before torch is imported.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 size = click.option(
     "--size", type=int, default=None, help="Pixels  [default: the largest trained]."

@@ -230,8 +230,10 @@ def command(
     if schedule_file is not None:
         choices |= setup.use_schedule(schedule_file)
         max_size = choices.pop("max_size")
+    if transfer and ckpt is not None:
+        choices |= setup.take_shape(ckpt, choices["arch"])
     with StoreReader(store) as opened:
-        choices["max_size"] = max_size or opened.max_native
+        choices["max_size"] = max_size or choices.get("max_size") or opened.max_native
         config = setup.build_config(opened, condition_names, labels, choices)
     if threads:
         setup.use_threads(threads)

@@ -228,3 +228,26 @@ def join_torchrun() -> World:
         "start with torchrun, or unset WORLD_SIZE for a single process",
     )
     return join(int(told["RANK"]), int(told["WORLD_SIZE"]))
+
+
+# What shapes the networks, and is taken from imported weights unless the store decides it.
+SHAPE = (
+    *("capacity", "latent_dim", "mapping_depth"),
+    *("channel_base", "channel_max", "clamp", "blur_bias", "max_size"),
+)
+
+
+def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
+    """The shape of imported networks, so that their weights fit; nothing for other checkpoints.
+
+    Raises UsageError when --arch names another architecture.
+    """
+    from mri_gan.checkpoint import find_checkpoint, load_checkpoint
+
+    path = find_checkpoint(ckpt)
+    checkpoint = load_checkpoint(path)
+    if checkpoint.data != "imported":
+        return {}
+    theirs = checkpoint.config.arch
+    require(arch == theirs, f"{path}: is a {theirs}", f"give --arch {theirs}")
+    return {name: getattr(checkpoint.config, name) for name in SHAPE}

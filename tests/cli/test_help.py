@@ -67,7 +67,7 @@ TRAIN_MANNERS = {
 # Fields that no option sets, because the data decides them.
 TRAIN_FROM_STORE = {"channels", "channel_names", "pixel_mm"}
 TRAIN_FROM_FILES = {"schedule", "conditions"}
-TRAIN_FROM_WEIGHTS = {"channel_max", "clamp"}  # of networks made elsewhere
+TRAIN_FROM_WEIGHTS = {"channel_max", "clamp", "blur_bias"}  # of networks made elsewhere
 
 
 def test_every_option_of_prepare_that_shapes_the_store_is_a_field() -> None:

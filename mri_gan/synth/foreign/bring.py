@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mri_gan.archs import defaults_of
 from mri_gan.checkpoint import Checkpoint, save_checkpoint
 from mri_gan.config import ModelConfig, TrainConfig
 from mri_gan.errors import DataError, UsageError
@@ -121,10 +122,8 @@ def config_for(found: Imported) -> TrainConfig:
     """The training settings whose networks have this shape."""
     names = {field.name for field in dataclasses.fields(TrainConfig)}
     shape = {k: v for k, v in dataclasses.asdict(found.model).items() if k in names}
-    smallest = min(found.model.max_size, TrainConfig.init_size)
-    if found.model.arch == "stylegan2":
-        smallest = found.model.max_size
-    config = TrainConfig(**shape, init_size=smallest, conditions=found.conditions)
+    settings = defaults_of(found.model.arch) | shape
+    config = TrainConfig(**settings, conditions=found.conditions)
     if config.model != found.model:
         raise DataError("these networks cannot be written as a checkpoint", "update mrigan")
     return config
