@@ -1,0 +1,102 @@
+"""Every `--arch` from the command line: trained, killed, continued, drawn."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from PIL import Image
+
+from mri_gan.archs import ARCHS, STYLED
+from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
+from mri_gan.cli.main import cli
+from mri_gan.config import PRESETS
+from mri_gan.runs import METRICS, read_metrics
+
+SMALL = [
+    *("--max-size", "16", "--phase", "48", "--batch", "8", "--capacity", "0.015625"),
+    *("--latent-dim", "8", "--snap", "0.032", "--keep", "100", "--quiet"),
+]
+EXTRA = {"stylegan2": ["--augment", "ada"]}
+
+
+def mrigan(*words: object) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words], prog_name="mrigan")
+
+
+def settings(store: Path, *words: object) -> dict[str, object]:
+    small = ("--max-size", 16, "--capacity", 1 / 64)  # a dry run measures convolutions
+    done = mrigan("train", store, *words, *small, "--dry-run")
+    assert done.exit_code == 0, done.stderr
+    found: dict[str, object] = json.loads(done.stdout)["settings"]
+    return found
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_killed_and_run_again_ends_with_the_same_bits_and_draws_grids(
+    store: Path, tmp_path: Path, arch: str
+) -> None:
+    words = ["train", str(store), "--arch", arch, *SMALL, *EXTRA.get(arch, [])]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert mrigan(*words, "--out", whole).exit_code == 0
+    process = subprocess.Popen([sys.executable, "-m", "mri_gan", *words, "--out", str(cut)])
+    while len(read_metrics(cut / METRICS)) < 7 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -9
+    assert mrigan(*words, "--out", cut).exit_code == 0
+    ended, expected = list_checkpoints(cut)[0], list_checkpoints(whole)[0]
+    assert ended.name == expected.name == "ckpt-000000144.pt"
+    assert digest(load_checkpoint(ended).state) == digest(load_checkpoint(expected).state)
+    done = mrigan("test", whole, "--rows", 2, "--cols", 3, "--out", tmp_path / "pictures")
+    assert done.exit_code == 0, done.stderr
+    pictures = {path.name for path in (tmp_path / "pictures").iterdir()}
+    assert "samples-16px.png" in pictures
+    assert ("mixing-16px.png" in pictures) == (arch in STYLED)
+    if arch not in STYLED:
+        assert "mixing" in done.output
+    with Image.open(tmp_path / "pictures" / "samples-16px.png") as sheet:
+        assert len(sheet.convert("L").getcolors() or range(257)) > 3  # not one flat colour
+
+
+class TestDefaults:
+    def test_follow_the_paper_of_the_architecture(self, store: Path) -> None:
+        found = settings(store, "--arch", "stylegan2")
+        assert (found["loss"], found["penalty_every"], found["path_weight"]) == ("r1", 16, 2.0)
+        assert found["mixing"] is True
+        found = settings(store, "--arch", "dcgan")
+        assert (found["loss"], found["latent_dim"], found["lr"]) == ("logistic", 100, 2e-4)
+        assert settings(store)["loss"] == "wgan-gp"
+
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_follow_the_loss_in_either_order(self, store: Path, order: int) -> None:
+        words = [("--arch", "dcgan"), ("--loss", "wgan-clip")][::order]
+        found = settings(store, *words[0], *words[1])
+        assert (found["loss"], found["n_critic"], found["lr"]) == ("wgan-clip", 5, 5e-5)
+        found = settings(store, "--arch", "dcgan", "--loss", "wgan-gp")
+        assert (found["n_critic"], found["lr"]) == (5, 1e-4)
+        found = settings(store, "--loss", "hinge", "--arch", "stylegan2")
+        assert (found["loss"], found["gp_weight"], found["penalty_every"]) == ("hinge", 10.0, 1)
+
+    @pytest.mark.parametrize("arch", ARCHS)
+    @pytest.mark.parametrize("preset", PRESETS)
+    def test_presets_win_over_them_and_options_over_presets(
+        self, store: Path, arch: str, preset: str
+    ) -> None:
+        found = settings(store, "--preset", preset, "--arch", arch)
+        assert found["phase"] == PRESETS[preset]["phase"]
+        assert found["mixing"] is (arch in STYLED)
+        found = settings(store, "--arch", arch, "--preset", preset, "--phase", 77, "--lr", 0.5)
+        assert (found["arch"], found["phase"], found["lr"]) == (arch, 77, 0.5)
+
+    def test_what_an_architecture_cannot_do_is_one_line(self, store: Path) -> None:
+        done = mrigan("train", store, "--arch", "dcgan", "--mixing", "--dry-run")
+        assert done.exit_code == 2
+        assert "no styles to mix" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
