@@ -10,6 +10,7 @@ import functools
 import json
 import random
 import shutil
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ import faults
 import phantoms
 import pytest
 from faults import Nursery
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="not tried: needs ptrace and /proc, which Linux has"
+)
 
 N_CASES = 230
 PAGE = 4096

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,10 @@ import faults
 import phantoms
 import pytest
 from faults import Nursery
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="not tried: needs ptrace and /proc, which Linux has"
+)
 
 N_WRITES, N_RANDOM, N_DOUBLE = 60, 50, 10
 FEW = 4  # of each kind, in `make test`

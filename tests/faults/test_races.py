@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,10 @@ import faults
 import phantoms
 import pytest
 from faults import Nursery
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="not tried: needs ptrace and /proc, which Linux has"
+)
 
 N_RACES = 10
 WAIT_S = 60.0

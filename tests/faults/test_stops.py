@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,10 @@ import faults
 import phantoms
 import pytest
 from faults import Nursery
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="not tried: needs ptrace and /proc, which Linux has"
+)
 
 N_POINTS = 20
 FEW = 2

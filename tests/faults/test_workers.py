@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,10 @@ import phantoms
 import pytest
 from faults import Nursery
 from faults.hooks.sitecustomize import WAYS
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="not tried: needs ptrace and /proc, which Linux has"
+)
 
 N_KILLS = 20
 DEADLY = ("slice_2", "scan")  # an image among others in a task, a volume
