@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import threading
@@ -17,6 +18,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from faults.disks import small_files
 
 Fault = Callable[[], None]
 
@@ -170,6 +173,12 @@ def perturb(scale: float) -> None:
             tensor.mul_(1 + scale)
 
     wrap(step, "average", average)
+
+
+def limit_files(n_bytes: int) -> None:
+    """Let no file grow beyond so many bytes."""
+    for name, value in small_files(n_bytes).items():
+        resource.setrlimit(name, (value, value))
 
 
 class DyingStream:
