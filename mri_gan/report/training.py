@@ -19,7 +19,8 @@ CHARTS = (
 )
 NAMES = {"d_loss": "critic", "g_loss": "generator", "real_score": "real", "fake_score": "fake"}
 MAX_FRAMES = 60
-FROM_STORE = ("channels", "max_size")  # the command line takes these from the store
+# Not options: the store, the architecture or a file decides them.
+NO_OPTIONS = ("channels", "channel_names", "pixel_mm", "clamp", "channel_max")
 
 
 def data_sheet(run: RunFacts) -> Section:
@@ -146,21 +147,20 @@ def train_command(run: RunFacts) -> str:
     words = ["mrigan", "train", "STORE"]
     defaults = TrainConfig().to_dict()
     for name, value in run.settings.items():
-        if name == "max_size" or (name not in FROM_STORE and defaults.get(name) != value):
+        if name == "max_size" or (name not in NO_OPTIONS and defaults.get(name) != value):
             words += _option(name, value)
     return shlex.join([*words, "--out", run.folder.name])
 
 
 def _option(name: str, value: Any) -> list[str]:
+    if name == "schedule":
+        return ["--schedule", "SCHEDULE"]  # the table itself stands among the settings
+    if name == "conditions":
+        return [word for column in value["columns"] for word in ("--condition", column["name"])]
     flag = f"--{name.replace('_', '-')}"
-    if value is True:
-        return [flag]
-    if isinstance(value, bool) or value is None:
-        return []
-    if isinstance(value, dict):
-        return []  # made from the data: conditions
-    items = value if isinstance(value, list) else [value]
-    return [word for item in items for word in (flag, plain_number(item))]
+    if isinstance(value, bool):
+        return [flag] if value else []
+    return [] if value is None else [flag, plain_number(value)]
 
 
 def plain_number(value: Any) -> str:
