@@ -104,7 +104,26 @@ class OrderedPool(Generic[Item, Result]):
             return _result(engine.submit(self._function, [item]))[0]
         except engine.deaths:
             engine.restart()
+            check_that_workers_live(engine)
             return self._on_death(item)
+
+
+def check_that_workers_live(engine: Engine) -> None:
+    """Raise DataError where workers die over nothing: then no item is to blame.
+
+    So it is in a script without a main guard, whose workers run the script again.
+    """
+    try:
+        _result(engine.submit(_do_nothing, []))
+    except engine.deaths as error:
+        raise DataError(
+            "worker processes cannot start",
+            "use --workers 0; a script that calls mrigan needs `if __name__ == '__main__':`",
+        ) from error
+
+
+def _do_nothing(_: Sequence[Item]) -> list[Item]:
+    return []
 
 
 def _result(future: Future[list[Result]]) -> list[Result]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import phantoms
 import pytest
 
 from mri_gan.ingest.engines import open_engine
@@ -145,3 +146,19 @@ def test_workers_do_not_outlive_a_killed_parent(work: Any, tmp_path: Path) -> No
 
 def test_at_least_one_cpu_is_available() -> None:
     assert 1 <= available_cpus() <= (os.cpu_count() or 1)
+
+
+def test_a_script_without_a_main_guard_is_told_at_once(tmp_path: Path) -> None:
+    """Its workers would run the script again, item after item, and blame every source."""
+    scans = phantoms.slices_folder(tmp_path / "scans")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nfrom mri_gan.cli.main import cli\n"
+        f"sys.argv[1:] = ['prepare', {str(scans)!r}, '--out', {str(tmp_path / 'S')!r}]\n"
+        "cli(prog_name='mrigan')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 1
+    assert "mrigan: worker processes cannot start: use --workers 0; a script that" in done.stderr
