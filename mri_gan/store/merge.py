@@ -105,16 +105,25 @@ def require_mergeable(stores: Sequence[StoreReader]) -> None:
     """Raise UsageError unless the stores agree and share neither slices nor split subjects."""
     first = stores[0]
     for other in stores[1:]:
-        for name in ("depth", "channels", "options"):
-            before, now = first.header[name], other.header[name]
+        for name in ("depth", "channels", "options", "learned"):
+            before, now = _fact(first, name), _fact(other, name)
             if before != now:
-                news = differences(before, now)[0] if name == "options" else f"{before} and {now}"
+                news = f"{before} and {now}"
+                if isinstance(before, dict):
+                    news = differences(before, now)[0]
+                together = name == "learned"  # labels of masks, landmarks of greys
                 raise UsageError(
                     f"{first.folder} and {other.folder} differ in {name} ({news})",
-                    "prepare them with the same options",
+                    f"prepare them {'together' if together else 'with the same options'}",
                 )
     _require_one_split(stores)
     _require_no_duplicates(stores)
+
+
+def _fact(store: StoreReader, name: str) -> Any:
+    """An entry of the header; what landmarks were given is told by what was learned."""
+    value = store.header.get(name, {})
+    return {k: v for k, v in value.items() if k != "landmarks"} if name == "options" else value
 
 
 def _require_one_split(stores: Sequence[StoreReader]) -> None:

@@ -22,6 +22,7 @@ from mri_gan.ingest.intensity import (
 )
 from mri_gan.ingest.pipeline import write_store
 from mri_gan.ingest.plan import build_plan
+from mri_gan.store.merge import merge_stores
 from mri_gan.store.reader import StoreReader
 
 
@@ -180,3 +181,20 @@ def test_zscore_pads_with_the_grey_of_air(tmp_path: Path, prepare: Any) -> None:
         frame, air = image[:, :left], image[:3, left:-left]
         assert len(np.unique(frame)) == 1
         assert 10 < frame[0, 0] < 2 * np.median(air)
+
+
+def test_stores_of_one_standard_scale_can_be_merged_and_others_cannot(
+    tmp_path: Path, prepare: Any
+) -> None:
+    for name, seed in (("100", 0), ("200", 1)):
+        data = phantoms.nifti_bytes(warped(seed, 1.0 + seed, 900))
+        (tmp_path / f"{name}.nii").write_bytes(data)
+    whole = {"split": (100, 0, 0), "intensity": "nyul"}
+    one = prepare(tmp_path / "a", tmp_path / "100.nii", **whole)
+    with StoreReader(one) as store:
+        marks = tuple(store.header["learned"]["landmarks"])
+    same = prepare(tmp_path / "b", tmp_path / "200.nii", landmarks=marks, **whole)
+    other = prepare(tmp_path / "c", tmp_path / "200.nii", **whole)
+    merge_stores([one, same], tmp_path / "m", StopSignal())
+    with pytest.raises(UsageError, match="differ in learned"):
+        merge_stores([one, other], tmp_path / "n", StopSignal())
