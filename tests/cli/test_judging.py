@@ -214,6 +214,17 @@ def test_a_store_of_other_channels_is_one_line(name: str, people: Path, tmp_path
     assert "draws 2 channels" in done.stderr
 
 
+@pytest.mark.parametrize("name", ["evaluate", "audit"])
+def test_pictures_larger_than_the_slices_are_one_line(
+    name: str, people: Path, tmp_path: Path
+) -> None:
+    Image.fromarray(np.zeros((64, 64), np.uint8)).save(tmp_path / "a.png")
+    done = mrigan(name, "--images", tmp_path, "--data", people)
+    assert done.exit_code == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "its slices have 32 px, the images 64 px" in done.stderr
+
+
 def test_too_few_samples_for_an_audit_are_told(people: Path, run: Path) -> None:
     done = mrigan("audit", run, "--data", people, "--count", 20, "--quiet")
     assert done.exit_code == 1
