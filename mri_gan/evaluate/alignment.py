@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from mri_gan.evaluate.features import shrink
 from mri_gan.evaluate.images import Pixels
 
-WORKING_PX = 32
-SHIFT_PX = 2  # at the working size: 6 % of the width each way
-ROWS, COLUMNS = 512, 4096
+FINE_PX = 64  # shifts are made at this size or less ...
+WORKING_PX = 32  # ... and compared at this
+SHIFT = 16  # parts of the width that a shift may have, each way: 4 px of 64
+ROWS, COLUMNS = 128, 4096
 NOBODY = -1  # the group of images that belong to no person
 
 
@@ -34,12 +35,12 @@ def align_nearest(
     """The nearest base image of another group for each query, over shifts and mirroring.
 
     Distance is sqrt(1 - r) of the correlation r of the common window at 32 px or less: 0 for a
-    copy, 1 for unrelated pictures. Images must be shrunk by `shrink_all` before. A query whose
+    copy, 1 for unrelated pictures. Images must be shrunk by `shrink_all` before. Shifts are steps
+    of 1/64 of the width: half a pixel more would hide a copy of a sharp picture. A query whose
     group has all of the base gets an infinite distance.
     """
-    size = queries.shape[-1]
-    shift = SHIFT_PX if size > 16 else 1
-    middle = torch.from_numpy(unit_rows(base[:, shift : size - shift, shift : size - shift]))
+    shift = queries.shape[-1] // SHIFT
+    middle = torch.from_numpy(window_rows(base, shift, shift, shift))
     best = torch.full((len(queries),), -torch.inf)
     found = torch.zeros(len(queries), dtype=torch.int64)
     for i in range(0, len(queries), ROWS):
@@ -62,21 +63,33 @@ def align_nearest(
 
 
 def shrink_all(images: Pixels) -> Pixels:
-    """Means of blocks: at most 32 px a side."""
-    return shrink(images, WORKING_PX)
+    """Means of blocks: at most 64 px a side."""
+    return shrink(images, FINE_PX)
 
 
 def shifted_rows(images: Pixels, shift: int) -> list[NDArray[np.float32]]:
     """The windows of images and of their mirror images at every shift, as unit rows."""
-    size = images.shape[-1]
-    width = size - 2 * shift
     starts = range(2 * shift + 1)
     return [
-        unit_rows(pictures[:, y : y + width, x : x + width])
+        window_rows(pictures, y, x, shift)
         for pictures in (images, images[:, :, ::-1])
         for y in starts
         for x in starts
     ]
+
+
+def window_rows(images: Pixels, y: int, x: int, shift: int) -> NDArray[np.float32]:
+    """The window from (y, x) that leaves room for shifts, at the working size, as unit rows."""
+    size = images.shape[-1]
+    width = size - 2 * shift
+    window = images[:, y : y + width, x : x + width]
+    return unit_rows(window if size <= WORKING_PX else shrink_twofold(window))
+
+
+def shrink_twofold(images: Pixels) -> Pixels:
+    """Means of 2x2 pixels."""
+    rows = images[:, 0::2] + images[:, 1::2]
+    return np.asarray((rows[:, :, 0::2] + rows[:, :, 1::2]) / 4)
 
 
 def unit_rows(images: Pixels) -> NDArray[np.float32]:

@@ -196,7 +196,7 @@ class PixelMeasure:
     name = "pixels"
 
     def describe(self, pixels: Pixels, _first: int) -> Table:
-        """Pictures of 32 px."""
+        """Small pictures."""
         return {"rows": shrink_all(pixels)}
 
     def find(self, queries: Rows, base: Rows, own: Groups, others: Groups) -> Nearest:

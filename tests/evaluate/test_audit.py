@@ -150,6 +150,21 @@ def test_alignment_finds_shifts_brightness_and_mirroring() -> None:
         assert found.distance[0] < 0.01
 
 
+@pytest.mark.parametrize("size", [64, 128])
+def test_shifts_by_a_part_of_a_working_pixel_are_found(size: int) -> None:
+    """At 64 px an odd shift is half a pixel of 32 px: enough to hide a copy of a sharp picture."""
+    rng = np.random.default_rng(0)
+    images = np.repeat(
+        np.repeat(rng.random((30, 64, 64), np.float32), size // 64, 1), size // 64, 2
+    )
+    base, groups = shrink_all(images), np.zeros(30, int)
+    for dy, dx in ((3, -1), (1, 2)):
+        moved = shrink_all(np.roll(images[7:8], (dy * size // 64, dx * size // 64), (1, 2)))
+        found = align_nearest(moved, base, np.array([NOBODY]), groups)
+        assert found.row[0] == 7
+        assert found.distance[0] < 0.01
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_copies_are_changed_as_their_kind_says(kind: str) -> None:
     copies = plant(TRAIN[:10])[kind]
