@@ -189,6 +189,12 @@ def adaptive_instance_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float =
     Karras et al. 2019, equation 1.
     """
     n, channels, height, width = x.shape
+    if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+        # The way below would copy to the other order of axes and back.
+        variance, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
+        factor = scale[:, :, None, None] * torch.rsqrt(variance + eps)
+        offset = shift[:, :, None, None] - mean * factor
+        return torch.addcmul(offset.to(x.dtype), x, factor.to(x.dtype))
     # Each (image, channel) as one channel of one image: batch norm then is instance norm and
     # applies a style per image in the same pass, 1.8 to 3.9 times as fast as separate steps.
     flat = F.batch_norm(

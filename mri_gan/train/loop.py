@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
-
-import torch
 
 from mri_gan.checkpoint import checkpoint_path, newest_valid
 from mri_gan.errors import DataError, Stopped
@@ -15,6 +12,7 @@ from mri_gan.schedule import Phase, phase_at
 from mri_gan.train.cost import seconds_left
 from mri_gan.train.data import Batches
 from mri_gan.train.dataset import TrainingData, load_training_data
+from mri_gan.train.device import prepare_device, to_device
 from mri_gan.train.folder import write_config
 from mri_gan.train.health import Health
 from mri_gan.train.memory import out_of_memory_told
@@ -42,6 +40,7 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     """
     data = load_training_data(run.store, run.config, run.options.labels)
     check_world(run.config, run.world)
+    prepare_device(run.config.precision, run.options.device)
     if run.world.is_first:
         make_folder(run.folder / "samples")
         for folder in (run.folder, run.folder / "samples"):
@@ -108,14 +107,6 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
     if run.world.is_first and not last.exists():
         snapshot(run, state, phase_at(config, state.nimg - 1), data)
     return last
-
-
-def to_device(images: Any, device: str) -> torch.Tensor:
-    """A batch as a tensor where the networks are, copied without waiting."""
-    tensor = torch.from_numpy(images)
-    if device == "cpu":
-        return tensor
-    return tensor.pin_memory().to(device, non_blocking=True)
 
 
 def crosses(before: int, after: int, interval: int) -> bool:

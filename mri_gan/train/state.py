@@ -13,6 +13,7 @@ from mri_gan.config import TrainConfig
 from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.nets.protocol import CriticNet, GeneratorNet
 from mri_gan.train.augment import AugmentState, start_augmenting
+from mri_gan.train.device import lay_out
 from mri_gan.train.optimisers import build_optimiser
 from mri_gan.train.randomness import key
 
@@ -40,7 +41,8 @@ def build_state(config: TrainConfig, device: torch.device) -> TrainState:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(config.seed, "init"))
         g, d = build_generator(config.model), build_critic(config.model)
-    g, d = g.to(device), d.to(device)
+    for net in (g, d):
+        lay_out(net, config.precision, device)
     g_ema = copy.deepcopy(g).requires_grad_(False).eval()
     return TrainState(
         g,

@@ -147,15 +147,15 @@ def median_ratio(slow: list[float], fast: list[float]) -> float:
     return median(a / b for a, b in zip(slow, fast, strict=True))
 
 
-def build_steps(size: int, capacity: float) -> dict[str, Step]:
+def build_steps(size: int, capacity: float, device: torch.device = CPU) -> dict[str, Step]:
     """The variants, each with its own weights, equal at the start."""
     config = TrainConfig(max_size=size, capacity=capacity)
     low = dataclasses.replace(config, precision="bf16")
-    ours, rough = build_state(config, CPU), build_state(low, CPU)
+    ours, rough = build_state(config, device), build_state(low, device)
     plain = build_plain_state(config, ours)
 
     def inputs(batch: int) -> tuple[Phase, torch.Tensor]:
-        images = torch.randint(0, 256, (batch, 1, size, size), dtype=torch.uint8)
+        images = torch.randint(0, 256, (batch, 1, size, size), dtype=torch.uint8, device=device)
         return Phase(size, 1.0, batch, 1e-3), images
 
     return {

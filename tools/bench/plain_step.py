@@ -72,7 +72,8 @@ def plain_fakes(
     state: PlainState, config: TrainConfig, phase: Phase, rng: torch.Generator, like: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Images and their w; the draws are those of `mri_gan.train.step.draw_fakes`."""
-    latents = torch.randn((2, phase.batch, config.latent_dim), generator=rng)
+    shape = (2, phase.batch, config.latent_dim)
+    latents = torch.randn(shape, generator=rng, device=rng.device)
     noise = draw_noise(noise_shapes(phase), rng, dtype=like.dtype)
     w = state.g.mapping(latents[0].to(like.dtype))
     ws = w[:, None].repeat(1, len(noise), 1)
@@ -87,14 +88,14 @@ def noise_shapes(phase: Phase) -> list[tuple[int, int, int, int]]:
 
 def plain_critic_step(state: PlainState, config: TrainConfig, phase: Phase, real: Tensor) -> Stats:
     """One optimiser step of the critic."""
-    rng = generator(config.seed, "critic", state.nimg)
+    rng = generator(config.seed, "critic", state.nimg, device=real.device)
     with torch.no_grad():
         fake, _ = plain_fakes(state, config, phase, rng, real)
     state.d_opt.zero_grad()
     real_scores = state.d(real, phase.alpha)
     fake_scores = state.d(fake, phase.alpha)
     loss = fake_scores.mean() - real_scores.mean() + config.drift * (real_scores**2).mean()
-    mix = torch.rand(phase.batch, 1, 1, 1, generator=rng).to(real.dtype)
+    mix = torch.rand(phase.batch, 1, 1, 1, generator=rng, device=rng.device).to(real.dtype)
     penalty = gradient_penalty(
         lambda images: state.d(images, phase.alpha), real, fake, mix, config.gp_weight
     )
@@ -106,7 +107,7 @@ def plain_critic_step(state: PlainState, config: TrainConfig, phase: Phase, real
 
 def plain_generator_step(state: PlainState, config: TrainConfig, phase: Phase) -> Stats:
     """One optimiser step of the generator."""
-    rng = generator(config.seed, "generator", state.nimg)
+    rng = generator(config.seed, "generator", state.nimg, device=state.g.w_avg.device)
     state.g_opt.zero_grad()
     state.d.requires_grad_(False)
     images, w = plain_fakes(state, config, phase, rng, state.g.w_avg)
