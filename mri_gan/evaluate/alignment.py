@@ -14,7 +14,7 @@ from mri_gan.evaluate.images import Pixels
 FINE_PX = 64  # shifts are made at this size or less ...
 WORKING_PX = 32  # ... and compared at this
 SHIFT = 16  # parts of the width that a shift may have, each way: 4 px of 64
-ROWS, COLUMNS = 128, 4096
+ROWS, COLUMNS = 128, 512  # of one block: 42 MB with 162 variants
 NOBODY = -1  # the group of images that belong to no person
 
 
@@ -45,13 +45,12 @@ def align_nearest(
     found = torch.zeros(len(queries), dtype=torch.int64)
     for i in range(0, len(queries), ROWS):
         part = slice(i, i + ROWS)
-        variants = [torch.from_numpy(v) for v in shifted_rows(queries[part], shift)]
+        shifted = shifted_rows(queries[part], shift)
+        variants = torch.from_numpy(np.concatenate(shifted))  # [V * n, W * W]: one large product
         own = torch.from_numpy(query_groups[part])
         for j in range(0, len(base), COLUMNS):
             columns = middle[j : j + COLUMNS].T
-            block = variants[0] @ columns
-            for variant in variants[1:]:
-                torch.maximum(block, variant @ columns, out=block)
+            block = (variants @ columns).view(len(shifted), len(own), -1).amax(0)
             others = torch.from_numpy(base_groups[j : j + COLUMNS])
             same = (own[:, None] == others) & (own[:, None] != NOBODY)
             values, places = block.masked_fill_(same, -torch.inf).max(1)
