@@ -197,7 +197,7 @@ def test_threaded_batches_equal_single_reads(written: Path, monkeypatch: Any) ->
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     indices = np.arange(48) * 5 % SOURCES
     with StoreReader(written, threads=2) as two:
-        for level in (64, 128, 256):
+        for level in (64, 256, 512):
             batch = two.read(level, indices)
             singles = np.concatenate([two.read(level, [i]) for i in indices.tolist()])
             np.testing.assert_array_equal(batch, singles)
@@ -324,9 +324,9 @@ def test_a_damaged_record_is_named(damage: Any, level: int, value: bytes | None)
 
 def test_damage_is_named_by_threads_too(damage: Any, monkeypatch: Any) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    folder = damage(put(b"0128", schema.index_key(3), b"\x01abc"))
-    with StoreReader(folder, threads=2) as store, pytest.raises(DataError, match="slice 3 at 128"):
-        store.read(128, [0, 1, 2, 4] * 5 + [3])
+    folder = damage(put(b"0512", schema.index_key(3), b"\x01abc"))
+    with StoreReader(folder, threads=2) as store, pytest.raises(DataError, match="slice 3 at 512"):
+        store.read(512, [0, 1, 2, 4] * 5 + [3])
 
 
 @pytest.mark.parametrize("native", [1024, 512, 100, 0])
