@@ -94,30 +94,33 @@ def bench_prepare(
         f"decode only, {workers} workers",
         count / median(decode_s),
         f"without start-up {count / median(inner_s):,.0f} images/s; store {n_bytes / 1e6:,.0f} MB, "
-        f"{n_bytes / payload:.2f} x its payload; parent process at most {parent_mb:.0f} MB",
+        f"{n_bytes / payload:.2f} x its payload; own memory of the parent {parent_mb:.0f} MB",
     )
 
 
 def run_prepare(source: Path, store: Path, workers: int, *options: str) -> tuple[float, float]:
-    """Seconds of `mrigan prepare` as a user runs it, and the parent's peak of memory in MB."""
+    """Seconds of `mrigan prepare` as a user runs it, and its parent's own memory in MB."""
     command = [sys.executable, "-m", "mri_gan", "prepare", str(source), "--out", str(store)]
     start, peak_kb = time.perf_counter(), 0
     with subprocess.Popen([*command, "--workers", str(workers), "--quiet", *options]) as process:
         while process.poll() is None:
-            peak_kb = max(peak_kb, high_water_kb(process.pid))
+            peak_kb = max(peak_kb, own_memory_kb(process.pid))
             time.sleep(0.02)
     if process.returncode:
         raise SystemExit(f"prepare ended with {process.returncode}")
     return time.perf_counter() - start, peak_kb / 1024
 
 
-def high_water_kb(pid: int) -> int:
-    """The most memory that a living process has held; 0 where the system does not tell."""
+def own_memory_kb(pid: int) -> int:
+    """Memory of a process without the pages of files that it maps, which the system can take back.
+
+    0 where the system does not tell.
+    """
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return 0
-    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0)
+    return next((int(line.split()[1]) for line in lines if line.startswith("RssAnon")), 0)
 
 
 def decode_all(source: Path, workers: int) -> None:
