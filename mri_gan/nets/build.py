@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mri_gan.config import ModelConfig
 from mri_gan.nets import dcgan, progan, stylegan, stylegan2, stylegan2_critic
@@ -23,82 +23,58 @@ def build_critic(model: ModelConfig) -> CriticNet:
     return CRITICS[model.arch](model)
 
 
+def _common(model: ModelConfig) -> dict[str, Any]:
+    """What every network is told."""
+    return {
+        "max_resolution": model.max_size,
+        "image_channels": model.channels,
+        "capacity": model.capacity,
+        "condition_dim": model.condition_dim,
+    }
+
+
+def _widths(model: ModelConfig) -> dict[str, Any]:
+    """What both networks of StyleGAN2 are told besides."""
+    return {
+        "channel_base": model.channel_base or stylegan2.CHANNEL_BASE,
+        "channel_max": model.channel_max,
+        "clamp": model.clamp,
+    }
+
+
 def _dcgan_generator(model: ModelConfig) -> GeneratorNet:
-    return dcgan.Generator(
-        max_resolution=model.max_size,
-        image_channels=model.channels,
-        capacity=model.capacity,
-        latent_dim=model.latent_dim,
-        condition_dim=model.condition_dim,
-    )
+    return dcgan.Generator(**_common(model), latent_dim=model.latent_dim)
 
 
 def _dcgan_critic(model: ModelConfig) -> CriticNet:
-    return dcgan.Critic(
-        max_resolution=model.max_size,
-        image_channels=model.channels,
-        capacity=model.capacity,
-        condition_dim=model.condition_dim,
-        norm=model.critic_norm,
-    )
+    return dcgan.Critic(**_common(model), norm=model.critic_norm)
 
 
 def _progan_generator(model: ModelConfig) -> GeneratorNet:
-    return progan.Generator(
-        max_resolution=model.max_size,
-        image_channels=model.channels,
-        capacity=model.capacity,
-        latent_dim=model.latent_dim,
-        condition_dim=model.condition_dim,
-    )
+    return progan.Generator(**_common(model), latent_dim=model.latent_dim)
 
 
 def _progressive_critic(model: ModelConfig) -> CriticNet:
-    return stylegan.Critic(
-        max_resolution=model.max_size,
-        image_channels=model.channels,
-        capacity=model.capacity,
-        condition_dim=model.condition_dim,
-        blur=model.arch == "stylegan",
-    )
+    return stylegan.Critic(**_common(model), blur=model.arch == "stylegan")
 
 
 def _stylegan_generator(model: ModelConfig) -> GeneratorNet:
     return stylegan.Generator(
-        max_resolution=model.max_size,
-        image_channels=model.channels,
-        capacity=model.capacity,
-        latent_dim=model.latent_dim,
-        mapping_depth=model.mapping_depth,
-        condition_dim=model.condition_dim,
-        blur_bias=model.blur_bias,
+        **_common(model), latent_dim=model.latent_dim, mapping_depth=model.mapping_depth
     )
 
 
 def _stylegan2_generator(model: ModelConfig) -> GeneratorNet:
     return stylegan2.Generator(
-        max_resolution=model.max_size,
-        image_channels=model.channels,
-        capacity=model.capacity,
-        channel_base=model.channel_base or stylegan2.CHANNEL_BASE,
-        channel_max=model.channel_max,
+        **_common(model),
+        **_widths(model),
         latent_dim=model.latent_dim,
         mapping_depth=model.mapping_depth,
-        condition_dim=model.condition_dim,
-        clamp=model.clamp,
     )
 
 
 def _stylegan2_critic(model: ModelConfig) -> CriticNet:
-    return stylegan2_critic.Critic(
-        max_resolution=model.max_size,
-        image_channels=model.channels,
-        capacity=model.capacity,
-        channel_base=model.channel_base or stylegan2.CHANNEL_BASE,
-        channel_max=model.channel_max,
-        condition_dim=model.condition_dim,
-        clamp=model.clamp,
-    )
+    return stylegan2_critic.Critic(**_common(model), **_widths(model))
 
 
 GENERATORS: Builders[GeneratorNet] = {

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from statistics import median
@@ -52,11 +53,12 @@ def main(sizes: str, batch: int, capacity: float, repeats: int, quick: bool) -> 
         raise_peaks(peaks)
         rows = bench_size(size, batch, capacity, repeats)
         raise_peaks(peaks)
-        for name, (rate, work) in rows.items():
+        for name, (rate, work, cpu) in rows.items():
             share = rate * work / peaks[name.split()[-1]]
             click.echo(
                 f"{size:>4} px  batch {batch}  {name:<10} {rate:>8.3f} images/s"
-                f"  {rate / rows[PLAIN][0]:>5.2f}x plain  {work:>7.1f} GFLOP/image"
+                f"  {rate / rows[PLAIN][0]:>5.2f}x plain"
+                f" ({rows[PLAIN][2] / cpu:.2f}x in processor time)  {work:>7.1f} GFLOP/image"
                 f"  {rate * work:>5.0f} GFLOP/s  {share:>4.0%} of peak"
             )
     click.echo(f"convolution peak: fp32 {peaks['fp32']:.0f}, bf16 {peaks['bf16']:.0f} GFLOP/s")
@@ -64,22 +66,33 @@ def main(sizes: str, batch: int, capacity: float, repeats: int, quick: bool) -> 
 
 def bench_size(
     size: int, batch: int, capacity: float, repeats: int
-) -> dict[str, tuple[float, float]]:
-    """Images per second and GFLOP per image of each variant, over the mixture of steps."""
+) -> dict[str, tuple[float, float, float]]:
+    """Images per second, GFLOP and processor seconds per image, over the mixture of steps."""
     steps = build_steps(size, batch, capacity)
     seconds: dict[tuple[str, int], list[float]] = {}
+    cpu: dict[tuple[str, int], list[float]] = {}
     work: dict[tuple[str, int], float] = {}
     for _ in range(repeats):
         for kind, (r1, path) in enumerate(KINDS):
             for name, step in steps.items():
                 key = (name, kind)
+                start = time.process_time()
                 with nullcontext() if key in work else FlopCount() as counter:
                     taken = time_call(lambda s=step, r=r1, p=path: s(r, p))  # type: ignore[misc]
                 seconds.setdefault(key, []).append(taken)
+                cpu.setdefault(key, []).append(time.process_time() - start)
                 if counter is not None:
                     work[key] = counter.total / GIGA
     typical = {key: median(values) for key, values in seconds.items()}
-    return {name: (batch / mixture(typical, name), mixture(work, name) / batch) for name in steps}
+    spent = {key: median(values) for key, values in cpu.items()}
+    return {
+        name: (
+            batch / mixture(typical, name),
+            mixture(work, name) / batch,
+            mixture(spent, name) / batch,
+        )
+        for name in steps
+    }
 
 
 def mixture(of_kinds: dict[tuple[str, int], float], name: str) -> float:
