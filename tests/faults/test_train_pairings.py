@@ -143,7 +143,7 @@ def test_a_wrong_pairing_is_one_line_with_a_remedy(
     names = {name: str(path) for name, path in places.items()} | {"tmp": str(tmp_path)}
     given = [word.format(**names) for word in words]
     store, *rest = given
-    # What a case gives comes last and wins over the small run's settings, which a schedule replaces.
+    # What a case gives comes last and wins over the small run's settings; a schedule replaces them.
     settings = ("--quiet",) if "--schedule" in words else SMALL
     done = mrigan("train", store, *settings, *rest)
     check_refused(done, code, trouble.format(**names), remedy)
