@@ -225,5 +225,7 @@ def describe(spec: Conditions, vector: Sequence[float]) -> str:
         elif column.is_class:
             words.append(column.values[part.index(max(part))])
         else:
-            words.append(f"{part[0] * column.scale + column.mean:.3g}")
+            number = part[0] * column.scale + column.mean
+            nothing = abs(number) < 1e-6 * column.scale  # zero but for the rounding of float32
+            words.append("0" if nothing else f"{number:.3g}")
     return " ".join(words)

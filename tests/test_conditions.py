@@ -127,3 +127,8 @@ def test_vectors_are_described_as_a_person_would_write_them() -> None:
     spec = build(["score"], LABELS[1:])
     assert describe(spec, encode(spec, {}).tolist()) == "?"
     assert describe(Conditions((Column("a", ("x", "y")),)), [0.2, 0.7]) == "y"
+
+
+def test_a_zero_is_described_as_zero_in_spite_of_rounding() -> None:
+    spec = build(["position"], [{"position": i / 31} for i in range(32)])
+    assert describe(spec, encode(spec, {"position": 0.0}).tolist()) == "0"
