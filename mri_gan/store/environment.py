@@ -75,7 +75,8 @@ def open_environment(folder: Path, *, readonly: bool, map_size: int = 0) -> lmdb
             lock=False,
             max_dbs=MAX_DATABASES,
             readahead=not readonly,
-            meminit=False,
+            # Without it, what lay in memory before, names of people too, fills the pages' ends.
+            meminit=True,
         )
     except (lmdb.Error, OSError) as error:
         if not readonly and _is_full(error, folder, 0):

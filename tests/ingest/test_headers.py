@@ -104,3 +104,16 @@ def test_chunks_are_walked_and_not_searched_for() -> None:
     data = raw_png(GREY, after=[(b"prVt", b"xxxxtEXtxxxx")])
     assert png_chunks(data) == ["IHDR", "IDAT", "prVt", "IEND"]
     assert image_fields(data) == ("PNG prVt",)
+
+
+def test_what_lay_in_memory_before_does_not_reach_the_file(
+    tmp_path: Path, prepare: Prepare
+) -> None:
+    """Pages of the database have room at their ends, which must not hold what was freed."""
+    freed = [
+        b"Jane Doe was born in 1950. " * size for size in (50, 151, 600, 5000) for _ in range(50)
+    ]
+    del freed
+    phantoms.write_folder(tmp_path / "set", {f"p{k}_1.png": raw_png(GREY) for k in range(30)})
+    prepare(tmp_path / "s", tmp_path / "set")
+    assert b"Jane" not in (tmp_path / "s" / "data.mdb").read_bytes()
