@@ -25,6 +25,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python tools/bench/bench_store.py
 	$(BIN)/python tools/bench/bench_volumes.py
 	$(BIN)/python tools/bench/bench_train.py
+	$(BIN)/python tools/bench/bench_stylegan2.py
 	$(BIN)/python tools/bench/bench_evaluate.py
 
 install: $(VENV)/.installed
