@@ -27,6 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "generate": ("mri_gan.cli.generate", "Draw images by seed, as files."),
     "walk": ("mri_gan.cli.walk", "Draw a moving picture from seed to seed."),
     "project": ("mri_gan.cli.project", "Find the style that draws a given image."),
+    "export-model": ("mri_gan.cli.export_model", "Write a generator for other programs."),
     "directions": ("mri_gan.cli.directions", "Find what a generator varies."),
     "evaluate": ("mri_gan.cli.evaluate", "Measure how near synthetic slices come to real ones."),
     "audit": ("mri_gan.cli.audit", "Tell whether synthetic slices copy real people."),
