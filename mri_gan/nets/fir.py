@@ -30,7 +30,8 @@ def fir_kernel(*, dtype: torch.dtype | None = None, device: torch.device | None 
 
 def smooth(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
     """Filter every channel between zeros: [N, C, H, W] -> [N, C, H + 2 * padding - 3, ..]."""
-    if torch.jit.is_tracing():  # a program for others has no gradients
+    # A traced program is for others and has no gradients.
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return _Smooth.forward(x, kernel, padding)
     smoothed: Tensor = _Smooth.apply(x, kernel, padding)  # type: ignore[no-untyped-call]
     return smoothed
@@ -41,7 +42,7 @@ def double(x: Tensor, kernel: Tensor) -> Tensor:
 
     Karras et al. 2020, figure 7b ("up").
     """
-    if torch.jit.is_tracing():
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return _Double.forward(x, 4 * kernel)
     doubled: Tensor = _Double.apply(x, 4 * kernel)  # type: ignore[no-untyped-call]
     return doubled

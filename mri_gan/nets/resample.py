@@ -104,7 +104,8 @@ def blur(x: Tensor, kernel: Tensor | None = None) -> Tensor:
     """
     if kernel is None:
         kernel = binomial_kernel(dtype=x.dtype, device=x.device)
-    if torch.jit.is_tracing():  # a program for others has no gradients
+    # A traced program is for others and has no gradients.
+    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return _Blur.forward(x, kernel.to(x.dtype))
     blurred: Tensor = _Blur.apply(x, kernel.to(x.dtype))  # type: ignore[no-untyped-call]
     return blurred

@@ -77,7 +77,7 @@ def to_onnx(frozen: Frozen) -> bytes:
         torch.onnx.export(
             frozen,
             (example(frozen),),
-            stream,
+            stream,  # type: ignore[arg-type]
             input_names=["z"],
             output_names=["image"],
             dynamo=False,
