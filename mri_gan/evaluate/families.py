@@ -41,7 +41,7 @@ class Family:
     source: Source
     compare: Compare
     redraw: Redraw
-    better: str = "lower"  # or "higher"; "zero" where both directions are bad
+    better: str = "lower"  # or "higher", "zero" where both directions are bad, "told"
     unit: str = ""
     least: float = 0.0  # the figures cannot be below
 

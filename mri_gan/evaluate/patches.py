@@ -56,30 +56,30 @@ def _fewer(descriptors: swd.Descriptors) -> swd.Descriptors:
     return descriptors[:, : max(1, QUICK_DESCRIPTORS // len(descriptors))]
 
 
-def ssim_family() -> Family:
-    """Mean MS-SSIM of pairs of fakes less that of pairs of reals of different people.
+def ssim_families() -> list[Family]:
+    """Mean MS-SSIM of pairs of fakes, of pairs of reals of different people, and the difference.
 
-    Above 0 the fakes are more alike than people are: the sign of a mode that was dropped.
+    A difference above 0 says that the fakes are more alike than people are: the sign of a mode that
+    was dropped.
     """
-
-    def describe(pixels: Pixels, first: int) -> Table:
-        partner = np.roll(np.arange(len(pixels)), -1)
-        own = np.arange(first, first + len(pixels))
-        values = ssim.ms_ssim(pixels, pixels[partner])
-        return {"pairs": np.stack([values, own, own[partner]], 1).astype(np.float32)}
 
     def compare(reals: Table, fakes: Table) -> Values:
         return {"ms-ssim[fake-real]": _mean_pair(fakes) - _mean_pair(reals)}
 
-    return Family(
-        "ms-ssim",
-        16,
-        Source("ms-ssim", describe),
-        compare,
-        redraw_with(compare),
-        better="zero",
-        least=-1.0,
-    )
+    def tell(reals: Table, fakes: Table) -> Values:
+        return {"ms-ssim[fake]": _mean_pair(fakes), "ms-ssim[real]": _mean_pair(reals)}
+
+    source = Source("ms-ssim", _describe_pairs)
+    difference = Family("ms-ssim", 16, source, compare, redraw_with(compare), "zero", least=-1.0)
+    return [Family("ms-ssim", 16, source, tell, redraw_with(tell), "told", least=-1.0), difference]
+
+
+def _describe_pairs(pixels: Pixels, first: int) -> Table:
+    """Each image's similarity to the next one of its batch, and the numbers of the two."""
+    partner = np.roll(np.arange(len(pixels)), -1)
+    own = np.arange(first, first + len(pixels))
+    values = ssim.ms_ssim(pixels, pixels[partner])
+    return {"pairs": np.stack([values, own, own[partner]], 1).astype(np.float32)}
 
 
 def _mean_pair(table: Table) -> float:

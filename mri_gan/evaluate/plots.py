@@ -46,4 +46,9 @@ def save_figures(path: Path, figures: Sequence[Figure]) -> None:
     write_bytes(path, stream.getvalue())
 
 
-ARROWS = {"lower": "lower is better", "higher": "higher is better", "zero": "0 is best"}
+ARROWS = {
+    "lower": "lower is better",
+    "higher": "higher is better",
+    "zero": "0 is best",
+    "told": "to compare",
+}

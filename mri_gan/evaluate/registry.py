@@ -11,7 +11,7 @@ from mri_gan.evaluate.moments import frechet_family, kernel_family
 from mri_gan.evaluate.names import EFFICIENTNET
 from mri_gan.evaluate.neighbours import neighbour_family
 from mri_gan.evaluate.networks import load_efficientnet
-from mri_gan.evaluate.patches import ssim_family, swd_family
+from mri_gan.evaluate.patches import ssim_families, swd_family
 from mri_gan.evaluate.profiles import histogram_family, spectrum_family
 from mri_gan.evaluate.ssim import scales_at
 
@@ -33,7 +33,7 @@ def build_families(
     """Every family that images of this size have; `count` is that of the larger set."""
     families = [swd_family(size, count, seed), spectrum_family(), histogram_family()]
     if scales_at(size):
-        families.insert(1, ssim_family())
+        families[1:1] = ssim_families()
     for one in features:
         source = one.source
         families += [
