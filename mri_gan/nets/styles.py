@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+NOISE_SALT = 0x6E6F697365  # "noise"
+
 
 def broadcast_styles(w: Tensor, layers: int) -> Tensor:
     """Give every layer the same style: w [N, D] -> ws [N, layers, D], without a copy.
@@ -67,5 +69,7 @@ def noise_from_seeds(
     resolution.  One seed gives [1, 1, r, r], which any batch shares.  Karras et al. 2019,
     section 3.2.
     """
-    single = [draw_noise(shapes, torch.Generator().manual_seed(seed)) for seed in seeds]
+    # Salted: z of the same seed is drawn unsalted, and its numbers must not come again as noise.
+    rngs = [torch.Generator().manual_seed((seed ^ NOISE_SALT) % 2**63) for seed in seeds]
+    single = [draw_noise(shapes, rng) for rng in rngs]
     return [torch.cat(layer).to(device, dtype) for layer in zip(*single, strict=True)]

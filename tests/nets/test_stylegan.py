@@ -318,3 +318,9 @@ class TestCritic:
             critic(normal(2, 1, 8, 8), alpha=-0.1)
         with pytest.raises(ValueError, match="3 images"):
             critic(normal(3, 1, 8, 8), parts=2)
+
+
+def test_noise_of_a_seed_does_not_repeat_its_latent() -> None:
+    noise = noise_from_seeds([7], [(1, 1, 4, 4)])[0].flatten()
+    latent = torch.randn(16, generator=torch.Generator().manual_seed(7))
+    assert not torch.equal(noise, latent)
