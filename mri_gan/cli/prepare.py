@@ -182,9 +182,7 @@ def command(
     part = shards.parse_shard(shard) if shard else None
     engines.check_engine(engine)
     if workers != 0 and engine == engines.LOCAL and not dry_run:
-        from mri_gan.ingest import processes
-
-        processes.warm_up("mri_gan.ingest.worker")
+        _warm_up(sources)
     from mri_gan.ingest import identity
     from mri_gan.ingest.plan import build_plan
 
@@ -209,6 +207,15 @@ def command(
             f"ids are pseudonyms; who has {key_file} can undo them: keep it, and do not pass it on"
         )
     _report(out, plan.true_labels, as_json, quiet)
+
+
+def _warm_up(sources: tuple[Path, ...]) -> None:
+    """Start loading what the workers need; volumes need more, and are only guessed at here."""
+    from mri_gan.ingest import processes, tasks
+    from mri_gan.ingest.archives import begins_with_volume
+
+    volumes = any(map(begins_with_volume, sources))
+    processes.warm_up(tasks.PRELOAD, *(tasks.PRELOAD_FOR_VOLUMES if volumes else ()))
 
 
 def _find_key(key_file: Path, dry_run: bool, *, shared: bool) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -81,13 +82,14 @@ def _mask_cuts(source: Source, volume: Volume, config: PrepareConfig) -> list[sl
 
 def _chosen_cuts(
     volume: Volume, threshold: float, config: PrepareConfig
-) -> list[tuple[slices.Cut, float]]:
+) -> Iterator[tuple[slices.Cut, float]]:
     """The slices that are asked for, each with its share of foreground."""
-    cuts = list(slices.cut(volume, config.plane))
-    shares = [float((cut.pixels > threshold).mean()) for cut in cuts]
+    shares = slices.foreground_shares(volume, config.plane, threshold)
     filled = [share >= config.min_foreground for share in shares]
-    chosen = choose_cuts([cut.position_mm for cut in cuts], filled, config)
-    return [(cuts[i], shares[i]) for i in chosen]
+    chosen = set(choose_cuts(slices.positions_mm(volume, config.plane), filled, config))
+    for cut in slices.cut(volume, config.plane):
+        if cut.position in chosen:
+            yield cut, shares[cut.position]
 
 
 def _process_cut(

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from skimage.measure import label
 
 from mri_gan.ingest.volumes import Volume
 
@@ -49,8 +50,6 @@ def shows_face(volume: Volume, threshold: float) -> bool:
 
 def _largest_part(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The indices of the largest connected part [N, 3]."""
-    from skimage.measure import label
-
     parts = np.asarray(label(inside), np.int64)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0

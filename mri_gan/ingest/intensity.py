@@ -147,15 +147,17 @@ def _sample(voxels: NDArray[np.float32]) -> NDArray[np.float32]:
 def apply_window(values: NDArray[Any], window: tuple[float, float]) -> NDArray[np.float32]:
     """Scanner values to 0..1, clipped."""
     low, high = window
-    scaled = (values.astype(np.float32) - np.float32(low)) * np.float32(1 / (high - low))
-    return np.asarray(np.clip(scaled, 0, 1))
+    scaled = values.astype(np.float32, copy=False) - np.float32(low)
+    scaled *= np.float32(1 / (high - low))
+    return np.clip(scaled, 0, 1, out=scaled)
 
 
 def quantise(values: NDArray[np.float32], depth: int) -> NDArray[Any]:
     """0..1 to 8- or 16-bit grey levels, rounded half up."""
     top = (1 << depth) - 1
-    grey = np.floor(np.clip(values, 0, 1) * np.float32(top) + np.float32(0.5))
-    return np.asarray(grey, np.uint8 if depth == 8 else np.uint16)
+    grey = np.clip(values, 0, 1) * np.float32(top)
+    grey += np.float32(0.5)
+    return grey.astype(np.uint8 if depth == 8 else np.uint16)
 
 
 def to_depth(pixels: NDArray[Any], depth: int) -> NDArray[Any]:

@@ -83,21 +83,24 @@ def _widen(executor: ProcessPoolExecutor) -> None:
         pass  # another system, or a limit: slower, and all the same otherwise
 
 
-def _context(preload: str) -> multiprocessing.context.BaseContext:
+def _context(*preload: str) -> multiprocessing.context.BaseContext:
     """Fork from a clean server where possible: fast, and safe with open databases and threads."""
     if "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([preload])
+        context.set_forkserver_preload(list(preload))
         return context
     return multiprocessing.get_context("spawn")
 
 
-def warm_up(preload: str) -> None:
-    """Start the server that workers are forked from, so that it loads while the plan is made."""
+def warm_up(*preload: str) -> None:
+    """Start the server that workers are forked from, so that it loads while the plan is made.
+
+    It imports the modules `preload` once for all workers.
+    """
     if "forkserver" in multiprocessing.get_all_start_methods():
         from multiprocessing import forkserver, resource_tracker
 
-        _context(preload)
+        _context(*preload)
         resource_tracker.ensure_running()  # unblocks signals when it is started within
         with _stop_signals_blocked():
             forkserver.ensure_running()

@@ -150,12 +150,14 @@ def _check_affine(affine: NDArray[np.float64]) -> None:
 
 def _finite(voxels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Replace NaN and infinities by the smallest finite value: background, not signal."""
-    good = np.isfinite(voxels)
-    if not good.any():
-        raise DataError("no finite voxel")
-    if not good.all():
+    low, high = float(voxels.min()), float(voxels.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        good = np.isfinite(voxels)
+        if not good.any():
+            raise DataError("no finite voxel")
         voxels = np.where(good, voxels, voxels[good].min())
-    largest = float(np.abs(voxels).max())
+        low, high = float(voxels.min()), float(voxels.max())
+    largest = max(abs(low), abs(high))
     if largest > MAX_VALUE or 0 < largest < 1 / MAX_VALUE:
         raise DataError(f"values up to {largest:.0e}; its scale is damaged")
     return voxels

@@ -98,11 +98,13 @@ def tell_notes(notes: Counter[str]) -> dict[str, Any]:
     return {"dropped_fields": dict(sorted(fields.items())), "faces": notes[FACE]}
 
 
+# Made once: `json.dumps` makes one at every call.
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 def dump(value: Any) -> bytes:
     """Canonical JSON: sorted names, no spaces, so that equal values are equal bytes."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
-        errors="surrogatepass"
-    )
+    return _ENCODER.encode(value).encode(errors="surrogatepass")
 
 
 def dump_checked(value: Any) -> bytes:

@@ -14,8 +14,10 @@ from mri_gan.ingest.slices import (
     Cut,
     cut,
     fit_square,
+    foreground_shares,
     level_affine,
     native_level,
+    positions_mm,
     resize,
 )
 from mri_gan.ingest.volumes import Volume, read_volume
@@ -111,6 +113,17 @@ def test_the_affine_of_a_cut_names_the_voxel_of_each_pixel(plane: str) -> None:
         mm = found.affine @ (column, row, 1)
         index = np.round(to_voxel @ (*mm, 1), 3)[:3].astype(int)
         assert volume.voxels[tuple(index)] == found.pixels[row, column]
+
+
+@pytest.mark.parametrize("plane", PLANES)
+def test_what_is_told_of_all_slices_at_once_is_true_of_each(plane: str) -> None:
+    volume = brain((0.7, 1.1, 1.6))
+    cuts = list(cut(volume, plane))
+    assert [c.position for c in cuts] == list(range(volume.voxels.shape[AXES[plane]]))
+    assert positions_mm(volume, plane) == [c.position_mm for c in cuts]
+    shares = [float((c.pixels > 50).mean()) for c in cuts]
+    assert foreground_shares(volume, plane, 50) == shares
+    assert 0 < max(shares) < 1
 
 
 # Shape and size
