@@ -273,11 +273,10 @@ def _run(
         with lock, stop_on_signal() as stop, contextlib.ExitStack() as stack:
             watch = setup.open_board(stack, out) if tensorboard and world.is_first else {}
             line = stack.enter_context(open_live(quiet, f"mrigan train {out}"))
-            if world.is_first:
-                line.note(setup.tell_disk(config, out, run_options.keep))
             if world.size > 1:
                 stop.watch_parent()
             told = {"on_step": line.show, "on_note": line.note, **watch}
+            told["on_begin"] = lambda: line.note(setup.tell_disk(config, out, run_options.keep))
             if eval_kimg is not None and world.is_first:
                 see = setup.open_watch(out, store, eval_kimg, run_options.device, line.note)
                 told["on_snapshot"] = setup.in_turn(see, watch.get("on_snapshot"))

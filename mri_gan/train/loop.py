@@ -48,6 +48,7 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     wait_for_all(run.world)
     state = resume(run, data.digest, start_from)
     if run.world.is_first:
+        run.on_begin()
         write_config(run, data)
         tell_missing(run, data)
         draw_reals(run, data)

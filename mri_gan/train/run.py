@@ -47,6 +47,10 @@ def _agree() -> None:
     """The check of a caller that holds no lock."""
 
 
+def _nothing() -> None:
+    """The callback of a caller that has nothing to do."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One training run: where it lives, what was asked for, who takes part, whom to tell."""
@@ -59,6 +63,7 @@ class Run:
     stop: StopSignal = field(default_factory=StopSignal)
     on_step: Callable[[Progress], None] = _ignore
     on_note: Callable[[str], None] = _ignore
+    on_begin: Callable[[], None] = _nothing  # the run can be trained, and begins or goes on
     on_tick: Callable[[dict[str, Any]], None] = _ignore  # every line of metrics, in every process
     on_snapshot: Callable[[Path], None] = _ignore  # after every checkpoint, in the first process
     before_save: Callable[[], None] = _agree  # may raise, to end the run without writing more
