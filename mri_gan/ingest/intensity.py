@@ -8,6 +8,8 @@ landmarks between them.
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -139,9 +141,24 @@ def percentile_window(
 
 
 def _sample(voxels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Every n-th voxel, n odd so that it does not walk along one grid line."""
+    """Every n-th voxel in the order of the axes, n odd so that it does not walk along one line.
+
+    The same voxels however they lie in memory.
+    """
     step = voxels.size // MAX_SAMPLES | 1
-    return voxels.ravel()[::step]
+    if voxels.flags.c_contiguous:
+        return voxels.ravel()[::step]
+    # With its axes in the order of memory, raveling copies nothing.
+    order = tuple(int(axis) for axis in np.argsort(np.abs(voxels.strides))[::-1])
+    return voxels.transpose(order).ravel()[_places(voxels.shape, order, step)]
+
+
+@functools.lru_cache(maxsize=2)  # volumes of a data set often have one shape
+def _places(shape: tuple[int, ...], order: tuple[int, ...], step: int) -> NDArray[np.int64]:
+    """Where every n-th element of a 3-D array is once its axes are in that order."""
+    at = np.unravel_index(np.arange(0, math.prod(shape), step), shape)
+    ordered = np.ravel_multi_index(tuple(at[a] for a in order), tuple(shape[a] for a in order))
+    return np.asarray(ordered, np.int64)
 
 
 def apply_window(values: NDArray[Any], window: tuple[float, float]) -> NDArray[np.float32]:

@@ -130,8 +130,8 @@ def build_volume(
     image = nib.funcs.squeeze_image(image)
     _check_affine(np.asarray(image.affine, np.float64))
     canonical = nib.as_closest_canonical(image)
-    # Dense in the order of its axes, once: every later look along them would copy it otherwise.
-    voxels = np.ascontiguousarray(canonical.dataobj, dtype=np.float32)
+    # In the order in which the file has them: for NIfTI, axial slices lie one after another.
+    voxels = np.asarray(canonical.dataobj, dtype=np.float32)
     affine = np.asarray(canonical.affine, np.float64)
     if voxels.ndim != 3:
         raise DataError(f"shape {voxels.shape} is not one 3-D volume")
@@ -168,7 +168,8 @@ def is_label_map(voxels: NDArray[np.float32]) -> bool:
 
     A sample decides most cases; the whole volume is looked at only when the sample agrees.
     """
-    for part in (voxels.ravel()[::997], voxels.ravel()):
+    flat = voxels.ravel("K")
+    for part in (flat[::997], flat):
         if (part != np.round(part)).any() or len(np.unique(part)) > MAX_LABELS:
             return False
     return True
