@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from mri_gan.ingest.members import VOLUME_SUFFIXES, suffix_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Naming:
     """What a path tells; empty strings and -1 where it tells nothing."""
 

@@ -24,7 +24,7 @@ MAX_RATIO = 400
 SMALL_BYTES = 1 << 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # of these there are as many as slices
 class Member:
     """One readable thing: a file on disk, or number `number` of a zip or tar.
 

@@ -22,7 +22,7 @@ Unlisted = list[tuple[str, str]]
 Labels = dict[str, str | float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """What may hold slices, and what its path says.
 

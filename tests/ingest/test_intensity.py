@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,15 +10,19 @@ import phantoms
 import pytest
 from numpy.typing import NDArray
 
+from mri_gan.config import PrepareConfig
 from mri_gan.errors import DataError
+from mri_gan.ingest import intensity
 from mri_gan.ingest.intensity import (
     MAX_SAMPLES,
     apply_window,
+    find_curve,
     foreground_threshold,
     percentile_window,
     quantise,
     to_depth,
 )
+from mri_gan.preparation import INTENSITIES
 
 BRAIN = phantoms.brain_volume().astype(np.float32)
 
@@ -117,3 +122,24 @@ def test_sixteen_bits_go_to_the_nearest_of_eight() -> None:
     pixels = np.arange(65536).astype(np.uint16)
     exact = np.arange(65536) / 257
     assert np.abs(to_depth(pixels, 8) - exact).max() <= 0.5
+
+
+@pytest.mark.parametrize("mode", INTENSITIES)
+@pytest.mark.parametrize("samples", [MAX_SAMPLES, 1000])
+def test_the_curve_does_not_depend_on_how_voxels_lie_in_memory(
+    monkeypatch: pytest.MonkeyPatch, samples: int, mode: str
+) -> None:
+    monkeypatch.setattr(intensity, "MAX_SAMPLES", samples)
+    rng = np.random.default_rng(1)
+    voxels = np.floor(rng.gamma(2, 30, (31, 17, 23))).clip(0, 255).astype(np.float32)
+    threshold, curves = foreground_threshold(voxels), []
+    for order in itertools.permutations(range(3)):
+        back = np.argsort(order)
+        laid = np.ascontiguousarray(voxels.transpose(order)).transpose(back)
+        turned = np.ascontiguousarray(laid[::-1])[::-1]  # negative strides
+        for same in (laid, turned):
+            assert foreground_threshold(same) == threshold
+            config = PrepareConfig(intensity=mode)
+            curves.append(find_curve(same, threshold, config, tuple(np.linspace(0, 1, 11))))
+    assert len(curves) == 12
+    assert len(set(curves)) == 1
