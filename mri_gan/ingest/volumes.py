@@ -78,7 +78,9 @@ def _parse(data: bytes) -> nib.Nifti1Image:
     if len(head) < NIFTI_1_HEADER:
         raise DataError("too short for a NIfTI header")
     kind = nib.Nifti2Image if head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
-    header = parse_header(kind.header_class, head)
+    # Extensions, which may be long, lie behind the header: four zeros say that there are none.
+    size = NIFTI_2_HEADER if kind is nib.Nifti2Image else NIFTI_1_HEADER
+    header = parse_header(kind.header_class, head[:size] + bytes(4))
     n_bytes = check_header(header, None if packed else len(data))
     if packed:
         data = gunzip(data, n_bytes + SPARE_BYTES)

@@ -60,7 +60,10 @@ def _progressive_critic(model: ModelConfig) -> CriticNet:
 
 def _stylegan_generator(model: ModelConfig) -> GeneratorNet:
     return stylegan.Generator(
-        **_common(model), latent_dim=model.latent_dim, mapping_depth=model.mapping_depth
+        **_common(model),
+        latent_dim=model.latent_dim,
+        mapping_depth=model.mapping_depth,
+        blur_bias=model.blur_bias,
     )
 
 
