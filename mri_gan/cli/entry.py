@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import Any
 
 from mri_gan.errors import Interrupted
 
@@ -13,9 +14,7 @@ STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 def main() -> None:
     """Run the command line."""
     try:
-        for name in STOP_SIGNALS:
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), _interrupt)
+        _handle(_interrupt)
         from mri_gan.cli.main import cli
 
         cli(prog_name="mrigan")
@@ -25,6 +24,18 @@ def main() -> None:
     except BrokenPipeError:  # `mrigan info S | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    finally:
+        # All is done and told. Python gives these signals back to the system while it ends, and a
+        # late one would make a finished command look as if it had been killed.
+        _handle(signal.SIG_IGN)
+
+
+def _handle(handler: Any) -> None:
+    """Set what the stop signals do, but for those ignored from the start, as `nohup` does."""
+    for name in STOP_SIGNALS:
+        signum = getattr(signal, name, None)
+        if signum is not None and signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, handler)
 
 
 def _interrupt(signum: int, _frame: FrameType | None) -> None:

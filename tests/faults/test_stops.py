@@ -83,6 +83,16 @@ def stop_everywhere(
     return hits
 
 
+def test_a_log_out_does_not_end_what_nohup_started(
+    nursery: Nursery, case: Case, tmp_path: Path
+) -> None:
+    arguments = ("prepare", case.sources, "--out", tmp_path / "s", "-q", "--workers", "0")
+    hurt = faults.send_after(0.1, signal.SIGHUP, once_ready=True)
+    ended = faults.run("/usr/bin/env", "nohup", *faults.mrigan(*arguments), hurt=hurt)
+    assert ended.code == 0, ended.err
+    assert faults.holds(nursery, tmp_path / "s", case.digest)
+
+
 def test_stopped_at_some_moments(
     nursery: Nursery, case: Case, tmp_path: Path, tell: Callable[[str], None]
 ) -> None:
