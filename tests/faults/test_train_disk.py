@@ -94,8 +94,8 @@ def test_pictures_that_have_no_room_do_not_end_a_run(
 
     clean = files.write_atomic
 
-    def write_atomic(path: Path, write: Any) -> None:
-        clean(path, refuse if path.suffix == ".png" else write)
+    def write_atomic(path: Path, write: Any, n_bytes: int = 0) -> None:
+        clean(path, refuse if path.suffix == ".png" else write, n_bytes)
 
     monkeypatch.setattr(files, "write_atomic", write_atomic)
     notes: list[str] = []
