@@ -7,6 +7,7 @@ import os
 # Before anything imports torch or numpy, whose libraries read it once.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,19 @@ from mri_gan.store.reader import StoreReader
 from mri_gan.train.dataset import find_conditions
 
 Prepare = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_are_heard() -> None:
+    """A shell that starts the tests in the background has them ignore these signals.
+
+    The programs that tests start inherit it: `mrigan` would go on, as it should then, where a test
+    wants to see it stop.
+    """
+    for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+        signum = getattr(signal, name, None)
+        if signum is not None and signal.getsignal(signum) is signal.SIG_IGN:
+            signal.signal(signum, handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
 """`generate` beside the bare forward passes of the same network: what drawing costs besides.
 
 Both draw the same number of images in the same batches, in turn, several rounds; the ratio is the
-median over rounds of two measurements made one after the other. Bare is the synthesis network on
-styles and noise that are ready; `generate` maps latents, draws noise, encodes, writes, syncs and
-lists the files.
+median over rounds of two measurements made one after the other. Bare is the whole network, mapping
+and synthesis, on latents and noise that are ready; `generate` draws both, encodes, writes, syncs
+and lists the files.
 """
 
 from __future__ import annotations
@@ -73,13 +73,13 @@ def measure(config: TrainConfig, rounds: int, batches: int, format_: str, device
 
 @torch.no_grad()
 def forward(trained: Trained, batches: int) -> None:
-    """The synthesis network alone, on inputs that are ready."""
+    """The network alone, on inputs that are ready."""
     net, size = trained.generator, trained.size
     batch, device = batch_for(size), net.w_avg.device
-    w = torch.randn(batch, net.w_avg.shape[0], device=device)
-    ws = broadcast_styles(w, net.num_layers(size))
+    z = torch.randn(batch, net.latent_dim, device=device)
     noise = noise_from_seeds(range(batch), net.noise_shapes(1, size), device=device)
     for _ in range(batches):
+        ws = broadcast_styles(net.map(z), net.num_layers(size))
         net.synthesis(ws, resolution=size, noise=noise).cpu()
 
 
