@@ -26,6 +26,8 @@ bench: $(VENV)/.installed
 	$(BIN)/python tools/bench/bench_volumes.py
 	$(BIN)/python tools/bench/bench_train.py
 	$(BIN)/python tools/bench/bench_stylegan2.py
+	$(BIN)/python tools/bench/bench_data.py
+	$(BIN)/python tools/bench/bench_generate.py
 	$(BIN)/python tools/bench/bench_evaluate.py
 
 install: $(VENV)/.installed
