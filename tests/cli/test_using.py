@@ -1,0 +1,83 @@
+"""`walk`, `directions`, `project`, `export-model`: files come out, mistakes are one line."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from phantoms.models import SMALL, save_untrained
+from PIL import Image
+
+from mri_gan.cli.main import cli
+
+
+def mrigan(*words: object) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words], prog_name="mrigan")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("using")
+    save_untrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def without_styles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("progan")
+    save_untrained(folder, dataclasses.replace(SMALL, arch="progan", mixing=False))
+    return folder
+
+
+def test_a_walk_is_a_moving_picture(run: Path, tmp_path: Path) -> None:
+    done = mrigan("walk", run, "--seeds", "0-1", "--loop", "--out", tmp_path / "walk.gif")
+    assert done.exit_code == 0, done.stderr
+    with Image.open(tmp_path / "walk.gif") as picture:
+        assert getattr(picture, "n_frames", 1) > 10
+
+
+def test_directions_come_as_strips_and_numbers(run: Path, tmp_path: Path) -> None:
+    assert mrigan("directions", run, "--out", tmp_path / "d").exit_code == 0
+    names = {path.name for path in (tmp_path / "d").iterdir()}
+    assert {"directions.npz", "sefa-16px.png", "pca-16px.png"} <= names
+
+
+def test_a_picture_is_projected(run: Path, tmp_path: Path) -> None:
+    Image.linear_gradient("L").resize((16, 16)).save(tmp_path / "slice.png")
+    words = (tmp_path / "slice.png", "--ckpt", run, "--steps", 3, "--out", tmp_path / "found")
+    done = mrigan("project", *words)
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "found" / "projection.png").is_file()
+
+
+def test_a_model_is_exported_with_its_card(run: Path, tmp_path: Path) -> None:
+    words = ("--format", "torchscript", "--out", tmp_path / "model")
+    assert mrigan("export-model", run, *words).exit_code == 0
+    names = {path.name for path in (tmp_path / "model").iterdir()}
+    assert names == {"generator.pt", "MODEL_CARD.md"}
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["walk", "{run}", "--size", "512", "--out", "{tmp}/w.gif"], 2),
+        (["walk", "{run}", "--out", "{tmp}/w.mp4"], 2),
+        (["walk", "{tmp}/none", "--out", "{tmp}/w.gif"], 1),
+        (["directions", "{run}", "--size", "512", "--out", "{tmp}/d"], 2),
+        (["directions", "{without_styles}", "--out", "{tmp}/d"], 2),
+        (["project", "{tmp}/none.png", "--ckpt", "{run}", "--out", "{tmp}/f"], 1),
+        (["project", "{run}/ckpt-000000000.pt", "--ckpt", "{run}", "--out", "{tmp}/f"], 1),
+        (["export-model", "{run}", "--format", "onnx", "--size", "512", "--out", "{tmp}/m"], 2),
+    ],
+)
+def test_a_mistake_is_one_line(
+    run: Path, without_styles: Path, tmp_path: Path, words: list[str], code: int
+) -> None:
+    places = {"run": run, "without_styles": without_styles, "tmp": tmp_path}
+    done = mrigan(*[word.format(**places) for word in words])
+    assert done.exit_code == code, done.output
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("mrigan: ")
