@@ -10,6 +10,7 @@ import pytest
 from phantoms.models import SMALL, save_untrained
 from PIL import Image
 
+from mri_gan.conditions import Column, Conditions
 from mri_gan.errors import Stopped, UsageError
 from mri_gan.files import StopSignal
 from mri_gan.synth.generate import MANIFEST, TABLE, GenerateConfig, generate
@@ -108,3 +109,42 @@ def test_masks_come_out_beside_the_images(tmp_path: Path) -> None:
     for part, name in enumerate(("seed000000.png", "masks/seed000000.png")):
         with Image.open(tmp_path / "out" / name) as image:
             assert np.abs(np.asarray(image) / 127.5 - 1 - drawn[part]).max() < 0.01
+
+
+@pytest.fixture(scope="module")
+def conditional(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    columns = (
+        Column("group", values=("AD", "CN")),
+        Column("age", mean=60.0, scale=10.0, low=40.0, high=80.0),
+    )
+    config = replace(SMALL, conditions=Conditions(columns))
+    return load_trained(save_untrained(tmp_path_factory.mktemp("conditional"), config))
+
+
+def test_what_is_asked_for_is_drawn_and_listed(conditional: Trained, tmp_path: Path) -> None:
+    write(conditional, tmp_path / "a", [1, 2], condition="group=CN,age=70")
+    write(conditional, tmp_path / "b", [1, 2], condition="group=AD,age=70")
+    write(conditional, tmp_path / "c", [1, 2], condition="group=CN,age=45")
+    a, b, c = (images_of(tmp_path / name) for name in "abc")
+    assert all(len({a[name], b[name], c[name]}) == 3 for name in a)
+    lines = (tmp_path / "a" / TABLE).read_text().splitlines()[1:]
+    assert [line.split("\t")[3] for line in lines] == ["CN 70", "CN 70"]
+
+
+def test_unasked_conditions_are_drawn_by_seed_within_their_range(
+    conditional: Trained, tmp_path: Path
+) -> None:
+    write(conditional, tmp_path / "a", range(12))
+    write(conditional, tmp_path / "b", [7])
+    assert images_of(tmp_path / "b").items() <= images_of(tmp_path / "a").items()
+    words = [line.split("\t")[3] for line in (tmp_path / "a" / TABLE).read_text().splitlines()[1:]]
+    ages = [float(word.split()[1]) for word in words]
+    assert 40 <= min(ages) <= max(ages) <= 80
+    assert len(set(ages)) > 6
+    assert {word.split()[0] for word in words} == {"AD", "CN"}
+
+
+def test_a_condition_that_training_had_not_is_told(conditional: Trained, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"group=MCI was not in training"):
+        write(conditional, tmp_path, [1], condition="group=MCI,age=70")
+    assert images_of(tmp_path) == {}
