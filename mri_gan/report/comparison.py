@@ -8,8 +8,8 @@ from mri_gan.report.charts import Curve, draw_chart
 from mri_gan.report.facts import RunFacts
 from mri_gan.report.judging import figure_row
 from mri_gan.report.page import render
-from mri_gan.report.sections import Chart, Section, Table, embed, kimg, plain
-from mri_gan.report.training import CHARTS, changed_settings
+from mri_gan.report.sections import Chart, Section, Table, embed, kimg, plain, words
+from mri_gan.report.training import CHARTS, changed_settings, metric_points
 
 LAST_LINES = 30  # of the metrics, for the means at the end
 
@@ -26,7 +26,7 @@ def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     """The settings that are not the same everywhere."""
     section = Section("settings", "What differs")
     rows = [
-        [name.replace("_", " "), *(plain(run.settings.get(name)) for run in runs)]
+        [words(name), *(plain(run.settings.get(name)) for run in runs)]
         for name in changed_settings(runs)
     ]
     digests = [run.config.get("data_digest", "") for run in runs]
@@ -79,22 +79,14 @@ def overlaid(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     for title, series in CHARTS:
         for name in series:
             curves = [
-                Curve(run_name, _points(run, name))
+                Curve(run_name, metric_points(run, name))
                 for run, run_name in zip(runs, names, strict=True)
             ]
-            heading = f"{title}: {name.replace('_', ' ')}"
+            heading = f"{title}: {words(name)}"
             svg = draw_chart(heading, curves, "thousand real images shown")
             if svg:
                 section.charts.append(Chart(heading, svg))
     return section
-
-
-def _points(run: RunFacts, name: str) -> tuple[tuple[float, float], ...]:
-    return tuple(
-        (line["nimg"] / 1000, float(line[name]))
-        for line in run.metrics
-        if line.get(name) is not None
-    )
 
 
 def figures(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mri_gan.report.facts import Result, RunFacts
-from mri_gan.report.sections import Section, Table, embed, plain
+from mri_gan.report.sections import Section, Table, embed, plain, words
 
 HEAD = ("figure", "value", "95 % interval", "fakes against half", "real halves")
 MEANING = (
@@ -150,6 +150,6 @@ def _missing(section: Section, command: str) -> Section:
 
 def _with_pictures(section: Section, result: Result) -> Section:
     for path in result.pictures:
-        name = path.stem.replace("-", " ").replace("_", " ")
+        name = words(path.stem)
         section.pictures.append(embed(path, f"{section.name}: {name}", name))
     return section

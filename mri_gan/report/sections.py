@@ -67,6 +67,11 @@ def embed_bytes(data: bytes, suffix: str, alt: str, label: str) -> Shown:
     return Shown(f"data:{MIME[suffix.lower()]};base64,{text}", alt, label)
 
 
+def words(name: str) -> str:
+    """A setting's or a file's name as people read it: 'real_score' -> 'real score'."""
+    return name.replace("-", " ").replace("_", " ")
+
+
 def kimg(nimg: float) -> str:
     """12000 -> '12 kimg'."""
     return f"{nimg / 1000:.4g} kimg"

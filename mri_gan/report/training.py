@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mri_gan.config import TrainConfig, differences
-from mri_gan.report.charts import Curve, draw_chart
+from mri_gan.report.charts import Curve, Point, draw_chart
 from mri_gan.report.facts import RunFacts
-from mri_gan.report.sections import Chart, Section, Table, embed, kimg, plain
+from mri_gan.report.sections import Chart, Section, Table, embed, kimg, plain, words
 
 CHARTS = (
     ("Losses", ("d_loss", "g_loss", "penalty")),
@@ -37,22 +37,18 @@ def data_sheet(run: RunFacts) -> Section:
             plain(skipped),
         ),
     ]
-    machine = [(_words(n), plain(run.config[n])) for n in _machine(run.config)]
+    machine = [(words(n), plain(run.config[n])) for n in _machine(run.config)]
     tables = [Table("How far it has come", state)]
     data = run.config.get("data")
     if isinstance(data, dict):
-        tables.append(Table("The training data", [(_words(k), plain(v)) for k, v in data.items()]))
-    tables.append(Table("Settings", [(_words(k), plain(v)) for k, v in run.settings.items()]))
+        tables.append(Table("The training data", [(words(k), plain(v)) for k, v in data.items()]))
+    tables.append(Table("Settings", [(words(k), plain(v)) for k, v in run.settings.items()]))
     tables.append(Table("Software and machine", machine))
     return Section("data", "What was trained on what", tables=tables)
 
 
 def _machine(config: dict[str, Any]) -> list[str]:
     return [name for name in config if name not in ("settings", "options", "data", "command")]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def curves(run: RunFacts) -> Section:
@@ -70,12 +66,16 @@ def curves(run: RunFacts) -> Section:
 
 def _series(run: RunFacts, names: Sequence[str]) -> Iterator[Curve]:
     for name in names:
-        points = [
-            (line["nimg"] / 1000, float(line[name]))
-            for line in run.metrics
-            if isinstance(line.get(name), int | float)
-        ]
-        yield Curve(NAMES.get(name, _words(name)), tuple(points))
+        yield Curve(NAMES.get(name, words(name)), metric_points(run, name))
+
+
+def metric_points(run: RunFacts, name: str) -> tuple[Point, ...]:
+    """One metric as (thousand images, value), where it was finite."""
+    return tuple(
+        (line["nimg"] / 1000, float(line[name]))
+        for line in run.metrics
+        if isinstance(line.get(name), int | float)
+    )
 
 
 def level_marks(lines: Sequence[dict[str, Any]]) -> list[tuple[float, str]]:
@@ -121,7 +121,7 @@ def drawings(run: RunFacts) -> Section:
     """What `mrigan test`, `walk` and others have drawn from the checkpoints."""
     section = Section("drawings", "Drawn from the checkpoint")
     for path in run.pictures:
-        name = path.stem.replace("-", " ").replace("_", " ")
+        name = words(path.stem)
         section.pictures.append(embed(path, f"Synthetic: {name}", f"synthetic: {name}"))
     if not section.pictures:
         section.hint = "Nothing yet. This draws samples and style mixing into the run folder:"
