@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
-from mri_gan.ingest.archives import gunzip
+from mri_gan.ingest.gzips import GZIP_MAGIC, gunzip
 from mri_gan.ingest.headers import nifti_fields
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.volumes import (
-    GZIP_MAGIC,
     SPARE_BYTES,
     Volume,
     build_volume,

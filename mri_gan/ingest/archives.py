@@ -177,33 +177,3 @@ def _read_zipped(archive: zipfile.ZipFile, member: Member) -> bytes:
     if info.file_size > SMALL_BYTES and info.file_size > MAX_RATIO * max(info.compress_size, 1):
         raise DataError(f"{member.label}: looks like a decompression bomb", "look at that file")
     return archive.read(info)
-
-
-def gunzip_start(data: bytes, n_bytes: int) -> bytes:
-    """The first bytes of a gzip stream, not verified; raises DataError."""
-    try:
-        return zlib.decompressobj(wbits=31).decompress(data, n_bytes)
-    except zlib.error as error:
-        raise DataError("damaged gzip stream", one_line(error)) from error
-
-
-def gunzip(data: bytes, limit: int) -> bytes:
-    """Decompress a whole gzip stream of at most `limit` bytes, its trailer verified.
-
-    Readers that stop at the last voxel never see the trailer, and so miss damage: 175 of 200
-    random bit flips gave wrong voxels without any error. Raises DataError.
-    """
-    parts, n_bytes = [], 0
-    while data.strip(b"\0"):
-        stream = zlib.decompressobj(wbits=31)
-        try:
-            parts.append(stream.decompress(data, limit - n_bytes + 1))
-        except zlib.error as error:
-            raise DataError("damaged gzip stream", one_line(error)) from error
-        n_bytes += len(parts[-1])
-        if n_bytes > limit:
-            raise DataError("more data than its header announces")
-        if not stream.eof:
-            raise DataError("truncated gzip stream")
-        data = stream.unused_data
-    return parts[0] if len(parts) == 1 else b"".join(parts)

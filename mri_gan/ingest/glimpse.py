@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from mri_gan.ingest import intensity, slices
 from mri_gan.ingest.archives import read_member
+from mri_gan.ingest.gzips import GZIP_MAGIC
 from mri_gan.ingest.orientation import Cube, header_doubts, make_cube, mirror_doubts
 from mri_gan.ingest.reading import read_source_volume
 from mri_gan.ingest.sources import Source
-from mri_gan.ingest.volumes import GZIP_MAGIC, Volume
+from mri_gan.ingest.volumes import Volume
 from mri_gan.preparation import PLANES
 
 NIFTI_HEADER = 348

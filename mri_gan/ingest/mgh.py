@@ -9,9 +9,8 @@ import nibabel as nib
 import numpy as np
 
 from mri_gan.errors import DataError
-from mri_gan.ingest.archives import gunzip, gunzip_start
+from mri_gan.ingest.gzips import GZIP_MAGIC, gunzip, gunzip_start
 from mri_gan.ingest.volumes import (
-    GZIP_MAGIC,
     MAX_VOXELS,
     SPARE_BYTES,
     Volume,

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError, LabelMapError, MriganError
 from mri_gan.files import one_line
-from mri_gan.ingest.archives import gunzip, gunzip_start
+from mri_gan.ingest.gzips import GZIP_MAGIC, gunzip, gunzip_start
 from mri_gan.ingest.headers import nifti_fields
 from mri_gan.ingest.members import MAX_MEMBER_BYTES
 
 MAX_VOXELS = 1 << 28  # 1 GiB of float32; a 512^3 scan is half of that
 MAX_VALUE = 1e30  # beyond, windowing overflows float32
 MAX_LABELS = 40  # a label map has few values; real scans have hundreds
-GZIP_MAGIC = b"\x1f\x8b"
 NIFTI_1_HEADER, NIFTI_2_HEADER = 348, 540
 SPARE_BYTES = 1 << 20  # that may follow the voxels, as padding or a footer
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import os
 import zipfile
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from mri_gan.errors import DataError
 from mri_gan.ingest import archives
-from mri_gan.ingest.archives import begins_with_volume, gunzip, list_members, read_member
+from mri_gan.ingest.archives import begins_with_volume, list_members, read_member
 from mri_gan.ingest.members import (
     MAX_MEMBER_BYTES,
     Member,
@@ -208,32 +207,6 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     with pytest.raises(DataError, match="not a regular file"):
         list_members(tmp_path / "a.png")
-
-
-# Gzip
-
-
-def test_gunzip_gives_the_bytes_of_all_streams() -> None:
-    data = gzip.compress(b"abc") + gzip.compress(b"def") + bytes(8)
-    assert gunzip(data, 100) == b"abcdef"
-
-
-@pytest.mark.parametrize("cut", [1, 4, 8, 12])
-def test_gunzip_sees_a_missing_end(cut: int) -> None:
-    with pytest.raises(DataError, match="truncated"):
-        gunzip(gzip.compress(b"abc" * 100)[:-cut], 1000)
-
-
-def test_gunzip_checks_the_trailer() -> None:
-    data = gzip.compress(b"abc" * 100)
-    for bit in range(8 * (len(data) - 8), 8 * len(data)):
-        with pytest.raises(DataError):
-            gunzip(phantoms.flipped(data, bit), 1000)
-
-
-def test_gunzip_stops_at_its_limit() -> None:
-    with pytest.raises(DataError, match="more data"):
-        gunzip(gzip.compress(bytes(1 << 20)), 1000)
 
 
 # Names
