@@ -18,10 +18,10 @@ from PIL import Image, ImageOps
 from mri_gan.errors import DataError
 from mri_gan.files import one_line
 from mri_gan.ingest.headers import png_chunks
+from mri_gan.ingest.png import MAX_PIXELS, common_channel, read_plain_png
 
 # An allow-list: Pillow would hand an EPS file to Ghostscript.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
-MAX_PIXELS = 8192 * 8192
 PNG_MAGIC = b"\x89PNG"
 PNG_EXIF = "eXIf"
 JPEG_MAGIC = b"\xff\xd8"
@@ -47,7 +47,8 @@ def read_image(data: bytes, verify: bool = True) -> NDArray[Any]:
 
 def read_pages(data: bytes, verify: bool = True) -> list[NDArray[Any]]:
     """What `read_image` gives, of every page of a file."""
-    return _read(data, verify, _grey)
+    plain = read_plain_png(data)
+    return [plain] if plain is not None else _read(data, verify, _grey)
 
 
 def read_label_pages(data: bytes) -> list[NDArray[Any]]:
@@ -133,11 +134,8 @@ def _grey(image: Image.Image) -> NDArray[Any]:
     if image.mode in ("I", "F"):
         return _wide(np.asarray(image))
     image = _on_black(image) if see_through else image.convert("RGB")
-    rgb = np.asarray(image)
-    first = rgb[..., 0]
-    if (first == rgb[..., 1]).all() and (first == rgb[..., 2]).all():
-        return np.ascontiguousarray(first)
-    return np.asarray(image.convert("L"))
+    channel = common_channel(np.asarray(image))
+    return np.asarray(image.convert("L")) if channel is None else channel
 
 
 def _on_black(image: Image.Image) -> Image.Image:

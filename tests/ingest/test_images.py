@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from mri_gan.errors import DataError
-from mri_gan.ingest.images import MAX_PIXELS, read_image
+from mri_gan.ingest.images import read_image
+from mri_gan.ingest.png import MAX_PIXELS
 
 GREY = phantoms.slice_pixels(40, 30, seed=1)
 GREY_16 = (GREY.astype(np.uint16) << 8) + np.arange(1200, dtype=np.uint16).reshape(30, 40) % 251

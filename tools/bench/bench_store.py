@@ -1,11 +1,13 @@
 """How near `prepare` and the reader come to the limit of this machine, side by side in one run.
 
 Prints one table: `prepare` against nothing but decoding the same PNGs with the same number of
-workers, and random reads from the store against raw uint8 copied from LMDB into one batch.
+workers, by Pillow (as other tools do) and by our own decoder, and random reads from the store
+against raw uint8 copied from LMDB into one batch.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -23,6 +25,7 @@ import click
 import lmdb
 import numpy as np
 from make_slices import repeat_slices, write_slices
+from PIL import Image
 
 from mri_gan.ingest.archives import list_members, read_member
 from mri_gan.ingest.images import read_image
@@ -76,11 +79,12 @@ def bench_prepare(
     source: Path, store: Path, workers: int, repeats: int, *options: str
 ) -> dict[str, Any]:
     """The whole command, start of Python and preview included, against decoding alone."""
-    prepare_s, decode_s, inner_s, parent_mb = [], [], [], 0.0
+    prepare_s, decode_s, own_s, inner_s, parent_mb = [], [], [], [], 0.0
     count = len(list_members(source)[0])
     for _ in range(repeats):
         shutil.rmtree(store, ignore_errors=True)
-        decode_s.append(timed(lambda: decode_all(source, workers)))
+        decode_s.append(timed(lambda: decode_all(source, workers, by_pillow)))
+        own_s.append(timed(lambda: decode_all(source, workers, by_ourselves)))
         seconds, peak_mb = run_prepare(source, store, workers, *options)
         prepare_s.append(seconds)
         parent_mb = max(parent_mb, peak_mb)
@@ -91,9 +95,11 @@ def bench_prepare(
     return row(
         " ".join((f"prepare {count:,} slices, {workers} workers", *options)),
         count / median(prepare_s),
-        f"decode only, {workers} workers",
+        "decoding by Pillow",
         count / median(decode_s),
-        f"without start-up {count / median(inner_s):,.0f} images/s; store {n_bytes / 1e6:,.0f} MB, "
+        f"without start-up {count / median(inner_s):,.0f} images/s, "
+        f"{median(decode_s) / median(inner_s):.0%}; decoding by our own decoder "
+        f"{count / median(own_s):,.0f} images/s; store {n_bytes / 1e6:,.0f} MB, "
         f"{n_bytes / payload:.2f} x its payload; own memory of the parent {parent_mb:.0f} MB",
     )
 
@@ -123,21 +129,32 @@ def own_memory_kb(pid: int) -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("RssAnon")), 0)
 
 
-def decode_all(source: Path, workers: int) -> None:
+def decode_all(source: Path, workers: int, decode: Callable[[bytes], object]) -> None:
     """Read and decode every PNG in worker processes that send nothing back."""
     count = len(list_members(source)[0])
-    parts = [(source, start, workers) for start in range(workers)]
+    parts = [(source, start, workers, decode) for start in range(workers)]
     with ProcessPoolExecutor(workers) as pool:
         assert sum(pool.map(decode_part, parts)) == count
 
 
-def decode_part(part: tuple[Path, int, int]) -> int:
+def decode_part(part: tuple[Path, int, int, Callable[[bytes], object]]) -> int:
     """Every n-th member of the zip."""
-    source, start, step = part
+    source, start, step, decode = part
     members = list_members(source)[0][start::step]
     for member in members:
-        read_image(read_member(member), verify=False)  # the zip's checksums were compared
+        decode(read_member(member))
     return len(members)
+
+
+def by_pillow(data: bytes) -> object:
+    """The pixels as most tools get them; no checksums, since the zip's were compared."""
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        return np.asarray(image)
+
+
+def by_ourselves(data: bytes) -> object:
+    """The pixels as `prepare` gets them."""
+    return read_image(data, verify=False)
 
 
 def bench_read(folder: Path, level: int, repeats: int) -> dict[str, Any]:
