@@ -8,6 +8,8 @@ often (Odena, Dumoulin and Olah 2016).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -44,6 +46,40 @@ def initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)  # type: ignore[arg-type]
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over the images of all processes: [N, C, H, W] -> same.
+
+    Where several share a batch, `sum_over_processes` sums a tensor over them and passes
+    gradients; without it the images at hand are the whole batch.  Every process holds as many.
+    """
+
+    sum_over_processes: Callable[[Tensor], Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.sum_over_processes is None or not (self.training or self.running_mean is None):
+            return super().forward(x)
+        wide, axes = x.to(torch.promote_types(x.dtype, torch.float32)), (0, 2, 3)
+        mean, square = wide.mean(axes), wide.square().mean(axes)
+        mean, square, size = self.sum_over_processes(
+            torch.stack([mean, square, torch.ones_like(mean)])
+        )
+        mean, square = mean / size, square / size
+        variance = (square - mean.square()).clamp_min(0)
+        self._remember(mean.detach(), variance.detach(), size * (x.numel() / x.shape[1]))
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        shift = self.bias - mean * scale
+        return torch.addcmul(shift[:, None, None], wide, scale[:, None, None]).to(x.dtype)
+
+    def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        """Move the running statistics as torch does, the variance without bias."""
+        if self.running_mean is None or self.running_var is None or self.momentum is None:
+            return
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * count / (count - 1), self.momentum)
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+
+
 class Synthesis(nn.Module):
     """Draw images from latents: ws [N, 1, D] -> [N, image_channels, R, R], -1..1.
 
@@ -55,7 +91,7 @@ class Synthesis(nn.Module):
         super().__init__()
         self.max_resolution = 2 * max(widths)
         self.blocks = nn.ModuleDict({"4": nn.ConvTranspose2d(inputs, widths[4], 4, bias=False)})
-        self.norms = nn.ModuleDict({str(r): nn.BatchNorm2d(width) for r, width in widths.items()})
+        self.norms = nn.ModuleDict({str(r): BatchNorm(width) for r, width in widths.items()})
         for r, width in widths.items():
             outputs = widths.get(2 * r, image_channels)
             last = 2 * r == self.max_resolution
@@ -121,7 +157,7 @@ class PartNorm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.norm = nn.BatchNorm2d(channels, track_running_stats=False)
+        self.norm = BatchNorm(channels, track_running_stats=False)
 
     def forward(self, x: Tensor, parts: int) -> Tensor:
         return torch.cat([self.norm(part) for part in x.chunk(parts)])

@@ -15,7 +15,7 @@ from torch import Tensor
 from mri_gan.config import TrainConfig
 from mri_gan.nets.ada import augment, draw_augmentations
 from mri_gan.schedule import Phase
-from mri_gan.train.parallel import World, average, rows
+from mri_gan.train.parallel import World, rows
 from mri_gan.train.randomness import generator
 
 INTERVAL = 4  # steps between two changes of p; Karras et al. 2020b, section 3
@@ -73,24 +73,28 @@ def colour_channels(config: TrainConfig) -> int:
     return names.index(MASK) if MASK in names else config.channels
 
 
+def signs_of(config: TrainConfig, real_scores: Tensor) -> list[Tensor]:
+    """What a step gathers for `adapt`: the mean sign of the scores of real images, or nothing."""
+    return [real_scores.detach().sign().mean()] if config.augment == "ada" else []
+
+
 def adapt(
-    state: AugmentState, config: TrainConfig, phase: Phase, real_scores: Tensor, world: World
+    state: AugmentState, config: TrainConfig, phase: Phase, signs: list[Tensor]
 ) -> dict[str, Tensor]:
     """Gather the signs of the scores of real images; every few steps move p by them.
 
-    So far as real images are told from others more often than the target, p grows, by at most 1
-    in `ada_kimg`; otherwise it shrinks.  Karras et al. 2020b, section 3, r_t.
+    `signs` are those of the whole batch.  So far as real images are told from others more often
+    than the target, p grows, by at most 1 in `ada_kimg`; otherwise it shrinks.  Karras et al.
+    2020b, section 3, r_t.
     """
     if config.augment == "none":
         return {}
-    if config.augment == "ada":
-        state.signs += real_scores.detach().sign().mean()
+    for sign in signs:
+        state.signs += sign
         state.steps += 1
-        if state.steps == INTERVAL:
-            heuristic = state.signs / INTERVAL
-            average(world, [heuristic])
-            step = INTERVAL * phase.batch / (1000 * config.ada_kimg)
-            towards = (heuristic - config.ada_target).sign()
-            state.p.add_(step * towards).clamp_(0.0, CEILING)
-            state.signs, state.steps = torch.zeros_like(state.signs), 0
+    if state.steps == INTERVAL:
+        step = INTERVAL * phase.batch / (1000 * config.ada_kimg)
+        towards = (state.signs / INTERVAL - config.ada_target).sign()
+        state.p.add_(step * towards).clamp_(0.0, CEILING)
+        state.signs, state.steps = torch.zeros_like(state.signs), 0
     return {"augment_p": state.p.clone()}

@@ -17,7 +17,7 @@ from mri_gan.train.folder import write_config
 from mri_gan.train.health import Health
 from mri_gan.train.memory import out_of_memory_told
 from mri_gan.train.monitor import Monitor
-from mri_gan.train.parallel import agree, any_rank, check_world, wait_for_all
+from mri_gan.train.parallel import agree, any_rank, check_world, share_norms, wait_for_all
 from mri_gan.train.randomness import key
 from mri_gan.train.resume import restore, resume, salted
 from mri_gan.train.run import Progress, Run
@@ -47,6 +47,7 @@ def train(run: Run, start_from: Path | None = None) -> Path:
             remove_leftovers(folder)
     wait_for_all(run.world)
     state = resume(run, data.digest, start_from)
+    share_norms(run.world, state.g, state.d)
     if run.world.is_first:
         run.on_begin()
         write_config(run, data)

@@ -6,17 +6,20 @@ depends on the global batch and not on how many processes share it (but for roun
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from mri_gan.config import TrainConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
+from mri_gan.nets.dcgan import BatchNorm
 from mri_gan.schedule import stages
 
 GROUP = 4  # images that minibatch_stddev compares with each other
@@ -104,6 +107,38 @@ def average(world: World, tensors: Sequence[Tensor]) -> None:
 def gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
     """The gradients that a backward pass left; the same ones on every rank."""
     return [p.grad for p in parameters if p.grad is not None]
+
+
+def share_norms(world: World, *nets: nn.Module) -> None:
+    """Let batch normalisation see the images of all processes, as one process would.
+
+    One small all-reduce for each such layer and pass; only DCGAN has any.
+    """
+    if world.size == 1:
+        return
+    for module in itertools.chain.from_iterable(net.modules() for net in nets):
+        if isinstance(module, BatchNorm):
+            module.sum_over_processes = sum_over_processes
+
+
+def sum_over_processes(tensor: Tensor) -> Tensor:
+    """The sum of each process's tensor; a gradient flows back to all of them."""
+    total: Tensor = _SumOverProcesses.apply(tensor)  # type: ignore[no-untyped-call]
+    return total
+
+
+class _SumOverProcesses(torch.autograd.Function):
+    """Its derivative is itself: what one process gives reaches the losses of all."""
+
+    @staticmethod
+    def forward(_ctx: Any, tensor: Tensor) -> Tensor:
+        total = tensor.contiguous().clone()
+        _all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(_ctx: Any, *gradients: Tensor) -> Tensor:
+        return sum_over_processes(gradients[0])
 
 
 def any_rank(world: World, flag: bool) -> bool:

@@ -11,7 +11,7 @@ from torch import Tensor
 from mri_gan.config import TrainConfig
 from mri_gan.nets.styles import broadcast_styles, draw_noise, mix_styles
 from mri_gan.schedule import Phase, step_number
-from mri_gan.train.augment import View, adapt, view_of
+from mri_gan.train.augment import View, adapt, signs_of, view_of
 from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty
 from mri_gan.train.optimisers import clip_weights, step_if_finite
 from mri_gan.train.parallel import SOLO, World, average, gradients, rows
@@ -49,7 +49,6 @@ def train_step(
     if (count + 1) % config.n_critic == 0:
         stats |= step_generator(state, config, phase, world, asked)
         update_ema(state, ema_decay(phase.batch * config.n_critic, nimg, config.ema_kimg))
-    average(world, running_statistics(state.g))
     state.nimg = nimg + phase.batch
     return stats
 
@@ -156,11 +155,12 @@ def step_critic(
         loss = loss + config.penalty_every * penalty
         stats["penalty"] = penalty.detach()
     loss.backward()  # type: ignore[no-untyped-call]
-    average(world, gradients(state.d.parameters()))
+    signs = signs_of(config, real_scores)
+    average(world, [*gradients(state.d.parameters()), *signs])
     stats["skipped"] = step_if_finite(state.d_opt)
     if kind.clips:
         clip_weights(state.d, config.clip)
-    stats |= adapt(state.augment, config, phase, real_scores, world)
+    stats |= adapt(state.augment, config, phase, signs)
     return {"d_loss": loss.detach(), **stats}
 
 
@@ -250,7 +250,7 @@ def update_ema(state: TrainState, decay: float) -> None:
 
 
 def running_statistics(net: torch.nn.Module) -> list[Tensor]:
-    """Means and variances that batch normalisation keeps; every process sees its own images."""
+    """Means and variances that batch normalisation keeps."""
     norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     kept = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
     return [buffer for buffer in kept if buffer is not None]

@@ -14,6 +14,7 @@ from mri_gan.train.augment import (
     AugmentState,
     adapt,
     colour_channels,
+    signs_of,
     start_augmenting,
     view_of,
 )
@@ -28,7 +29,7 @@ CPU = torch.device("cpu")
 def adapted(scores: list[float], steps: int, p: float = 0.0) -> AugmentState:
     state = start_augmenting(replace(CONFIG, augment_p=p), CPU)
     for _ in range(steps):
-        adapt(state, CONFIG, PHASE, torch.tensor(scores), SOLO)
+        adapt(state, CONFIG, PHASE, signs_of(CONFIG, torch.tensor(scores)))
     return state
 
 
@@ -53,7 +54,7 @@ def test_a_fixed_p_stays() -> None:
     config = replace(CONFIG, augment="fixed", augment_p=0.3)
     state = start_augmenting(config, CPU)
     for _ in range(8):
-        stats = adapt(state, config, PHASE, torch.ones(10), SOLO)
+        stats = adapt(state, config, PHASE, signs_of(config, torch.ones(10)))
     assert float(stats["augment_p"]) == pytest.approx(0.3)
 
 
