@@ -32,7 +32,7 @@ class Engine(Protocol):
         """Begin a task; never raises, since its future will."""
 
     def restart(self) -> None:
-        """Make it fit for work after a death; all tasks in flight are lost."""
+        """Make it fit for work after a death; tasks in flight are done or lost afterwards."""
 
     def close(self) -> None:
         """Leave no process and no connection behind."""
@@ -93,9 +93,11 @@ class OrderedPool(Generic[Item, Result]):
         except engine.deaths:
             engine.restart()
             results = [self._run_alone(engine, item) for item in chunk]
-        lost = [c for c, _ in waiting]
+        before = list(waiting)
         waiting.clear()
-        waiting.extend((c, engine.submit(self._function, c)) for c in lost)
+        waiting.extend(
+            (c, f if _is_done(f) else engine.submit(self._function, c)) for c, f in before
+        )
         return results
 
     def _run_alone(self, engine: Engine, item: Item) -> Result:
@@ -124,6 +126,11 @@ def check_that_workers_live(engine: Engine) -> None:
 
 def _do_nothing(_: Sequence[Item]) -> list[Item]:
     return []
+
+
+def _is_done(future: Future[list[Result]]) -> bool:
+    """Whether it has its result."""
+    return future.done() and not future.cancelled() and future.exception() is None
 
 
 def _result(future: Future[list[Result]]) -> list[Result]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +30,11 @@ Prepare = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Two worker processes of one thread each, and a scheduler, on this machine.
-
-    By default Dask itself tries the task of a dead worker three times more, each with a new
-    process; without that the deaths reach us at once.
-    """
+    """Two worker processes of one thread each, and a scheduler, as Dask starts them by default."""
     distributed: Any = importlib.import_module("distributed")
-    dask: Any = importlib.import_module("dask")
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-        ) as made,
-    ):
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+    ) as made:
         yield made
 
 
@@ -84,7 +78,8 @@ def once(sources, config, learned):
     return process_all(sources, config, learned)
 
 def always(sources, config, learned):
-    if any(source.name.endswith("sub03/slice_4.png") for source in sources):
+    bad = ("sub03/slice_4.png", "sub09/slice_7.png")
+    if any(source.name.endswith(bad) for source in sources):
         os.kill(os.getpid(), signal.SIGKILL)
     return process_all(sources, config, learned)
 """
@@ -123,15 +118,41 @@ def test_a_killed_worker_does_not_show(
 
 
 @pytest.mark.slow
-def test_a_source_that_kills_every_worker_is_left_out(
+def test_sources_that_kill_every_worker_are_left_out(
     tmp_path: Path, archive: Path, cluster: Any, dying: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(tasks, "process_chunk", dying.always)
-    _, summary, skipped = facts(prepare_on(cluster, archive, tmp_path / "far"))
+    far = facts(prepare_on(cluster, archive, tmp_path / "far"))
+    _, summary, skipped = far
     reasons = {entry["source"].rpartition("/")[2]: entry["reason"] for entry in skipped}
-    assert sorted(reasons) == ["slice_4.png", "slice_99.png"]
+    assert sorted(reasons) == ["slice_4.png", "slice_7.png", "slice_99.png"]
     assert "crashed" in reasons["slice_4.png"]
-    assert summary["slices"] == 12 * 10 - 1 + 18
+    assert "crashed" in reasons["slice_7.png"]
+    assert summary["slices"] == 12 * 10 - 2 + 18
+    folder = tmp_path / "local"
+    folder.mkdir()
+    write_store(build_plan([archive], PrepareConfig()), PrepareConfig(), folder, 2, StopSignal())
+    assert facts(folder) == far
+
+
+def test_when_all_workers_are_gone_it_says_so(
+    tmp_path: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mri_gan.ingest.cluster.PATIENCE_S", 0.2)
+    distributed: Any = importlib.import_module("distributed")
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+    ) as made:
+        engine = DaskEngine(made.scheduler_address)
+        first = engine.submit(sorted, [2, 1])
+        assert first.result() == [1, 2]
+        made.scale(0)
+        while engine._threads:
+            time.sleep(0.05)
+        monkeypatch.setattr("mri_gan.ingest.pipeline.open_engine", lambda *_: nullcontext(engine))
+        with pytest.raises(DataError, match="workers went away"):
+            prepare_on(made, archive, tmp_path / "far")
+        engine.close()
 
 
 def test_nobody_at_the_address_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
