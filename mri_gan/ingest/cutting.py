@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from mri_gan.config import PrepareConfig
 from mri_gan.errors import DataError
 from mri_gan.ingest import intensity, slices
 from mri_gan.ingest.choice import choose_cuts
-from mri_gan.ingest.encoded import encode_slice, record_of
+from mri_gan.ingest.encoded import encode_stack, record_of
 from mri_gan.ingest.faces import shows_face
 from mri_gan.ingest.learning import Learned
 from mri_gan.ingest.masks import read_mask_volume, require_fit, spread
@@ -20,7 +21,7 @@ from mri_gan.ingest.reading import read_source_volume
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.tasks import Outcome
 from mri_gan.ingest.volumes import Volume
-from mri_gan.store.schema import DROPPED, FACE
+from mri_gan.store.schema import DROPPED, FACE, SliceRecord
 from mri_gan.store.writer import EncodedSlice
 
 
@@ -28,11 +29,15 @@ from mri_gan.store.writer import EncodedSlice
 class _Scan:
     """One volume and all that its slices have in common."""
 
-    source: Source
     config: PrepareConfig
     learned: Learned
     curve: intensity.Curve
     ground: float  # grey that slices are padded with, 0..1
+    placed: slices.Place
+    affines: NDArray[np.float64]  # of all slices in their level [N, 3, 3]
+    positions_mm: list[float]
+    shares: list[float]  # of foreground
+    record: SliceRecord  # without what differs between slices
 
 
 def process_volume(source: Source, config: PrepareConfig, learned: Learned) -> Outcome:
@@ -40,19 +45,31 @@ def process_volume(source: Source, config: PrepareConfig, learned: Learned) -> O
     volume = read_source_volume(source)
     threshold = intensity.foreground_threshold(volume.voxels)
     curve = intensity.find_curve(volume.voxels, threshold, config, learned.landmarks)
-    scan = _Scan(source, config, learned, curve, _ground(volume, threshold, curve, config))
-    masks = _mask_cuts(source, volume, config)
-    outcome = Outcome()
-    for cut, share in _chosen_cuts(volume, threshold, config):
-        if share < config.min_foreground:
-            outcome.empty += 1
-            continue
-        mask = None if masks is None else masks[cut.position].pixels
-        notes = None if outcome.slices else _notes(volume, threshold)
-        outcome.slices.append(_process_cut(scan, cut, share, mask, notes))
-    if not outcome.slices:
+    mask = _read_mask(source, volume, config)
+    shares = slices.foreground_shares(volume, config.plane, threshold)
+    filled = [share >= config.min_foreground for share in shares]
+    wanted = choose_cuts(slices.positions_mm(volume, config.plane), filled, config)
+    chosen = [position for position in wanted if filled[position]]
+    outcome = Outcome(empty=len(wanted) - len(chosen))
+    if not chosen:
         outcome.kind, outcome.reason = "empty", "no slice that is asked for has enough foreground"
+        return outcome
+    ground = _ground(volume, threshold, curve, config)
+    scan = _describe(source, volume, curve, ground, shares, config, learned)
+    masks = None if mask is None else slices.cut_slabs(mask, config.plane, chosen)
+    for positions, voxels in slices.cut_slabs(volume, config.plane, chosen):
+        labels = None if masks is None else next(masks)[1]
+        notes = None if outcome.slices else _notes(volume, threshold)
+        outcome.slices += _process_slab(scan, positions, voxels, labels, notes)
     return outcome
+
+
+def _read_mask(source: Source, volume: Volume, config: PrepareConfig) -> Volume | None:
+    if not config.masks or source.mask is None:
+        return None
+    mask = read_mask_volume(source.mask)
+    require_fit(volume, mask)
+    return mask
 
 
 def _ground(
@@ -72,58 +89,71 @@ def _notes(volume: Volume, threshold: float) -> tuple[str, ...] | None:
     return (*face, *(f"{DROPPED}{name}" for name in volume.dropped)) or None
 
 
-def _mask_cuts(source: Source, volume: Volume, config: PrepareConfig) -> list[slices.Cut] | None:
-    if not config.masks or source.mask is None:
-        return None
-    mask = read_mask_volume(source.mask)
-    require_fit(volume, mask)
-    return list(slices.cut(mask, config.plane))
-
-
-def _chosen_cuts(
-    volume: Volume, threshold: float, config: PrepareConfig
-) -> Iterator[tuple[slices.Cut, float]]:
-    """The slices that are asked for, each with its share of foreground."""
-    shares = slices.foreground_shares(volume, config.plane, threshold)
-    filled = [share >= config.min_foreground for share in shares]
-    chosen = set(choose_cuts(slices.positions_mm(volume, config.plane), filled, config))
-    for cut in slices.cut(volume, config.plane):
-        if cut.position in chosen:
-            yield cut, shares[cut.position]
-
-
-def _process_cut(
-    scan: _Scan,
-    cut: slices.Cut,
-    share: float,
-    mask: NDArray[np.float32] | None,
-    notes: tuple[str, ...] | None,
-) -> EncodedSlice:
-    config = scan.config
-    columns, rows = (float(np.linalg.norm(cut.affine[:, i])) for i in (0, 1))
+def _describe(
+    source: Source,
+    volume: Volume,
+    curve: intensity.Curve,
+    ground: float,
+    shares: list[float],
+    config: PrepareConfig,
+    learned: Learned,
+) -> _Scan:
+    """What is equal for all slices of a volume, computed once."""
+    affines = slices.affines_of(volume, config.plane)
+    columns, rows = (float(np.linalg.norm(affines[0, :, i])) for i in (0, 1))
     if not (rows > 0 and columns > 0):
         raise DataError("voxel sizes make no sense; its header is damaged")
-    scaled = scan.curve.apply(cut.pixels)
-    fitted = slices.fit_square(
-        scaled, (rows, columns), config.fit, (0.0, 1.0), config.fov, scan.ground
-    )
+    shape = slices.display_shape(volume, config.plane)[1:]
+    placed = slices.place(shape, (rows, columns), config.fit, config.fov)
     record = replace(
-        record_of(scan.source, fitted.place, cut.pixels.shape),
+        record_of(source, placed, shape),
         plane=config.plane,
-        position=cut.position,
-        position_mm=round(cut.position_mm, 4),
-        affine=_rounded(slices.level_affine(cut.affine, fitted.place)),
-        window=scan.curve.window,
-        landmarks=scan.curve.points if len(scan.curve.points) > 2 else None,
-        foreground=round(share, 4),
-        notes=notes,
-        pixel_mm=round(fitted.place.pixel, 5),
+        window=curve.window,
+        landmarks=curve.points if len(curve.points) > 2 else None,
+        pixel_mm=round(placed.pixel, 5),
     )
-    if mask is not None:
-        mask = spread(slices.fit_labels(mask, fitted.place), scan.learned.mask_labels, config.depth)
-    return encode_slice(record, intensity.quantise(fitted.pixels, config.depth), config, mask)
+    return _Scan(
+        config=config,
+        learned=learned,
+        curve=curve,
+        ground=ground,
+        placed=placed,
+        affines=slices.level_affine(affines, placed),
+        positions_mm=slices.positions_mm(volume, config.plane),
+        shares=shares,
+        record=record,
+    )
+
+
+def _process_slab(
+    scan: _Scan,
+    positions: Sequence[int],
+    voxels: NDArray[Any],
+    labels: NDArray[Any] | None,
+    notes: tuple[str, ...] | None,
+) -> list[EncodedSlice]:
+    """Slices [N, H, W] that lie next to each other, and their masks; notes are for the first."""
+    config = scan.config
+    greys = slices.fit_stack(scan.curve.apply(voxels), scan.placed, config.depth, scan.ground)
+    records = [_record(scan, position) for position in positions]
+    records[0] = replace(records[0], notes=notes)
+    if labels is None:
+        return encode_stack(records, greys, config)
+    fitted = slices.fit_labels(labels, scan.placed)
+    masks = spread(fitted, scan.learned.mask_labels, config.depth)
+    return encode_stack(records, greys, config, masks)
+
+
+def _record(scan: _Scan, position: int) -> SliceRecord:
+    return replace(
+        scan.record,
+        position=position,
+        position_mm=round(scan.positions_mm[position], 4),
+        affine=_rounded(scan.affines[position]),
+        foreground=round(scan.shares[position], 4),
+    )
 
 
 def _rounded(affine: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
     # A hundredth of a micrometre: beyond any scanner, and the same text on every machine.
-    return tuple(tuple(round(float(v), 5) + 0.0 for v in row) for row in affine)
+    return tuple(tuple(round(v, 5) + 0.0 for v in row) for row in affine.tolist())

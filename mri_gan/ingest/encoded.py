@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,16 +46,34 @@ def encode_slice(
     config: PrepareConfig,
     mask: NDArray[Any] | None = None,
 ) -> EncodedSlice:
-    """All eight levels of one slice [S, S] and its mask; the checksum ties the record to them."""
-    image = np.ascontiguousarray(pixels[None] if mask is None else np.stack((pixels, mask)))
-    labels = () if mask is None else (MASK_CHANNEL,)
-    record = replace(record, checksum=zlib.crc32(image.data))
-    images = {level: encode(pixels) for level, pixels in levels_below(image, labels).items()}
-    for level in LEVELS:
-        if level > record.native:
-            images[level] = (
-                encode(enlarge(image, level, labels))
-                if config.materialize
-                else encode_upsampled(record.native)
-            )
-    return record.to_json(), images
+    """All eight levels of one slice [S, S] and its mask."""
+    masks = None if mask is None else mask[None]
+    return encode_stack([record], pixels[None], config, masks)[0]
+
+
+def encode_stack(
+    records: Sequence[SliceRecord],
+    pixels: NDArray[Any],
+    config: PrepareConfig,
+    masks: NDArray[Any] | None = None,
+) -> list[EncodedSlice]:
+    """All eight levels of slices [N, S, S] and their masks; a checksum ties each to its record."""
+    channels = (pixels,) if masks is None else (pixels, masks)
+    images = np.stack(channels, axis=1)  # [N, C, S, S]
+    labels = () if masks is None else (MASK_CHANNEL,)
+    levels = levels_below(images, labels)
+    encoded: list[EncodedSlice] = []
+    for number, (record, image) in enumerate(zip(records, images, strict=True)):
+        record = replace(record, checksum=zlib.crc32(image.data))
+        below = {level: encode(stack[number]) for level, stack in levels.items()}
+        encoded.append((record.to_json(), below | _above(image, labels, config)))
+    return encoded
+
+
+def _above(image: NDArray[Any], labels: Sequence[int], config: PrepareConfig) -> dict[int, bytes]:
+    """The levels above that of an image [C, S, S]: computed on read, or written out."""
+    native = int(image.shape[-1])
+    above = [level for level in LEVELS if level > native]
+    if config.materialize:
+        return {level: encode(enlarge(image, level, labels)) for level in above}
+    return dict.fromkeys(above, encode_upsampled(native))

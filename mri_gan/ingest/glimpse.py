@@ -61,8 +61,8 @@ def _picture(
     volume: Volume, plane: str, window: tuple[float, float], side: int
 ) -> NDArray[np.uint8]:
     """The middle slice of a plane, padded to a square of `side` px."""
-    cuts = list(slices.cut(volume, plane))
-    cut = cuts[len(cuts) // 2]
+    count = slices.display_shape(volume, plane)[0]
+    (cut,) = slices.cut(volume, plane, [count // 2])
     columns, rows = (float(np.linalg.norm(cut.affine[:, i])) for i in (0, 1))
     scaled = intensity.apply_window(cut.pixels, window)
     placed = slices.place(cut.pixels.shape, (rows, columns), "pad")

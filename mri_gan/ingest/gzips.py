@@ -17,12 +17,14 @@ with contextlib.suppress(ImportError):  # no build for this machine
     from isal import isal_zlib as fastest
 
 GZIP_MAGIC = b"\x1f\x8b"
+SPARE = 1 << 16  # for gzip's own header, with a name, and for Huffman tables
 
 
 def gunzip_start(data: bytes, n_bytes: int) -> bytes:
     """The first bytes of a gzip stream, not verified; raises DataError."""
     try:
-        return zlib.decompressobj(wbits=31).decompress(data, n_bytes)
+        # A part of the stream is enough, and zlib copies what it leaves over.
+        return zlib.decompressobj(wbits=31).decompress(data[: n_bytes + SPARE], n_bytes)
     except zlib.error as error:
         raise DataError("damaged gzip stream", one_line(error)) from error
 

@@ -35,7 +35,7 @@ from mri_gan.ingest.sources import Source, pair_members
 from mri_gan.ingest.splits import apply_splits, read_splits
 from mri_gan.store.schema import dump
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2  # 1 resampled volumes in floating point; a store must not hold both
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ look to the left.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan.config import LEVELS
+from mri_gan.ingest.intensity import quantise
+from mri_gan.ingest.resampling import resample
 from mri_gan.store.pyramid import nearest_indices
 
 if TYPE_CHECKING:
@@ -34,25 +37,42 @@ class Cut:
     slice's centre along the plane's axis.
     """
 
-    pixels: NDArray[np.float32]
+    pixels: NDArray[Any]
     position: int
     position_mm: float
     affine: NDArray[np.float64]
 
 
-def cut(volume: Volume, plane: str) -> Iterator[Cut]:
-    """All slices of a volume along one plane, in order of the RAS+ axis."""
+def cut(volume: Volume, plane: str, positions: Sequence[int]) -> Iterator[Cut]:
+    """Those slices of a volume along one plane."""
+    affines = affines_of(volume, plane)
+    places_mm = positions_mm(volume, plane)
+    for slab, pixels in cut_slabs(volume, plane, positions):
+        for position, one in zip(slab, pixels, strict=True):
+            yield Cut(one, position, places_mm[position], affines[position])
+
+
+def cut_slabs(
+    volume: Volume, plane: str, positions: Sequence[int]
+) -> Iterator[tuple[Sequence[int], NDArray[Any]]]:
+    """Those slices, by rising position, as stacks [N, H, W] in display orientation.
+
+    What is near each other in the volume is copied together.
+    """
     stack = np.moveaxis(volume.voxels, AXES[plane], 0)[:, ::-1, ::-1].transpose(0, 2, 1)
-    for start in range(0, len(stack), SLAB):
-        slab = np.ascontiguousarray(stack[start : start + SLAB])
-        for position, pixels in enumerate(slab, start):
-            yield Cut(pixels, position, *_lie(volume, plane, position))
+    for _, group in itertools.groupby(positions, lambda position: position // SLAB):
+        slab = list(group)
+        copied = np.ascontiguousarray(stack[slab[0] : slab[-1] + 1])
+        if len(copied) > len(slab):
+            copied = copied[np.subtract(slab, slab[0])]
+        yield slab, copied
 
 
 def positions_mm(volume: Volume, plane: str) -> list[float]:
     """The `position_mm` of all slices along one plane."""
-    count = volume.voxels.shape[AXES[plane]]
-    return [_lie(volume, plane, position)[0] for position in range(count)]
+    _, height, width = display_shape(volume, plane)
+    centres = affines_of(volume, plane) @ ((width - 1) / 2, (height - 1) / 2, 1)
+    return [float(mm) for mm in centres[:, AXES[plane]]]
 
 
 def foreground_shares(volume: Volume, plane: str, threshold: float) -> list[float]:
@@ -61,18 +81,25 @@ def foreground_shares(volume: Volume, plane: str, threshold: float) -> list[floa
     return [float(share) for share in (volume.voxels > threshold).mean(axis=others)]
 
 
-def _lie(volume: Volume, plane: str, position: int) -> tuple[float, NDArray[np.float64]]:
-    """The centre of a slice along its axis in mm, and its affine."""
-    axis, size = AXES[plane], volume.voxels.shape
+def affines_of(volume: Volume, plane: str) -> NDArray[np.float64]:
+    """The affine of every slice along one plane: (column, row, 1) -> RAS+ mm [N, 3, 3]."""
+    axis = AXES[plane]
     across, down = (a for a in range(3) if a != axis)
-    to_voxel = np.zeros((4, 3))  # (column, row, 1) -> voxel indices
-    to_voxel[across] = (-1, 0, size[across] - 1)
-    to_voxel[down] = (0, -1, size[down] - 1)
-    to_voxel[axis, 2] = position
-    to_voxel[3, 2] = 1
-    affine = volume.affine[:3] @ to_voxel
-    centre = affine @ ((size[across] - 1) / 2, (size[down] - 1) / 2, 1)
-    return float(centre[axis]), affine
+    count, height, width = display_shape(volume, plane)
+    to_voxel = np.zeros((count, 4, 3))  # (column, row, 1) -> voxel indices
+    to_voxel[:, across] = (-1, 0, width - 1)
+    to_voxel[:, down] = (0, -1, height - 1)
+    to_voxel[:, axis, 2] = np.arange(count)
+    to_voxel[:, 3, 2] = 1
+    return np.asarray(volume.affine[:3] @ to_voxel)
+
+
+def display_shape(volume: Volume, plane: str) -> tuple[int, int, int]:
+    """How many slices there are along a plane, their height and their width."""
+    axis = AXES[plane]
+    across, down = (a for a in range(3) if a != axis)
+    size = volume.voxels.shape
+    return size[axis], size[down], size[across]
 
 
 @dataclass(frozen=True)
@@ -150,12 +177,23 @@ def fit_square(
     return Fitted(_pad(resize(pixels, *placed.size, limits), placed.padding, ground), placed)
 
 
+def fit_stack(
+    shades: NDArray[np.float32], placed: Place, depth: int, ground: float = 0.0
+) -> NDArray[Any]:
+    """Slices [N, H, W], 0..1, put into their level as grey levels [N, S, S]."""
+    same = shades.shape[1:] == placed.size
+    greys = quantise(shades, depth) if same else resample(shades, *placed.size, depth)
+    around = quantise(np.full(1, ground, np.float32), depth)[0]
+    return _pad(greys, placed.padding, int(around))
+
+
 def fit_labels(labels: NDArray[Any], placed: Place) -> NDArray[Any]:
-    """Labels [H, W] put where the slice went, by nearest neighbour: no new values appear."""
+    """Labels [..., H, W] put where the slices went, by nearest neighbour: no new values appear."""
     rows, columns = (
-        nearest_indices(have, want) for have, want in zip(labels.shape, placed.size, strict=True)
+        nearest_indices(have, want)
+        for have, want in zip(labels.shape[-2:], placed.size, strict=True)
     )
-    return _pad(labels[np.ix_(rows, columns)], placed.padding)
+    return _pad(labels[..., rows[:, None], columns], placed.padding)
 
 
 def resize(
@@ -177,20 +215,23 @@ def resize(
 def _pad(
     pixels: NDArray[Any], padding: tuple[int, int, int, int], ground: float = 0
 ) -> NDArray[Any]:
+    """Pixels [..., H, W] with so many more, or fewer where it is negative, on each side."""
     top, bottom, left, right = padding
-    rows, columns = pixels.shape
-    pixels = pixels[max(-top, 0) : rows - max(-bottom, 0), max(-left, 0) : columns - max(-right, 0)]
+    *counts, rows, columns = pixels.shape
+    pixels = pixels[
+        ..., max(-top, 0) : rows - max(-bottom, 0), max(-left, 0) : columns - max(-right, 0)
+    ]
     top, bottom, left, right = (max(pad, 0) for pad in padding)
     if not (top or bottom or left or right):
         return pixels
-    rows, columns = pixels.shape
-    padded = np.full((top + rows + bottom, left + columns + right), ground, pixels.dtype)
-    padded[top : top + rows, left : left + columns] = pixels
+    rows, columns = pixels.shape[-2:]
+    padded = np.full((*counts, top + rows + bottom, left + columns + right), ground, pixels.dtype)
+    padded[..., top : top + rows, left : left + columns] = pixels
     return padded
 
 
 def level_affine(affine: NDArray[np.float64], placed: Place) -> NDArray[np.float64]:
-    """The affine of a placed slice: (column, row, 1) in level pixels -> RAS+ mm [3, 3]."""
+    """The affines [..., 3, 3] of placed slices: (column, row, 1) in level pixels -> RAS+ mm."""
     rows, columns = placed.scale
     top, left = placed.padding[0], placed.padding[2]
     # Pixel centres: level pixel p covers the original coordinate (p - pad + 1/2) / scale - 1/2.

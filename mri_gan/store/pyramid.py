@@ -65,7 +65,7 @@ def enlarge(image: Image, level: int, labels: Sequence[int] = ()) -> Image:
 
 
 def levels_below(image: Image, labels: Sequence[int] = ()) -> dict[int, Image]:
-    """The image [C, S, S] and its halvings down to the smallest level, by level.
+    """The image [..., C, S, S] and its halvings down to the smallest level, by level.
 
     `labels` are the channels that hold labels: they take the nearest pixel of the image itself.
     """
@@ -81,7 +81,7 @@ def _with_labels(scaled: Image, native: Image, labels: Sequence[int]) -> Image:
         return scaled
     nearest = nearest_indices(int(native.shape[-1]), int(scaled.shape[-1]))
     for channel in labels:
-        scaled[channel] = native[channel][np.ix_(nearest, nearest)]
+        scaled[..., channel, :, :] = native[..., channel, nearest[:, None], nearest]
     return scaled
 
 
