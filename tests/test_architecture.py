@@ -17,6 +17,7 @@ MAX_LINES = 330
 # What each part may import, itself apart. Every part must be named here.
 BOTTOM = {
     "archs",
+    "checksums",
     "conditions",
     "config",
     "errors",
@@ -31,6 +32,7 @@ MIDDLE = {"schedule_file", "store", "nets", "checkpoint", "schedule"}
 ALLOWED = {
     "errors": set(),
     "runs": set(),
+    "checksums": set(),
     "files": {"errors"},
     "locks": {"files", "errors"},
     "conditions": {"errors"},

@@ -28,6 +28,7 @@ from mri_gan.ingest.members import (
     suffix_of,
 )
 from mri_gan.ingest.tars import list_tar, read_tar_member
+from mri_gan.ingest.zips import read_plain_member
 
 # What `zipfile` raises for damaged members; ValueError for names that are no UTF-8.
 ZIP_ERRORS = (
@@ -176,4 +177,5 @@ def _read_zipped(archive: zipfile.ZipFile, member: Member) -> bytes:
     info = archive.infolist()[member.number]
     if info.file_size > SMALL_BYTES and info.file_size > MAX_RATIO * max(info.compress_size, 1):
         raise DataError(f"{member.label}: looks like a decompression bomb", "look at that file")
-    return archive.read(info)
+    data = read_plain_member(archive, info)
+    return archive.read(info) if data is None else data

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mri_gan.checksums import crc32
 from mri_gan.config import LEVELS, PrepareConfig
 from mri_gan.ingest.slices import Place
 from mri_gan.ingest.sources import Source
@@ -21,7 +20,9 @@ from mri_gan.store.writer import EncodedSlice
 MASK_CHANNEL = 1
 
 
-def record_of(source: Source, placed: Place, shape: tuple[int, ...]) -> SliceRecord:
+def record_of(
+    source: Source, placed: Place, shape: tuple[int, ...], notes: tuple[str, ...] | None = None
+) -> SliceRecord:
     """What is known of a slice [H, W] from its source's name and its place in the level."""
     naming = source.naming
     return SliceRecord(
@@ -37,6 +38,7 @@ def record_of(source: Source, placed: Place, shape: tuple[int, ...]) -> SliceRec
         scale=(round(placed.scale[0], 6), round(placed.scale[1], 6)),
         padding=placed.padding,
         labels=source.labels,
+        notes=notes,
     )
 
 
@@ -64,9 +66,10 @@ def encode_stack(
     levels = levels_below(images, labels)
     encoded: list[EncodedSlice] = []
     for number, (record, image) in enumerate(zip(records, images, strict=True)):
-        record = replace(record, checksum=zlib.crc32(image.data))
         below = {level: encode(stack[number]) for level, stack in levels.items()}
-        encoded.append((record.to_json(), below | _above(image, labels, config)))
+        encoded.append(
+            (record.to_json(checksum=crc32(image.data)), below | _above(image, labels, config))
+        )
     return encoded
 
 

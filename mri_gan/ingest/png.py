@@ -7,12 +7,12 @@ channels, no transparency, no interlacing, no text, nothing damaged.
 from __future__ import annotations
 
 import struct
-import zlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mri_gan.checksums import crc32
 from mri_gan.ingest.headers import PNG_MAGIC
 
 MAX_PIXELS = 8192 * 8192
@@ -89,4 +89,4 @@ def _header_of_plain_chunks(data: bytes) -> tuple[int, ...] | None:
 
 
 def _is_whole(chunk: bytes) -> bool:
-    return zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+    return crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")

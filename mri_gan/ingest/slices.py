@@ -7,6 +7,7 @@ look to the left.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -141,6 +142,7 @@ def native_level(side_px: float) -> int:
     return next((lv for lv in LEVELS if lv >= SHRINK_LIMIT * side_px), LEVELS[-1])
 
 
+@functools.lru_cache(maxsize=64)
 def place(
     shape: tuple[int, ...], spacing: tuple[float, float], fit: str, fov: float = 0.0
 ) -> Place:

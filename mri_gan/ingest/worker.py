@@ -102,7 +102,7 @@ def _process_image(
     limits = (0.0, float(np.iinfo(pixels.dtype).max))
     fitted = slices.fit_square(pixels, (1.0, 1.0), config.fit, limits)
     grey = intensity.to_depth(fitted.pixels, config.depth)
-    record = replace(record_of(source, fitted.place, pixels.shape), notes=notes)
+    record = record_of(source, fitted.place, pixels.shape, notes)
     if not mask:
         return encode_slice(record, grey, config)
     if mask[0].shape != pixels.shape:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +13,7 @@ from typing import Any
 
 import lmdb
 
+from mri_gan.checksums import crc32
 from mri_gan.config import LEVELS
 from mri_gan.files import StopSignal, one_line
 from mri_gan.store import codec, schema
@@ -188,5 +188,5 @@ class _Checker:
             return
         pixels = codec.decode_pixels(data, self._image_bytes(level), key)
         part.pixel_bytes += len(pixels)
-        if level == record.native and zlib.crc32(pixels) != record.checksum:
+        if level == record.native and crc32(pixels) != record.checksum:
             raise BadRecordError("not the pixels of its slice record")

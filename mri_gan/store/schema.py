@@ -71,9 +71,9 @@ class SliceRecord:
     landmarks: tuple[float, ...] | None = None
     notes: tuple[str, ...] | None = None
 
-    def to_json(self) -> bytes:
-        """Compact JSON with only the fields that say something."""
-        values = vars(self)
+    def to_json(self, **changed: Any) -> bytes:
+        """Compact JSON with only the fields that say something, `changed` in place of its own."""
+        values = {**vars(self), **changed}
         return dump({k: v for k, v in values.items() if v != _DEFAULTS[k]})
 
     @classmethod

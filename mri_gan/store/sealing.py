@@ -8,8 +8,7 @@ such a record is sealed with the empty key, and `seal` adds the real one.
 
 from __future__ import annotations
 
-import zlib
-
+from mri_gan.checksums import crc32
 from mri_gan.errors import DataError
 
 HEADER = 5
@@ -21,19 +20,19 @@ class BadRecordError(DataError):
 
 def make_record(codec: int, payload: bytes | memoryview) -> bytes:
     """An unsealed record."""
-    return b"".join((bytes((codec,)), zlib.crc32(payload, codec).to_bytes(4, "little"), payload))
+    return b"".join((bytes((codec,)), crc32(payload, codec).to_bytes(4, "little"), payload))
 
 
 def seal(record: bytes | memoryview, key: bytes) -> bytes:
     """The record with the key that it will lie under added to its checksum."""
-    crc = zlib.crc32(key, int.from_bytes(record[1:HEADER], "little"))
+    crc = crc32(key, int.from_bytes(record[1:HEADER], "little"))
     return b"".join((record[:1], crc.to_bytes(4, "little"), record[HEADER:]))
 
 
 def payload_of(record: memoryview, key: bytes = b"") -> memoryview:
     """What follows a record's header, checked; raises BadRecordError."""
     payload = record[HEADER:]
-    if zlib.crc32(key, zlib.crc32(payload, record[0])) != int.from_bytes(record[1:5], "little"):
+    if crc32(key, crc32(payload, record[0])) != int.from_bytes(record[1:5], "little"):
         raise BadRecordError("wrong checksum")
     return payload
 
