@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -18,6 +19,7 @@ from mri_gan.ingest.volumes import (
     Volume,
     build_volume,
     check_header,
+    is_narrow,
     our_errors,
     parse_header,
 )
@@ -57,13 +59,16 @@ def read_pair(header: bytes, voxels: bytes, axes: str = USUAL_AXES, labels: bool
         return build_volume(image, labels, nifti_fields(parsed))
 
 
-def _voxels(header: nib.AnalyzeHeader, data: bytes) -> NDArray[np.float32]:
+def _voxels(header: nib.AnalyzeHeader, data: bytes) -> NDArray[Any]:
     # The window makes up for a slope, but for the sign of it, and Analyze has none.
     shape = header.get_data_shape()
     start = int(header["vox_offset"])
     flat = np.frombuffer(data, header.get_data_dtype(), math.prod(shape), start)
     slope = header.get_slope_inter()[0] or 1.0
-    return flat.reshape(shape, order="F").astype(np.float32) * np.float32(slope)
+    voxels = flat.reshape(shape, order="F")
+    if slope == 1 and is_narrow(voxels.dtype):
+        return voxels
+    return voxels.astype(np.float32) * np.float32(slope)
 
 
 def affine_of(header: nib.AnalyzeHeader, axes: str) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from mri_gan.ingest.faces import shows_face
 from mri_gan.ingest.learning import Learned
 from mri_gan.ingest.masks import read_mask_volume, require_fit, spread
 from mri_gan.ingest.reading import read_source_volume
+from mri_gan.ingest.samples import Sample, percentiles, split, take_sample
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.tasks import Outcome
 from mri_gan.ingest.volumes import Volume
@@ -43,8 +44,9 @@ class _Scan:
 def process_volume(source: Source, config: PrepareConfig, learned: Learned) -> Outcome:
     """Read one volume and cut it; raises DataError where it is damaged."""
     volume = read_source_volume(source)
-    threshold = intensity.foreground_threshold(volume.voxels)
-    curve = intensity.find_curve(volume.voxels, threshold, config, learned.landmarks)
+    sample = take_sample(volume.voxels)
+    threshold = intensity.foreground_threshold(sample)
+    curve = intensity.find_curve(volume.voxels, sample, threshold, config, learned.landmarks)
     mask = _read_mask(source, volume, config)
     shares = slices.foreground_shares(volume, config.plane, threshold)
     filled = [share >= config.min_foreground for share in shares]
@@ -54,7 +56,7 @@ def process_volume(source: Source, config: PrepareConfig, learned: Learned) -> O
     if not chosen:
         outcome.kind, outcome.reason = "empty", "no slice that is asked for has enough foreground"
         return outcome
-    ground = _ground(volume, threshold, curve, config)
+    ground = _ground(split(sample, threshold)[0], curve, config)
     scan = _describe(source, volume, curve, ground, shares, config, learned)
     masks = None if mask is None else slices.cut_slabs(mask, config.plane, chosen)
     for positions, voxels in slices.cut_slabs(volume, config.plane, chosen):
@@ -72,15 +74,9 @@ def _read_mask(source: Source, volume: Volume, config: PrepareConfig) -> Volume 
     return mask
 
 
-def _ground(
-    volume: Volume, threshold: float, curve: intensity.Curve, config: PrepareConfig
-) -> float:
+def _ground(air: Sample, curve: intensity.Curve, config: PrepareConfig) -> float:
     """The grey of air, where it is not black: a black frame around it would be learned as well."""
-    if config.intensity != "zscore":
-        return 0.0
-    sample = volume.voxels.ravel()[::101]
-    air = sample[sample <= threshold]
-    return float(curve.apply(np.atleast_1d(np.median(air)))[0]) if len(air) else 0.0
+    return float(curve.apply(percentiles(air, [50]))[0]) if config.intensity == "zscore" else 0.0
 
 
 def _notes(volume: Volume, threshold: float) -> tuple[str, ...] | None:

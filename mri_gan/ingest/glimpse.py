@@ -15,6 +15,7 @@ from mri_gan.ingest.archives import read_member
 from mri_gan.ingest.gzips import GZIP_MAGIC
 from mri_gan.ingest.orientation import Cube, header_doubts, make_cube, mirror_doubts
 from mri_gan.ingest.reading import read_source_volume
+from mri_gan.ingest.samples import percentiles, take_sample
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.volumes import Volume
 from mri_gan.preparation import PLANES
@@ -39,13 +40,14 @@ class Glimpse:
 def glimpse(source: Source, side: int) -> Glimpse:
     """Look at a volume that can be read; raises DataError for others."""
     volume = read_source_volume(source)
-    threshold = intensity.foreground_threshold(volume.voxels)
-    window = intensity.percentile_window(volume.voxels, threshold, (0.5, 99.5))
+    sample = take_sample(volume.voxels)
+    threshold = intensity.foreground_threshold(sample)
+    window = intensity.percentile_window(sample, threshold, (0.5, 99.5))
     cube = make_cube(volume, threshold)
     header = _nifti_header(source)
     doubts = list(header_doubts(header)) if header else []
     doubts += [] if cube is None else mirror_doubts(cube)
-    values = np.percentile(volume.voxels.ravel()[::7], PERCENTILES)
+    values = percentiles(sample, PERCENTILES)
     return Glimpse(
         shape=volume.voxels.shape,
         spacing_mm=tuple(round(float(mm), 2) for mm in volume.spacing),

@@ -36,7 +36,7 @@ def gunzip(data: bytes, limit: int) -> bytes:
     random bit flips gave wrong voxels without any error. Raises DataError.
     """
     parts, n_bytes = [], 0
-    while data.strip(b"\0"):
+    while True:
         stream = fastest.decompressobj(wbits=31)
         try:
             parts.append(stream.decompress(data, limit - n_bytes + 1))
@@ -48,4 +48,6 @@ def gunzip(data: bytes, limit: int) -> bytes:
         if not stream.eof:
             raise DataError("truncated gzip stream")
         data = stream.unused_data
+        if not data.strip(b"\0"):  # the end, or padding
+            break
     return parts[0] if len(parts) == 1 else b"".join(parts)

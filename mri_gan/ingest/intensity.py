@@ -8,8 +8,6 @@ landmarks between them.
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,8 +17,8 @@ from numpy.typing import NDArray
 
 from mri_gan.config import PrepareConfig
 from mri_gan.errors import DataError
+from mri_gan.ingest.samples import Sample, find_otsu, percentiles, split
 
-MAX_SAMPLES = 1_000_000
 DECILES = tuple(range(10, 100, 10))  # of the foreground: the inner landmarks
 Z_RANGE = 3.0  # standard deviations of the foreground from its mean to black and to white
 
@@ -45,7 +43,8 @@ class Curve:
 
 
 def find_curve(
-    voxels: NDArray[np.float32],
+    voxels: NDArray[Any],
+    sample: Sample,
     threshold: float,
     config: PrepareConfig,
     standard: tuple[float, ...] = (),
@@ -57,24 +56,23 @@ def find_curve(
     if config.intensity == "minmax":
         return Curve((float(voxels.min()), float(voxels.max())))
     if config.intensity == "zscore":
-        return Curve(_z_window(voxels, threshold))
+        return Curve(_z_window(sample, threshold))
     if config.intensity == "keep":
         return Curve(_kept(voxels, config.depth))
     if config.intensity == "nyul":
-        return Curve(find_landmarks(voxels, threshold, config.window), standard)
-    return Curve(percentile_window(voxels, threshold, config.window))
+        return Curve(find_landmarks(sample, threshold, config.window), standard)
+    return Curve(percentile_window(sample, threshold, config.window))
 
 
-def _z_window(voxels: NDArray[np.float32], threshold: float) -> tuple[float, float]:
-    sample = _sample(voxels)
-    tissue = sample[sample > threshold].astype(np.float64)
+def _z_window(sample: Sample, threshold: float) -> tuple[float, float]:
+    tissue = split(sample, threshold)[1].astype(np.float64)
     mean, deviation = float(tissue.mean()), float(tissue.std())
     if not deviation > 0:
         raise DataError("no contrast within the tissue")
     return mean - Z_RANGE * deviation, mean + Z_RANGE * deviation
 
 
-def _kept(voxels: NDArray[np.float32], depth: int) -> tuple[float, float]:
+def _kept(voxels: NDArray[Any], depth: int) -> tuple[float, float]:
     top = (1 << depth) - 1
     if voxels.min() < 0 or voxels.max() > top or (voxels != np.round(voxels)).any():
         raise DataError(f"--intensity keep takes whole numbers from 0 to {top} only")
@@ -82,12 +80,11 @@ def _kept(voxels: NDArray[np.float32], depth: int) -> tuple[float, float]:
 
 
 def find_landmarks(
-    voxels: NDArray[np.float32], threshold: float, percentiles: tuple[float, float]
+    sample: Sample, threshold: float, shares: tuple[float, float]
 ) -> tuple[float, ...]:
     """Scanner values of black, of the deciles of the foreground, and of white, in rising order."""
-    low, high = percentile_window(voxels, threshold, percentiles)
-    sample = _sample(voxels)
-    inner = np.percentile(sample[sample > threshold], DECILES)
+    low, high = percentile_window(sample, threshold, shares)
+    inner = percentiles(split(sample, threshold)[1], DECILES)
     rising = np.maximum.accumulate(np.clip([low, *inner, high], low, high))
     return tuple(float(value) for value in rising)
 
@@ -99,32 +96,22 @@ def standard_scale(landmarks: Sequence[Sequence[float]]) -> tuple[float, ...]:
     return tuple(round(float(value), 6) for value in scaled.mean(axis=0))
 
 
-def foreground_threshold(voxels: NDArray[np.float32]) -> float:
+def foreground_threshold(sample: Sample) -> float:
     """The value above which a voxel is tissue and not air: Otsu's threshold of the volume.
 
     Raises DataError when all voxels are equal.
     """
-    from skimage.filters import threshold_otsu  # slow to import, and image files need none of it
-
-    sample = _sample(voxels)
-    if sample.min() == sample.max():
+    if sample[0] == sample[-1]:
         raise DataError("all voxels are equal; nothing to see")
-    try:
-        threshold = threshold_otsu(sample)
-    except ValueError as error:  # the values are too close together for a histogram
-        raise DataError("no contrast between air and tissue") from error
+    threshold = find_otsu(sample)
     # Any value in the gap between air and tissue separates them as well; the middle is farthest
     # from the noise of both.
-    dark, bright = sample[sample <= threshold], sample[sample > threshold]
-    if not len(dark) or not len(bright):
-        return float(threshold)
-    return (float(dark.max()) + float(bright.min())) / 2
+    dark, bright = split(sample, threshold)
+    return (float(dark[-1]) + float(bright[0])) / 2
 
 
 def percentile_window(
-    voxels: NDArray[np.float32],
-    threshold: float,
-    percentiles: tuple[float, float],
+    sample: Sample, threshold: float, shares: tuple[float, float]
 ) -> tuple[float, float]:
     """The scanner values that become black and white.
 
@@ -132,33 +119,11 @@ def percentile_window(
     is a high percentile of the foreground only, so that it does not depend on how much air
     surrounds the head.
     """
-    sample = _sample(voxels)
-    low = float(np.percentile(sample, percentiles[0]))
-    high = float(np.percentile(sample[sample > threshold], percentiles[1]))
+    low = float(percentiles(sample, shares[0]))
+    high = float(percentiles(split(sample, threshold)[1], shares[1]))
     if not high > low:
         raise DataError("no contrast between air and tissue")
     return low, high
-
-
-def _sample(voxels: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Every n-th voxel in the order of the axes, n odd so that it does not walk along one line.
-
-    The same voxels however they lie in memory.
-    """
-    step = voxels.size // MAX_SAMPLES | 1
-    if voxels.flags.c_contiguous:
-        return voxels.ravel()[::step]
-    # With its axes in the order of memory, raveling copies nothing.
-    order = tuple(int(axis) for axis in np.argsort(np.abs(voxels.strides))[::-1])
-    return voxels.transpose(order).ravel()[_places(voxels.shape, order, step)]
-
-
-@functools.lru_cache(maxsize=2)  # volumes of a data set often have one shape
-def _places(shape: tuple[int, ...], order: tuple[int, ...], step: int) -> NDArray[np.int64]:
-    """Where every n-th element of a 3-D array is once its axes are in that order."""
-    at = np.unravel_index(np.arange(0, math.prod(shape), step), shape)
-    ordered = np.ravel_multi_index(tuple(at[a] for a in order), tuple(shape[a] for a in order))
-    return np.asarray(ordered, np.int64)
 
 
 def apply_window(values: NDArray[Any], window: tuple[float, float]) -> NDArray[np.float32]:

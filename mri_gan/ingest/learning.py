@@ -101,11 +101,12 @@ def _landmarks_of_all(volumes: Sequence[Source], config: PrepareConfig) -> list[
 def _landmarks_of(source: Source, config: PrepareConfig) -> tuple[float, ...]:
     from mri_gan.ingest import intensity
     from mri_gan.ingest.reading import read_source_volume
+    from mri_gan.ingest.samples import take_sample
 
     try:
-        voxels = read_source_volume(source).voxels
-        threshold = intensity.foreground_threshold(voxels)
-        return intensity.find_landmarks(voxels, threshold, config.window)
+        sample = take_sample(read_source_volume(source).voxels)
+        threshold = intensity.foreground_threshold(sample)
+        return intensity.find_landmarks(sample, threshold, config.window)
     except MriganError:
         return ()  # told when its slices are written
 

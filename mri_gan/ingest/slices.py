@@ -20,6 +20,7 @@ from PIL import Image
 from mri_gan.config import LEVELS
 from mri_gan.ingest.intensity import quantise
 from mri_gan.ingest.resampling import resample
+from mri_gan.ingest.samples import above
 from mri_gan.store.pyramid import nearest_indices
 
 if TYPE_CHECKING:
@@ -78,8 +79,12 @@ def positions_mm(volume: Volume, plane: str) -> list[float]:
 
 def foreground_shares(volume: Volume, plane: str, threshold: float) -> list[float]:
     """The share of voxels above the threshold in all slices along one plane."""
-    others = tuple(a for a in range(3) if a != AXES[plane])
-    return [float(share) for share in (volume.voxels > threshold).mean(axis=others)]
+    stack = np.moveaxis(volume.voxels, AXES[plane], 0)
+    counts: list[int] = []
+    for start in range(0, len(stack), SLAB):
+        inside = above(stack[start : start + SLAB], threshold)
+        counts += [int(np.count_nonzero(one)) for one in inside]
+    return [count / stack[0].size for count in counts]
 
 
 def affines_of(volume: Volume, plane: str) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mri_gan.ingest.learning import Learned
 
 PRELOAD = "mri_gan.ingest.worker"
-PRELOAD_FOR_VOLUMES = ("mri_gan.ingest.cutting", "skimage.filters.thresholding")
+PRELOAD_FOR_VOLUMES = ("mri_gan.ingest.cutting",)
 CHUNK = 16  # image files per task: enough to hide the cost of sending one
 VOLUME_WEIGHT = 32  # a volume's slices fill the window of tasks as so many images do
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from mri_gan.cli.main import cli
 from mri_gan.ingest.faces import shows_face
 from mri_gan.ingest.intensity import foreground_threshold
+from mri_gan.ingest.samples import take_sample
 from mri_gan.ingest.volumes import Volume, read_volume
 
 Prepare = Callable[..., Path]
@@ -22,7 +23,7 @@ Prepare = Callable[..., Path]
 def look(volume: NDArray[np.float64], spacing_mm: float = 3.0) -> bool:
     affine = np.diag([spacing_mm] * 3 + [1.0])
     voxels = volume.astype(np.float32)
-    return shows_face(Volume(voxels, affine), foreground_threshold(voxels))
+    return shows_face(Volume(voxels, affine), foreground_threshold(take_sample(voxels)))
 
 
 def test_a_head_with_a_face_is_seen() -> None:
@@ -49,7 +50,7 @@ def test_a_ball_a_block_and_a_small_thing_are_not() -> None:
 def test_the_way_the_file_lies_does_not_matter(axes: str) -> None:
     data = phantoms.nifti_bytes(phantoms.head_volume(face=True), axes, (3, 3, 3))
     volume = read_volume(data)
-    assert shows_face(volume, foreground_threshold(volume.voxels))
+    assert shows_face(volume, foreground_threshold(take_sample(volume.voxels)))
 
 
 def test_prepare_warns_and_counts(tmp_path: Path) -> None:

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 from mri_gan.config import PrepareConfig
 from mri_gan.errors import DataError
-from mri_gan.ingest import intensity
+from mri_gan.ingest import samples as sampling
 from mri_gan.ingest.intensity import (
-    MAX_SAMPLES,
     apply_window,
     find_curve,
     foreground_threshold,
@@ -22,41 +21,52 @@ from mri_gan.ingest.intensity import (
     quantise,
     to_depth,
 )
+from mri_gan.ingest.samples import MAX_SAMPLES, take_sample
 from mri_gan.preparation import INTENSITIES
 
 BRAIN = phantoms.brain_volume().astype(np.float32)
+
+
+def threshold_of(voxels: NDArray[Any]) -> float:
+    return foreground_threshold(take_sample(voxels))
+
+
+def window_of(
+    voxels: NDArray[Any], threshold: float, shares: tuple[float, float]
+) -> tuple[float, float]:
+    return percentile_window(take_sample(voxels), threshold, shares)
 
 
 # The foreground
 
 
 def test_the_threshold_parts_air_from_tissue() -> None:
-    assert 20 < foreground_threshold(BRAIN) < 400
+    assert 20 < threshold_of(BRAIN) < 400
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_the_threshold_follows_the_scanner_scale(scale: float) -> None:
-    scaled = foreground_threshold(BRAIN * np.float32(scale))
-    assert scaled == pytest.approx(foreground_threshold(BRAIN) * scale, rel=1e-3)
+    scaled = threshold_of(BRAIN * np.float32(scale))
+    assert scaled == pytest.approx(threshold_of(BRAIN) * scale, rel=1e-3)
 
 
 def test_equal_voxels_are_refused() -> None:
     with pytest.raises(DataError, match="all voxels are equal"):
-        foreground_threshold(np.full((9, 9, 9), 1.5, np.float32))
+        threshold_of(np.full((9, 9, 9), 1.5, np.float32))
 
 
 def test_voxels_that_differ_by_rounding_only_are_refused() -> None:
     voxels = np.full((9, 9, 9), 1.5, np.float32)
     voxels[4:] = np.nextafter(np.float32(1.5), np.float32(2))
     with pytest.raises(DataError, match="no contrast"):
-        foreground_threshold(voxels)
+        threshold_of(voxels)
 
 
 # The window
 
 
 def test_the_window_is_air_to_bright_tissue() -> None:
-    low, high = percentile_window(BRAIN, foreground_threshold(BRAIN), (0.5, 98.0))
+    low, high = window_of(BRAIN, threshold_of(BRAIN), (0.5, 98.0))
     assert 0 <= low < 20
     assert 550 < high < phantoms.MARKER
 
@@ -64,19 +74,19 @@ def test_the_window_is_air_to_bright_tissue() -> None:
 def test_white_does_not_depend_on_how_much_air_surrounds_the_head() -> None:
     air = np.random.default_rng(1).uniform(0, 20, (20, 26, 200)).astype(np.float32)
     padded = np.concatenate([BRAIN, air], axis=2)
-    white = [percentile_window(v, 200.0, (0.5, 99.0))[1] for v in (BRAIN, padded)]
+    white = [window_of(v, 200.0, (0.5, 99.0))[1] for v in (BRAIN, padded)]
     assert white[1] == pytest.approx(white[0], rel=1e-6)
 
 
 def test_percentiles_0_and_100_are_the_extremes() -> None:
-    assert percentile_window(BRAIN, 200.0, (0, 100)) == (BRAIN.min(), BRAIN.max())
+    assert window_of(BRAIN, 200.0, (0, 100)) == (BRAIN.min(), BRAIN.max())
 
 
 def test_no_contrast_is_refused() -> None:
     voxels = np.zeros((9, 9, 9), np.float32)
     voxels[0, 0, 0] = 1
     with pytest.raises(DataError, match="no contrast"):
-        percentile_window(voxels, -1.0, (50, 50.1))
+        window_of(voxels, -1.0, (50, 50.1))
 
 
 def test_large_volumes_are_sampled_across_all_their_slices() -> None:
@@ -84,7 +94,7 @@ def test_large_volumes_are_sampled_across_all_their_slices() -> None:
     voxels = np.zeros((4, 1024, 1024), np.float32)
     voxels[..., ::2] = 1000.5
     assert voxels.size > MAX_SAMPLES
-    low, high = percentile_window(voxels, foreground_threshold(voxels), (1, 99))
+    low, high = window_of(voxels, threshold_of(voxels), (1, 99))
     assert (low, high) == (0.0, 1000.5)
 
 
@@ -129,17 +139,19 @@ def test_sixteen_bits_go_to_the_nearest_of_eight() -> None:
 def test_the_curve_does_not_depend_on_how_voxels_lie_in_memory(
     monkeypatch: pytest.MonkeyPatch, samples: int, mode: str
 ) -> None:
-    monkeypatch.setattr(intensity, "MAX_SAMPLES", samples)
+    monkeypatch.setattr(sampling, "MAX_SAMPLES", samples)
     rng = np.random.default_rng(1)
     voxels = np.floor(rng.gamma(2, 30, (31, 17, 23))).clip(0, 255).astype(np.float32)
-    threshold, curves = foreground_threshold(voxels), []
+    threshold, curves = threshold_of(voxels), []
     for order in itertools.permutations(range(3)):
         back = np.argsort(order)
         laid = np.ascontiguousarray(voxels.transpose(order)).transpose(back)
         turned = np.ascontiguousarray(laid[::-1])[::-1]  # negative strides
         for same in (laid, turned):
-            assert foreground_threshold(same) == threshold
+            assert threshold_of(same) == threshold
             config = PrepareConfig(intensity=mode)
-            curves.append(find_curve(same, threshold, config, tuple(np.linspace(0, 1, 11))))
+            curves.append(
+                find_curve(same, take_sample(same), threshold, config, tuple(np.linspace(0, 1, 11)))
+            )
     assert len(curves) == 12
     assert len(set(curves)) == 1

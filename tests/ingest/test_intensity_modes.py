@@ -22,13 +22,15 @@ from mri_gan.ingest.intensity import (
 )
 from mri_gan.ingest.pipeline import write_store
 from mri_gan.ingest.plan import build_plan
+from mri_gan.ingest.samples import take_sample
 from mri_gan.store.merge import merge_stores
 from mri_gan.store.reader import StoreReader
 
 
 def curve(voxels: Any, intensity: str, standard: tuple[float, ...] = (), depth: int = 8) -> Curve:
     config = PrepareConfig(intensity=intensity, depth=depth)
-    return find_curve(voxels, foreground_threshold(voxels), config, standard)
+    sample = take_sample(voxels)
+    return find_curve(voxels, sample, foreground_threshold(sample), config, standard)
 
 
 def test_minmax_takes_the_whole_range() -> None:
@@ -38,7 +40,7 @@ def test_minmax_takes_the_whole_range() -> None:
 
 def test_zscore_puts_the_mean_of_the_tissue_at_mid_grey_and_three_sigma_at_the_ends() -> None:
     volume = phantoms.brain_volume().astype(np.float32)
-    tissue = volume[volume > foreground_threshold(volume)]
+    tissue = volume[volume > foreground_threshold(take_sample(volume))]
     found = curve(volume, "zscore")
     expected = (tissue.mean() - 3 * tissue.std(), tissue.mean() + 3 * tissue.std())
     assert found.window == pytest.approx(expected, rel=1e-4)
@@ -74,9 +76,9 @@ def warped(seed: int, power: float, gain: float) -> Any:
 
 def test_nyul_brings_scanners_of_other_contrast_together() -> None:
     volumes = [warped(0, 1.0, 900), warped(1, 1.4, 50), warped(2, 0.8, 4000)]
-    thresholds = [foreground_threshold(volume) for volume in volumes]
+    thresholds = [foreground_threshold(take_sample(volume)) for volume in volumes]
     marks = [
-        find_landmarks(volume, threshold, (0.5, 99.5))
+        find_landmarks(take_sample(volume), threshold, (0.5, 99.5))
         for volume, threshold in zip(volumes, thresholds, strict=True)
     ]
     standard = standard_scale(marks)

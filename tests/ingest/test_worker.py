@@ -12,9 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from mri_gan.config import LEVELS, PrepareConfig
+from mri_gan.ingest.learning import Learned
 from mri_gan.ingest.plan import build_plan
 from mri_gan.ingest.tasks import Outcome
 from mri_gan.ingest.worker import process, process_all
+from mri_gan.preparation import INTENSITIES
 from mri_gan.store.codec import UPSAMPLED, decode_pixels
 from mri_gan.store.pyramid import enlarge, levels_below
 from mri_gan.store.schema import SliceRecord
@@ -111,6 +113,22 @@ def test_the_record_of_a_cut_says_where_it_was(tmp_path: Path, plane: str) -> No
         assert record.window is not None
         assert 0.02 <= (record.foreground or 0) <= 1
     assert len({record.window for record in records(outcome)}) == 1
+
+
+@pytest.mark.parametrize("mode", INTENSITIES)
+def test_a_volume_gives_the_same_bytes_however_its_numbers_are_stored(
+    tmp_path: Path, mode: str
+) -> None:
+    whole, landmarks = np.floor(BRAIN / 5), tuple(np.linspace(0, 1, 11))
+    learned = Learned(landmarks=landmarks)
+    config = PrepareConfig(intensity=mode, depth=16 if mode == "keep" else 8)
+    found = []
+    for dtype in ("uint8", "int16", ">i2", "uint16", "int32", "float32", "float64"):
+        (tmp_path / "a.nii").write_bytes(phantoms.nifti_bytes(whole, dtype=dtype))
+        source = build_plan([tmp_path / "a.nii"], config).sources[0]
+        found.append(process(source, config, learned).slices)
+    assert len(found[0]) > 10
+    assert all(slices == found[0] for slices in found)
 
 
 def test_all_orientations_of_a_volume_give_the_same_bytes(tmp_path: Path) -> None:
