@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mri_gan.nets.convolution import convolve, innermost
 from mri_gan.nets.resample import (
     binomial_kernel,
     blur,
@@ -89,7 +90,7 @@ class EqualConv2d(nn.Module):
         return self.weight * self.scale
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.conv2d(x, self.kernel(), self.bias, padding=self.weight.shape[-1] // 2)
+        return convolve(x, self.kernel(), self.bias, padding=self.weight.shape[-1] // 2)
 
 
 class UpConv2d(EqualConv2d):
@@ -114,7 +115,7 @@ class UpConv2d(EqualConv2d):
         if n * height * width < FOLDING_PAYS_PX:
             return super().forward(upsample_nearest2(x))
         kernel = fold_upsampling(self.kernel())  # [C, D, 4, 4]
-        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+        return convolve(x, kernel, self.bias, stride=2, padding=1, transposed=True)
 
 
 class DownConv2d(EqualConv2d):
@@ -139,7 +140,7 @@ class DownConv2d(EqualConv2d):
         if n * height * width < 4 * FOLDING_PAYS_PX:
             return downsample_mean2(super().forward(x))
         kernel = fold_downsampling(self.kernel())  # [D, C, 4, 4]
-        return F.conv2d(x, kernel, self.bias, stride=2, padding=1)
+        return convolve(x, kernel, self.bias, stride=2, padding=1)
 
 
 class Blur(nn.Module):
@@ -189,7 +190,7 @@ def adaptive_instance_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float =
     Karras et al. 2019, equation 1.
     """
     n, channels, height, width = x.shape
-    if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+    if innermost(x):
         # The way below would copy to the other order of axes and back.
         variance, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
         factor = scale[:, :, None, None] * torch.rsqrt(variance + eps)

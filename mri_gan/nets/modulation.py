@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mri_gan.nets.convolution import convolve, innermost
 from mri_gan.nets.fir import Smooth
 from mri_gan.nets.layers import LEAK, EqualLinear
 from mri_gan.nets.precision import block_precision
@@ -29,8 +30,16 @@ def demodulation(kernel: Tensor, style: Tensor) -> Tensor:
     In float32 whatever the precision around it.  Karras et al. 2020, equation 3.
     """
     with block_precision(kernel, low=False):
-        power = kernel.square().sum(dim=(2, 3))  # [D, C]
+        power = _power(kernel)
         return torch.rsqrt(style.square().to(power.dtype) @ power.T + DEMODULATION_EPS)
+
+
+def _power(kernel: Tensor) -> Tensor:
+    """The sum of squares of each pair of channels: -> [D, C], added up as the kernel lies."""
+    turned = kernel.transpose(0, 1)
+    if innermost(turned):
+        return turned.square().sum(dim=(2, 3)).T
+    return kernel.square().sum(dim=(2, 3))
 
 
 def modulated_conv2d(
@@ -48,7 +57,11 @@ def modulated_conv2d(
     unsmoothed.  `form` chooses how it is computed, see the module.
     """
     if form == "scaled":
-        out = _convolve(x * style.to(x.dtype)[:, :, None, None], kernel, up, groups=1)
+        scaled = x * style.to(x.dtype)[:, :, None, None]
+        if up:
+            out = convolve(scaled, kernel.transpose(0, 1), stride=2, transposed=True)
+        else:
+            out = convolve(scaled, kernel, padding=kernel.shape[-1] // 2)
         return out if factor is None else out * factor.to(out.dtype)[:, :, None, None]
     n, channels, height, width = x.shape
     kernels = kernel[None] * style[:, None, :, None, None]  # [N, D, C, k, k]
@@ -93,25 +106,29 @@ class StyledConv(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.scale = 1 / math.sqrt(inputs * 9)
+        self.up = up
         self.smooth = Smooth(padding=1, gain=4.0) if up else None
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, clamp: float = 0.0) -> Tensor:
-        kernel, style = self.weight * self.scale, self.affine(w)
+        kernel: Tensor = self.weight
+        style: Tensor = self.affine(w) * self.scale
         if x.dtype != torch.float32 and x.dtype != torch.float64:
             kernel, style = normalise(kernel, style)
         factor = ACTIVATION_GAIN * demodulation(kernel, style)  # [N, D]
-        up = self.smooth is not None
         form = choose_form(len(kernel), x.shape[2] * x.shape[3], x.device.type)
         if form == "grouped":
-            x = modulated_conv2d(x, kernel, style, factor, up=up, form=form)
+            x = modulated_conv2d(x, kernel, style, factor, up=self.up, form=form)
             x = self.smooth(x) if self.smooth is not None else x
             x = x + self._offset(noise, x.dtype)
         else:
-            x = modulated_conv2d(x, kernel, style, up=up)
+            x = modulated_conv2d(x, kernel, style, up=self.up)
             x = self.smooth(x) if self.smooth is not None else x
-            x = torch.addcmul(self._offset(noise, x.dtype), x, factor.to(x.dtype)[:, :, None, None])
+            bias = (ACTIVATION_GAIN * self.bias).to(x.dtype)[:, None, None]
+            x = torch.addcmul(bias, x, factor.to(x.dtype)[:, :, None, None])
+            if noise is not None:
+                x += (ACTIVATION_GAIN * self.noise_strength * noise).to(x.dtype)
         x = F.leaky_relu_(x, LEAK)
-        return x.clamp(-clamp, clamp) if clamp else x
+        return F.hardtanh(x, -clamp, clamp) if clamp else x
 
     def _offset(self, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
         """Bias and noise with the gain of the rectifier: [D, 1, 1] or [N, D, H, W]."""
@@ -127,11 +144,14 @@ def normalise(kernel: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
     """Kernel and style scaled to a largest magnitude of 1 (kernel: by 1 / sqrt(fan in)).
 
     Demodulation takes the scale out again, so images stay what they are while half-precision
-    activations cannot overflow.  Karras et al. 2020b, appendix D.1.
+    activations cannot overflow, and the scale needs no gradient.  Karras et al. 2020b, appendix
+    D.1.
     """
-    fan_in = kernel[0].numel()
-    kernel = kernel / (kernel.abs().amax(dim=(1, 2, 3), keepdim=True) * math.sqrt(fan_in))
-    return kernel, style / style.abs().amax(dim=1, keepdim=True)
+    root = math.sqrt(kernel[0].numel())
+    with torch.no_grad():
+        scale = 1 / (kernel.abs().amax(dim=(1, 2, 3), keepdim=True) * root)
+        largest = style.abs().amax(dim=1, keepdim=True)
+    return kernel * scale, style / largest
 
 
 class ToImage(nn.Module):
@@ -151,6 +171,11 @@ class ToImage(nn.Module):
         style = self.affine(w) * self.scale  # [N, C]
         kernels = (self.weight.flatten(1)[None] * style[:, None]).to(x.dtype)  # [N, I, C]
         # One matrix product reads the features once; scaling them first would write them again.
-        image = torch.bmm(kernels, x.flatten(2)).view(len(x), -1, *x.shape[2:])
+        if innermost(x):  # the gradient must come back in this order, too
+            pixels = x.permute(0, 2, 3, 1).flatten(1, 2)  # [N, HW, C]
+            image = torch.bmm(pixels, kernels.transpose(1, 2)).transpose(1, 2)
+        else:
+            image = torch.bmm(kernels, x.flatten(2))
+        image = image.reshape(len(x), -1, *x.shape[2:])
         image = image + self.bias.to(image.dtype)[:, None, None]
-        return image.clamp(-clamp, clamp) if clamp else image
+        return F.hardtanh(image, -clamp, clamp) if clamp else image

@@ -11,6 +11,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mri_gan.nets.convolution import convolve, innermost
 from mri_gan.nets.fir import Halve, Smooth
 from mri_gan.nets.layers import LEAK, EqualConv2d, EqualLinear, minibatch_stddev
 from mri_gan.nets.modulation import ACTIVATION_GAIN
@@ -56,9 +57,29 @@ class ActivatedConv(EqualConv2d):
         assert self.bias is not None
         padding = self.weight.shape[-1] // 2 if self.stride == 1 else 0
         kernel, bias = self.weight * (self.scale * self.gain), self.bias * self.gain
-        x = F.leaky_relu_(F.conv2d(x, kernel, bias, stride=self.stride, padding=padding), LEAK)
+        x = F.leaky_relu_(convolve(x, kernel, bias, stride=self.stride, padding=padding), LEAK)
         limit = clamp * self.gain / ACTIVATION_GAIN
-        return x.clamp(-limit, limit) if clamp else x
+        return F.hardtanh(x, -limit, limit) if clamp else x
+
+
+class FromImage(ActivatedConv):
+    """Images to features, pixel by pixel: [N, I, H, W] -> [N, D, H, W] in the order of `like`.
+
+    Karras et al. 2020, figure 7c ("fRGB").
+    """
+
+    def __init__(self, image_channels: int, outputs: int) -> None:
+        super().__init__(image_channels, outputs, 1)
+
+    def forward(self, x: Tensor, clamp: float = 0.0, like: Tensor | None = None) -> Tensor:
+        if like is None or not innermost(like):
+            return super().forward(x, clamp)
+        assert self.bias is not None
+        # As one matrix product: a convolution of so few channels does not keep the order.
+        kernel, bias = self.weight.flatten(1) * (self.scale * self.gain), self.bias * self.gain
+        x = F.linear(x.permute(0, 2, 3, 1), kernel.to(x.dtype), bias.to(x.dtype))
+        x = F.leaky_relu_(x, LEAK).permute(0, 3, 1, 2)
+        return F.hardtanh(x, -clamp, clamp) if clamp else x
 
 
 class ResidualBlock(nn.Module):
@@ -125,7 +146,7 @@ class Critic(CriticNet):
         widths = widths_of(max_resolution, capacity, channel_base, channel_max)
         self.sizes = tuple(widths)[::-1]  # large to small
         self.condition_dim, self.clamp = condition_dim, clamp
-        self.from_image = ActivatedConv(image_channels, widths[max_resolution], 1)
+        self.from_image = FromImage(image_channels, widths[max_resolution])
         self.blocks = nn.ModuleDict()
         for r in self.sizes[:-1]:
             self.blocks[str(r)] = ResidualBlock(widths[r], widths[r // 2])
@@ -156,13 +177,18 @@ class Critic(CriticNet):
             clamp = self.clamp or (LOW_PRECISION_CLAMP if low else 0.0)
             with block_precision(images, low=low):
                 x = enter(x, low=low)
-                x = self.from_image(x, clamp) if i == 0 else x
+                x = self.from_image(x, clamp, self.order) if i == 0 else x
                 x = self.blocks[str(r)](x, clamp)
         with block_precision(images, low=False):
             x = enter(x, low=False)
-            x = self.from_image(x, self.clamp) if len(self.sizes) == 1 else x
+            x = self.from_image(x, self.clamp, self.order) if len(self.sizes) == 1 else x
             features = self.blocks["4"](x, parts=parts, clamp=self.clamp)
             return self._score(features, condition)
+
+    @property
+    def order(self) -> Tensor:
+        """The first kernel, in whose order of axes features are kept."""
+        return next(self.blocks.parameters())
 
     def _score(self, features: Tensor, condition: Tensor | None) -> Tensor:
         """Features [N, 1 or C] -> scores [N]."""

@@ -56,6 +56,19 @@ def build_optimiser(net: nn.Module, config: TrainConfig) -> torch.optim.Optimize
     return torch.optim.Adam(net.parameters(), betas=betas, eps=ADAM_EPS, fused=True)
 
 
+@torch.no_grad()
+def match_order(optimiser: torch.optim.Optimizer) -> None:
+    """Lay what an optimiser remembers of each weight out as the weight is.
+
+    The fused Adam goes through both as they lie in memory, and a checkpoint from another device
+    or version may have them in another order of axes.
+    """
+    for weight, state in optimiser.state.items():
+        for name, value in state.items():
+            if torch.is_tensor(value) and value.stride() != weight.stride() and value.dim():
+                state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+
+
 def step_if_finite(optimiser: torch.optim.Optimizer) -> Tensor:
     """An optimiser step, unless a gradient is not finite: then weights and moments stay.
 

@@ -12,6 +12,7 @@ from mri_gan.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, ne
 from mri_gan.config import TrainConfig, differences
 from mri_gan.errors import DataError, UsageError
 from mri_gan.schedule import stages, total_images
+from mri_gan.train.optimisers import match_order
 from mri_gan.train.randomness import key
 from mri_gan.train.run import Run
 from mri_gan.train.state import TrainState, build_state, restore_side_state
@@ -95,6 +96,8 @@ def restore(state: TrainState, checkpoint: Checkpoint, path: Path) -> None:
     try:
         for name in ("g", "d", "g_ema", "g_opt", "d_opt"):
             getattr(state, name).load_state_dict(checkpoint.state[name])
+        for optimiser in (state.g_opt, state.d_opt):
+            match_order(optimiser)
         restore_side_state(state, checkpoint.state)
     except (KeyError, RuntimeError, ValueError) as error:
         raise DataError(f"{path}: its weights do not fit its settings", "use another") from error

@@ -42,7 +42,7 @@ def build_state(config: TrainConfig, device: torch.device) -> TrainState:
         torch.manual_seed(key(config.seed, "init"))
         g, d = build_generator(config.model), build_critic(config.model)
     for net in (g, d):
-        lay_out(net, config.precision, device)
+        lay_out(net, config, device)
     g_ema = copy.deepcopy(g).requires_grad_(False).eval()
     return TrainState(
         g,

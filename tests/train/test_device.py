@@ -91,5 +91,55 @@ def test_activations_stay_in_the_order_of_the_weights() -> None:
 
 def test_a_cpu_keeps_its_order() -> None:
     net = torch.nn.Conv2d(8, 8, 3)
-    lay_out(net, "bf16", CPU)
+    lay_out(net, TrainConfig(precision="bf16"), CPU)
     assert net.weight.is_contiguous()
+
+
+def one_step(config: TrainConfig, innermost: bool) -> dict[str, torch.Tensor]:
+    """Every gradient of a step with R1 and path length, and the layout of StyleGAN2 on a CPU."""
+    state = build_state(config, CPU)
+    kernels = [p for net in (state.g, state.d) for p in net.parameters() if p.dim() == 4]
+    assert not all(kernel.is_contiguous() for kernel in kernels)
+    if not innermost:
+        for kernel in kernels:
+            kernel.data = kernel.data.contiguous()
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (4, 1, 32, 32), dtype=torch.uint8, generator=rng)
+    train_step(state, config, Phase(32, 1.0, 4, 1e-3), images)
+    named = [*state.g.named_parameters("g"), *state.d.named_parameters("d")]
+    return {name: p.grad for name, p in named if p.grad is not None}
+
+
+def test_stylegan2_has_the_same_gradients_in_the_order_that_is_quick_on_a_cpu() -> None:
+    config = TrainConfig(
+        arch="stylegan2",
+        loss="r1",
+        max_size=32,
+        capacity=1 / 64,
+        latent_dim=8,
+        batch=4,
+        gp_weight=10.0,
+        path_weight=2.0,
+    )
+    expected, found = one_step(config, False), one_step(config, True)
+    assert expected.keys() == found.keys()
+    for name, gradient in expected.items():
+        scale = float(gradient.abs().max())
+        assert torch.allclose(found[name], gradient, rtol=1e-3, atol=1e-4 * scale), name
+
+
+def test_the_c_library_is_asked_once_a_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether it listens is seen in speed alone."""
+    asked: list[tuple[int, int]] = []
+
+    class Library:
+        @staticmethod
+        def mallopt(option: int, value: int) -> int:
+            asked.append((option, value))
+            return 1
+
+    monkeypatch.setattr("mri_gan.train.device.ctypes.CDLL", lambda _name: Library)
+    prepare_device("fp32", "cpu")
+    assert asked == [(-3, 2**31 - 1), (-1, -1)]
+    monkeypatch.setattr("mri_gan.train.device.ctypes.CDLL", lambda _name: object())
+    prepare_device("fp32", "cpu")  # another C library
