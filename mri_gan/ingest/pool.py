@@ -14,7 +14,7 @@ Result = TypeVar("Result")
 
 # Weight in flight per worker: so much that no worker waits while a transaction is written, and so
 # little that memory stays small.
-WINDOW = 64
+WINDOW = 128
 
 
 class Engine(Protocol):
@@ -60,7 +60,10 @@ class OrderedPool(Generic[Item, Result]):
         self._weigh = weigh
 
     def map(self, chunks: Iterable[Sequence[Item]]) -> Iterator[tuple[Item, Result]]:
-        """Pairs of item and result, in the order of the chunks."""
+        """Pairs of item and result, in the order of the chunks.
+
+        What a result holds may lie in shared memory: it is valid until the next chunk is asked for.
+        """
         if self._engine is None:
             for chunk in chunks:
                 for item in chunk:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pickle import PickleBuffer
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from mri_gan.config import PrepareConfig
 from mri_gan.ingest.sources import Source
@@ -15,8 +17,9 @@ if TYPE_CHECKING:
 
 PRELOAD = "mri_gan.ingest.worker"
 PRELOAD_FOR_VOLUMES = ("mri_gan.ingest.cutting",)
+LARGE = 1 << 10  # bytes, from which on copying costs more than keeping account
 CHUNK = 16  # image files per task: enough to hide the cost of sending one
-VOLUME_WEIGHT = 32  # a volume's slices fill the window of tasks as so many images do
+VOLUME_WEIGHT = 64  # a volume's slices fill the window of tasks as so many images do
 
 
 @dataclass
@@ -27,6 +30,20 @@ class Outcome:
     empty: int = 0  # slices of a volume that were dropped as empty
     kind: str = ""  # "damaged", "mask", "empty" or "unmasked" when there are no slices
     reason: str = ""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """Pickled with its large images as buffers, which need not be copied (PEP 574)."""
+        slices = self.slices
+        if operator.index(protocol) >= 5:
+            slices = [(record, _as_buffers(images)) for record, images in slices]
+        return Outcome, (slices, self.empty, self.kind, self.reason)
+
+
+def _as_buffers(images: dict[int, bytes]) -> dict[int, Any]:
+    return {
+        level: PickleBuffer(image) if len(image) >= LARGE else image
+        for level, image in images.items()
+    }
 
 
 def process_chunk(

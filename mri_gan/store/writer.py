@@ -23,9 +23,9 @@ from mri_gan.store.sealing import seal
 BATCH_BYTES = 16 << 20
 FIRST_MAP_BYTES = 64 << 20
 
-# What a worker makes of one slice: its record as JSON, and its unsealed image records by level.
-# Bytes only: they cost next to nothing to send from one process to another.
-EncodedSlice = tuple[bytes, dict[int, bytes]]
+# What a worker makes of one slice: its record as JSON, and its unsealed image records by level,
+# bytes or views of memory that is shared with it.
+EncodedSlice = tuple[bytes, dict[int, Any]]
 
 
 @dataclass
