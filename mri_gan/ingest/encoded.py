@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from mri_gan.store.schema import SliceRecord
 from mri_gan.store.writer import EncodedSlice
 
 MASK_CHANNEL = 1
+AT_ONCE = 16  # slices: numpy's calls cost more than the small levels themselves
 
 
 def record_of(
@@ -42,15 +45,34 @@ def record_of(
     )
 
 
-def encode_slice(
-    record: SliceRecord,
-    pixels: NDArray[Any],
-    config: PrepareConfig,
-    mask: NDArray[Any] | None = None,
-) -> EncodedSlice:
-    """All eight levels of one slice [S, S] and its mask."""
-    masks = None if mask is None else mask[None]
-    return encode_stack([record], pixels[None], config, masks)[0]
+@dataclass(frozen=True)
+class Drawn:
+    """A slice [S, S] at its native level, with its mask, which remains to be encoded."""
+
+    record: SliceRecord
+    pixels: NDArray[Any]
+    mask: NDArray[Any] | None = None
+
+
+def encode_slices(drawn: Sequence[Drawn], config: PrepareConfig) -> list[EncodedSlice]:
+    """All eight levels of slices, in order; those of one kind that follow each other at once."""
+    encoded: list[EncodedSlice] = []
+    for _, run in itertools.groupby(drawn, key=_kind):
+        alike = list(run)
+        for start in range(0, len(alike), AT_ONCE):
+            some = alike[start : start + AT_ONCE]
+            masks = [one.mask for one in some if one.mask is not None]
+            encoded += encode_stack(
+                [one.record for one in some],
+                np.stack([one.pixels for one in some]),
+                config,
+                np.stack(masks) if masks else None,
+            )
+    return encoded
+
+
+def _kind(drawn: Drawn) -> tuple[object, ...]:
+    return drawn.pixels.shape, drawn.pixels.dtype, drawn.mask is None
 
 
 def encode_stack(

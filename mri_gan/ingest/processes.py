@@ -28,7 +28,9 @@ SLABS_PER_WORKER = 10  # a few more than tasks of images in flight
 # worker would have to take turns. Linux allows a megabyte.
 PIPE_BYTES = 1 << 20
 F_SETPIPE_SZ = 1031
-M_ARENA_MAX = -8
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+KEPT_BYTES = 64 << 20  # of free memory in a worker
+LARGE_BYTES = 16 << 20  # what is larger goes back to the system at once
 
 
 def available_cpus() -> int:
@@ -134,9 +136,19 @@ def _share_heap() -> None:
     One thread receives results and another frees them: with a heap for each, holes add up with
     every result. It must be said before the first thread begins.
     """
+    _tune_heap((M_ARENA_MAX, 1))
+
+
+def _keep_heap() -> None:
+    """Let a worker keep what it frees: to take pages anew for every task is a tenth of its time."""
+    _tune_heap((M_MMAP_THRESHOLD, LARGE_BYTES), (M_TRIM_THRESHOLD, KEPT_BYTES))
+
+
+def _tune_heap(*options: tuple[int, int]) -> None:
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
+            for option, value in options:
+                ctypes.CDLL(None).mallopt(option, value)
 
 
 def _context(*preload: str) -> multiprocessing.context.BaseContext:
@@ -205,6 +217,7 @@ def _start_worker(slabs: Slabs | None) -> None:
     """Leave stop signals to the parent, and do not outlive it."""
     global _slabs_of_worker
     _slabs_of_worker = slabs
+    _keep_heap()
     for name in StopSignal.NAMES:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from mri_gan.errors import DataError, LabelMapError, MriganError
 from mri_gan.ingest import intensity, slices
 from mri_gan.ingest.archives import read_member
 from mri_gan.ingest.choice import choose_pages
-from mri_gan.ingest.encoded import encode_slice, record_of
+from mri_gan.ingest.encoded import Drawn, encode_slices, record_of
 from mri_gan.ingest.headers import image_fields
 from mri_gan.ingest.images import read_image, read_pages
 from mri_gan.ingest.learning import Learned
@@ -22,7 +23,6 @@ from mri_gan.ingest.masks import read_mask_pages, spread
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.tasks import Outcome
 from mri_gan.store.schema import DROPPED
-from mri_gan.store.writer import EncodedSlice
 
 NOTHING_LEARNED = Learned()
 Notes = tuple[str, ...] | None  # what is told once of each source
@@ -30,83 +30,101 @@ Notes = tuple[str, ...] | None  # what is told once of each source
 
 def process(source: Source, config: PrepareConfig, learned: Learned = NOTHING_LEARNED) -> Outcome:
     """Read, cut, normalise, fit and encode one source; a bad source is an outcome, not an error."""
-    if config.masks and source.mask is None:
-        return Outcome(kind="unmasked", reason="no mask belongs to it")
-    try:
-        if source.is_volume:
-            # It needs nibabel, and image files do not.
-            from mri_gan.ingest.cutting import process_volume
-
-            return process_volume(source, config, learned)
-        member = source.member
-        # A zip checks its members; a plain tar and a file system do not.
-        verify = member.number is None or member.offset >= 0
-        data = read_member(member)
-        notes = tuple(f"{DROPPED}{name}" for name in image_fields(data)) or None
-        if source.holds_stack:
-            pages = read_pages(data, verify)
-            return Outcome(_process_pages(source, pages, notes, config, learned))
-        mask, pixels = _mask_pages(source, config), read_image(data, verify)
-        return Outcome([_process_image(source, pixels, mask, notes, config, learned)])
-    except LabelMapError as error:
-        return Outcome(kind="mask", reason=str(error))
-    except MriganError as error:
-        reason = error.message.removeprefix(f"{source.member.label}: ")
-        return Outcome(kind="damaged", reason=reason)
-    except MemoryError:
-        return Outcome(kind="damaged", reason="too large for this machine's memory")
+    return process_all([source], config, learned)[0]
 
 
 def process_all(
     sources: Sequence[Source], config: PrepareConfig, learned: Learned = NOTHING_LEARNED
 ) -> list[Outcome]:
     """One chunk of sources in order."""
-    return [process(source, config, learned) for source in sources]
+    try:
+        found = [_draw(source, config, learned) for source in sources]
+        encoded = iter(encode_slices([one for _, drawn in found for one in drawn], config))
+    except MemoryError:
+        if len(sources) > 1:  # one by one they may fit
+            return [process(source, config, learned) for source in sources]
+        return [Outcome(kind="damaged", reason="too large for this machine's memory")]
+    for outcome, drawn in found:
+        outcome.slices += itertools.islice(encoded, len(drawn))
+    return [outcome for outcome, _ in found]
+
+
+def _draw(
+    source: Source, config: PrepareConfig, learned: Learned
+) -> tuple[Outcome, Sequence[Drawn]]:
+    """What one source gave, and the slices of image files, which are not encoded yet."""
+    if config.masks and source.mask is None:
+        return Outcome(kind="unmasked", reason="no mask belongs to it"), ()
+    try:
+        if source.is_volume:
+            # It needs nibabel, and image files do not.
+            from mri_gan.ingest.cutting import process_volume
+
+            return process_volume(source, config, learned), ()
+        return Outcome(), _draw_file(source, config, learned)
+    except LabelMapError as error:
+        return Outcome(kind="mask", reason=str(error)), ()
+    except MriganError as error:
+        reason = error.message.removeprefix(f"{source.member.label}: ")
+        return Outcome(kind="damaged", reason=reason), ()
+
+
+def _draw_file(source: Source, config: PrepareConfig, learned: Learned) -> list[Drawn]:
+    """The slices of one image file."""
+    member = source.member
+    # A zip checks its members; a plain tar and a file system do not.
+    verify = member.number is None or member.offset >= 0
+    data = read_member(member)
+    notes = tuple(f"{DROPPED}{name}" for name in image_fields(data)) or None
+    if source.holds_stack:
+        return _draw_pages(source, read_pages(data, verify), notes, config, learned)
+    mask, pixels = _mask_pages(source, config), read_image(data, verify)
+    return [_draw_image(source, pixels, mask, notes, config, learned)]
 
 
 def _mask_pages(source: Source, config: PrepareConfig) -> list[NDArray[Any]]:
     return read_mask_pages(source.mask) if config.masks and source.mask is not None else []
 
 
-def _process_pages(
+def _draw_pages(
     source: Source,
     pages: Sequence[NDArray[Any]],
     notes: Notes,
     config: PrepareConfig,
     learned: Learned,
-) -> list[EncodedSlice]:
+) -> list[Drawn]:
     """The pages of a TIFF: slices of a stack, where it has several."""
     masks = _mask_pages(source, config)
     if len(pages) == 1:
-        return [_process_image(source, pages[0], masks, notes, config, learned)]
+        return [_draw_image(source, pages[0], masks, notes, config, learned)]
     if masks and len(masks) != len(pages):
         raise DataError(f"its mask has {len(masks)} pages, the image {len(pages)}")
-    encoded: list[EncodedSlice] = []
+    drawn: list[Drawn] = []
     for number in choose_pages(len(pages), config):
         page = replace(source, naming=replace(source.naming, position=number))
         mask = masks[number : number + 1]
-        told = None if encoded else notes
-        encoded.append(_process_image(page, pages[number], mask, told, config, learned))
-    return encoded
+        told = None if drawn else notes
+        drawn.append(_draw_image(page, pages[number], mask, told, config, learned))
+    return drawn
 
 
-def _process_image(
+def _draw_image(
     source: Source,
     pixels: NDArray[Any],
     mask: Sequence[NDArray[Any]],
     notes: Notes,
     config: PrepareConfig,
     learned: Learned,
-) -> EncodedSlice:
+) -> Drawn:
     """One slice; `mask` holds its labels, or nothing."""
     limits = (0.0, float(np.iinfo(pixels.dtype).max))
     fitted = slices.fit_square(pixels, (1.0, 1.0), config.fit, limits)
     grey = intensity.to_depth(fitted.pixels, config.depth)
     record = record_of(source, fitted.place, pixels.shape, notes)
     if not mask:
-        return encode_slice(record, grey, config)
+        return Drawn(record, grey)
     if mask[0].shape != pixels.shape:
         shapes = (" x ".join(map(str, shape)) for shape in (mask[0].shape, pixels.shape))
         raise DataError("its mask is {} pixels, the image {}".format(*shapes))
     labels = slices.fit_labels(mask[0], fitted.place)
-    return encode_slice(record, grey, config, spread(labels, learned.mask_labels, config.depth))
+    return Drawn(record, grey, spread(labels, learned.mask_labels, config.depth))

@@ -7,6 +7,7 @@ it, so the same command continues from there.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -53,6 +54,9 @@ class StoreWriter:
         self._env = open_environment(folder, readonly=False, map_size=FIRST_MAP_BYTES)
         self._databases = self._open_databases()
         self._batch = _Batch()
+        # A commit waits for the disk; meanwhile the next batch is gathered.
+        self._committer = ThreadPoolExecutor(1, "mrigan-commit")
+        self._commit_under_way: Future[None] | None = None
         self.sources_done = 0
         self.slices_done = 0
         self.dropped = 0  # empty slices of volumes
@@ -62,6 +66,7 @@ class StoreWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._committer.shutdown()
         self._env.close()
 
     def _continue_or_start(self, header: dict[str, Any]) -> None:
@@ -124,10 +129,22 @@ class StoreWriter:
         self.sources_done += 1
         self.dropped += dropped
         if self._batch.n_bytes >= BATCH_BYTES:
-            self.flush()
+            self._begin_commit()
 
     def flush(self) -> None:
         """Commit everything added so far, with the counter, in one transaction."""
+        self._begin_commit()
+        self._end_commit()
+
+    def _end_commit(self) -> None:
+        """Wait for the commit under way; raises what went wrong there."""
+        ending, self._commit_under_way = self._commit_under_way, None
+        if ending is not None:
+            ending.result()
+
+    def _begin_commit(self) -> None:
+        """Begin to commit what was added since the last time, once that commit is done."""
+        self._end_commit()
         batch, self._batch = self._batch, _Batch()
         progress = dump_checked(
             {"sources": self.sources_done, "slices": self.slices_done, "dropped": self.dropped}
@@ -140,8 +157,11 @@ class StoreWriter:
             self._append(txn, b"skipped", batch.skipped)
             txn.put(b"progress", progress, db=self._databases[b"meta"])
 
-        self._grow_for(batch.n_bytes)
-        self._commit(put, batch.n_bytes)
+        def write() -> None:
+            self._grow_for(batch.n_bytes)
+            self._commit(put, batch.n_bytes)
+
+        self._commit_under_way = self._committer.submit(write)
 
     def records(self) -> Iterator[bytes]:
         """The committed slice records in order, as JSON."""
