@@ -60,10 +60,7 @@ class OrderedPool(Generic[Item, Result]):
         self._weigh = weigh
 
     def map(self, chunks: Iterable[Sequence[Item]]) -> Iterator[tuple[Item, Result]]:
-        """Pairs of item and result, in the order of the chunks.
-
-        What a result holds may lie in shared memory: it is valid until the next chunk is asked for.
-        """
+        """Pairs of item and result, in the order of the chunks."""
         if self._engine is None:
             for chunk in chunks:
                 for item in chunk:

@@ -17,7 +17,7 @@ from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 from mri_gan.files import StopSignal
-from mri_gan.ingest.slabs import Lease, Parcel, Slabs, pack, unpack
+from mri_gan.ingest.slabs import Parcel, Slab, Slabs, pack, unpack
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -70,27 +70,17 @@ class ProcessEngine:
     ) -> Future[list[Result]]:
         """Begin a task; its future raises BrokenProcessPool when any worker dies.
 
-        Large buffers of its result are views of shared memory, valid as long as the future lives.
+        Large buffers of its result are views of shared memory.
         """
-        near: LeasedFuture = LeasedFuture()
-        near.lease = self._slabs.lend() if self._slabs else None
-        number = near.lease.number if near.lease else None
+        near: Future[Any] = Future()
+        slab = self._slabs.lend() if self._slabs else None
         try:
-            far = self._executor.submit(_run_packed, function, chunk, number)
+            far = self._executor.submit(_run, function, chunk, slab and slab.number)
         except BrokenProcessPool as error:
             near.set_exception(error)
         else:
-            far.add_done_callback(functools.partial(self._hand_over, near, number))
+            far.add_done_callback(functools.partial(_hand_over, near, slab))
         return near
-
-    def _hand_over(self, near: Future[Any], number: int | None, far: Future[Parcel]) -> None:
-        """Give a future what its task in the executor ended with."""
-        if far.cancelled():
-            near.cancel()
-        elif error := far.exception():
-            near.set_exception(error)
-        else:
-            near.set_result(unpack(far.result(), _slab(self._slabs, number)))
 
     def restart(self) -> None:
         """New processes in place of all; what was in flight is lost."""
@@ -104,20 +94,22 @@ class ProcessEngine:
             self._slabs.close()
 
 
-class LeasedFuture(Future[Any]):
-    """A future that keeps the slab of its task from others."""
-
-    lease: Lease | None = None
-
-
-def _slab(slabs: Slabs | None, number: int | None) -> memoryview | None:
-    return None if slabs is None or number is None else slabs[number]
-
-
-def _run_packed(
-    function: Callable[[Sequence[Item]], list[Result]], chunk: Sequence[Item], number: int | None
+def _run(
+    function: Callable[[Sequence[Item]], list[Result]], chunk: Sequence[Item], slab: int | None
 ) -> Parcel:
-    return pack(function(chunk), _slab(_slabs_of_worker, number))
+    """A task in its worker; `slab` is the number of the one for its result."""
+    shared = _slabs_of_worker
+    return pack(function(chunk), None if shared is None or slab is None else shared[slab])
+
+
+def _hand_over(near: Future[Any], slab: Slab | None, far: Future[Parcel]) -> None:
+    """Give a future what its task in the executor ended with."""
+    if far.cancelled():
+        near.cancel()
+    elif error := far.exception():
+        near.set_exception(error)
+    else:
+        near.set_result(unpack(far.result(), slab and slab.memory))
 
 
 def _widen(executor: ProcessPoolExecutor) -> None:

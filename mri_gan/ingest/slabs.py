@@ -7,12 +7,14 @@ the parent, for which all workers wait. The memory has no name: nothing of it ou
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 import pickle
+import weakref
 from dataclasses import dataclass
 from multiprocessing.reduction import DupFd
-from typing import Any
+from typing import Any, NamedTuple
 
 SLAB_BYTES = 32 << 20  # pages are taken when they are first written: most stay untaken
 MOST_BYTES = 1 << 30  # of all slabs: address space may be limited
@@ -33,41 +35,40 @@ class Slabs:
         self._n_bytes = min(n_bytes, MOST_BYTES // count // mmap.PAGESIZE * mmap.PAGESIZE)
         self._descriptor = os.memfd_create("mrigan")
         os.ftruncate(self._descriptor, count * self._n_bytes)
-        self._map(count)
-        self._free = list(range(count))
-
-    def _map(self, count: int) -> None:
-        self._memory = memoryview(mmap.mmap(self._descriptor, count * self._n_bytes))
+        self._memory = mmap.mmap(self._descriptor, count * self._n_bytes)
+        self.free = list(range(count))
 
     def __getstate__(self) -> dict[str, Any]:
-        count = len(self._memory) // self._n_bytes
-        return {"descriptor": DupFd(self._descriptor), "count": count, "n_bytes": self._n_bytes}
+        return {"descriptor": DupFd(self._descriptor), "n_bytes": self._n_bytes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._n_bytes, self._descriptor = state["n_bytes"], state["descriptor"].detach()
-        self._map(state["count"])
-        self._free = []  # they are the parent's to give
+        self._memory = mmap.mmap(self._descriptor, 0)
+        self.free = []  # they are the parent's to lend
 
     def close(self) -> None:
         """Let go of the memory, whose last user frees it."""
         os.close(self._descriptor)
 
     def __getitem__(self, number: int) -> memoryview:
-        return self._memory[number * self._n_bytes : (number + 1) * self._n_bytes]
+        return memoryview(self._memory)[number * self._n_bytes : (number + 1) * self._n_bytes]
 
-    def lend(self) -> Lease | None:
-        """A slab that nobody uses, or None."""
-        return Lease(self._free, self._free.pop()) if self._free else None
+    def lend(self) -> Slab | None:
+        """A slab that nobody uses, or None. It is free again when no view of it is left."""
+        if not self.free:
+            return None
+        number = self.free.pop()
+        # Views keep this object, and only it, alive.
+        lent = (ctypes.c_ubyte * self._n_bytes).from_buffer(self._memory, number * self._n_bytes)
+        weakref.finalize(lent, self.free.append, number)
+        return Slab(number, memoryview(lent).cast("B"))
 
 
-class Lease:
-    """The right to use a slab, which ends with this object."""
+class Slab(NamedTuple):
+    """A slab that is lent out, by the number under which other processes know it."""
 
-    def __init__(self, free: list[int], number: int) -> None:
-        self._free, self.number = free, number
-
-    def __del__(self) -> None:
-        self._free.append(self.number)
+    number: int
+    memory: memoryview
 
 
 def pack(result: object, slab: memoryview | None) -> Parcel:
@@ -87,7 +88,7 @@ def pack(result: object, slab: memoryview | None) -> Parcel:
 
 
 def unpack(parcel: Parcel, slab: memoryview | None) -> Any:
-    """The result; its buffers are views of the slab, valid until that is used again."""
+    """The result; its buffers are views of the slab."""
     views, start = [], 0
     for length in parcel.lengths:
         assert slab is not None

@@ -69,12 +69,18 @@ def test_outcomes_survive_any_way_of_pickling(protocol: int) -> None:
     assert pickle.loads(pickle.dumps(OUTCOMES, protocol)) == OUTCOMES
 
 
-def test_a_slab_is_free_again_when_its_lease_ends() -> None:
+def test_a_slab_is_lent_anew_when_no_view_of_it_is_left() -> None:
     shared = Slabs(1, 1 << 16)
-    lease = shared.lend()
-    assert lease is not None
+    slab = shared.lend()
+    assert slab is not None
+    outcomes = unpack(pack(OUTCOMES, shared[slab.number]), slab.memory)
+    del slab
     assert shared.lend() is None
-    del lease
+    image = outcomes[0].slices[1][1][128]
+    del outcomes
+    assert shared.lend() is None
+    assert image == IMAGE[::-1]
+    del image
     assert shared.lend() is not None
     shared.close()
 
@@ -111,6 +117,6 @@ def test_the_slabs_of_a_killed_worker_serve_the_next_one(work: Any) -> None:
         del pool
         gc.collect()
         assert engine._slabs is not None
-        assert sorted(engine._slabs._free) == list(range(SLABS_PER_WORKER))
+        assert sorted(engine._slabs.free) == list(range(SLABS_PER_WORKER))
     finally:
         engine.close()
