@@ -9,13 +9,11 @@ from __future__ import annotations
 import click
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from mri_gan.archs import ARCHS, defaults_of
 from mri_gan.config import LEVELS, ModelConfig
 from mri_gan.nets.build import build_critic, build_generator
-
-BATCH = 4  # a group of the minibatch standard deviation
+from mri_gan.train.cost import forward_work
 
 
 @click.command()
@@ -53,14 +51,7 @@ def count(net: nn.Module) -> float:
 
 def gigaflop(model: ModelConfig) -> str:
     """Work of generator and critic for one image."""
-    with torch.device("meta"), torch.no_grad():
-        generator = build_generator(model).requires_grad_(False)
-        critic = build_critic(model).requires_grad_(False)
-        with FlopCounterMode(display=False) as drawing:
-            images = generator(torch.empty(BATCH, model.latent_dim), resolution=model.max_size)
-        with FlopCounterMode(display=False) as scoring:
-            critic(images)
-    work = [counter.get_total_flops() / BATCH / 1e9 for counter in (drawing, scoring)]
+    work = [flop / 1e9 for flop in forward_work(model, model.max_size)]
     return f"{work[0]:.2f} + {work[1]:.2f}"
 
 

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mri_gan.config import TrainConfig
 from mri_gan.nets.build import build_critic, build_generator
-from mri_gan.nets.resolutions import channels_at
-from mri_gan.schedule import Phase, phase_at, starts, total_images
-from mri_gan.train.cost import CRITIC_PASSES, GENERATOR_PASSES, block_cost
+from mri_gan.nets.protocol import CriticNet, GeneratorNet
+from mri_gan.nets.styles import broadcast_styles
+from mri_gan.schedule import Phase, phase_at, total_images
+from mri_gan.train.cost import image_work, levels
 from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty
+from mri_gan.train.path_length import path_lengths
+from mri_gan.train.state import build_state
+from mri_gan.train.trial import seconds_per_image
 
 FLOAT_BYTES = 4
-# Besides convolutions, a step filters, normalises, updates weights and waits; their share of the
-# time was 20 to 40 % where it was measured (tools/bench/bench_train.py).
-REST = 1.4
-TRIAL_S = 0.05  # at least so long is a convolution measured
+TRIAL_S = 5.0  # about so long is a level tried
 PROCESS_BYTES = 400_000_000  # Python, torch and what they load
 
 
@@ -38,12 +38,12 @@ class Needs:
 
 
 def estimate(config: TrainConfig, keep: int, device: str, with_time: bool = True) -> Needs:
-    """Count parameters and what a step remembers; measure convolutions for the time."""
+    """Count parameters and what a step remembers; try a few steps for the time."""
     with torch.device("meta"):
         generator, critic = build_generator(config.model), build_critic(config.model)
     g, d = count_parameters(generator), count_parameters(critic)
-    # Generator, its running mean and critic; two moments of Adam for each trained weight.
-    weights = FLOAT_BYTES * (4 * g + 3 * d)
+    moments = 1 if config.loss == "wgan-clip" else 2  # of RMSprop, of Adam
+    weights = FLOAT_BYTES * (g * (2 + moments) + d * (1 + moments))  # two: the running mean
     last = phase_at(config, total_images(config) - 1)
     return Needs(
         generator=g,
@@ -53,7 +53,7 @@ def estimate(config: TrainConfig, keep: int, device: str, with_time: bool = True
         memory_bytes=PROCESS_BYTES
         + weights
         + FLOAT_BYTES * (g + d)
-        + remembered_bytes(config, critic, last),
+        + remembered_bytes(config, generator, critic, last),
         seconds=sum(level_seconds(config, device)) if with_time else 0.0,
     )
 
@@ -63,81 +63,84 @@ def count_parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-def remembered_bytes(config: TrainConfig, critic: nn.Module, phase: Phase) -> int:
-    """What the critic's step keeps for its backward pass, the most of any moment of a step.
+def remembered_bytes(
+    config: TrainConfig, generator: GeneratorNet, critic: CriticNet, phase: Phase
+) -> int:
+    """What a step keeps for its backward passes, in the moment when that is most.
 
     The step is run on tensors without content, and what autograd saves is counted.
     """
+    n, size = phase.batch, phase.resolution
+    with torch.device("meta"):
+        shape = (n, config.channels, size, size)
+        real, fake, mix = torch.empty(shape), torch.empty(shape), torch.empty(n, 1, 1, 1)
+        z = torch.empty(n, config.latent_dim)
+        condition = torch.empty(n, k) if (k := config.conditions.dim) else None
+        noise = [torch.empty(one) for one in generator.noise_shapes(n, size)]
+
+    def score(images: Tensor) -> Tensor:
+        scores: Tensor = critic(images, condition=condition)
+        return scores
+
+    def draw(n: int) -> tuple[Tensor, Tensor]:
+        w = generator.map(z[:n], None if condition is None else condition[:n])
+        ws = broadcast_styles(w, generator.num_layers(size))
+        images = generator.synthesis(ws, resolution=size, noise=[x[:n] for x in noise])
+        return images, ws
+
+    def learn_critic() -> None:
+        both = None if condition is None else condition.repeat(2, 1)
+        critic(torch.cat([real, fake]), parts=2, condition=both)
+        kind = LOSSES[config.loss].penalty
+        if kind == "gradient":
+            gradient_penalty(score, real, fake, mix)
+        elif kind == "r1":
+            r1_penalty(score, real)
+
+    def learn_paths() -> None:
+        images, ws = draw((n + 1) // 2)
+        path_lengths(images, ws, torch.empty_like(images))
+
+    moments = [
+        learn_critic,
+        lambda: score(draw(n)[0]),
+        *([learn_paths] if config.path_weight else []),
+    ]
+    half = 2 if config.precision == "bf16" else 1
+    return max(map(saved_bytes, moments)) // half
+
+
+def saved_bytes(act: Callable[[], object]) -> int:
+    """Bytes of the tensors that autograd saves while something is computed."""
     kept: dict[int, Tensor] = {}  # held, so that no two get the same number
 
     def note(tensor: Tensor) -> Tensor:
         kept[id(tensor.untyped_storage())] = tensor
         return tensor
 
-    n, k = phase.batch, config.conditions.dim
-    shape = (n, config.channels, phase.resolution, phase.resolution)
-    with torch.device("meta"):
-        real, fake, mix = torch.empty(shape), torch.empty(shape), torch.empty(n, 1, 1, 1)
-        one = torch.empty(n, k) if k else None
-        two = torch.empty(2 * n, k) if k else None
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        critic(torch.cat([real, fake]), parts=2, condition=two)
-        kind = LOSSES[config.loss].penalty
-        if kind == "gradient":
-            gradient_penalty(lambda x: _scores(critic, x, one), real, fake, mix)
-        elif kind == "r1":
-            r1_penalty(lambda x: _scores(critic, x, one), real)
+        act()
     storages = {id(t.untyped_storage()): t.untyped_storage().nbytes() for t in kept.values()}
-    half = 2 if config.precision == "bf16" else 1
-    return sum(storages.values()) // half
-
-
-def _scores(critic: nn.Module, images: Tensor, condition: Tensor | None) -> Tensor:
-    scores: Tensor = critic(images, condition=condition)
-    return scores
+    return sum(storages.values())
 
 
 def level_seconds(config: TrainConfig, device: str) -> list[float]:
-    """Seconds for each level of the schedule, from the speed of a convolution at each size."""
-    bounds = [*starts(config)[:-1], max(starts(config)[-1], total_images(config))]
-    total = total_images(config)
-    speeds: dict[int, float] = {}
-    seconds = []
-    for begin, end in itertools.pairwise(bounds):
-        images = min(end, total) - min(begin, total)
-        phase = phase_at(config, begin)
-        seconds.append(images * seconds_per_image(config, phase, device, speeds))
+    """Seconds for each level that the run reaches, from a few real steps at each.
+
+    Once a level has taken more than its share of `TRIAL_S`, larger ones are not tried: their
+    images take as much longer as their work is greater.
+    """
+    state = build_state(config, torch.device(device))
+    seconds: list[float] = []
+    tried: tuple[float, float] | None = None  # seconds and FLOP of an image
+    for begin, end, phase in levels(config):
+        work = image_work(config, phase.resolution)
+        if tried is None:
+            start = time.perf_counter()
+            each = seconds_per_image(state, config, phase, begin, device, TRIAL_S)
+            if time.perf_counter() - start > TRIAL_S:
+                tried = each, work
+        else:
+            each = tried[0] * work / tried[1]
+        seconds.append((end - begin) * each)
     return seconds
-
-
-def seconds_per_image(
-    config: TrainConfig, phase: Phase, device: str, speeds: dict[int, float]
-) -> float:
-    """The time of one image in a step; `speeds` remembers multiply-adds per second by size."""
-    passes = GENERATOR_PASSES / config.n_critic + CRITIC_PASSES
-    spent, size = 0.0, phase.resolution
-    while size >= 4:
-        if size not in speeds:
-            speeds[size] = convolution_speed(config, size, phase.batch, device)
-        spent += block_cost(config.capacity, size) / speeds[size]
-        size //= 2
-    return REST * passes * spent
-
-
-def convolution_speed(config: TrainConfig, size: int, batch: int, device: str) -> float:
-    """Multiply-adds per second of a 3x3 convolution of this run at one size."""
-    width = channels_at(size, config.capacity)
-    dtype = torch.bfloat16 if config.precision == "bf16" else torch.float32
-    x = torch.randn(batch, width, size, size, device=device, dtype=dtype)
-    kernel = torch.randn(width, width, 3, 3, device=device, dtype=dtype)
-    count, start = -1, 0.0
-    with torch.inference_mode():
-        while count < 1 or time.perf_counter() - start < TRIAL_S:
-            out = F.conv2d(x, kernel, padding=1)
-            if device.startswith("cuda"):
-                torch.cuda.synchronize(device)
-            if count < 0:  # the first one chooses an algorithm
-                start = time.perf_counter()
-            count += 1
-    taken = time.perf_counter() - start
-    return 9.0 * width * out.numel() * max(count, 1) / taken

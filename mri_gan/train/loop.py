@@ -103,7 +103,8 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
                 wait_for_all(run.world)
                 raise stopped(run, state)
             asked = time.perf_counter()
-            left = seconds_left(config, first, state.nimg, asked - start)
+            taken = asked - start
+            left = seconds_left(config, first, state.nimg, taken, options.device)
             run.on_step(Progress(state.nimg, run.total, phase, monitor.rate, left, monitor.last))
     last = checkpoint_path(run.folder, state.nimg)
     if run.world.is_first and not last.exists():

@@ -17,9 +17,10 @@ from typing import Any
 
 import click
 import torch
-from bench_train import GIGA, PLAIN, FlopCount, Step, build_steps
+from bench_train import GIGA, PLAIN, Step, build_steps
 
 from mri_gan.config import PRECISIONS, SCHED_BATCH
+from mri_gan.train.cost import FlopCount
 from mri_gan.train.device import prepare_device
 
 WARM_UP = 3

@@ -18,12 +18,13 @@ from typing import Any
 
 import click
 import torch
-from bench_train import CPU, GIGA, FlopCount, machine, raise_peaks, time_call
+from bench_train import CPU, GIGA, machine, raise_peaks, time_call
 from plain_stylegan2_step import build_plain_state2, plain_step2
 
 from mri_gan.archs import defaults_of
 from mri_gan.config import TrainConfig
 from mri_gan.schedule import Phase
+from mri_gan.train.cost import FlopCount
 from mri_gan.train.state import build_state
 from mri_gan.train.step import train_step
 

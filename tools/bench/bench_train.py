@@ -14,22 +14,20 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Self
 
 import click
 import torch
 import torch.nn.functional as F
 from plain_step import build_plain_state, plain_train_step
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 from mri_gan.config import TrainConfig
 from mri_gan.schedule import Phase
+from mri_gan.train.cost import FlopCount
 from mri_gan.train.state import build_state
 from mri_gan.train.step import train_step
 
@@ -163,31 +161,6 @@ def build_steps(size: int, capacity: float, device: torch.device = CPU) -> dict[
         "ours fp32": lambda batch: train_step(ours, config, *inputs(batch)),
         "ours bf16": lambda batch: train_step(rough, low, *inputs(batch)),
     }
-
-
-class FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Add up torch's own formulas; its ready-made counter stops at a second derivative."""
-
-    def __enter__(self) -> Self:
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
-        if formula is not None:
-            self.total += formula(*args, **(kwargs or {}), out_val=out)
-        return out
 
 
 def raise_peaks(peaks: dict[str, float]) -> None:
