@@ -119,6 +119,13 @@ def test_workers_for_image_files_do_not_load_nibabel() -> None:
     assert loaded.isdisjoint({"nibabel", "skimage", "scipy"})
 
 
+def test_workers_for_volumes_load_little_of_scipy() -> None:
+    code = "import sys, mri_gan.ingest.cutting\nassert 'scipy.ndimage' not in sys.modules"
+    loaded = loaded_by(code)
+    assert "nibabel" in loaded
+    assert loaded.isdisjoint({"skimage", "torch"})
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])
 def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
     loaded = loaded_by(

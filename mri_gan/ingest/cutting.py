@@ -35,10 +35,8 @@ class _Scan:
     curve: intensity.Curve
     ground: float  # grey that slices are padded with, 0..1
     placed: slices.Place
-    affines: NDArray[np.float64]  # of all slices in their level [N, 3, 3]
-    positions_mm: list[float]
-    shares: list[float]  # of foreground
-    record: SliceRecord  # without what differs between slices
+    common: dict[str, Any]  # fields of all records
+    own: list[dict[str, Any]]  # fields of the record of each slice
 
 
 def process_volume(source: Source, config: PrepareConfig, learned: Learned) -> Outcome:
@@ -108,17 +106,20 @@ def _describe(
         landmarks=curve.points if len(curve.points) > 2 else None,
         pixel_mm=round(placed.pixel, 5),
     )
-    return _Scan(
-        config=config,
-        learned=learned,
-        curve=curve,
-        ground=ground,
-        placed=placed,
-        affines=slices.level_affine(affines, placed),
-        positions_mm=slices.positions_mm(volume, config.plane),
-        shares=shares,
-        record=record,
-    )
+    # A hundredth of a micrometre: beyond any scanner, and the same text on every machine.
+    lies = np.round(slices.level_affine(affines, placed), 5) + 0.0
+    places_mm = np.round(slices.positions_mm(volume, config.plane), 4)
+    each = zip(places_mm.tolist(), lies.tolist(), np.round(shares, 4).tolist(), strict=True)
+    own = [
+        {
+            "position": position,
+            "position_mm": place_mm,
+            "affine": tuple(map(tuple, affine)),
+            "foreground": share,
+        }
+        for position, (place_mm, affine, share) in enumerate(each)
+    ]
+    return _Scan(config, learned, curve, ground, placed, vars(record), own)
 
 
 def _process_slab(
@@ -131,25 +132,10 @@ def _process_slab(
     """Slices [N, H, W] that lie next to each other, and their masks; notes are for the first."""
     config = scan.config
     greys = slices.fit_stack(scan.curve.apply(voxels), scan.placed, config.depth, scan.ground)
-    records = [_record(scan, position) for position in positions]
+    records = [SliceRecord(**{**scan.common, **scan.own[position]}) for position in positions]
     records[0] = replace(records[0], notes=notes)
     if labels is None:
         return encode_stack(records, greys, config)
     fitted = slices.fit_labels(labels, scan.placed)
     masks = spread(fitted, scan.learned.mask_labels, config.depth)
     return encode_stack(records, greys, config, masks)
-
-
-def _record(scan: _Scan, position: int) -> SliceRecord:
-    return replace(
-        scan.record,
-        position=position,
-        position_mm=round(scan.positions_mm[position], 4),
-        affine=_rounded(scan.affines[position]),
-        foreground=round(scan.shares[position], 4),
-    )
-
-
-def _rounded(affine: NDArray[np.float64]) -> tuple[tuple[float, ...], ...]:
-    # A hundredth of a micrometre: beyond any scanner, and the same text on every machine.
-    return tuple(tuple(round(v, 5) + 0.0 for v in row) for row in affine.tolist())

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import label
 
+from mri_gan.ingest.parts import find_largest_part
 from mri_gan.ingest.samples import above
 from mri_gan.ingest.volumes import Volume
 
@@ -32,9 +32,9 @@ def shows_face(volume: Volume, threshold: float) -> bool:
     """Whether a volume looks like a head with its face; `threshold` parts air from tissue."""
     strides = np.maximum(np.round(COARSE_MM / volume.spacing), 1).astype(int)
     coarse = volume.voxels[:: strides[0], :: strides[1], :: strides[2]]
-    inside = np.ascontiguousarray(above(coarse, threshold))
+    inside = above(coarse, threshold)
     sizes_mm = volume.spacing * strides
-    places = _largest_part(inside) * sizes_mm
+    places = find_largest_part(inside) * sizes_mm
     if len(places) == 0 or np.ptp(places, axis=0).min() < SMALLEST_MM:
         return False
     middle = places[places[:, 2] > places[:, 2].max() - UPPER_MM].mean(axis=0)
@@ -48,14 +48,6 @@ def shows_face(volume: Volume, threshold: float) -> bool:
     front = ahead & (rays[:, 1] > 0.35) & (rays[:, 2] < -0.15)
     back = ahead & (rays[:, 1] < -0.35) & (rays[:, 2] > -0.15)
     return bool(np.median(reach_mm[front]) > FACE_RATIO * np.median(reach_mm[back]))
-
-
-def _largest_part(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The indices of the largest connected part [N, 3]."""
-    parts = label(inside, np.ones((3, 3, 3)))[0]
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    return np.argwhere((parts == sizes.argmax()) & inside)
 
 
 def _directions() -> NDArray[np.float64]:

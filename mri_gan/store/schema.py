@@ -86,7 +86,11 @@ _DEFAULTS = {f.name: f.default for f in dataclasses.fields(SliceRecord)}
 
 
 def _tuples(value: Any) -> Any:
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+    """Lists, and lists in lists, as tuples."""
+    if not isinstance(value, list):
+        return value
+    nested = bool(value) and isinstance(value[0], list)
+    return tuple(map(tuple, value)) if nested else tuple(value)
 
 
 FACE, DROPPED = "face", "dropped:"
