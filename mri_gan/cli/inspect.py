@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mri_gan.cli import options
-from mri_gan.cli.source_options import source_options
+from mri_gan.cli.source_options import slice_options, source_options
 from mri_gan.config import PrepareConfig, require
 from mri_gan.errors import Stopped
 from mri_gan.preparation import PLANES
@@ -24,6 +23,7 @@ EPILOG = """\b
 Examples:
   mrigan inspect keras_png_slices_data.zip
   mrigan inspect scans/ --plane coronal --sheet overview.png
+  mrigan inspect scans/ --fov 220 --slices 0.2:0.8 --sheet
 """
 
 COLUMNS, PICTURES = 9, 45
@@ -31,7 +31,7 @@ PLANE_COUNT = 3  # pictures of a volume: the middle of each plane
 NAMED = 3
 COUNTED = (
     *("sources", "slices", "subjects", "sessions", "masks", "sources_with_mask", "derivatives"),
-    *("other_files", "empty_slices", "faces"),
+    *("other_files", "empty_slices", "deselected_slices", "faces"),
 )
 TABLES = (
     *("layouts", "sides", "splits", "shapes", "native", "spacings_mm", "volume_shapes"),
@@ -43,6 +43,7 @@ LISTS = ("same_pixels", "near_duplicates", "outliers", "flat_slices", "doubtful_
 @click.command("inspect", epilog=EPILOG)
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @source_options
+@slice_options
 @click.option(
     "--sheet",
     is_flag=False,
@@ -80,11 +81,13 @@ def command(
             "write it elsewhere: sources are left as they are",
         )
     config = PrepareConfig(ids="keep", **choices)  # ids are not stored, and so not hidden
-    plan = build_plan(sources, replace(config, masks=True))
+    plan = build_plan(sources, config, pair=True)
     with_mask = sum(source.mask is not None for source in plan.sources)
     start = time.perf_counter()
     survey = _look(plan, config, workers, quiet or as_json)
-    facts = survey.facts() | {
+    facts = survey.facts()
+    facts |= {
+        "deselected_slices": facts["deselected_slices"] + plan.deselected,
         "masks": plan.masks + with_mask,
         "sources_with_mask": with_mask,
         "derivatives": plan.derivatives,
@@ -106,6 +109,7 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
     from mri_gan.files import stop_on_signal
     from mri_gan.ingest.engines import open_engine
     from mri_gan.ingest.inspection import Look, Survey, look_all
+    from mri_gan.ingest.learning import learn
     from mri_gan.ingest.pipeline import chunked
     from mri_gan.ingest.pool import OrderedPool
     from mri_gan.ingest.processes import available_cpus
@@ -114,21 +118,22 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
     survey = Survey()
     share = PICTURES // PLANE_COUNT if any(s.is_volume for s in plan.sources) else PICTURES
     kept = {len(plan.sources) * i // share for i in range(share)}
-    function = functools.partial(look_all, config=config)
     died = Look(kind="damaged", reason="its decoder crashed or ran out of memory")
-    with (
-        stop_on_signal(leave_after_s=1.0) as stop,
-        options.Progress(len(plan.sources), " sources", quiet) as bar,
-        open_engine(count, "mri_gan.ingest.inspection") as engine,
-    ):
-        pool = OrderedPool(function, lambda _: died, engine)
-        for number, (source, found) in enumerate(pool.map(chunked(plan.sources))):
-            if number not in kept:
-                found.thumb = None
-            survey.looks.append((source, found))
-            bar.show(number + 1)
-            if stop:
-                raise Stopped("stopped; nothing was written", signum=stop.signum or 2)
+    with stop_on_signal(leave_after_s=1.0) as stop:
+        learned = learn(plan.sources, config, count, stop)
+        function = functools.partial(look_all, config=config, learned=learned)
+        with (
+            options.Progress(len(plan.sources), " sources", quiet) as bar,
+            open_engine(count, "mri_gan.ingest.inspection") as engine,
+        ):
+            pool = OrderedPool(function, lambda _: died, engine)
+            for number, (source, found) in enumerate(pool.map(chunked(plan.sources))):
+                if number not in kept:
+                    found.thumb = None
+                survey.looks.append((source, found))
+                bar.show(number + 1)
+                if stop:
+                    raise Stopped("stopped; nothing was written", signum=stop.signum or 2)
     return survey
 
 
@@ -164,6 +169,8 @@ def _print_table(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
     table = Table(title="as prepare would read it", show_header=False, title_justify="left")
+    table.add_column()
+    table.add_column(overflow="fold")  # names end with what tells them apart
     for name, value in _rows(facts):
         table.add_row(name, escape(value))
     Console(highlight=False).print(table)

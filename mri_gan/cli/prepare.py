@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.cli.source_options import source_options
+from mri_gan.cli.source_options import slice_options, source_options
 from mri_gan.config import PrepareConfig, require
 from mri_gan.errors import DataError, UsageError
-from mri_gan.preparation import FITS, IDS, INTENSITIES
+from mri_gan.preparation import IDS
 
 if TYPE_CHECKING:
     from mri_gan.ingest.plan import Plan
@@ -38,59 +38,7 @@ Examples:
     "--out", required=True, type=click.Path(path_type=Path), help="Folder of the store to write."
 )
 @source_options
-@click.option(
-    "--fit",
-    type=click.Choice(FITS),
-    default="pad",
-    show_default=True,
-    help="Make slices square by padding or by cropping; they are never squeezed.",
-)
-@click.option(
-    "--fov",
-    type=float,
-    default=0.0,
-    metavar="MM",
-    help="One common field of view: the square is this wide for every volume, cropped or padded "
-    "about its middle.",
-)
-@click.option(
-    "--slices",
-    default="all",
-    show_default=True,
-    metavar="LOW:HIGH",
-    help="Part of each stack: shares of the way from the first to the last slice with tissue, such "
-    "as 0.2:0.8, or mm along the axis, such as -20mm:30mm.",
-)
-@click.option("--every", type=int, default=1, show_default=True, help="Take every n-th slice.")
-@click.option(
-    "--intensity",
-    type=click.Choice(INTENSITIES),
-    default="percentile",
-    show_default=True,
-    help="How a volume's values become greys; nyul learns from the training split, keep leaves "
-    "8-bit values as they are.",
-)
-@click.option(
-    "--landmarks",
-    type=click.Path(path_type=Path, file_okay=False),
-    callback=options.read_landmarks,
-    metavar="STORE",
-    help="Take what nyul has learned from another store.",
-)
-@click.option(
-    "--window",
-    default="0.5,99.5",
-    show_default=True,
-    callback=options.parse_numbers(2, float),
-    help="Percentiles that become black (of all voxels) and white (of the foreground).",
-)
-@click.option(
-    "--min-foreground",
-    type=float,
-    default=0.02,
-    show_default=True,
-    help="Drop slices of volumes with a smaller share of tissue.",
-)
+@slice_options
 @click.option(
     "--split",
     default="80,10,10",
@@ -102,13 +50,6 @@ Examples:
     "--split-file",
     type=click.Path(path_type=Path, dir_okay=False),
     help="Table of subject and split, such as a store's splits.tsv; it wins over a shipped split.",
-)
-@click.option(
-    "--depth",
-    type=click.Choice(["8", "16"]),
-    default="8",
-    show_default=True,
-    help="Bits per pixel.",
 )
 @click.option(
     "--masks",
@@ -164,7 +105,6 @@ def command(
     quiet: bool,
     id_key: Path | None,
     split_file: Path | None,
-    depth: str,
     **choices: Any,
 ) -> None:
     """Turn zips, folders and volumes of scans into a store with every level from 8 to 1024 px.
@@ -176,7 +116,7 @@ def command(
     """
     from mri_gan.ingest import engines, shards
 
-    config = PrepareConfig(depth=int(depth), **choices)
+    config = PrepareConfig(**choices)
     for source in sources:
         require(source.exists(), f"{source}: no such file or folder", "check the spelling")
     part = shards.parse_shard(shard) if shard else None
@@ -196,6 +136,7 @@ def command(
                 "sources": len(plan.sources),
                 "masks": plan.masks,
                 "derivatives": plan.derivatives,
+                "deselected": plan.deselected,
                 "options": config.to_dict(),
             }
         )

@@ -1,13 +1,15 @@
-"""Options that say what the sources are; `prepare` and `inspect` read them alike."""
+"""Options that say what the sources are and how they are cut, alike for `prepare` and `inspect`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from mri_gan.preparation import LAYOUTS, PLANES
+from mri_gan.cli import options
+from mri_gan.preparation import FITS, INTENSITIES, LAYOUTS, PLANES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -46,10 +48,85 @@ _classes = click.option(
     is_flag=True,
     help="Image files lie in class folders, as in MNIST: the folder becomes the label class.",
 )
+_fit = click.option(
+    "--fit",
+    type=click.Choice(FITS),
+    default="pad",
+    show_default=True,
+    help="Make slices square by padding or by cropping; they are never squeezed.",
+)
+_fov = click.option(
+    "--fov",
+    type=float,
+    default=0.0,
+    metavar="MM",
+    help="One common field of view: the square is this wide for every volume, cropped or padded "
+    "about its middle.",
+)
+_slices = click.option(
+    "--slices",
+    default="all",
+    show_default=True,
+    metavar="LOW:HIGH",
+    help="Part of each stack: shares of the way from the first to the last slice with tissue, such "
+    "as 0.2:0.8, or mm along the axis, such as -20mm:30mm.",
+)
+_every = click.option(
+    "--every", type=int, default=1, show_default=True, help="Take every n-th slice."
+)
+_intensity = click.option(
+    "--intensity",
+    type=click.Choice(INTENSITIES),
+    default="percentile",
+    show_default=True,
+    help="How a volume's values become greys; nyul learns from the training split, keep leaves "
+    "8-bit values as they are.",
+)
+_landmarks = click.option(
+    "--landmarks",
+    type=click.Path(path_type=Path, file_okay=False),
+    callback=options.read_landmarks,
+    metavar="STORE",
+    help="Take what nyul has learned from another store.",
+)
+_window = click.option(
+    "--window",
+    default="0.5,99.5",
+    show_default=True,
+    callback=options.parse_numbers(2, float),
+    help="Percentiles that become black (of all voxels) and white (of the foreground).",
+)
+_min_foreground = click.option(
+    "--min-foreground",
+    type=float,
+    default=0.02,
+    show_default=True,
+    help="Drop slices of volumes with a smaller share of tissue.",
+)
+_depth = click.option(
+    "--depth",
+    type=click.Choice(["8", "16"]),
+    default="8",
+    show_default=True,
+    callback=lambda _ctx, _param, bits: int(bits),
+    help="Bits per pixel.",
+)
 
 
 def source_options(command: Command) -> Command:
     """Add them all, in the order of the help text."""
-    for option in (_classes, _naming, _layout, _scan, _plane):
+    return _add(command, (_plane, _scan, _layout, _naming, _classes))
+
+
+def slice_options(command: Command) -> Command:
+    """Add those that decide which slices there are and what they look like."""
+    return _add(
+        command,
+        (_fit, _fov, _slices, _every, _intensity, _landmarks, _window, _min_foreground, _depth),
+    )
+
+
+def _add(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
+    for option in reversed(options):
         command = option(command)
     return command

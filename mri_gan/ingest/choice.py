@@ -73,15 +73,17 @@ def choose_pages(count: int, config: PrepareConfig) -> list[int]:
     )
 
 
-def choose_images(sources: Sequence[Source], config: PrepareConfig) -> list[Source]:
-    """The sources without the image files that are not asked for; stacks are chosen from later.
+def choose_images(sources: Sequence[Source], config: PrepareConfig) -> tuple[list[Source], int]:
+    """The sources without the image files that are not asked for, and how many those were.
+
+    Pages and slices of volumes are chosen later, when they are read.
 
     Image files of one person, visit, side and folder form a stack, from their lowest number to
     their highest. Raises UsageError where they have no numbers, or none in mm.
     """
     wanted = parse_range(config.slices)
     if wanted is None and config.every == 1:
-        return list(sources)
+        return list(sources), 0
     if wanted is not None and wanted.in_mm:
         _require_volumes(sources)
     flat = [s for s in sources if not (s.is_volume or (s.holds_stack and _is_stack(s)))]
@@ -91,7 +93,7 @@ def choose_images(sources: Sequence[Source], config: PrepareConfig) -> list[Sour
         stacks.setdefault(_stack_of(source), []).append(source.naming.position)
     chosen = {key: _choose(numbers, wanted, config.every) for key, numbers in stacks.items()}
     dropped = {id(s) for s in flat if s.naming.position not in chosen[_stack_of(s)]}
-    return [source for source in sources if id(source) not in dropped]
+    return [source for source in sources if id(source) not in dropped], len(dropped)
 
 
 def _is_stack(source: Source) -> bool:

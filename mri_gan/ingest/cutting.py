@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,20 @@ from mri_gan.store.writer import EncodedSlice
 
 
 @dataclass(frozen=True)
+class Exposure:
+    """One volume as it was read, and how bright its slices will be."""
+
+    volume: Volume
+    sample: Sample
+    threshold: float  # between air and tissue
+    curve: intensity.Curve
+    ground: float  # grey that slices are padded with, 0..1
+
+
+OnVolume = Callable[[Exposure], object]
+
+
+@dataclass(frozen=True)
 class _Scan:
     """One volume and all that its slices have in common."""
 
@@ -39,8 +53,13 @@ class _Scan:
     own: list[dict[str, Any]]  # fields of the record of each slice
 
 
-def process_volume(source: Source, config: PrepareConfig, learned: Learned) -> Outcome:
-    """Read one volume and cut it; raises DataError where it is damaged."""
+def process_volume(
+    source: Source, config: PrepareConfig, learned: Learned, on_volume: OnVolume | None = None
+) -> Outcome:
+    """Read one volume and cut it; raises DataError where it is damaged.
+
+    `on_volume` may look at the volume as a whole, where it gives slices.
+    """
     volume = read_source_volume(source)
     sample = take_sample(volume.voxels)
     threshold = intensity.foreground_threshold(sample)
@@ -50,11 +69,13 @@ def process_volume(source: Source, config: PrepareConfig, learned: Learned) -> O
     filled = [share >= config.min_foreground for share in shares]
     wanted = choose_cuts(slices.positions_mm(volume, config.plane), filled, config)
     chosen = [position for position in wanted if filled[position]]
-    outcome = Outcome(empty=len(wanted) - len(chosen))
+    outcome = Outcome(empty=len(wanted) - len(chosen), deselected=len(filled) - len(wanted))
     if not chosen:
         outcome.kind, outcome.reason = "empty", "no slice that is asked for has enough foreground"
         return outcome
     ground = _ground(split(sample, threshold)[0], curve, config)
+    if on_volume is not None:
+        on_volume(Exposure(volume, sample, threshold, curve, ground))
     scan = _describe(source, volume, curve, ground, shares, config, learned)
     masks = None if mask is None else slices.cut_slabs(mask, config.plane, chosen)
     for positions, voxels in slices.cut_slabs(volume, config.plane, chosen):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +9,13 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
+from mri_gan.config import PrepareConfig
 from mri_gan.ingest import intensity, slices
-from mri_gan.ingest.archives import read_member
-from mri_gan.ingest.gzips import GZIP_MAGIC
+from mri_gan.ingest.cutting import Exposure
 from mri_gan.ingest.orientation import Cube, header_doubts, make_cube, mirror_doubts
-from mri_gan.ingest.reading import read_source_volume
-from mri_gan.ingest.samples import percentiles, take_sample
-from mri_gan.ingest.sources import Source
-from mri_gan.ingest.volumes import Volume
+from mri_gan.ingest.samples import percentiles
 from mri_gan.preparation import PLANES
 
-NIFTI_HEADER = 348
 PERCENTILES = (1, 50, 99)
 
 
@@ -37,57 +32,34 @@ class Glimpse:
     doubts: tuple[str, ...]  # about its orientation
 
 
-def glimpse(source: Source, side: int) -> Glimpse:
-    """Look at a volume that can be read; raises DataError for others."""
-    volume = read_source_volume(source)
-    sample = take_sample(volume.voxels)
-    threshold = intensity.foreground_threshold(sample)
-    window = intensity.percentile_window(sample, threshold, (0.5, 99.5))
-    cube = make_cube(volume, threshold)
-    header = _nifti_header(source)
-    doubts = list(header_doubts(header)) if header else []
+def glimpse(seen: Exposure, config: PrepareConfig, side: int) -> Glimpse:
+    """Look at a volume that was read; its pictures are as `prepare` would make them."""
+    volume = seen.volume
+    cube = make_cube(volume, seen.threshold)
+    header = volume.header
+    doubts = [] if header is None else list(header_doubts(header))
     doubts += [] if cube is None else mirror_doubts(cube)
-    values = percentiles(sample, PERCENTILES)
+    values = percentiles(seen.sample, PERCENTILES)
     return Glimpse(
         shape=volume.voxels.shape,
-        spacing_mm=tuple(round(float(mm), 2) for mm in volume.spacing),
-        axes=_axes(header) if header else "",
+        spacing_mm=tuple(round(float(mm), 3) for mm in volume.spacing),
+        axes="" if header is None else _axes(header),
         values=tuple(float(f"{value:.4g}") for value in values),
-        pictures=tuple(_picture(volume, plane, window, side) for plane in PLANES),
+        pictures=tuple(_picture(seen, plane, config, side) for plane in PLANES),
         cube=cube,
         doubts=tuple(doubts),
     )
 
 
-def _picture(
-    volume: Volume, plane: str, window: tuple[float, float], side: int
-) -> NDArray[np.uint8]:
-    """The middle slice of a plane, padded to a square of `side` px."""
-    count = slices.display_shape(volume, plane)[0]
-    (cut,) = slices.cut(volume, plane, [count // 2])
+def _picture(seen: Exposure, plane: str, config: PrepareConfig, side: int) -> NDArray[np.uint8]:
+    """The middle slice of a plane as a square of `side` px."""
+    count = slices.display_shape(seen.volume, plane)[0]
+    (cut,) = slices.cut(seen.volume, plane, [count // 2])
     columns, rows = (float(np.linalg.norm(cut.affine[:, i])) for i in (0, 1))
-    scaled = intensity.apply_window(cut.pixels, window)
-    placed = slices.place(cut.pixels.shape, (rows, columns), "pad")
-    shrink = side / placed.level
-    height, width = (max(1, round(length * shrink)) for length in placed.size)
-    small = slices.resize(scaled, height, width, (0.0, 1.0))
-    picture = np.zeros((side, side), np.uint8)
-    top, left = (side - height) // 2, (side - width) // 2
-    picture[top : top + height, left : left + width] = intensity.quantise(small, 8)
-    return picture
-
-
-def _nifti_header(source: Source) -> Any:
-    """The header of a NIfTI-1 file; None for all else and for what cannot be read."""
-    if not source.member.name.lower().endswith((".nii", ".nii.gz")):
-        return None
-    try:
-        data = read_member(source.member)
-        if data[:2] == GZIP_MAGIC:
-            data = zlib.decompressobj(wbits=31).decompress(data, NIFTI_HEADER)
-        return nib.Nifti1Header(data[:NIFTI_HEADER], check=False)
-    except Exception:  # nibabel raises a dozen types for odd headers, which `process` explains
-        return None
+    limits = (0.0, 1.0)
+    greys = seen.curve.apply(cut.pixels)
+    fitted = slices.fit_square(greys, (rows, columns), config.fit, limits, config.fov, seen.ground)
+    return intensity.quantise(slices.resize(fitted.pixels, side, side, limits), 8)
 
 
 def _axes(header: Any) -> str:

@@ -12,16 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.config import PrepareConfig
+from mri_gan.ingest.learning import Learned
 from mri_gan.ingest.likeness import FLAT, Glance, find_equal, find_near, find_odd, name_of
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.tasks import Outcome
-from mri_gan.ingest.worker import process
+from mri_gan.ingest.worker import NOTHING_LEARNED, process
 from mri_gan.store import schema
 from mri_gan.store.codec import decode_pixels
 from mri_gan.store.schema import SliceRecord
 from mri_gan.store.writer import EncodedSlice
 
 if TYPE_CHECKING:
+    from mri_gan.ingest.cutting import Exposure
     from mri_gan.ingest.glimpse import Glimpse
 
 THUMB_PX = 64
@@ -38,6 +40,7 @@ class Look:
     kind: str = ""
     reason: str = ""
     empty: int = 0
+    deselected: int = 0
     whole: Glimpse | None = None  # of volumes
     n_bytes: int = 0  # that a store would take
     slices: list[Glance] = field(default_factory=list)
@@ -45,19 +48,25 @@ class Look:
     thumb: NDArray[np.uint8] | None = None
 
 
-def look_all(sources: Sequence[Source], config: PrepareConfig) -> list[Look]:
+def look_all(
+    sources: Sequence[Source], config: PrepareConfig, learned: Learned = NOTHING_LEARNED
+) -> list[Look]:
     """One chunk of sources in order; runs in worker processes."""
-    return [look(source, config) for source in sources]
+    return [look(source, config, learned) for source in sources]
 
 
-def look(source: Source, config: PrepareConfig) -> Look:
+def look(source: Source, config: PrepareConfig, learned: Learned = NOTHING_LEARNED) -> Look:
     """Do with one source what `prepare` does, and keep only what tells about it."""
-    outcome: Outcome = process(source, config)
-    found = Look(outcome.kind, outcome.reason, outcome.empty)
-    if source.is_volume and outcome.slices:
+    wholes: list[Glimpse] = []
+
+    def see(seen: Exposure) -> None:
         from mri_gan.ingest.glimpse import glimpse  # it needs nibabel, and image files do not
 
-        found.whole = glimpse(source, THUMB_PX)
+        wholes.append(glimpse(seen, config, THUMB_PX))
+
+    outcome: Outcome = process(source, config, learned, see)
+    found = Look(outcome.kind, outcome.reason, outcome.empty, outcome.deselected)
+    found.whole = wholes[0] if wholes else None
     for number, encoded in enumerate(outcome.slices):
         found.n_bytes += len(encoded[0]) + sum(map(len, encoded[1].values()))
         record, pixels = _native(encoded, config.depth)
@@ -140,6 +149,7 @@ class Survey:
             "outliers": find_odd(glances),
             "flat_slices": [name_of(g.record) for g in glances if g.contrast < FLAT],
             "empty_slices": sum(found.empty for _, found in self.looks),
+            "deselected_slices": sum(found.deselected for _, found in self.looks),
             "skipped": [dict(zip(("source", "kind", "reason"), x, strict=True)) for x in left_out],
             "store_bytes": sum(found.n_bytes for _, found in self.looks),
         }
@@ -149,7 +159,7 @@ class Survey:
         whole = [(source, found.whole) for source, found in self.looks if found.whole is not None]
         return {
             "volume_shapes": _count(" x ".join(map(str, w.shape)) for _, w in whole),
-            "voxels_mm": _count(" x ".join(f"{mm:.2f}" for mm in w.spacing_mm) for _, w in whole),
+            "voxels_mm": _count(" x ".join(f"{mm:g}" for mm in w.spacing_mm) for _, w in whole),
             "orientations": _count(w.axes for _, w in whole if w.axes),
             "scanner_values": value_ranges([w.values for _, w in whole]),
             "doubtful_orientation": find_doubts(whole),

@@ -147,10 +147,11 @@ def chunked(sources: Sequence[Source]) -> Iterator[Sequence[Source]]:
 
 def _add(writer: StoreWriter, source: Source, outcome: Outcome) -> None:
     if outcome.slices:
-        writer.add_source(outcome.slices, dropped=outcome.empty)
+        writer.add_source(outcome.slices, outcome.empty, outcome.deselected)
     else:
         reason = public_reason(outcome.reason, source)
-        writer.skip_source(source.public_label, outcome.kind, reason, outcome.empty)
+        label, kind = source.public_label, outcome.kind
+        writer.skip_source(label, kind, reason, outcome.empty, outcome.deselected)
 
 
 def _nothing(plan: Plan, writer: StoreWriter) -> str:
@@ -204,6 +205,7 @@ def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]
         "layouts": sorted({source.naming.layout for source in plan.sources}),
         "masks": plan.masks + kinds["mask"],
         "empty_slices": writer.dropped,
+        "deselected_slices": writer.deselected + plan.deselected,
         "skipped": {k: n for k, n in sorted(kinds.items()) if k != "mask"},
         **schema.tell_notes(notes),
         "ignored_files": plan.ignored,

@@ -45,6 +45,7 @@ class Plan:
     sources: tuple[Source, ...]
     masks: int  # that are left out
     derivatives: int  # other versions of scans that are in the plan
+    deselected: int  # image files that --slices and --every leave out
     ignored: int  # files that are neither images nor volumes
     bad: tuple[tuple[str, str], ...]  # (label, reason) of what could not even be listed
     digest: str
@@ -58,10 +59,12 @@ def build_plan(
     config: PrepareConfig,
     key: Key = new_key,
     split_file: Path | None = None,
+    pair: bool = False,
 ) -> Plan:
     """List, name, sort and split all sources.
 
-    `key` is asked for when pseudonyms are due; `split_file` says who is in which split.
+    `key` is asked for when pseudonyms are due; `split_file` says who is in which split; `pair`
+    finds the masks of scans even where they are not kept.
 
     Raises DataError when a path cannot be listed or nothing usable is found, UsageError when a
     subject would be in two splits.
@@ -82,12 +85,12 @@ def build_plan(
             + (f"; {bad[0][0]}: {bad[0][1]}" if bad else ""),
         )
     chosen, derivatives = choose_scans(list(every.values()), config.scan)
-    if config.masks:
+    if config.masks or pair:
         from mri_gan.ingest.masks import pair_masks  # it needs numpy, and a plan does not
 
         chosen, masks = pair_masks(chosen, masks)
     secret = functools.cache(key)
-    chosen = choose_images(unify_people(chosen, config), config)
+    chosen, deselected = choose_images(unify_people(chosen, config), config)
     if split_file is not None:
         splits = read_splits(split_file)
         chosen = apply_splits(chosen, splits, split_file, lambda who: pseudonym(who, secret()))
@@ -98,10 +101,16 @@ def build_plan(
     hidden_bad = hide_unlisted(bad, config, secret)
     true_labels = {s.name: s.member.label for s in sources if s.hidden}
     true_labels |= {name: label for name, _, label in hidden_bad if name != label}
-    ignored = sum(one.ignored for one in found)
-    digest = _digest(sources, config)
-    unlisted = tuple((name, reason) for name, reason, _ in hidden_bad)
-    return Plan(tuple(sources), len(masks), derivatives, ignored, unlisted, digest, true_labels)
+    return Plan(
+        sources=tuple(sources),
+        masks=len(masks),
+        derivatives=derivatives,
+        deselected=deselected,
+        ignored=sum(one.ignored for one in found),
+        bad=tuple((name, reason) for name, reason, _ in hidden_bad),
+        digest=_digest(sources, config),
+        true_labels=true_labels,
+    )
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,9 @@ def take_shard(plan: Plan, shard: Shard) -> Plan:
         learn_from=plan.sources,
         part={"number": shard.number, "count": shard.count, "plan": plan.digest},
     )
-    return part if shard.number == 1 else replace(part, masks=0, derivatives=0, ignored=0, bad=())
+    if shard.number > 1:
+        part = replace(part, masks=0, derivatives=0, deselected=0, ignored=0, bad=())
+    return part
 
 
 def bounds_of(sizes: list[int], shard: Shard) -> tuple[int, int]:

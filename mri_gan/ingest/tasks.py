@@ -28,6 +28,7 @@ class Outcome:
 
     slices: list[EncodedSlice] = field(default_factory=list)
     empty: int = 0  # slices of a volume that were dropped as empty
+    deselected: int = 0  # slices that --slices and --every leave out
     kind: str = ""  # "damaged", "mask", "empty" or "unmasked" when there are no slices
     reason: str = ""
 
@@ -36,7 +37,7 @@ class Outcome:
         slices = self.slices
         if operator.index(protocol) >= 5:
             slices = [(record, _as_buffers(images)) for record, images in slices]
-        return Outcome, (slices, self.empty, self.kind, self.reason)
+        return Outcome, (slices, self.empty, self.deselected, self.kind, self.reason)
 
 
 def _as_buffers(images: dict[int, bytes]) -> dict[int, Any]:

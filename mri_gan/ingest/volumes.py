@@ -8,7 +8,7 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import nibabel as nib
@@ -41,6 +41,7 @@ class Volume:
     voxels: NDArray[Any]
     affine: NDArray[np.float64]
     dropped: tuple[str, ...] = ()  # fields of the header that say something else
+    header: Any = None  # of a NIfTI file, for what it says of itself
 
     @property
     def spacing(self) -> NDArray[np.float64]:
@@ -56,7 +57,8 @@ def read_volume(data: bytes, labels: bool = False) -> Volume:
     """
     with our_errors("NIfTI"):
         image = _parse(data)
-        return build_volume(image, labels, nifti_fields(image.header))
+        volume = build_volume(image, labels, nifti_fields(image.header))
+        return replace(volume, header=image.header)
 
 
 @contextlib.contextmanager

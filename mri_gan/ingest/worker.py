@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,25 +24,36 @@ from mri_gan.ingest.sources import Source
 from mri_gan.ingest.tasks import Outcome
 from mri_gan.store.schema import DROPPED
 
+if TYPE_CHECKING:
+    from mri_gan.ingest.cutting import OnVolume
+
 NOTHING_LEARNED = Learned()
 Notes = tuple[str, ...] | None  # what is told once of each source
 
 
-def process(source: Source, config: PrepareConfig, learned: Learned = NOTHING_LEARNED) -> Outcome:
+def process(
+    source: Source,
+    config: PrepareConfig,
+    learned: Learned = NOTHING_LEARNED,
+    on_volume: OnVolume | None = None,
+) -> Outcome:
     """Read, cut, normalise, fit and encode one source; a bad source is an outcome, not an error."""
-    return process_all([source], config, learned)[0]
+    return process_all([source], config, learned, on_volume)[0]
 
 
 def process_all(
-    sources: Sequence[Source], config: PrepareConfig, learned: Learned = NOTHING_LEARNED
+    sources: Sequence[Source],
+    config: PrepareConfig,
+    learned: Learned = NOTHING_LEARNED,
+    on_volume: OnVolume | None = None,
 ) -> list[Outcome]:
-    """One chunk of sources in order."""
+    """One chunk of sources in order; `on_volume` may look at each volume as a whole."""
     try:
-        found = [_draw(source, config, learned) for source in sources]
+        found = [_draw(source, config, learned, on_volume) for source in sources]
         encoded = iter(encode_slices([one for _, drawn in found for one in drawn], config))
     except MemoryError:
         if len(sources) > 1:  # one by one they may fit
-            return [process(source, config, learned) for source in sources]
+            return [process(source, config, learned, on_volume) for source in sources]
         return [Outcome(kind="damaged", reason="too large for this machine's memory")]
     for outcome, drawn in found:
         outcome.slices += itertools.islice(encoded, len(drawn))
@@ -50,7 +61,7 @@ def process_all(
 
 
 def _draw(
-    source: Source, config: PrepareConfig, learned: Learned
+    source: Source, config: PrepareConfig, learned: Learned, on_volume: OnVolume | None
 ) -> tuple[Outcome, Sequence[Drawn]]:
     """What one source gave, and the slices of image files, which are not encoded yet."""
     if config.masks and source.mask is None:
@@ -60,8 +71,8 @@ def _draw(
             # It needs nibabel, and image files do not.
             from mri_gan.ingest.cutting import process_volume
 
-            return process_volume(source, config, learned), ()
-        return Outcome(), _draw_file(source, config, learned)
+            return process_volume(source, config, learned, on_volume), ()
+        return _draw_file(source, config, learned)
     except LabelMapError as error:
         return Outcome(kind="mask", reason=str(error)), ()
     except MriganError as error:
@@ -69,7 +80,9 @@ def _draw(
         return Outcome(kind="damaged", reason=reason), ()
 
 
-def _draw_file(source: Source, config: PrepareConfig, learned: Learned) -> list[Drawn]:
+def _draw_file(
+    source: Source, config: PrepareConfig, learned: Learned
+) -> tuple[Outcome, Sequence[Drawn]]:
     """The slices of one image file."""
     member = source.member
     # A zip checks its members; a plain tar and a file system do not.
@@ -77,9 +90,11 @@ def _draw_file(source: Source, config: PrepareConfig, learned: Learned) -> list[
     data = read_member(member)
     notes = tuple(f"{DROPPED}{name}" for name in image_fields(data)) or None
     if source.holds_stack:
-        return _draw_pages(source, read_pages(data, verify), notes, config, learned)
+        pages = read_pages(data, verify)
+        drawn = _draw_pages(source, pages, notes, config, learned)
+        return Outcome(deselected=len(pages) - len(drawn)), drawn
     mask, pixels = _mask_pages(source, config), read_image(data, verify)
-    return [_draw_image(source, pixels, mask, notes, config, learned)]
+    return Outcome(), [_draw_image(source, pixels, mask, notes, config, learned)]
 
 
 def _mask_pages(source: Source, config: PrepareConfig) -> list[NDArray[Any]]:

@@ -217,8 +217,8 @@ def merge_summaries(stores: Sequence[StoreReader]) -> dict[str, Any]:
         "skipped": dict(sorted(skipped.items())),
         "unlisted": [pair for summary in summaries for pair in summary["unlisted"]],
         **{
-            name: sum(summary[name] for summary in summaries)
-            for name in ("masks", "empty_slices", "ignored_files")
+            name: sum(summary.get(name, 0) for summary in summaries)
+            for name in ("masks", "empty_slices", "deselected_slices", "ignored_files")
         },
         "seconds": round(sum(summary["seconds"] for summary in summaries), 2),
     }

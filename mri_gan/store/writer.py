@@ -60,6 +60,7 @@ class StoreWriter:
         self.sources_done = 0
         self.slices_done = 0
         self.dropped = 0  # empty slices of volumes
+        self.deselected = 0  # slices of volumes and stacks that were not asked for
         self._continue_or_start(header)
 
     def __enter__(self) -> Self:
@@ -84,7 +85,7 @@ class StoreWriter:
         if progress is not None:
             done = load(progress)
             self.sources_done, self.slices_done = done["sources"], done["slices"]
-            self.dropped = done["dropped"]
+            self.dropped, self.deselected = done["dropped"], done.get("deselected", 0)
 
     def _open_databases(self) -> dict[bytes, Any]:
         names = schema.DATABASE_NAMES
@@ -107,8 +108,11 @@ class StoreWriter:
         """Bytes of the file that hold data."""
         return int((self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"])
 
-    def add_source(self, slices: list[EncodedSlice], dropped: int = 0) -> None:
-        """Append all slices of the next source of the plan; `dropped` more were empty."""
+    def add_source(self, slices: list[EncodedSlice], dropped: int = 0, deselected: int = 0) -> None:
+        """Append all slices of the next source of the plan.
+
+        `dropped` more were empty, `deselected` more were not asked for.
+        """
         batch = self._batch
         for record, images in slices:
             key = index_key(self.slices_done)
@@ -117,17 +121,20 @@ class StoreWriter:
                 batch.n_bytes += len(image)
             batch.slices.append((key, record))
             self.slices_done += 1
-        self._end_of_source(dropped)
+        self._end_of_source(dropped, deselected)
 
-    def skip_source(self, source: str, kind: str, reason: str, dropped: int = 0) -> None:
+    def skip_source(
+        self, source: str, kind: str, reason: str, dropped: int = 0, deselected: int = 0
+    ) -> None:
         """Note that the next source of the plan gives no slices, and why."""
         entry = dump_checked({"source": source, "kind": kind, "reason": reason})
         self._batch.skipped.append((index_key(self.sources_done), entry))
-        self._end_of_source(dropped)
+        self._end_of_source(dropped, deselected)
 
-    def _end_of_source(self, dropped: int) -> None:
+    def _end_of_source(self, dropped: int, deselected: int) -> None:
         self.sources_done += 1
         self.dropped += dropped
+        self.deselected += deselected
         if self._batch.n_bytes >= BATCH_BYTES:
             self._begin_commit()
 
@@ -147,7 +154,12 @@ class StoreWriter:
         self._end_commit()
         batch, self._batch = self._batch, _Batch()
         progress = dump_checked(
-            {"sources": self.sources_done, "slices": self.slices_done, "dropped": self.dropped}
+            {
+                "sources": self.sources_done,
+                "slices": self.slices_done,
+                "dropped": self.dropped,
+                "deselected": self.deselected,
+            }
         )
 
         def put(txn: lmdb.Transaction) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import numpy as np
 import phantoms
 import pytest
+from click.testing import CliRunner
+from PIL import Image
 
+from mri_gan.cli.main import cli
 from mri_gan.config import PrepareConfig
 from mri_gan.errors import UsageError
 from mri_gan.ingest.choice import choose_cuts, parse_range
@@ -88,6 +92,7 @@ def test_shares_and_steps_leave_the_middle_of_the_tissue(tmp_path: Path, prepare
     with StoreReader(prepare(tmp_path / "some", scan, slices="0.25:0.75", every=3)) as store:
         some = [record.position for record in store.records]
         assert store.summary["empty_slices"] == 0
+        assert store.summary["deselected_slices"] == 22 - len(some)
     first, last = every[0] + (every[-1] - every[0]) / 4, every[0] + (every[-1] - every[0]) * 3 / 4
     assert some == [p for p in every if first <= p <= last][::3]
 
@@ -102,9 +107,30 @@ def test_a_range_without_tissue_leaves_the_volume_out(tmp_path: Path, prepare: P
     with StoreReader(folder) as store:
         assert {record.subject for record in store.records} == {"100"}
         assert store.summary["skipped"] == {"empty": 1}
+        told = {name: store.summary[f"{name}_slices"] for name in ("empty", "deselected")}
+        assert sum(told.values()) + len(store) == 2 * 22
 
 
 # Image files
+
+
+@pytest.mark.parametrize("name", ["slice_{}.png", "stack.tif"])
+def test_what_is_not_asked_for_is_counted(tmp_path: Path, prepare: Prepare, name: str) -> None:
+    """Alike for the image files of a stack and for the pages of one."""
+    pages = [Image.fromarray(phantoms.slice_pixels(seed=n)) for n in range(11)]
+    folder = tmp_path / "set" / "p1"
+    folder.mkdir(parents=True)
+    if "{}" in name:
+        for n, page in enumerate(pages):
+            page.save(folder / name.format(n))
+    else:
+        pages[0].save(folder / name, save_all=True, append_images=pages[1:])
+    store = prepare(tmp_path / "s", tmp_path / "set", slices="0.2:0.8", every=2)
+    with StoreReader(store) as opened:
+        assert [record.position for record in opened.records] == [2, 4, 6, 8]
+        assert opened.summary["deselected_slices"] == 7
+    shown = CliRunner().invoke(cli, ["info", str(store)])
+    assert re.search(r"slices not asked for +│ 7", shown.stdout)
 
 
 def positions(folder: Path, **choices: Any) -> list[tuple[str, int]]:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from mri_gan.cli.main import cli
 from mri_gan.config import PrepareConfig
+from mri_gan.ingest.archives import read_member
 from mri_gan.ingest.inspection import Survey, grey_percentiles, look_all
 from mri_gan.ingest.plan import build_plan
 from mri_gan.store.reader import StoreReader
@@ -150,7 +151,7 @@ def test_shapes_spacings_and_scanner_values_of_volumes(tmp_path: Path) -> None:
     data = phantoms.nifti_bytes(phantoms.brain_volume(), "ASL", (1, 1.5, 2))
     facts = survey(phantoms.write_folder(tmp_path / "v", {"sub-1_T1w.nii": data}))
     assert facts["volume_shapes"] == {"20 x 26 x 22": 1}
-    assert facts["voxels_mm"] == {"1.00 x 1.50 x 2.00": 1}
+    assert facts["voxels_mm"] == {"1 x 1.5 x 2": 1}
     (low, _), (middle, _), (high, _) = facts["scanner_values"].values()
     assert low < middle < 30 < 400 < high
     assert facts["dropped_fields"] == {}
@@ -219,3 +220,69 @@ def test_inspect_reads_names_as_prepare_would(tmp_path: Path) -> None:
     facts = json.loads(inspect(folder, "--json", "--classes").stdout)
     assert facts["subjects"] == 6
     assert inspect(folder, "--layout", "akoa").exit_code == 2
+
+
+def test_what_prepare_would_cut_and_grey_is_what_inspect_tells(
+    tmp_path: Path, prepare: Any
+) -> None:
+    data = {f"{n}.nii": phantoms.nifti_bytes(phantoms.brain_volume() * n) for n in (1, 2, 3)}
+    folder = phantoms.write_folder(tmp_path / "v", data)
+    choices: dict[str, Any] = {"fov": 40.0, "slices": "0.2:0.8", "every": 2, "intensity": "nyul"}
+    words = [word for name, value in choices.items() for word in (f"--{name}", str(value))]
+    facts = json.loads(inspect(folder, "--json", "--depth", "16", *words).stdout)
+    with StoreReader(prepare(tmp_path / "s", folder, depth=16, **choices)) as store:
+        for name in ("slices", "empty_slices", "deselected_slices"):
+            assert facts[name] == store.summary[name]
+        greys = store.read(store.max_native, range(len(store))) >> 8
+        assert facts["grey_percentiles"]["99"] == np.percentile(greys, 99, method="inverted_cdf")
+    assert facts["deselected_slices"] > 0
+
+
+def test_the_sheet_shows_one_field_of_view_for_all(tmp_path: Path) -> None:
+    balls = {
+        f"{n}.nii": phantoms.nifti_bytes(phantoms.ball_volume(shape, (1.0, 1.0, 1.0), 10))
+        for n, shape in enumerate(((24, 24, 24), (60, 60, 60)))
+    }
+    folder = phantoms.write_folder(tmp_path / "v", balls)
+    sizes = []
+    for number, words in enumerate(([], ["--fov", "64"])):
+        file = tmp_path / f"{number}.png"
+        assert inspect(folder, "-q", "--sheet", file, *words).exit_code == 0
+        with Image.open(file) as sheet:
+            tiles = np.asarray(sheet)
+        sizes.append([(tiles[2:130, 2 + x : 130 + x] > 127).sum() for x in (0, 390)])
+    assert sizes[0][0] > 3 * sizes[0][1]
+    assert sizes[1][0] == pytest.approx(sizes[1][1], rel=0.05)
+
+
+def test_every_volume_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    volume = phantoms.nifti_bytes(phantoms.brain_volume(), gzip=True)
+    folder = phantoms.write_folder(tmp_path / "v", {"1.nii.gz": volume, "2.nii.gz": volume})
+    read: list[str] = []
+
+    def note(member: Any) -> bytes:
+        read.append(member.name)
+        return read_member(member)
+
+    for module in ("reading", "worker", "choice"):
+        monkeypatch.setattr(f"mri_gan.ingest.{module}.read_member", note)
+    assert survey(folder)["orientations"] == {"RAS": 2}
+    assert sorted(read) == ["v/1.nii.gz", "v/2.nii.gz"]
+
+
+def test_people_without_masks_have_a_split_beside_people_with_one(tmp_path: Path) -> None:
+    files = phantoms.slice_files(people=5, slices=1)
+    files["sub01/slice_0_mask.png"] = phantoms.png_bytes(phantoms.slice_pixels())
+    facts = json.loads(inspect(phantoms.write_folder(tmp_path / "v", files), "--json").stdout)
+    assert facts["sources_with_mask"] == 1
+    assert sum(facts["splits"].values()) == 5
+    assert set(facts["splits"]) <= {"train", "validate", "test"}
+
+
+def test_long_names_are_not_cut(tmp_path: Path) -> None:
+    pixels = phantoms.png_bytes(phantoms.slice_pixels())
+    names = [f"{'p' * 90}{n}/slice_1.png" for n in (1, 2)]
+    folder = phantoms.write_folder(tmp_path / "v", dict.fromkeys(names, pixels))
+    table = inspect(folder).stdout
+    words = "".join(line.strip("│").split("│")[-1].strip() for line in table.splitlines())
+    assert all(name in words for name in names)
