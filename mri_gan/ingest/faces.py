@@ -34,10 +34,10 @@ def shows_face(volume: Volume, threshold: float) -> bool:
     coarse = volume.voxels[:: strides[0], :: strides[1], :: strides[2]]
     inside = above(coarse, threshold)
     sizes_mm = volume.spacing * strides
-    places = find_largest_part(inside) * sizes_mm
-    if len(places) == 0 or np.ptp(places, axis=0).min() < SMALLEST_MM:
+    places = find_largest_part(inside) * sizes_mm[:, None]
+    if not places.size or np.ptp(places, axis=1).min() < SMALLEST_MM:
         return False
-    middle = places[places[:, 2] > places[:, 2].max() - UPPER_MM].mean(axis=0)
+    middle = places[:, places[2] > places[2].max() - UPPER_MM].mean(axis=1)
     rays = _directions()
     hits = _walk(inside, sizes_mm, middle, rays)  # [RAYS, steps]
     up = rays[:, 2] > 0.2

@@ -13,12 +13,12 @@ TOUCHING_ROWS = ((0, 1), (1, -1), (1, 0), (1, 1))
 
 
 def find_largest_part(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The indices [N, 3] of the largest connected part of a grid, in order."""
+    """The indices [3, N] of the largest connected part of a grid, in order."""
     padded = np.pad(inside, ((0, 0), (1, 1), (1, 1)))  # so that no row touches one it does not
     rows, length = padded.shape[1], padded.shape[2]
     flat = np.flatnonzero(padded)
     if not len(flat):
-        return np.empty((0, 3), np.int64)
+        return np.empty((3, 0), np.int64)
     begins = np.flatnonzero(np.diff(flat, prepend=-2) > 1)
     sizes = np.diff(begins, append=len(flat))
     first, last = flat[begins], flat[begins + sizes - 1]
@@ -27,8 +27,8 @@ def find_largest_part(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
     part = _join(len(first), pairs)
     largest = np.bincount(part, weights=sizes).argmax()
     chosen = flat[np.repeat(part == largest, sizes)]
-    places = np.stack(np.unravel_index(chosen, padded.shape), axis=1)
-    return np.asarray(places - np.array((0, 1, 1)), np.int64)
+    plane, row, column = np.unravel_index(chosen, padded.shape)
+    return np.stack([plane, row - 1, column - 1])
 
 
 def _find_touching(

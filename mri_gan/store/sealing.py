@@ -8,10 +8,13 @@ such a record is sealed with the empty key, and `seal` adds the real one.
 
 from __future__ import annotations
 
+import struct
+
 from mri_gan.checksums import crc32
 from mri_gan.errors import DataError
 
-HEADER = 5
+_FRAME = struct.Struct("<BI")  # codec, checksum
+HEADER = _FRAME.size
 
 
 class BadRecordError(DataError):
@@ -20,7 +23,7 @@ class BadRecordError(DataError):
 
 def make_record(codec: int, payload: bytes | memoryview) -> bytes:
     """An unsealed record."""
-    return b"".join((bytes((codec,)), crc32(payload, codec).to_bytes(4, "little"), payload))
+    return b"".join((_FRAME.pack(codec, crc32(payload, codec)), payload))
 
 
 def seal(record: bytes | memoryview, key: bytes) -> bytes:

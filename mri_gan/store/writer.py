@@ -93,7 +93,9 @@ class StoreWriter:
             with self._env.begin() as txn, txn.cursor() as cursor:
                 foreign = set(cursor.iternext(values=False)) - set(names)
             if not foreign:
-                return {name: self._env.open_db(name) for name in names}
+                # In one transaction: each waits for the disk.
+                with self._env.begin(write=True) as txn:
+                    return {name: self._env.open_db(name, txn=txn) for name in names}
         except lmdb.IncompatibleError:
             pass  # a plain key where a store has a database
         except lmdb.Error as error:
