@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import multiprocessing
 import os
 import platform
 import time
@@ -80,17 +81,26 @@ class FolderLock:
 
 
 def writer_of(folder: Path) -> str:
-    """The process id of another process that holds a folder's lock, '' when none does."""
+    """The process id of another process that holds a folder's lock, '' when none does.
+
+    A worker is no other than its parent, for which it reads what that has written.
+    """
     try:
         with (folder / ".lock").open("rb") as stream:
             holder = "" if _is_free(stream) else _read_holder(stream)
     except OSError:
         return ""
-    return "" if holder == _own_name() else holder
+    parent = multiprocessing.parent_process()
+    ours = {_own_name()} if parent is None else {_own_name(), _name(parent.pid)}
+    return "" if holder in ours else holder
 
 
 def _own_name() -> str:
-    return f"{os.getpid()} on {platform.node()}"
+    return _name(os.getpid())
+
+
+def _name(pid: int | None) -> str:
+    return f"{pid} on {platform.node()}"
 
 
 def _read_holder(stream: BinaryIO) -> str:

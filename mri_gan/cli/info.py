@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mri_gan.cli import options
-
-if TYPE_CHECKING:
-    from mri_gan.store.reader import StoreReader
 
 EPILOG = """\b
 Examples:
@@ -30,25 +27,11 @@ def command(store: Path, as_json: bool) -> None:
     from mri_gan.store.reader import StoreReader
 
     with StoreReader(store) as opened:
-        facts = describe(opened)
+        facts = opened.describe()
     if as_json:
         options.print_json(facts)
     else:
         print_tables(facts)
-
-
-def describe(store: StoreReader) -> dict[str, Any]:
-    """The store's summary with its size, options and skipped sources."""
-    return {
-        "store": str(store.folder),
-        **store.summary,
-        "bytes": store.n_bytes,
-        "depth": store.header["depth"],
-        "channels": store.channels,
-        "levels": store.header["levels"],
-        "options": store.header["options"],
-        "skipped_sources": list(store.skipped()),
-    }
 
 
 def print_tables(facts: dict[str, Any]) -> None:

@@ -28,7 +28,7 @@ def command(stores: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> 
     The parts that `mrigan prepare --shard` wrote are put in the order of their numbers, and none
     may be missing. Refused when a subject would be in two splits or a slice is in two stores.
     """
-    from mri_gan.cli.info import describe, print_tables
+    from mri_gan.cli.info import print_tables
     from mri_gan.files import stop_on_signal
     from mri_gan.ingest.preview import write_companions
     from mri_gan.store.merge import merge_stores
@@ -42,9 +42,7 @@ def command(stores: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> 
             total += len(opened)
     with stop_on_signal() as stop, options.Progress(total, " slices", quiet or as_json) as bar:
         merge_stores(stores, out, stop, bar.show)
-    write_companions(out)
-    with StoreReader(out) as merged:
-        facts = describe(merged)
+    facts = write_companions(out)
     if as_json:
         options.print_json(facts)
     elif not quiet:

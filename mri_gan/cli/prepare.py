@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,12 +141,12 @@ def command(
         )
         return
     crew = engine if engine != engines.LOCAL else workers
-    _prepare(plan, config, out, crew, overwrite, quiet or as_json)
+    facts = _prepare(plan, config, out, crew, overwrite, quiet or as_json)
     if plan.true_labels and not (quiet or as_json):
         click.echo(
             f"ids are pseudonyms; who has {key_file} can undo them: keep it, and do not pass it on"
         )
-    _report(out, plan.true_labels, as_json, quiet)
+    _report(out, facts, plan.true_labels, as_json, quiet)
 
 
 def _warm_up(sources: tuple[Path, ...]) -> None:
@@ -175,7 +174,7 @@ def _prepare(
     workers: int | str | None,
     overwrite: bool,
     quiet: bool,
-) -> None:
+) -> dict[str, Any]:
     from mri_gan.files import make_folder, remove_leftovers, stop_on_signal
     from mri_gan.ingest import learning, pipeline, processes
     from mri_gan.locks import FolderLock
@@ -188,13 +187,11 @@ def _prepare(
         if pipeline.is_complete(out, plan.digest):
             if not quiet:
                 click.echo(f"{out} is already complete", err=True)
-            write_companions(out)
-            return
+            return pipeline.complete(out, None)
         count = processes.available_cpus() if workers is None else workers
-        _load_ahead("mri_gan.ingest.preview")
         total = len(plan.sources) + learning.count_teachers(plan.learn_from or plan.sources, config)
         with options.Progress(total, " sources", quiet) as bar:
-            pipeline.write_store(
+            return pipeline.write_store(
                 plan,
                 config,
                 out,
@@ -202,21 +199,6 @@ def _prepare(
                 stop,
                 lambda tick: bar.show(tick.learned_from + tick.sources_done),
             )
-        write_companions(out)
-
-
-def _load_ahead(module: str) -> None:
-    """Import in the background what is needed at the end, while this process waits for workers."""
-    import threading
-
-    threading.Thread(target=importlib.import_module, args=(module,), daemon=True).start()
-
-
-def write_companions(out: Path) -> None:
-    """The preview and the manifest; they need numpy and Pillow, which the parent can do without."""
-    from mri_gan.ingest import preview
-
-    preview.write_companions(out)
 
 
 def remove_store(folder: Path) -> None:
@@ -225,13 +207,12 @@ def remove_store(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _report(out: Path, true_labels: dict[str, str], as_json: bool, quiet: bool) -> None:
-    from mri_gan.cli.info import describe, print_tables
-    from mri_gan.store.reader import StoreReader
+def _report(
+    out: Path, facts: dict[str, Any], true_labels: dict[str, str], as_json: bool, quiet: bool
+) -> None:
+    from mri_gan.cli.info import print_tables
 
-    with StoreReader(out) as store:
-        facts = describe(store)
-        damaged = [entry for entry in store.skipped() if entry["kind"] == "damaged"]
+    damaged = [entry for entry in facts["skipped_sources"] if entry["kind"] == "damaged"]
     if as_json:
         options.print_json(facts)
     elif not quiet:

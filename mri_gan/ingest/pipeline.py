@@ -21,12 +21,11 @@ from mri_gan.ingest.engines import Workers, open_engine
 from mri_gan.ingest.identity import public_reason
 from mri_gan.ingest.learning import Learned, count_teachers, learn
 from mri_gan.ingest.plan import Plan, count_subjects
-from mri_gan.ingest.pool import OrderedPool
+from mri_gan.ingest.pool import Engine, OrderedPool
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.tasks import Outcome
 from mri_gan.store import schema
 from mri_gan.store.environment import has_begun, open_environment
-from mri_gan.store.schema import SliceRecord
 from mri_gan.store.writer import StoreWriter
 
 
@@ -46,8 +45,10 @@ def write_store(
     workers: Workers,
     stop: StopSignal,
     on_progress: Callable[[Tick], None] = lambda _: None,
-) -> None:
+) -> dict[str, Any]:
     """Write, or go on writing, the store of a plan; the folder must be locked by the caller.
+
+    Returns what the store holds.
 
     Raises Stopped after a signal (what was done is kept), DataError when the disk refuses or
     when no source gave a slice.
@@ -59,22 +60,38 @@ def write_store(
         learned = learn(teachers, config, workers, stop, lambda n: on_progress(Tick(0, 0, n)))
     learned_from = count_teachers(teachers, config)
     header = build_header(plan, config, learned)
-    with StoreWriter(folder, header) as writer:
-        todo = plan.sources[writer.sources_done :]
-        for source, outcome in _outcomes(todo, config, learned, workers):
-            _add(writer, source, outcome)
-            on_progress(Tick(writer.sources_done, writer.slices_done, learned_from))
-            if stop:
-                writer.flush()
-                raise Stopped(
-                    f"stopped at {writer.sources_done} of {len(plan.sources)} sources",
-                    "run the same command again to continue",
-                    stop.signum or 2,
-                )
-        writer.flush()
-        if not writer.slices_done:
-            raise DataError(_nothing(plan, writer), "mrigan inspect tells the reason for each")
-        writer.finish(summarise(writer, plan, time.perf_counter() - start))
+    with open_engine(workers, tasks.PRELOAD) as engine:
+        with StoreWriter(folder, header) as writer:
+            todo = plan.sources[writer.sources_done :]
+            for source, outcome in _outcomes(todo, config, learned, engine):
+                _add(writer, source, outcome)
+                on_progress(Tick(writer.sources_done, writer.slices_done, learned_from))
+                if stop:
+                    writer.flush()
+                    raise Stopped(
+                        f"stopped at {writer.sources_done} of {len(plan.sources)} sources",
+                        "run the same command again to continue",
+                        stop.signum or 2,
+                    )
+            writer.flush()
+            if not writer.slices_done:
+                raise DataError(_nothing(plan, writer), "mrigan inspect tells the reason for each")
+            writer.finish(summarise(writer, plan, time.perf_counter() - start))
+        # A cluster may not see this folder.
+        return complete(folder, engine if isinstance(workers, int) else None)
+
+
+def complete(folder: Path, engine: Engine | None) -> dict[str, Any]:
+    """Write the companions of a store, by workers where there are some; returns what it holds.
+
+    Workers have loaded numpy and Pillow, which this process can do without.
+    """
+    if engine is None:
+        return tasks.write_companions([(folder, tasks.COMPANIONS)])[0]
+    picture, *tables = tasks.COMPANIONS
+    parts = [(folder, (picture,)), (folder, tables)]
+    pool = OrderedPool(tasks.write_companions, lambda _: complete(folder, None), engine)
+    return [facts for _, facts in pool.map([part] for part in parts)][-1]
 
 
 def is_complete(folder: Path, plan_digest: str) -> bool:
@@ -122,12 +139,11 @@ def _read_meta(folder: Path) -> tuple[Any, Any]:
 
 
 def _outcomes(
-    sources: Sequence[Source], config: PrepareConfig, learned: Learned, workers: Workers
+    sources: Sequence[Source], config: PrepareConfig, learned: Learned, engine: Engine | None
 ) -> Iterator[tuple[Source, Outcome]]:
     function = functools.partial(tasks.process_chunk, config=config, learned=learned)
-    with open_engine(workers, tasks.PRELOAD) as engine:
-        pool = OrderedPool(function, tasks.died, engine, tasks.weigh)
-        yield from pool.map(chunked(sources))
+    pool = OrderedPool(function, tasks.died, engine, tasks.weigh)
+    return pool.map(chunked(sources))
 
 
 def chunked(sources: Sequence[Source]) -> Iterator[Sequence[Source]]:
@@ -188,11 +204,11 @@ def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]
     natives: Counter[int] = Counter()
     notes: Counter[str] = Counter()
     for data in writer.records():
-        record = SliceRecord.from_json(data)
-        pairs.add((record.split, record.subject))
-        slices[record.split] += 1
-        natives[record.native] += 1
-        notes.update(record.notes or ())
+        record = schema.load(data)
+        pairs.add((record["split"], record["subject"]))
+        slices[record["split"]] += 1
+        natives[record["native"]] += 1
+        notes.update(record.get("notes", ()))
     kinds = Counter(entry["kind"] for entry in writer.skipped())
     kinds += Counter(derivative=plan.derivatives)  # an addition drops a count of 0
     return {

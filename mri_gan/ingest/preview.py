@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mri_gan.files import write_text
 from mri_gan.ingest.splits import SPLIT_FILE, one_cell, write_splits
+from mri_gan.ingest.tasks import COMPANIONS, MANIFEST_FILE, PREVIEW_FILE
 from mri_gan.pictures import build_sheet, save_png
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import IMAGE
@@ -16,15 +19,21 @@ MANIFEST_COLUMNS = ("subject", "session", "split", "side", "plane", "position", 
 COLUMNS, ROWS, LEVEL = 8, 5, 128
 
 
-def write_companions(folder: Path) -> None:
-    """Write `preview.png`, `manifest.tsv` and `splits.tsv` where they are not there yet."""
+def write_companions(folder: Path, names: Sequence[str] = COMPANIONS) -> dict[str, Any]:
+    """Write `preview.png`, `manifest.tsv` and `splits.tsv` where they are not there yet.
+
+    Returns what the store holds.
+    """
+    writers = {
+        PREVIEW_FILE: write_preview,
+        MANIFEST_FILE: write_manifest,
+        SPLIT_FILE: write_splits,
+    }
     with StoreReader(folder) as store:
-        if not (folder / "manifest.tsv").exists():
-            write_manifest(store, folder / "manifest.tsv")
-        if not (folder / SPLIT_FILE).exists():
-            write_splits(store, folder / SPLIT_FILE)
-        if not (folder / "preview.png").exists():
-            write_preview(store, folder / "preview.png")
+        for name in names:
+            if not (folder / name).exists():
+                writers[name](store, folder / name)
+        return store.describe()
 
 
 def write_preview(store: StoreReader, path: Path) -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from pickle import PickleBuffer
 from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from mri_gan.config import PrepareConfig
 from mri_gan.ingest.sources import Source
+from mri_gan.ingest.splits import SPLIT_FILE
 from mri_gan.store.writer import EncodedSlice
 
 if TYPE_CHECKING:
     from mri_gan.ingest.learning import Learned
 
 PRELOAD = "mri_gan.ingest.worker"
+PREVIEW_FILE, MANIFEST_FILE = "preview.png", "manifest.tsv"
+COMPANIONS = (PREVIEW_FILE, MANIFEST_FILE, SPLIT_FILE)
 PRELOAD_FOR_VOLUMES = ("mri_gan.ingest.cutting",)
 LARGE = 1 << 10  # bytes, from which on copying costs more than keeping account
 CHUNK = 16  # image files per task: enough to hide the cost of sending one
@@ -54,6 +58,13 @@ def process_chunk(
     from mri_gan.ingest.worker import process_all  # numpy and Pillow
 
     return process_all(sources, config, learned)
+
+
+def write_companions(parts: Sequence[tuple[Path, Sequence[str]]]) -> list[dict[str, Any]]:
+    """One task: some of the files beside a store, and what it holds."""
+    from mri_gan.ingest import preview
+
+    return [preview.write_companions(folder, names) for folder, names in parts]
 
 
 def died(_source: Source) -> Outcome:

@@ -151,6 +151,19 @@ class StoreReader:
                 f"{self.folder}: damaged store ({one_line(error)})", PREPARE_AGAIN
             ) from error
 
+    def describe(self) -> dict[str, Any]:
+        """The summary with size, options and skipped sources."""
+        return {
+            "store": str(self.folder),
+            **self.summary,
+            "bytes": self.n_bytes,
+            "depth": self.header["depth"],
+            "channels": self.channels,
+            "levels": self.header["levels"],
+            "options": self.header["options"],
+            "skipped_sources": list(self.skipped()),
+        }
+
     @property
     def max_native(self) -> int:
         """The largest native level of the store."""
