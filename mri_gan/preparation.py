@@ -19,6 +19,8 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 # Shares or millimetres, never one of each; either end may be left open.
 SLICE_RANGE = rf"(?:(?P<low>{_NUMBER})(?P<unit>mm)?)?:(?:(?P<high>{_NUMBER})(?P<same>mm)?)?"
 IDS = (AUTO, "keep", "pseudonym")
+KEY_FILE = "ids.key"
+LOCAL = "local"  # --engine: processes of this machine
 
 
 def check_naming(pattern: str) -> None:

@@ -12,10 +12,13 @@ from mri_gan.cli import options
 from mri_gan.cli.source_options import slice_options, source_options
 from mri_gan.config import PrepareConfig, require
 from mri_gan.errors import DataError, UsageError
-from mri_gan.preparation import IDS
+from mri_gan.preparation import IDS, KEY_FILE, LOCAL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from mri_gan.ingest.plan import Plan
+    from mri_gan.ingest.shards import Shard
 
 LEAVE_AFTER_S = 1.0  # with the time that Python needs to end, a signal is obeyed within 2 s
 
@@ -113,22 +116,20 @@ def command(
     is unpacked to disk. Run the same command again to continue an interrupted one. Exit code 1
     when some sources were damaged; the others are in the store.
     """
-    from mri_gan.ingest import engines, shards
-
     config = PrepareConfig(**choices)
     for source in sources:
         require(source.exists(), f"{source}: no such file or folder", "check the spelling")
+    if workers != 0 and engine == LOCAL and not dry_run:
+        from mri_gan.ingest.forking import warm_up_for
+
+        warm_up_for(sources)  # before anything else, since all the rest can be done meanwhile
+    from mri_gan.ingest import apart, engines, shards
+
     part = shards.parse_shard(shard) if shard else None
     engines.check_engine(engine)
-    if workers != 0 and engine == engines.LOCAL and not dry_run:
-        _warm_up(sources)
-    from mri_gan.ingest import identity
-    from mri_gan.ingest.plan import build_plan
-
-    key_file = id_key or out / identity.KEY_FILE
+    key_file = id_key or out / KEY_FILE
     key = functools.partial(_find_key, key_file, dry_run, shared=not part or id_key is not None)
-    plan = build_plan(sources, config, key, split_file)
-    plan = shards.take_shard(plan, part) if part else plan
+    plan = apart.plan_apart(functools.partial(_plan, sources, config, key, split_file, part))
     if dry_run:
         options.print_json(
             {
@@ -140,7 +141,7 @@ def command(
             }
         )
         return
-    crew = engine if engine != engines.LOCAL else workers
+    crew = engine if engine != LOCAL else workers
     facts = _prepare(plan, config, out, crew, overwrite, quiet or as_json)
     if plan.true_labels and not (quiet or as_json):
         click.echo(
@@ -149,13 +150,18 @@ def command(
     _report(out, facts, plan.true_labels, as_json, quiet)
 
 
-def _warm_up(sources: tuple[Path, ...]) -> None:
-    """Start loading what the workers need; volumes need more, and are only guessed at here."""
-    from mri_gan.ingest import processes, tasks
-    from mri_gan.ingest.archives import begins_with_volume
+def _plan(
+    sources: tuple[Path, ...],
+    config: PrepareConfig,
+    key: Callable[[], bytes],
+    split_file: Path | None,
+    part: Shard | None,
+) -> Plan:
+    from mri_gan.ingest.plan import build_plan
+    from mri_gan.ingest.shards import take_shard
 
-    volumes = any(map(begins_with_volume, sources))
-    processes.warm_up(tasks.PRELOAD, *(tasks.PRELOAD_FOR_VOLUMES if volumes else ()))
+    plan = build_plan(sources, config, key, split_file)
+    return take_shard(plan, part) if part else plan
 
 
 def _find_key(key_file: Path, dry_run: bool, *, shared: bool) -> bytes:
@@ -208,7 +214,7 @@ def remove_store(folder: Path) -> None:
 
 
 def _report(
-    out: Path, facts: dict[str, Any], true_labels: dict[str, str], as_json: bool, quiet: bool
+    out: Path, facts: dict[str, Any], true_labels: Mapping[str, str], as_json: bool, quiet: bool
 ) -> None:
     from mri_gan.cli.info import print_tables
 

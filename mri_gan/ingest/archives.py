@@ -14,11 +14,9 @@ from pathlib import Path
 from mri_gan.errors import DataError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.ingest.members import (
-    IMAGE_SUFFIXES,
     MAX_MEMBER_BYTES,
     MAX_RATIO,
     PAIR_SUFFIXES,
-    SLICE_SUFFIXES,
     SMALL_BYTES,
     TAR_SUFFIXES,
     Member,
@@ -104,17 +102,6 @@ def _walk(folder: Path) -> Iterator[Path]:
     # Links to folders are not followed: they may form a loop or leave the data set.
     for root, _, files in os.walk(folder, followlinks=False):
         yield from (Path(root, file) for file in files)
-
-
-def begins_with_volume(source: Path) -> bool:
-    """Whether a file, or the first of a folder that is looked at, is named like volumes or a tar.
-
-    A quick guess, with which nothing goes wrong but time.
-    """
-    names = (path.name for path in _walk(source)) if source.is_dir() else (source.name,)
-    kinds = (suffix_of(name) for name in names)
-    first = next((k for k in kinds if k in (".zip", *TAR_SUFFIXES, *SLICE_SUFFIXES)), ".zip")
-    return first not in (".zip", *IMAGE_SUFFIXES)
 
 
 def _list_zip(path: Path) -> list[Member]:

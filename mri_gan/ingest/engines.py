@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from mri_gan.errors import UsageError
-from mri_gan.ingest.pool import Engine
+from mri_gan.preparation import LOCAL
+
+if TYPE_CHECKING:
+    from mri_gan.ingest.pool import Engine
 
 DASK = "dask="
-LOCAL = "local"
 Workers = int | str  # so many processes of this machine (0: this one), or "dask=ADDRESS"
 
 

@@ -25,7 +25,6 @@ from mri_gan.ingest.members import DICOM_SUFFIXES, natural_key, suffix_of
 from mri_gan.ingest.sources import Source
 from mri_gan.settings import AUTO
 
-KEY_FILE = "ids.key"
 KEY_BYTES = 32
 PSEUDONYM_BYTES = 6  # two of 10,000 people share a name once in six million keys
 OAI_LIKE = re.compile(r"OAI[-_ ]?(\d{7})(?!\d)|(?<!\d)(9\d{6})(?!\d)", re.IGNORECASE)

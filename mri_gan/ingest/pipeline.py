@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, one_line
 from mri_gan.ingest import tasks
 from mri_gan.ingest.engines import Workers, open_engine
+from mri_gan.ingest.forking import PRELOAD
 from mri_gan.ingest.identity import public_reason
 from mri_gan.ingest.learning import Learned, count_teachers, learn
 from mri_gan.ingest.plan import Plan, count_subjects
@@ -60,9 +62,9 @@ def write_store(
         learned = learn(teachers, config, workers, stop, lambda n: on_progress(Tick(0, 0, n)))
     learned_from = count_teachers(teachers, config)
     header = build_header(plan, config, learned)
-    with open_engine(workers, tasks.PRELOAD) as engine:
+    with open_engine(workers, PRELOAD) as engine:
         with StoreWriter(folder, header) as writer:
-            todo = plan.sources[writer.sources_done :]
+            todo = itertools.islice(plan.sources, writer.sources_done, None)
             for source, outcome in _outcomes(todo, config, learned, engine):
                 _add(writer, source, outcome)
                 on_progress(Tick(writer.sources_done, writer.slices_done, learned_from))
@@ -139,14 +141,14 @@ def _read_meta(folder: Path) -> tuple[Any, Any]:
 
 
 def _outcomes(
-    sources: Sequence[Source], config: PrepareConfig, learned: Learned, engine: Engine | None
+    sources: Iterable[Source], config: PrepareConfig, learned: Learned, engine: Engine | None
 ) -> Iterator[tuple[Source, Outcome]]:
     function = functools.partial(tasks.process_chunk, config=config, learned=learned)
     pool = OrderedPool(function, tasks.died, engine, tasks.weigh)
     return pool.map(chunked(sources))
 
 
-def chunked(sources: Sequence[Source]) -> Iterator[Sequence[Source]]:
+def chunked(sources: Iterable[Source]) -> Iterator[Sequence[Source]]:
     """Cut a list of sources into tasks: runs of image files, volumes one by one."""
     chunk: list[Source] = []
     for source in sources:
@@ -218,7 +220,7 @@ def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]
         "split_subjects": count_subjects(pairs),
         "native": {str(level): n for level, n in sorted(natives.items())},
         "max_native": max(natives),
-        "layouts": sorted({source.naming.layout for source in plan.sources}),
+        "layouts": list(plan.layouts),
         "masks": plan.masks + kinds["mask"],
         "empty_slices": writer.dropped,
         "deselected_slices": writer.deselected + plan.deselected,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,15 +42,16 @@ PLAN_VERSION = 2  # 1 resampled volumes in floating point; a store must not hold
 class Plan:
     """What one `prepare` will read, in order, and what it leaves out."""
 
-    sources: tuple[Source, ...]
+    sources: Sequence[Source]
+    layouts: tuple[str, ...]  # of the sources
     masks: int  # that are left out
     derivatives: int  # other versions of scans that are in the plan
     deselected: int  # image files that --slices and --every leave out
     ignored: int  # files that are neither images nor volumes
     bad: tuple[tuple[str, str], ...]  # (label, reason) of what could not even be listed
     digest: str
-    true_labels: dict[str, str]  # of sources and files under a pseudonym; not for the store
-    learn_from: tuple[Source, ...] = ()  # all sources, where this plan is a part of another
+    true_labels: Mapping[str, str]  # of sources and files under a pseudonym; not for the store
+    learn_from: Sequence[Source] = ()  # all sources, where this plan is a part of another
     part: dict[str, Any] | None = None  # which part of which plan, where it is one
 
 
@@ -103,6 +104,7 @@ def build_plan(
     true_labels |= {name: label for name, _, label in hidden_bad if name != label}
     return Plan(
         sources=tuple(sources),
+        layouts=layouts_of(sources),
         masks=len(masks),
         derivatives=derivatives,
         deselected=deselected,
@@ -111,6 +113,11 @@ def build_plan(
         digest=_digest(sources, config),
         true_labels=true_labels,
     )
+
+
+def layouts_of(sources: Iterable[Source]) -> tuple[str, ...]:
+    """Whose file names the sources have."""
+    return tuple(sorted({source.naming.layout for source in sources}))
 
 
 @dataclass(frozen=True)

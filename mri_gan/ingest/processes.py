@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import multiprocessing
 import os
 import signal
-import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 from mri_gan.files import StopSignal
+from mri_gan.ingest.forking import keep_heap, warm_up, worker_context
 from mri_gan.ingest.slabs import Parcel, Slab, Slabs, pack, unpack
 
 Item = TypeVar("Item")
@@ -28,9 +27,6 @@ SLABS_PER_WORKER = 10  # a few more than tasks of images in flight
 # worker would have to take turns. Linux allows a megabyte.
 PIPE_BYTES = 1 << 20
 F_SETPIPE_SZ = 1031
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
-KEPT_BYTES = 64 << 20  # of free memory in a worker
-LARGE_BYTES = 16 << 20  # what is larger goes back to the system at once
 
 
 def available_cpus() -> int:
@@ -47,7 +43,7 @@ class ProcessEngine:
     def __init__(self, workers: int, preload: str) -> None:
         self._workers = workers
         warm_up(preload)
-        self._context = _context(preload)
+        self._context = worker_context(preload)
         # Elsewhere than on Linux results go through a pipe: slower, and all the same otherwise.
         linux = hasattr(os, "memfd_create")
         self._slabs = Slabs(SLABS_PER_WORKER * workers) if linux else None
@@ -122,65 +118,6 @@ def _widen(executor: ProcessPoolExecutor) -> None:
         pass  # another system, or a limit: slower, and all the same otherwise
 
 
-def _share_heap() -> None:
-    """Let all threads take memory from one heap, where the system's library is glibc.
-
-    One thread receives results and another frees them: with a heap for each, holes add up with
-    every result. It must be said before the first thread begins.
-    """
-    _tune_heap((M_ARENA_MAX, 1))
-
-
-def _keep_heap() -> None:
-    """Let a worker keep what it frees: to take pages anew for every task is a tenth of its time."""
-    _tune_heap((M_MMAP_THRESHOLD, LARGE_BYTES), (M_TRIM_THRESHOLD, KEPT_BYTES))
-
-
-def _tune_heap(*options: tuple[int, int]) -> None:
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            for option, value in options:
-                ctypes.CDLL(None).mallopt(option, value)
-
-
-def _context(*preload: str) -> multiprocessing.context.BaseContext:
-    """Fork from a clean server where possible: fast, and safe with open databases and threads."""
-    if "forkserver" in multiprocessing.get_all_start_methods():
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(list(preload))
-        return context
-    return multiprocessing.get_context("spawn")
-
-
-def warm_up(*preload: str) -> None:
-    """Start the server that workers are forked from, so that it loads while the plan is made.
-
-    It imports the modules `preload` once for all workers.
-    """
-    if "forkserver" in multiprocessing.get_all_start_methods():
-        from multiprocessing import forkserver, resource_tracker
-
-        _context(*preload)
-        resource_tracker.ensure_running()  # unblocks signals when it is started within
-        with _stop_signals_blocked():
-            forkserver.ensure_running()
-    _share_heap()
-
-
-@contextlib.contextmanager
-def _stop_signals_blocked() -> Iterator[None]:
-    """Children started within leave stop signals, which reach the whole group, to the parent."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    signums = {getattr(signal, name) for name in StopSignal.NAMES}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signums)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def _end(executor: ProcessPoolExecutor) -> None:
     """End the workers: those in the middle of something may finish it, for a moment.
 
@@ -209,7 +146,7 @@ def _start_worker(slabs: Slabs | None) -> None:
     """Leave stop signals to the parent, and do not outlive it."""
     global _slabs_of_worker
     _slabs_of_worker = slabs
-    _keep_heap()
+    keep_heap()
     for name in StopSignal.NAMES:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)

@@ -42,6 +42,8 @@ def take_shard(plan: Plan, shard: Shard) -> Plan:
     source (masks, files that could not be listed) is counted by the first part. Raises UsageError
     when there are fewer sources than parts.
     """
+    from mri_gan.ingest.plan import layouts_of
+
     if len(plan.sources) < shard.count:
         raise UsageError(
             f"--shard {shard}: there are only {len(plan.sources)} sources", "use fewer parts"
@@ -52,6 +54,7 @@ def take_shard(plan: Plan, shard: Shard) -> Plan:
     part = replace(
         plan,
         sources=plan.sources[start:stop],
+        layouts=layouts_of(plan.sources[start:stop]),
         digest=hashlib.blake2b(dump([plan.digest, str(shard)]), digest_size=16).hexdigest(),
         learn_from=plan.sources,
         part={"number": shard.number, "count": shard.count, "plan": plan.digest},

@@ -17,10 +17,8 @@ from mri_gan.store.writer import EncodedSlice
 if TYPE_CHECKING:
     from mri_gan.ingest.learning import Learned
 
-PRELOAD = "mri_gan.ingest.worker"
 PREVIEW_FILE, MANIFEST_FILE = "preview.png", "manifest.tsv"
 COMPANIONS = (PREVIEW_FILE, MANIFEST_FILE, SPLIT_FILE)
-PRELOAD_FOR_VOLUMES = ("mri_gan.ingest.cutting",)
 LARGE = 1 << 10  # bytes, from which on copying costs more than keeping account
 CHUNK = 16  # image files per task: enough to hide the cost of sending one
 VOLUME_WEIGHT = 64  # a volume's slices fill the window of tasks as so many images do

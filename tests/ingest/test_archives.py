@@ -11,7 +11,8 @@ import pytest
 
 from mri_gan.errors import DataError
 from mri_gan.ingest import archives
-from mri_gan.ingest.archives import begins_with_volume, list_members, read_member
+from mri_gan.ingest.archives import list_members, read_member
+from mri_gan.ingest.forking import begins_with_volume
 from mri_gan.ingest.members import (
     MAX_MEMBER_BYTES,
     Member,

@@ -13,8 +13,9 @@ from click.testing import CliRunner, Result
 from mri_gan.cli.main import cli
 from mri_gan.config import PrepareConfig
 from mri_gan.errors import UsageError
-from mri_gan.ingest.identity import KEY_BYTES, KEY_FILE, find_key, pseudonym
+from mri_gan.ingest.identity import KEY_BYTES, find_key, pseudonym
 from mri_gan.ingest.plan import Plan, build_plan
+from mri_gan.preparation import KEY_FILE
 from mri_gan.store.reader import StoreReader
 
 Prepare = Callable[..., Path]
