@@ -13,6 +13,7 @@ import os
 import pickle
 import signal
 import threading
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, overload
@@ -32,14 +33,15 @@ class PackedSources(Sequence[Source]):
         self._blocks: list[bytes] = []
         self._count = 0
         while block := list(itertools.islice(remaining, BLOCK)):
-            self._blocks.append(pickle.dumps(block, pickle.HIGHEST_PROTOCOL))
+            self._blocks.append(zlib.compress(pickle.dumps(block, pickle.HIGHEST_PROTOCOL), 1))
             self._count += len(block)
 
     def __len__(self) -> int:
         return self._count
 
     def __iter__(self) -> Iterator[Source]:
-        return itertools.chain.from_iterable(map(pickle.loads, self._blocks))
+        for block in self._blocks:
+            yield from pickle.loads(zlib.decompress(block))
 
     @overload
     def __getitem__(self, index: int) -> Source: ...

@@ -22,8 +22,7 @@ from mri_gan.ingest.samples import Sample, percentiles, split, take_sample
 from mri_gan.ingest.sources import Source
 from mri_gan.ingest.tasks import Outcome
 from mri_gan.ingest.volumes import Volume
-from mri_gan.store.schema import DROPPED, FACE, SliceRecord
-from mri_gan.store.writer import EncodedSlice
+from mri_gan.store.schema import DROPPED, FACE, EncodedSlice, SliceRecord
 
 
 @dataclass(frozen=True)

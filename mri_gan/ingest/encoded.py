@@ -16,8 +16,7 @@ from mri_gan.ingest.slices import Place
 from mri_gan.ingest.sources import Source
 from mri_gan.store.codec import encode, encode_upsampled
 from mri_gan.store.pyramid import enlarge, levels_below
-from mri_gan.store.schema import SliceRecord
-from mri_gan.store.writer import EncodedSlice
+from mri_gan.store.schema import EncodedSlice, SliceRecord
 
 MASK_CHANNEL = 1
 AT_ONCE = 16  # slices: numpy's calls cost more than the small levels themselves

@@ -19,8 +19,7 @@ from mri_gan.ingest.tasks import Outcome
 from mri_gan.ingest.worker import NOTHING_LEARNED, process
 from mri_gan.store import schema
 from mri_gan.store.codec import decode_pixels
-from mri_gan.store.schema import SliceRecord
-from mri_gan.store.writer import EncodedSlice
+from mri_gan.store.schema import EncodedSlice, SliceRecord
 
 if TYPE_CHECKING:
     from mri_gan.ingest.cutting import Exposure

@@ -9,14 +9,15 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mri_gan.config import PrepareConfig
 from mri_gan.errors import MriganError, Stopped, UsageError
 from mri_gan.files import StopSignal
-from mri_gan.ingest.engines import Workers, open_engine
-from mri_gan.ingest.pool import OrderedPool
 from mri_gan.ingest.sources import Source
+
+if TYPE_CHECKING:
+    from mri_gan.ingest.engines import Workers
 
 CHUNK = 16
 PRELOAD = "mri_gan.ingest.learning"
@@ -123,6 +124,10 @@ def _over(
     results: list[Result] = []
     if not sources:
         return results
+    # Workers import this module, too, and do without these.
+    from mri_gan.ingest.engines import open_engine
+    from mri_gan.ingest.pool import OrderedPool
+
     step = 1 if any(source.is_volume for source in sources) else CHUNK
     chunks = [sources[i : i + step] for i in range(0, len(sources), step)]
     with open_engine(workers, PRELOAD) as engine:

@@ -89,8 +89,8 @@ def complete(folder: Path, engine: Engine | None) -> dict[str, Any]:
     Workers have loaded numpy and Pillow, which this process can do without.
     """
     if engine is None:
-        return tasks.write_companions([(folder, tasks.COMPANIONS)])[0]
-    picture, *tables = tasks.COMPANIONS
+        return tasks.write_companions([(folder, schema.COMPANIONS)])[0]
+    picture, *tables = schema.COMPANIONS
     parts = [(folder, (picture,)), (folder, tables)]
     pool = OrderedPool(tasks.write_companions, lambda _: complete(folder, None), engine)
     return [facts for _, facts in pool.map([part] for part in parts)][-1]

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from mri_gan.files import write_text
-from mri_gan.ingest.splits import SPLIT_FILE, one_cell, write_splits
-from mri_gan.ingest.tasks import COMPANIONS, MANIFEST_FILE, PREVIEW_FILE
+from mri_gan.ingest.splits import one_cell, write_splits
 from mri_gan.pictures import build_sheet, save_png
 from mri_gan.store.reader import StoreReader
-from mri_gan.store.schema import IMAGE
+from mri_gan.store.schema import COMPANIONS, IMAGE, MANIFEST_FILE, PREVIEW_FILE, SPLIT_FILE
 
 MANIFEST_COLUMNS = ("subject", "session", "split", "side", "plane", "position", "native", "source")
 COLUMNS, ROWS, LEVEL = 8, 5, 128

@@ -18,7 +18,6 @@ from mri_gan.ingest.sources import Source
 if TYPE_CHECKING:
     from mri_gan.store.reader import StoreReader
 
-SPLIT_FILE = "splits.tsv"
 PSEUDONYM = r"p[0-9a-f]{12}"
 SPLIT_COLUMN = "split"
 

@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, Any, SupportsIndex
 
 from mri_gan.config import PrepareConfig
 from mri_gan.ingest.sources import Source
-from mri_gan.ingest.splits import SPLIT_FILE
-from mri_gan.store.writer import EncodedSlice
+from mri_gan.store.schema import EncodedSlice
 
 if TYPE_CHECKING:
     from mri_gan.ingest.learning import Learned
 
-PREVIEW_FILE, MANIFEST_FILE = "preview.png", "manifest.tsv"
-COMPANIONS = (PREVIEW_FILE, MANIFEST_FILE, SPLIT_FILE)
 LARGE = 1 << 10  # bytes, from which on copying costs more than keeping account
 CHUNK = 16  # image files per task: enough to hide the cost of sending one
 VOLUME_WEIGHT = 64  # a volume's slices fill the window of tasks as so many images do

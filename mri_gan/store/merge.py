@@ -17,9 +17,9 @@ from mri_gan.files import StopSignal, explain_os_error, make_folder, sync_folder
 from mri_gan.store import schema
 from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.reader import StoreReader
-from mri_gan.store.schema import dump, index_key
+from mri_gan.store.schema import EncodedSlice, dump, index_key
 from mri_gan.store.sealing import BadRecordError, unseal
-from mri_gan.store.writer import EncodedSlice, StoreWriter
+from mri_gan.store.writer import StoreWriter
 
 
 def merge_stores(

@@ -30,7 +30,13 @@ FORMAT = "mrigan-store"
 VERSION = 2  # 1 had zstd frames, and checksums that did not cover the key
 DATA_FILE = "data.mdb"
 MAX_DATABASES = 16
+PREVIEW_FILE, MANIFEST_FILE, SPLIT_FILE = "preview.png", "manifest.tsv", "splits.tsv"
+COMPANIONS = (PREVIEW_FILE, MANIFEST_FILE, SPLIT_FILE)  # files beside a store, for people
 IMAGE, MASK = "image", "mask"  # names of channels
+
+# What a worker makes of one slice: its record as JSON, and its unsealed image records by level,
+# bytes or views of memory that is shared with it.
+EncodedSlice = tuple[bytes, dict[int, Any]]
 
 
 @dataclass(frozen=True)

@@ -18,15 +18,11 @@ from mri_gan.config import LEVELS
 from mri_gan.errors import UsageError
 from mri_gan.store import schema
 from mri_gan.store.environment import explain_lmdb_error, open_environment
-from mri_gan.store.schema import dump_checked, index_key, load
+from mri_gan.store.schema import EncodedSlice, dump_checked, index_key, load
 from mri_gan.store.sealing import seal
 
 BATCH_BYTES = 8 << 20
 FIRST_MAP_BYTES = 64 << 20
-
-# What a worker makes of one slice: its record as JSON, and its unsealed image records by level,
-# bytes or views of memory that is shared with it.
-EncodedSlice = tuple[bytes, dict[int, Any]]
 
 
 @dataclass

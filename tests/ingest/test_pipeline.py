@@ -77,6 +77,9 @@ def contents(folder: Path) -> dict[bytes, Any]:
     return found
 
 
+UNDER_WAY = 2  # batches that a kill may lose: one in its commit, and the one being gathered
+
+
 def committed(folder: Path) -> int:
     """How many sources an unfinished store holds."""
     env = lmdb.open(str(folder), readonly=True, lock=False, max_dbs=16)
@@ -141,7 +144,7 @@ def test_a_killed_prepare_continues_to_the_same_store(
 ) -> None:
     command = ("prepare", mixed_zip, "--out", tmp_path / "s", "--workers", "0", "--quiet")
     run_killed(at, "mri_gan.ingest.pipeline._add", *command)
-    assert committed(tmp_path / "s") == at - 1
+    assert at - 1 - UNDER_WAY <= committed(tmp_path / "s") <= at - 1
     assert run(*command).returncode == 1  # one member is damaged
     assert contents(tmp_path / "s") == reference
 
@@ -150,9 +153,12 @@ def test_a_prepare_killed_again_and_again_arrives(
     tmp_path: Path, mixed_zip: Path, reference: Any
 ) -> None:
     command = ("prepare", mixed_zip, "--out", tmp_path / "s", "--workers", "0", "--quiet")
-    for times in (1, 2, 3):
+    before = 0
+    for _ in range(3):
         run_killed(6, "mri_gan.ingest.pipeline._add", *command)
-        assert committed(tmp_path / "s") == 5 * times
+        now = committed(tmp_path / "s")
+        assert before + 5 - UNDER_WAY <= now <= before + 5
+        before = now
     assert run(*command).returncode == 1
     assert contents(tmp_path / "s") == reference
 
