@@ -49,14 +49,10 @@ def command(
     ckpt: Path | None,
     images: Path | None,
     data: Path,
-    size: int | None,
     count: int,
-    psi: float,
-    noise: float,
-    seed: int,
     strict: bool,
     out: Path | None,
-    device: str,
+    drawing: judging.Drawing,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -75,8 +71,8 @@ def command(
         "give a checkpoint or --images DIR, one of them",
     )
     with StoreReader(data) as store:
-        judged = judging.Judged.find(store, ckpt, images, count, size, psi, noise, seed, device)
-        facts, sheet = _audit(store, judged, count, seed, quiet or as_json)
+        judged = judging.Judged.find(store, ckpt, images, count, drawing)
+        facts, sheet = _audit(store, judged, count, drawing.seed, quiet or as_json)
     folder = out or judged.beside / "audit"
     written = judging.write_results(folder, "audit.json", facts)
     save_png(folder / "worst-pairs.png", sheet)

@@ -138,11 +138,7 @@ def _evaluate(
     features: tuple[str, ...],
     features_file: tuple[Path, ...],
     resamples: int,
-    size: int | None,
-    psi: float,
-    noise: float,
-    seed: int,
-    device: str,
+    drawing: judging.Drawing,
 ) -> tuple[Evaluation, dict[str, Any], Path]:
     """The figures, what the JSON file says, and the folder to write beside."""
     from mri_gan.evaluate.evaluation import evaluate, to_json
@@ -151,8 +147,9 @@ def _evaluate(
     from mri_gan.evaluate.registry import build_families, build_features
     from mri_gan.files import digest_file
 
+    seed, device = drawing.seed, drawing.device
     more = [load_torchscript(path, device) for path in features_file]
-    judged = judging.Judged.find(store, ckpt, images, count, size, psi, noise, seed, device)
+    judged = judging.Judged.find(store, ckpt, images, count, drawing)
     reals = reals_of(store, (split,), judged.size, count, seed)
     drawn = judged.take(fakes or len(reals))
     built = build_features(features, reals, device, more)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import os
 from collections.abc import Callable
@@ -44,11 +46,34 @@ OPTIONS = (
 )
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """How images are drawn: their size (None: the largest trained), truncation, noise, seed."""
+
+    size: int | None
+    psi: float
+    noise: float
+    seed: int
+    device: str
+
+
 def shared(command: Command) -> Command:
-    """The options that all three commands have."""
+    """The options that all three commands have; those about drawing arrive as one `drawing`."""
+
+    @functools.wraps(command)
+    def gathered(**given: Any) -> Any:
+        drawing = Drawing(**{f.name: given.pop(f.name) for f in dataclasses.fields(Drawing)})
+        return command(drawing=drawing, **given)
+
+    wrapped: Command = gathered
     for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def first_seed(drawing: Drawing) -> int:
+    """The seed of the first image; those of two `--seed`s do not meet."""
+    return drawing.seed * SEEDS_APART
 
 
 def calm_threads() -> None:
@@ -69,7 +94,7 @@ class Judged:
     conditions: Tensor | None = None  # of training slices [M, K]
 
     @property
-    def drawing(self) -> tuple[Trained, Look, Tensor | None]:
+    def generator(self) -> tuple[Trained, Look, Tensor | None]:
         """What it takes to draw more of a checkpoint's images."""
         assert self.trained is not None
         assert self.look is not None
@@ -82,61 +107,46 @@ class Judged:
         ckpt: Path | None,
         images: Path | None,
         count: int,
-        size: int | None,
-        psi: float,
-        noise: float,
-        seed: int,
-        device: str,
+        drawing: Drawing,
     ) -> Judged:
         """Images of a folder, or drawn from a checkpoint that fits the store.
 
         Raises DataError or UsageError where they and the store do not go together.
         """
         if images is not None:
-            return cls.of_folder(store, images, count, size, seed)
+            return cls.of_folder(store, images, count, drawing)
         assert ckpt is not None
-        return cls.of_checkpoint(store, ckpt, size, psi, noise, seed, device)
+        return cls.of_checkpoint(store, ckpt, drawing)
 
     @classmethod
-    def of_folder(
-        cls, store: StoreReader, folder: Path, count: int, size: int | None, seed: int
-    ) -> Judged:
+    def of_folder(cls, store: StoreReader, folder: Path, count: int, drawing: Drawing) -> Judged:
         """The pictures of a folder; size None is their own."""
         from mri_gan.evaluate.folder import images_in
         from mri_gan.evaluate.images import check_size
 
-        found, resizer = images_in(folder, size, count, seed)
+        found, resizer = images_in(folder, drawing.size, count, drawing.seed)
         check_size(store, found.size)
         facts = {"images": folder.resolve().name, "size": found.size, "resizer": resizer}
         return cls(found.size, lambda _: found, facts, Path())
 
     @classmethod
-    def of_checkpoint(
-        cls,
-        store: StoreReader,
-        ckpt: Path,
-        size: int | None,
-        psi: float,
-        noise: float,
-        seed: int,
-        device: str,
-    ) -> Judged:
-        """Images of a checkpoint, from seeds that start at a million times `seed`."""
+    def of_checkpoint(cls, store: StoreReader, ckpt: Path, drawing: Drawing) -> Judged:
+        """Images of a checkpoint, from seeds that start at a million times the drawing's."""
         from mri_gan.evaluate.images import check_fit, fakes_of
         from mri_gan.synth.sample import Look, alpha_for, load_trained
 
-        trained = load_trained(ckpt, device)
-        size = trained.size if size is None else size
-        look = Look(size, alpha_for(trained, size), psi, noise)
+        trained = load_trained(ckpt, drawing.device)
+        size = trained.size if drawing.size is None else drawing.size
+        look = Look(size, alpha_for(trained, size), drawing.psi, drawing.noise)
         check_fit(trained, store, size)
-        first, depth = seed * SEEDS_APART, int(store.header["depth"])
+        first, depth = first_seed(drawing), int(store.header["depth"])
         conditions, told = training_conditions(store, trained)
         facts = {
             "model": describe_model(trained),
             "size": size,
             "resizer": "none",
-            "psi": psi,
-            "noise": noise,
+            "psi": drawing.psi,
+            "noise": drawing.noise,
             "conditions": told,
         }
         return cls(

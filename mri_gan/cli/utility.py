@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mri_gan.cli import judging, options
+
+if TYPE_CHECKING:
+    from mri_gan.store.reader import StoreReader
 
 EPILOG = """\b
 Examples:
@@ -51,65 +54,69 @@ FORMAT, VERSION = "mrigan-utility", 1
 def command(
     ckpt: Path,
     data: Path,
-    task: str,
-    size: int | None,
-    count: int,
-    steps: int,
-    psi: float,
-    noise: float,
-    seed: int,
     out: Path | None,
-    device: str,
     as_json: bool,
     quiet: bool,
+    **choices: Any,
 ) -> None:
     """Train one small network on slices of CKPT and one on real ones; test both on held-out people.
 
     The scores say how much of what real slices teach the synthetic ones teach, too. On the CPU in
     minutes, at 64 px or less.
     """
-    from mri_gan.evaluate.examples import (
-        HELD_OUT,
-        draw_examples,
-        mask_values,
-        pick_task,
-        read_examples,
-    )
-    from mri_gan.evaluate.utility import NETWORKS, compare_training, to_json
     from mri_gan.store.reader import StoreReader
 
     judging.calm_threads()
     with StoreReader(data) as store:
-        judged = judging.Judged.of_checkpoint(store, ckpt, size, psi, noise, seed, device)
-        trained, look, conditions = judged.drawing
-        name = pick_task(store, trained, task)
-        real = read_examples(store, ("train",), judged.size, name, count, seed)
-        test = read_examples(store, HELD_OUT, judged.size, name, judging.ALL, seed)
-        values = mask_values(store, judged.size) if name == "mask" else None
-        first, depth = seed * judging.SEEDS_APART, int(store.header["depth"])
-        with options.Progress(len(real), " slices drawn", quiet or as_json) as bar:
-            seeds = range(first, first + len(real))
-            drawn, labels = draw_examples(trained, look, seeds, depth, conditions, values, bar.add)
-        with options.Progress(2 * NETWORKS * steps, " steps", quiet or as_json) as bar:
-            classes = 2 if values is None else len(values)
-            result = compare_training(
-                name, real, drawn, labels, test, classes, seed, steps, bar.add
-            )
-        facts = {
-            "format": FORMAT,
-            "version": VERSION,
-            **judged.facts,
-            "store": {**judging.describe_store(store), "test_splits": list(HELD_OUT)},
-            "seed": seed,
-            "steps": steps,
-            **to_json(result),
-        }
-    written = judging.write_results(out or judged.beside / "utility", "utility.json", facts)
+        facts, beside = _compare(store, ckpt, quiet or as_json, **choices)
+    written = judging.write_results(out or beside / "utility", "utility.json", facts)
     if as_json:
         options.print_json(facts)
     elif not quiet:
         _print_table(facts)
         click.echo(written)
+
+
+def _compare(
+    store: StoreReader,
+    ckpt: Path,
+    silent: bool,
+    *,
+    task: str,
+    count: int,
+    steps: int,
+    drawing: judging.Drawing,
+) -> tuple[dict[str, Any], Path]:
+    """What the JSON file says, and the folder to write beside."""
+    from mri_gan.evaluate import examples
+    from mri_gan.evaluate.utility import NETWORKS, compare_training, to_json
+
+    judged = judging.Judged.of_checkpoint(store, ckpt, drawing)
+    trained, look, conditions = judged.generator
+    size, seed, held_out = judged.size, drawing.seed, examples.HELD_OUT
+    name = examples.pick_task(store, trained, task)
+    real = examples.read_examples(store, ("train",), size, name, count, seed)
+    test = examples.read_examples(store, held_out, size, name, judging.ALL, seed)
+    values = examples.mask_values(store, size) if name == "mask" else None
+    first, depth = judging.first_seed(drawing), int(store.header["depth"])
+    with options.Progress(len(real), " slices drawn", silent) as bar:
+        seeds = range(first, first + len(real))
+        drawn, labels = examples.draw_examples(
+            trained, look, seeds, depth, conditions, values, bar.add
+        )
+    with options.Progress(2 * NETWORKS * steps, " steps", silent) as bar:
+        classes = 2 if values is None else len(values)
+        result = compare_training(name, real, drawn, labels, test, classes, seed, steps, bar.add)
+    facts = {
+        "format": FORMAT,
+        "version": VERSION,
+        **judged.facts,
+        "store": {**judging.describe_store(store), "test_splits": list(held_out)},
+        "seed": seed,
+        "steps": steps,
+        **to_json(result),
+    }
+    return facts, judged.beside
 
 
 def _print_table(facts: dict[str, Any]) -> None:

@@ -13,10 +13,9 @@ from mri_gan.files import one_line
 from mri_gan.ingest.archives import list_members, read_member
 from mri_gan.ingest.members import TABLE_NAMES, Member, is_table
 from mri_gan.ingest.sources import Labels, Source
+from mri_gan.store.tables import NO_VALUE, SUBJECTS, find_column, read_cell
 
-SUBJECT_COLUMNS = ("participant_id", "subject_id", "subject", "oasisid")
 LABEL_COLUMNS = ("age", "sex", "group", "diagnosis")
-NO_VALUE = {"", "n/a", "na", "nan"}
 FOLDERS_ABOVE = 3  # a subject's session folder is three below the table
 
 Table = dict[str, Labels]
@@ -75,11 +74,11 @@ def read_table(member: Member) -> Table:
     except csv.Error as error:
         raise DataError(f"{member.label}: is not a table ({one_line(error)})") from error
     columns = [name.strip().lower() for name in rows[0]] if rows else []
-    subject = next((columns.index(c) for c in SUBJECT_COLUMNS if c in columns), None)
+    subject = find_column(columns)
     if subject is None:
         raise DataError(
             f"{member.label}: has no column of subjects",
-            f"name one {SUBJECT_COLUMNS[0]}, or move the table away",
+            f"name one {SUBJECTS[0]}, or move the table away",
         )
     rows = [row for row in rows[1:] if len(row) > subject]
     return {row[subject].strip().removeprefix("sub-"): _labels(columns, row) for row in rows}
@@ -92,14 +91,7 @@ def _is_tsv(member: Member) -> bool:
 def _labels(columns: Sequence[str], row: Sequence[str]) -> Labels:
     pairs = zip(columns, (value.strip() for value in row), strict=False)
     return {
-        name: _value(value)
+        name: read_cell(value)
         for name, value in pairs
         if name in LABEL_COLUMNS and value.lower() not in NO_VALUE
     }
-
-
-def _value(text: str) -> str | float:
-    try:
-        return float(text)
-    except ValueError:
-        return text

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error, one_line, write_text
 from mri_gan.ingest.layouts import SPLIT_FOLDERS
-from mri_gan.ingest.participants import SUBJECT_COLUMNS
 from mri_gan.ingest.sources import Source
+from mri_gan.store.tables import find_column
 
 if TYPE_CHECKING:
     from mri_gan.store.reader import StoreReader
@@ -61,7 +61,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
         raise UsageError(problem, "save it as .tsv") from error
     numbered = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
     columns = [name.lower() for name in numbered[0][1]] if numbered else []
-    subject = next((columns.index(c) for c in SUBJECT_COLUMNS if c in columns), None)
+    subject = find_column(columns)
     if subject is None or SPLIT_COLUMN not in columns:
         return numbered
     split = columns.index(SPLIT_COLUMN)

@@ -10,10 +10,10 @@ from pathlib import Path, PurePosixPath
 
 from mri_gan.errors import UsageError
 from mri_gan.store.schema import SliceRecord
+from mri_gan.store.tables import NO_VALUE, SUBJECTS, find_column, read_cell
 
-SUBJECTS = ("subject", "participant_id", "subject_id", "oasisid")  # columns that name a person
 SOURCE = "source"  # the column that names a file
-NO_VALUE = {"", "n/a", "na", "nan", "none"}
+UNKNOWN = {*NO_VALUE, "none"}
 
 Labels = dict[str, str | float]
 Table = Mapping[str, Labels]  # by subject, or by source and its file name
@@ -87,8 +87,7 @@ def read_label_table(path: Path) -> dict[str, Labels]:
     except (OSError, UnicodeError, csv.Error) as error:
         raise UsageError(f"--labels {path}: cannot be read", str(error)) from error
     header = lines[0] if lines else []
-    lowered = [name.lower() for name in header]
-    named = next((lowered.index(n) for n in (SOURCE, *SUBJECTS) if n in lowered), None)
+    named = find_column(header, (SOURCE, *SUBJECTS))
     if named is None or len(header) < 2:
         raise UsageError(
             f"--labels {path}: has no column subject or source beside labels",
@@ -107,11 +106,4 @@ def _read_row(header: Sequence[str], named: int, line: Sequence[str]) -> tuple[s
     name = cells.pop(header[named], "")
     if header[named].lower() != SOURCE:
         name = name.removeprefix("sub-")
-    return name, {k: _value(v) for k, v in cells.items() if v.lower() not in NO_VALUE}
-
-
-def _value(text: str) -> str | float:
-    try:
-        return float(text)
-    except ValueError:
-        return text
+    return name, {k: read_cell(v) for k, v in cells.items() if v.lower() not in UNKNOWN}
