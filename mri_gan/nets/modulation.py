@@ -81,14 +81,16 @@ def _convolve(x: Tensor, kernel: Tensor, up: bool, groups: int) -> Tensor:
     return F.conv_transpose2d(x, turned, stride=2, groups=groups)
 
 
-def choose_form(channels: int, pixels: int, device_type: str) -> str:
-    """The faster form for a layer so wide and inputs of so many pixels each.
+def choose_form(x: Tensor, channels: int) -> str:
+    """The faster form for inputs x [N, C, H, W] and so many outputs.
 
     Kernels for each image cost by width, scaled activations by pixels.  On a CPU, as measured by
     `tools/bench/bench_modulation.py`: grouped is 1.2 to 5 times as slow below the bound and up to
-    1.5 times as fast above it, for any batch.  On a GPU, not measured, always scaled.
+    1.3 times as fast above it, for any batch, and never pays where channels lie innermost, as in
+    training.  On a GPU, not measured, always scaled.
     """
-    return "grouped" if device_type == "cpu" and pixels >= GROUPED_FROM * channels else "scaled"
+    large = x.shape[2] * x.shape[3] >= GROUPED_FROM * channels
+    return "grouped" if large and x.device.type == "cpu" and not innermost(x) else "scaled"
 
 
 class StyledConv(nn.Module):
@@ -115,7 +117,7 @@ class StyledConv(nn.Module):
         if x.dtype != torch.float32 and x.dtype != torch.float64:
             kernel, style = normalise(kernel, style)
         factor = ACTIVATION_GAIN * demodulation(kernel, style)  # [N, D]
-        form = choose_form(len(kernel), x.shape[2] * x.shape[3], x.device.type)
+        form = choose_form(x, len(kernel))
         if form == "grouped":
             x = modulated_conv2d(x, kernel, style, factor, up=self.up, form=form)
             x = self.smooth(x) if self.smooth is not None else x

@@ -50,7 +50,19 @@ class FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
         formula = flop_registry.get(func._overloadpacket)
         if formula is not None:
             self.total += formula(*args, **(kwargs or {}), out_val=out)
+        if func is torch.ops.aten.convolution_backward.default:
+            self.total -= overcounted(args, out)
         return out
+
+
+def overcounted(args: tuple[Any, ...], out: tuple[Any, ...]) -> int:
+    """What torch's formula counts too much: a grouped kernel's gradient as if of one group."""
+    groups, wanted = args[9], args[10]
+    if groups == 1 or not wanted[1]:
+        return 0
+    formula = flop_registry[torch.ops.aten.convolution_backward]
+    whole = int(formula(*args[:10], (False, True, False), out_val=out))
+    return whole - whole // int(groups)
 
 
 @functools.lru_cache(maxsize=64)

@@ -142,8 +142,9 @@ class TestModulation:
         expected = torch.nn.functional.leaky_relu(plain, 0.2) * math.sqrt(2)
         torch.testing.assert_close(layer(x, w, noise), expected)
         wide, large = normal(1, 4, 8, 8, seed=3), normal(1, 4, 32, 32, seed=3)
-        forms = {choose_form(6, x.shape[2] * x.shape[3], "cpu") for x in (wide, large)}
+        forms = {choose_form(x, 6) for x in (wide, large)}
         assert forms == set(FORMS)  # and with a border of zeros both give the same pixels
+        assert choose_form(large.contiguous(memory_format=torch.channels_last), 6) == "scaled"
         padded = torch.zeros_like(large)
         padded[..., 8:16, 8:16] = wide
         alone, within = layer(wide, w[:1], None), layer(padded, w[:1], None)[..., 8:16, 8:16]

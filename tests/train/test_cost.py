@@ -105,3 +105,15 @@ def test_the_time_left_is_exact_for_a_machine_of_constant_speed() -> None:
 def test_nothing_is_left_at_the_end_and_nothing_is_known_at_the_start() -> None:
     assert seconds_left(CONFIG, 0, 5000, 10.0) == 0
     assert seconds_left(CONFIG, 700, 700, 0.0) == 0
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_both_gradients_of_a_grouped_convolution_cost_its_forward_pass_each(groups: int) -> None:
+    x = torch.randn(1, 8, 6, 6, requires_grad=True)
+    kernel = torch.randn(8, 8 // groups, 3, 3, requires_grad=True)
+    with FlopCount() as forward:
+        out = torch.nn.functional.conv2d(x, kernel, padding=1, groups=groups)
+    with FlopCount() as backward:
+        out.sum().backward()  # type: ignore[no-untyped-call]
+    assert forward.total == 2 * 8 * 8 // groups * 9 * 36
+    assert backward.total == 2 * forward.total

@@ -11,20 +11,25 @@ import torch
 from bench_train import time_call
 
 from mri_gan.nets.modulation import FORMS, demodulation, modulated_conv2d
+from mri_gan.train.device import prepare_device
 
-SHAPES = ((512, 16), (256, 32), (128, 64), (64, 128))  # channels, px
+SHAPES = ((512, 16), (512, 64), (256, 128), (128, 256))  # channels, px: configuration F
 
 
 @click.command()
 @click.option("--batches", default="1,2,8", show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--repeats", default=3, show_default=True, help="The fastest counts.")
-def main(batches: str, device: str, repeats: int) -> None:
+@click.option("--innermost/--outermost", default=True, help="Where channels lie in memory.")
+def main(batches: str, device: str, repeats: int, innermost: bool) -> None:
     """Print the time of grouped over that of scaled, above 1 where scaled is faster."""
+    prepare_device("fp32", device)
     for precision in (torch.float32, torch.bfloat16):
         for up in (False, True):
             for n in map(int, batches.split(",")):
-                ratios = [ratio(n, *shape, up, precision, device, repeats) for shape in SHAPES]
+                ratios = [
+                    ratio(n, *shape, up, precision, device, repeats, innermost) for shape in SHAPES
+                ]
                 cells = [
                     f"{channels} x {px} px {value:.2f}"
                     for (channels, px), value in zip(SHAPES, ratios, strict=True)
@@ -41,10 +46,15 @@ def ratio(
     precision: torch.dtype,
     device: str,
     repeats: int,
+    innermost: bool,
 ) -> float:
     """Grouped over scaled, seconds."""
-    x = torch.randn(n, channels, px, px, device=device, dtype=precision).requires_grad_()
-    kernel = torch.randn(channels, channels, 3, 3, device=device).requires_grad_()
+    x = torch.randn(n, channels, px, px, device=device, dtype=precision)
+    kernel = torch.randn(channels, channels, 3, 3, device=device)
+    if innermost:
+        x = x.contiguous(memory_format=torch.channels_last)
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+    x, kernel = x.requires_grad_(), kernel.requires_grad_()
     style = torch.randn(n, channels, device=device).requires_grad_()
 
     def step(form: str) -> None:

@@ -3,7 +3,8 @@
 Three kinds of steps are timed in turn in one run: bare, with R1 and with the path length.  Sixteen
 steps of training hold one R1 and four path lengths (Karras et al. 2020, appendix B), and the rates
 are of that mixture.  Work is counted, not estimated; shares are of the fastest 3x3 convolution
-that the machine manages in the same run and precision.
+that the machine manages in the same run and precision.  The first step of each kind counts the
+work and is not timed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from statistics import median
 from typing import Any
 
@@ -25,6 +25,7 @@ from mri_gan.archs import defaults_of
 from mri_gan.config import TrainConfig
 from mri_gan.schedule import Phase
 from mri_gan.train.cost import FlopCount
+from mri_gan.train.device import prepare_device
 from mri_gan.train.state import build_state
 from mri_gan.train.step import train_step
 
@@ -37,9 +38,14 @@ PLAIN = "plain fp32"
 @click.option("--sizes", default="32,64", show_default=True, help="Pixels.")
 @click.option("--batch", default=8, show_default=True, help="Images.")
 @click.option("--capacity", default=1.0, show_default=True, help="1 is configuration F.")
-@click.option("--repeats", default=2, show_default=True, help="Steps of each kind and variant.")
+@click.option(
+    "--repeats", default=2, show_default=True, help="Timed steps of each kind and variant."
+)
+@click.option("--plain/--no-plain", "with_plain", default=True, help="Measure the plain step, too.")
 @click.option("--quick", is_flag=True, help="Narrow networks at 16 px: a smoke run.")
-def main(sizes: str, batch: int, capacity: float, repeats: int, quick: bool) -> None:
+def main(
+    sizes: str, batch: int, capacity: float, repeats: int, with_plain: bool, quick: bool
+) -> None:
     """Measure training steps of StyleGAN2; ratios are of medians measured in turn."""
     if quick:
         sizes, capacity = "16", 1 / 16
@@ -49,41 +55,49 @@ def main(sizes: str, batch: int, capacity: float, repeats: int, quick: bool) -> 
         "torch": torch.__version__,
     }
     click.echo(json.dumps(facts))
+    prepare_device("fp32", "cpu")  # for all of them
     peaks = {"fp32": 0.0, "bf16": 0.0}
     for size in map(int, sizes.split(",")):
         raise_peaks(peaks)
-        rows = bench_size(size, batch, capacity, repeats)
+        rows = bench_size(size, batch, capacity, repeats, with_plain)
         raise_peaks(peaks)
         for name, (rate, work, cpu) in rows.items():
             share = rate * work / peaks[name.split()[-1]]
+            beside = ""
+            if with_plain:
+                slower, cpu_of_plain = rows[PLAIN][0], rows[PLAIN][2]
+                beside = f"  {rate / slower:>5.2f}x plain"
+                beside += f" ({cpu_of_plain / cpu:.2f}x in processor time)"
             click.echo(
-                f"{size:>4} px  batch {batch}  {name:<10} {rate:>8.3f} images/s"
-                f"  {rate / rows[PLAIN][0]:>5.2f}x plain"
-                f" ({rows[PLAIN][2] / cpu:.2f}x in processor time)  {work:>7.1f} GFLOP/image"
-                f"  {rate * work:>5.0f} GFLOP/s  {share:>4.0%} of peak"
+                f"{size:>4} px  batch {batch}  {name:<10} {rate:>8.3f} images/s{beside}"
+                f"  {work:>7.1f} GFLOP/image  {rate * work:>5.0f} GFLOP/s  {share:>4.0%} of peak"
             )
     click.echo(f"convolution peak: fp32 {peaks['fp32']:.0f}, bf16 {peaks['bf16']:.0f} GFLOP/s")
 
 
 def bench_size(
-    size: int, batch: int, capacity: float, repeats: int
+    size: int, batch: int, capacity: float, repeats: int, with_plain: bool
 ) -> dict[str, tuple[float, float, float]]:
     """Images per second, GFLOP and processor seconds per image, over the mixture of steps."""
     steps = build_steps(size, batch, capacity)
+    if not with_plain:
+        del steps[PLAIN]
     seconds: dict[tuple[str, int], list[float]] = {}
     cpu: dict[tuple[str, int], list[float]] = {}
     work: dict[tuple[str, int], float] = {}
-    for _ in range(repeats):
+    for _ in range(repeats + 1):
         for kind, (r1, path) in enumerate(KINDS):
             for name, step in steps.items():
                 key = (name, kind)
+                if key not in work:  # counting costs time, and memory is fetched for the first time
+                    with FlopCount() as counter:
+                        step(r1, path)
+                    work[key] = counter.total / GIGA
+                    continue
                 start = time.process_time()
-                with nullcontext() if key in work else FlopCount() as counter:
-                    taken = time_call(lambda s=step, r=r1, p=path: s(r, p))  # type: ignore[misc]
+                taken = time_call(lambda s=step, r=r1, p=path: s(r, p))  # type: ignore[misc]
                 seconds.setdefault(key, []).append(taken)
                 cpu.setdefault(key, []).append(time.process_time() - start)
-                if counter is not None:
-                    work[key] = counter.total / GIGA
     typical = {key: median(values) for key, values in seconds.items()}
     spent = {key: median(values) for key, values in cpu.items()}
     return {

@@ -28,6 +28,7 @@ from plain_step import build_plain_state, plain_train_step
 from mri_gan.config import TrainConfig
 from mri_gan.schedule import Phase
 from mri_gan.train.cost import FlopCount
+from mri_gan.train.device import prepare_device
 from mri_gan.train.state import build_state
 from mri_gan.train.step import train_step
 
@@ -77,6 +78,7 @@ def main(sizes: str, batch: int, capacity: float, repeats: int, quick: bool, as_
     }
     if not as_json:
         click.echo(json.dumps(facts))
+    prepare_device("fp32", "cpu")  # for all of them
     rows: list[Row] = []
     peaks = {"fp32": 0.0, "bf16": 0.0}
     for size in map(int, sizes.split(",")):
