@@ -24,6 +24,7 @@ from mri_gan.config import (
 )
 
 if TYPE_CHECKING:
+    from mri_gan.train.parallel import World
     from mri_gan.train.run import RunOptions
 
 EPILOG = """\b
@@ -164,12 +165,19 @@ Examples:
     "--ckpt",
     type=click.Path(path_type=Path),
     default=None,
-    help="Start from this checkpoint when --out holds none yet.",
+    help="Start from this checkpoint, or run folder, when --out holds none yet.",
 )
 @click.option(
     "--transfer",
     is_flag=True,
     help="Take from --ckpt the weights that fit; with equal data, networks and levels go on there.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1),
+    default=120,
+    show_default=True,
+    help="Seconds after which processes of torchrun give up on one that does not answer.",
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
 @click.option("--threads", type=int, default=0, help="CPU threads  [default: all].")
@@ -203,6 +211,7 @@ def command(
     labels: Path | None,
     ckpt: Path | None,
     transfer: bool,
+    timeout: float,
     device: str,
     precision: str,
     threads: int,
@@ -240,12 +249,15 @@ def command(
     if dry_run:
         setup.print_plan(config, setup.pick_device(device), keep, quiet)
         return
+    from mri_gan.cli.launcher import join_torchrun
+    from mri_gan.files import make_folder
     from mri_gan.train.run import RunOptions
 
     run_options = RunOptions(setup.pick_device(device), ahead, snap_kimg, keep, transfer, labels)
-    _run(
-        store, out or Path(f"{store}-run"), config, run_options, ckpt, eval_kimg, tensorboard, quiet
-    )
+    out = out or Path(f"{store}-run")
+    make_folder(out)
+    world = join_torchrun(timeout)
+    _run(store, out, config, run_options, world, ckpt, eval_kimg, tensorboard, quiet)
 
 
 def _run(
@@ -253,20 +265,19 @@ def _run(
     out: Path,
     config: TrainConfig,
     run_options: RunOptions,
+    world: World,
     ckpt: Path | None,
     eval_kimg: float | None,
     tensorboard: bool,
     quiet: bool,
 ) -> None:
     from mri_gan.cli.panel import open_live
-    from mri_gan.files import make_folder, stop_on_signal
+    from mri_gan.files import stop_on_signal
     from mri_gan.locks import FolderLock
     from mri_gan.train.loop import train
     from mri_gan.train.parallel import leave
     from mri_gan.train.run import Run
 
-    make_folder(out)
-    world = setup.join_torchrun()
     quiet = quiet or not world.is_first
     lock = FolderLock(out) if world.is_first else contextlib.nullcontext()
     try:

@@ -18,7 +18,6 @@ from mri_gan.errors import UsageError
 if TYPE_CHECKING:
     from mri_gan.store.reader import StoreReader
     from mri_gan.train.estimate import Needs
-    from mri_gan.train.parallel import World
 
 
 def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
@@ -213,21 +212,6 @@ def pick_precision(name: str, device: str) -> str:
     asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every torch version
     fast = any(getattr(torch.cpu, ask, lambda: False)() for ask in asks)
     return "bf16" if fast else "fp32"
-
-
-def join_torchrun() -> World:
-    """This process among those that `torchrun` started, which it tells by the environment."""
-    from mri_gan.train.parallel import SOLO, join
-
-    told = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK")}
-    if told["WORLD_SIZE"] in ("", "1"):
-        return SOLO
-    require(
-        all(text.isdecimal() for text in told.values()),
-        f"the environment has WORLD_SIZE={told['WORLD_SIZE']} but RANK={told['RANK']}",
-        "start with torchrun, or unset WORLD_SIZE for a single process",
-    )
-    return join(int(told["RANK"]), int(told["WORLD_SIZE"]))
 
 
 # What shapes the networks, and is taken from imported weights unless the store decides it.

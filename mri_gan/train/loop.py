@@ -95,12 +95,14 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
             stop = any_rank(run.world, bool(run.stop))
             if crosses(nimg, state.nimg, run.tick) or state.nimg >= run.total or stop:
                 log(run, monitor, state, phase)
-            if (crosses(nimg, state.nimg, run.snap) or stop) and run.world.is_first:
-                samples = snapshot(run, state, phase, data)
-                tell_problems(run, data, samples, monitor.last, health)
-            if stop:
-                # Whoever leaves first makes torchrun end the others: the first may still be saving.
+            if crosses(nimg, state.nimg, run.snap) or stop:
+                if run.world.is_first:
+                    samples = snapshot(run, state, phase, data)
+                    tell_problems(run, data, samples, monitor.last, health)
+                # It may take longer than a step ever does; and whoever leaves first after a stop
+                # makes torchrun end the others, who may still be saving.
                 wait_for_all(run.world)
+            if stop:
                 raise stopped(run, state)
             asked = time.perf_counter()
             taken = asked - start

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +23,8 @@ from mri_gan.nets.dcgan import BatchNorm
 from mri_gan.schedule import stages
 
 GROUP = 4  # images that minibatch_stddev compares with each other
-TIMEOUT = timedelta(minutes=5)  # a dead rank ends the job instead of hanging it
+TIMEOUT_S = 120.0  # after which a process that does not answer is given up
+PATIENCE = timedelta(minutes=30)  # for the first process, which saves, draws and may evaluate
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class World:
 
     rank: int = 0
     size: int = 1
+    patient: Any = field(default=None, compare=False)  # the group that waits for long
 
     @property
     def is_first(self) -> bool:
@@ -42,22 +44,24 @@ class World:
 SOLO = World()
 
 
-def join(rank: int, size: int, address: str | None = None) -> World:
+def join(rank: int, size: int, address: str | None = None, timeout_s: float = TIMEOUT_S) -> World:
     """Join the processes that `torchrun` started: gloo for the CPU, NCCL for GPUs.
 
     `address` replaces the rendezvous that torchrun's environment names.
     """
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    timeout = timedelta(seconds=timeout_s)
     try:
         dist.init_process_group(
-            backend, rank=rank, world_size=size, init_method=address, timeout=TIMEOUT
+            backend, rank=rank, world_size=size, init_method=address, timeout=timeout
         )
+        patient = dist.new_group(backend="gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise DataError(
             f"process {rank} of {size} cannot join the others ({one_line(error)})",
             "start all of them with torchrun",
         ) from error
-    return World(rank, size)
+    return World(rank, size, patient)
 
 
 def leave(world: World) -> None:
@@ -154,27 +158,30 @@ def any_rank(world: World, flag: bool) -> bool:
 
 
 def agree(world: World, value: int) -> bool:
-    """Whether all processes hold the same number, of at most 62 bits."""
+    """Whether all processes hold the same number, of at most 62 bits; waits as `wait_for_all`."""
     if world.size == 1:
         return True
     extremes = torch.tensor([value, -value])
-    _all_reduce(extremes, dist.ReduceOp.MAX)
+    _all_reduce(extremes, dist.ReduceOp.MAX, world.patient)
     return int(extremes.sum()) == 0
 
 
-def _all_reduce(tensor: Tensor, operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM) -> None:
+def wait_for_all(world: World) -> None:
+    """Go on only when every process has come here, however long the first one is at the disk."""
+    if world.size > 1:
+        _all_reduce(torch.zeros(1), group=world.patient)
+
+
+def _all_reduce(
+    tensor: Tensor, operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM, group: Any = None
+) -> None:
     """Sum over all processes in place; raises DataError when one of them is gone."""
     try:
-        dist.all_reduce(tensor, operation)
+        dist.all_reduce(tensor, operation, group)
     except RuntimeError as error:
         late = "timed out" in str(error).lower()
-        reason = f"no answer in {TIMEOUT}" if late else "it has ended"
+        reason = "no answer within --timeout" if late else "it has ended"
         raise DataError(
             f"lost contact with another process of this run ({reason})",
             "see what it said; the same command continues from the last checkpoint",
         ) from error
-
-
-def wait_for_all(world: World) -> None:
-    """Go on only when every process has come here."""
-    any_rank(world, False)

@@ -8,7 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from mri_gan.checkpoint import Checkpoint, list_checkpoints, load_checkpoint, newest_valid
+from mri_gan.checkpoint import (
+    Checkpoint,
+    find_checkpoint,
+    list_checkpoints,
+    load_checkpoint,
+    newest_valid,
+)
 from mri_gan.config import TrainConfig, differences
 from mri_gan.errors import DataError, UsageError
 from mri_gan.schedule import stages, total_images
@@ -40,7 +46,8 @@ def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
         run.on_note(f"{error.message}; set aside as .damaged, an older one is used")
     state = build_state(run.config, torch.device(run.options.device))
     if checkpoint is None and start_from is not None:
-        path, checkpoint = start_from, load_checkpoint(start_from)
+        path = find_checkpoint(start_from)
+        checkpoint = load_checkpoint(path)
         if run.options.transfer and may_go_on(checkpoint, run.config, digest):
             changed = differences(checkpoint.config.to_dict(), run.config.to_dict())
             restore(state, checkpoint, path)

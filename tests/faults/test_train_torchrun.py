@@ -35,7 +35,11 @@ def launch(store: Path, out: Path, *words: object) -> faults.Ended:
 
 
 def hurt(
-    store: Path, out: Path, act: faults.launching.Hurt, options: tuple[str, ...] = ()
+    store: Path,
+    out: Path,
+    act: faults.launching.Hurt,
+    options: tuple[str, ...] = (),
+    words: tuple[str, ...] = (),
 ) -> tuple[faults.Ended, float]:
     """How a run in two processes ended that something was done to, and how long after."""
     moments: list[float] = []
@@ -44,7 +48,7 @@ def hurt(
         moments.append(time.monotonic())
         act(child)
 
-    command = torchrun(2, "train", store, *LONG, "--out", out, options=options)
+    command = torchrun(2, "train", store, *LONG, *words, "--out", out, options=options)
     ended = faults.run(*command, deadline_s=120, hurt=once(out / METRICS, LINES, do))
     assert moments, ended.err
     return ended, ended.ended - moments[0]
@@ -187,6 +191,44 @@ def test_processes_whose_launcher_was_killed_save_and_end(store: Path, tmp_path:
     assert ended.code == -signal.SIGKILL
     assert left == []
     assert len(list_checkpoints(tmp_path)) == 1
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.5, 1.0, 2.0, 3.0])
+def test_processes_whose_launcher_is_killed_while_they_start_end(
+    store: Path, tmp_path: Path, delay_s: float
+) -> None:
+    """From the moment that both exist: before Python runs, while they load, while they join."""
+
+    def kill(child: subprocess.Popen[bytes]) -> None:
+        while len(pids) < 2 and child.poll() is None:
+            pids.update(rank_pids(child.pid))
+        time.sleep(delay_s)
+        child.kill()
+        end = time.monotonic() + 90
+        while any(map(is_alive, pids.values())) and time.monotonic() < end:
+            time.sleep(0.05)
+        left.extend(filter(is_alive, pids.values()))
+
+    pids: dict[int, int] = {}
+    left: list[int] = []
+    words = torchrun(2, "train", store, *LONG, "--out", tmp_path)
+    ended = faults.run(*words, deadline_s=120, hurt=kill)
+    assert ended.code == -signal.SIGKILL
+    assert len(pids) == 2
+    assert left == []
+
+
+def test_a_process_that_hangs_ends_the_job(store: Path, tmp_path: Path) -> None:
+    """Stopped, not dead: the other gives up after `--timeout`, and torchrun 30 s later."""
+
+    def stop(child: subprocess.Popen[bytes]) -> None:
+        os.kill(rank_pids(child.pid)[1], signal.SIGSTOP)
+
+    ended, seconds = hurt(store, tmp_path, stop, words=("--timeout", "5"))
+    print(f"rank 1 stopped: the job ended after {seconds:.1f} s")
+    assert ended.code not in (0, -signal.SIGKILL)
+    assert len(ended.complaints) == 1
+    assert "lost contact with another process of this run (no answer" in ended.complaints[0]
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(store: Path, tmp_path: Path) -> None:

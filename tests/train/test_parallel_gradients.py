@@ -86,7 +86,7 @@ def test_one_flattened_all_reduce_per_update(monkeypatch: pytest.MonkeyPatch) ->
 def test_only_the_first_process_writes(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def all_reduce(tensor: Tensor, operation: Any = None) -> None:
+    def all_reduce(tensor: Tensor, operation: Any = None, _group: Any = None) -> None:
         if operation == dist.ReduceOp.MAX:
             tensor.zero_()
 
