@@ -52,6 +52,7 @@ TRAIN_MANNERS = {
     "preset",
     "transfer",
     "device",
+    "timeout",
     "threads",
     "ahead",
     "snap_kimg",
