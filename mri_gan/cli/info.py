@@ -56,7 +56,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("slices", f"{facts['slices']:,} ({facts['depth']}-bit, {facts['channels']} channel)"),
         ("subjects", f"{facts['subjects']:,}"),
         *(
-            (f"  {split}", f"{facts['split_slices'][split]:,} slices of {people:,} subjects")
+            (f"  {split}", f"{facts['split_slices'][split]:,} slices of {_people(people)}")
             for split, people in splits.items()
         ),
         ("levels", f"{facts['levels'][0]} .. {facts['levels'][-1]} px; native {native}"),
@@ -72,6 +72,10 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("time", options.human_seconds(facts["seconds"])),
         ("digest", facts["digest"]),
     ]
+
+
+def _people(count: int) -> str:
+    return f"{count:,} subject{'s' if count > 1 else ''}"
 
 
 def _fields(counts: dict[str, int]) -> str:

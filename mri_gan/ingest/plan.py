@@ -22,6 +22,7 @@ from mri_gan.ingest.identity import Key, hide_all, hide_unlisted, new_key, pseud
 from mri_gan.ingest.members import (
     DICOM_SUFFIXES,
     SLICE_SUFFIXES,
+    TAR_SUFFIXES,
     Member,
     common_prefix,
     holds_slices,
@@ -78,12 +79,14 @@ def build_plan(
     every = {(s.member.container, s.member.number): s for one in found for s in one.sources}
     masks = [mask for one in found for mask in one.masks]
     bad = [entry for one in found for entry in one.bad]
+    packed = [name for one in found for name in one.packed]
     if not every:
         raise DataError(
             f"{', '.join(map(str, paths))}: no slices or volumes found",
             f"expected {' '.join(SLICE_SUFFIXES)}"
             + (f"; {len(masks)} masks were left out" if masks else "")
-            + (f"; {bad[0][0]}: {bad[0][1]}" if bad else ""),
+            + (f"; {bad[0][0]}: {bad[0][1]}" if bad else "")
+            + "".join(f"; {name} is an archive in it: unpack it once" for name in packed[:1]),
         )
     chosen, derivatives = choose_scans(list(every.values()), config.scan)
     if config.masks or pair:
@@ -128,6 +131,7 @@ class _Found:
     masks: list[Source]
     ignored: int
     bad: list[tuple[str, str]]
+    packed: tuple[str, ...] = ()  # archives in an archive, which are not read
 
 
 def _find_beside(path: Path, config: PrepareConfig, alone: bool) -> _Found:
@@ -154,6 +158,7 @@ def _find(path: Path, config: PrepareConfig) -> _Found:
         masks=[source for source in named if source.naming.mask],
         ignored=len(members) - len(usable) - n_tables + no_scans,
         bad=unlisted + unpaired + unread,
+        packed=tuple(m.name for m in members if suffix_of(m.name) in (".zip", *TAR_SUFFIXES)),
     )
 
 

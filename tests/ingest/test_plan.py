@@ -203,3 +203,11 @@ def test_several_sources_are_taken_in_the_order_given(tmp_path: Path) -> None:
 def test_subjects_are_counted_once_per_split_in_the_usual_order() -> None:
     pairs = [("test", "c"), ("train", "a"), ("train", "a"), ("train", "b")]
     assert list(count_subjects(pairs).items()) == [("train", 2), ("test", 1)]
+
+
+def test_an_archive_in_an_archive_is_named(tmp_path: Path) -> None:
+    inner = phantoms.oasis_course_zip(tmp_path / "inner.zip").read_bytes()
+    outer = phantoms.write_zip(tmp_path / "outer.zip", {"a/inner.zip": inner})
+    with pytest.raises(DataError, match="no slices or volumes found") as caught:
+        build_plan([outer], PrepareConfig())
+    assert "a/inner.zip is an archive in it: unpack it once" in str(caught.value.hint)
