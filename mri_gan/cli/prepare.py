@@ -129,7 +129,8 @@ def command(
     engines.check_engine(engine)
     key_file = id_key or out / KEY_FILE
     key = functools.partial(_find_key, key_file, dry_run, shared=not part or id_key is not None)
-    plan = apart.plan_apart(functools.partial(_plan, sources, config, key, split_file, part))
+    make = functools.partial(_plan, sources, config, key, split_file, part)
+    plan = apart.plan_apart(make, _load_modules)
     if dry_run:
         options.print_json(
             {
@@ -148,6 +149,12 @@ def command(
             f"ids are pseudonyms; who has {key_file} can undo them: keep it, and do not pass it on"
         )
     _report(out, facts, plan.true_labels, as_json, quiet)
+
+
+def _load_modules() -> None:
+    """Import what is needed once the plan is there."""
+    from mri_gan.ingest import pipeline, processes  # noqa: F401
+    from mri_gan.locks import FolderLock  # noqa: F401
 
 
 def _plan(

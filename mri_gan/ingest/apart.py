@@ -79,10 +79,11 @@ def pack_plan(plan: Plan) -> Plan:
     )
 
 
-def plan_apart(make: Callable[[], Plan]) -> Plan:
+def plan_apart(make: Callable[[], Plan], meanwhile: Callable[[], object] = bool) -> Plan:
     """The plan that `make` makes, made by a child of this process and packed.
 
-    Raises what `make` raises. It is made here where there is no fork, or where it would be unsafe.
+    This process does `meanwhile` as long as the child is at it. Raises what `make` raises. The plan
+    is made here where there is no fork, or where it would be unsafe.
     """
     if not hasattr(os, "fork") or threading.active_count() > 1:
         return pack_plan(make())
@@ -93,6 +94,7 @@ def plan_apart(make: Callable[[], Plan]) -> Plan:
     os.close(writer)
     try:
         with open(reader, "rb") as stream:  # noqa: PTH123 - a descriptor
+            meanwhile()
             answer = stream.read()
     finally:
         with contextlib.suppress(ProcessLookupError):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mri_gan.ingest.members import VOLUME_SUFFIXES, suffix_of
+from mri_gan.ingest.members import VOLUME_SUFFIXES, PickledByValue, suffix_of
 
 
 @dataclass(frozen=True, slots=True)
-class Naming:
+class Naming(PickledByValue):
     """What a path tells; empty strings and -1 where it tells nothing."""
 
     layout: str

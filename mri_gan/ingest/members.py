@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import itertools
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 STACK_SUFFIXES = (".tif", ".tiff")  # images of which one file may hold several
@@ -24,8 +26,21 @@ MAX_RATIO = 400
 SMALL_BYTES = 1 << 20
 
 
+class PickledByValue:
+    """Mixed into data classes with slots: their own way of pickling looks up all fields each time.
+
+    It takes ten times as long, and there are as many of these objects as slices.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        names: Iterable[str] = self.__slots__
+        return type(self), tuple(getattr(self, name) for name in names)
+
+
 @dataclass(frozen=True, slots=True)  # of these there are as many as slices
-class Member:
+class Member(PickledByValue):
     """One readable thing: a file on disk, or number `number` of a zip or tar.
 
     `name` is the path inside its container with forward slashes; for a folder it starts with

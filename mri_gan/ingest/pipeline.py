@@ -152,10 +152,11 @@ def chunked(sources: Iterable[Source]) -> Iterator[Sequence[Source]]:
     """Cut a list of sources into tasks: runs of image files, volumes one by one."""
     chunk: list[Source] = []
     for source in sources:
-        if chunk and (source.is_volume or len(chunk) == tasks.CHUNK):
+        is_volume = source.is_volume
+        if chunk and (is_volume or len(chunk) == tasks.CHUNK):
             yield chunk
             chunk = []
-        if source.is_volume:
+        if is_volume:
             yield [source]
         else:
             chunk.append(source)

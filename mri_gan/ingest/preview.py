@@ -39,7 +39,7 @@ def write_preview(store: StoreReader, path: Path) -> None:
     """Forty slices, evenly spread over the store, each with its subject and split."""
     count = min(len(store), COLUMNS * ROWS // store.channels)
     indices = np.linspace(0, len(store) - 1, count).round().astype(int)
-    records = [store.records[i] for i in indices]
+    records = [store.record(i) for i in indices.tolist()]
     labels = [f"{r.subject.split('/')[-1]} {r.side[:1].upper()} {r.split}" for r in records]
     images = store.read(LEVEL, indices.tolist())
     if store.channels > 1:  # a mask beside its image

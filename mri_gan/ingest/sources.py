@@ -12,6 +12,7 @@ from mri_gan.ingest.members import (
     PAIR_SUFFIXES,
     STACK_SUFFIXES,
     Member,
+    PickledByValue,
     natural_key,
     suffix_of,
 )
@@ -23,7 +24,7 @@ Labels = dict[str, str | float]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class Source(PickledByValue):
     """What may hold slices, and what its path says.
 
     `member` names it; `others` are the further files that it is made of, such as the `.img` of

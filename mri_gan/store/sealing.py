@@ -26,10 +26,12 @@ def make_record(codec: int, payload: bytes | memoryview) -> bytes:
     return b"".join((_FRAME.pack(codec, crc32(payload, codec)), payload))
 
 
-def seal(record: bytes | memoryview, key: bytes) -> bytes:
+def seal(record: bytes | memoryview, key: bytes) -> bytearray:
     """The record with the key that it will lie under added to its checksum."""
-    crc = crc32(key, int.from_bytes(record[1:HEADER], "little"))
-    return b"".join((record[:1], crc.to_bytes(4, "little"), record[HEADER:]))
+    sealed = bytearray(record)
+    codec, crc = _FRAME.unpack_from(record)
+    _FRAME.pack_into(sealed, 0, codec, crc32(key, crc))
+    return sealed
 
 
 def payload_of(record: memoryview, key: bytes = b"") -> memoryview:

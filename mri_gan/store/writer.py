@@ -25,15 +25,16 @@ BATCH_BYTES = 8 << 20
 FIRST_MAP_BYTES = 64 << 20
 
 
+Entry = tuple[bytes, bytes | bytearray]  # key and value
+
+
 @dataclass
 class _Batch:
     """What the next transaction will hold."""
 
-    images: dict[int, list[tuple[bytes, bytes]]] = field(
-        default_factory=lambda: {level: [] for level in LEVELS}
-    )
-    slices: list[tuple[bytes, bytes]] = field(default_factory=list)
-    skipped: list[tuple[bytes, bytes]] = field(default_factory=list)
+    images: dict[int, list[Entry]] = field(default_factory=lambda: {level: [] for level in LEVELS})
+    slices: list[Entry] = field(default_factory=list)
+    skipped: list[Entry] = field(default_factory=list)
     n_bytes: int = 0
 
 
@@ -195,7 +196,7 @@ class StoreWriter:
         summary = {**summary, "digest": schema.digest_records(self.records())}
         self._commit(lambda txn: txn.put(b"summary", dump_checked(summary), db=meta))
 
-    def _append(self, txn: lmdb.Transaction, name: bytes, items: list[tuple[bytes, bytes]]) -> None:
+    def _append(self, txn: lmdb.Transaction, name: bytes, items: list[Entry]) -> None:
         with txn.cursor(db=self._databases[name]) as cursor:
             cursor.putmulti(items, append=True)
 

@@ -80,7 +80,7 @@ def test_the_pixels_of_another_slice_are_noticed(store: Path, tmp_path: Path) ->
     key, other = index_key(1), value_of(store, b"0064", index_key(5))
     moved = check_store(edited(store, tmp_path / "a", b"0064", key, other), 2)
     assert [str(bad) for bad in moved.bad] == ["slice 1 at 64 px (wrong checksum)"]
-    forged = seal(unseal(memoryview(other), index_key(5)), key)
+    forged = bytes(seal(unseal(memoryview(other), index_key(5)), key))
     report = check_store(edited(store, tmp_path / "b", b"0064", key, forged), 2)
     assert bad_keys(report) == [(64, 1)]
     assert "slice record" in report.bad[0].reason

@@ -7,7 +7,6 @@ against raw uint8 copied from LMDB into one batch.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import shutil
@@ -16,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -24,11 +22,10 @@ from typing import Any
 import click
 import lmdb
 import numpy as np
+from decode_slices import by_ourselves, by_pillow, decode_all
 from make_slices import repeat_slices, write_slices
-from PIL import Image
 
-from mri_gan.ingest.archives import list_members, read_member
-from mri_gan.ingest.images import read_image
+from mri_gan.ingest.archives import list_members
 from mri_gan.store.check import check_store
 from mri_gan.store.reader import StoreReader
 
@@ -79,12 +76,13 @@ def bench_prepare(
     source: Path, store: Path, workers: int, repeats: int, *options: str
 ) -> dict[str, Any]:
     """The whole command, start of Python and preview included, against decoding alone."""
-    prepare_s, decode_s, own_s, inner_s, parent_mb = [], [], [], [], 0.0
+    prepare_s, decode_s, own_s, bare_s, inner_s, parent_mb = [], [], [], [], [], 0.0
     count = len(list_members(source)[0])
     for _ in range(repeats):
         shutil.rmtree(store, ignore_errors=True)
         decode_s.append(timed(lambda: decode_all(source, workers, by_pillow)))
         own_s.append(timed(lambda: decode_all(source, workers, by_ourselves)))
+        bare_s.append(timed(lambda: run_decoding(source, workers)))
         seconds, peak_mb = run_prepare(source, store, workers, *options)
         prepare_s.append(seconds)
         parent_mb = max(parent_mb, peak_mb)
@@ -98,8 +96,9 @@ def bench_prepare(
         "decoding by Pillow",
         count / median(decode_s),
         f"without start-up {count / median(inner_s):,.0f} images/s, "
-        f"{median(decode_s) / median(inner_s):.0%}; decoding by our own decoder "
-        f"{count / median(own_s):,.0f} images/s; store {n_bytes / 1e6:,.0f} MB, "
+        f"{median(decode_s) / median(inner_s):.0%}; decoding by Pillow as a command of its own "
+        f"{count / median(bare_s):,.0f} images/s, {median(bare_s) / median(prepare_s):.0%}; "
+        f"decoding by our own decoder {count / median(own_s):,.0f} images/s; store {n_bytes / 1e6:,.0f} MB, "
         f"{n_bytes / payload:.2f} x its payload; own memory of the parent {parent_mb:.0f} MB",
     )
 
@@ -117,6 +116,13 @@ def run_prepare(source: Path, store: Path, workers: int, *options: str) -> tuple
     return time.perf_counter() - start, peak_kb / 1024
 
 
+def run_decoding(source: Path, workers: int) -> None:
+    """The floor with the start of Python and its imports, as `prepare` is measured."""
+    program = Path(__file__).with_name("decode_slices.py")
+    command = [sys.executable, str(program), str(source), "--workers", str(workers)]
+    subprocess.run(command, check=True)
+
+
 def own_memory_kb(pid: int) -> int:
     """Memory of a process without the pages of files that it maps, which the system can take back.
 
@@ -127,34 +133,6 @@ def own_memory_kb(pid: int) -> int:
     except OSError:
         return 0
     return next((int(line.split()[1]) for line in lines if line.startswith("RssAnon")), 0)
-
-
-def decode_all(source: Path, workers: int, decode: Callable[[bytes], object]) -> None:
-    """Read and decode every PNG in worker processes that send nothing back."""
-    count = len(list_members(source)[0])
-    parts = [(source, start, workers, decode) for start in range(workers)]
-    with ProcessPoolExecutor(workers) as pool:
-        assert sum(pool.map(decode_part, parts)) == count
-
-
-def decode_part(part: tuple[Path, int, int, Callable[[bytes], object]]) -> int:
-    """Every n-th member of the zip."""
-    source, start, step, decode = part
-    members = list_members(source)[0][start::step]
-    for member in members:
-        decode(read_member(member))
-    return len(members)
-
-
-def by_pillow(data: bytes) -> object:
-    """The pixels as most tools get them; no checksums, since the zip's were compared."""
-    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-        return np.asarray(image)
-
-
-def by_ourselves(data: bytes) -> object:
-    """The pixels as `prepare` gets them."""
-    return read_image(data, verify=False)
 
 
 def bench_read(folder: Path, level: int, repeats: int) -> dict[str, Any]:
