@@ -98,8 +98,9 @@ def bench_prepare(
         f"without start-up {count / median(inner_s):,.0f} images/s, "
         f"{median(decode_s) / median(inner_s):.0%}; decoding by Pillow as a command of its own "
         f"{count / median(bare_s):,.0f} images/s, {median(bare_s) / median(prepare_s):.0%}; "
-        f"decoding by our own decoder {count / median(own_s):,.0f} images/s; store {n_bytes / 1e6:,.0f} MB, "
-        f"{n_bytes / payload:.2f} x its payload; own memory of the parent {parent_mb:.0f} MB",
+        f"decoding by our own decoder {count / median(own_s):,.0f} images/s; "
+        f"store {n_bytes / 1e6:,.0f} MB, {n_bytes / payload:.2f} x its payload; "
+        f"own memory of the parent {parent_mb:.0f} MB",
     )
 
 
