@@ -61,7 +61,7 @@ def main(
             rows.append(bench_prepare(source, store, workers, 1, "--materialize"))
         if many:
             repeat_slices(source, many // count)
-            rows.append(bench_prepare(source, store, workers, 1))
+            rows.append(bench_prepare(source, store, workers, repeats))
     if as_json:
         click.echo(json.dumps({"cpus": os.cpu_count(), "rows": rows}, indent=2))
         return
