@@ -74,7 +74,8 @@ def _z_window(sample: Sample, threshold: float) -> tuple[float, float]:
 
 def _kept(voxels: NDArray[Any], depth: int) -> tuple[float, float]:
     top = (1 << depth) - 1
-    if voxels.min() < 0 or voxels.max() > top or (voxels != np.round(voxels)).any():
+    broken = voxels.dtype.kind == "f" and (voxels != np.round(voxels)).any()
+    if broken or voxels.min() < 0 or voxels.max() > top:
         raise DataError(f"--intensity keep takes whole numbers from 0 to {top} only")
     return 0.0, float(top)
 
