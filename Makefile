@@ -24,6 +24,7 @@ faults: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python tools/bench/bench_store.py
 	$(BIN)/python tools/bench/bench_volumes.py
+	$(BIN)/python tools/bench/bench_resampling.py
 	$(BIN)/python tools/bench/bench_train.py
 	$(BIN)/python tools/bench/bench_stylegan2.py
 	$(BIN)/python tools/bench/bench_data.py
