@@ -22,6 +22,10 @@ COMMANDS = [
     if line.startswith("    mrigan ") and "SOURCE" not in line
 ]
 LANDMARKS = "mrigan prepare OASIS3/ --out A --intensity nyul"  # another command takes them from A
+STORES = {  # that are exported
+    "STORE": "mrigan prepare scans/ --out STORE",
+    "OASIS_PRE": "mrigan prepare keras_png_slices_data.zip --out OASIS_PRE",
+}
 BRAIN = phantoms.brain_volume()
 SCAN = phantoms.nifti_bytes(BRAIN, "LPS", gzip=True)
 TISSUES = phantoms.nifti_bytes(np.digitize(BRAIN, (100, 400)), "LPS", dtype="uint8", gzip=True)
@@ -73,8 +77,8 @@ def words_of(command: str) -> Iterator[str]:
 
 
 def run(command: str) -> str:
-    words = [*words_of(command), "--workers", "0"]
-    if words[0] == "prepare":
+    words = [*words_of(command), "--workers", "1" if "export" in command else "0"]
+    if words[0] in ("prepare", "export"):
         words.append("--overwrite")
     result = CliRunner().invoke(cli, words, catch_exceptions=False)
     assert (result.exit_code, result.stderr) == (0, ""), command
@@ -88,10 +92,16 @@ def test_a_command_runs_as_it_is_written(
     monkeypatch.chdir(archives)
     if "--landmarks A" in command and not Path("A").exists():
         run(LANDMARKS)
+    for name, make in STORES.items():
+        if f"export {name} " in command:
+            run(make)
     said = run(command)
     written = re.search(r"--out (\S+)", command)
     if written is None:
         assert "as prepare would read it" in said
+    elif "export" in command:
+        assert Path(written[1]).exists()
+        assert f"{written[1]}: " in said
     else:
         with StoreReader(Path(written[1])) as store:
             assert len(store) > 0
