@@ -67,8 +67,8 @@ def side_state(state: TrainState) -> dict[str, Any]:
 
 
 def restore_side_state(state: TrainState, parts: dict[str, Any]) -> None:
-    """Take back what `side_state` gave; checkpoints of older versions lack all but `attempt`."""
-    state.attempt = int(parts["attempt"])
+    """Take back what `side_state` gave; checkpoints of older versions lack some or all of it."""
+    state.attempt = int(parts.get("attempt", 0))
     if "path_mean" in parts:
         device = state.path_mean.device
         state.path_mean = parts["path_mean"].to(device)

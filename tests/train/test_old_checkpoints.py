@@ -1,0 +1,96 @@
+"""Checkpoints of the first versions, made here from one of today: they go on, or say what to do."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
+from mri_gan.config import TrainConfig
+from mri_gan.errors import UsageError
+from mri_gan.synth.sample import load_trained
+from mri_gan.train.loop import train
+from mri_gan.train.run import Run, RunOptions
+
+# The settings that existed when checkpoints were first written, and what of a state was kept.
+# Later ones came with defaults that do what was done before.
+FIRST_SETTINGS = (
+    *("batch", "capacity", "channels", "drift", "flip", "gp_weight", "init_size", "kimg"),
+    *("latent_dim", "lr", "max_size", "mixing", "n_critic", "phase", "sched", "seed"),
+)
+FIRST_STATE = ("g", "d", "g_ema", "g_opt", "d_opt")
+SECOND_SETTINGS = (*FIRST_SETTINGS, "loss", "clip", "penalty_every", "precision")
+SECOND_STATE = (*FIRST_STATE, "attempt")  # with the rollback
+LAYOUTS = {"first": (FIRST_SETTINGS, FIRST_STATE), "second": (SECOND_SETTINGS, SECOND_STATE)}
+
+CONFIG = TrainConfig(max_size=16, phase=16, batch=8, capacity=1 / 64, latent_dim=8, mixing=True)
+HALF = replace(CONFIG, kimg=0.024)
+
+
+def age(path: Path, layout: str) -> None:
+    """Write a checkpoint again as that version did."""
+    settings, parts = LAYOUTS[layout]
+    payload = torch.load(path, weights_only=True)
+    del payload["digest"]
+    payload["config"] = {name: payload["config"][name] for name in settings}
+    payload["state"] = {name: payload["state"][name] for name in parts}
+    torch.save({**payload, "digest": digest(payload)}, path)
+
+
+def run_of(store: Path, folder: Path, config: TrainConfig, transfer: bool = False) -> Run:
+    return Run(store, folder, config, RunOptions(snap_kimg=1, transfer=transfer))
+
+
+@pytest.fixture(scope="module")
+def half(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that was stopped in its middle."""
+    folder = tmp_path_factory.mktemp("half")
+    train(run_of(store, folder, HALF))
+    return folder
+
+
+@pytest.fixture(params=LAYOUTS)
+def old(request: pytest.FixtureRequest, half: Path, tmp_path: Path) -> Path:
+    """The same as a version of that time would have left it."""
+    folder = shutil.copytree(half, tmp_path / "old")
+    age(list_checkpoints(folder)[0], request.param)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def straight(store: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The end of a run that nothing happened to."""
+    last = train(run_of(store, tmp_path_factory.mktemp("straight"), CONFIG))
+    return digest(load_checkpoint(last).state)
+
+
+def test_a_run_goes_on_to_the_same_bits(store: Path, old: Path, straight: str) -> None:
+    last = load_checkpoint(train(run_of(store, old, CONFIG)))
+    assert last.nimg == 48
+    assert digest(last.state) == straight
+
+
+def test_its_generator_is_read(half: Path, old: Path) -> None:
+    now, then = (load_trained(folder).generator.state_dict() for folder in (half, old))
+    assert all(torch.equal(now[name], then[name]) for name in now)
+
+
+def test_other_data_are_told(store: Path, old: Path) -> None:
+    path = list_checkpoints(old)[0]
+    payload = torch.load(path, weights_only=True) | {"data": "of a store of that time"}
+    del payload["digest"]
+    torch.save({**payload, "digest": digest(payload)}, path)
+    with pytest.raises(UsageError, match="the training data") as error:
+        train(run_of(store, old, CONFIG))
+    assert "--ckpt with --transfer" in str(error.value)
+
+
+def test_its_weights_start_another_run(store: Path, old: Path, tmp_path: Path) -> None:
+    """From the folder, which means its newest checkpoint."""
+    other = replace(CONFIG, max_size=8, phase=8)
+    last = train(run_of(store, tmp_path / "new", other, transfer=True), old)
+    assert load_checkpoint(last).nimg == 8
