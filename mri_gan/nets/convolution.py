@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 STRIP_ROWS = 16  # see `_gather_kernel`
+PAYS_FROM = 64 * 64 * 9  # numbers in a kernel; for fewer, our own calls cost more than they save
 
 
 def lay_innermost(net: nn.Module) -> None:
@@ -76,7 +77,7 @@ def convolve(
     kernel, bias = kernel.to(x.dtype), None if bias is None else bias.to(x.dtype)
     shape = Shape(stride, padding, transposed)
     # A traced program is for others and has no gradients.
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+    if kernel.numel() < PAYS_FROM or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
         return _Convolve.forward(x, kernel, bias, shape)
     out: Tensor = _Convolve.apply(x, kernel, bias, shape)  # type: ignore[no-untyped-call]
     return out

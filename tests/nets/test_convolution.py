@@ -22,6 +22,12 @@ SHAPES = [  # stride, padding, transposed, kernel, height, width
 TALL = [(1, 1, False, 3, 48, 3), (2, 0, False, 3, 97, 5), (2, 0, True, 3, 48, 3)]  # in strips
 
 
+@pytest.fixture(autouse=True)
+def small_kernels_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks leave theirs to torch."""
+    monkeypatch.setattr(convolution, "PAYS_FROM", 0)
+
+
 def make(
     order: torch.memory_format, transposed: bool, size: int, height: int, width: int
 ) -> tuple[Tensor, Tensor]:
