@@ -42,9 +42,16 @@ PLAIN = "plain fp32"
     "--repeats", default=2, show_default=True, help="Timed steps of each kind and variant."
 )
 @click.option("--plain/--no-plain", "with_plain", default=True, help="Measure the plain step, too.")
+@click.option("--keep-memory/--no-keep-memory", default=True, help="As training does on a CPU.")
 @click.option("--quick", is_flag=True, help="Narrow networks at 16 px: a smoke run.")
 def main(
-    sizes: str, batch: int, capacity: float, repeats: int, with_plain: bool, quick: bool
+    sizes: str,
+    batch: int,
+    capacity: float,
+    repeats: int,
+    with_plain: bool,
+    keep_memory: bool,
+    quick: bool,
 ) -> None:
     """Measure training steps of StyleGAN2; ratios are of medians measured in turn."""
     if quick:
@@ -55,7 +62,8 @@ def main(
         "torch": torch.__version__,
     }
     click.echo(json.dumps(facts))
-    prepare_device("fp32", "cpu")  # for all of them
+    if keep_memory:
+        prepare_device("fp32", "cpu")  # for all of them
     peaks = {"fp32": 0.0, "bf16": 0.0}
     for size in map(int, sizes.split(",")):
         raise_peaks(peaks)
