@@ -21,7 +21,7 @@ from mri_gan.store.environment import explain_lmdb_error, open_environment
 from mri_gan.store.schema import EncodedSlice, dump_checked, index_key, load
 from mri_gan.store.sealing import seal
 
-BATCH_BYTES = 8 << 20
+BATCH_BYTES = 16 << 20
 FIRST_MAP_BYTES = 64 << 20
 
 
