@@ -22,6 +22,9 @@ from mri_gan.train.trial import seconds_per_image
 
 FLOAT_BYTES = 4
 TRIAL_S = 5.0  # about so long is a level tried
+# Gradients on their way back and the convolutions' own room come on top of what is kept: 1.6 to
+# 2.1 times as much in all where it was compared (tools/bench/bench_estimate.py, on a CPU).
+WITH_GRADIENTS = 1.8
 PROCESS_BYTES = 400_000_000  # Python, torch and what they load
 
 
@@ -53,7 +56,7 @@ def estimate(config: TrainConfig, keep: int, device: str, with_time: bool = True
         memory_bytes=PROCESS_BYTES
         + weights
         + FLOAT_BYTES * (g + d)
-        + remembered_bytes(config, generator, critic, last),
+        + round(WITH_GRADIENTS * remembered_bytes(config, generator, critic, last)),
         seconds=sum(level_seconds(config, device)) if with_time else 0.0,
     )
 
