@@ -33,6 +33,8 @@ class DaskEngine:
     answers.
     """
 
+    tries = 3  # a cluster loses workers for reasons of its own
+
     def __init__(self, address: str) -> None:
         try:
             distributed: Any = importlib.import_module("distributed")

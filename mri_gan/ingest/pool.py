@@ -21,6 +21,7 @@ class Engine(Protocol):
     """Who runs the tasks: processes of this machine, or a cluster."""
 
     deaths: tuple[type[BaseException], ...]  # what a future raises whose worker died
+    tries: int  # how often an item may die alone before it is to blame
 
     @property
     def workers(self) -> int:
@@ -102,12 +103,13 @@ class OrderedPool(Generic[Item, Result]):
 
     def _run_alone(self, engine: Engine, item: Item) -> Result:
         """One item with all workers to itself, so that a death has one possible cause."""
-        try:
-            return _result(engine.submit(self._function, [item]))[0]
-        except engine.deaths:
-            engine.restart()
-            check_that_workers_live(engine)
-            return self._on_death(item)
+        for _ in range(engine.tries):
+            try:
+                return _result(engine.submit(self._function, [item]))[0]
+            except engine.deaths:
+                engine.restart()
+        check_that_workers_live(engine)
+        return self._on_death(item)
 
 
 def check_that_workers_live(engine: Engine) -> None:
@@ -115,13 +117,16 @@ def check_that_workers_live(engine: Engine) -> None:
 
     So it is in a script without a main guard, whose workers run the script again.
     """
-    try:
-        _result(engine.submit(_do_nothing, []))
-    except engine.deaths as error:
-        raise DataError(
-            "worker processes cannot start",
-            "use --workers 0; a script that calls mrigan needs `if __name__ == '__main__':`",
-        ) from error
+    for _ in range(engine.tries):
+        try:
+            _result(engine.submit(_do_nothing, []))
+            return
+        except engine.deaths:
+            engine.restart()
+    raise DataError(
+        "worker processes cannot start",
+        "use --workers 0; a script that calls mrigan needs `if __name__ == '__main__':`",
+    )
 
 
 def _do_nothing(_: Sequence[Item]) -> list[Item]:

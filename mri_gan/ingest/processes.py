@@ -39,6 +39,7 @@ class ProcessEngine:
     """Runs tasks in worker processes that have loaded the module `preload`."""
 
     deaths: tuple[type[BaseException], ...] = (BrokenProcessPool,)
+    tries = 1
 
     def __init__(self, workers: int, preload: str) -> None:
         self._workers = workers
