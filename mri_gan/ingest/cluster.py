@@ -27,10 +27,9 @@ class DaskEngine:
     """Runs tasks on the workers of a Dask cluster, each on one that is chosen here.
 
     Left to itself, Dask gives the task of a dead worker to the next one at once, four times in
-    all. What kills its worker then also kills new ones as they start, which their nannies do not
-    survive, and in the end nobody is left. So tasks are bound to their worker, and the scheduler's
-    word that it is gone ends them. Raises UsageError without the extra, DataError when nobody
-    answers.
+    all, with whatever else waited there, and waits for ever when nobody is left. So tasks are bound
+    to their worker, and the scheduler's word that it is gone ends them. Raises UsageError without
+    the extra, DataError when nobody answers.
     """
 
     tries = 3  # a cluster loses workers for reasons of its own

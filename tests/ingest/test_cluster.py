@@ -30,11 +30,20 @@ Prepare = Callable[..., Path]
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Two worker processes of one thread each, and a scheduler, as Dask starts them by default."""
+    """Two worker processes of one thread each, and a scheduler, with Dask's default of retries.
+
+    A `LocalCluster` drops a worker for good that is away 15 s after it was lost, be it for the
+    second time; on a busy machine that would meet both.
+    """
     distributed: Any = importlib.import_module("distributed")
-    with distributed.LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-    ) as made:
+    dask: Any = importlib.import_module("dask")
+    with (
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "10 minutes"}),
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+        ) as made,
+    ):
+        assert made.scheduler.allowed_failures == 3
         yield made
 
 
