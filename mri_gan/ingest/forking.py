@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mri_gan import heap
 from mri_gan.files import StopSignal
 from mri_gan.ingest.members import IMAGE_SUFFIXES, SLICE_SUFFIXES, TAR_SUFFIXES, suffix_of
 
 PRELOAD = "mri_gan.ingest.worker"
 PRELOAD_FOR_VOLUMES = ("mri_gan.ingest.cutting",)
 
-# Of the system's memory allocator, glibc's mallopt(3).
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
 KEPT_BYTES = 64 << 20  # of free memory in a worker
 LARGE_BYTES = 16 << 20  # what is larger goes back to the system at once
 
@@ -40,25 +37,9 @@ def begins_with_volume(source: Path) -> bool:
     return first not in (".zip", *IMAGE_SUFFIXES)
 
 
-def _share_heap() -> None:
-    """Let all threads take memory from one heap, where the system's library is glibc.
-
-    One thread receives results and another frees them: with a heap for each, holes add up with
-    every result. It must be said before the first thread begins.
-    """
-    _tune_heap((M_ARENA_MAX, 1))
-
-
 def keep_heap() -> None:
     """Let a worker keep what it frees: to take pages anew for every task is a tenth of its time."""
-    _tune_heap((M_MMAP_THRESHOLD, LARGE_BYTES), (M_TRIM_THRESHOLD, KEPT_BYTES))
-
-
-def _tune_heap(*options: tuple[int, int]) -> None:
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            for option, value in options:
-                ctypes.CDLL(None).mallopt(option, value)
+    heap.keep_some(KEPT_BYTES, LARGE_BYTES)
 
 
 def worker_context(*preload: str) -> multiprocessing.context.BaseContext:
@@ -82,7 +63,7 @@ def warm_up(*preload: str) -> None:
         resource_tracker.ensure_running()  # unblocks signals when it is started within
         with _stop_signals_blocked():
             forkserver.ensure_running()
-    _share_heap()
+    heap.share()  # one thread receives results and another frees them
 
 
 @contextlib.contextmanager

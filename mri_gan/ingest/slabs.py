@@ -13,7 +13,6 @@ import os
 import pickle
 import weakref
 from dataclasses import dataclass
-from multiprocessing.reduction import DupFd
 from typing import Any, NamedTuple
 
 SLAB_BYTES = 32 << 20  # pages are taken when they are first written: most stay untaken
@@ -39,6 +38,8 @@ class Slabs:
         self.free = list(range(count))
 
     def __getstate__(self) -> dict[str, Any]:
+        from multiprocessing.reduction import DupFd  # not on Windows, where there are no slabs
+
         return {"descriptor": DupFd(self._descriptor), "n_bytes": self._n_bytes}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

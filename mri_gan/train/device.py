@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import torch
 from torch import nn
 
+from mri_gan import heap
 from mri_gan.config import TrainConfig
 from mri_gan.nets.convolution import lay_innermost
-
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h of glibc
-LARGEST_BLOCK = 2**31 - 1  # bytes; larger blocks are rare, and an int is all that it takes
 
 
 def prepare_device(precision: str, device: str) -> None:
@@ -23,24 +20,12 @@ def prepare_device(precision: str, device: str) -> None:
     On a CPU memory once taken is kept.
     """
     if not device.startswith("cuda"):
-        keep_memory()
+        heap.keep_all()
         return
     reduced = precision == "bf16"
     torch.backends.cudnn.allow_tf32 = reduced
     torch.backends.cuda.matmul.allow_tf32 = reduced
     torch.backends.cudnn.benchmark = True
-
-
-def keep_memory() -> None:
-    """Let the C library keep what is freed, where it is glibc.
-
-    It gives every block above 32 MiB back to the system, which clears its pages again for the
-    next one: reading and writing such a tensor once then takes five times as long.
-    """
-    allocator = getattr(ctypes.CDLL(None), "mallopt", None)
-    if allocator is not None:
-        allocator(M_MMAP_THRESHOLD, LARGEST_BLOCK)
-        allocator(M_TRIM_THRESHOLD, -1)
 
 
 def lay_out(net: nn.Module, config: TrainConfig, device: torch.device) -> None:
