@@ -131,18 +131,11 @@ def test_stylegan2_has_the_same_gradients_in_the_order_that_is_quick_on_a_cpu(
         assert torch.allclose(found[name], gradient, rtol=1e-3, atol=1e-4 * scale), name
 
 
-def test_the_c_library_is_asked_once_a_run_begins(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether it listens is seen in speed alone."""
-    asked: list[tuple[int, int]] = []
-
-    class Library:
-        @staticmethod
-        def mallopt(option: int, value: int) -> int:
-            asked.append((option, value))
-            return 1
-
-    monkeypatch.setattr("mri_gan.train.device.ctypes.CDLL", lambda _name: Library)
+@pytest.mark.usefixtures("flags")
+def test_a_cpu_run_keeps_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("mri_gan.train.device.heap.keep_all", lambda: asked.append("kept"))
+    prepare_device("fp32", "cuda")
+    assert not asked
     prepare_device("fp32", "cpu")
-    assert asked == [(-3, 2**31 - 1), (-1, -1)]
-    monkeypatch.setattr("mri_gan.train.device.ctypes.CDLL", lambda _name: object())
-    prepare_device("fp32", "cpu")  # another C library
+    assert asked == ["kept"]
