@@ -7,7 +7,7 @@ are on the allow-list; all others that hold something are counted by name.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -61,19 +61,24 @@ DICOM_PICTURE = {
 }
 
 
-def png_chunks(data: bytes) -> list[str]:
-    """The names of a PNG's chunks in order; empty for other files."""
-    names: list[str] = []
-    if not data.startswith(PNG_MAGIC):
-        return names
-    at = len(PNG_MAGIC)
+def walk_png(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, end) of a PNG's chunks in order, length and checksum included.
+
+    Ends after IEND, or where the data does; nothing for other files.
+    """
+    at = len(PNG_MAGIC) if data.startswith(PNG_MAGIC) else len(data)
     while at + 8 <= len(data):
         length, name = struct.unpack_from(">I4s", data, at)
-        names.append(name.decode("latin-1"))
-        at += 12 + length
+        end = at + 12 + length
+        yield name, at, end
         if name == b"IEND":
-            break
-    return names
+            return
+        at = end
+
+
+def png_chunks(data: bytes) -> list[str]:
+    """The names of a PNG's chunks in order; empty for other files."""
+    return [name.decode("latin-1") for name, _, _ in walk_png(data)]
 
 
 def image_fields(data: bytes) -> tuple[str, ...]:

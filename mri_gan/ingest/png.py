@@ -6,6 +6,7 @@ channels, no transparency, no interlacing, no text, nothing damaged.
 
 from __future__ import annotations
 
+import itertools
 import struct
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.checksums import crc32
-from mri_gan.ingest.headers import PNG_MAGIC
+from mri_gan.ingest.headers import PNG_MAGIC, walk_png
 
 MAX_PIXELS = 8192 * 8192
 HEADER = struct.Struct(">IIBBBBB")  # width, height, bits, kind, compression, filter, interlacing
@@ -76,15 +77,13 @@ def _header_of_plain_chunks(data: bytes) -> tuple[int, ...] | None:
     """The fields of the header of a PNG that holds no chunk but plain ones, in a plain order."""
     if not data.startswith(PNG_MAGIC + b"\0\0\0\x0dIHDR"):
         return None
-    at = len(PNG_MAGIC) + 12 + HEADER.size
-    while at + 12 <= len(data):
-        length, name = struct.unpack_from(">I4s", data, at)
-        end = at + 12 + length
+    for name, start, end in itertools.islice(walk_png(data), 1, None):
         if name == b"IEND":
             return HEADER.unpack_from(data, len(PNG_MAGIC) + 8) if end == len(data) else None
-        if name != b"IDAT" and not (IDLE_CHUNKS.get(name) == length and _is_whole(data[at:end])):
+        if name == b"IDAT":
+            continue
+        if IDLE_CHUNKS.get(name) != end - start - 12 or not _is_whole(data[start:end]):
             return None
-        at = end
     return None
 
 
