@@ -41,12 +41,11 @@ OnVolume = Callable[[Exposure], object]
 
 @dataclass(frozen=True)
 class _Scan:
-    """One volume and all that its slices have in common."""
+    """All that the slices of one volume have in common."""
 
     config: PrepareConfig
     learned: Learned
-    curve: intensity.Curve
-    ground: float  # grey that slices are padded with, 0..1
+    seen: Exposure
     placed: slices.Place
     common: dict[str, Any]  # fields of all records
     own: list[dict[str, Any]]  # fields of the record of each slice
@@ -73,9 +72,10 @@ def process_volume(
         outcome.kind, outcome.reason = "empty", "no slice that is asked for has enough foreground"
         return outcome
     ground = _ground(split(sample, threshold)[0], curve, config)
+    seen = Exposure(volume, sample, threshold, curve, ground)
     if on_volume is not None:
-        on_volume(Exposure(volume, sample, threshold, curve, ground))
-    scan = _describe(source, volume, curve, ground, shares, config, learned)
+        on_volume(seen)
+    scan = _describe(source, seen, shares, config, learned)
     masks = None if mask is None else slices.cut_slabs(mask, config.plane, chosen)
     for positions, voxels in slices.cut_slabs(volume, config.plane, chosen):
         labels = None if masks is None else next(masks)[1]
@@ -104,15 +104,10 @@ def _notes(volume: Volume, threshold: float) -> tuple[str, ...] | None:
 
 
 def _describe(
-    source: Source,
-    volume: Volume,
-    curve: intensity.Curve,
-    ground: float,
-    shares: list[float],
-    config: PrepareConfig,
-    learned: Learned,
+    source: Source, seen: Exposure, shares: list[float], config: PrepareConfig, learned: Learned
 ) -> _Scan:
     """What is equal for all slices of a volume, computed once."""
+    volume, curve = seen.volume, seen.curve
     affines = slices.affines_of(volume, config.plane)
     columns, rows = (float(np.linalg.norm(affines[0, :, i])) for i in (0, 1))
     if not (rows > 0 and columns > 0):
@@ -139,7 +134,7 @@ def _describe(
         }
         for position, (place_mm, affine, share) in enumerate(each)
     ]
-    return _Scan(config, learned, curve, ground, placed, vars(record), own)
+    return _Scan(config, learned, seen, placed, vars(record), own)
 
 
 def _process_slab(
@@ -150,8 +145,8 @@ def _process_slab(
     notes: tuple[str, ...] | None,
 ) -> list[EncodedSlice]:
     """Slices [N, H, W] that lie next to each other, and their masks; notes are for the first."""
-    config = scan.config
-    greys = slices.fit_stack(scan.curve.apply(voxels), scan.placed, config.depth, scan.ground)
+    config, seen = scan.config, scan.seen
+    greys = slices.fit_stack(seen.curve.apply(voxels), scan.placed, config.depth, seen.ground)
     records = [SliceRecord(**{**scan.common, **scan.own[position]}) for position in positions]
     records[0] = replace(records[0], notes=notes)
     if labels is None:
