@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mri_gan.nets import tracing
+
 STRIP_ROWS = 16  # see `_gather_kernel`
 PAYS_FROM = 64 * 64 * 9  # numbers in a kernel; for fewer, our own calls cost more than they save
 
@@ -76,11 +78,9 @@ def convolve(
         x = x.to(torch.get_autocast_dtype(device))
     kernel, bias = kernel.to(x.dtype), None if bias is None else bias.to(x.dtype)
     shape = Shape(stride, padding, transposed)
-    # A traced program is for others and has no gradients.
-    if kernel.numel() < PAYS_FROM or torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+    if kernel.numel() < PAYS_FROM:
         return _Convolve.forward(x, kernel, bias, shape)
-    out: Tensor = _Convolve.apply(x, kernel, bias, shape)  # type: ignore[no-untyped-call]
-    return out
+    return tracing.run(_Convolve, x, kernel, bias, shape)
 
 
 def _wanted(ctx: Any, argument: int) -> bool:

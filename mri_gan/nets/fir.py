@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mri_gan.nets import tracing
+
 TAPS = 4
 
 
@@ -30,11 +32,7 @@ def fir_kernel(*, dtype: torch.dtype | None = None, device: torch.device | None 
 
 def smooth(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
     """Filter every channel between zeros: [N, C, H, W] -> [N, C, H + 2 * padding - 3, ..]."""
-    # A traced program is for others and has no gradients.
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        return _Smooth.forward(x, kernel, padding)
-    smoothed: Tensor = _Smooth.apply(x, kernel, padding)  # type: ignore[no-untyped-call]
-    return smoothed
+    return tracing.run(_Smooth, x, kernel, padding)
 
 
 def double(x: Tensor, kernel: Tensor) -> Tensor:
@@ -42,10 +40,7 @@ def double(x: Tensor, kernel: Tensor) -> Tensor:
 
     Karras et al. 2020, figure 7b ("up").
     """
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        return _Double.forward(x, 4 * kernel)
-    doubled: Tensor = _Double.apply(x, 4 * kernel)  # type: ignore[no-untyped-call]
-    return doubled
+    return tracing.run(_Double, x, 4 * kernel)
 
 
 def halve(x: Tensor, kernel: Tensor) -> Tensor:
@@ -53,8 +48,7 @@ def halve(x: Tensor, kernel: Tensor) -> Tensor:
 
     Karras et al. 2020, figure 7c ("down").
     """
-    halved: Tensor = _Halve.apply(x, kernel)  # type: ignore[no-untyped-call]
-    return halved
+    return tracing.run(_Halve, x, kernel)
 
 
 def _depthwise(x: Tensor, kernel: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mri_gan.nets import tracing
 from mri_gan.nets.precision import block_precision
 
 
@@ -104,11 +105,7 @@ def blur(x: Tensor, kernel: Tensor | None = None) -> Tensor:
     """
     if kernel is None:
         kernel = binomial_kernel(dtype=x.dtype, device=x.device)
-    # A traced program is for others and has no gradients.
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
-        return _Blur.forward(x, kernel.to(x.dtype))
-    blurred: Tensor = _Blur.apply(x, kernel.to(x.dtype))  # type: ignore[no-untyped-call]
-    return blurred
+    return tracing.run(_Blur, x, kernel.to(x.dtype))
 
 
 class _Blur(torch.autograd.Function):
