@@ -15,12 +15,12 @@ from mri_gan.ingest import intensity, slices
 from mri_gan.ingest.choice import choose_cuts
 from mri_gan.ingest.encoded import encode_stack, record_of
 from mri_gan.ingest.faces import shows_face
-from mri_gan.ingest.learning import Learned
+from mri_gan.ingest.learned import Learned
 from mri_gan.ingest.masks import read_mask_volume, require_fit, spread
+from mri_gan.ingest.outcome0 import Outcome
 from mri_gan.ingest.reading import read_source_volume
 from mri_gan.ingest.samples import Sample, percentiles, split, take_sample
 from mri_gan.ingest.sources import Source
-from mri_gan.ingest.tasks import Outcome
 from mri_gan.ingest.volumes import Volume
 from mri_gan.store.schema import DROPPED, FACE, EncodedSlice, SliceRecord
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.config import PrepareConfig
-from mri_gan.ingest.learning import Learned
+from mri_gan.ingest.learned import Learned
 from mri_gan.ingest.likeness import FLAT, Glance, find_equal, find_near, find_odd, name_of
+from mri_gan.ingest.outcome0 import Outcome
 from mri_gan.ingest.sources import Source
-from mri_gan.ingest.tasks import Outcome
 from mri_gan.ingest.worker import NOTHING_LEARNED, process
 from mri_gan.store import schema
 from mri_gan.store.codec import decode_pixels

@@ -3,25 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
-from mri_gan.ingest.members import VOLUME_SUFFIXES, PickledByValue, suffix_of
-
-
-@dataclass(frozen=True, slots=True)
-class Naming(PickledByValue):
-    """What a path tells; empty strings and -1 where it tells nothing."""
-
-    layout: str
-    subject: str
-    session: str = ""
-    split: str = ""
-    side: str = ""
-    plane: str = ""
-    position: int = -1
-    mask: bool = False
-    label: str = ""  # its class
-
+from mri_gan.ingest.members import VOLUME_SUFFIXES, suffix_of
+from mri_gan.ingest.sources import Naming
 
 OASIS_COURSE = re.compile(
     r"keras_png_slices_(?:seg_)?(?P<split>train|validate|test)/(?:slices/)?"

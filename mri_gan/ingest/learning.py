@@ -5,15 +5,14 @@ It is learned once, kept in the store's header, and taken from there when work g
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from mri_gan.config import PrepareConfig
 from mri_gan.errors import MriganError, Stopped, UsageError
 from mri_gan.files import StopSignal
+from mri_gan.ingest.learned import Learned
 from mri_gan.ingest.sources import Source
 
 if TYPE_CHECKING:
@@ -23,24 +22,6 @@ CHUNK = 16
 PRELOAD = "mri_gan.ingest.learning"
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Learned:
-    """What all sources together have told; empty where it was not asked for."""
-
-    mask_labels: tuple[int, ...] = ()  # values of masks, in order: spread evenly over the greys
-    landmarks: tuple[float, ...] = ()  # where the standard scale of `nyul` has them, 0..1
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields that hold something, as plain values."""
-        return {name: list(value) for name, value in vars(self).items() if value}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Learned:
-        """What `to_dict` gave."""
-        known = {f.name for f in dataclasses.fields(cls)}
-        return cls(**{name: tuple(value) for name, value in values.items() if name in known})
 
 
 def learn(

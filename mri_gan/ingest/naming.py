@@ -6,7 +6,8 @@ import re
 
 from mri_gan.config import PrepareConfig
 from mri_gan.errors import UsageError
-from mri_gan.ingest.layouts import SPLIT_FOLDERS, Naming, identify, identify_class, identify_forced
+from mri_gan.ingest.layouts import SPLIT_FOLDERS, identify, identify_class, identify_forced
+from mri_gan.ingest.sources import Naming
 from mri_gan.preparation import NAMING_EXAMPLE
 from mri_gan.settings import AUTO
 

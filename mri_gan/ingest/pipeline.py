@@ -21,11 +21,12 @@ from mri_gan.ingest import tasks
 from mri_gan.ingest.engines import Workers, open_engine
 from mri_gan.ingest.forking import PRELOAD
 from mri_gan.ingest.identity import public_reason
-from mri_gan.ingest.learning import Learned, count_teachers, learn
+from mri_gan.ingest.learned import Learned
+from mri_gan.ingest.learning import count_teachers, learn
+from mri_gan.ingest.outcome0 import Outcome
 from mri_gan.ingest.plan import Plan, count_subjects
 from mri_gan.ingest.pool import Engine, OrderedPool
 from mri_gan.ingest.sources import Source
-from mri_gan.ingest.tasks import Outcome
 from mri_gan.store import schema
 from mri_gan.store.environment import has_begun, open_environment
 from mri_gan.store.writer import StoreWriter

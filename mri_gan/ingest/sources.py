@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from mri_gan.ingest.layouts import Naming
 from mri_gan.ingest.members import (
     DICOM_SUFFIXES,
     IMAGE_SUFFIXES,
@@ -21,6 +20,21 @@ SINGLE_SUFFIXES = tuple(s for s in IMAGE_SUFFIXES if s not in STACK_SUFFIXES)
 Parts = tuple[Member, ...]
 Unlisted = list[tuple[str, str]]
 Labels = dict[str, str | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Naming(PickledByValue):
+    """What a path tells; empty strings and -1 where it tells nothing."""
+
+    layout: str
+    subject: str
+    session: str = ""
+    split: str = ""
+    side: str = ""
+    plane: str = ""
+    position: int = -1
+    mask: bool = False
+    label: str = ""  # its class
 
 
 @dataclass(frozen=True, slots=True)

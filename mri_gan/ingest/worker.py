@@ -18,10 +18,10 @@ from mri_gan.ingest.choice import choose_pages
 from mri_gan.ingest.encoded import Drawn, encode_slices, record_of
 from mri_gan.ingest.headers import image_fields
 from mri_gan.ingest.images import read_image, read_pages
-from mri_gan.ingest.learning import Learned
+from mri_gan.ingest.learned import Learned
 from mri_gan.ingest.masks import read_mask_pages, spread
+from mri_gan.ingest.outcome0 import Outcome
 from mri_gan.ingest.sources import Source
-from mri_gan.ingest.tasks import Outcome
 from mri_gan.store.schema import DROPPED
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import phantoms
 import pytest
 
-from mri_gan.ingest.layouts import Naming, identify, is_mask, split_of
+from mri_gan.ingest.layouts import identify, is_mask, split_of
+from mri_gan.ingest.sources import Naming
 
 COURSE = "keras_png_slices_data/"
 AKOA = "AKOA_Analysis/OAI9000798_BaseLine_"

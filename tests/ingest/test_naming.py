@@ -10,9 +10,9 @@ import pytest
 
 from mri_gan.config import PrepareConfig
 from mri_gan.errors import UsageError
-from mri_gan.ingest.layouts import Naming
 from mri_gan.ingest.naming import EXAMPLES, identify_as
 from mri_gan.ingest.plan import build_plan
+from mri_gan.ingest.sources import Naming
 from mri_gan.preparation import LAYOUTS
 
 OWN = (

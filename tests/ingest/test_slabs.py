@@ -14,10 +14,11 @@ import pytest
 
 from mri_gan.ingest import slabs
 from mri_gan.ingest.engines import open_engine
+from mri_gan.ingest.outcome0 import Outcome
 from mri_gan.ingest.pool import OrderedPool
 from mri_gan.ingest.processes import SLABS_PER_WORKER, ProcessEngine
 from mri_gan.ingest.slabs import Slabs, pack, unpack
-from mri_gan.ingest.tasks import LARGE, Outcome
+from mri_gan.ingest.tasks import LARGE
 
 IMAGE, SMALL = bytes(range(256)) * 40, b"\0small"
 OUTCOMES = [
@@ -26,7 +27,7 @@ OUTCOMES = [
 ]
 WORK = """
 import os, signal
-from mri_gan.ingest.tasks import Outcome
+from mri_gan.ingest.outcome0 import Outcome
 
 def outcomes(chunk):
     return [Outcome([(b"{}", {256: bytes([n]) * 60_000, 8: b"small"})]) for n in chunk]

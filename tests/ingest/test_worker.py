@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from mri_gan.config import LEVELS, PrepareConfig
-from mri_gan.ingest.learning import Learned
+from mri_gan.ingest.learned import Learned
+from mri_gan.ingest.outcome0 import Outcome
 from mri_gan.ingest.plan import build_plan
-from mri_gan.ingest.tasks import Outcome
 from mri_gan.ingest.worker import process, process_all
 from mri_gan.preparation import INTENSITIES
 from mri_gan.store.codec import UPSAMPLED, decode_pixels
