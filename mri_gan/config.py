@@ -1,34 +1,167 @@
-"""What was asked for, as frozen objects that are checked once and written as JSON."""
+"""What all configurations share: checks in one line, and JSON there and back.
+The architectures of `--arch`: what each can do, and the settings that its paper trains with.
+What was asked for, as frozen objects that are checked once and written as JSON.
+What lies in a run folder under which name, readable without torch.
+Names that a command line needs before anything heavy is imported.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Self
 
-from mri_gan.archs import ARCHS, check_arch, check_augment, critic_norm
 from mri_gan.conditions import NO_CONDITIONS, Conditions
-from mri_gan.preparation import PrepareConfig
-from mri_gan.settings import (
-    LEVELS,
-    SPLITS,
-    JsonConfig,
-    differences,
-    read_json,
-    require,
-    require_level,
-)
+from mri_gan.errors import UsageError
 
-__all__ = [  # of other modules, for all who ask here
-    "LEVELS",
-    "SPLITS",
-    "JsonConfig",
-    "PrepareConfig",
-    "differences",
-    "read_json",
-    "require",
-    "require_level",
-]
+# What all configurations share: checks in one line, and JSON there and back.
+
+
+LEVELS = (8, 16, 32, 64, 128, 256, 512, 1024)
+AUTO = "auto"
+SPLITS = ("train", "validate", "test")
+
+
+def require(condition: bool, message: str, hint: str = "") -> None:
+    """Raise UsageError unless the condition holds."""
+    if not condition:
+        raise UsageError(message, hint)
+
+
+def require_level(name: str, value: int) -> None:
+    """Raise UsageError unless the value is one of the eight resolution levels."""
+    require(value in LEVELS, f"{name} {value} is no level", f"choose one of {LEVELS}")
+
+
+class JsonConfig:
+    """Frozen dataclass to JSON and back; unknown names are refused, missing ones defaulted."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain JSON values."""
+        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[call-overload]
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The config that `to_dict` wrote; raises UsageError on unknown names."""
+        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
+        unknown = sorted(set(values) - known)
+        require(not unknown, f"unknown settings {unknown}", "written by a newer mrigan?")
+        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return cls(**plain)
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The settings that differ between two dictionaries, one readable phrase each."""
+    names = sorted(set(before) | set(now))
+    return [
+        f"{name} was {before.get(name)}, now {now.get(name)}"
+        for name in names
+        if before.get(name) != now.get(name)
+    ]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raises UsageError naming the file where it is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as JSON", str(error)) from error
+    require(isinstance(value, dict), f"{path}: is no JSON object")
+    return dict(value)
+
+
+# The architectures of `--arch`: what each can do, and the settings that its paper trains with.
+
+
+ARCHS = ("dcgan", "progan", "stylegan", "stylegan2")
+GROWING = ("progan", "stylegan")  # the others train at their largest size from the start
+STYLED = ("stylegan", "stylegan2")  # can mix styles
+AUGMENTS = ("none", "fixed", "ada")
+AUGMENT_KINDS = ("blit", "geometry", "colour", "filter", "noise", "cutout")
+AUGMENTABLE_LOSSES = ("logistic", "r1")
+PENALISED_LOSSES = ("wgan-gp", "r1")  # with a penalty on the gradient of each image's score
+
+# Where a paper's settings are not the defaults; presets and options win over them.
+ARCH_DEFAULTS: dict[str, dict[str, Any]] = {
+    "dcgan": {"loss": "logistic", "latent_dim": 100, "batch": 128, "lr": 2e-4},  # Radford 2016, 4
+    "progan": {},
+    "stylegan": {},
+    "stylegan2": {  # Karras 2020, appendix B; learning rate, batch: Karras 2020b, table 5
+        "loss": "r1",
+        "gp_weight": 0.0,  # by size and batch
+        "penalty_every": 16,
+        "path_weight": 2.0,
+        "batch": 32,
+        "lr": 2.5e-3,
+        "mixing": True,
+    },
+}
+LOSS_DEFAULTS: dict[str, dict[str, Any]] = {
+    "wgan-clip": {"n_critic": 5, "lr": 5e-5},  # Arjovsky 2017, algorithm 1
+}
+# Gulrajani 2017, algorithm 1; the other architectures were built around one critic step.
+DCGAN_GP_DEFAULTS: dict[str, Any] = {"n_critic": 5, "lr": 1e-4, "batch": 64}
+
+
+def defaults_of(arch: str, loss: str | None = None) -> dict[str, Any]:
+    """The settings that an architecture, with a loss that was asked for, begins from."""
+    defaults = dict(ARCH_DEFAULTS[arch])
+    if loss is not None and loss != defaults.get("loss"):
+        defaults |= LOSS_DEFAULTS.get(loss, {})
+        if arch == "dcgan" and loss == "wgan-gp":
+            defaults |= DCGAN_GP_DEFAULTS
+        if loss != "r1":
+            defaults.pop("gp_weight", None)  # 0 has a meaning for r1 alone
+            defaults.pop("penalty_every", None)
+    return defaults
+
+
+def critic_norm(arch: str, loss: str) -> str:
+    """How DCGAN's critic normalises: a penalty on single scores forbids to mix images."""
+    return "layer" if arch == "dcgan" and loss in PENALISED_LOSSES else "batch"
+
+
+def check_arch(arch: str, *, mixing: bool, stages: Sequence[Any], path_weight: float) -> None:
+    """Raise UsageError where an architecture is asked for what it cannot do."""
+    require(arch in ARCHS, f"--arch {arch}", f"choose one of {ARCHS}")
+    styled = arch in STYLED
+    require(styled or not mixing, f"--mixing: {arch} has no styles to mix", "leave it out")
+    require(
+        styled or not path_weight,
+        f"--path-weight {path_weight}: {arch} has no styles whose paths have a length",
+        "leave it out",
+    )
+    require(path_weight >= 0, f"--path-weight {path_weight}", "give 0 (none) or more")
+    require(
+        arch in GROWING or len(stages) <= 1,
+        f"--schedule: {arch} does not grow",
+        "give one line with its size",
+    )
+
+
+def check_augment(augment: str, p: float, kinds: str, loss: str) -> None:
+    """Raise UsageError unless the augmentation can be done."""
+    require(augment in AUGMENTS, f"--augment {augment}", f"choose one of {AUGMENTS}")
+    require(0 <= p < 1, f"--augment-p {p}", "give 0 to below 1: at 1 augmentations leak")
+    require(
+        augment == "none" or loss in AUGMENTABLE_LOSSES,
+        f"--augment {augment} with --loss {loss}",
+        f"it needs one of {AUGMENTABLE_LOSSES}, whose scores tell of overfitting",
+    )
+    named = kinds.split(",")
+    require(
+        set(named) <= set(AUGMENT_KINDS),
+        f"--augment-kinds {kinds}",
+        f"join some of {', '.join(AUGMENT_KINDS)} with commas",
+    )
+
+
+# What was asked for, as frozen objects that are checked once and written as JSON.
+
 
 LOSS_NAMES = ("wgan-gp", "wgan-clip", "logistic", "r1", "hinge")
 PRECISIONS = ("fp32", "bf16")
@@ -232,3 +365,36 @@ class TrainConfig(JsonConfig):
             clamp=self.clamp,
             blur_bias=self.blur_bias,
         )
+
+
+# What lies in a run folder under which name, readable without torch.
+
+
+CONFIG = "config.json"
+METRICS = "metrics.jsonl"
+PLOT = "loss.png"
+REALS = "reals.png"
+SAMPLES = "samples"
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All whole lines of a metrics file; a last line cut by a crash is left out."""
+    if not path.exists():
+        return []
+    lines = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and isinstance(line.get("nimg"), int):
+            lines.append(line)
+    return lines
+
+
+# Names that a command line needs before anything heavy is imported.
+
+
+DOWNLOAD_FREE = ("pca", "random-cnn", "texture")
+EFFICIENTNET = "efficientnet-lite0"
+FEATURE_NAMES = (*DOWNLOAD_FREE, EFFICIENTNET)

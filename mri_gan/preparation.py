@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from mri_gan.config import AUTO, JsonConfig, require
 from mri_gan.errors import UsageError
-from mri_gan.settings import AUTO, JsonConfig, require
 
 PLANES = ("axial", "coronal", "sagittal")
 FITS = ("pad", "crop")

@@ -17,13 +17,14 @@ import phantoms
 import pytest
 from faults import Nursery
 
-from mri_gan.config import PrepareConfig, TrainConfig
+from mri_gan.config import TrainConfig
 from mri_gan.files import StopSignal
-from mri_gan.ingest.pipeline import write_store
-from mri_gan.ingest.plan import build_plan
-from mri_gan.ingest.preview import write_companions
+from mri_gan.ingest.plan.plan import build_plan
+from mri_gan.ingest.run.companions import write_companions
+from mri_gan.ingest.run.prepare import write_store
+from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
-from mri_gan.train.dataset import find_conditions
+from mri_gan.train.data import find_conditions
 
 Prepare = Callable[..., Path]
 

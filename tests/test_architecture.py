@@ -110,19 +110,21 @@ def test_the_rules_see_imports_inside_functions_and_type_checks(tmp_path: Path) 
 
 
 def test_ingest_does_not_load_torch() -> None:
-    loaded = loaded_by("import mri_gan.ingest.pipeline, mri_gan.ingest.worker, mri_gan.cli.prepare")
+    loaded = loaded_by(
+        "import mri_gan.ingest.run.prepare, mri_gan.ingest.cut.one_source, mri_gan.cli.prepare"
+    )
     assert "lmdb" in loaded
     assert "torch" not in loaded
 
 
 def test_workers_for_image_files_do_not_load_nibabel() -> None:
-    loaded = loaded_by("import mri_gan.ingest.worker")
+    loaded = loaded_by("import mri_gan.ingest.cut.one_source")
     assert "PIL" in loaded
     assert loaded.isdisjoint({"nibabel", "skimage", "scipy"})
 
 
 def test_workers_for_volumes_load_little_of_scipy() -> None:
-    code = "import sys, mri_gan.ingest.cutting\nassert 'scipy.ndimage' not in sys.modules"
+    code = "import sys, mri_gan.ingest.cut.one_volume\nassert 'scipy.ndimage' not in sys.modules"
     loaded = loaded_by(code)
     assert "nibabel" in loaded
     assert loaded.isdisjoint({"skimage", "torch"})

@@ -9,15 +9,9 @@ from typing import Any
 
 import pytest
 
-from mri_gan.config import (
-    LEVELS,
-    ModelConfig,
-    PrepareConfig,
-    TrainConfig,
-    differences,
-    read_json,
-)
+from mri_gan.config import LEVELS, ModelConfig, TrainConfig, differences, read_json
 from mri_gan.errors import UsageError
+from mri_gan.preparation import PrepareConfig
 
 CONFIGS = (PrepareConfig, ModelConfig, TrainConfig)
 

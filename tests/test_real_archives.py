@@ -15,11 +15,10 @@ import pytest
 from PIL import Image
 
 from mri_gan.config import LEVELS
-from mri_gan.ingest.faces import shows_face
-from mri_gan.ingest.intensity import foreground_threshold
-from mri_gan.ingest.orientation import make_cube, mirror_doubts, set_doubts
-from mri_gan.ingest.samples import take_sample
-from mri_gan.ingest.volumes import Volume, read_volume
+from mri_gan.ingest.cut.faces import shows_face
+from mri_gan.ingest.cut.intensity import foreground_threshold, take_sample
+from mri_gan.ingest.cut.orientation import make_cube, mirror_doubts, set_doubts
+from mri_gan.ingest.read.volume import Volume, read_volume
 from mri_gan.store.reader import StoreReader
 
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 from skimage.measure import label, regionprops
 
-from mri_gan.exchange.export import ExportConfig, export
+from mri_gan.export.export import ExportConfig, export
 from mri_gan.files import StopSignal
 from mri_gan.store.reader import StoreReader
 

@@ -8,8 +8,7 @@ import pytest
 
 from mri_gan.config import Stage, TrainConfig
 from mri_gan.errors import UsageError
-from mri_gan.schedule import level_start, phase_at, total_images
-from mri_gan.schedule_file import read_schedule
+from mri_gan.schedule import level_start, phase_at, read_schedule, total_images
 
 TABLE = """# for a small scanner study
 size\tfade\tstay\tbatch\tlr

@@ -26,7 +26,7 @@ if __name__ == "__main__":
 IMPORTS = """
 import multiprocessing.reduction
 vars(multiprocessing.reduction).pop("DupFd", None)
-import mri_gan.ingest.pipeline, mri_gan.ingest.worker, mri_gan.train.run
+import mri_gan.ingest.run.prepare, mri_gan.ingest.cut.one_source, mri_gan.train.run_folder
 """
 
 

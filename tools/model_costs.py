@@ -10,8 +10,7 @@ import click
 import torch
 from torch import nn
 
-from mri_gan.archs import ARCHS, defaults_of
-from mri_gan.config import LEVELS, ModelConfig
+from mri_gan.config import ARCHS, LEVELS, ModelConfig, defaults_of
 from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.train.cost import forward_work
 

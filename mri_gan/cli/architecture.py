@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mri_gan.archs import AUGMENTS
+from mri_gan.config import AUGMENTS
 
 OPTIONS = (
     click.option(

@@ -131,7 +131,7 @@ def _membership(
     held_out: ImageSet | None,
     seed: int,
 ) -> tuple[Membership | None, str]:
-    from mri_gan.evaluate.critic import judge_membership
+    from mri_gan.evaluate.membership import judge_membership
 
     if judged.trained is None:
         return None, "pictures without a checkpoint"

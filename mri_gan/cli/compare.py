@@ -27,8 +27,8 @@ Example:
 @options.quiet
 def command(runs: tuple[Path, ...], out: Path, quiet: bool) -> None:
     """Write a self-contained HTML page that shows several RUN folders side by side."""
-    from mri_gan.report.comparison import build_comparison
     from mri_gan.report.facts import read_run
+    from mri_gan.report.page import build_comparison
 
     require(len(runs) > 1, "one run has nothing to be compared with", "give two or more")
     names = [run.resolve().name for run in runs]

@@ -26,7 +26,7 @@ FORMAT, VERSION = "mrigan-evaluation", 1
 
 def parse_features(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
     """Names with commas between them, or `none`."""
-    from mri_gan.evaluate.names import FEATURE_NAMES
+    from mri_gan.config import FEATURE_NAMES
 
     names = tuple(name for name in value.split(",") if name not in ("", "none"))
     unknown = sorted(set(names) - set(FEATURE_NAMES))
@@ -105,7 +105,7 @@ def command(
     Every figure stands beside its noise floor: the same distance between two halves of the real
     people. docs/evaluation.md says what each can tell and what it cannot.
     """
-    from mri_gan.evaluate.plots import save_figures
+    from mri_gan.evaluate.evaluation import save_figures
     from mri_gan.store.reader import StoreReader
 
     judging.calm_threads()
@@ -141,10 +141,9 @@ def _evaluate(
     drawing: judging.Drawing,
 ) -> tuple[Evaluation, dict[str, Any], Path]:
     """The figures, what the JSON file says, and the folder to write beside."""
-    from mri_gan.evaluate.evaluation import evaluate, to_json
+    from mri_gan.evaluate.evaluation import build_families, build_features, evaluate, to_json
+    from mri_gan.evaluate.features import load_torchscript
     from mri_gan.evaluate.images import reals_of
-    from mri_gan.evaluate.networks import load_torchscript
-    from mri_gan.evaluate.registry import build_families, build_features
     from mri_gan.files import digest_file
 
     seed, device = drawing.seed, drawing.device

@@ -65,7 +65,7 @@ def command(
     beside their pictures with the labels of their source; StyleGAN's formats have no place for
     them.
     """
-    from mri_gan.exchange.export import ExportConfig, count_images, export
+    from mri_gan.export.export import ExportConfig, count_images, export
     from mri_gan.files import stop_on_signal
     from mri_gan.store.reader import StoreReader
 

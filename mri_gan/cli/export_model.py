@@ -42,8 +42,8 @@ def command(
     safetensors keeps the weights; the others draw one image of one z, with size, truncation, noise
     and condition fixed. What was written is run and compared with the network before it is kept.
     """
+    from mri_gan.synth.export_model import write_model
     from mri_gan.synth.figures import Drawing
-    from mri_gan.synth.packages import write_model
 
     trained, look = drawing.load(ckpt, size, psi, noise, "cpu")
     for path in write_model(Drawing(trained, look, condition), format_, out):

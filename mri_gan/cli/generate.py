@@ -76,7 +76,7 @@ def command(
     """
     from mri_gan.files import stop_on_signal
     from mri_gan.synth.generate import GenerateConfig, generate, pixel_size
-    from mri_gan.synth.seeds import describe_seeds, parse_seeds
+    from mri_gan.synth.sample import describe_seeds, parse_seeds
 
     wanted = parse_seeds(seeds)
     trained, look = drawing.load(ckpt, size, psi, noise, device)

@@ -10,14 +10,14 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.cli.source_options import slice_options, source_options
-from mri_gan.config import PrepareConfig, require
+from mri_gan.config import require
 from mri_gan.errors import Stopped
-from mri_gan.preparation import PLANES
+from mri_gan.preparation import PLANES, PrepareConfig
 
 if TYPE_CHECKING:
-    from mri_gan.ingest.inspection import Look, Survey
-    from mri_gan.ingest.plan import Plan
-    from mri_gan.ingest.sources import Source
+    from mri_gan.ingest.look.survey import Look, Survey
+    from mri_gan.ingest.plan.plan import Plan
+    from mri_gan.ingest.source import Source
 
 EPILOG = """\b
 Examples:
@@ -71,7 +71,7 @@ def command(
     look like one of another subject, outliers, volumes whose header and picture seem to disagree,
     masks, what would be left out and why, and the size of the store.
     """
-    from mri_gan.ingest.plan import build_plan
+    from mri_gan.ingest.plan.plan import build_plan
 
     for source in sources:
         require(source.exists(), f"{source}: no such file or folder", "check the spelling")
@@ -107,12 +107,11 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
     import functools
 
     from mri_gan.files import stop_on_signal
-    from mri_gan.ingest.engines import open_engine
-    from mri_gan.ingest.inspection import Look, Survey, look_all
-    from mri_gan.ingest.learning import learn
-    from mri_gan.ingest.pipeline import chunked
-    from mri_gan.ingest.pool import OrderedPool
-    from mri_gan.ingest.processes import available_cpus
+    from mri_gan.ingest.look.survey import Look, Survey, look_all
+    from mri_gan.ingest.run.first_pass import learn
+    from mri_gan.ingest.run.local_processes import available_cpus
+    from mri_gan.ingest.run.ordered_pool import OrderedPool, open_engine
+    from mri_gan.ingest.run.prepare import chunked
 
     count = available_cpus() if workers is None else workers
     survey = Survey()
@@ -124,7 +123,7 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
         function = functools.partial(look_all, config=config, learned=learned)
         with (
             options.Progress(len(plan.sources), " sources", quiet) as bar,
-            open_engine(count, "mri_gan.ingest.inspection") as engine,
+            open_engine(count, "mri_gan.ingest.look.survey") as engine,
         ):
             pool = OrderedPool(function, lambda _: died, engine)
             for number, (source, found) in enumerate(pool.map(chunked(plan.sources))):
@@ -150,7 +149,7 @@ def _write_sheet(survey: Survey, path: Path) -> None:
 
 def _pictures(source: Source, found: Look) -> list[tuple[str, Any]]:
     """(label, picture) of a source that is kept for the sheet; a sheet may be passed on."""
-    from mri_gan.ingest.identity import OAI_LIKE
+    from mri_gan.ingest.plan.people import OAI_LIKE
 
     if found.thumb is None:
         return []

@@ -121,8 +121,7 @@ class Judged:
     @classmethod
     def of_folder(cls, store: StoreReader, folder: Path, count: int, drawing: Drawing) -> Judged:
         """The pictures of a folder; size None is their own."""
-        from mri_gan.evaluate.folder import images_in
-        from mri_gan.evaluate.images import check_size
+        from mri_gan.evaluate.images import check_size, images_in
 
         found, resizer = images_in(folder, drawing.size, count, drawing.seed)
         check_size(store, found.size)
@@ -163,7 +162,7 @@ class Judged:
 def training_conditions(store: StoreReader, trained: Trained) -> tuple[Tensor | None, str]:
     """The conditions of the training slices for a conditional model, and what results say."""
     from mri_gan.errors import UsageError
-    from mri_gan.evaluate.critic import encode_slices
+    from mri_gan.evaluate.membership import encode_slices
 
     if not trained.conditions:
         return None, "none"

@@ -11,7 +11,7 @@ import click
 from mri_gan.cli import options
 
 if TYPE_CHECKING:
-    from mri_gan.train.run import Progress
+    from mri_gan.train.run_folder import Progress
 
 EVERY_S = 10.0
 

@@ -18,7 +18,7 @@ from mri_gan.cli import options
 from mri_gan.cli.live import LiveLines, LiveView
 
 if TYPE_CHECKING:
-    from mri_gan.train.run import Progress
+    from mri_gan.train.run_folder import Progress
 
 EVERY_S = 0.5
 BARS = "▁▂▃▄▅▆▇█"

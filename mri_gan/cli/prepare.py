@@ -10,15 +10,14 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.cli.source_options import slice_options, source_options
-from mri_gan.config import PrepareConfig, require
+from mri_gan.config import require
 from mri_gan.errors import DataError, UsageError
-from mri_gan.preparation import IDS, KEY_FILE, LOCAL
+from mri_gan.preparation import IDS, KEY_FILE, LOCAL, PrepareConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from mri_gan.ingest.plan import Plan
-    from mri_gan.ingest.shards import Shard
+    from mri_gan.ingest.plan.plan import Plan, Shard
 
 LEAVE_AFTER_S = 1.0  # with the time that Python needs to end, a signal is obeyed within 2 s
 
@@ -120,17 +119,18 @@ def command(
     for source in sources:
         require(source.exists(), f"{source}: no such file or folder", "check the spelling")
     if workers != 0 and engine == LOCAL and not dry_run:
-        from mri_gan.ingest.forking import warm_up_for
+        from mri_gan.ingest.run.fork_server import warm_up_for
 
         warm_up_for(sources)  # before anything else, since all the rest can be done meanwhile
-    from mri_gan.ingest import apart, engines, shards
+    from mri_gan.ingest.plan import plan
+    from mri_gan.ingest.run import ordered_pool, plan_process
 
-    part = shards.parse_shard(shard) if shard else None
-    engines.check_engine(engine)
+    part = plan.parse_shard(shard) if shard else None
+    ordered_pool.check_engine(engine)
     key_file = id_key or out / KEY_FILE
     key = functools.partial(_find_key, key_file, dry_run, shared=not part or id_key is not None)
     make = functools.partial(_plan, sources, config, key, split_file, part)
-    plan = apart.plan_apart(make, _load_modules)
+    plan = plan_process.plan_apart(make, _load_modules)
     if dry_run:
         options.print_json(
             {
@@ -153,8 +153,8 @@ def command(
 
 def _load_modules() -> None:
     """Import what is needed once the plan is there."""
-    from mri_gan.ingest import pipeline, processes  # noqa: F401
-    from mri_gan.locks import FolderLock  # noqa: F401
+    from mri_gan.files import FolderLock  # noqa: F401
+    from mri_gan.ingest.run import local_processes, prepare  # noqa: F401
 
 
 def _plan(
@@ -164,8 +164,7 @@ def _plan(
     split_file: Path | None,
     part: Shard | None,
 ) -> Plan:
-    from mri_gan.ingest.plan import build_plan
-    from mri_gan.ingest.shards import take_shard
+    from mri_gan.ingest.plan.plan import build_plan, take_shard
 
     plan = build_plan(sources, config, key, split_file)
     return take_shard(plan, part) if part else plan
@@ -173,11 +172,11 @@ def _plan(
 
 def _find_key(key_file: Path, dry_run: bool, *, shared: bool) -> bytes:
     """The key for pseudonyms; a part of a plan has none of its own."""
-    from mri_gan.ingest import identity
+    from mri_gan.ingest.plan import people
 
     if not shared:
         raise UsageError("--shard with pseudonyms needs one key for all parts", SHARD_KEY)
-    return identity.new_key() if dry_run else identity.find_key(key_file)
+    return people.new_key() if dry_run else people.find_key(key_file)
 
 
 def _prepare(
@@ -188,23 +187,24 @@ def _prepare(
     overwrite: bool,
     quiet: bool,
 ) -> dict[str, Any]:
-    from mri_gan.files import make_folder, remove_leftovers, stop_on_signal
-    from mri_gan.ingest import learning, pipeline, processes
-    from mri_gan.locks import FolderLock
+    from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
+    from mri_gan.ingest.run import first_pass, local_processes, prepare
 
     make_folder(out)
     with FolderLock(out), stop_on_signal(leave_after_s=LEAVE_AFTER_S) as stop:
         remove_leftovers(out)
         if overwrite:
             remove_store(out)
-        if pipeline.is_complete(out, plan.digest):
+        if prepare.is_complete(out, plan.digest):
             if not quiet:
                 click.echo(f"{out} is already complete", err=True)
-            return pipeline.complete(out, None)
-        count = processes.available_cpus() if workers is None else workers
-        total = len(plan.sources) + learning.count_teachers(plan.learn_from or plan.sources, config)
+            return prepare.complete(out, None)
+        count = local_processes.available_cpus() if workers is None else workers
+        total = len(plan.sources) + first_pass.count_teachers(
+            plan.learn_from or plan.sources, config
+        )
         with options.Progress(total, " sources", quiet) as bar:
-            return pipeline.write_store(
+            return prepare.write_store(
                 plan,
                 config,
                 out,

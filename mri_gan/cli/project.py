@@ -67,10 +67,16 @@ def command(
     """
     from mri_gan.files import make_folder
     from mri_gan.synth.figures import Drawing
-    from mri_gan.synth.project import Effort, critic_features, network_features, project
-    from mri_gan.synth.projection_figure import draw_projection, root_mean_square
-    from mri_gan.synth.projection_files import save_projection
-    from mri_gan.synth.targets import read_target
+    from mri_gan.synth.project import (
+        Effort,
+        critic_features,
+        draw_projection,
+        network_features,
+        project,
+        read_target,
+        root_mean_square,
+        save_projection,
+    )
 
     effort = Effort(steps, lr, space, seed=seed)
     trained, look = drawing.load(ckpt, size, 1.0, noise, device)

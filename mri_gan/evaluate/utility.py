@@ -1,4 +1,6 @@
-"""Is a network trained on synthetic slices as good on real people as one trained on real slices?
+"""Two tasks that a small network learns in minutes: where a slice lies, what tissue is where.
+Slices with what a small network is to tell of them: real ones, and synthetic ones.
+Is a network trained on synthetic slices as good on real people as one trained on real slices?
 
 Train on synthetic, test on real: Esteban et al. 2017, section 4; as a measure of image models:
 Ravuri and Vinyals 2019, "Classification accuracy score".
@@ -11,20 +13,277 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from torch import Tensor, nn
 
-from mri_gan.errors import DataError
-from mri_gan.evaluate.resample import bootstrap, interval
-from mri_gan.evaluate.tasks import (
-    STEPS,
-    Examples,
-    Task,
-    apply,
-    mask_task,
-    position_task,
-    train_network,
-)
+from mri_gan.errors import DataError, UsageError
+from mri_gan.evaluate.families import bootstrap, interval
+from mri_gan.evaluate.images import BATCH, pick_conditions, quantise, to_unit
+from mri_gan.store.labels import slice_labels
+from mri_gan.store.reader import StoreReader
+from mri_gan.synth.sample import Look, Trained, draw_seeds
+
+# Two tasks that a small network learns in minutes: where a slice lies, what tissue is where.
+
+
+STEPS = 400
+TEACHING_BATCH = 32
+RATE = 2e-3
+LARGEST_PX = 64
+WIDTH = 16
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Images [N, 1, S, S] of 0..1 and what is to be told of them, and whose they are.
+
+    `targets` are positions [N] of 0..1, or classes of pixels [N, S, S].
+    """
+
+    images: Tensor
+    targets: Tensor
+    groups: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task: its network, its loss, and the score of each image (higher is better)."""
+
+    name: str
+    measure: str
+    build: Callable[[], nn.Module]
+    loss: Callable[[Tensor, Tensor], Tensor]
+    score: Callable[[Tensor, Tensor], Tensor]  # outputs, targets -> [N]
+
+
+def position_task() -> Task:
+    """Regression of the place within the scan; the score is 1 less the absolute error."""
+    return Task(
+        "position",
+        "1 - |error|, in lengths of the scan",
+        lambda: nn.Sequential(*_encoder(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), *_head()),
+        lambda outputs, targets: F.mse_loss(outputs.squeeze(1), targets),
+        lambda outputs, targets: 1 - (outputs.squeeze(1) - targets).abs(),
+    )
+
+
+def _encoder() -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((1, WIDTH), (WIDTH, 2 * WIDTH), (2 * WIDTH, 4 * WIDTH)):
+        layers += [nn.Conv2d(inputs, outputs, 3, 2, 1), nn.GroupNorm(4, outputs), nn.ReLU()]
+    return layers
+
+
+def _head() -> list[nn.Module]:
+    return [nn.Linear(4 * WIDTH * 16, 64), nn.ReLU(), nn.Linear(64, 1)]
+
+
+class SmallUnet(nn.Module):
+    """Two levels down and up with skips (Ronneberger et al. 2015), a few thousand weights."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.fine = _block(1, WIDTH)
+        self.middle = _block(WIDTH, 2 * WIDTH)
+        self.coarse = _block(2 * WIDTH, 2 * WIDTH)
+        self.up = _block(4 * WIDTH, WIDTH)
+        self.last = _block(2 * WIDTH, WIDTH)
+        self.out = nn.Conv2d(WIDTH, classes, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class scores [N, classes, S, S] of images [N, 1, S, S]."""
+        fine = self.fine(images)
+        middle = self.middle(F.avg_pool2d(fine, 2))
+        coarse = self.coarse(F.avg_pool2d(middle, 2))
+        x = self.up(torch.cat([F.interpolate(coarse, scale_factor=2.0), middle], 1))
+        x = self.last(torch.cat([F.interpolate(x, scale_factor=2.0), fine], 1))
+        scores: Tensor = self.out(x)
+        return scores
+
+
+def _block(inputs: int, outputs: int) -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, 3, padding=1), nn.GroupNorm(4, outputs), nn.ReLU()
+    )
+
+
+def mask_task(classes: int) -> Task:
+    """Segmentation into the values that the store's masks have; the score is the mean Dice."""
+    return Task(
+        "mask",
+        "mean Dice of the classes but background",
+        lambda: SmallUnet(classes),
+        F.cross_entropy,
+        lambda outputs, targets: mean_dice(outputs.argmax(1), targets, classes),
+    )
+
+
+def mean_dice(found: Tensor, wanted: Tensor, classes: int) -> Tensor:
+    """Dice of each image [N], mean over the classes above 0 that it has or was given.
+
+    An image without any scores 1 (Dice 1945; Taha and Hanbury 2015, section 2).
+    """
+    totals, counts = torch.zeros(len(found)), torch.zeros(len(found))
+    for label in range(1, classes):
+        a, b = (found == label).flatten(1), (wanted == label).flatten(1)
+        size = a.sum(1) + b.sum(1)
+        totals += torch.where(size > 0, 2 * (a & b).sum(1) / size.clamp(min=1), 0)
+        counts += size > 0
+    return torch.where(counts > 0, totals / counts.clamp(min=1), 1.0)
+
+
+def train_network(
+    task: Task,
+    examples: Examples,
+    seed: int,
+    steps: int = STEPS,
+    tell: Callable[[int], None] = lambda _: None,
+) -> nn.Module:
+    """A network that learned the examples; the same seed gives the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = task.build()
+    optimiser = torch.optim.Adam(network.parameters(), RATE)
+    rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        rows = torch.from_numpy(rng.integers(0, len(examples), TEACHING_BATCH))
+        loss = task.loss(network(examples.images[rows]), examples.targets[rows])
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        rate.step()
+        tell(1)
+    return network.eval()
+
+
+@torch.no_grad()
+def apply(network: nn.Module, images: Tensor) -> Tensor:
+    """Outputs of a network for all images."""
+    return torch.cat([network(images[i : i + 256]) for i in range(0, len(images), 256)])
+
+
+# Slices with what a small network is to tell of them: real ones, and synthetic ones.
+
+
+HELD_OUT = ("validate", "test")
+
+
+def pick_task(store: StoreReader, trained: Trained, wanted: str) -> str:
+    """The task that store and model carry; raises UsageError where the wanted one is not there."""
+    has_mask = trained.has_mask and store.channels == trained.config.channels
+    if wanted == "mask" and not has_mask:
+        raise UsageError(
+            f"{store.folder}: has no tissue masks that the model draws too", "prepare with --masks"
+        )
+    if wanted == "mask" or (wanted == "auto" and has_mask):
+        return "mask"
+    if not any("position" in row for row in slice_labels(store.records)):
+        raise UsageError(f"{store.folder}: tells no slice positions", "there is no task for it")
+    return "position"
+
+
+def read_examples(
+    store: StoreReader, splits: tuple[str, ...], size: int, task: str, limit: int, seed: int
+) -> Examples:
+    """Real slices of some splits with what is to be told of them, at most 64 px.
+
+    Raises DataError where there are none.
+    """
+    labels = slice_labels(store.records)
+    indices = np.concatenate([store.indices(split) for split in splits])
+    if task == "position":
+        indices = np.array([i for i in indices if "position" in labels[int(i)]], np.int64)
+    if not len(indices):
+        raise DataError(
+            f"{store.folder}: has no slices in {' and '.join(splits)}", "prepare with --split"
+        )
+    indices = np.random.default_rng(seed).permutation(indices)[:limit]
+    subjects = [store.records[int(i)].subject for i in indices]
+    groups = np.unique(subjects, return_inverse=True)[1]
+    raw = torch.from_numpy(
+        np.concatenate(
+            [
+                to_unit(store.read(size, indices[i : i + BATCH]))
+                for i in range(0, len(indices), BATCH)
+            ]
+        )
+    )
+    if task == "mask":
+        return Examples(*_with_masks(raw, mask_values(store, size)), groups)
+    places = torch.tensor([float(labels[int(i)]["position"]) for i in indices])
+    return Examples(_small(raw[:, :1]), places, groups)
+
+
+def mask_values(store: StoreReader, size: int) -> NDArray[np.float32]:
+    """The grey levels, 0..1, that the training masks have, from their first 256 slices.
+
+    Raises DataError where they are too many for classes.
+    """
+    found = np.unique(store.read(size, store.indices("train")[:256])[:, -1])
+    if not 2 <= len(found) <= 16:
+        raise DataError(f"{store.folder}: masks of {len(found)} values", "give masks of 2 to 16")
+    return np.asarray(to_unit(found), np.float32)
+
+
+def _with_masks(raw: Tensor, values: NDArray[np.float32]) -> tuple[Tensor, Tensor]:
+    """Images and classes of [N, C, S, S] whose last channel is a mask: the nearest value each."""
+    step = max(1, raw.shape[-1] // LARGEST_PX)
+    masks = raw[:, -1, step // 2 :: step, step // 2 :: step]
+    borders = torch.from_numpy((values[1:] + values[:-1]) / 2)
+    return _small(raw[:, :1]), torch.bucketize(masks.contiguous(), borders)
+
+
+def _small(images: Tensor) -> Tensor:
+    return F.avg_pool2d(images, max(1, images.shape[-1] // LARGEST_PX))
+
+
+def draw_examples(
+    trained: Trained,
+    look: Look,
+    seeds: range,
+    depth: int,
+    conditions: Tensor | None,
+    values: NDArray[np.float32] | None,
+    tell: Callable[[int], None] = lambda _: None,
+) -> tuple[Examples, str]:
+    """Synthetic slices with labels where the model gives them, and where these come from.
+
+    Targets are empty where it gives none.
+    """
+    rows = pick_conditions(trained, seeds, conditions)
+    drawn = []
+    for i in range(0, len(seeds), BATCH):
+        some = None if rows is None else rows[i : i + BATCH]
+        batch = draw_seeds(trained.generator, seeds[i : i + BATCH], look, some).numpy()
+        drawn.append(torch.from_numpy(quantise(batch, depth)))
+        tell(len(batch))
+    raw, groups = torch.cat(drawn), np.arange(len(seeds))
+    if values is not None:
+        return Examples(*_with_masks(raw, values), groups), "drawn masks"
+    places = _asked_positions(trained, rows)
+    if places is not None:
+        return Examples(_small(raw[:, :1]), places, groups), "conditions"
+    return Examples(_small(raw[:, :1]), torch.zeros(0), groups), "network trained on reals"
+
+
+def _asked_positions(trained: Trained, rows: Tensor | None) -> Tensor | None:
+    """The positions that a conditional model was asked for [N], or None where it takes none."""
+    start = 0
+    for column in trained.conditions.columns:
+        if column.name == "position" and not column.is_class and rows is not None:
+            return rows[:, start] * column.scale + column.mean
+        start += column.width
+    return None
+
+
+# Is a network trained on synthetic slices as good on real people as one trained on real slices?.
+
 
 NETWORKS = 3  # of each kind, from different seeds
 FEWEST = 64  # images to train on

@@ -12,10 +12,9 @@ import numpy as np
 import torch
 
 from mri_gan.errors import UsageError
-from mri_gan.evaluate.critic import encode_slices
-from mri_gan.evaluate.evaluation import evaluate
+from mri_gan.evaluate.evaluation import build_families, build_features, evaluate
 from mri_gan.evaluate.images import ImageSet, fakes_of, reals_of
-from mri_gan.evaluate.registry import build_families, build_features
+from mri_gan.evaluate.membership import encode_slices
 from mri_gan.files import write_text
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Look, alpha_for, load_trained

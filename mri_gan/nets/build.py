@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from mri_gan.config import ModelConfig
-from mri_gan.nets import dcgan, progan, stylegan, stylegan2, stylegan2_critic
+from mri_gan.nets import dcgan, progan, stylegan, stylegan2
 from mri_gan.nets.protocol import CriticNet, GeneratorNet
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ def _stylegan2_generator(model: ModelConfig) -> GeneratorNet:
 
 
 def _stylegan2_critic(model: ModelConfig) -> CriticNet:
-    return stylegan2_critic.Critic(**_common(model), **_widths(model))
+    return stylegan2.Critic(**_common(model), **_widths(model))
 
 
 GENERATORS: Builders[GeneratorNet] = {

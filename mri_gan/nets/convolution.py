@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets import tracing
+from mri_gan.nets import filters
 
 STRIP_ROWS = 16  # see `_gather_kernel`
 PAYS_FROM = 64 * 64 * 9  # numbers in a kernel; for fewer, our own calls cost more than they save
@@ -80,7 +80,7 @@ def convolve(
     shape = Shape(stride, padding, transposed)
     if kernel.numel() < PAYS_FROM:
         return _Convolve.forward(x, kernel, bias, shape)
-    return tracing.run(_Convolve, x, kernel, bias, shape)
+    return filters.run(_Convolve, x, kernel, bias, shape)
 
 
 def _wanted(ctx: Any, argument: int) -> bool:

@@ -14,10 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets.layers import LEAK
+from mri_gan.nets.layers import LEAK, resolutions_up_to
 from mri_gan.nets.progan import LatentGenerator, check_single
 from mri_gan.nets.protocol import ConditionEmbedding, ConditionProjection, CriticNet, Noise
-from mri_gan.nets.resolutions import resolutions_up_to
 from mri_gan.nets.stylegan2 import check_largest
 
 WIDEST = 1024  # at 4 px of the 64 px network

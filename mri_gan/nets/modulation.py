@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mri_gan.nets.convolution import convolve, innermost
-from mri_gan.nets.fir import Smooth
+from mri_gan.nets.filters import Smooth, block_precision
 from mri_gan.nets.layers import LEAK, EqualLinear
-from mri_gan.nets.precision import block_precision
 
 DEMODULATION_EPS = 1e-8
 ACTIVATION_GAIN = math.sqrt(2)

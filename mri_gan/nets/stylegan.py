@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mri_gan.nets.critic import Critic
+from mri_gan.nets.filters import blur, upsample_nearest2
 from mri_gan.nets.layers import (
     AdaIN,
     Blur,
@@ -21,19 +21,20 @@ from mri_gan.nets.layers import (
     EqualLinear,
     NoiseInjection,
     UpConv2d,
-    leaky_relu,
-    pixel_norm,
-)
-from mri_gan.nets.protocol import ConditionEmbedding, GeneratorNet, Noise, NoiseShape
-from mri_gan.nets.resample import blur, upsample_nearest2
-from mri_gan.nets.resolutions import (
     channels_at,
     check_alpha,
     check_resolution,
+    leaky_relu,
     num_style_layers,
+    pixel_norm,
     resolutions_up_to,
 )
-from mri_gan.nets.styles import (
+from mri_gan.nets.progan import Critic
+from mri_gan.nets.protocol import (
+    ConditionEmbedding,
+    GeneratorNet,
+    Noise,
+    NoiseShape,
     broadcast_styles,
     draw_noise,
     mix_styles,

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mri_gan.config import CONFIG, METRICS, PLOT, REALS, SAMPLES, read_metrics
 from mri_gan.errors import DataError
-from mri_gan.runs import CONFIG, METRICS, PLOT, REALS, SAMPLES, read_metrics
 
 GRID_NAME = re.compile(r"(?P<nimg>\d{9})-(?P<size>\d{4})px\.png$")
 # The results of other commands, as folders of a run that hold a JSON file of the same name.

@@ -13,9 +13,8 @@ from typing import Any
 
 import lmdb
 
-from mri_gan.checksums import crc32
 from mri_gan.config import LEVELS
-from mri_gan.files import StopSignal, one_line
+from mri_gan.files import StopSignal, crc32, one_line
 from mri_gan.store import codec, schema
 from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.reader import StoreReader

@@ -11,8 +11,7 @@ from pathlib import Path
 import lmdb
 
 from mri_gan.errors import DataError
-from mri_gan.files import FULL, explain_os_error, one_line
-from mri_gan.locks import writer_of
+from mri_gan.files import FULL, explain_os_error, one_line, writer_of
 from mri_gan.store.schema import DATA_FILE, MAX_DATABASES
 
 PAGE_WASTE = 1.3  # bytes of pages per byte of images

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import struct
 
-from mri_gan.checksums import crc32
 from mri_gan.errors import DataError
+from mri_gan.files import crc32
 
 _FRAME = struct.Struct("<BI")  # codec, checksum
 HEADER = _FRAME.size

@@ -58,7 +58,7 @@ def find_directions(drawing: Drawing, method: str, count: int) -> Directions:
 
 def sample_w(drawing: Drawing) -> Tensor:
     """w of seeded latents [10,000, D], centred, on the CPU."""
-    from mri_gan.synth.conditioning import condition_rows
+    from mri_gan.synth.sample import condition_rows
 
     seeds = range(SAMPLES)
     rows = condition_rows(drawing.trained.conditions, drawing.condition, seeds)

@@ -1,4 +1,6 @@
-"""Pictures that show what a generator has learned: truncation, mixing, paths, noise, neighbours."""
+"""How images are shown on sheets.
+Pictures that show what a generator has learned: truncation, mixing, paths, noise, neighbours.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,38 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from mri_gan.nets.styles import broadcast_styles, mix_styles
+from mri_gan.nets.protocol import broadcast_styles, mix_styles
 from mri_gan.pictures import build_sheet, to_grey
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth.conditioning import condition_rows, describe_rows
-from mri_gan.synth.grids import magnification, shown
-from mri_gan.synth.sample import Look, Trained, draw, noise_for, styles
+from mri_gan.synth.sample import (
+    Look,
+    Trained,
+    condition_rows,
+    describe_rows,
+    draw,
+    noise_for,
+    styles,
+)
+
+# How images are shown on sheets.
+
+
+SHOWN_PX = 128  # smaller pictures are magnified to about this size
+
+
+def magnification(size: int) -> int:
+    """How many screen pixels to show each pixel with."""
+    return max(1, SHOWN_PX // size)
+
+
+def shown(images: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """[N, C, H, W] -1..1 to what a sheet takes: grey from the first channel, or three as RGB."""
+    grey = to_grey(images)
+    return grey if grey.shape[1] == 3 else grey[:, 0]
+
+
+# Pictures that show what a generator has learned: truncation, mixing, paths, noise, neighbours.
+
 
 PSIS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.25)
 NOISE_DRAWS = 32  # per image, for its standard deviation

@@ -1,13 +1,18 @@
-"""Find the style that draws an image: projection into w, or one style for each layer (w+).
+"""A person's image as the target of a projection.
+Find the style that draws an image: projection into w, or one style for each layer (w+).
 
 Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", section 5 and
 appendix D, for the optimiser, its schedule, the noise added to w and the regularisation of the
 noise images. Instead of features of a downloaded network the distance is of pixels at several
 scales and of the critic's own features.
+
+What a projection leaves on disk besides its picture.
+The picture of a projection: target, result, difference and the way there.
 """
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 from collections.abc import Callable
@@ -15,17 +20,72 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor, nn
 
 from mri_gan.checkpoint import load_checkpoint
 from mri_gan.config import require
 from mri_gan.errors import DataError
+from mri_gan.files import explain_os_error, one_line, write_bytes
 from mri_gan.nets.build import build_critic
-from mri_gan.synth.conditioning import condition_rows
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import styles
+from mri_gan.synth.generate import png_bytes, to_depth
+from mri_gan.synth.sample import Trained, condition_rows, styles
+
+# A person's image as the target of a projection.
+
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")  # an allow-list: others may start helpers
+WHITES = {"I;16": 65535.0, "I;16B": 65535.0, "I;16L": 65535.0, "I": 65535.0}
+
+
+def read_target(path: Path, size: int, channels: int) -> Tensor:
+    """An image file as [1, channels, size, size] of -1..1, padded to a square with black.
+
+    Grey, colour, 8 and 16 bits. Raises DataError for a file that is no image.
+    """
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            pixels = read_pixels(image)
+    except FileNotFoundError as error:
+        raise explain_os_error(error, path) from error
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise explain_os_error(error, path) from error
+        hint = f"give one of {', '.join(FORMATS)}"
+        raise DataError(f"{path}: is no readable image ({one_line(error)[:60]})", hint) from error
+    return fit(torch.from_numpy(pixels), size, channels)
+
+
+def read_pixels(image: Image.Image) -> NDArray[np.float32]:
+    """[C, H, W] of 0..1, one channel or three."""
+    if image.mode in WHITES:
+        return np.asarray(image, np.float32)[None] / np.float32(WHITES[image.mode])
+    if image.mode == "F":
+        raise ValueError("float pixels have no known range")
+    grey = image.mode in ("1", "L", "LA")
+    array = np.asarray(image.convert("L" if grey else "RGB"), np.float32) / np.float32(255)
+    return array[None] if grey else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def fit(pixels: Tensor, size: int, channels: int) -> Tensor:
+    """[C, H, W] of 0..1 -> [1, channels, size, size] of -1..1; the mean makes colour grey."""
+    if len(pixels) != channels:
+        pixels = pixels.mean(0, keepdim=True).expand(channels, -1, -1)
+    height, width = pixels.shape[1:]
+    side = max(height, width)
+    top, left = (side - height) // 2, (side - width) // 2
+    square = F.pad(pixels, (left, side - width - left, top, side - height - top))
+    scaled = F.interpolate(square[None], (size, size), mode="area" if side >= size else "bilinear")
+    return scaled * 2 - 1
+
+
+# Find the style that draws an image: projection into w, or one style for each layer (w+).
+
 
 SPACES = ("w", "w+")
 MEAN_OF = 1024  # seeds, for the start and the spread of w
@@ -252,3 +312,62 @@ def run_on_colour(network: Any, image: Tensor, path: Path) -> Any:
         raise DataError(
             f"{path}: does not take images of {image.shape[-1]} px", "give another network"
         ) from error
+
+
+# What a projection leaves on disk besides its picture.
+
+
+def save_projection(out: Path, found: Projection, trained: Trained) -> None:
+    """`result.png`, the drawing, marked as synthetic; `projection.npz`: ws [L, D] and noise."""
+    arrays = {f"noise_{i:02d}": image.cpu().numpy()[0, 0] for i, image in enumerate(found.noise)}
+    stream = io.BytesIO()
+    np.savez(stream, allow_pickle=False, ws=found.ws[0].cpu().numpy(), **arrays)
+    write_bytes(out / "projection.npz", stream.getvalue())
+    image = to_depth(found.image.numpy(), 8)
+    pixels = image if len(image) == 3 else image[:1]
+    facts = {"generator": trained.digest, "made by": "projection of a given image"}
+    write_bytes(out / "result.png", png_bytes(pixels, facts))
+
+
+# The picture of a projection: target, result, difference and the way there.
+
+
+def draw_projection(
+    path: Path,
+    target: NDArray[np.float32],  # [C, H, W], -1..1
+    result: NDArray[np.float32],
+    losses: list[float],
+) -> None:
+    """Four panels as one PNG, written atomically."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(14, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 4)
+    for panel, image, title in zip(panels, (target, result), ("target", "synthetic"), strict=False):
+        panel.imshow(as_picture(image), cmap="gray", vmin=0, vmax=1)
+        panel.set_title(title)
+    difference = (result - target).mean(axis=0) * 127.5
+    most = max(1.0, float(np.abs(difference).max()))
+    shown = panels[2].imshow(difference, cmap="RdBu_r", vmin=-most, vmax=most)
+    panels[2].set_title(f"difference, rms {root_mean_square(target, result):.1f} of 255")
+    figure.colorbar(shown, ax=panels[2], label="grey levels")
+    for panel in panels[:3]:
+        panel.axis("off")
+    panels[3].semilogy(losses)
+    panels[3].set(title="distance", xlabel="step")
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=100, metadata={"Software": "mrigan"})
+    write_bytes(path, stream.getvalue())
+
+
+def as_picture(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[C, H, W] of -1..1 as [H, W] or [H, W, 3] of 0..1."""
+    scaled = np.clip((image + 1) / 2, 0, 1)
+    return np.asarray(scaled.transpose(1, 2, 0) if len(scaled) == 3 else scaled[0], np.float32)
+
+
+def root_mean_square(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """The difference of two images of -1..1 in grey levels of 255."""
+    return float(np.sqrt(np.square(a - b).mean()) * 127.5)

@@ -1,4 +1,6 @@
-"""Images from a trained generator, each a function of its own seed and nothing else.
+"""Seeds as a person writes them: `0-999,2000`.
+What a trained network is told about each image it draws.
+Images from a trained generator, each a function of its own seed and nothing else.
 
 Convolutions and matrix products round differently with the number of rows in a batch, not with
 what the other rows hold. So the networks always run on full batches of one fixed length for a
@@ -8,6 +10,8 @@ one machine, device and number of threads).
 
 from __future__ import annotations
 
+import random
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +20,95 @@ import torch
 from torch import Tensor
 
 from mri_gan.checkpoint import digest, find_checkpoint, load_checkpoint
-from mri_gan.conditions import Conditions
+from mri_gan.conditions import Column, Conditions, describe, encode, parse
 from mri_gan.config import LEVELS, TrainConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import build_generator
-from mri_gan.nets.protocol import GeneratorNet
-from mri_gan.nets.styles import broadcast_styles, noise_from_seeds, truncate
+from mri_gan.nets.protocol import GeneratorNet, broadcast_styles, noise_from_seeds, truncate
+
+# Seeds as a person writes them: `0-999,2000`.
+
+
+MOST = 10_000_000
+LARGEST = 2**63 - 1
+EXAMPLE = "write numbers and ranges: 0-999,2000"
+
+
+def parse_seeds(text: str) -> list[int]:
+    """The seeds in the order written, each once.
+
+    Raises UsageError for anything but whole numbers and rising ranges, or more than ten million.
+    """
+    seeds: dict[int, None] = {}
+    for part in text.split(","):
+        first, last = _range(part.strip())
+        if last - first + len(seeds) >= MOST:
+            raise UsageError(f"--seeds {text}: more than {MOST:,} seeds", "give fewer at a time")
+        seeds.update(dict.fromkeys(range(first, last + 1)))
+    return list(seeds)
+
+
+def _range(part: str) -> tuple[int, int]:
+    match = re.fullmatch(r"([0-9]{1,19})(?:\s*-\s*([0-9]{1,19}))?", part)
+    if match is None:
+        raise UsageError(f"--seeds: {part or 'nothing'} is no seed or range", EXAMPLE)
+    first = int(match[1])
+    last = int(match[2] or match[1])
+    if last < first:
+        raise UsageError(f"--seeds: {part} runs backwards", EXAMPLE)
+    if last > LARGEST:
+        raise UsageError(f"--seeds: {last} is too large", f"the largest is {LARGEST}")
+    return first, last
+
+
+def describe_seeds(seeds: Sequence[int]) -> str:
+    """The seeds in short: `0-999,2000`."""
+    runs: list[list[int]] = []
+    for seed in seeds:
+        if runs and seed == runs[-1][1] + 1:
+            runs[-1][1] = seed
+        else:
+            runs.append([seed, seed])
+    return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
+
+
+# What a trained network is told about each image it draws.
+
+
+def draw_labels(spec: Conditions, seed: int) -> dict[str, str | float]:
+    """Labels for one seed: classes evenly, numbers normal as in training and within its range."""
+    rng = random.Random(seed)
+    return {column.name: _draw(column, rng) for column in spec.columns}
+
+
+def _draw(column: Column, rng: random.Random) -> str | float:
+    if column.is_class:
+        return rng.choice(column.values)
+    return min(max(rng.gauss(column.mean, column.scale), column.low), column.high)
+
+
+def condition_rows(spec: Conditions, text: str | None, seeds: Sequence[int]) -> Tensor | None:
+    """The condition of each seed [N, K]: what `text` says for all, or drawn for each.
+
+    None for a network without conditions. Raises UsageError for a text that does not fit it.
+    """
+    if text is not None:
+        rows = torch.from_numpy(parse(spec, text)).expand(len(seeds), -1)
+    elif spec:
+        vectors = [torch.from_numpy(encode(spec, draw_labels(spec, seed))) for seed in seeds]
+        rows = torch.stack(vectors) if vectors else torch.zeros(0, spec.dim)
+    return rows if spec else None
+
+
+def describe_rows(spec: Conditions, rows: Tensor | None, count: int) -> list[str]:
+    """Each condition as a person would write it; empty for a network without."""
+    if rows is None:
+        return [""] * count
+    return [describe(spec, row.tolist()) for row in rows]
+
+
+# Images from a trained generator, each a function of its own seed and nothing else.
+
 
 BATCH = 16  # images at once up to 128 px, fewer above
 

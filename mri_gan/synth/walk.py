@@ -18,13 +18,11 @@ from mri_gan.conditions import UNKNOWN, Column, Conditions, parse
 from mri_gan.config import require
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
-from mri_gan.nets.styles import truncate
+from mri_gan.nets.protocol import truncate
 from mri_gan.pictures import build_tile
-from mri_gan.synth.conditioning import condition_rows
-from mri_gan.synth.encoding import MARK
-from mri_gan.synth.figures import Drawing
-from mri_gan.synth.grids import magnification, shown
-from mri_gan.synth.sample import BATCH, full_batches, latents
+from mri_gan.synth.figures import Drawing, magnification, shown
+from mri_gan.synth.generate import MARK
+from mri_gan.synth.sample import BATCH, condition_rows, full_batches, latents
 
 SPACES = ("w", "z")
 SUFFIXES = (".gif", ".png", ".apng")

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from mri_gan.config import TrainConfig
-from mri_gan.nets.ada import augment, draw_augmentations
+from mri_gan.nets.augmentation.pipeline import augment, draw_augmentations
 from mri_gan.schedule import Phase
-from mri_gan.train.parallel import World, rows
-from mri_gan.train.randomness import generator
+from mri_gan.train.parallel import World, generator, rows
 
 INTERVAL = 4  # steps between two changes of p; Karras et al. 2020b, section 3
 CEILING = 0.8  # augmentations do not leak below it; Karras et al. 2020b, section 2.2

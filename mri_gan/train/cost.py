@@ -1,20 +1,33 @@
-"""What training costs, in FLOP, as a pure function of the configuration."""
+"""What training costs, in FLOP, as a pure function of the configuration.
+How long a step takes on this device: real steps on images without meaning.
+What a run will take, told before it begins: parameters, disk, memory and time.
+"""
 
 from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from mri_gan.config import ModelConfig, TrainConfig
 from mri_gan.nets.build import build_critic, build_generator
-from mri_gan.schedule import Phase, phase_at, starts, total_images
-from mri_gan.train.losses import LOSSES
+from mri_gan.nets.protocol import CriticNet, GeneratorNet, broadcast_styles
+from mri_gan.schedule import Phase, phase_at, starts, step_number, total_images
+from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty
+from mri_gan.train.state import TrainState, build_state
+from mri_gan.train.step import path_due, path_lengths, penalty_due, train_step
+
+# What training costs, in FLOP, as a pure function of the configuration.
+
 
 COUNTED_IMAGES = 4  # a group of the minibatch standard deviation
 # In forward passes: gradients of the weights and of the input cost another each.
@@ -128,3 +141,199 @@ def seconds_left(
     """
     done = work_between(config, first, nimg, device)
     return work_between(config, nimg, total_images(config), device) / done * seconds if done else 0
+
+
+# How long a step takes on this device: real steps on images without meaning.
+
+
+FEW = 4  # images of the step that tells whether a whole batch can be afforded
+Kind = tuple[bool, bool, bool]  # whether a step pays a penalty, moves the generator, pays a path
+
+
+def seconds_per_image(
+    state: TrainState, config: TrainConfig, phase: Phase, begin: int, device: str, limit_s: float
+) -> float:
+    """The time of one image at a level that begins at nimg `begin`, in the mean over steps.
+
+    Every kind of step is tried once after a first one of a few images, which also makes the
+    device ready. Where a whole batch would take longer than `limit_s`, the few have to do.
+    """
+    kinds = kinds_of_steps(config, phase, begin)
+    few = min(FEW, phase.batch)
+    first = next(iter(kinds))
+    taken = seconds_of(state, config, phase, kinds[first][0], few, device)
+    n = phase.batch if taken * phase.batch / few < limit_s else few
+    if n == few and taken > limit_s:
+        return taken / few
+    seconds = 0.0
+    steps = sum(len(nimgs) for nimgs in kinds.values())
+    for nimgs in kinds.values():
+        seconds_of(state, config, phase, nimgs[0], n, device)
+        seconds += len(nimgs) / steps * seconds_of(state, config, phase, nimgs[0], n, device)
+    return seconds / n
+
+
+def kinds_of_steps(config: TrainConfig, phase: Phase, begin: int) -> dict[Kind, list[int]]:
+    """The nimg of every step of a period after which penalties and the rest come round again."""
+    period = math.lcm(config.penalty_every, config.n_critic * config.path_every)
+    kinds: dict[Kind, list[int]] = {}
+    for nimg in range(begin, begin + period * phase.batch, phase.batch):
+        count = step_number(config, nimg)
+        moves = (count + 1) % config.n_critic == 0
+        kind = (penalty_due(config, count), moves, moves and path_due(config, nimg))
+        kinds.setdefault(kind, []).append(nimg)
+    return kinds
+
+
+def seconds_of(
+    state: TrainState, config: TrainConfig, phase: Phase, nimg: int, n: int, device: str
+) -> float:
+    """The time of one step with n images, as if `nimg` had been shown."""
+    shape = (n, config.channels, phase.resolution, phase.resolution)
+    images = torch.randint(256, shape, dtype=torch.uint8, device=device)
+    dim = config.conditions.dim
+    conditions = torch.zeros((2, n, dim), device=device) if dim else None
+    state.nimg = nimg
+    start = time.perf_counter()
+    train_step(
+        state,
+        config,
+        Phase(phase.resolution, phase.alpha, n, phase.lr),
+        images,
+        conditions=conditions,
+    )
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - start
+
+
+# What a run will take, told before it begins: parameters, disk, memory and time.
+
+
+FLOAT_BYTES = 4
+TRIAL_S = 5.0  # about so long is a level tried
+# Gradients on their way back and the convolutions' own room come on top of what is kept: 1.6 to
+# 2.1 times as much in all where it was compared (tools/bench/bench_estimate.py, on a CPU).
+WITH_GRADIENTS = 1.8
+PROCESS_BYTES = 400_000_000  # Python, torch and what they load
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a run takes, in bytes and seconds; memory and time are estimates."""
+
+    generator: int  # parameters
+    critic: int
+    checkpoint_bytes: int  # the largest, at the last level
+    disk_bytes: int  # of all that --keep keeps, and one that is being written
+    memory_bytes: int  # at the last level: weights, gradients, and what a step remembers
+    seconds: float  # from the start to the end on this device
+
+
+def estimate(config: TrainConfig, keep: int, device: str, with_time: bool = True) -> Needs:
+    """Count parameters and what a step remembers; try a few steps for the time."""
+    with torch.device("meta"):
+        generator, critic = build_generator(config.model), build_critic(config.model)
+    g, d = count_parameters(generator), count_parameters(critic)
+    moments = 1 if config.loss == "wgan-clip" else 2  # of RMSprop, of Adam
+    weights = FLOAT_BYTES * (g * (2 + moments) + d * (1 + moments))  # two: the running mean
+    last = phase_at(config, total_images(config) - 1)
+    return Needs(
+        generator=g,
+        critic=d,
+        checkpoint_bytes=weights,
+        disk_bytes=(max(keep, 1) + 1) * weights,
+        memory_bytes=PROCESS_BYTES
+        + weights
+        + FLOAT_BYTES * (g + d)
+        + round(WITH_GRADIENTS * remembered_bytes(config, generator, critic, last)),
+        seconds=sum(level_seconds(config, device)) if with_time else 0.0,
+    )
+
+
+def count_parameters(net: nn.Module) -> int:
+    """How many numbers are trained."""
+    return sum(p.numel() for p in net.parameters())
+
+
+def remembered_bytes(
+    config: TrainConfig, generator: GeneratorNet, critic: CriticNet, phase: Phase
+) -> int:
+    """What a step keeps for its backward passes, in the moment when that is most.
+
+    The step is run on tensors without content, and what autograd saves is counted.
+    """
+    n, size = phase.batch, phase.resolution
+    with torch.device("meta"):
+        shape = (n, config.channels, size, size)
+        real, fake, mix = torch.empty(shape), torch.empty(shape), torch.empty(n, 1, 1, 1)
+        z = torch.empty(n, config.latent_dim)
+        condition = torch.empty(n, k) if (k := config.conditions.dim) else None
+        noise = [torch.empty(one) for one in generator.noise_shapes(n, size)]
+
+    def score(images: Tensor) -> Tensor:
+        scores: Tensor = critic(images, condition=condition)
+        return scores
+
+    def draw(n: int) -> tuple[Tensor, Tensor]:
+        w = generator.map(z[:n], None if condition is None else condition[:n])
+        ws = broadcast_styles(w, generator.num_layers(size))
+        images = generator.synthesis(ws, resolution=size, noise=[x[:n] for x in noise])
+        return images, ws
+
+    def learn_critic() -> None:
+        both = None if condition is None else condition.repeat(2, 1)
+        critic(torch.cat([real, fake]), parts=2, condition=both)
+        kind = LOSSES[config.loss].penalty
+        if kind == "gradient":
+            gradient_penalty(score, real, fake, mix)
+        elif kind == "r1":
+            r1_penalty(score, real)
+
+    def learn_paths() -> None:
+        images, ws = draw((n + 1) // 2)
+        path_lengths(images, ws, torch.empty_like(images))
+
+    moments = [
+        learn_critic,
+        lambda: score(draw(n)[0]),
+        *([learn_paths] if config.path_weight else []),
+    ]
+    half = 2 if config.precision == "bf16" else 1
+    return max(map(saved_bytes, moments)) // half
+
+
+def saved_bytes(act: Callable[[], object]) -> int:
+    """Bytes of the tensors that autograd saves while something is computed."""
+    kept: dict[int, Tensor] = {}  # held, so that no two get the same number
+
+    def note(tensor: Tensor) -> Tensor:
+        kept[id(tensor.untyped_storage())] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        act()
+    storages = {id(t.untyped_storage()): t.untyped_storage().nbytes() for t in kept.values()}
+    return sum(storages.values())
+
+
+def level_seconds(config: TrainConfig, device: str) -> list[float]:
+    """Seconds for each level that the run reaches, from a few real steps at each.
+
+    Once a level has taken more than its share of `TRIAL_S`, larger ones are not tried: their
+    images take as much longer as their work is greater.
+    """
+    state = build_state(config, torch.device(device))
+    seconds: list[float] = []
+    tried: tuple[float, float] | None = None  # seconds and FLOP of an image
+    for begin, end, phase in levels(config):
+        work = image_work(config, phase.resolution)
+        if tried is None:
+            start = time.perf_counter()
+            each = seconds_per_image(state, config, phase, begin, device, TRIAL_S)
+            if time.perf_counter() - start > TRIAL_S:
+                tried = each, work
+        else:
+            each = tried[0] * work / tried[1]
+        seconds.append((end - begin) * each)
+    return seconds

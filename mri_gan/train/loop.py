@@ -10,19 +10,13 @@ from mri_gan.errors import DataError, Stopped
 from mri_gan.files import make_folder, remove_leftovers
 from mri_gan.schedule import Phase, phase_at
 from mri_gan.train.cost import seconds_left
-from mri_gan.train.data import Batches
-from mri_gan.train.dataset import TrainingData, load_training_data
-from mri_gan.train.device import prepare_device, to_device
-from mri_gan.train.folder import write_config
-from mri_gan.train.health import Health
-from mri_gan.train.memory import out_of_memory_told
-from mri_gan.train.monitor import Monitor
-from mri_gan.train.parallel import agree, any_rank, check_world, share_norms, wait_for_all
-from mri_gan.train.randomness import key
-from mri_gan.train.resume import restore, resume, salted
-from mri_gan.train.run import Progress, Run
+from mri_gan.train.data import Batches, TrainingData, load_training_data
+from mri_gan.train.monitor import Health, Monitor
+from mri_gan.train.parallel import agree, any_rank, check_world, key, share_norms, wait_for_all
+from mri_gan.train.resume import out_of_memory_told, restore, resume, salted
+from mri_gan.train.run_folder import Progress, Run, write_config
 from mri_gan.train.snapshot import draw_reals, snapshot, tell_problems
-from mri_gan.train.state import TrainState
+from mri_gan.train.state import TrainState, prepare_device, to_device
 from mri_gan.train.step import train_step
 
 MAX_ATTEMPTS = 3  # rollbacks before giving up

@@ -1,7 +1,11 @@
-"""How a run begins or continues: from its own checkpoint, another run's, or from nothing."""
+"""What to do when the memory is too small for a level.
+How a run begins or continues: from its own checkpoint, another run's, or from nothing.
+"""
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +21,48 @@ from mri_gan.checkpoint import (
 )
 from mri_gan.config import TrainConfig, differences
 from mri_gan.errors import DataError, UsageError
-from mri_gan.schedule import stages, total_images
-from mri_gan.train.optimisers import match_order
-from mri_gan.train.randomness import key
-from mri_gan.train.run import Run
-from mri_gan.train.state import TrainState, build_state, restore_side_state
+from mri_gan.schedule import phase_at, stages, total_images
+from mri_gan.train.parallel import key
+from mri_gan.train.run_folder import Run
+from mri_gan.train.state import TrainState, build_state, match_order, restore_side_state
+
+# What to do when the memory is too small for a level.
+
+
+# How torch's allocator for the CPU says it, in a plain RuntimeError.
+CPU_ALLOCATOR = ("DefaultCPUAllocator", "can't allocate memory", "not enough memory")
+
+
+@contextlib.contextmanager
+def out_of_memory_told(run: Run, state: TrainState) -> Iterator[None]:
+    """Within, running out of memory is one line that names the level and what would fit.
+
+    Raises DataError; the state is as it was at the last checkpoint.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        phase = phase_at(run.config, state.nimg)
+        saved = list_checkpoints(run.folder)
+        how = f"go on in another --out by --ckpt {saved[0]} --transfer" if saved else "begin anew"
+        raise DataError(
+            f"{run.folder}: out of memory on {run.options.device} at {phase.resolution} px with "
+            f"{phase.batch} images per step",
+            f"{how} with a smaller --batch, or a lower --max-size or --capacity",
+        ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on the processor or a GPU."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(text in str(error) for text in CPU_ALLOCATOR)
+
+
+# How a run begins or continues: from its own checkpoint, another run's, or from nothing.
+
 
 # What may change between two calls that continue the same run: where it ends, and what is only
 # told of the data, for which its digest answers.

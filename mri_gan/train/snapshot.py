@@ -13,19 +13,16 @@ from torch import Tensor
 
 from mri_gan.checkpoint import Checkpoint, checkpoint_path, delete_old, save_checkpoint
 from mri_gan.conditions import describe
-from mri_gan.config import TrainConfig
+from mri_gan.config import REALS, SAMPLES, TrainConfig
 from mri_gan.errors import DataError
 from mri_gan.pictures import build_sheet, save_png
-from mri_gan.runs import REALS, SAMPLES
 from mri_gan.schedule import Phase, level_start, stages
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth.grids import magnification, shown
+from mri_gan.synth.figures import magnification, shown
 from mri_gan.synth.sample import Look, draw_seeds
-from mri_gan.train.data import batch_indices
-from mri_gan.train.dataset import TrainingData
-from mri_gan.train.health import Health, diversity, real_diversity
-from mri_gan.train.monitor import draw_losses
-from mri_gan.train.run import Run
+from mri_gan.train.data import TrainingData, batch_indices
+from mri_gan.train.monitor import Health, diversity, draw_losses, real_diversity
+from mri_gan.train.run_folder import Run
 from mri_gan.train.state import TrainState, side_state
 
 GRID_ROWS, GRID_COLUMNS = 4, 8

@@ -1,4 +1,7 @@
-"""TrainState: everything that changes during training, built from the configuration."""
+"""How a device is set up before a run, and how batches come to it.
+The optimisers of the papers, and steps that a gradient which is not finite does not take.
+TrainState: everything that changes during training, built from the configuration.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,145 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mri_gan.config import TrainConfig
 from mri_gan.nets.build import build_critic, build_generator
+from mri_gan.nets.convolution import lay_innermost
 from mri_gan.nets.protocol import CriticNet, GeneratorNet
 from mri_gan.train.augment import AugmentState, start_augmenting
-from mri_gan.train.device import lay_out
-from mri_gan.train.optimisers import build_optimiser
-from mri_gan.train.randomness import key
+from mri_gan.train.parallel import gradients, key
+
+# How a device is set up before a run, and how batches come to it.
+
+
+def prepare_device(precision: str, device: str) -> None:
+    """Choose float32 arithmetic and let cuDNN pick its algorithms by trying them.
+
+    With `fp32` a GPU computes in float32 and not in TF32, whose 10 bits of mantissa would make
+    the name a lie. With `bf16` the float32 that is left (mapping, penalties, losses) may be TF32.
+    """
+    if not device.startswith("cuda"):
+        return
+    reduced = precision == "bf16"
+    torch.backends.cudnn.allow_tf32 = reduced
+    torch.backends.cuda.matmul.allow_tf32 = reduced
+    torch.backends.cudnn.benchmark = True
+
+
+def lay_out(net: nn.Module, config: TrainConfig, device: torch.device) -> None:
+    """Move a network to its device, in the order of axes that is quick there.
+
+    The order of the weights decides that of everything after them.
+    """
+    net.to(device)
+    if channels_innermost(config, device):
+        lay_innermost(net)
+
+
+def channels_innermost(config: TrainConfig, device: torch.device) -> bool:
+    """Whether channels should lie next to each other in memory.
+
+    Tensor cores of a GPU work on bfloat16 so; in the other order cuDNN turns every tensor around
+    and back. On a CPU convolutions are quicker so, and normalisations of each channel slower.
+    """
+    if device.type == "cuda":
+        return config.precision == "bf16"
+    return config.arch == "stylegan2"
+
+
+def to_device(array: Any, device: str) -> torch.Tensor:
+    """A NumPy array as a tensor where the networks are; the host does not wait for the copy."""
+    tensor = torch.from_numpy(array)
+    if not device.startswith("cuda"):
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+# The optimisers of the papers, and steps that a gradient which is not finite does not take.
+
+
+ADAM_BETAS = (0.0, 0.99)  # Karras 2018, appendix A.1
+ADAM_EPS = 1e-8
+DCGAN_BETAS = (0.5, 0.999)  # Radford 2016, section 4
+DCGAN_GP_BETAS = (0.0, 0.9)  # Gulrajani 2017, algorithm 1
+RMSPROP_ALPHA = 0.99  # the usual one: Arjovsky 2017 names none
+
+
+class RMSprop(torch.optim.Optimizer):
+    """RMSprop that leaves a step out when `found_inf` is 1, as torch's fused Adam does.
+
+    Nothing waits for the device.  Tieleman and Hinton 2012; for Wasserstein GANs: Arjovsky et al.
+    2017, algorithm 1.
+    """
+
+    found_inf: Tensor
+
+    def __init__(self, parameters: Any, lr: float = 1e-3, eps: float = 1e-8) -> None:
+        super().__init__(parameters, {"lr": lr, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient."""
+        take = 1 - self.found_inf
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                state = self.state[weight]
+                if not state:
+                    state["square_avg"] = torch.zeros_like(weight)
+                gradient = weight.grad.nan_to_num(0.0, 0.0, 0.0)
+                mean: Tensor = state["square_avg"]
+                mean.lerp_(gradient.square(), (1 - RMSPROP_ALPHA) * take)
+                weight.sub_(group["lr"] * take * gradient / (mean.sqrt() + group["eps"]))
+
+
+def build_optimiser(net: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """What the paper of this architecture and loss uses; each step sets the learning rate."""
+    if config.loss == "wgan-clip":
+        return RMSprop(net.parameters())
+    betas = ADAM_BETAS
+    if config.arch == "dcgan":
+        betas = DCGAN_GP_BETAS if config.loss == "wgan-gp" else DCGAN_BETAS
+    return torch.optim.Adam(net.parameters(), betas=betas, eps=ADAM_EPS, fused=True)
+
+
+@torch.no_grad()
+def match_order(optimiser: torch.optim.Optimizer) -> None:
+    """Lay what an optimiser remembers of each weight out as the weight is.
+
+    The fused Adam goes through both as they lie in memory, and a checkpoint from another device
+    or version may have them in another order of axes.
+    """
+    for weight, state in optimiser.state.items():
+        for name, value in state.items():
+            if torch.is_tensor(value) and value.stride() != weight.stride() and value.dim():
+                state[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
+
+
+def step_if_finite(optimiser: torch.optim.Optimizer) -> Tensor:
+    """An optimiser step, unless a gradient is not finite: then weights and moments stay.
+
+    Decided on the device: the optimisers leave out the step when `found_inf` is 1, which is also
+    what this returns.
+    """
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    norms = torch.stack(torch._foreach_norm(gradients(parameters)))
+    found = (~torch.isfinite(norms).all()).to(torch.float32)
+    optimiser.found_inf = found  # type: ignore[attr-defined]
+    optimiser.step()
+    return found
+
+
+@torch.no_grad()
+def clip_weights(net: nn.Module, limit: float) -> None:
+    """Keep every weight within +-limit (Arjovsky et al. 2017, algorithm 1, line 7)."""
+    for weight in net.parameters():
+        weight.clamp_(-limit, limit)
+
+
+# TrainState: everything that changes during training, built from the configuration.
 
 
 @dataclass

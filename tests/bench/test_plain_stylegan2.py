@@ -11,7 +11,7 @@ from torch import nn
 
 from mri_gan.config import ModelConfig
 from mri_gan.nets.build import build_critic, build_generator
-from mri_gan.nets.styles import draw_noise
+from mri_gan.nets.protocol import draw_noise
 
 sys.path.append(str(Path(__file__).parents[2] / "tools" / "bench"))
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from mri_gan.cli import export as command
 from mri_gan.cli.main import cli
-from mri_gan.exchange.export import FORMATS
+from mri_gan.export.export import FORMATS
 
 
 def export(*arguments: str | Path) -> Result:

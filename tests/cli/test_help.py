@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from mri_gan import __version__
 from mri_gan.cli.main import COMMANDS, cli
-from mri_gan.config import PrepareConfig, TrainConfig
+from mri_gan.config import TrainConfig
+from mri_gan.preparation import PrepareConfig
 
 
 def command_named(name: str) -> click.Command:

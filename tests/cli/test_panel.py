@@ -10,7 +10,7 @@ from rich.console import Console
 from mri_gan.cli.live import LiveLines, format_progress
 from mri_gan.cli.panel import LivePanel, open_live, sparkline
 from mri_gan.schedule import Phase
-from mri_gan.train.run import Progress
+from mri_gan.train.run_folder import Progress
 
 LINE: dict[str, Any] = {
     "nimg": 12_000, "d_loss": -1.25, "g_loss": 0.5, "penalty": 0.1,

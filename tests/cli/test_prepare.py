@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mri_gan.cli.main import cli
-from mri_gan.config import PrepareConfig
-from mri_gan.locks import FolderLock
+from mri_gan.files import FolderLock
+from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 

@@ -13,8 +13,7 @@ from click.testing import CliRunner, Result
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.cli.main import cli
-from mri_gan.config import PRESETS
-from mri_gan.runs import METRICS, read_metrics
+from mri_gan.config import METRICS, PRESETS, read_metrics
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import load_trained
 
@@ -94,7 +93,7 @@ def test_the_largest_native_level_is_the_default_size(store: Path) -> None:
 
 
 def test_two_trainers_in_one_folder_are_refused(store: Path, tmp_path: Path) -> None:
-    from mri_gan.locks import FolderLock
+    from mri_gan.files import FolderLock
 
     with FolderLock(tmp_path):
         done = mrigan("train", store, *SMALL, "--out", tmp_path)

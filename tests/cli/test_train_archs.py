@@ -13,11 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from mri_gan.archs import ARCHS, STYLED
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.cli.main import cli
-from mri_gan.config import PRESETS
-from mri_gan.runs import METRICS, read_metrics
+from mri_gan.config import ARCHS, METRICS, PRESETS, STYLED, read_metrics
 
 SMALL = [
     *("--max-size", "16", "--phase", "48", "--batch", "8", "--capacity", "0.015625"),

@@ -12,12 +12,19 @@ from torch import Tensor
 
 from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError
-from mri_gan.evaluate.alignment import NOBODY, align_nearest, shrink_all
-from mri_gan.evaluate.audit import Audit, audit, equalise
+from mri_gan.evaluate.audit import (
+    KINDS,
+    NOBODY,
+    Audit,
+    align_nearest,
+    audit,
+    equalise,
+    plant,
+    shrink_all,
+)
 from mri_gan.evaluate.features import Features, fit_cnn
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.evaluate.membership import area_under_curve, infer_membership, score_images
-from mri_gan.evaluate.planting import KINDS, plant
 from mri_gan.evaluate.verdict import say_verdict, to_json, worst_pairs
 from mri_gan.nets.build import build_critic
 

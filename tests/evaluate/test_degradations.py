@@ -9,10 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from mri_gan.evaluate.evaluation import Evaluation, evaluate
+from mri_gan.evaluate.evaluation import Evaluation, build_families, build_features, evaluate
 from mri_gan.evaluate.families import Family
 from mri_gan.evaluate.images import ImageSet
-from mri_gan.evaluate.registry import build_families, build_features
 
 Images = NDArray[np.float32]
 SIZE, SLICES = 32, 8

@@ -8,9 +8,16 @@ from scipy.ndimage import gaussian_filter
 from scipy.stats import kurtosis, skew
 from sklearn.decomposition import PCA
 
-from mri_gan.evaluate.features import FITS, fit_cnn, fit_pca, shrink
-from mri_gan.evaluate.names import DOWNLOAD_FREE
-from mri_gan.evaluate.texture import NAMES, describe_one, describe_textures
+from mri_gan.config import DOWNLOAD_FREE
+from mri_gan.evaluate.features import (
+    FITS,
+    NAMES,
+    describe_one,
+    describe_textures,
+    fit_cnn,
+    fit_pca,
+    shrink,
+)
 
 rng = np.random.default_rng(0)
 FIT = rng.random((120, 16, 16), np.float32) ** 2

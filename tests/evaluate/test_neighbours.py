@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.neighbors import NearestNeighbors
 
-from mri_gan.evaluate import nearest as module
-from mri_gan.evaluate.nearest import nearest
+from mri_gan.evaluate import distances as module
+from mri_gan.evaluate.distances import nearest
 from mri_gan.evaluate.neighbours import NAMES, judge_neighbours
 
 Vectors = NDArray[np.float32]

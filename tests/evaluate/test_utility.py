@@ -9,8 +9,15 @@ from sklearn.metrics import f1_score
 from torch import Tensor
 
 from mri_gan.errors import DataError
-from mri_gan.evaluate.tasks import Examples, mask_task, mean_dice, train_network
-from mri_gan.evaluate.utility import Utility, compare_training, to_json
+from mri_gan.evaluate.utility import (
+    Examples,
+    Utility,
+    compare_training,
+    mask_task,
+    mean_dice,
+    to_json,
+    train_network,
+)
 
 SIZE, STEPS = 16, 40
 

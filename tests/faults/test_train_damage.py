@@ -23,7 +23,7 @@ from mri_gan.config import TrainConfig
 from mri_gan.train import resume as resume_module
 from mri_gan.train.loop import train
 from mri_gan.train.resume import resume
-from mri_gan.train.run import Run, RunOptions
+from mri_gan.train.run_folder import Run, RunOptions
 from mri_gan.train.state import TrainState, build_state
 
 CONFIG = TrainConfig(

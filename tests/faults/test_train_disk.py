@@ -12,11 +12,10 @@ from faults.disks import grow_disk, small_disk
 from faults.training import SMALL, limit_files, run
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
-from mri_gan.config import TrainConfig
-from mri_gan.runs import METRICS, read_metrics
+from mri_gan.config import METRICS, TrainConfig, read_metrics
 from mri_gan.train import snapshot
 from mri_gan.train.loop import train
-from mri_gan.train.run import Run, RunOptions
+from mri_gan.train.run_folder import Run, RunOptions
 
 # Kilobytes for a whole run folder, of which checkpoints of 220 to 260 kB take most: the second
 # save fails at its beginning, in its middle or near its end, or a later one does.

@@ -11,15 +11,14 @@ import pytest
 import torch
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
-from mri_gan.config import TrainConfig
+from mri_gan.config import METRICS, TrainConfig, read_metrics
 from mri_gan.errors import DataError
-from mri_gan.runs import METRICS, read_metrics
 from mri_gan.schedule import Phase
 from mri_gan.train import loop, snapshot, step
 from mri_gan.train.loop import train
 from mri_gan.train.losses import LOSSES
 from mri_gan.train.parallel import average as clean_average
-from mri_gan.train.run import Run, RunOptions
+from mri_gan.train.run_folder import Run, RunOptions
 from mri_gan.train.state import TrainState, build_state
 from mri_gan.train.step import train_step as clean_step
 

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 from mri_gan.checkpoint import list_checkpoints
 from mri_gan.cli.main import cli
-from mri_gan.locks import FolderLock
+from mri_gan.files import FolderLock
 from mri_gan.train import loop, snapshot
 from mri_gan.train.step import train_step
 

@@ -16,8 +16,7 @@ from faults import training
 from faults.launching import is_alive, once, rank_pids, torchrun
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
-from mri_gan.config import LOSS_NAMES, TrainConfig
-from mri_gan.runs import METRICS, read_metrics
+from mri_gan.config import LOSS_NAMES, METRICS, TrainConfig, read_metrics
 from mri_gan.train.state import build_state
 
 # Ninety steps: long enough that a signal sent after ten comes before the end.

@@ -9,20 +9,20 @@ import numpy as np
 import phantoms
 import pytest
 
-from mri_gan.config import PrepareConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import StopSignal
-from mri_gan.ingest.intensity import (
+from mri_gan.ingest.cut.intensity import (
     Curve,
     find_curve,
     find_landmarks,
     foreground_threshold,
     quantise,
     standard_scale,
+    take_sample,
 )
-from mri_gan.ingest.pipeline import write_store
-from mri_gan.ingest.plan import build_plan
-from mri_gan.ingest.samples import take_sample
+from mri_gan.ingest.plan.plan import build_plan
+from mri_gan.ingest.run.prepare import write_store
+from mri_gan.preparation import PrepareConfig
 from mri_gan.store.merge import merge_stores
 from mri_gan.store.reader import StoreReader
 

@@ -11,6 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mri_gan.nets.filters import (
+    binomial_kernel,
+    blur,
+    downsample_mean2,
+    fold_downsampling,
+    fold_upsampling,
+    upsample_nearest2,
+)
 from mri_gan.nets.layers import (
     AdaIN,
     Blur,
@@ -22,14 +30,6 @@ from mri_gan.nets.layers import (
     adaptive_instance_norm,
     minibatch_stddev,
     pixel_norm,
-)
-from mri_gan.nets.resample import (
-    binomial_kernel,
-    blur,
-    downsample_mean2,
-    fold_downsampling,
-    fold_upsampling,
-    upsample_nearest2,
 )
 
 

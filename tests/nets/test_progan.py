@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mri_gan.nets.critic import Critic
-from mri_gan.nets.progan import Generator
-from mri_gan.nets.resample import upsample_nearest2
+from mri_gan.nets.filters import upsample_nearest2
+from mri_gan.nets.progan import Critic, Generator
 
 
 def normal(*shape: int, seed: int = 1) -> Tensor:

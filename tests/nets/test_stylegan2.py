@@ -18,9 +18,8 @@ from mri_gan.nets.modulation import (
     modulated_conv2d,
     normalise,
 )
-from mri_gan.nets.stylegan2 import Generator, Mapping, widths_of
-from mri_gan.nets.stylegan2_critic import Critic, ResidualBlock
-from mri_gan.nets.styles import broadcast_styles, draw_noise, mix_styles
+from mri_gan.nets.protocol import broadcast_styles, draw_noise, mix_styles
+from mri_gan.nets.stylegan2 import Critic, Generator, Mapping, ResidualBlock, widths_of
 
 DIM = 16
 

@@ -11,10 +11,9 @@ from click.testing import CliRunner
 from phantoms.runs import AUDIT, FIGURE, UTILITY, make_run, write_result
 
 from mri_gan.cli.main import cli
-from mri_gan.report.comparison import build_comparison
 from mri_gan.report.facts import read_run
-from mri_gan.report.page import build_report
-from mri_gan.report.training import thin_out, train_command
+from mri_gan.report.page import build_comparison, build_report
+from mri_gan.report.sections import thin_out, train_command
 
 
 class Tags(HTMLParser):

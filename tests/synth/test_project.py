@@ -18,17 +18,19 @@ from mri_gan.synth.project import (
     Projection,
     correlation,
     critic_features,
+    draw_projection,
+    fit,
     network_features,
     normalise_,
     project,
+    read_target,
+    root_mean_square,
+    save_projection,
     set_rate,
     shake,
     statistics,
 )
-from mri_gan.synth.projection_figure import draw_projection, root_mean_square
-from mri_gan.synth.projection_files import save_projection
 from mri_gan.synth.sample import Look, load_trained
-from mri_gan.synth.targets import fit, read_target
 
 EFFORT = Effort(steps=60)
 

@@ -18,8 +18,8 @@ from mri_gan.train.augment import (
     start_augmenting,
     view_of,
 )
-from mri_gan.train.optimisers import RMSprop, build_optimiser, step_if_finite
 from mri_gan.train.parallel import SOLO, World
+from mri_gan.train.state import RMSprop, build_optimiser, step_if_finite
 
 CONFIG = TrainConfig(max_size=8, loss="r1", augment="ada", ada_kimg=1.0, batch=10)
 PHASE = Phase(8, 1.0, 10, 1e-3)

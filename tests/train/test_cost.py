@@ -8,18 +8,18 @@ from typing import Any
 import pytest
 import torch
 
-from mri_gan.archs import defaults_of
-from mri_gan.config import TrainConfig
+from mri_gan.config import TrainConfig, defaults_of
 from mri_gan.train.cost import (
     FlopCount,
     forward_work,
     image_work,
+    kinds_of_steps,
     levels,
     seconds_left,
+    seconds_of,
     work_between,
 )
 from mri_gan.train.state import build_state
-from mri_gan.train.trial import kinds_of_steps, seconds_of
 
 CONFIG = TrainConfig(max_size=32, phase=1000)
 

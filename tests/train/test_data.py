@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from mri_gan.config import TrainConfig
-from mri_gan.train.data import Batches, batch_indices, draw_conditions
-from mri_gan.train.dataset import TrainingData
+from mri_gan.train.data import Batches, TrainingData, batch_indices, draw_conditions
 
 CONFIG = TrainConfig(max_size=16, phase=40, batch=6)
 

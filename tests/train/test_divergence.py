@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from mri_gan.checkpoint import list_checkpoints, load_checkpoint
-from mri_gan.config import TrainConfig
+from mri_gan.config import METRICS, TrainConfig, read_metrics
 from mri_gan.errors import DataError
-from mri_gan.runs import METRICS, read_metrics
 from mri_gan.train import step
 from mri_gan.train.loop import train
-from mri_gan.train.run import Run, RunOptions
+from mri_gan.train.run_folder import Run, RunOptions
 from mri_gan.train.state import TrainState
 
 CONFIG = TrainConfig(max_size=8, phase=160, batch=8, capacity=1 / 64, latent_dim=8)

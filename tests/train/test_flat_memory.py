@@ -9,7 +9,7 @@ import torch
 
 from mri_gan.config import Stage, TrainConfig
 from mri_gan.train.loop import train
-from mri_gan.train.run import Progress, Run, RunOptions
+from mri_gan.train.run_folder import Progress, Run, RunOptions
 
 PAGE_KIB = 4
 STATM = Path("/proc/self/statm")

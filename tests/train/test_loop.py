@@ -8,15 +8,14 @@ import pytest
 import torch
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
-from mri_gan.config import Stage, TrainConfig, read_json
+from mri_gan.config import METRICS, PLOT, Stage, TrainConfig, read_json, read_metrics
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
-from mri_gan.runs import METRICS, PLOT, read_metrics
 from mri_gan.synth.sample import load_trained
-from mri_gan.train.dataset import load_training_data
+from mri_gan.train.data import load_training_data
 from mri_gan.train.loop import crosses, train
 from mri_gan.train.resume import resume
-from mri_gan.train.run import Progress, Run, RunOptions
+from mri_gan.train.run_folder import Progress, Run, RunOptions
 
 CONFIG = TrainConfig(
     max_size=16, phase=40, batch=8, capacity=1 / 64, latent_dim=8, mixing=True, lr=1e-3

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from mri_gan.runs import METRICS, read_metrics
+from mri_gan.config import METRICS, read_metrics
 from mri_gan.schedule import Phase
 from mri_gan.train.monitor import Monitor, draw_losses, plot_losses
 

@@ -14,7 +14,7 @@ from mri_gan.config import TrainConfig
 from mri_gan.errors import UsageError
 from mri_gan.synth.sample import load_trained
 from mri_gan.train.loop import train
-from mri_gan.train.run import Run, RunOptions
+from mri_gan.train.run_folder import Run, RunOptions
 
 # The settings that existed when checkpoints were first written, and what of a state was kept.
 # Later ones came with defaults that do what was done before.

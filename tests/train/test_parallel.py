@@ -9,12 +9,11 @@ import pytest
 import torch
 
 from mri_gan.checkpoint import list_checkpoints, load_checkpoint
-from mri_gan.config import TrainConfig
+from mri_gan.config import METRICS, TrainConfig, read_metrics
 from mri_gan.files import StopSignal
-from mri_gan.runs import METRICS, read_metrics
 from mri_gan.train.loop import train
 from mri_gan.train.parallel import SOLO, World, average, join, leave, rows
-from mri_gan.train.run import Run, RunOptions
+from mri_gan.train.run_folder import Run, RunOptions
 from mri_gan.train.state import build_state
 
 CONFIG = TrainConfig(

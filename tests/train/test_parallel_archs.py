@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mri_gan.archs import ARCHS, defaults_of
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
-from mri_gan.config import TrainConfig
+from mri_gan.config import ARCHS, TrainConfig, defaults_of
 from mri_gan.files import StopSignal
 from mri_gan.train.loop import train
 from mri_gan.train.parallel import join, leave
-from mri_gan.train.run import Progress, Run, RunOptions
+from mri_gan.train.run_folder import Progress, Run, RunOptions
 
 
 def config_of(arch: str) -> TrainConfig:

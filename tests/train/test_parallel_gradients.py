@@ -16,7 +16,7 @@ from mri_gan.schedule import Phase
 from mri_gan.train import step
 from mri_gan.train.loop import train
 from mri_gan.train.parallel import SOLO, World, rows
-from mri_gan.train.run import Run
+from mri_gan.train.run_folder import Run
 from mri_gan.train.state import build_state
 from mri_gan.train.step import train_step
 

@@ -10,9 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mri_gan.archs import PENALISED_LOSSES, defaults_of
 from mri_gan.conditions import Column, Conditions
-from mri_gan.config import TrainConfig
+from mri_gan.config import PENALISED_LOSSES, TrainConfig, defaults_of
 from mri_gan.nets.dcgan import BatchNorm
 from mri_gan.schedule import Phase
 from mri_gan.train import step

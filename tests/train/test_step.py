@@ -11,14 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mri_gan.conditions import build
 from mri_gan.config import LOSS_NAMES, PRECISIONS, TrainConfig
 from mri_gan.schedule import Phase
-from mri_gan.train.optimisers import step_if_finite
-from mri_gan.train.state import TrainState, build_state
-from mri_gan.train.step import (
-    draw_crossover,
-    ema_decay,
-    to_network_range,
-    train_step,
-)
+from mri_gan.train.state import TrainState, build_state, step_if_finite
+from mri_gan.train.step import draw_crossover, ema_decay, to_network_range, train_step
 
 CONFIG = TrainConfig(max_size=16, capacity=1 / 64, latent_dim=8, batch=4, mixing=True)
 PHASE = Phase(resolution=16, alpha=0.5, batch=4, lr=1e-3)

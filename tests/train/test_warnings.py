@@ -10,10 +10,10 @@ import torch
 
 from mri_gan.config import TrainConfig
 from mri_gan.synth import sample
-from mri_gan.train import health, snapshot, step
+from mri_gan.train import monitor, snapshot, step
 from mri_gan.train.data import Batches
 from mri_gan.train.loop import train
-from mri_gan.train.run import Run, RunOptions
+from mri_gan.train.run_folder import Run, RunOptions
 
 CONFIG = TrainConfig(max_size=8, phase=160, batch=8, capacity=1 / 64, latent_dim=8, lr=1e-3)
 WORDS = {"collapse": "mode collapse", "saturation": "it has won", "starvation": "waiting for data"}
@@ -69,7 +69,7 @@ def test_a_store_that_answers_slowly_is_told_as_starvation(
     notes_of: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(snapshot, "diversity", lambda images: 0.4)
-    monkeypatch.setattr(health, "NOTICEABLE_S", 0.0)
+    monkeypatch.setattr(monitor, "NOTICEABLE_S", 0.0)
     quick = Batches._read
 
     def slow(batches: Batches) -> Any:

@@ -21,13 +21,13 @@ import torch
 from bench_train import machine
 from make_slices import write_slices
 
-from mri_gan.config import LEVELS, PrepareConfig, TrainConfig
+from mri_gan.config import LEVELS, TrainConfig
 from mri_gan.files import StopSignal
-from mri_gan.ingest.pipeline import write_store
-from mri_gan.ingest.plan import build_plan
+from mri_gan.ingest.plan.plan import build_plan
+from mri_gan.ingest.run.prepare import write_store
+from mri_gan.preparation import PrepareConfig
 from mri_gan.train.data import Batches
-from mri_gan.train.device import to_device
-from mri_gan.train.state import build_state
+from mri_gan.train.state import build_state, to_device
 from mri_gan.train.step import train_step
 
 SUPPLY_BATCHES = 30

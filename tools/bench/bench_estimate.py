@@ -16,9 +16,8 @@ from pathlib import Path
 
 import click
 
-from mri_gan.archs import ARCHS
 from mri_gan.checkpoint import list_checkpoints
-from mri_gan.runs import METRICS, read_metrics
+from mri_gan.config import ARCHS, METRICS, read_metrics
 
 ROW = "{:<10} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}"
 MIB = 2**20

@@ -22,11 +22,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mri_gan.evaluate.evaluation import evaluate
+from mri_gan.config import DOWNLOAD_FREE
+from mri_gan.evaluate.distances import nearest
+from mri_gan.evaluate.evaluation import build_families, build_features, evaluate
 from mri_gan.evaluate.images import ImageSet, Pixels
-from mri_gan.evaluate.names import DOWNLOAD_FREE
-from mri_gan.evaluate.nearest import nearest
-from mri_gan.evaluate.registry import build_families, build_features
 
 SLICES = 32  # per person
 

@@ -24,7 +24,7 @@ from mri_gan.conditions import Conditions
 from mri_gan.config import TrainConfig
 from mri_gan.files import StopSignal
 from mri_gan.nets.build import build_generator
-from mri_gan.nets.styles import broadcast_styles, noise_from_seeds
+from mri_gan.nets.protocol import broadcast_styles, noise_from_seeds
 from mri_gan.synth.generate import GenerateConfig, generate
 from mri_gan.synth.sample import Trained, batch_for
 

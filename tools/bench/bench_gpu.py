@@ -21,7 +21,7 @@ from bench_train import GIGA, PLAIN, Step, build_steps
 
 from mri_gan.config import PRECISIONS, SCHED_BATCH
 from mri_gan.train.cost import FlopCount
-from mri_gan.train.device import prepare_device
+from mri_gan.train.state import prepare_device
 
 WARM_UP = 3
 MATRIX = 8192

@@ -11,7 +11,7 @@ import torch
 from bench_train import time_call
 
 from mri_gan.nets.modulation import FORMS, demodulation, modulated_conv2d
-from mri_gan.train.device import prepare_device
+from mri_gan.train.state import prepare_device
 
 SHAPES = ((512, 16), (512, 64), (256, 128), (128, 256))  # channels, px: configuration F
 

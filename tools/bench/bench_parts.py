@@ -18,14 +18,14 @@ from plain_stylegan import PlainAdaIN, PlainBlur
 from torch import Tensor, nn
 
 from mri_gan.config import TrainConfig
-from mri_gan.nets.layers import AdaIN, Blur, EqualConv2d
-from mri_gan.nets.resample import (
+from mri_gan.nets.filters import (
     downsample_mean2,
     fold_downsampling,
     fold_upsampling,
     upsample_nearest2,
 )
-from mri_gan.train.optimisers import build_optimiser
+from mri_gan.nets.layers import AdaIN, Blur, EqualConv2d
+from mri_gan.train.state import build_optimiser
 
 LAYERS = [(512, 512, 8), (512, 512, 16), (512, 512, 32), (256, 512, 64), (128, 256, 128)]
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

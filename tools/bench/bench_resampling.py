@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mri_gan.ingest.intensity import quantise
-from mri_gan.ingest.resampling import find_bands, resample
-from mri_gan.ingest.slices import SLAB
+from mri_gan.ingest.cut.intensity import quantise
+from mri_gan.ingest.cut.lanczos import find_bands, resample
+from mri_gan.ingest.cut.slices import SLAB
 
 HEIGHT, WIDTH, HAVE = 256, 217, (208, 176)
 Shades = NDArray[np.float32]

@@ -25,7 +25,7 @@ import numpy as np
 from decode_slices import by_ourselves, by_pillow, decode_all
 from make_slices import repeat_slices, write_slices
 
-from mri_gan.ingest.archives import list_members
+from mri_gan.ingest.read.archives import list_members
 from mri_gan.store.check import check_store
 from mri_gan.store.reader import StoreReader
 

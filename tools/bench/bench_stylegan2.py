@@ -21,11 +21,9 @@ import torch
 from bench_train import CPU, GIGA, machine, raise_peaks, time_call
 from plain_stylegan2_step import build_plain_state2, plain_step2
 
-from mri_gan.archs import defaults_of
-from mri_gan.config import TrainConfig
+from mri_gan.config import TrainConfig, defaults_of
 from mri_gan.schedule import Phase
 from mri_gan.train.cost import FlopCount
-from mri_gan.train.device import prepare_device
 from mri_gan.train.state import build_state
 from mri_gan.train.step import train_step
 
@@ -42,7 +40,6 @@ PLAIN = "plain fp32"
     "--repeats", default=2, show_default=True, help="Timed steps of each kind and variant."
 )
 @click.option("--plain/--no-plain", "with_plain", default=True, help="Measure the plain step, too.")
-@click.option("--keep-memory/--no-keep-memory", default=True, help="As training does on a CPU.")
 @click.option("--quick", is_flag=True, help="Narrow networks at 16 px: a smoke run.")
 def main(
     sizes: str,
@@ -50,7 +47,6 @@ def main(
     capacity: float,
     repeats: int,
     with_plain: bool,
-    keep_memory: bool,
     quick: bool,
 ) -> None:
     """Measure training steps of StyleGAN2; ratios are of medians measured in turn."""
@@ -62,8 +58,6 @@ def main(
         "torch": torch.__version__,
     }
     click.echo(json.dumps(facts))
-    if keep_memory:
-        prepare_device("fp32", "cpu")  # for all of them
     peaks = {"fp32": 0.0, "bf16": 0.0}
     for size in map(int, sizes.split(",")):
         raise_peaks(peaks)

@@ -28,8 +28,7 @@ from plain_step import build_plain_state, plain_train_step
 from mri_gan.config import TrainConfig
 from mri_gan.schedule import Phase
 from mri_gan.train.cost import FlopCount
-from mri_gan.train.device import prepare_device
-from mri_gan.train.state import build_state
+from mri_gan.train.state import build_state, prepare_device
 from mri_gan.train.step import train_step
 
 CPU = torch.device("cpu")

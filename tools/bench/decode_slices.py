@@ -11,7 +11,7 @@ import click
 import numpy as np
 from PIL import Image
 
-from mri_gan.ingest.archives import list_members, read_member
+from mri_gan.ingest.read.archives import list_members, read_member
 
 
 @click.command()
@@ -47,7 +47,7 @@ def by_pillow(data: bytes) -> object:
 
 def by_ourselves(data: bytes) -> object:
     """The pixels as `prepare` gets them."""
-    from mri_gan.ingest.images import read_image
+    from mri_gan.ingest.read.images import read_image
 
     return read_image(data, verify=False)
 

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mri_gan.config import ModelConfig
-from mri_gan.nets.resolutions import channels_at, num_style_layers, resolutions_up_to
+from mri_gan.nets.layers import channels_at, num_style_layers, resolutions_up_to
 
 
 class PlainLinear(nn.Module):

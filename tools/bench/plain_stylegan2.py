@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mri_gan.config import ModelConfig
-from mri_gan.nets.resolutions import resolutions_up_to
+from mri_gan.nets.layers import resolutions_up_to
 
 FIR = torch.tensor([1.0, 3.0, 3.0, 1.0])
 

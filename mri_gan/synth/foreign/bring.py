@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mri_gan.archs import defaults_of
 from mri_gan.checkpoint import Checkpoint, save_checkpoint
-from mri_gan.config import ModelConfig, TrainConfig
+from mri_gan.config import ModelConfig, TrainConfig, defaults_of
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.nets.protocol import GeneratorNet

@@ -14,14 +14,7 @@ from torch import Tensor
 from mri_gan.conditions import Column, Conditions
 from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError
-from mri_gan.synth.foreign.taking import (
-    ONLY,
-    Imported,
-    Taker,
-    Weights,
-    is_size,
-    stylegan2_shape,
-)
+from mri_gan.synth.foreign.taking import ONLY, Imported, Taker, Weights, is_size, stylegan2_shape
 from mri_gan.synth.foreign.tensors import Shell
 
 UNUSED = (r"resample_filter$", r"noise_const$")

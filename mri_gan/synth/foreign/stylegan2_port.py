@@ -11,14 +11,7 @@ from torch import Tensor
 
 from mri_gan.errors import DataError
 from mri_gan.synth.foreign.containers import is_tensors
-from mri_gan.synth.foreign.taking import (
-    ONLY,
-    Imported,
-    Taker,
-    Weights,
-    is_size,
-    stylegan2_shape,
-)
+from mri_gan.synth.foreign.taking import ONLY, Imported, Taker, Weights, is_size, stylegan2_shape
 
 UNUSED = (r"\.kernel$", r"^noises\.")
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from mri_gan.config import LEVELS, ModelConfig
 from mri_gan.errors import DataError, UsageError
-from mri_gan.nets.resolutions import channels_at
+from mri_gan.nets.layers import channels_at
 from mri_gan.synth.foreign.containers import is_tensors
 from mri_gan.synth.foreign.taking import ONLY, Imported, Taker, Weights
 

@@ -21,7 +21,7 @@ WAYS: dict[str, Callable[[], object]] = {
     "leave": lambda: os._exit(3),
     "memory": lambda: bytearray(1 << 60),
 }
-TARGET = "mri_gan.ingest.archives"
+TARGET = "mri_gan.ingest.read.archives"
 
 
 class _Finder(MetaPathFinder):

@@ -1,1 +1,0 @@
-"""From a store to files that other tools read; never imports torch."""

@@ -1,0 +1,228 @@
+"""Where an export goes: written beside its place and renamed into it when whole.
+A store in somebody else's format: choose slices, encode them, put them in place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from mri_gan.config import LEVELS, require, require_level
+from mri_gan.errors import DataError, Stopped, UsageError
+from mri_gan.export import formats
+from mri_gan.export.formats import Channels, Pixels, Selection, select
+from mri_gan.files import (
+    StopSignal,
+    explain_os_error,
+    make_folder,
+    one_line,
+    sync_folder,
+    write_text,
+)
+from mri_gan.store.reader import StoreReader
+
+# Where an export goes: written beside its place and renamed into it when whole.
+
+
+MARKER = "export.json"  # tells a folder that was exported from one that was not
+
+
+@contextlib.contextmanager
+def temporary_target(out: Path, *, overwrite: bool) -> Iterator[Path]:
+    """A free name beside `out`; what was written there takes its place when the block ends.
+
+    Where the block fails, it is removed and `out` is as it was. Raises UsageError when `out`
+    exists and may not be replaced.
+    """
+    require_free(out, overwrite=overwrite)
+    make_folder(out.absolute().parent)
+    temporary = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.tmp")
+    _remove(temporary)
+    try:
+        yield temporary
+        _replace(out.absolute(), temporary)
+    except OSError as error:
+        raise explain_os_error(error, Path(error.filename or out)) from error
+    finally:
+        _remove(temporary)
+
+
+def require_free(out: Path, *, overwrite: bool) -> None:
+    """Raise UsageError when `out` is in the way; only what an export wrote is ever replaced."""
+    if not out.exists() and not out.is_symlink():
+        return
+    if not overwrite:
+        raise UsageError(f"{out}: is already there", "give another --out, or --overwrite")
+    if out.is_dir() and any(out.iterdir()) and not _is_export(out):
+        raise UsageError(
+            f"{out}: holds files that no export wrote",
+            "give another --out, or move those files away",
+        )
+
+
+def _is_export(folder: Path) -> bool:
+    try:
+        holds = json.loads((folder / MARKER).read_text(encoding="utf-8"))["holds"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return {path.name for path in folder.iterdir()} <= {*holds, MARKER, "lock.mdb"}
+
+
+def write_marker(folder: Path, facts: dict[str, Any]) -> None:
+    """Say in the folder what was exported, and which entries of it the export owns."""
+    holds = sorted(path.name for path in folder.iterdir())
+    write_text(folder / MARKER, json.dumps({**facts, "holds": holds}, indent=1) + "\n")
+
+
+def _replace(out: Path, temporary: Path) -> None:
+    """Put the new in the place of the old, which goes only after the new is there."""
+    if not temporary.exists():
+        raise DataError(f"{out}: nothing was written", "choose slices that exist")
+    old = out.with_name(f".{out.name}.{os.getpid()}.old")
+    if out.is_dir():
+        out.replace(old)
+    temporary.replace(out)
+    sync_folder(out.parent)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+# A store in somebody else's format: choose slices, encode them, put them in place.
+
+
+FORMATS = ("png", "png16", "nifti", "stylegan-zip", "stylegan-lmdb", "webdataset")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What to write: `level` None means all levels for an LMDB, else the largest native one."""
+
+    format: str
+    level: int | None = None
+    split: str | None = None
+    anonymous: bool = False
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.format in FORMATS, f"--format {self.format}", f"choose one of {FORMATS}")
+        if self.level is not None:
+            require_level("--level", self.level)
+            require(self.format != "nifti", "--level with nifti", "volumes have the native level")
+
+
+def count_images(store: StoreReader, config: ExportConfig) -> int:
+    """How many images an export will hold."""
+    slices = len(store.indices(config.split))
+    return slices * len(levels_of(store, config))
+
+
+def levels_of(store: StoreReader, config: ExportConfig) -> list[int]:
+    """The levels to write, smallest first."""
+    if config.level is not None:
+        return [config.level]
+    if config.format == "stylegan-lmdb":
+        return [level for level in LEVELS if level <= store.max_native]
+    return [store.max_native]
+
+
+def export(
+    store: StoreReader,
+    config: ExportConfig,
+    out: Path,
+    workers: int,
+    stop: StopSignal,
+    on_progress: Callable[[int], object] = lambda _: None,
+) -> None:
+    """Write the slices of a store to `out`, which appears when it is whole.
+
+    Raises UsageError when `out` is in the way, Stopped after a signal (nothing is left behind).
+    """
+    selection = select(store, config.split, anonymous=config.anonymous)
+    done = 0
+
+    def tell() -> None:
+        nonlocal done
+        done += 1
+        on_progress(done)
+        if stop:
+            raise Stopped(
+                f"{out}: stopped after {done} images", "nothing was left", stop.signum or 2
+            )
+
+    try:
+        with temporary_target(out, overwrite=config.overwrite) as target:
+            _write(store, config, selection, target, workers, tell)
+            if target.is_dir():
+                write_marker(target, _facts(store, config, done))
+    except lmdb.Error as error:
+        raise DataError(f"{out}: {one_line(error)}", "check the free space of the disk") from error
+
+
+def _write(
+    store: StoreReader,
+    config: ExportConfig,
+    selection: Selection,
+    target: Path,
+    workers: int,
+    tell: formats.Tell,
+) -> None:
+    if config.format == "nifti":
+        from mri_gan.export.volumes import write_volumes  # nibabel, which no other format needs
+
+        write_volumes(store, selection, target, tell)
+        return
+    encode = _encoder(store, config.format)
+    levels = [
+        (level, formats.encode_slices(store, level, selection.indices, encode, workers))
+        for level in levels_of(store, config)
+    ]
+    if config.format == "stylegan-lmdb":
+        formats.write_lmdb([(level, _pictures(files)) for level, files in levels], target, tell)
+    elif config.format == "stylegan-zip":
+        formats.write_zip(_pictures(levels[0][1]), target, tell)
+    elif config.format == "webdataset":
+        formats.write_shards(store, selection, levels[0][1], target, tell)
+    else:
+        formats.write_folder(store, selection, levels[0][1], target, tell)
+
+
+def _encoder(store: StoreReader, name: str) -> Callable[[Pixels], dict[str, bytes]]:
+    """A function from an image [C, H, W] to its files; StyleGAN has no place for masks."""
+    channels = Channels(store)
+    shades = {"png16": formats.png16, "stylegan-lmdb": formats.png_rgb}.get(name, formats.png8)
+    with_masks = not name.startswith("stylegan")
+
+    def encode(image: Pixels) -> dict[str, bytes]:
+        parts = channels.split(image)
+        files = {"": shades(parts.pop(""))}
+        return files | {k: formats.png_labels(v) for k, v in parts.items() if with_masks}
+
+    return encode
+
+
+def _pictures(files: formats.EncodedFiles) -> formats.Encoded:
+    return ((index, named[""]) for index, named in files)
+
+
+def _facts(store: StoreReader, config: ExportConfig, images: int) -> dict[str, object]:
+    return {
+        "format": config.format,
+        "levels": levels_of(store, config),
+        "split": config.split,
+        "images": images,
+        "digest": store.digest,
+    }

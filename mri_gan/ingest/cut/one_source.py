@@ -1,0 +1,145 @@
+"""The pure function from one source to its encoded slices; runs in worker processes."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mri_gan.errors import DataError, LabelMapError, MriganError
+from mri_gan.ingest.cut import intensity, slices
+from mri_gan.ingest.cut.encode import Drawn, encode_slices, record_of
+from mri_gan.ingest.outcome import Learned, Outcome
+from mri_gan.ingest.plan.masks import read_mask_pages, spread
+from mri_gan.ingest.plan.slice_range import choose_pages
+from mri_gan.ingest.read.archives import read_member
+from mri_gan.ingest.read.dropped_fields import image_fields
+from mri_gan.ingest.read.images import read_image, read_pages
+from mri_gan.ingest.source import Source
+from mri_gan.preparation import PrepareConfig
+from mri_gan.store.schema import DROPPED
+
+if TYPE_CHECKING:
+    from mri_gan.ingest.cut.one_volume import OnVolume
+
+
+NOTHING_LEARNED = Learned()
+Notes = tuple[str, ...] | None  # what is told once of each source
+
+
+def process(
+    source: Source,
+    config: PrepareConfig,
+    learned: Learned = NOTHING_LEARNED,
+    on_volume: OnVolume | None = None,
+) -> Outcome:
+    """Read, cut, normalise, fit and encode one source; a bad source is an outcome, not an error."""
+    return process_all([source], config, learned, on_volume)[0]
+
+
+def process_all(
+    sources: Sequence[Source],
+    config: PrepareConfig,
+    learned: Learned = NOTHING_LEARNED,
+    on_volume: OnVolume | None = None,
+) -> list[Outcome]:
+    """One chunk of sources in order; `on_volume` may look at each volume as a whole."""
+    try:
+        found = [_draw(source, config, learned, on_volume) for source in sources]
+        encoded = iter(encode_slices([one for _, drawn in found for one in drawn], config))
+    except MemoryError:
+        if len(sources) > 1:  # one by one they may fit
+            return [process(source, config, learned, on_volume) for source in sources]
+        return [Outcome(kind="damaged", reason="too large for this machine's memory")]
+    for outcome, drawn in found:
+        outcome.slices += itertools.islice(encoded, len(drawn))
+    return [outcome for outcome, _ in found]
+
+
+def _draw(
+    source: Source, config: PrepareConfig, learned: Learned, on_volume: OnVolume | None
+) -> tuple[Outcome, Sequence[Drawn]]:
+    """What one source gave, and the slices of image files, which are not encoded yet."""
+    if config.masks and source.mask is None:
+        return Outcome(kind="unmasked", reason="no mask belongs to it"), ()
+    try:
+        if source.is_volume:
+            # It needs nibabel, and image files do not.
+            from mri_gan.ingest.cut.one_volume import process_volume
+
+            return process_volume(source, config, learned, on_volume), ()
+        return _draw_file(source, config, learned)
+    except LabelMapError as error:
+        return Outcome(kind="mask", reason=str(error)), ()
+    except MriganError as error:
+        reason = error.message.removeprefix(f"{source.member.label}: ")
+        return Outcome(kind="damaged", reason=reason), ()
+
+
+def _draw_file(
+    source: Source, config: PrepareConfig, learned: Learned
+) -> tuple[Outcome, Sequence[Drawn]]:
+    """The slices of one image file."""
+    member = source.member
+    # A zip checks its members; a plain tar and a file system do not.
+    verify = member.number is None or member.offset >= 0
+    data = read_member(member)
+    notes = tuple(f"{DROPPED}{name}" for name in image_fields(data)) or None
+    if source.holds_stack:
+        pages = read_pages(data, verify)
+        drawn = _draw_pages(source, pages, notes, config, learned)
+        return Outcome(deselected=len(pages) - len(drawn)), drawn
+    mask, pixels = _mask_pages(source, config), read_image(data, verify)
+    return Outcome(), [_draw_image(source, pixels, mask, notes, config, learned)]
+
+
+def _mask_pages(source: Source, config: PrepareConfig) -> list[NDArray[Any]]:
+    return read_mask_pages(source.mask) if config.masks and source.mask is not None else []
+
+
+def _draw_pages(
+    source: Source,
+    pages: Sequence[NDArray[Any]],
+    notes: Notes,
+    config: PrepareConfig,
+    learned: Learned,
+) -> list[Drawn]:
+    """The pages of a TIFF: slices of a stack, where it has several."""
+    masks = _mask_pages(source, config)
+    if len(pages) == 1:
+        return [_draw_image(source, pages[0], masks, notes, config, learned)]
+    if masks and len(masks) != len(pages):
+        raise DataError(f"its mask has {len(masks)} pages, the image {len(pages)}")
+    drawn: list[Drawn] = []
+    for number in choose_pages(len(pages), config):
+        page = replace(source, naming=replace(source.naming, position=number))
+        mask = masks[number : number + 1]
+        told = None if drawn else notes
+        drawn.append(_draw_image(page, pages[number], mask, told, config, learned))
+    return drawn
+
+
+def _draw_image(
+    source: Source,
+    pixels: NDArray[Any],
+    mask: Sequence[NDArray[Any]],
+    notes: Notes,
+    config: PrepareConfig,
+    learned: Learned,
+) -> Drawn:
+    """One slice; `mask` holds its labels, or nothing."""
+    limits = (0.0, float(np.iinfo(pixels.dtype).max))
+    fitted = slices.fit_square(pixels, (1.0, 1.0), config.fit, limits)
+    grey = intensity.to_depth(fitted.pixels, config.depth)
+    record = record_of(source, fitted.place, pixels.shape, notes)
+    if not mask:
+        return Drawn(record, grey)
+    if mask[0].shape != pixels.shape:
+        shapes = (" x ".join(map(str, shape)) for shape in (mask[0].shape, pixels.shape))
+        raise DataError("its mask is {} pixels, the image {}".format(*shapes))
+    labels = slices.fit_labels(mask[0], fitted.place)
+    return Drawn(record, grey, spread(labels, learned.mask_labels, config.depth))

@@ -1,0 +1,155 @@
+"""From one volume to its encoded slices: which of them, how bright, and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mri_gan.errors import DataError
+from mri_gan.ingest.cut import intensity, slices
+from mri_gan.ingest.cut.encode import encode_stack, record_of
+from mri_gan.ingest.cut.faces import shows_face
+from mri_gan.ingest.cut.intensity import Sample, percentiles, split, take_sample
+from mri_gan.ingest.outcome import Learned, Outcome
+from mri_gan.ingest.plan.masks import read_mask_volume, require_fit, spread
+from mri_gan.ingest.plan.slice_range import choose_cuts
+from mri_gan.ingest.read.scan import read_source_volume
+from mri_gan.ingest.read.volume import Volume
+from mri_gan.ingest.source import Source
+from mri_gan.preparation import PrepareConfig
+from mri_gan.store.schema import DROPPED, FACE, EncodedSlice, SliceRecord
+
+
+@dataclass(frozen=True)
+class Exposure:
+    """One volume as it was read, and how bright its slices will be."""
+
+    volume: Volume
+    sample: Sample
+    threshold: float  # between air and tissue
+    curve: intensity.Curve
+    ground: float  # grey that slices are padded with, 0..1
+
+
+OnVolume = Callable[[Exposure], object]
+
+
+@dataclass(frozen=True)
+class _Scan:
+    """All that the slices of one volume have in common."""
+
+    config: PrepareConfig
+    learned: Learned
+    seen: Exposure
+    placed: slices.Place
+    common: dict[str, Any]  # fields of all records
+    own: list[dict[str, Any]]  # fields of the record of each slice
+
+
+def process_volume(
+    source: Source, config: PrepareConfig, learned: Learned, on_volume: OnVolume | None = None
+) -> Outcome:
+    """Read one volume and cut it; raises DataError where it is damaged.
+
+    `on_volume` may look at the volume as a whole, where it gives slices.
+    """
+    volume = read_source_volume(source)
+    sample = take_sample(volume.voxels)
+    threshold = intensity.foreground_threshold(sample)
+    curve = intensity.find_curve(volume.voxels, sample, threshold, config, learned.landmarks)
+    mask = _read_mask(source, volume, config)
+    shares = slices.foreground_shares(volume, config.plane, threshold)
+    filled = [share >= config.min_foreground for share in shares]
+    wanted = choose_cuts(slices.positions_mm(volume, config.plane), filled, config)
+    chosen = [position for position in wanted if filled[position]]
+    outcome = Outcome(empty=len(wanted) - len(chosen), deselected=len(filled) - len(wanted))
+    if not chosen:
+        outcome.kind, outcome.reason = "empty", "no slice that is asked for has enough foreground"
+        return outcome
+    ground = _ground(split(sample, threshold)[0], curve, config)
+    seen = Exposure(volume, sample, threshold, curve, ground)
+    if on_volume is not None:
+        on_volume(seen)
+    scan = _describe(source, seen, shares, config, learned)
+    masks = None if mask is None else slices.cut_slabs(mask, config.plane, chosen)
+    for positions, voxels in slices.cut_slabs(volume, config.plane, chosen):
+        labels = None if masks is None else next(masks)[1]
+        notes = None if outcome.slices else _notes(volume, threshold)
+        outcome.slices += _process_slab(scan, positions, voxels, labels, notes)
+    return outcome
+
+
+def _read_mask(source: Source, volume: Volume, config: PrepareConfig) -> Volume | None:
+    if not config.masks or source.mask is None:
+        return None
+    mask = read_mask_volume(source.mask)
+    require_fit(volume, mask)
+    return mask
+
+
+def _ground(air: Sample, curve: intensity.Curve, config: PrepareConfig) -> float:
+    """The grey of air, where it is not black: a black frame around it would be learned as well."""
+    return float(curve.apply(percentiles(air, [50]))[0]) if config.intensity == "zscore" else 0.0
+
+
+def _notes(volume: Volume, threshold: float) -> tuple[str, ...] | None:
+    """What is told once of each source."""
+    face = (FACE,) if shows_face(volume, threshold) else ()
+    return (*face, *(f"{DROPPED}{name}" for name in volume.dropped)) or None
+
+
+def _describe(
+    source: Source, seen: Exposure, shares: list[float], config: PrepareConfig, learned: Learned
+) -> _Scan:
+    """What is equal for all slices of a volume, computed once."""
+    volume, curve = seen.volume, seen.curve
+    affines = slices.affines_of(volume, config.plane)
+    columns, rows = (float(np.linalg.norm(affines[0, :, i])) for i in (0, 1))
+    if not (rows > 0 and columns > 0):
+        raise DataError("voxel sizes make no sense; its header is damaged")
+    shape = slices.display_shape(volume, config.plane)[1:]
+    placed = slices.place(shape, (rows, columns), config.fit, config.fov)
+    record = replace(
+        record_of(source, placed, shape),
+        plane=config.plane,
+        window=curve.window,
+        landmarks=curve.points if len(curve.points) > 2 else None,
+        pixel_mm=round(placed.pixel, 5),
+    )
+    # A hundredth of a micrometre: beyond any scanner, and the same text on every machine.
+    lies = np.round(slices.level_affine(affines, placed), 5) + 0.0
+    places_mm = np.round(slices.positions_mm(volume, config.plane), 4)
+    each = zip(places_mm.tolist(), lies.tolist(), np.round(shares, 4).tolist(), strict=True)
+    own = [
+        {
+            "position": position,
+            "position_mm": place_mm,
+            "affine": tuple(map(tuple, affine)),
+            "foreground": share,
+        }
+        for position, (place_mm, affine, share) in enumerate(each)
+    ]
+    return _Scan(config, learned, seen, placed, vars(record), own)
+
+
+def _process_slab(
+    scan: _Scan,
+    positions: Sequence[int],
+    voxels: NDArray[Any],
+    labels: NDArray[Any] | None,
+    notes: tuple[str, ...] | None,
+) -> list[EncodedSlice]:
+    """Slices [N, H, W] that lie next to each other, and their masks; notes are for the first."""
+    config, seen = scan.config, scan.seen
+    greys = slices.fit_stack(seen.curve.apply(voxels), scan.placed, config.depth, seen.ground)
+    records = [SliceRecord(**{**scan.common, **scan.own[position]}) for position in positions]
+    records[0] = replace(records[0], notes=notes)
+    if labels is None:
+        return encode_stack(records, greys, config)
+    fitted = slices.fit_labels(labels, scan.placed)
+    masks = spread(fitted, scan.learned.mask_labels, config.depth)
+    return encode_stack(records, greys, config, masks)

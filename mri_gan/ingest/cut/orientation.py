@@ -1,0 +1,96 @@
+"""Where header and picture seem to disagree about which way a volume lies.
+
+Three things can be told. A header may contradict itself or say nothing. A head or a brain is its
+own mirror image from left to right and in no other direction, so a better mirror along another axis
+means that the axes are mixed up. And a volume that fits the others of its set better after it has
+been turned was probably stored another way. What cannot be told: left from right, because both
+sides of a head look alike and a left knee is the mirror image of a right one.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from mri_gan.ingest.read.volume import Volume
+
+SIDE = 16
+FINE = 2  # samples per cell and axis
+MIRRORED = 0.8  # correlation with the mirror image from which on it is one
+BETTER = 0.1  # of correlation: what a turn must gain to be believed
+ALIKE = 0.6  # and what it must reach
+ENOUGH = 4  # volumes, to know what the set looks like
+AXIS_NAMES = ("left to right", "front to back", "top to bottom")
+
+Cube = NDArray[np.float32]  # [SIDE, SIDE, SIDE], mean 0 and length 1
+
+
+def make_cube(volume: Volume, threshold: float) -> Cube | None:
+    """The volume's tissue, boxed and brought to 16^3; None where there is too little."""
+    inside = volume.voxels > threshold
+    steps = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        filled = np.flatnonzero(inside.mean(axis=others) > 0.01)
+        if len(filled) < 4:
+            return None
+        steps.append(np.linspace(filled[0], filled[-1], FINE * SIDE).round().astype(int))
+    shades = np.clip(volume.voxels[np.ix_(*steps)] - threshold, 0, None)
+    top = np.percentile(shades, 98) or 1
+    cells = np.minimum(shades / top, 1).reshape((SIDE, FINE) * 3).mean(axis=(1, 3, 5))
+    cells = cells - cells.mean()
+    length = float(np.linalg.norm(cells))
+    return np.asarray(cells / length, np.float32) if length > 0 else None
+
+
+def header_doubts(header: Any) -> Iterator[str]:
+    """What a NIfTI header says against itself."""
+    sform, qform = header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]
+    if sform is None and qform is None:
+        yield "the header does not say which way it lies"
+    elif sform is not None and qform is not None:
+        ways = ["".join(map(str, nib.aff2axcodes(affine))) for affine in (sform, qform)]
+        if ways[0] != ways[1]:
+            yield f"the header says both {ways[0]} (sform) and {ways[1]} (qform)"
+
+
+def mirror_doubts(cube: Cube) -> Iterator[str]:
+    """Whether another axis than left-right is the one along which the volume is mirrored."""
+    likeness = [float((cube * np.flip(cube, axis)).sum()) for axis in range(3)]
+    best = int(np.argmax(likeness))
+    if best != 0 and likeness[best] >= MIRRORED and likeness[best] > likeness[0] + BETTER:
+        yield f"it is mirrored from {AXIS_NAMES[best]}, where a head is from left to right"
+
+
+def set_doubts(cubes: Sequence[Cube | None]) -> list[str]:
+    """For each volume that it lies otherwise than the others of its set, or an empty string."""
+    known = [cube for cube in cubes if cube is not None]
+    if len(known) < ENOUGH:
+        return [""] * len(cubes)
+    total = np.sum(known, axis=0)
+    return ["" if cube is None else _turn_to(cube, total - cube) for cube in cubes]
+
+
+def _turn_to(cube: Cube, others: NDArray[np.float32]) -> str:
+    others = others / max(float(np.linalg.norm(others)), 1e-9)
+    likeness = {name: float((turned * others).sum()) for name, turned in _turns(cube)}
+    name = max(likeness, key=lambda n: likeness[n])
+    gain = likeness[name] - likeness["RAS"]
+    if name in ("RAS", "LAS") or likeness[name] < ALIKE or gain < BETTER:
+        return ""
+    return "it lies otherwise than the other volumes of its kind"
+
+
+def _turns(cube: Cube) -> Iterator[tuple[str, Cube]]:
+    """All 48 ways to lay a cube, named by where its axes would have to point instead."""
+    for order in itertools.permutations(range(3)):
+        for flips in itertools.product((False, True), repeat=3):
+            turned = cube.transpose(order)
+            turned = np.flip(turned, tuple(axis for axis in range(3) if flips[axis]))
+            letters = ("RAS"[a] if not f else "LPI"[a] for a, f in zip(order, flips, strict=True))
+            yield "".join(letters), turned

@@ -1,0 +1,271 @@
+"""What a volume is as a whole: shape, spacing, scanner values, pictures of three planes, doubts.
+What is in a pile of scans, seen before any of it is written: counts, twins, oddities.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from mri_gan.ingest.cut import intensity, slices
+from mri_gan.ingest.cut.intensity import percentiles
+from mri_gan.ingest.cut.one_source import NOTHING_LEARNED, process
+from mri_gan.ingest.cut.one_volume import Exposure
+from mri_gan.ingest.cut.orientation import Cube, header_doubts, make_cube, mirror_doubts
+from mri_gan.ingest.look.duplicates import FLAT, Glance, find_equal, find_near, find_odd, name_of
+from mri_gan.ingest.outcome import Learned, Outcome
+from mri_gan.ingest.source import Source
+from mri_gan.preparation import PLANES, PrepareConfig
+from mri_gan.store import schema
+from mri_gan.store.codec import decode_pixels
+from mri_gan.store.schema import EncodedSlice, SliceRecord
+
+if TYPE_CHECKING:
+    from mri_gan.ingest.cut.one_volume import Exposure
+
+
+# What a volume is as a whole: shape, spacing, scanner values, pictures of three planes, doubts.
+
+
+PERCENTILES = (1, 50, 99)
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """One volume, small enough to be kept."""
+
+    shape: tuple[int, ...]  # of the RAS+ volume
+    spacing_mm: tuple[float, ...]
+    axes: str  # of the file's voxels, as in LAS; empty where it does not say
+    values: tuple[float, ...]  # scanner values at PERCENTILES
+    pictures: tuple[NDArray[np.uint8], ...]  # the middle slice of each plane, `side` px wide
+    cube: Cube | None
+    doubts: tuple[str, ...]  # about its orientation
+
+
+def glimpse(seen: Exposure, config: PrepareConfig, side: int) -> Glimpse:
+    """Look at a volume that was read; its pictures are as `prepare` would make them."""
+    volume = seen.volume
+    cube = make_cube(volume, seen.threshold)
+    header = volume.header
+    doubts = [] if header is None else list(header_doubts(header))
+    doubts += [] if cube is None else mirror_doubts(cube)
+    values = percentiles(seen.sample, PERCENTILES)
+    return Glimpse(
+        shape=volume.voxels.shape,
+        spacing_mm=tuple(round(float(mm), 3) for mm in volume.spacing),
+        axes="" if header is None else _axes(header),
+        values=tuple(float(f"{value:.4g}") for value in values),
+        pictures=tuple(_picture(seen, plane, config, side) for plane in PLANES),
+        cube=cube,
+        doubts=tuple(doubts),
+    )
+
+
+def _picture(seen: Exposure, plane: str, config: PrepareConfig, side: int) -> NDArray[np.uint8]:
+    """The middle slice of a plane as a square of `side` px."""
+    count = slices.display_shape(seen.volume, plane)[0]
+    (cut,) = slices.cut(seen.volume, plane, [count // 2])
+    columns, rows = (float(np.linalg.norm(cut.affine[:, i])) for i in (0, 1))
+    limits = (0.0, 1.0)
+    greys = seen.curve.apply(cut.pixels)
+    fitted = slices.fit_square(greys, (rows, columns), config.fit, limits, config.fov, seen.ground)
+    return intensity.quantise(slices.resize(fitted.pixels, side, side, limits), 8)
+
+
+def _axes(header: Any) -> str:
+    return "".join(code or "?" for code in nib.aff2axcodes(header.get_best_affine()))
+
+
+# What is in a pile of scans, seen before any of it is written: counts, twins, oddities.
+
+
+THUMB_PX = 64
+HASH_PX = 8
+SHADE_PX = 16
+BINS = 256
+PERCENT = (1, 50, 99)
+
+
+@dataclass
+class Look:
+    """What one source holds."""
+
+    kind: str = ""
+    reason: str = ""
+    empty: int = 0
+    deselected: int = 0
+    whole: Glimpse | None = None  # of volumes
+    n_bytes: int = 0  # that a store would take
+    slices: list[Glance] = field(default_factory=list)
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
+    thumb: NDArray[np.uint8] | None = None
+
+
+def look_all(
+    sources: Sequence[Source], config: PrepareConfig, learned: Learned = NOTHING_LEARNED
+) -> list[Look]:
+    """One chunk of sources in order; runs in worker processes."""
+    return [look(source, config, learned) for source in sources]
+
+
+def look(source: Source, config: PrepareConfig, learned: Learned = NOTHING_LEARNED) -> Look:
+    """Do with one source what `prepare` does, and keep only what tells about it."""
+    wholes: list[Glimpse] = []
+
+    def see(seen: Exposure) -> None:
+
+        wholes.append(glimpse(seen, config, THUMB_PX))
+
+    outcome: Outcome = process(source, config, learned, see)
+    found = Look(outcome.kind, outcome.reason, outcome.empty, outcome.deselected)
+    found.whole = wholes[0] if wholes else None
+    for number, encoded in enumerate(outcome.slices):
+        found.n_bytes += len(encoded[0]) + sum(map(len, encoded[1].values()))
+        record, pixels = _native(encoded, config.depth)
+        found.slices.append(_glance(record, pixels, encoded[1], config.depth))
+        found.counts += np.bincount(_to_8_bit(pixels).ravel(), minlength=BINS)
+        if number == len(outcome.slices) // 2:
+            found.thumb = _to_8_bit(_decode(encoded[1][THUMB_PX], THUMB_PX, pixels.dtype, pixels))
+    return found
+
+
+def _native(encoded: EncodedSlice, depth: int) -> tuple[SliceRecord, NDArray[Any]]:
+    record = SliceRecord.from_json(encoded[0])
+    dtype = np.dtype(np.uint16 if depth == 16 else np.uint8)
+    return record, _decode(encoded[1][record.native], record.native, dtype)
+
+
+def _decode(
+    data: bytes, level: int, dtype: np.dtype[Any], native: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Pixels [S, S]; of a record that points to the native level, that level itself."""
+    if native is not None and native.shape[0] < level:
+        return native.repeat(level // native.shape[0], 0).repeat(level // native.shape[0], 1)
+    pixels = decode_pixels(memoryview(data), level * level * dtype.itemsize)
+    return np.frombuffer(pixels, dtype).reshape(level, level)
+
+
+def _to_8_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    return pixels if pixels.dtype == np.uint8 else np.asarray(pixels >> 8, np.uint8)
+
+
+def _glance(
+    record: SliceRecord, pixels: NDArray[Any], images: dict[int, bytes], depth: int
+) -> Glance:
+    tiny = _decode(images[HASH_PX], HASH_PX, pixels.dtype, pixels).astype(np.float64)
+    small = _decode(images[SHADE_PX], SHADE_PX, pixels.dtype, pixels).astype(np.float32).ravel()
+    small -= small.mean()
+    grey = pixels if depth == 8 else pixels / 257
+    return Glance(
+        record,
+        hashlib.blake2b(pixels.tobytes(), digest_size=16).digest(),
+        np.packbits(tiny > tiny.mean()).tobytes(),
+        small / max(float(np.linalg.norm(small)), 1e-9),
+        float(grey.mean()),
+        float(grey.std()),
+    )
+
+
+@dataclass
+class Survey:
+    """What all sources hold together."""
+
+    looks: list[tuple[Source, Look]] = field(default_factory=list)
+
+    @property
+    def slices(self) -> list[Glance]:
+        """All slices in order."""
+        return [glance for _, found in self.looks for glance in found.slices]
+
+    def facts(self) -> dict[str, Any]:
+        """Everything worth telling, as plain values."""
+        glances = self.slices
+        records = [glance.record for glance in glances]
+        left_out = [(s.member.label, f.kind, f.reason) for s, f in self.looks if not f.slices]
+        return {
+            "sources": len(self.looks),
+            "slices": len(glances),
+            "layouts": dict(Counter(s.naming.layout for s, _ in self.looks)),
+            "subjects": len({record.subject for record in records}),
+            "sessions": len({(record.subject, record.session) for record in records}),
+            "sides": dict(Counter(record.side for record in records if record.side)),
+            "splits": dict(Counter(record.split for record in records)),
+            "shapes": _count(f"{record.shape[0]} x {record.shape[1]}" for record in records),
+            "native": _count(str(record.native) for record in records),
+            "spacings_mm": _count(filter(None, map(spacing_text, records))),
+            **self._volume_facts(),
+            **schema.tell_notes(Counter(n for record in records for n in record.notes or ())),
+            "grey_percentiles": grey_percentiles(sum(f.counts for _, f in self.looks)),
+            "same_pixels": find_equal(glances),
+            "near_duplicates": find_near(glances),
+            "outliers": find_odd(glances),
+            "flat_slices": [name_of(g.record) for g in glances if g.contrast < FLAT],
+            "empty_slices": sum(found.empty for _, found in self.looks),
+            "deselected_slices": sum(found.deselected for _, found in self.looks),
+            "skipped": [dict(zip(("source", "kind", "reason"), x, strict=True)) for x in left_out],
+            "store_bytes": sum(found.n_bytes for _, found in self.looks),
+        }
+
+    def _volume_facts(self) -> dict[str, Any]:
+        """What only volumes have."""
+        whole = [(source, found.whole) for source, found in self.looks if found.whole is not None]
+        return {
+            "volume_shapes": _count(" x ".join(map(str, w.shape)) for _, w in whole),
+            "voxels_mm": _count(" x ".join(f"{mm:g}" for mm in w.spacing_mm) for _, w in whole),
+            "orientations": _count(w.axes for _, w in whole if w.axes),
+            "scanner_values": value_ranges([w.values for _, w in whole]),
+            "doubtful_orientation": find_doubts(whole),
+        }
+
+
+def value_ranges(values: Sequence[tuple[float, ...]]) -> dict[str, list[float]]:
+    """The smallest and largest of the volumes' scanner values at 1, 50 and 99 per cent."""
+    rows = np.array(values).reshape(-1, len(PERCENT))
+    if not len(rows):
+        return {}
+    ends = zip(PERCENT, rows.min(axis=0).tolist(), rows.max(axis=0).tolist(), strict=True)
+    return {str(p): [low, high] for p, low, high in ends}
+
+
+def find_doubts(volumes: Sequence[tuple[Source, Glimpse]]) -> list[str]:
+    """Volumes whose header and picture seem to disagree, each with the reason."""
+    if not volumes:
+        return []
+    from mri_gan.ingest.cut.orientation import set_doubts
+
+    kinds = sorted({source.naming.layout for source, _ in volumes})
+    found = []
+    for kind in kinds:
+        same = [(source, whole) for source, whole in volumes if source.naming.layout == kind]
+        others = set_doubts([whole.cube for _, whole in same])
+        for (source, whole), doubt in zip(same, others, strict=True):
+            found += [f"{source.name}: {why}" for why in (*whole.doubts, doubt) if why]
+    return found
+
+
+def _count(values: Any) -> dict[str, int]:
+    return dict(Counter(values).most_common())
+
+
+def spacing_text(record: SliceRecord) -> str:
+    """The size of an original pixel in mm (rows x columns), where the slice has one."""
+    if record.affine is None:
+        return ""
+    columns, rows = np.linalg.norm(np.array(record.affine)[:, :2], axis=0)
+    return f"{rows * record.scale[0]:.2f} x {columns * record.scale[1]:.2f}"
+
+
+def grey_percentiles(counts: Any) -> dict[str, int]:
+    """The grey levels (0..255) below which 1, 50 and 99 per cent of the pixels lie."""
+    total = np.cumsum(counts)
+    if not np.any(total):
+        return {}
+    return {str(p): int(np.searchsorted(total, total[-1] * p / 100)) for p in PERCENT}

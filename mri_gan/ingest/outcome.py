@@ -1,0 +1,64 @@
+"""What one source gave, and what all sources together taught: nouns that everything passes on.
+What all sources together taught.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import operator
+from dataclasses import dataclass, field
+from pickle import PickleBuffer
+from typing import Any, SupportsIndex
+
+from mri_gan.store.schema import EncodedSlice
+
+# What one source gave, and what all sources together taught: nouns that everything passes on.
+
+
+LARGE = 1 << 10  # bytes, from which on copying costs more than keeping account
+
+
+@dataclass
+class Outcome:
+    """What one source gave: encoded slices, or the reason why there are none."""
+
+    slices: list[EncodedSlice] = field(default_factory=list)
+    empty: int = 0  # slices of a volume that were dropped as empty
+    deselected: int = 0  # slices that --slices and --every leave out
+    kind: str = ""  # "damaged", "mask", "empty" or "unmasked" when there are no slices
+    reason: str = ""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
+        """Pickled with its large images as buffers, which need not be copied (PEP 574)."""
+        slices = self.slices
+        if operator.index(protocol) >= 5:
+            slices = [(record, _as_buffers(images)) for record, images in slices]
+        return Outcome, (slices, self.empty, self.deselected, self.kind, self.reason)
+
+
+def _as_buffers(images: dict[int, bytes]) -> dict[int, Any]:
+    return {
+        level: PickleBuffer(image) if len(image) >= LARGE else image
+        for level, image in images.items()
+    }
+
+
+# What all sources together taught.
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What all sources together have told; empty where it was not asked for."""
+
+    mask_labels: tuple[int, ...] = ()  # values of masks, in order: spread evenly over the greys
+    landmarks: tuple[float, ...] = ()  # where the standard scale of `nyul` has them, 0..1
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that hold something, as plain values."""
+        return {name: list(value) for name, value in vars(self).items() if value}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Learned:
+        """What `to_dict` gave."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        return cls(**{name: tuple(value) for name, value in values.items() if name in known})

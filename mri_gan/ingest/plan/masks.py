@@ -1,0 +1,148 @@
+"""Masks: which one belongs to which scan, and pixels that keep their labels."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mri_gan.errors import DataError
+from mri_gan.ingest.plan.filenames import MASK_FOLDERS, MASK_WORD
+from mri_gan.ingest.read.archives import read_member
+from mri_gan.ingest.read.images import read_label_pages
+from mri_gan.ingest.read.scan import read_source_volume
+from mri_gan.ingest.source import Source, natural_key, suffix_of
+from mri_gan.store.schema import label_greys
+
+if TYPE_CHECKING:
+    from mri_gan.ingest.read.volume import Volume
+
+
+IMAGE_FOLDERS = {"images", "image", "imagestr", "imagests", "img", "imgs", "scans", "slices"}
+IMAGE_WORDS = {"img", "image", "scan", "case", "vol", "volume", "t1", "t1w", "t2", "t2w", "ss"}
+BIDS_ENTITY = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9]+)")
+BIDS_MASK_ENTITIES = {"desc", "label", "atlas"}  # they tell masks of one scan apart
+PLACE_MM = 0.5  # of difference between the affines of a scan and its mask
+Key = Callable[[Source], Hashable]
+
+
+# Pairing
+
+
+def pair_masks(
+    scans: Sequence[Source], masks: Sequence[Source]
+) -> tuple[list[Source], list[Source]]:
+    """The scans, each with its mask where there is one, and the masks that belong to none.
+
+    A mask belongs to the scan that its layout or its name says. Where names do not tell, it
+    belongs to the only scan of the same person, session, side and slice.
+    """
+    by_name, by_person = _group(masks, _key_of), _group(masks, _who_and_where)
+    rivals = _group(scans, _who_and_where)
+
+    def find(scan: Source) -> Source | None:
+        named = by_name.get(_key_of(scan), [])
+        if named:
+            return named[0]
+        person = _who_and_where(scan)
+        alone = len(by_person.get(person, [])) == len(rivals[person]) == 1
+        return by_person[person][0] if alone and _agree(scan, by_person[person][0]) else None
+
+    paired = [replace(scan, mask=find(scan)) for scan in scans]
+    taken = {id(scan.mask) for scan in paired}
+    return paired, [mask for mask in masks if id(mask) not in taken]
+
+
+def _group(sources: Sequence[Source], key: Key) -> dict[Hashable, list[Source]]:
+    """Sources that share a key, in the order of their names."""
+    groups: dict[Hashable, list[Source]] = {}
+    for source in sorted(sources, key=lambda s: natural_key(s.name)):
+        groups.setdefault(key(source), []).append(source)
+    return groups
+
+
+def _agree(scan: Source, mask: Source) -> bool:
+    """Whether nothing that BIDS says of both differs, such as their runs."""
+    one, other = (dict(BIDS_ENTITY.findall(s.name.rpartition("/")[2])) for s in (scan, mask))
+    return all(one[name] == other[name] for name in one.keys() & other.keys())
+
+
+def _who_and_where(source: Source) -> Hashable:
+    said = source.naming
+    return said.layout, said.subject, said.session, said.side, said.position, source.is_volume
+
+
+def _key_of(source: Source) -> Hashable:
+    """Equal for a scan and its masks."""
+    layout, file = source.naming.layout, source.name.rpartition("/")[2]
+    if layout == "bids":
+        return layout, _entities(file)
+    if layout == "neurite":  # the mask in the same space: aligned_norm has aligned_seg4
+        return _who_and_where(source), file.lower().startswith("aligned_")
+    if layout in ("oasis-course", "oasis1", "naming"):
+        return _who_and_where(source), source.naming.split
+    return layout, source.is_volume, _plain_name(source.name)
+
+
+def _entities(file: str) -> Hashable:
+    """What a BIDS name says of the scan, as in (("run", "1"), ("sub", "01"))."""
+    found = dict(BIDS_ENTITY.findall(file))
+    return tuple(sorted((k, v) for k, v in found.items() if k not in BIDS_MASK_ENTITIES))
+
+
+def _plain_name(name: str) -> Hashable:
+    """A path without the folders and words that tell images and masks apart."""
+    *folders, file = name.lower().split("/")
+    words = re.split(r"[_\-. ]+", file.removesuffix(suffix_of(file)))
+    plain = [word for word in words if word not in IMAGE_WORDS and not MASK_WORD.fullmatch(word)]
+    return tuple(f for f in folders if f not in MASK_FOLDERS | IMAGE_FOLDERS), tuple(plain)
+
+
+# Reading
+
+
+def read_mask_pages(mask: Source) -> list[NDArray[Any]]:
+    """The labels [H, W] of each page of an image file; raises DataError where there are none."""
+    return read_label_pages(read_member(mask.member))
+
+
+def read_mask_volume(mask: Source) -> Volume:
+    """The labels of a volume, whole numbers from 0; raises DataError where it holds others."""
+    volume = read_source_volume(mask, labels=True)
+    voxels = volume.voxels
+    if (voxels != np.round(voxels)).any() or voxels.min() < 0:
+        raise DataError("holds more than whole numbers from 0; it is no mask")
+    return volume
+
+
+def read_label_values(mask: Source) -> tuple[int, ...]:
+    """The labels that occur in a mask, in order."""
+    parts = [read_mask_volume(mask).voxels] if mask.is_volume else read_mask_pages(mask)
+    return tuple(sorted({int(label) for part in parts for label in np.unique(part)}))
+
+
+def require_fit(volume: Volume, mask: Volume) -> None:
+    """Raise DataError unless a mask lies on the voxels of its scan."""
+    if mask.voxels.shape != volume.voxels.shape:
+        shapes = (" x ".join(map(str, v.voxels.shape)) for v in (mask, volume))
+        raise DataError("its mask is {} voxels, the scan {}".format(*shapes))
+    corners = np.array([(0, 0, 0, 1), (*volume.voxels.shape, 1)]).T
+    apart = np.abs((mask.affine - volume.affine) @ corners).max()
+    if apart > PLACE_MM:
+        raise DataError(f"its mask lies {apart:.1f} mm beside it")
+
+
+def spread(labels: NDArray[Any], known: Sequence[int], depth: int) -> NDArray[Any]:
+    """Labels to grey levels: the n-th of N known ones to n / (N - 1) of white.
+
+    Raises DataError for labels that are not known.
+    """
+    places = np.searchsorted(known, labels)
+    if (np.take(known, places, mode="clip") != labels).any():
+        raise DataError("its mask holds labels that were not there when all masks were read")
+    greys = np.array(label_greys(len(known), depth), np.uint8 if depth == 8 else np.uint16)
+    return np.asarray(greys[places])

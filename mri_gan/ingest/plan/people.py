@@ -1,0 +1,265 @@
+"""Age, sex and diagnosis from the `participants` table of a BIDS tree.
+Names that do not tell who somebody is: keyed pseudonyms, and what must not be written beside.
+
+A pseudonym is a keyed hash (BLAKE2b with a random key of 256 bits). Of seven-digit numbers there
+are only ten million, so a hash that anybody can compute would be inverted by trying them all; with
+a secret key nobody can compute one, and so nobody can try. Who holds the key can: it is kept in
+a file of its own that is not part of the store. The order of a store's slices follows the
+pseudonyms, and so do the splits: both would otherwise tell ranks and groups of true numbers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import hashlib
+import io
+import os
+import re
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from mri_gan.config import AUTO
+from mri_gan.errors import DataError, UsageError
+from mri_gan.files import explain_os_error, one_line
+from mri_gan.ingest.read.archives import list_members, read_member
+from mri_gan.ingest.source import (
+    DICOM_SUFFIXES,
+    TABLE_NAMES,
+    Labels,
+    Member,
+    Source,
+    is_table,
+    natural_key,
+    suffix_of,
+)
+from mri_gan.preparation import PrepareConfig
+from mri_gan.store.tables import NO_VALUE, SUBJECTS, find_column, read_cell
+
+# Age, sex and diagnosis from the `participants` table of a BIDS tree.
+
+
+LABEL_COLUMNS = ("age", "sex", "group", "diagnosis")
+FOLDERS_ABOVE = 3  # a subject's session folder is three below the table
+
+Table = dict[str, Labels]
+
+
+def label_sources(sources: Sequence[Source], members: Iterable[Member], path: Path) -> list[Source]:
+    """The sources with what the nearest table beside or above them says of their subject.
+
+    Tables are looked for among `members` and, where those have none, above `path` on disk.
+    Raises DataError for a table that cannot be read.
+    """
+    sources = [
+        replace(s, labels={"class": s.naming.label}) if s.naming.label else s for s in sources
+    ]
+    if not any(source.naming.layout == "bids" for source in sources):
+        return sources
+    tables = {_folder(m.name): read_table(m) for m in members if is_table(m.name)}
+    if not tables:
+        tables = {"": _table_above(path)}
+    return [
+        replace(s, labels=_labels_of(s, tables)) if s.naming.layout == "bids" else s
+        for s in sources
+    ]
+
+
+def _folder(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
+def _labels_of(source: Source, tables: Mapping[str, Table]) -> Labels | None:
+    folder = _folder(source.member.name)
+    while folder and folder not in tables:
+        folder = _folder(folder)
+    return tables.get(folder, {}).get(source.naming.subject) or None
+
+
+def _table_above(path: Path) -> Table:
+    top = path.resolve()
+    for folder in list(top.parents)[:FOLDERS_ABOVE]:
+        for name in TABLE_NAMES:
+            if (folder / name).is_file():
+                members, _ = list_members(folder / name)
+                return read_table(members[0])
+    return {}
+
+
+def read_table(member: Member) -> Table:
+    """{subject: labels} of a `participants.tsv` or `.csv`; numbers are numbers.
+
+    Raises DataError when it has no column of subjects.
+    """
+    text = read_member(member).decode("utf-8-sig", errors="replace")
+    try:
+        reader = csv.reader(io.StringIO(text), delimiter="\t" if _is_tsv(member) else ",")
+        rows = [row for row in reader if row]
+    except csv.Error as error:
+        raise DataError(f"{member.label}: is not a table ({one_line(error)})") from error
+    columns = [name.strip().lower() for name in rows[0]] if rows else []
+    subject = find_column(columns)
+    if subject is None:
+        raise DataError(
+            f"{member.label}: has no column of subjects",
+            f"name one {SUBJECTS[0]}, or move the table away",
+        )
+    rows = [row for row in rows[1:] if len(row) > subject]
+    return {row[subject].strip().removeprefix("sub-"): _labels(columns, row) for row in rows}
+
+
+def _is_tsv(member: Member) -> bool:
+    return member.name.lower().endswith(".tsv")
+
+
+def _labels(columns: Sequence[str], row: Sequence[str]) -> Labels:
+    pairs = zip(columns, (value.strip() for value in row), strict=False)
+    return {
+        name: read_cell(value)
+        for name, value in pairs
+        if name in LABEL_COLUMNS and value.lower() not in NO_VALUE
+    }
+
+
+# Names that do not tell who somebody is: keyed pseudonyms, and what must not be written beside.
+
+
+KEY_BYTES = 32
+PSEUDONYM_BYTES = 6  # two of 10,000 people share a name once in six million keys
+OAI_LIKE = re.compile(r"OAI[-_ ]?(\d{7})(?!\d)|(?<!\d)(9\d{6})(?!\d)", re.IGNORECASE)
+LONG_NUMBER = re.compile(r"\d{6,}")  # dates and accession numbers, not the number of a visit
+
+PREFIXES = {"subject": "p", "session": "v", "source": "s", "file": "f"}
+
+Key = Callable[[], bytes]  # asked for only where a pseudonym is needed
+
+
+def new_key() -> bytes:
+    """A key that nobody else has."""
+    return secrets.token_bytes(KEY_BYTES)
+
+
+def find_key(path: Path) -> bytes:
+    """The key in a file, which is made where it is missing.
+
+    Raises UsageError when the file holds something else, DataError when it cannot be written.
+    """
+    try:
+        if not path.exists():
+            _make_key(path)
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    if not re.fullmatch(rf"[0-9a-f]{{{2 * KEY_BYTES}}}", text):
+        raise UsageError(f"{path}: holds no key for pseudonyms", "name a new file; it will be made")
+    return bytes.fromhex(text)
+
+
+def _make_key(path: Path) -> None:
+    """Write a new key whole or not at all, readable by its owner only; the first writer wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(new_key().hex() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def is_telling(source: Source) -> bool:
+    """Whether a source's names hold a number like those of the OAI, or it is DICOM."""
+    said = (source.naming.subject, source.naming.session, source.member.name)
+    return source.naming.layout == "dicom" or any(map(OAI_LIKE.search, said))
+
+
+def is_due(source: Source, config: PrepareConfig) -> bool:
+    """Whether a source gets a pseudonym."""
+    return config.ids == "pseudonym" or (config.ids == AUTO and is_telling(source))
+
+
+def unify_people(sources: Iterable[Source], config: PrepareConfig) -> list[Source]:
+    """The sources, those with OAI numbers named by them: all folders of a number are one person."""
+
+    def unify(source: Source) -> Source:
+        found = OAI_LIKE.search(source.naming.subject)
+        if found is None or not is_due(source, config):
+            return source
+        return replace(source, naming=replace(source.naming, subject=found[1] or found[2]))
+
+    return [unify(source) for source in sources]
+
+
+def hide_all(sources: Iterable[Source], config: PrepareConfig, key: Key) -> list[Source]:
+    """The sources with pseudonyms where they are due, sorted so that no order shows through."""
+    sources = list(sources)
+    kept = [source for source in sources if not is_due(source, config)]
+    if len(kept) == len(sources):
+        return sources
+    secret = key()
+    hidden = (hide(source, secret) for source in sources if is_due(source, config))
+    return kept + sorted(hidden, key=_order)
+
+
+def _order(source: Source) -> tuple[object, ...]:
+    said = source.naming
+    return said.subject, natural_key(said.session), said.side, said.position, source.name
+
+
+def hide(source: Source, key: bytes) -> Source:
+    """The source under a pseudonym; a mask and its scan stay together."""
+    said = source.naming
+    subject = pseudonym(said.subject, key)
+    session = said.session
+    if LONG_NUMBER.search(session) or source.naming.layout == "dicom":
+        session = pseudonym(session, key, "session")
+    return replace(
+        source,
+        name=f"{subject}/{pseudonym(source.name, key, 'source')}",
+        naming=replace(said, subject=subject, session=session),
+        hidden=True,
+    )
+
+
+def pseudonym(text: str, key: bytes, kind: str = "subject") -> str:
+    """A short keyed hash, such as p3f9a0c41d2e8; kinds of names do not share hashes."""
+    hasher = hashlib.blake2b(key=key, digest_size=PSEUDONYM_BYTES, person=kind.encode())
+    hasher.update(text.encode(errors="surrogatepass"))
+    return f"{PREFIXES[kind]}{hasher.hexdigest()}"
+
+
+def hide_unlisted(
+    entries: Iterable[tuple[str, str]], config: PrepareConfig, key: Key
+) -> list[tuple[str, str, str]]:
+    """(name, reason, true label) of what could not be listed, hidden where that is due."""
+    found = []
+    for label, reason in entries:
+        due = OAI_LIKE.search(label) or suffix_of(label) in DICOM_SUFFIXES
+        if config.ids == "pseudonym" or (config.ids == AUTO and due):
+            found.append((pseudonym(label, key(), "file"), scrub(reason, [label]), label))
+        else:
+            found.append((label, reason, label))
+    return found
+
+
+def public_reason(reason: str, source: Source) -> str:
+    """Why a source gave no slices, without its names where those are hidden."""
+    if not source.hidden:
+        return reason
+    masks = () if source.mask is None else (source.mask.member, *source.mask.others)
+    members = (source.member, *source.others, *masks)
+    return scrub(reason, [n for m in members for n in (m.label, str(m.container), m.name)])
+
+
+def scrub(reason: str, names: Iterable[str]) -> str:
+    """A text without the names of files, their folders' names and OAI numbers."""
+    parts = {part for name in names for part in (name, *re.split("[/:]", name)) if len(part) > 3}
+    for part in sorted(parts, key=len, reverse=True):
+        reason = reason.replace(part, "it")
+    return OAI_LIKE.sub("it", reason)

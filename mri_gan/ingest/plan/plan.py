@@ -1,0 +1,355 @@
+"""The plan: every source in a fixed order with its subject and split, and one digest for all.
+
+The same sources and options give the same plan, whatever order the file system lists them in;
+the same plan gives the same store.
+
+One plan cut into parts, so that the jobs of an array each write a store that `merge` joins.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mri_gan.config import SPLITS
+from mri_gan.errors import DataError, UsageError
+from mri_gan.ingest.plan.derivatives import choose_scans
+from mri_gan.ingest.plan.filenames import identify_as
+from mri_gan.ingest.plan.people import (
+    Key,
+    hide_all,
+    hide_unlisted,
+    label_sources,
+    new_key,
+    pseudonym,
+    unify_people,
+)
+from mri_gan.ingest.plan.slice_range import choose_images
+from mri_gan.ingest.plan.splits import apply_splits, read_splits
+from mri_gan.ingest.read.archives import list_members
+from mri_gan.ingest.source import (
+    DICOM_SUFFIXES,
+    SLICE_SUFFIXES,
+    TAR_SUFFIXES,
+    Member,
+    Source,
+    common_prefix,
+    holds_slices,
+    is_table,
+    pair_members,
+    suffix_of,
+)
+from mri_gan.preparation import PrepareConfig
+from mri_gan.store.schema import dump
+
+# The plan: every source in a fixed order with its subject and split, and one digest for all.
+
+
+PLAN_VERSION = 2  # 1 resampled volumes in floating point; a store must not hold both
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one `prepare` will read, in order, and what it leaves out."""
+
+    sources: Sequence[Source]
+    layouts: tuple[str, ...]  # of the sources
+    masks: int  # that are left out
+    derivatives: int  # other versions of scans that are in the plan
+    deselected: int  # image files that --slices and --every leave out
+    ignored: int  # files that are neither images nor volumes
+    bad: tuple[tuple[str, str], ...]  # (label, reason) of what could not even be listed
+    digest: str
+    true_labels: Mapping[str, str]  # of sources and files under a pseudonym; not for the store
+    learn_from: Sequence[Source] = ()  # all sources, where this plan is a part of another
+    part: dict[str, Any] | None = None  # which part of which plan, where it is one
+
+
+def build_plan(
+    paths: Sequence[Path],
+    config: PrepareConfig,
+    key: Key = new_key,
+    split_file: Path | None = None,
+    pair: bool = False,
+) -> Plan:
+    """List, name, sort and split all sources.
+
+    `key` is asked for when pseudonyms are due; `split_file` says who is in which split; `pair`
+    finds the masks of scans even where they are not kept.
+
+    Raises DataError when a path cannot be listed or nothing usable is found, UsageError when a
+    subject would be in two splits.
+    """
+    twice = [path for path, n in Counter(path.resolve() for path in paths).items() if n > 1]
+    if twice:
+        raise UsageError(f"{twice[0]}: given twice", "name every source once")
+    found = [_find_beside(path, config, alone=len(paths) == 1) for path in paths]
+    # Both files of a pair may have been given, each of which stands for the pair.
+    every = {(s.member.container, s.member.number): s for one in found for s in one.sources}
+    masks = [mask for one in found for mask in one.masks]
+    bad = [entry for one in found for entry in one.bad]
+    packed = [name for one in found for name in one.packed]
+    if not every:
+        raise DataError(
+            f"{', '.join(map(str, paths))}: no slices or volumes found",
+            f"expected {' '.join(SLICE_SUFFIXES)}"
+            + (f"; {len(masks)} masks were left out" if masks else "")
+            + (f"; {bad[0][0]}: {bad[0][1]}" if bad else "")
+            + "".join(f"; {name} is an archive in it: unpack it once" for name in packed[:1]),
+        )
+    chosen, derivatives = choose_scans(list(every.values()), config.scan)
+    if config.masks or pair:
+        from mri_gan.ingest.plan.masks import pair_masks  # it needs numpy, and a plan does not
+
+        chosen, masks = pair_masks(chosen, masks)
+    secret = functools.cache(key)
+    chosen, deselected = choose_images(unify_people(chosen, config), config)
+    if split_file is not None:
+        splits = read_splits(split_file)
+        chosen = apply_splits(chosen, splits, split_file, lambda who: pseudonym(who, secret()))
+    require_one_split(chosen)
+    _require_millimetres(chosen, config)
+    _require_classes(chosen, config)
+    sources = assign_splits(hide_all(chosen, config, secret), config)
+    hidden_bad = hide_unlisted(bad, config, secret)
+    true_labels = {s.name: s.member.label for s in sources if s.hidden}
+    true_labels |= {name: label for name, _, label in hidden_bad if name != label}
+    return Plan(
+        sources=tuple(sources),
+        layouts=layouts_of(sources),
+        masks=len(masks),
+        derivatives=derivatives,
+        deselected=deselected,
+        ignored=sum(one.ignored for one in found),
+        bad=tuple((name, reason) for name, reason, _ in hidden_bad),
+        digest=_digest(sources, config),
+        true_labels=true_labels,
+    )
+
+
+def layouts_of(sources: Iterable[Source]) -> tuple[str, ...]:
+    """Whose file names the sources have."""
+    return tuple(sorted({source.naming.layout for source in sources}))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What one path given by the user holds."""
+
+    sources: list[Source]
+    masks: list[Source]
+    ignored: int
+    bad: list[tuple[str, str]]
+    packed: tuple[str, ...] = ()  # archives in an archive, which are not read
+
+
+def _find_beside(path: Path, config: PrepareConfig, alone: bool) -> _Found:
+    """What a path holds; where it is not alone and cannot be listed, the others go on without."""
+    try:
+        return _find(path, config)
+    except DataError as error:
+        if alone:
+            raise
+        reason = error.message.removeprefix(f"{path}: ")
+        return _Found(sources=[], masks=[], ignored=0, bad=[(str(path), reason)])
+
+
+def _find(path: Path, config: PrepareConfig) -> _Found:
+    members, unlisted = list_members(path)
+    usable = [member for member in members if holds_slices(member.name)]
+    n_tables = sum(is_table(member.name) for member in members)
+    named, unpaired = _name_members(usable, config)
+    series, unread, no_scans = _series(usable)
+    named += series
+    scans = [source for source in named if not source.naming.mask]
+    return _Found(
+        sources=label_sources(scans, members, path),
+        masks=[source for source in named if source.naming.mask],
+        ignored=len(members) - len(usable) - n_tables + no_scans,
+        bad=unlisted + unpaired + unread,
+        packed=tuple(m.name for m in members if suffix_of(m.name) in (".zip", *TAR_SUFFIXES)),
+    )
+
+
+def _series(members: list[Member]) -> tuple[list[Source], list[tuple[str, str]], int]:
+    files = [member for member in members if suffix_of(member.name) in DICOM_SUFFIXES]
+    if not files:
+        return [], [], 0
+    from mri_gan.ingest.plan.dicom_series import group_series  # it needs numpy, and a plan does not
+
+    return group_series(files)
+
+
+def _name_members(
+    members: list[Member], config: PrepareConfig
+) -> tuple[list[Source], list[tuple[str, str]]]:
+    members = [member for member in members if suffix_of(member.name) not in DICOM_SUFFIXES]
+    prefix = common_prefix([member.name for member in members])
+    grouped, bad = pair_members(members)
+    named = [
+        Source(
+            first,
+            first.name.removeprefix(prefix),
+            identify_as(first.name, prefix, config),
+            tuple(others),
+        )
+        for first, *others in grouped
+    ]
+    return named, bad
+
+
+def assign_splits(sources: Iterable[Source], config: PrepareConfig) -> list[Source]:
+    """Give every source a split; shipped splits are kept, other subjects are shared out.
+
+    All sources of a subject get the same split: slices of one person in two splits would make
+    every later figure look better than it is.
+    """
+    sources = list(sources)
+    shipped = require_one_split(sources)
+    # With --masks, people who have none give no slices: they must not use up a split.
+    people = {s.naming.subject for s in sources if s.mask is not None or not config.masks}
+    splits = shipped | share_out(sorted(people - set(shipped)), config.split, config.seed)
+    return [
+        replace(s, naming=replace(s.naming, split=splits.get(s.naming.subject, "")))
+        for s in sources
+    ]
+
+
+def require_one_split(sources: Iterable[Source]) -> dict[str, str]:
+    """The shipped split of each subject; raises UsageError where somebody is in two."""
+    shipped: dict[str, str] = {}
+    for source in sources:
+        subject, split = source.naming.subject, source.naming.split
+        if split and shipped.setdefault(subject, split) != split:
+            raise UsageError(
+                f"subject {subject} is in two splits ({shipped[subject]} and {split})",
+                "move all files of a person into one split",
+            )
+    return shipped
+
+
+def share_out(subjects: Sequence[str], per_cent: Sequence[int], seed: int) -> dict[str, str]:
+    """Shuffle subjects by keyed hash and cut the list by largest remainders.
+
+    A hash and not a random generator: the order is the same on every machine and version.
+    """
+
+    def shuffled(subject: str) -> bytes:
+        return hashlib.blake2b(f"{seed}:{subject}".encode(errors="surrogatepass")).digest()
+
+    exact = [len(subjects) * share / 100 for share in per_cent]
+    counts = [int(count) for count in exact]
+    by_remainder = sorted(range(3), key=lambda i: (counts[i] - exact[i], i))
+    for i in by_remainder[: len(subjects) - sum(counts)]:
+        counts[i] += 1
+    names = [split for split, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
+    return dict(zip(sorted(subjects, key=shuffled), names, strict=True))
+
+
+def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:
+    hasher = hashlib.blake2b(digest_size=16)
+    hasher.update(dump({"version": PLAN_VERSION, "config": config.to_dict()}))
+    for source in sources:
+        member = source.member
+        hasher.update(dump([source.name, member.size, member.stamp, source.naming.split]))
+        if source.labels:
+            hasher.update(dump(source.labels))
+        for other in (*source.others, *_mask_members(source)):
+            hasher.update(dump([other.name.split("/")[-1], other.size, other.stamp]))
+    return hasher.hexdigest()
+
+
+def _require_millimetres(sources: Iterable[Source], config: PrepareConfig) -> None:
+    flat = next((s for s in sources if not s.is_volume), None)
+    if config.fov and flat is not None:
+        raise UsageError(
+            f"{flat.member.label}: an image file has no millimetres for --fov", "leave --fov out"
+        )
+
+
+def _require_classes(sources: Sequence[Source], config: PrepareConfig) -> None:
+    if config.classes and len({s.naming.label for s in sources}) == 1:
+        raise UsageError(
+            f"--classes: all images are in folders named {sources[0].naming.label}",
+            "give the folder above, or leave --classes out",
+        )
+
+
+def _mask_members(source: Source) -> tuple[Member, ...]:
+    return () if source.mask is None else (source.mask.member, *source.mask.others)
+
+
+def count_subjects(pairs: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """Subjects per split from (split, subject) pairs, in the usual order of splits."""
+    counts = Counter(split for split, _ in set(pairs))
+    return {split: counts[split] for split in SPLITS if counts[split]}
+
+
+# One plan cut into parts, so that the jobs of an array each write a store that `merge` joins.
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Part `number` (from 1) of `count`."""
+
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+
+def parse_shard(text: str) -> Shard:
+    """`3/8` as a Shard; raises UsageError where it is none."""
+    number, _, count = text.partition("/")
+    if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
+        return Shard(int(number), int(count))
+    raise UsageError(f"--shard {text}: is no part", "give I/N with I from 1 to N, such as 3/8")
+
+
+def take_shard(plan: Plan, shard: Shard) -> Plan:
+    """The part of a plan that one job writes: a run of its sources of about equal size in bytes.
+
+    Splits, pseudonyms and what is learned of all sources are those of the whole plan, so that the
+    parts merged in order are the store that one `prepare` would have written. What belongs to no
+    source (masks, files that could not be listed) is counted by the first part. Raises UsageError
+    when there are fewer sources than parts.
+    """
+
+    if len(plan.sources) < shard.count:
+        raise UsageError(
+            f"--shard {shard}: there are only {len(plan.sources)} sources", "use fewer parts"
+        )
+    start, stop = bounds_of(
+        [sum(m.size for m in (source.member, *source.others)) for source in plan.sources], shard
+    )
+    part = replace(
+        plan,
+        sources=plan.sources[start:stop],
+        layouts=layouts_of(plan.sources[start:stop]),
+        digest=hashlib.blake2b(dump([plan.digest, str(shard)]), digest_size=16).hexdigest(),
+        learn_from=plan.sources,
+        part={"number": shard.number, "count": shard.count, "plan": plan.digest},
+    )
+    if shard.number > 1:
+        part = replace(part, masks=0, derivatives=0, deselected=0, ignored=0, bad=())
+    return part
+
+
+def bounds_of(sizes: list[int], shard: Shard) -> tuple[int, int]:
+    """First index and end of a part; every part holds at least one item."""
+    totals = list(itertools.accumulate(sizes))
+    ends = [0]
+    for number in range(1, shard.count):
+        fair = bisect_left(totals, totals[-1] * number / shard.count) + 1
+        least, most = ends[-1] + 1, len(sizes) - (shard.count - number)
+        ends.append(max(least, min(fair, most)))
+    ends.append(len(sizes))
+    return ends[shard.number - 1], ends[shard.number]

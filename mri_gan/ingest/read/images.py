@@ -1,0 +1,249 @@
+"""Image files to grey pixels, their bit depth kept.
+
+What is transparent is black, as the air around a scan is. A TIFF of several pages is a stack of
+slices; of a camera's JPEG with several pictures the first one counts.
+
+Plain PNGs by a decoder that takes a quarter of Pillow's time; all others are left to Pillow.
+
+Plain is what scanners' exports and both OASIS and AKOA archives hold: grey or equal colour
+channels, no transparency, no interlacing, no text, nothing damaged.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import struct
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from mri_gan.errors import DataError
+from mri_gan.files import crc32, one_line
+from mri_gan.ingest.read.dropped_fields import PNG_MAGIC, png_chunks, walk_png
+
+# Image files to grey pixels, their bit depth kept.
+
+
+# An allow-list: Pillow would hand an EPS file to Ghostscript.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+PNG_EXIF = "eXIf"
+JPEG_MAGIC = b"\xff\xd8"
+EXIF_ORIENTATION = 0x0112
+BITS_PER_SAMPLE, NEW_SUBFILE_TYPE = 258, 254  # tags of TIFF
+NO_SLICE = 1 | 4  # subfile types: a reduced copy, a transparency mask
+MAX_STACK_PIXELS = 1 << 28
+
+
+def read_image(data: bytes, verify: bool = True) -> NDArray[Any]:
+    """Grey pixels [H, W], uint8 or uint16, of a PNG, JPEG, TIFF or BMP file.
+
+    `verify` checks a PNG's checksums, which its decoder does not; a zip has its own.
+
+    Colour images with equal channels give that channel exactly, others their luma (ITU-R 601).
+    Raises DataError for damaged, huge or unknown files, and for several pages.
+    """
+    pages = read_pages(data, verify)
+    if len(pages) != 1:
+        raise DataError(f"{len(pages)} pages where one is needed", "save each as a file of its own")
+    return pages[0]
+
+
+def read_pages(data: bytes, verify: bool = True) -> list[NDArray[Any]]:
+    """What `read_image` gives, of every page of a file."""
+    plain = read_plain_png(data)
+    return [plain] if plain is not None else _read(data, verify, _grey)
+
+
+def read_label_pages(data: bytes) -> list[NDArray[Any]]:
+    """Labels [H, W] of every page of a mask: grey levels as they are, or entries of a palette.
+
+    Raises DataError for damaged files and JPEG, which blurs labels.
+    """
+    if data[:2] == JPEG_MAGIC:
+        raise DataError("its mask is a JPEG, which blurs labels", "save masks as PNG")
+    try:
+        return _read(data, True, _labels)
+    except DataError as error:
+        raise DataError(f"its mask is an {error.message}", error.hint) from error
+
+
+def count_pages(data: bytes) -> int:
+    """How many slices a file holds; 0 where it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return sum(1 for _ in _pages(image))
+    except Exception:  # its slices would be missed later, and explained then
+        return 0
+
+
+def _read(
+    data: bytes, verify: bool, convert: Callable[[Image.Image], NDArray[Any]]
+) -> list[NDArray[Any]]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is checked here
+            if verify and data[:4] == PNG_MAGIC[:4]:
+                Image.open(io.BytesIO(data), formats=("PNG",)).verify()
+            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+                turned = image.format != "PNG" or PNG_EXIF in png_chunks(data)
+                return [convert(_upright(page) if turned else page) for page in _pages(image)]
+    except DataError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many types, and not only OSError
+        raise DataError(f"unreadable image ({_plain(error)})", "copy it again") from error
+
+
+def _pages(image: Image.Image) -> Iterator[Image.Image]:
+    """The image at each of its pages that is a slice."""
+    if image.width * image.height > MAX_PIXELS:
+        raise DataError(f"{image.width} x {image.height} pixels are too many")
+    frames = getattr(image, "n_frames", 1)
+    if image.format != "TIFF" or frames == 1:
+        if image.format == "PNG" and frames > 1:
+            raise DataError("a moving picture", "save each frame as a file of its own")
+        yield image
+        return
+    if frames * image.width * image.height > MAX_STACK_PIXELS:
+        raise DataError(f"{frames} pages of {image.width} x {image.height} pixels are too many")
+    for number in range(frames):
+        image.seek(number)
+        tags: Any = getattr(image, "tag_v2", {})
+        if not tags.get(NEW_SUBFILE_TYPE, 0) & NO_SLICE:
+            yield image
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    if image.getexif().get(EXIF_ORIENTATION, 1) == 1:
+        return image
+    return ImageOps.exif_transpose(image)
+
+
+def _plain(error: Exception) -> str:
+    # Pillow's own words for "not an image" name a memory address; nobody can use that.
+    text = one_line(error)
+    return "not a PNG, JPEG, TIFF or BMP" if "BytesIO" in text else text
+
+
+def _labels(image: Image.Image) -> NDArray[Any]:
+    return np.asarray(image).astype(np.uint8) if image.mode in ("P", "1") else _grey(image)
+
+
+def _grey(image: Image.Image) -> NDArray[Any]:
+    see_through = image.has_transparency_data
+    if image.mode == "L" and not see_through:
+        return np.asarray(image)
+    if image.mode.startswith("I;16"):
+        return _sixteen_bits(image)
+    if image.mode in ("I", "F"):
+        return _wide(np.asarray(image))
+    image = _on_black(image) if see_through else image.convert("RGB")
+    channel = common_channel(np.asarray(image))
+    return np.asarray(image.convert("L")) if channel is None else channel
+
+
+def _on_black(image: Image.Image) -> Image.Image:
+    ground = Image.new("RGBA", image.size, (0, 0, 0, 255))
+    ground.alpha_composite(image.convert("RGBA"))
+    return ground.convert("RGB")
+
+
+def _sixteen_bits(image: Image.Image) -> NDArray[np.uint16]:
+    """Grey levels of 16 bits; those of 12-bit TIFFs reach white as well."""
+    values = np.asarray(image).astype(np.uint16)
+    tags: Any = getattr(image, "tag_v2", {})
+    if tags.get(BITS_PER_SAMPLE) != (12,):
+        return values
+    return ((values.astype(np.uint32) * 65535 + 2047) // 4095).astype(np.uint16)
+
+
+def _wide(values: NDArray[Any]) -> NDArray[np.uint16]:
+    """32-bit pixels that are really 16-bit ones, or shares of white; others have no known white."""
+    low, high = values.min(), values.max()
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        return np.floor(values * 65535.0 + 0.5).astype(np.uint16)
+    if not (low >= 0 and high <= 65535) or (values != np.round(values)).any():
+        raise DataError("32-bit pixels outside 0..65535 or 0..1", "save it as 8- or 16-bit grey")
+    return values.astype(np.uint16)
+
+
+# Plain PNGs by a decoder that takes a quarter of Pillow's time; all others are left to Pillow.
+
+
+MAX_PIXELS = 8192 * 8192
+HEADER = struct.Struct(">IIBBBBB")  # width, height, bits, kind, compression, filter, interlacing
+GREY, RGB = 0, 2
+# What says nothing about grey levels that Pillow would heed, by the only length that it has.
+IDLE_CHUNKS = {b"gAMA": 4, b"sRGB": 1, b"cHRM": 32, b"pHYs": 9, b"tIME": 7}
+
+
+def _find_decoders() -> Any:
+    try:
+        from kornia_rs import io
+    except ImportError:  # a platform without its wheel: slower, and all the same otherwise
+        return None
+    return io
+
+
+DECODERS = _find_decoders()
+
+
+def read_plain_png(data: bytes) -> NDArray[Any] | None:
+    """Grey pixels [H, W], uint8 or uint16, of a plain PNG; None for everything else.
+
+    None says nothing about a file but that Pillow should look at it.
+    """
+    found = read_plain_header(data) if DECODERS is not None else None
+    if found is None:
+        return None
+    shape, bits, kind = found
+    decode = DECODERS.decode_image_png_u16 if bits == 16 else DECODERS.decode_image_png_u8
+    try:
+        # It compares the CRC-32 of every chunk, and refuses too few pixels.
+        pixels: NDArray[Any] = decode(data, shape, "mono" if kind == GREY else "rgb")
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException:  # a panic of the Rust side is no Exception
+        return None
+    return common_channel(pixels)
+
+
+def common_channel(pixels: NDArray[Any]) -> NDArray[Any] | None:
+    """The channel [H, W] that all channels of [H, W, C] are equal to, or None."""
+    first = pixels[..., 0]
+    if any((first != pixels[..., i]).any() for i in range(1, pixels.shape[-1])):
+        return None
+    return np.ascontiguousarray(first)
+
+
+def read_plain_header(data: bytes) -> tuple[tuple[int, int], int, int] | None:
+    """((height, width), bits, kind) of a PNG that is plain as far as its chunks tell."""
+    header = _header_of_plain_chunks(data)
+    if header is None:
+        return None
+    width, height, bits, kind, *ways = header
+    if (bits, kind) not in ((8, GREY), (16, GREY), (8, RGB)) or any(ways):
+        return None
+    return ((height, width), bits, kind) if 0 < width * height <= MAX_PIXELS else None
+
+
+def _header_of_plain_chunks(data: bytes) -> tuple[int, ...] | None:
+    """The fields of the header of a PNG that holds no chunk but plain ones, in a plain order."""
+    if not data.startswith(PNG_MAGIC + b"\0\0\0\x0dIHDR"):
+        return None
+    for name, start, end in itertools.islice(walk_png(data), 1, None):
+        if name == b"IEND":
+            return HEADER.unpack_from(data, len(PNG_MAGIC) + 8) if end == len(data) else None
+        if name == b"IDAT":
+            continue
+        if IDLE_CHUNKS.get(name) != end - start - 12 or not _is_whole(data[start:end]):
+            return None
+    return None
+
+
+def _is_whole(chunk: bytes) -> bool:
+    return crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")

@@ -1,0 +1,198 @@
+"""NIfTI bytes to a Volume in RAS+ orientation; headers are checked before they are believed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from numpy.typing import NDArray
+
+from mri_gan.errors import DataError, LabelMapError, MriganError
+from mri_gan.files import one_line
+from mri_gan.ingest.read.dropped_fields import nifti_fields
+from mri_gan.ingest.read.inflate import GZIP_MAGIC, gunzip, gunzip_start
+from mri_gan.ingest.source import MAX_MEMBER_BYTES
+
+MAX_VOXELS = 1 << 28  # 1 GiB of float32; a 512^3 scan is half of that
+MAX_VALUE = 1e30  # beyond, windowing overflows float32
+MAX_LABELS = 40  # a label map has few values; real scans have hundreds
+NIFTI_1_HEADER, NIFTI_2_HEADER = 348, 540
+SPARE_BYTES = 1 << 20  # that may follow the voxels, as padding or a footer
+
+# nibabel would write a line to standard error for every odd header field.
+nib.imageglobals.logger.setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Voxels [X, Y, Z] in RAS+ orientation, and the affine voxel -> mm [4, 4].
+
+    They are whole numbers of at most 16 bits where the file has such, else float32.
+    """
+
+    voxels: NDArray[Any]
+    affine: NDArray[np.float64]
+    dropped: tuple[str, ...] = ()  # fields of the header that say something else
+    header: Any = None  # of a NIfTI file, for what it says of itself
+
+    @property
+    def spacing(self) -> NDArray[np.float64]:
+        """Size of a voxel along X, Y, Z in mm."""
+        return np.asarray(nib.affines.voxel_sizes(self.affine), np.float64)
+
+
+def read_volume(data: bytes, labels: bool = False) -> Volume:
+    """A volume from the bytes of a `.nii` or `.nii.gz` file.
+
+    Raises DataError for anything that is not one finite 3-D scan, LabelMapError for label maps
+    unless `labels` are wanted.
+    """
+    with our_errors("NIfTI"):
+        image = _parse(data)
+        volume = build_volume(image, labels, nifti_fields(image.header))
+        return replace(volume, header=image.header)
+
+
+@contextlib.contextmanager
+def our_errors(kind: str) -> Iterator[None]:
+    """Turn whatever a reader raises within into a DataError that names the kind of file."""
+    try:
+        # nibabel warns of odd but harmless header fields; what matters is checked here.
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except MriganError:
+        raise
+    except (MemoryError, OverflowError) as error:
+        raise DataError("too large for this machine's memory") from error
+    except Exception as error:  # nibabel lets a dozen exception types through for odd headers
+        raise DataError(f"unreadable {kind} ({one_line(error)})") from error
+
+
+def _parse(data: bytes) -> nib.Nifti1Image:
+    packed = data[:2] == GZIP_MAGIC
+    head = gunzip_start(data, NIFTI_2_HEADER) if packed else data
+    if len(head) < NIFTI_1_HEADER:
+        raise DataError("too short for a NIfTI header")
+    kind = nib.Nifti2Image if head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
+    # Extensions, which may be long, lie behind the header: four zeros say that there are none.
+    size = NIFTI_2_HEADER if kind is nib.Nifti2Image else NIFTI_1_HEADER
+    header = parse_header(kind.header_class, head[:size] + bytes(4))
+    n_bytes = check_header(header, None if packed else len(data))
+    if packed:
+        data = gunzip(data, n_bytes + SPARE_BYTES)
+        check_header(header, len(data))
+    return _without_copy(kind.from_bytes(data), data)
+
+
+def _without_copy(image: nib.Nifti1Image, data: bytes) -> nib.Nifti1Image:
+    """The image with its voxels where they lie in memory, if they need no conversion."""
+    proxy: Any = image.dataobj
+    if not is_narrow(proxy.dtype) or (proxy.slope, proxy.inter) != (1, 0):
+        return image
+    stored = np.frombuffer(data, proxy.dtype, math.prod(proxy.shape), proxy.offset)
+    return type(image)(stored.reshape(proxy.shape, order="F"), image.affine, image.header)
+
+
+def is_narrow(dtype: np.dtype[Any]) -> bool:
+    """Whether numbers are kept as a file has them: whole ones of at most 16 bits."""
+    return dtype.kind in "ui" and dtype.itemsize <= 2
+
+
+def parse_header(kind: type[nib.AnalyzeHeader], data: bytes) -> nib.AnalyzeHeader:
+    """The header that a file begins with.
+
+    Raises DataError where nibabel would mend it by a guess: of another size, or without the sizes
+    of voxels that nothing else tells.
+    """
+    header: nib.AnalyzeHeader = kind.from_fileobj(io.BytesIO(data), check=False)
+    if int(header["sizeof_hdr"]) != header.sizeof_hdr:
+        raise DataError("its header does not begin as one; it is damaged")
+    placed = "sform_code" in header.keys() and header["sform_code"] > 0  # noqa: SIM118
+    if not placed and (header["pixdim"][1:4] == 0).any():
+        raise DataError("voxel sizes make no sense; its header is damaged")
+    header.check_fix()
+    return header
+
+
+def check_header(header: nib.AnalyzeHeader, n_bytes: int | None) -> int:
+    """The bytes of the file that it announces.
+
+    Raises DataError unless it is one 3-D volume that `n_bytes` can hold, where they are known.
+    """
+    shape = header.get_data_shape()
+    dtype = header.get_data_dtype()
+    if len(shape) < 3 or math.prod(shape[3:]) != 1 or min(shape) < 1:
+        raise DataError(f"shape {shape} is not one 3-D volume", "split or squeeze it first")
+    if dtype.kind not in "uif":
+        raise DataError(f"voxel type {dtype} is not a plain number")
+    if math.prod(shape) > MAX_VOXELS:
+        raise DataError(f"{math.prod(shape)} voxels, more than {MAX_VOXELS}")
+    announced: int = int(header["vox_offset"]) + math.prod(shape) * int(dtype.itemsize)
+    if n_bytes is not None and announced > n_bytes:
+        raise DataError("shorter than its header announces (truncated?)")
+    if announced > MAX_MEMBER_BYTES:
+        raise DataError(f"announces {announced} bytes, more than {MAX_MEMBER_BYTES}")
+    return announced
+
+
+def build_volume(
+    image: nib.Nifti1Image, labels: bool = False, dropped: tuple[str, ...] = ()
+) -> Volume:
+    """The image's voxels in RAS+ order, finite, and no label map unless `labels` are wanted."""
+    image = nib.funcs.squeeze_image(image)
+    _check_affine(np.asarray(image.affine, np.float64))
+    canonical = nib.as_closest_canonical(image)
+    # In the order in which the file has them: for NIfTI, axial slices lie one after another.
+    narrow = isinstance(canonical.dataobj, np.ndarray) and is_narrow(canonical.dataobj.dtype)
+    dtype = canonical.dataobj.dtype.newbyteorder("=") if narrow else np.float32
+    voxels = np.asarray(canonical.dataobj, dtype)
+    affine = np.asarray(canonical.affine, np.float64)
+    if voxels.ndim != 3:
+        raise DataError(f"shape {voxels.shape} is not one 3-D volume")
+    voxels = voxels if narrow else _finite(voxels)
+    if not labels and is_label_map(voxels):
+        raise LabelMapError("a label map, not a scan")
+    return Volume(voxels, affine, dropped)
+
+
+def _check_affine(affine: NDArray[np.float64]) -> None:
+    """Raise DataError unless voxels have a size between a micrometre and a metre."""
+    sizes = nib.affines.voxel_sizes(affine)
+    if not np.isfinite(affine).all() or sizes.min() < 1e-3 or sizes.max() > 1e3:
+        raise DataError("voxel sizes make no sense; its header is damaged")
+
+
+def _finite(voxels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Replace NaN and infinities by the smallest finite value: background, not signal."""
+    low, high = float(voxels.min()), float(voxels.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        good = np.isfinite(voxels)
+        if not good.any():
+            raise DataError("no finite voxel")
+        voxels = np.where(good, voxels, voxels[good].min())
+        low, high = float(voxels.min()), float(voxels.max())
+    largest = max(abs(low), abs(high))
+    if largest > MAX_VALUE or 0 < largest < 1 / MAX_VALUE:
+        raise DataError(f"values up to {largest:.0e}; its scale is damaged")
+    return voxels
+
+
+def is_label_map(voxels: NDArray[Any]) -> bool:
+    """Whether all voxels are whole numbers of which there are few.
+
+    A few decide most cases; the whole volume is looked at only when they agree.
+    """
+    some = voxels[(slice(None, None, 7),) * voxels.ndim]
+    for part in (some, voxels):
+        if (part != np.round(part)).any() or len(np.unique(part)) > MAX_LABELS:
+            return False
+    return True

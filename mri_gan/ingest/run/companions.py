@@ -1,0 +1,61 @@
+"""What people look at beside a store: a contact sheet and a table of its slices."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mri_gan.files import write_text
+from mri_gan.ingest.plan.splits import one_cell, write_splits
+from mri_gan.pictures import build_sheet, save_png
+from mri_gan.store.reader import StoreReader
+from mri_gan.store.schema import COMPANIONS, IMAGE, MANIFEST_FILE, PREVIEW_FILE, SPLIT_FILE
+
+MANIFEST_COLUMNS = ("subject", "session", "split", "side", "plane", "position", "native", "source")
+COLUMNS, ROWS, LEVEL = 8, 5, 128
+
+
+def write_companions(folder: Path, names: Sequence[str] = COMPANIONS) -> dict[str, Any]:
+    """Write `preview.png`, `manifest.tsv` and `splits.tsv` where they are not there yet.
+
+    Returns what the store holds.
+    """
+    writers = {
+        PREVIEW_FILE: write_preview,
+        MANIFEST_FILE: write_manifest,
+        SPLIT_FILE: write_splits,
+    }
+    with StoreReader(folder) as store:
+        for name in names:
+            if not (folder / name).exists():
+                writers[name](store, folder / name)
+        return store.describe()
+
+
+def write_preview(store: StoreReader, path: Path) -> None:
+    """Forty slices, evenly spread over the store, each with its subject and split."""
+    count = min(len(store), COLUMNS * ROWS // store.channels)
+    indices = np.linspace(0, len(store) - 1, count).round().astype(int)
+    records = [store.record(i) for i in indices.tolist()]
+    labels = [f"{r.subject.split('/')[-1]} {r.side[:1].upper()} {r.split}" for r in records]
+    images = store.read(LEVEL, indices.tolist())
+    if store.channels > 1:  # a mask beside its image
+        images, labels = images.reshape(-1, 1, *images.shape[2:]), _with_channels(store, labels)
+    images = images[:, 0]
+    save_png(path, build_sheet(images, COLUMNS, labels))
+
+
+def _with_channels(store: StoreReader, labels: list[str]) -> list[str]:
+    return [label if name == IMAGE else name for label in labels for name in store.channel_names]
+
+
+def write_manifest(store: StoreReader, path: Path) -> None:
+    """`manifest.tsv` beside the data: one line per slice, for people and spreadsheets."""
+    lines = ["\t".join(("index", *MANIFEST_COLUMNS))]
+    for index, record in enumerate(store.records):
+        values = (str(getattr(record, name)) for name in MANIFEST_COLUMNS)
+        lines.append("\t".join((str(index), *map(one_cell, values))))
+    write_text(path, "\n".join(lines) + "\n")

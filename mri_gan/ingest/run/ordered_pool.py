@@ -1,0 +1,193 @@
+"""Results of workers in order, whatever the workers do and even when they die.
+Who does the work: this process, processes of this machine, or a Dask cluster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from typing import Generic, Protocol, TypeVar
+
+from mri_gan.errors import DataError, UsageError
+from mri_gan.preparation import LOCAL
+
+# Results of workers in order, whatever the workers do and even when they die.
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Weight in flight per worker: so much that no worker waits while a transaction is written, and so
+# little that memory stays small.
+WINDOW = 128
+
+
+class Engine(Protocol):
+    """Who runs the tasks: processes of this machine, or a cluster."""
+
+    deaths: tuple[type[BaseException], ...]  # what a future raises whose worker died
+    tries: int  # how often an item may die alone before it is to blame
+
+    @property
+    def workers(self) -> int:
+        """How many tasks run at once."""
+
+    def submit(
+        self, function: Callable[[Sequence[Item]], list[Result]], chunk: Sequence[Item]
+    ) -> Future[list[Result]]:
+        """Begin a task; never raises, since its future will."""
+
+    def restart(self) -> None:
+        """Make it fit for work after a death; tasks in flight are done or lost afterwards."""
+
+    def close(self) -> None:
+        """Leave no process and no connection behind."""
+
+
+class OrderedPool(Generic[Item, Result]):
+    """Maps chunks of items over an engine's workers, giving results in order.
+
+    `function` takes a sequence of items and returns one result for each. A chunk whose worker
+    dies (out of memory, a crash in a decoder) is run again item by item; `on_death` makes the
+    result of an item that kills its worker even alone. `weigh` tells how much a chunk fills the
+    window of tasks in flight. Without an engine all runs in this process.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[Sequence[Item]], list[Result]],
+        on_death: Callable[[Item], Result],
+        engine: Engine | None,
+        weigh: Callable[[Sequence[Item]], int] = len,
+    ) -> None:
+        self._function = function
+        self._on_death = on_death
+        self._engine = engine
+        self._weigh = weigh
+
+    def map(self, chunks: Iterable[Sequence[Item]]) -> Iterator[tuple[Item, Result]]:
+        """Pairs of item and result, in the order of the chunks."""
+        if self._engine is None:
+            for chunk in chunks:
+                for item in chunk:
+                    yield item, self._function([item])[0]
+            return
+        waiting: deque[tuple[Sequence[Item], Future[list[Result]]]] = deque()
+        remaining, weight = iter(chunks), 0
+        while True:
+            while weight < WINDOW * self._engine.workers:
+                following = next(remaining, None)
+                if following is None:
+                    break
+                weight += self._weigh(following)
+                waiting.append((following, self._engine.submit(self._function, following)))
+            if not waiting:
+                return
+            chunk, future = waiting.popleft()
+            yield from zip(chunk, self._collect(self._engine, chunk, future, waiting), strict=True)
+            weight -= self._weigh(chunk)
+
+    def _collect(
+        self,
+        engine: Engine,
+        chunk: Sequence[Item],
+        future: Future[list[Result]],
+        waiting: deque[tuple[Sequence[Item], Future[list[Result]]]],
+    ) -> list[Result]:
+        try:
+            return _result(future)
+        except engine.deaths:
+            engine.restart()
+            results = [self._run_alone(engine, item) for item in chunk]
+        before = list(waiting)
+        waiting.clear()
+        waiting.extend(
+            (c, f if _is_done(f) else engine.submit(self._function, c)) for c, f in before
+        )
+        return results
+
+    def _run_alone(self, engine: Engine, item: Item) -> Result:
+        """One item with all workers to itself, so that a death has one possible cause."""
+        for _ in range(engine.tries):
+            try:
+                return _result(engine.submit(self._function, [item]))[0]
+            except engine.deaths:
+                engine.restart()
+        check_that_workers_live(engine)
+        return self._on_death(item)
+
+
+def check_that_workers_live(engine: Engine) -> None:
+    """Raise DataError where workers die over nothing: then no item is to blame.
+
+    So it is in a script without a main guard, whose workers run the script again.
+    """
+    for _ in range(engine.tries):
+        try:
+            _result(engine.submit(_do_nothing, []))
+            return
+        except engine.deaths:
+            engine.restart()
+    raise DataError(
+        "worker processes cannot start",
+        "use --workers 0; a script that calls mrigan needs `if __name__ == '__main__':`",
+    )
+
+
+def _do_nothing(_: Sequence[Item]) -> list[Item]:
+    return []
+
+
+def _is_done(future: Future[list[Result]]) -> bool:
+    """Whether it has its result."""
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _result(future: Future[list[Result]]) -> list[Result]:
+    try:
+        return future.result()
+    except CancelledError as error:  # not by us: the scheduler of a cluster went away
+        raise DataError(
+            "the workers went away before the work was done",
+            "what was done is kept; start them and run the same command again",
+        ) from error
+
+
+# Who does the work: this process, processes of this machine, or a Dask cluster.
+
+
+DASK = "dask="
+Workers = int | str  # so many processes of this machine (0: this one), or "dask=ADDRESS"
+
+
+def check_engine(name: str) -> None:
+    """Raise UsageError unless it is `local` or `dask=ADDRESS`."""
+    if name != LOCAL and not (name.startswith(DASK) and name.removeprefix(DASK).strip()):
+        raise UsageError(
+            f"--engine {name}: is none", "give local, or dask=ADDRESS as in dask=tcp://node1:8786"
+        )
+
+
+@contextlib.contextmanager
+def open_engine(workers: Workers, preload: str) -> Iterator[Engine | None]:
+    """The engine for the duration of the block; None where all runs in this process."""
+    if workers == 0:
+        yield None
+        return
+    engine = _start(workers, preload)
+    try:
+        yield engine
+    finally:
+        engine.close()
+
+
+def _start(workers: Workers, preload: str) -> Engine:
+    if isinstance(workers, str):
+        from mri_gan.ingest.run.dask_cluster import DaskEngine  # an extra that few have
+
+        return DaskEngine(workers.removeprefix(DASK))
+    from mri_gan.ingest.run.local_processes import ProcessEngine
+
+    return ProcessEngine(workers, preload)

@@ -1,0 +1,225 @@
+"""What one thing to read is called, wherever it lies, and which kinds of thing there are.
+Members become sources: one file, or the files that only make sense together.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+# What one thing to read is called, wherever it lies, and which kinds of thing there are.
+
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+STACK_SUFFIXES = (".tif", ".tiff")  # images of which one file may hold several
+PAIR_SUFFIXES = (".hdr", ".img", ".img.gz")  # Analyze 7.5: header and voxels in two files
+MGH_SUFFIXES = (".mgz", ".mgh")
+VOLUME_SUFFIXES = (".nii", ".nii.gz", *MGH_SUFFIXES, *PAIR_SUFFIXES)
+DICOM_SUFFIXES = (".dcm", ".ima")
+SLICE_SUFFIXES = IMAGE_SUFFIXES + VOLUME_SUFFIXES + DICOM_SUFFIXES
+TABLE_NAMES = ("participants.tsv", "participants.csv")
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+DOUBLE_SUFFIXES = (".nii.gz", ".img.gz", ".tar.gz")
+MAX_MEMBER_BYTES = 4 << 30
+# Deflate reaches about 1030:1 at most; real scans stay under 50:1, even nearly empty ones.
+MAX_RATIO = 400
+SMALL_BYTES = 1 << 20
+
+
+class PickledByValue:
+    """Mixed into data classes with slots: their own way of pickling looks up all fields each time.
+
+    It takes ten times as long, and there are as many of these objects as slices.
+    """
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
+        names: Iterable[str] = self.__slots__
+        return type(self), tuple(getattr(self, name) for name in names)
+
+
+@dataclass(frozen=True, slots=True)  # of these there are as many as slices
+class Member(PickledByValue):
+    """One readable thing: a file on disk, or number `number` of a zip or tar.
+
+    `name` is the path inside its container with forward slashes; for a folder it starts with
+    the folder's own name, so that a zipped folder and the folder itself have the same names.
+    `stamp` tells whether the content may have changed: a zip's CRC-32, or a file's time.
+    `offset` is where a tar member's bytes begin in the (decompressed) tar, else -1.
+    """
+
+    container: Path
+    name: str
+    size: int
+    stamp: int
+    number: int | None = None
+    offset: int = -1
+
+    @property
+    def label(self) -> str:
+        """How to name it to a person."""
+        return str(self.container) if self.number is None else f"{self.container}:{self.name}"
+
+
+@functools.lru_cache(maxsize=1 << 15)
+def suffix_of(name: str) -> str:
+    """The lower-case suffix, with `.nii.gz` as one; `a.nii.gz_3.png` is a `.png`."""
+    # Remembered, since this is asked several times for each of tens of thousands of names.
+    file = name.rpartition("/")[2].lower()
+    for suffix in DOUBLE_SUFFIXES:
+        if file.endswith(suffix):
+            return suffix
+    dot = file.rfind(".")
+    return file[dot:] if 0 < dot < len(file) - 1 else ""
+
+
+def is_clutter(name: str) -> bool:
+    """Files that systems leave behind: resource forks, thumbnails, hidden files."""
+    parts = name.split("/")
+    return "__MACOSX" in parts or parts[-1].startswith(".") or parts[-1] == "Thumbs.db"
+
+
+def holds_slices(name: str) -> bool:
+    """Whether it is named like an image or a volume."""
+    return suffix_of(name) in SLICE_SUFFIXES
+
+
+def is_table(name: str) -> bool:
+    """Whether it is a table of participants."""
+    return name.split("/")[-1].lower() in TABLE_NAMES
+
+
+def is_wanted(name: str) -> bool:
+    """Whether `prepare` reads files of this kind."""
+    return holds_slices(name) or is_table(name)
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key that puts slice_2 before slice_10, the same on every machine."""
+    return tuple(
+        (0, int(part), part) if part.isdecimal() and part.isascii() else (1, 0, part)
+        for part in re.split(r"([0-9]+)", name)
+        if part
+    )
+
+
+def common_prefix(names: list[str]) -> str:
+    """The folders that all names share, with the closing slash; empty when there is none."""
+    if not names:
+        return ""
+    # Of sorted names, the first and the last differ the most.
+    first, last = (name.split("/")[:-1] for name in (min(names), max(names)))
+    shared = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return "".join(f"{part}/" for part, _ in shared)
+
+
+# Members become sources: one file, or the files that only make sense together.
+
+
+SINGLE_SUFFIXES = tuple(s for s in IMAGE_SUFFIXES if s not in STACK_SUFFIXES)
+Parts = tuple[Member, ...]
+Unlisted = list[tuple[str, str]]
+Labels = dict[str, str | float]
+
+
+@dataclass(frozen=True, slots=True)
+class Naming(PickledByValue):
+    """What a path tells; empty strings and -1 where it tells nothing."""
+
+    layout: str
+    subject: str
+    session: str = ""
+    split: str = ""
+    side: str = ""
+    plane: str = ""
+    position: int = -1
+    mask: bool = False
+    label: str = ""  # its class
+
+
+@dataclass(frozen=True, slots=True)
+class Source(PickledByValue):
+    """What may hold slices, and what its path says.
+
+    `member` names it; `others` are the further files that it is made of, such as the `.img` of
+    an Analyze header.
+    """
+
+    member: Member
+    name: str  # relative to the folder that all members of its container share
+    naming: Naming
+    others: tuple[Member, ...] = ()
+    labels: Labels | None = None  # age, sex, diagnosis, where a table tells them
+    mask: Source | None = None  # what is drawn over it, for --masks
+    hidden: bool = False  # under a pseudonym: the store may not hold the member's own name
+
+    @property
+    def is_volume(self) -> bool:
+        """Whether it is a volume and not a single slice."""
+        return suffix_of(self.member.name) not in IMAGE_SUFFIXES
+
+    @property
+    def holds_stack(self) -> bool:
+        """Whether it may hold several slices."""
+        return suffix_of(self.member.name) not in SINGLE_SUFFIXES
+
+    @property
+    def public_label(self) -> str:
+        """How to name it where the store goes."""
+        return self.name if self.hidden else self.member.label
+
+    @property
+    def is_series(self) -> bool:
+        """Whether it is the files of a DICOM series."""
+        return suffix_of(self.member.name) in DICOM_SUFFIXES
+
+    @property
+    def is_pair(self) -> bool:
+        """Whether it is a header and its voxels, in this order."""
+        return suffix_of(self.member.name) in PAIR_SUFFIXES
+
+
+def pair_members(members: Iterable[Member]) -> tuple[list[Parts], Unlisted]:
+    """Each member alone, but `.hdr` and `.img` of one stem and folder together.
+
+    Gives the parts of every source in the order of their first member, and (label, reason) of
+    halves that lack the other.
+    """
+    members = list(members)
+    halves: dict[tuple[str, str], list[Member]] = {}
+    for member in members:
+        if suffix_of(member.name) in PAIR_SUFFIXES:
+            halves.setdefault(_pair_key(member), []).append(member)
+    parts: list[Parts] = []
+    bad: Unlisted = []
+    for member in members:
+        if suffix_of(member.name) not in PAIR_SUFFIXES:
+            parts.append((member,))
+            continue
+        pair = halves.pop(_pair_key(member), [])
+        if pair:
+            _add_pair(pair, parts, bad)
+    return parts, bad
+
+
+def _pair_key(member: Member) -> tuple[str, str]:
+    """Where a half lies and its name without the suffix, which its other half shares."""
+    # In a folder every file is its own container; archives are told apart.
+    place = member.container.parent if member.number is None else member.container
+    return str(place), member.name[: -len(suffix_of(member.name))]
+
+
+def _add_pair(pair: Sequence[Member], parts: list[Parts], bad: Unlisted) -> None:
+    headers = [m for m in pair if suffix_of(m.name) == ".hdr"]
+    voxels = [m for m in pair if suffix_of(m.name) != ".hdr"]
+    if headers and voxels:
+        parts.append((headers[0], min(voxels, key=lambda m: natural_key(m.name))))
+    else:
+        missing = ".img (or .img.gz)" if headers else ".hdr"
+        bad.append((pair[0].label, f"its {missing} file is missing from the same folder"))

@@ -1,0 +1,151 @@
+"""What a run is: where it lives, what was asked for, and whom to tell.
+`config.json` of a run folder: what was asked for, on what data, and on what machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mri_gan import __version__
+from mri_gan.config import CONFIG, TrainConfig
+from mri_gan.files import StopSignal, write_text
+from mri_gan.schedule import Phase, total_images
+from mri_gan.store.reader import StoreReader
+from mri_gan.train.data import TrainingData
+from mri_gan.train.parallel import SOLO, World
+
+# What a run is: where it lives, what was asked for, and whom to tell.
+
+
+TICK_IMAGES = 1000
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a run is carried out; nothing here changes the weights."""
+
+    device: str = "cpu"
+    ahead: int = 4  # batches read in advance
+    snap_kimg: float = 0.0  # thousand images between checkpoints; 0 means about 25 in all
+    keep: int = 3  # checkpoints
+    transfer: bool = False  # take from `start_from` what fits, instead of continuing it
+    labels: Path | None = None  # a table that adds labels to those in the store
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the caller may want to show after a step."""
+
+    nimg: int
+    total: int
+    phase: Phase
+    images_per_s: float
+    seconds_left: float
+    metrics: dict[str, Any]
+
+
+def _ignore(_: object) -> None:
+    """The callback of a caller that does not want to know."""
+
+
+def _agree() -> None:
+    """The check of a caller that holds no lock."""
+
+
+def _nothing() -> None:
+    """The callback of a caller that has nothing to do."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training run: where it lives, what was asked for, who takes part, whom to tell."""
+
+    store: Path
+    folder: Path
+    config: TrainConfig
+    options: RunOptions = RunOptions()
+    world: World = SOLO
+    stop: StopSignal = field(default_factory=StopSignal)
+    on_step: Callable[[Progress], None] = _ignore
+    on_note: Callable[[str], None] = _ignore
+    on_begin: Callable[[], None] = _nothing  # the run can be trained, and begins or goes on
+    on_tick: Callable[[dict[str, Any]], None] = _ignore  # every line of metrics, in every process
+    on_snapshot: Callable[[Path], None] = _ignore  # after every checkpoint, in the first process
+    before_save: Callable[[], None] = _agree  # may raise, to end the run without writing more
+
+    @property
+    def total(self) -> int:
+        """The nimg at which it ends."""
+        return total_images(self.config)
+
+    @property
+    def tick(self) -> int:
+        """Images between two lines of the metrics: a thousandth of the run, at most a thousand.
+
+        Never more than between two checkpoints, so that a resumed run writes the same lines.
+        """
+        tick = min(TICK_IMAGES, self.total // 1000)
+        return max(1, min(tick, round(self.options.snap_kimg * 1000) or tick))
+
+    @property
+    def snap(self) -> int:
+        """Images between two checkpoints: a whole number of ticks."""
+        wanted = self.options.snap_kimg * 1000 or min(self.total / 25, 100_000)
+        return max(1, round(wanted / self.tick)) * self.tick
+
+
+# `config.json` of a run folder: what was asked for, on what data, and on what machine.
+
+
+def write_config(run: Run, data: TrainingData) -> None:
+    """Write everything that is needed to understand the run later, or to do it again."""
+    facts = {
+        "settings": run.config.to_dict(),
+        "options": json.loads(json.dumps(dataclasses.asdict(run.options), default=str)),
+        "data_digest": data.digest,
+        "data": describe_data(run, data),
+        "processes": run.world.size,
+        "threads": torch.get_num_threads(),
+        "mrigan": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "environment": describe_environment(run.options.device),
+    }
+    write_text(run.folder / CONFIG, json.dumps(facts, indent=2) + "\n")
+
+
+def describe_data(run: Run, data: TrainingData) -> dict[str, Any]:
+    """The training data in numbers; names of people or files do not belong here."""
+    with StoreReader(run.store) as store:
+        native = {str(size): n for size, n in sorted(store.native_counts().items())}
+        depth = int(store.header["depth"])
+    return {
+        "training_slices": len(data.indices),
+        "training_subjects": data.subjects,
+        "left_out_for_missing_labels": data.left_out,
+        "trained_with_missing_labels": data.unlabelled,
+        "bits_per_pixel": depth,
+        "slices_by_native_size": native,
+    }
+
+
+def describe_environment(device: str) -> dict[str, Any]:
+    """What the speed and the last bits of a run depend on."""
+    facts: dict[str, Any] = {
+        "device": device,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cuda": torch.version.cuda,
+    }
+    if device.startswith("cuda"):
+        card = torch.cuda.get_device_properties(device)
+        facts |= {"gpu": card.name, "gpu_memory": card.total_memory}
+    return facts

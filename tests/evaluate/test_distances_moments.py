@@ -1,0 +1,83 @@
+"""Frechet and kernel distances against scipy and scikit-learn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.linalg import sqrtm
+from sklearn.metrics.pairwise import polynomial_kernel
+
+from mri_gan.evaluate.distances import (
+    frechet,
+    frechet_family,
+    kernel_family,
+    kernel_parts,
+    main_axes,
+)
+from mri_gan.evaluate.families import Source, bootstrap, take
+
+rng = np.random.default_rng(0)
+A = rng.normal(0, 1, (300, 12)).astype(np.float32)
+B = (rng.normal(0.3, 1.4, (260, 12)) @ rng.normal(0, 0.4, (12, 12))).astype(np.float32)
+
+
+def reference_frechet(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    cov_a, cov_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    overlap = np.trace(sqrtm(cov_a @ cov_b)).real
+    return float(
+        ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * overlap
+    )
+
+
+def reference_kernel(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """The unbiased squared distance by scikit-learn's kernel (x y / D + 1)^3."""
+    xx, yy, xy = (polynomial_kernel(x, y) for x, y in ((a, a), (b, b), (a, b)))
+    n, m = len(a), len(b)
+    within = (xx.sum() - np.trace(xx)) / (n * (n - 1)) + (yy.sum() - np.trace(yy)) / (m * (m - 1))
+    return float(within - 2 * xy.mean())
+
+
+def test_frechet_is_that_of_scipys_matrix_root() -> None:
+    assert frechet(A, B) == pytest.approx(reference_frechet(A, B), rel=1e-4)
+    assert frechet(A, A) == pytest.approx(0, abs=1e-4)
+
+
+def test_frechet_of_a_shift_is_its_square() -> None:
+    assert frechet(A, A + 3) == pytest.approx(9 * 12, rel=1e-4)
+
+
+def test_kernel_distance_is_that_of_scikit_learn() -> None:
+    assert kernel_parts(A, B)[0] == pytest.approx(reference_kernel(A, B), rel=1e-4)
+
+
+def test_kernel_distance_of_halves_of_one_set_lies_around_0() -> None:
+    values = [kernel_parts(x[:150], x[150:])[0] for x in (rng.permutation(A) for _ in range(40))]
+    assert min(values) < 0 < max(values)
+
+
+def test_first_order_parts_spread_like_drawing_again() -> None:
+    groups = np.arange(300), np.arange(260)
+    draws = [list(bootstrap(g, 200, i)) for i, g in enumerate(groups)]
+    family = kernel_family(Source("x", lambda *_: {}))
+    quick = [v["kd[x]"] for v in family.redraw({"features": A}, {"features": B}, *draws)]
+    full = [kernel_parts(A[a], B[b])[0] for a, b in zip(*draws, strict=True)]
+    assert np.std(quick) == pytest.approx(np.std(full), rel=0.2)
+    assert np.corrcoef(quick, full)[0, 1] > 0.9
+
+
+def test_main_axes_hold_the_difference() -> None:
+    far = np.zeros((100, 12), np.float32)
+    far[:, 7] = 50
+    axes = main_axes(A, far, 2)
+    assert axes.shape == (12, 2)
+    assert abs(axes[7, 0]) > 0.99
+
+
+def test_redrawn_frechet_distances_spread_around_the_value() -> None:
+    family = frechet_family(Source("x", lambda *_: {}), 12)
+    rows = [list(bootstrap(np.arange(len(x)), 50, 0)) for x in (A, B)]
+    values = [v["fd[x]"] for v in family.redraw({"features": A}, {"features": B}, *rows)]
+    assert np.mean(values) == pytest.approx(frechet(A, B), rel=0.1)
+    table = take({"features": A}, rows[0][0])
+    assert len(table["features"]) == 300

@@ -1,0 +1,198 @@
+"""Real file names and what they say; masks are told from images; the rest follows plain rules."""
+
+from __future__ import annotations
+
+import phantoms
+import pytest
+
+from mri_gan.ingest.plan.filenames import identify, is_mask, split_of
+from mri_gan.ingest.source import Naming
+
+COURSE = "keras_png_slices_data/"
+AKOA = "AKOA_Analysis/OAI9000798_BaseLine_"
+OASIS_1 = "disc1/OAS1_0001_MR1/"
+T88 = "PROCESSED/MPRAGE/T88_111/OAS1_0001_MR1_mpr_n4_anon_111_t88"
+
+
+def course(subject: str, split: str, position: int, mask: bool = False) -> Naming:
+    return Naming("oasis-course", subject, "", split, "", "axial", position, mask)
+
+
+def akoa(session: str, side: str, position: int) -> Naming:
+    return Naming("akoa", "OAI9000798", session, "", side, "sagittal", position)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            f"{COURSE}keras_png_slices_train/case_001_slice_0.nii.png",
+            course("001", "train", 0),
+        ),
+        (
+            f"{COURSE}keras_png_slices_validate/case_402_slice_31.nii.png",
+            course("402", "validate", 31),
+        ),
+        (
+            f"{COURSE}{COURSE}keras_png_slices_test/case_441_slice_9.nii.png",
+            course("441", "test", 9),
+        ),
+        (
+            f"{COURSE}keras_png_slices_test/slices/case_441_slice_9.nii.png",
+            course("441", "test", 9),
+        ),
+        (
+            f"{COURSE}keras_png_slices_seg_train/seg_001_slice_0.nii.png",
+            course("001", "train", 0, mask=True),
+        ),
+        (f"{AKOA}3_de3d1_SAG_3D_DESS_WE_LEFT.nii.gz_0.png", akoa("3", "left", 0)),
+        (f"{AKOA}3de3d1_SAG_3D_DESS_WE_Left.nii.gz_39.png", akoa("3", "left", 39)),
+        (f"{AKOA}4_de3d1_SAG_3D_DESS_WE_left.nii.gz_7.png", akoa("4", "left", 7)),
+        (f"{AKOA}100_de3d1_SAG_3D_DESS_WE_L_E_F_T.nii.gz_7.png", akoa("100", "left", 7)),
+        (f"{AKOA}101de3d1_SAG_3D_DESS_WE_RIGHT.nii.gz_7.png", akoa("101", "right", 7)),
+        (f"{AKOA}4_de3d1_SAG_3D_DESS_WE_Right.nii.gz_7.png", akoa("4", "right", 7)),
+        (f"{AKOA}4_de3d1_SAG_3D_DESS_WE_right.nii.gz_7.png", akoa("4", "right", 7)),
+        (f"{AKOA}4_de3d1_SAG_3D_DESS_WE_R_I_G_H_T.nii.gz_7.png", akoa("4", "right", 7)),
+        (
+            f"{OASIS_1}{T88}_masked_gfc.nii.gz",
+            Naming("oasis1", "OAS1_0001", "1"),
+        ),
+        (
+            "disc2/OAS1_0061_MR2/RAW/OAS1_0061_MR2_mpr-1_anon.nii",
+            Naming("oasis1", "OAS1_0061", "2"),
+        ),
+        (
+            f"{OASIS_1}FSL_SEG/OAS1_0001_MR1_mpr_n4_anon_111_t88_masked_gfc_fseg.nii",
+            Naming("oasis1", "OAS1_0001", "1", mask=True),
+        ),
+        (
+            "sub-OAS30001_ses-d0129_run-02_T1w.nii.gz",
+            Naming("bids", "OAS30001", "d0129"),
+        ),
+        (
+            "bids/sub-OAS30001/ses-d0129/anat/sub-OAS30001_sess-d0129_acq-TSE_T1w.nii.gz",
+            Naming("bids", "OAS30001", "d0129"),
+        ),
+        ("sub-01_T1w.nii.gz", Naming("bids", "01")),
+        (
+            "Learn2Reg/imagesTr/OASIS_0001_0000.nii.gz",
+            Naming("learn2reg", "OASIS_0001"),
+        ),
+        (
+            "Learn2Reg/labelsTr/OASIS_0001_0000.nii.gz",
+            Naming("learn2reg", "OASIS_0001", mask=True),
+        ),
+        ("neurite/OASIS_OAS1_0001_MR1/norm.nii.gz", Naming("neurite", "OAS1_0001", "1")),
+        ("neurite/OASIS_OAS1_0001_MR1/orig.nii.gz", Naming("neurite", "OAS1_0001", "1")),
+        (
+            "neurite/OASIS_OAS1_0001_MR1/seg4.nii.gz",
+            Naming("neurite", "OAS1_0001", "1", mask=True),
+        ),
+        (
+            "neurite/OASIS_OAS1_0001_MR1/aligned_seg35.nii.gz",
+            Naming("neurite", "OAS1_0001", "1", mask=True),
+        ),
+        ("scans/0042_t1.nii.gz", Naming("volumes", "0042")),
+        ("scans/anna.nii", Naming("volumes", "anna")),
+        ("scans/val/anna.nii", Naming("volumes", "anna", split="validate")),
+    ],
+)
+def test_real_names(name: str, expected: Naming) -> None:
+    assert identify(name) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "subject", "split", "position"),
+    [
+        ("set/p1/slice_007.png", "p1/", "", 7),
+        ("set/p1/007.png", "p1", "", 7),
+        ("set/anna_12.png", "anna", "", 12),
+        ("set/anna-slice12.jpg", "anna", "", 12),
+        ("set/anna.png", "anna", "", -1),
+        ("set/train/anna_3.png", "train/anna", "train", 3),
+        ("set/Testing/anna_3.tif", "Testing/anna", "test", 3),
+        ("set/12.png", "all", "", 12),
+    ],
+)
+def test_other_images_are_named_by_folder_and_number(
+    name: str, subject: str, split: str, position: int
+) -> None:
+    found = identify(name, "set/")
+    assert (found.layout, found.subject) == ("images", subject.rstrip("/"))
+    assert (found.split, found.position) == (split, position)
+
+
+def test_slices_of_one_folder_belong_to_one_subject() -> None:
+    names = [f"set/p1/img{i:03d}.png" for i in range(12)]
+    assert len({identify(name, "set/").subject for name in names}) == 1
+
+
+def test_folders_are_different_subjects() -> None:
+    assert identify("set/p1/1.png", "set/").subject != identify("set/p2/1.png", "set/").subject
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a/labelsTr/x.nii",
+        "masks/x.png",
+        "x_seg.nii.gz",
+        "x_mask.png",
+        "brain_labels.nii",
+        "aseg.nii",
+        "x_brainmask.nii.gz",
+        "x-seg4.nii",
+        "mask.png",
+    ],
+)
+def test_masks(name: str) -> None:
+    assert is_mask(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a/imagesTr/x.nii",
+        "damasked.png",
+        "x_t88_masked_gfc.nii",  # a scan without its skull, no mask
+        "segovia_1.png",
+        "maskell/anna_1.png",
+        "label1.png/x.png",
+    ],
+)
+def test_images_that_only_sound_like_masks(name: str) -> None:
+    assert not is_mask(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("a/train/x.png", "train"),
+        ("a/VAL/b/x.png", "validate"),
+        ("a/validation/x.png", "validate"),
+        ("train/a/test/x.png", "test"),
+        ("a/trainees/x.png", ""),
+        ("train.png", ""),
+    ],
+)
+def test_splits_come_from_folders(name: str, split: str) -> None:
+    assert split_of(name) == split
+
+
+@pytest.mark.parametrize("spelling", ["OAS1_0001_MR1", "oas1_0001_mr1"])
+def test_one_person_is_one_subject_however_the_name_is_spelled(spelling: str) -> None:
+    assert identify(f"{spelling}/norm.nii").subject == "OAS1_0001"
+
+
+def test_a_whole_akoa_archive_is_read_as_such() -> None:
+    found = [identify(name) for name in phantoms.akoa_files(people=8)]
+    assert {naming.layout for naming in found} == {"akoa"}
+    assert {naming.side for naming in found} == {"left", "right"}
+    assert {naming.session for naming in found} == {"3", "4", "100", "101"}
+    assert len({naming.subject for naming in found}) == 8
+
+
+def test_a_whole_course_archive_is_read_as_such() -> None:
+    found = [identify(name) for name in phantoms.oasis_course_files(slices=1)]
+    assert {naming.layout for naming in found} == {"oasis-course"}
+    assert sum(naming.mask for naming in found) == len(found) // 2

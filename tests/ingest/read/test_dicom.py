@@ -1,0 +1,126 @@
+"""DICOM series become volumes in place, and nothing in the store says whose they are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import phantoms
+import pytest
+
+from mri_gan.errors import DataError, UsageError
+from mri_gan.ingest.cut.one_source import process
+from mri_gan.ingest.plan.plan import Plan, build_plan
+from mri_gan.ingest.read.dicom import read_series
+from mri_gan.ingest.read.volume import Volume
+from mri_gan.preparation import PrepareConfig
+
+pytest.importorskip("pydicom")
+BRAIN = np.floor(phantoms.brain_volume()).astype(np.float32)
+SPACING_MM = (0.8, 1.0, 1.3)
+
+
+def series(*arguments: Any, **choices: Any) -> Volume:
+    return read_series(list(phantoms.dicom_files(BRAIN, *arguments, **choices).values()))
+
+
+def plan_of(path: Path, files: phantoms.Files) -> Plan:
+    return build_plan([phantoms.write_zip(path / "a.zip", files)], PrepareConfig())
+
+
+@pytest.mark.parametrize("axes", ["LPS", "LPI", "PIR", "LIP", "AIL"])
+def test_a_series_gives_the_canonical_voxels(axes: str) -> None:
+    volume = series(axes, SPACING_MM)
+    np.testing.assert_array_equal(volume.voxels, BRAIN)
+    np.testing.assert_allclose(volume.spacing, SPACING_MM, rtol=1e-5)
+    np.testing.assert_allclose(volume.affine[:3, 3], phantoms.ORIGIN_MM, atol=1e-4)
+
+
+def test_an_oblique_series_keeps_its_angle() -> None:
+    sine, cosine = 0.2, float(np.sqrt(0.96))
+    files = phantoms.dicom_files(
+        BRAIN[..., 10:11],
+        ImageOrientationPatient=[cosine, sine, 0, -sine, cosine, 0],
+    )
+    volume = read_series(list(files.values()))
+    assert volume.affine[0, 1] == pytest.approx(-sine, abs=1e-6)
+
+
+def test_slope_and_intercept_are_applied() -> None:
+    volume = series(RescaleSlope=2, RescaleIntercept=-5)
+    np.testing.assert_allclose(volume.voxels, 2 * BRAIN - 5)
+
+
+def test_inverted_grey_is_turned_back() -> None:
+    volume = series(PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_array_equal(volume.voxels, BRAIN.max() - BRAIN)
+
+
+def test_series_are_told_apart_and_people_kept_together(tmp_path: Path) -> None:
+    files = {
+        f"{i}/{name}": data
+        for i, (patient, uid) in enumerate([("a", "1.2.1"), ("a", "1.2.2"), ("b", "1.2.3")])
+        for name, data in phantoms.dicom_files(BRAIN, patient=patient, uid=uid).items()
+    }
+    plan = plan_of(tmp_path, files)
+    assert [1 + len(s.others) for s in plan.sources] == [BRAIN.shape[2]] * 3
+    assert len({s.naming.subject for s in plan.sources}) == 2
+    assert {s.naming.layout for s in plan.sources} == {"dicom"}
+
+
+def test_nothing_that_identifies_reaches_the_store(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, phantoms.dicom_files(BRAIN))
+    outcome = process(plan.sources[0], PrepareConfig())
+    assert outcome.slices
+    for record, _ in outcome.slices:
+        for secret in (b"Doe", b"Jane", b"1.2.826", b"20200102"):
+            assert secret not in record
+
+
+def test_without_patient_id_the_series_is_the_subject(tmp_path: Path) -> None:
+    files = phantoms.dicom_files(BRAIN, patient="", uid="1.2.1")
+    other = phantoms.dicom_files(BRAIN, patient="", uid="1.2.2")
+    plan = plan_of(tmp_path, files | {f"other/{name}": data for name, data in other.items()})
+    assert len({s.naming.subject for s in plan.sources}) == 2
+
+
+def test_multi_frame_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="multi-frame DICOM is not read"):
+        plan_of(tmp_path, phantoms.dicom_files(BRAIN, NumberOfFrames=2))
+
+
+def test_reports_and_localizers_are_no_scans(tmp_path: Path) -> None:
+    files = phantoms.dicom_files(BRAIN, ImagePositionPatient=None)
+    files |= {f"l/{n}": d for n, d in phantoms.dicom_files(BRAIN, ImageType="LOCALIZER").items()}
+    files |= {"x/a_1.png": phantoms.png_bytes(phantoms.slice_pixels(8, 8))}
+    assert plan_of(tmp_path, files).ignored == 2 * BRAIN.shape[2]
+
+
+def test_a_missing_slice_is_noticed() -> None:
+    files = list(phantoms.dicom_files(BRAIN).values())
+    with pytest.raises(DataError, match="not evenly spaced; is a file missing"):
+        read_series(files[:5] + files[6:])
+
+
+def test_two_images_at_one_place_are_refused() -> None:
+    files = list(phantoms.dicom_files(BRAIN).values())
+    with pytest.raises(DataError, match="several images at one place"):
+        read_series(files + files[:1])
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.95])
+def test_truncated_files_are_refused(tmp_path: Path, share: float) -> None:
+    files = phantoms.dicom_files(BRAIN)
+    name = next(iter(files))
+    files[name] = phantoms.truncated(files[name], share)
+    plan = plan_of(tmp_path, files)
+    assert plan.bad or process(plan.sources[0], PrepareConfig()).kind == "damaged"
+
+
+def test_the_missing_package_is_named(tmp_path: Path, monkeypatch: Any) -> None:
+    files = phantoms.dicom_files(BRAIN)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(UsageError, match=r"pip install mrigan\[dicom\]"):
+        plan_of(tmp_path, files)

@@ -1,0 +1,106 @@
+"""Which slices are trained on, and what is known of each."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import phantoms
+import pytest
+
+from mri_gan.conditions import encode
+from mri_gan.config import TrainConfig
+from mri_gan.errors import UsageError
+from mri_gan.store.reader import StoreReader
+from mri_gan.train.data import find_conditions, load_training_data, train_indices, typical_pixel_mm
+
+CONFIG = TrainConfig(max_size=16)
+
+
+def subjects(store: Path) -> list[str]:
+    with StoreReader(store) as opened:
+        return sorted({opened.records[i].subject for i in train_indices(opened)})
+
+
+def with_table(
+    store: Path, tmp_path: Path, lines: list[str], names: list[str], missing: str = "unknown"
+) -> tuple[TrainConfig, Path]:
+    table = tmp_path / "labels.tsv"
+    table.write_text("\n".join(["subject\tage\tgroup", *lines]) + "\n")
+    with StoreReader(store) as opened:
+        spec = find_conditions(opened, names, table, missing)
+    return replace(CONFIG, conditions=spec, missing=missing), table
+
+
+def test_only_training_slices_are_shown(store: Path) -> None:
+    data = load_training_data(store, CONFIG, None)
+    with StoreReader(store) as opened:
+        assert {opened.records[i].split for i in data.indices} == {"train"}
+        assert 0 < len(data.indices) < len(opened)
+        assert data.digest == opened.digest
+    assert data.conditions.shape == (len(data.indices), 0)
+
+
+def test_a_store_of_other_channels_is_refused(store: Path) -> None:
+    with pytest.raises(UsageError, match="channels"):
+        load_training_data(store, replace(CONFIG, channels=3), None)
+
+
+def test_a_table_gives_each_subject_its_conditions(store: Path, tmp_path: Path) -> None:
+    people = subjects(store)
+    lines = [f"{name}\t{60 + i}\t{'AB'[i % 2]}" for i, name in enumerate(people)]
+    config, table = with_table(store, tmp_path, lines, ["group", "age"])
+    data = load_training_data(store, config, table)
+    with StoreReader(store) as opened:
+        for row, index in zip(data.conditions, data.indices, strict=True):
+            i = people.index(opened.records[index].subject)
+            labels: dict[str, str | float] = {"group": "AB"[i % 2], "age": 60.0 + i}
+            assert np.array_equal(row, encode(config.conditions, labels))
+    assert data.unlabelled == data.left_out == 0
+
+
+def test_slices_without_a_label_are_unknown_or_skipped(store: Path, tmp_path: Path) -> None:
+    first, *others = subjects(store)
+    lines = [f"{name}\t{60 + i}\tA" for i, name in enumerate(others)]
+    whole = len(load_training_data(store, CONFIG, None).indices)
+    unknown = load_training_data(store, *with_table(store, tmp_path, lines, ["age"]))
+    skipped = load_training_data(store, *with_table(store, tmp_path, lines, ["age"], "skip"))
+    assert len(unknown.indices) == whole
+    assert unknown.unlabelled == skipped.left_out == whole - len(skipped.indices) > 0
+    assert unknown.conditions.shape[1] == 2
+    assert skipped.conditions.shape[1] == 1
+    with StoreReader(store) as opened:
+        people = {opened.records[i].subject for i in skipped.indices}
+    assert people == set(others)
+    assert first not in people
+
+
+def test_other_labels_are_other_training_data(store: Path, tmp_path: Path) -> None:
+    people = subjects(store)
+    lines = [f"{name}\t{60 + i}\tA" for i, name in enumerate(people)]
+    swapped = [f"{name}\t{60 + i}\tA" for i, name in enumerate(reversed(people))]
+    digests = {
+        load_training_data(store, *with_table(store, tmp_path, rows, ["age"])).digest
+        for rows in (lines, swapped)
+    }
+    assert len(digests) == 2
+
+
+def test_a_table_of_other_people_is_refused(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"labels\.tsv: names none of the subjects"):
+        with_table(store, tmp_path, ["nobody\t60\tA"], ["age"])
+
+
+def test_the_edge_of_a_pixel_scales_with_the_size_and_is_unknown_for_pictures(
+    store: Path, prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    volume = phantoms.nifti_bytes(phantoms.brain_volume((40, 40, 12)))
+    (tmp_path / "sub-01_T1w.nii").write_bytes(volume)
+    volumes = prepare(tmp_path / "store", tmp_path / "sub-01_T1w.nii")
+    with StoreReader(volumes) as opened:
+        record = opened.records[0]
+        assert record.pixel_mm is not None
+        assert typical_pixel_mm(opened, record.native) == pytest.approx(record.pixel_mm)
+        assert typical_pixel_mm(opened, 8) == pytest.approx(record.pixel_mm * record.native / 8)
+    with StoreReader(store) as opened:
+        assert typical_pixel_mm(opened, 8) is None
