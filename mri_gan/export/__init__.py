@@ -1,1 +1,1 @@
-"""TODO."""
+"""A store written in the format of another program."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from mri_gan.cli import export as command
+from mri_gan.cli.data import export as command
 from mri_gan.cli.main import cli
 from mri_gan.export.export import FORMATS
 

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from mri_gan.cli import launcher
-from mri_gan.cli.launcher import ended_with_parent, find_launcher, join_torchrun
+from mri_gan.cli.training import launcher
+from mri_gan.cli.training.launcher import ended_with_parent, find_launcher, join_torchrun
 from mri_gan.errors import DataError, UsageError
 from mri_gan.train.parallel import SOLO
 

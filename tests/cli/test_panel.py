@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from mri_gan.cli.live import LiveLines, format_progress
-from mri_gan.cli.panel import LivePanel, open_live, sparkline
+from mri_gan.cli.training.progress import (
+    LiveLines,
+    LivePanel,
+    format_progress,
+    open_live,
+    sparkline,
+)
 from mri_gan.schedule import Phase
 from mri_gan.train.run_folder import Progress
 

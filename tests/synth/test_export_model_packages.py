@@ -13,7 +13,7 @@ import pytest
 import torch
 from phantoms.models import SMALL, save_untrained
 
-from mri_gan.cli import export_model
+from mri_gan.cli.use import export_model
 from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError
 from mri_gan.nets.build import build_generator

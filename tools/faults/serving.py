@@ -17,9 +17,9 @@ from faults.children import DEADLINE_S, peak_memory
 
 PRELOAD = (
     "mri_gan.cli.main",
-    "mri_gan.cli.prepare",
-    "mri_gan.cli.info",
-    "mri_gan.cli.check",
+    "mri_gan.cli.data.prepare",
+    "mri_gan.cli.data.info",
+    "mri_gan.cli.data.check",
     "mri_gan.ingest.run.prepare",
     "mri_gan.ingest.run.companions",
     "mri_gan.ingest.read.volume",

@@ -26,7 +26,7 @@ Fault = Callable[[], None]
 PRELOAD = [
     "torch._dynamo",  # which building an optimiser imports
     "mri_gan.cli.main",
-    "mri_gan.cli.train",
+    "mri_gan.cli.training.train",
     "mri_gan.store.reader",
     "mri_gan.train.loop",
 ]

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Volumes and images to slices at every level."""

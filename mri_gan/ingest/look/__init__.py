@@ -1,1 +1,1 @@
-"""TODO."""
+"""A survey of scans before anything is written."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Files and archive members to pixels and volumes."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Plan to workers to one writer."""

@@ -129,9 +129,7 @@ def _labels_of_all(masks: Sequence[Source]) -> list[tuple[int, ...]]:
 
 
 def _labels_of(mask: Source) -> tuple[int, ...]:
-    from mri_gan.ingest.plan.masks import (
-        read_label_values,  # numpy, which the parent does without
-    )
+    from mri_gan.ingest.plan.masks import read_label_values
 
     try:
         return read_label_values(mask)

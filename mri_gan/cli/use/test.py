@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mri_gan.cli import drawing, options
+from mri_gan.cli import options
+from mri_gan.cli.use import drawing
 from mri_gan.config import require
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from mri_gan.synth.figures import Drawing
+
 
 EPILOG = """\b
 Examples:

@@ -1,12 +1,15 @@
-"""The live panel of a training run in a terminal."""
+"""The live panel of a training run in a terminal.
+Lines that say where training is, for log files and whatever else is no terminal.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+import click
 from rich.console import Console
 from rich.live import Live
 from rich.panel import Panel
@@ -15,12 +18,81 @@ from rich.table import Table
 from rich.text import Text
 
 from mri_gan.cli import options
-from mri_gan.cli.live import LiveLines, LiveView
 
 if TYPE_CHECKING:
     from mri_gan.train.run_folder import Progress
 
-EVERY_S = 0.5
+
+# Lines that say where training is, for log files and whatever else is no terminal.
+
+
+LINE_EVERY_S = 10.0
+
+
+def echo(text: str) -> None:
+    """Print on standard error, if there still is one: training outlives a closed terminal."""
+    with contextlib.suppress(OSError):
+        click.echo(text, err=True)
+
+
+class LiveView:
+    """What a training run is shown in: told of every step, and of what is worth a note."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def note(self, text: str) -> None:
+        """Print something that is worth a line of its own."""
+        raise NotImplementedError
+
+    def show(self, progress: Progress) -> None:
+        """Show where training is, if enough time has passed since the last time."""
+        raise NotImplementedError
+
+
+class LiveLines(LiveView):
+    """A plain line every ten seconds, and the notes."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._shown = time.monotonic()
+
+    def note(self, text: str) -> None:
+        """Print it, unless quiet."""
+        if not self._quiet:
+            echo(f"mrigan: {text}")
+
+    def show(self, progress: Progress) -> None:
+        """Print if enough time has passed since the last line."""
+        now = time.monotonic()
+        if self._quiet or now - self._shown < LINE_EVERY_S:
+            return
+        self._shown = now
+        echo(format_progress(progress))
+
+
+def format_progress(progress: Progress) -> str:
+    """`32 px  alpha 0.50  12.3/40.0 kimg  31.2 img/s  D -1.23  G 0.45  left 14 min`."""
+    phase, metrics = progress.phase, progress.metrics
+    losses = {name: metrics.get(name) for name in ("d_loss", "g_loss")}
+    parts = [
+        f"{phase.resolution} px",
+        f"alpha {phase.alpha:.2f}",
+        f"{progress.nimg / 1000:.1f}/{progress.total / 1000:.1f} kimg",
+        f"{progress.images_per_s:.1f} img/s",
+        *(f"{k[0].upper()} {value:.2f}" for k, value in losses.items() if value is not None),
+        f"left {options.human_seconds(progress.seconds_left)}",
+    ]
+    return "  ".join(parts)
+
+
+# The live panel of a training run in a terminal.
+
+
+PANEL_EVERY_S = 0.5
 BARS = "▁▂▃▄▅▆▇█"
 HISTORY = 48  # ticks that a curve shows
 CURVES = {"d_loss": "critic loss", "g_loss": "generator loss", "penalty": "penalty"}
@@ -66,7 +138,7 @@ class LivePanel(LiveView):
         """Take the numbers in, and redraw if enough time has passed."""
         self._remember(progress.metrics)
         now = time.monotonic()
-        if now - self._shown < EVERY_S and progress.nimg < progress.total:
+        if now - self._shown < PANEL_EVERY_S and progress.nimg < progress.total:
             return
         self._shown = now
         with contextlib.suppress(OSError):

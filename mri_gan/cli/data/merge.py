@@ -28,7 +28,7 @@ def command(stores: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> 
     The parts that `mrigan prepare --shard` wrote are put in the order of their numbers, and none
     may be missing. Refused when a subject would be in two splits or a slice is in two stores.
     """
-    from mri_gan.cli.info import print_tables
+    from mri_gan.cli.data.info import print_tables
     from mri_gan.files import stop_on_signal
     from mri_gan.ingest.run.companions import write_companions
     from mri_gan.store.merge import merge_stores

@@ -17,6 +17,7 @@ from mri_gan.errors import DataError
 if TYPE_CHECKING:
     from mri_gan.train.parallel import World
 
+
 LOOK_S = 0.5  # between two looks at who the parent is
 REFUSED_S = 5.0  # so long the launcher's port may refuse before it counts as gone
 GONE = "the launcher of this process is gone", "start all of them with torchrun again"

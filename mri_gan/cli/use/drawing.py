@@ -13,6 +13,7 @@ from mri_gan.config import require
 if TYPE_CHECKING:
     from mri_gan.synth.sample import Look, Trained
 
+
 # Threads of torch's OpenMP wait for each other in a busy loop, which costs much on a machine that
 # does anything else and nothing when idle; to be said before torch is imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")

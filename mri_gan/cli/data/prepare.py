@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.cli.source_options import slice_options, source_options
+from mri_gan.cli.data.source_options import slice_options, source_options
 from mri_gan.config import require
 from mri_gan.errors import DataError, UsageError
 from mri_gan.preparation import IDS, KEY_FILE, LOCAL, PrepareConfig
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mri_gan.ingest.plan.plan import Plan, Shard
+
 
 LEAVE_AFTER_S = 1.0  # with the time that Python needs to end, a signal is obeyed within 2 s
 
@@ -122,10 +123,10 @@ def command(
         from mri_gan.ingest.run.fork_server import warm_up_for
 
         warm_up_for(sources)  # before anything else, since all the rest can be done meanwhile
-    from mri_gan.ingest.plan import plan
+    from mri_gan.ingest.plan.plan import parse_shard
     from mri_gan.ingest.run import ordered_pool, plan_process
 
-    part = plan.parse_shard(shard) if shard else None
+    part = parse_shard(shard) if shard else None
     ordered_pool.check_engine(engine)
     key_file = id_key or out / KEY_FILE
     key = functools.partial(_find_key, key_file, dry_run, shared=not part or id_key is not None)
@@ -223,7 +224,7 @@ def remove_store(folder: Path) -> None:
 def _report(
     out: Path, facts: dict[str, Any], true_labels: Mapping[str, str], as_json: bool, quiet: bool
 ) -> None:
-    from mri_gan.cli.info import print_tables
+    from mri_gan.cli.data.info import print_tables
 
     damaged = [entry for entry in facts["skipped_sources"] if entry["kind"] == "damaged"]
     if as_json:

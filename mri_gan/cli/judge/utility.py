@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mri_gan.cli import judging, options
+from mri_gan.cli import options
+from mri_gan.cli.judge import judging
 
 if TYPE_CHECKING:
     from mri_gan.store.reader import StoreReader
+
 
 EPILOG = """\b
 Examples:

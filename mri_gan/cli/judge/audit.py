@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mri_gan.cli import judging, options
+from mri_gan.cli import options
+from mri_gan.cli.judge import judging
 from mri_gan.config import require
 from mri_gan.errors import DataError
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mri_gan.evaluate.images import ImageSet
     from mri_gan.evaluate.membership import Membership
     from mri_gan.store.reader import StoreReader
+
 
 EPILOG = """\b
 Examples:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mri_gan.cli import judging, options
+from mri_gan.cli import options
+from mri_gan.cli.judge import judging
 from mri_gan.config import SPLITS, require
 
 if TYPE_CHECKING:
     from mri_gan.evaluate.evaluation import Evaluation
     from mri_gan.store.reader import StoreReader
+
 
 EPILOG = """\b
 Examples:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.cli.source_options import slice_options, source_options
+from mri_gan.cli.data.source_options import slice_options, source_options
 from mri_gan.config import require
 from mri_gan.errors import Stopped
 from mri_gan.preparation import PLANES, PrepareConfig
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mri_gan.ingest.look.survey import Look, Survey
     from mri_gan.ingest.plan.plan import Plan
     from mri_gan.ingest.source import Source
+
 
 EPILOG = """\b
 Examples:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.cli import train_setup as setup
-from mri_gan.cli.architecture import architecture
+from mri_gan.cli.training import train_setup as setup
+from mri_gan.cli.training.architecture import architecture
 from mri_gan.config import (
     ARCHS,
     CAPACITIES,
@@ -26,6 +26,7 @@ from mri_gan.config import (
 if TYPE_CHECKING:
     from mri_gan.train.parallel import World
     from mri_gan.train.run_folder import RunOptions
+
 
 EPILOG = """\b
 Examples:
@@ -249,7 +250,7 @@ def command(
     if dry_run:
         setup.print_plan(config, setup.pick_device(device), keep, quiet)
         return
-    from mri_gan.cli.launcher import join_torchrun
+    from mri_gan.cli.training.launcher import join_torchrun
     from mri_gan.files import make_folder
     from mri_gan.train.run_folder import RunOptions
 
@@ -271,7 +272,7 @@ def _run(
     tensorboard: bool,
     quiet: bool,
 ) -> None:
-    from mri_gan.cli.panel import open_live
+    from mri_gan.cli.training.progress import open_live
     from mri_gan.files import FolderLock, stop_on_signal
     from mri_gan.train.loop import train
     from mri_gan.train.parallel import leave

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mri_gan.store.reader import StoreReader
     from mri_gan.synth.sample import Look, Trained
 
+
 Command = Callable[..., Any]
 SEEDS_APART = 1_000_000
 ALL = 1 << 40  # more slices than there are

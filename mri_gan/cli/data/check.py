@@ -14,6 +14,7 @@ from mri_gan.errors import DataError, Stopped
 if TYPE_CHECKING:
     from mri_gan.store.check import Report
 
+
 EPILOG = """\b
 Examples:
   mrigan check OASIS_PRE

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from mri_gan.cli import drawing, options
+from mri_gan.cli import options
+from mri_gan.cli.use import drawing
 
 EPILOG = """\b
 Examples:

@@ -1,0 +1,1 @@
+"""The commands that draw from a trained network."""
