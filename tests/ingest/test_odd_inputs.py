@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from phantoms.odd_images import OddImage, odd_images
 from phantoms.odd_volumes import OddVolume, odd_volumes
 
-from mri_gan.ingest.read.images import read_pages
+from mri_gan.ingest.read.image_files import read_pages
 from mri_gan.store.reader import StoreReader
 
 Prepare = Callable[..., Path]

@@ -47,7 +47,7 @@ def by_pillow(data: bytes) -> object:
 
 def by_ourselves(data: bytes) -> object:
     """The pixels as `prepare` gets them."""
-    from mri_gan.ingest.read.images import read_image
+    from mri_gan.ingest.read.image_files import read_image
 
     return read_image(data, verify=False)
 

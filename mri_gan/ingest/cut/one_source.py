@@ -18,7 +18,7 @@ from mri_gan.ingest.plan.masks import read_mask_pages, spread
 from mri_gan.ingest.plan.slice_range import choose_pages
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.dropped_fields import image_fields
-from mri_gan.ingest.read.images import read_image, read_pages
+from mri_gan.ingest.read.image_files import read_image, read_pages
 from mri_gan.ingest.source import Source
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.schema import DROPPED

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mri_gan.errors import DataError
 from mri_gan.ingest.plan.filenames import MASK_FOLDERS, MASK_WORD
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.read.images import read_label_pages
+from mri_gan.ingest.read.image_files import read_label_pages
 from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.ingest.source import Source, natural_key, suffix_of
 from mri_gan.store.schema import label_greys

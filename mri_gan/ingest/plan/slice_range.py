@@ -97,7 +97,7 @@ def choose_images(sources: Sequence[Source], config: PrepareConfig) -> tuple[lis
 
 def _is_stack(source: Source) -> bool:
     """Whether a TIFF holds several slices; one that cannot be read is kept, to be told later."""
-    from mri_gan.ingest.read.images import count_pages
+    from mri_gan.ingest.read.image_files import count_pages
 
     return count_pages(read_member(source.member)) != 1
 

@@ -14,8 +14,8 @@ from phantoms.raw_images import GREY_ALPHA, RGB, RGB_ALPHA, raw_png
 from PIL import Image
 
 from mri_gan.errors import DataError
-from mri_gan.ingest.read import images
-from mri_gan.ingest.read.images import read_plain_header, read_plain_png
+from mri_gan.ingest.read import image_files
+from mri_gan.ingest.read.image_files import read_plain_header, read_plain_png
 
 GREY = phantoms.slice_pixels(40, 30, seed=1)
 GREY_16 = GREY.astype(np.uint16) * 257 + np.arange(1200, dtype=np.uint16).reshape(30, 40) % 251
@@ -50,19 +50,19 @@ def chunk(name: bytes, data: bytes) -> bytes:
 def by_pillow(data: bytes, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Pixels, or the reason why there are none, without the fast decoder."""
     with monkeypatch.context() as patch:
-        patch.setattr(images, "DECODERS", None)
+        patch.setattr(image_files, "DECODERS", None)
         return read(data)
 
 
 def read(data: bytes) -> Any:
     try:
-        return images.read_image(data)
+        return image_files.read_image(data)
     except DataError as error:
         return error.message
 
 
 def test_the_decoder_is_there() -> None:
-    assert images.DECODERS is not None
+    assert image_files.DECODERS is not None
 
 
 @pytest.mark.parametrize("kind", range(5))
@@ -136,8 +136,8 @@ def test_a_panic_of_the_decoder_is_left_to_pillow(monkeypatch: pytest.MonkeyPatc
         def decode_image_png_u8(self, *_: object) -> None:
             raise PanicException
 
-    monkeypatch.setattr(images, "DECODERS", Panicking())
-    np.testing.assert_array_equal(images.read_image(PLAIN), GREY)
+    monkeypatch.setattr(image_files, "DECODERS", Panicking())
+    np.testing.assert_array_equal(image_files.read_image(PLAIN), GREY)
 
 
 @pytest.mark.parametrize("data", [PLAIN, phantoms.image_bytes(GREY_16)], ids=["8", "16"])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mri_gan.errors import DataError
-from mri_gan.ingest.read.images import MAX_PIXELS, read_image
+from mri_gan.ingest.read.image_files import MAX_PIXELS, read_image
 
 GREY = phantoms.slice_pixels(40, 30, seed=1)
 GREY_16 = (GREY.astype(np.uint16) << 8) + np.arange(1200, dtype=np.uint16).reshape(30, 40) % 251
