@@ -1,6 +1,4 @@
-"""The live panel of a training run in a terminal.
-Lines that say where training is, for log files and whatever else is no terminal.
-"""
+"""The progress of a training run: lines for log files, a live panel in a terminal."""
 
 from __future__ import annotations
 
