@@ -1,9 +1,4 @@
-"""What all configurations share: checks in one line, and JSON there and back.
-The architectures of `--arch`: what each can do, and the settings that its paper trains with.
-What was asked for, as frozen objects that are checked once and written as JSON.
-What lies in a run folder under which name, readable without torch.
-Names that a command line needs before anything heavy is imported.
-"""
+"""Configurations: frozen, checked once, written as JSON, with the names the command line needs."""
 
 from __future__ import annotations
 
@@ -17,8 +12,7 @@ from typing import Any, Self
 from mri_gan.conditions import NO_CONDITIONS, Conditions
 from mri_gan.errors import UsageError
 
-# What all configurations share: checks in one line, and JSON there and back.
-
+# What all configurations share: checks in one line, and JSON there and back
 
 LEVELS = (8, 16, 32, 64, 128, 256, 512, 1024)
 AUTO = "auto"
@@ -74,8 +68,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return dict(value)
 
 
-# The architectures of `--arch`: what each can do, and the settings that its paper trains with.
-
+# The architectures of `--arch`: what each can do, and the settings that its paper trains with
 
 ARCHS = ("dcgan", "progan", "stylegan", "stylegan2")
 GROWING = ("progan", "stylegan")  # the others train at their largest size from the start
@@ -160,8 +153,7 @@ def check_augment(augment: str, p: float, kinds: str, loss: str) -> None:
     )
 
 
-# What was asked for, as frozen objects that are checked once and written as JSON.
-
+# What was asked for, as frozen objects that are checked once and written as JSON
 
 LOSS_NAMES = ("wgan-gp", "wgan-clip", "logistic", "r1", "hinge")
 PRECISIONS = ("fp32", "bf16")
@@ -367,8 +359,7 @@ class TrainConfig(JsonConfig):
         )
 
 
-# What lies in a run folder under which name, readable without torch.
-
+# What lies in a run folder under which name, readable without torch
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
@@ -392,8 +383,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return lines
 
 
-# Names that a command line needs before anything heavy is imported.
-
+# Names that a command line needs before anything heavy is imported
 
 DOWNLOAD_FREE = ("pca", "random-cnn", "texture")
 EFFICIENTNET = "efficientnet-lite0"

@@ -1,7 +1,4 @@
-"""CRC-32 as everywhere, by ISA-L in a ninth of zlib's time; zlib where ISA-L is not built.
-Files that are whole or absent, and stopping in good order.
-Folders with one writer.
-"""
+"""Files that are whole or absent, folders with one writer, and stopping in good order."""
 
 from __future__ import annotations
 
@@ -22,8 +19,7 @@ from typing import BinaryIO
 
 from mri_gan.errors import DataError
 
-# CRC-32 as everywhere, by ISA-L in a ninth of zlib's time; zlib where ISA-L is not built.
-
+# CRC-32 as everywhere, by ISA-L in a ninth of zlib's time; zlib where ISA-L is not built
 
 try:
     from isal.isal_zlib import crc32
@@ -33,7 +29,7 @@ except ImportError:
 __all__ = ["crc32"]
 
 
-# Files that are whole or absent, and stopping in good order.
+# Files that are whole or absent, and stopping in good order
 
 
 def one_line(error: BaseException) -> str:
@@ -232,8 +228,7 @@ def _leave_late(after_s: float) -> Iterator[None]:
         os.close(reader)
 
 
-# Folders with one writer.
-
+# Folders with one writer
 
 LOCK_TRIES = 5
 # What network file systems answer that have no locks; see FolderLock.check.

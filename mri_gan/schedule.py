@@ -1,6 +1,4 @@
-"""The training schedule: a pure function from nimg to the phase in force.
-Reading a training schedule of the user's own: one line or object for each level.
-"""
+"""The training schedule: a pure function from nimg to the phase in force, or a file."""
 
 from __future__ import annotations
 
@@ -25,8 +23,7 @@ from mri_gan.config import (
 )
 from mri_gan.errors import UsageError
 
-# The training schedule: a pure function from nimg to the phase in force.
-
+# The training schedule: a pure function from nimg to the phase in force
 
 BASE_LR = 1e-3
 BASE_BATCH = 16
@@ -126,8 +123,7 @@ def phases_from(config: TrainConfig, nimg: int) -> list[tuple[int, Phase]]:
     return steps
 
 
-# Reading a training schedule of the user's own: one line or object for each level.
-
+# Reading a training schedule of the user's own: one line or object for each level
 
 EXAMPLE = "size fade stay batch lr, for example: 16 50000 100000 32 0.001"
 

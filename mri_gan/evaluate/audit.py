@@ -22,8 +22,7 @@ from mri_gan.evaluate.families import Described, Source, Table, describe_set
 from mri_gan.evaluate.features import Features, shrink
 from mri_gan.evaluate.images import ImageSet, Pixels
 
-# The nearest slice in pixels, whatever its brightness, contrast, small shift or mirroring.
-
+# The nearest slice in pixels, whatever its brightness, contrast, small shift or mirroring
 
 FINE_PX = 64  # shifts are made at this size or less ...
 WORKING_PX = 32  # ... and compared at this
@@ -113,8 +112,7 @@ def unit_rows(images: Pixels) -> NDArray[np.float32]:
     return np.asarray(rows / np.maximum(length, 1e-6), np.float32)
 
 
-# Copies of training slices, planted to see whether a detector finds them.
-
+# Copies of training slices, planted to see whether a detector finds them
 
 JPEG_QUALITY = 75
 LARGEST_SHIFT = 0.05  # of the width
@@ -187,8 +185,7 @@ def plant(images: Pixels, seed: int = 0) -> dict[str, Pixels]:
     }
 
 
-# Do samples copy people of the training set? Distances, planted copies, and a verdict.
-
+# Do samples copy people of the training set? Distances, planted copies, and a verdict
 
 Rows = NDArray[Any]  # what describes each image
 Groups = NDArray[np.int64]

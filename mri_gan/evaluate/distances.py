@@ -1,10 +1,7 @@
-"""Nearest neighbours by matrix products, block by block: fast, exact, flat in memory.
-The families `fd` and `kd`: Frechet and kernel distances of features.
+"""Distances between two sets of feature rows, and the families built on them.
 
 Frechet distance of two Gaussians: Dowson and Landau 1982, used by Heusel et al. 2017 as FID when
 the features are Inception's. Kernel distance: Binkowski et al. 2018, section 4 (KID).
-
-The families `spectrum` and `histogram`: how much of each frequency, how much of each grey.
 """
 
 from __future__ import annotations
@@ -20,8 +17,7 @@ from torch import Tensor
 from mri_gan.evaluate.families import Family, Rows, Source, Table, Values, redraw_with
 from mri_gan.evaluate.images import Pixels
 
-# Nearest neighbours by matrix products, block by block: fast, exact, flat in memory.
-
+# Nearest neighbours by matrix products, block by block: fast, exact, flat in memory
 
 Vectors = NDArray[np.float32]  # [N, D]
 ROWS, COLUMNS = 1024, 4096  # of one block of distances: 16 MB
@@ -99,8 +95,7 @@ def _fill_diagonal(block: Tensor, offset: int) -> None:
     block[rows, rows + offset] = torch.inf
 
 
-# The families `fd` and `kd`: Frechet and kernel distances of features.
-
+# The families `fd` and `kd`: Frechet and kernel distances of features
 
 QUICK_AXES = 128
 BLOCK = 2048
@@ -194,8 +189,7 @@ def kernel_family(source: Source) -> Family:
     return Family(name, FEWEST_KERNEL, source, compare, redraw, least=-np.inf)
 
 
-# The families `spectrum` and `histogram`: how much of each frequency, how much of each grey.
-
+# The families `spectrum` and `histogram`: how much of each frequency, how much of each grey
 
 BINS = 256
 LOWEST_POWER = 1e-7  # about that of rounding to 8 bits: below it there is only rounding

@@ -39,7 +39,7 @@ from mri_gan.evaluate.neighbours import neighbour_family
 from mri_gan.evaluate.patches import scales_at, ssim_families, swd_family
 from mri_gan.files import write_bytes
 
-# Which families an evaluation measures, by the names that a user gives.
+# Which families an evaluation measures, by the names that a user gives
 
 
 def build_features(
@@ -70,8 +70,7 @@ def build_families(
     return families
 
 
-# One evaluation: every figure beside its noise floor and the interval that people give it.
-
+# One evaluation: every figure beside its noise floor and the interval that people give it
 
 HALVINGS = 3
 FEWEST_PEOPLE = 4  # two in each half
@@ -252,8 +251,7 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# Figures of an evaluation beside their floors, as a picture.
-
+# Figures of an evaluation beside their floors, as a picture
 
 FAKES, REALS = "#b2432f", "#2f6db2"  # told apart by the colour-blind, too
 

@@ -1,5 +1,6 @@
-"""Halves and bootstrap draws by group, so that no person stands on two sides.
-What is measured: each family describes images one by one, then compares two sets of rows.
+"""Families of figures: each describes images one by one, then compares two sets of rows.
+
+Halves and bootstrap samples are drawn by group, so that no person is on two sides.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from numpy.typing import NDArray
 
 from mri_gan.evaluate.images import ImageSet, Pixels
 
-# Halves and bootstrap draws by group, so that no person stands on two sides.
-
+# Halves and bootstrap draws by group, so that no person stands on two sides
 
 Rows = NDArray[np.int64]  # indices of images
 
@@ -50,8 +50,7 @@ def interval(
     return max(float(low), least), float(high)
 
 
-# What is measured: each family describes images one by one, then compares two sets of rows.
-
+# What is measured: each family describes images one by one, then compares two sets of rows
 
 Table = Mapping[str, NDArray[Any]]  # what describes each image, by name: [N, ...]
 Values = dict[str, float]  # figures by name

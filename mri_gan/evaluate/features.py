@@ -36,8 +36,7 @@ from mri_gan.evaluate.families import Source, Table
 from mri_gan.evaluate.images import ImageSet, Pixels, as_tensor
 from mri_gan.files import one_line
 
-# First-order statistics and textures of images, as in radiomics, by scikit-image.
-
+# First-order statistics and textures of images, as in radiomics, by scikit-image
 
 GREYS = 16  # of the co-occurrence matrix
 DISTANCES = (1, 2)  # px
@@ -94,8 +93,7 @@ def patterns(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
     return np.asarray(np.bincount(codes.reshape(-1), minlength=POINTS + 2) / codes.size)
 
 
-# Features that need no download: principal components, a random network, textures.
-
+# Features that need no download: principal components, a random network, textures
 
 Vectors = NDArray[np.float32]  # [N, D]
 Extract = Callable[[Pixels], Vectors]
@@ -208,8 +206,7 @@ FITS: dict[str, Callable[[Pixels], Features]] = {
 }
 
 
-# Features of learned networks: EfficientNet-Lite0 from PyPI, or a TorchScript file of the user's.
-
+# Features of learned networks: EfficientNet-Lite0 from PyPI, or a TorchScript file of the user's
 
 INPUT_PX = 224
 # What can write or read files from within TorchScript, or leave its interpreter.

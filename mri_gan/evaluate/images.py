@@ -1,6 +1,4 @@
-"""Where images to judge come from: a checkpoint or the splits of a store, read in batches.
-Images of other people's models: a folder of picture files of one size.
-"""
+"""Images to judge: from a checkpoint, the splits of a store, or a folder of picture files."""
 
 from __future__ import annotations
 
@@ -20,8 +18,7 @@ from mri_gan.files import one_line
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Look, Trained, condition_rows, draw_seeds
 
-# Where images to judge come from: a checkpoint or the splits of a store, read in batches.
-
+# Where images to judge come from: a checkpoint or the splits of a store, read in batches
 
 Pixels = NDArray[np.float32]  # [N, S, S], 0..1, one channel
 BATCH = 64
@@ -141,8 +138,7 @@ def as_tensor(images: Pixels) -> torch.Tensor:
     return torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1)
 
 
-# Images of other people's models: a folder of picture files of one size.
-
+# Images of other people's models: a folder of picture files of one size
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")

@@ -27,8 +27,7 @@ from mri_gan.store.labels import slice_labels
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Trained, alpha_for
 
-# Can the critic tell who was in the training set?.
-
+# Can the critic tell who was in the training set?
 
 Scores = NDArray[np.float64]  # [N]
 
@@ -90,8 +89,7 @@ def infer_membership(
     )
 
 
-# A run's critic on real slices: training people against people held out.
-
+# A run's critic on real slices: training people against people held out
 
 MOST_SLICES = 4096  # of each set
 

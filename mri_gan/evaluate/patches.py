@@ -25,8 +25,7 @@ from mri_gan.errors import UsageError
 from mri_gan.evaluate.families import Family, Source, Table, Values, redraw_with
 from mri_gan.evaluate.images import Pixels, as_tensor
 
-# Multi-scale structural similarity of pairs: how much alike the images of one set are.
-
+# Multi-scale structural similarity of pairs: how much alike the images of one set are
 
 WINDOW = 11  # px
 SIGMA = 1.5  # px
@@ -80,8 +79,7 @@ def _blur(images: Tensor) -> Tensor:
     return F.conv2d(F.conv2d(images, row.view(1, 1, 1, -1)), row.view(1, 1, -1, 1))
 
 
-# Sliced Wasserstein distance between local patches, level by level of a Laplacian pyramid.
-
+# Sliced Wasserstein distance between local patches, level by level of a Laplacian pyramid
 
 PATCH = 7  # px
 PATCHES = 128  # per level and image
@@ -202,8 +200,7 @@ def _quantiles(rows: NDArray[np.float32], at_least: int) -> NDArray[np.float32]:
     return rows[:, picked]
 
 
-# The families `swd` and `ms-ssim`: local detail, and how much images of one set are alike.
-
+# The families `swd` and `ms-ssim`: local detail, and how much images of one set are alike
 
 QUICK_DIRECTIONS = 32
 QUICK_DESCRIPTORS = 1 << 13

@@ -25,8 +25,7 @@ from mri_gan.store.labels import slice_labels
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Look, Trained, draw_seeds
 
-# Two tasks that a small network learns in minutes: where a slice lies, what tissue is where.
-
+# Two tasks that a small network learns in minutes: where a slice lies, what tissue is where
 
 STEPS = 400
 TEACHING_BATCH = 32
@@ -168,8 +167,7 @@ def apply(network: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([network(images[i : i + 256]) for i in range(0, len(images), 256)])
 
 
-# Slices with what a small network is to tell of them: real ones, and synthetic ones.
-
+# Slices with what a small network is to tell of them: real ones, and synthetic ones
 
 HELD_OUT = ("validate", "test")
 
@@ -282,8 +280,7 @@ def _asked_positions(trained: Trained, rows: Tensor | None) -> Tensor | None:
     return None
 
 
-# Is a network trained on synthetic slices as good on real people as one trained on real slices?.
-
+# Is a network trained on synthetic slices as good on real people as one trained on real slices?
 
 NETWORKS = 3  # of each kind, from different seeds
 FEWEST = 64  # images to train on

@@ -1,6 +1,4 @@
-"""Where an export goes: written beside its place and renamed into it when whole.
-A store in somebody else's format: choose slices, encode them, put them in place.
-"""
+"""Export a store for another program: choose slices, encode them, rename the result into place."""
 
 from __future__ import annotations
 
@@ -29,8 +27,7 @@ from mri_gan.files import (
 )
 from mri_gan.store.reader import StoreReader
 
-# Where an export goes: written beside its place and renamed into it when whole.
-
+# Where an export goes: written beside its place and renamed into it when whole
 
 MARKER = "export.json"  # tells a folder that was exported from one that was not
 
@@ -101,8 +98,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-# A store in somebody else's format: choose slices, encode them, put them in place.
-
+# A store in somebody else's format: choose slices, encode them, put them in place
 
 FORMATS = ("png", "png16", "nifti", "stylegan-zip", "stylegan-lmdb", "webdataset")
 

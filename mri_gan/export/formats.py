@@ -1,8 +1,4 @@
-"""Images and masks of a store apart, and the labels that a mask's greys stand for.
-Which slices an export takes, and under which names.
-Slices to PNG bytes, encoded by threads and handed back in order.
-Images as folders, zips, LMDBs and tars: what other tools expect to find.
-"""
+"""Slices as folders, zips, LMDBs and tars of PNGs, as other tools expect them."""
 
 from __future__ import annotations
 
@@ -27,8 +23,7 @@ from mri_gan.errors import UsageError
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import MASK, SliceRecord, label_channels, label_greys
 
-# Images and masks of a store apart, and the labels that a mask's greys stand for.
-
+# Images and masks of a store apart, and the labels that a mask's greys stand for
 
 Pixels = NDArray[Any]
 
@@ -69,8 +64,7 @@ def label_table(store: StoreReader) -> Pixels:
     return table
 
 
-# Which slices an export takes, and under which names.
-
+# Which slices an export takes, and under which names
 
 MAX_NAME = 80
 # Folders that Windows cannot have.
@@ -136,8 +130,7 @@ def public_facts(record: SliceRecord, folder: str) -> dict[str, Any]:
     }
 
 
-# Slices to PNG bytes, encoded by threads and handed back in order.
-
+# Slices to PNG bytes, encoded by threads and handed back in order
 
 READ_AHEAD = 32  # slices per read
 COMPRESS_LEVEL = 3  # half the time of Pillow's default for two per cent more bytes
@@ -214,8 +207,7 @@ def _png(image: NDArray[Any]) -> bytes:
     return stream.getvalue()
 
 
-# Images as folders, zips, LMDBs and tars: what other tools expect to find.
-
+# Images as folders, zips, LMDBs and tars: what other tools expect to find
 
 Encoded = Iterable[tuple[int, bytes]]
 EncodedFiles = Iterable[tuple[int, dict[str, bytes]]]  # "" is the picture, "mask" its mask

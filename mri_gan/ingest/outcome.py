@@ -1,6 +1,4 @@
-"""What one source gave, and what all sources together taught: nouns that everything passes on.
-What all sources together taught.
-"""
+"""What one source gave, and what was learned from all sources together."""
 
 from __future__ import annotations
 
@@ -12,8 +10,7 @@ from typing import Any, SupportsIndex
 
 from mri_gan.store.schema import EncodedSlice
 
-# What one source gave, and what all sources together taught: nouns that everything passes on.
-
+# What one source gave, and what all sources together taught: nouns that everything passes on
 
 LARGE = 1 << 10  # bytes, from which on copying costs more than keeping account
 
@@ -43,7 +40,7 @@ def _as_buffers(images: dict[int, bytes]) -> dict[int, Any]:
     }
 
 
-# What all sources together taught.
+# What all sources together taught
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,4 @@
-"""What one thing to read is called, wherever it lies, and which kinds of thing there are.
-Members become sources: one file, or the files that only make sense together.
-"""
+"""Members (one readable file) and sources (the members that only make sense together)."""
 
 from __future__ import annotations
 
@@ -12,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-# What one thing to read is called, wherever it lies, and which kinds of thing there are.
-
+# What one thing to read is called, wherever it lies, and which kinds of thing there are
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 STACK_SUFFIXES = (".tif", ".tiff")  # images of which one file may hold several
@@ -119,8 +116,7 @@ def common_prefix(names: list[str]) -> str:
     return "".join(f"{part}/" for part, _ in shared)
 
 
-# Members become sources: one file, or the files that only make sense together.
-
+# Members become sources: one file, or the files that only make sense together
 
 SINGLE_SUFFIXES = tuple(s for s in IMAGE_SUFFIXES if s not in STACK_SUFFIXES)
 Parts = tuple[Member, ...]

@@ -28,7 +28,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Functions with derivatives of their own, and programs that are traced for others.
+# Functions with derivatives of their own, and programs that are traced for others
 
 
 def run(function: type[torch.autograd.Function], *arguments: object) -> Tensor:
@@ -43,8 +43,7 @@ def run(function: type[torch.autograd.Function], *arguments: object) -> Tensor:
     return out
 
 
-# Half precision where it pays: in the blocks of the largest resolutions, under autocast.
-
+# Half precision where it pays: in the blocks of the largest resolutions, under autocast
 
 LOW_PRECISION_BLOCKS = 4  # the largest resolutions
 LOW_PRECISION_CLAMP = 256.0  # of activations there
@@ -69,7 +68,7 @@ def enter(x: Tensor, *, low: bool) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-# Doubling, halving and blurring of images, and the folding of both into 3x3 kernels.
+# Doubling, halving and blurring of images, and the folding of both into 3x3 kernels
 
 
 def upsample_nearest2(x: Tensor) -> Tensor:
@@ -186,8 +185,7 @@ class _Blur(torch.autograd.Function):
         return blur(gradient, kernel), None
 
 
-# Doubling, halving and smoothing by the filter [1 3 3 1], as StyleGAN2 resamples.
-
+# Doubling, halving and smoothing by the filter [1 3 3 1], as StyleGAN2 resamples
 
 TAPS = 4
 

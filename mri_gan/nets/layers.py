@@ -1,5 +1,4 @@
-"""Which resolutions the networks have, and how wide they are at each.
-The building blocks of the progressive networks.
+"""The building blocks of the progressive networks, and the resolutions they come in.
 
 Equalised weights, convolutions that double or halve the image, normalisation, noise and style.
 """
@@ -22,8 +21,7 @@ from mri_gan.nets.filters import (
     upsample_nearest2,
 )
 
-# Which resolutions the networks have, and how wide they are at each.
-
+# Which resolutions the networks have, and how wide they are at each
 
 SMALLEST_PX = 4
 LARGEST_PX = 1024
@@ -77,8 +75,7 @@ def channels_at(
     return max(4, 4 * round(paper_width * capacity / 4))
 
 
-# The building blocks of the progressive networks.
-
+# The building blocks of the progressive networks
 
 # Keeps the variance through a leaky rectifier: He et al. 2015, section 2.2, with slope ~ 0.
 RECTIFIER_GAIN = math.sqrt(2)

@@ -1,12 +1,8 @@
-"""The progressive critic that StyleGAN shares with ProGAN.
-
-Karras et al. 2018, "Progressive Growing of GANs", table 2, with the blur of Karras et al. 2019.
-
-The progressively grown generator; its critic is `critic.Critic(blur=False)`.
+"""The progressively grown generator and critic; StyleGAN uses the same critic with a blur.
 
 Karras, Aila, Laine and Lehtinen 2018, "Progressive Growing of GANs for Improved Quality,
-Stability, and Variation" (ProGAN).  As in StyleGAN, the blocks for all resolutions exist from the
-start and those not yet reached take no part.
+Stability, and Variation", table 2; the blur is of Karras et al. 2019. The blocks for all resolutions
+exist from the start and those not yet reached take no part.
 """
 
 from __future__ import annotations
@@ -38,7 +34,7 @@ from mri_gan.nets.protocol import (
     NoiseShape,
 )
 
-# The progressive critic that StyleGAN shares with ProGAN.
+# The progressive critic that StyleGAN shares with ProGAN
 
 
 class ShrinkingBlock(nn.Module):
@@ -144,7 +140,7 @@ class Critic(CriticNet):
         return leaky_relu(self.from_image[str(images.shape[-1])](images))
 
 
-# The progressively grown generator; its critic is `critic.Critic(blur=False)`.
+# The progressively grown generator; its critic is `critic.Critic(blur=False)`
 
 
 class LatentBlock(nn.Module):

@@ -1,8 +1,6 @@
-"""What goes into the synthesis network besides its weights: styles per layer, and noise.
+"""The interface of every generator and critic, and the styles and noise they are given.
 
-Pure functions.  Noise comes from an explicit generator or from seeds, never from the global one.
-
-What every generator and every critic can do, so that callers work for any `--arch`.
+Noise comes from an explicit generator or from seeds, never from the global one.
 """
 
 from __future__ import annotations
@@ -15,8 +13,7 @@ from torch import Tensor, nn
 
 from mri_gan.nets.layers import EqualLinear, pixel_norm
 
-# What goes into the synthesis network besides its weights: styles per layer, and noise.
-
+# What goes into the synthesis network besides its weights: styles per layer, and noise
 
 NOISE_SALT = 0x6E6F697365  # "noise"
 
@@ -83,8 +80,7 @@ def noise_from_seeds(
     return [torch.cat(layer).to(device, dtype) for layer in zip(*single, strict=True)]
 
 
-# What every generator and every critic can do, so that callers work for any `--arch`.
-
+# What every generator and every critic can do, so that callers work for any `--arch`
 
 # Noise images for the layers in order; `None`, for one layer or for all, is no noise.
 Noise = Sequence[Tensor | None] | None

@@ -1,13 +1,9 @@
-"""StyleGAN2: modulated convolutions, a skip generator, no growing.
+"""StyleGAN2: modulated convolutions, a skip generator, a residual critic, no growing.
 
 Karras, Laine, Aittala, Hellsten, Lehtinen and Aila 2020, "Analyzing and Improving the Image
-Quality of StyleGAN" (configuration F).  Its critic is in `stylegan2_critic`.  The conventions that
-weights made elsewhere must be mapped onto are listed in `docs/models.md`.
-
-The residual critic of StyleGAN2.
-
-Karras et al. 2020, section 4.1 and figure 7c ("residual nets"); half precision in the largest
-blocks: Karras et al. 2020b, appendix D.1.
+Quality of StyleGAN" (configuration F), section 4.1 and figure 7c; half precision in the largest
+blocks: Karras et al. 2020b, appendix D.1. The conventions that weights made elsewhere must be mapped
+onto are listed in `docs/models.md`.
 """
 
 from __future__ import annotations
@@ -51,8 +47,7 @@ from mri_gan.nets.protocol import (
     check_condition,
 )
 
-# StyleGAN2: modulated convolutions, a skip generator, no growing.
-
+# StyleGAN2: modulated convolutions, a skip generator, no growing
 
 CHANNEL_BASE = 32768  # width times resolution: configuration F
 
@@ -242,8 +237,7 @@ def widths_of(max_resolution: int, capacity: float, base: int, maximum: int) -> 
     }
 
 
-# The residual critic of StyleGAN2.
-
+# The residual critic of StyleGAN2
 
 RESIDUAL_GAIN = math.sqrt(0.5)  # the sum of two branches keeps the variance of each
 

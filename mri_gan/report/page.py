@@ -1,6 +1,4 @@
-"""Sections to one self-contained HTML page.
-Several runs side by side: what differs, how they went, and what they draw.
-"""
+"""One self-contained HTML page about a run, or about several runs side by side."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ from mri_gan.report.sections import (
     words,
 )
 
-# Sections to one self-contained HTML page.
+# Sections to one self-contained HTML page
 
 
 def build_report(run: RunFacts) -> str:
@@ -82,8 +80,7 @@ def frames_json(frames: Sequence[Shown]) -> Markup:
     return Markup(text.replace("<", "\\u003c"))
 
 
-# Several runs side by side: what differs, how they went, and what they draw.
-
+# Several runs side by side: what differs, how they went, and what they draw
 
 LAST_LINES = 30  # of the metrics, for the means at the end
 

@@ -1,6 +1,4 @@
-"""What stands on a page, as plain values: text, tables, charts and pictures.
-The sections that training itself fills: data sheet, curves, grids over time, reproduction.
-"""
+"""The sections of a page as plain values, and those that training fills."""
 
 from __future__ import annotations
 
@@ -17,8 +15,7 @@ from mri_gan.config import TrainConfig, differences
 from mri_gan.report.charts import Curve, Point, draw_chart
 from mri_gan.report.facts import RunFacts
 
-# What stands on a page, as plain values: text, tables, charts and pictures.
-
+# What stands on a page, as plain values: text, tables, charts and pictures
 
 MIME = {".png": "image/png", ".apng": "image/apng", ".gif": "image/gif", ".webp": "image/webp"}
 
@@ -100,8 +97,7 @@ def plain(value: Any) -> str:
     return "" if value is None else str(value)
 
 
-# The sections that training itself fills: data sheet, curves, grids over time, reproduction.
-
+# The sections that training itself fills: data sheet, curves, grids over time, reproduction
 
 CHARTS = (
     ("Losses", ("d_loss", "g_loss", "penalty")),

@@ -1,6 +1,4 @@
-"""A generator as one function of z: size, truncation and noise are fixed, so others can run it.
-A generator as a folder that medigan or MONAI can use, and its model card.
-"""
+"""A trained generator as a file or folder that other programs can run."""
 
 from __future__ import annotations
 
@@ -25,8 +23,7 @@ from mri_gan.synth.figures import Drawing
 from mri_gan.synth.generate import MARK
 from mri_gan.synth.sample import condition_rows, latents, noise_for
 
-# A generator as one function of z: size, truncation and noise are fixed, so others can run it.
-
+# A generator as one function of z: size, truncation and noise are fixed, so others can run it
 
 TOLERANCE = 1e-4  # of images of -1..1
 CHECKED_SEEDS = (1, 2, 3)
@@ -131,8 +128,7 @@ def check(frozen: Frozen, draw: Draw, name: str) -> None:
             raise DataError(f"{name}: its images differ by {far:.2g}", "report this")
 
 
-# A generator as a folder that medigan or MONAI can use, and its model card.
-
+# A generator as a folder that medigan or MONAI can use, and its model card
 
 FORMATS = ("safetensors", "torchscript", "onnx", "medigan", "monai")
 CARD = "MODEL_CARD.md"

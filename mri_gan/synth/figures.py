@@ -1,6 +1,4 @@
-"""How images are shown on sheets.
-Pictures that show what a generator has learned: truncation, mixing, paths, noise, neighbours.
-"""
+"""Figures of what a generator has learned: truncation, mixing, paths, noise, neighbours."""
 
 from __future__ import annotations
 
@@ -26,8 +24,7 @@ from mri_gan.synth.sample import (
     styles,
 )
 
-# How images are shown on sheets.
-
+# How images are shown on sheets
 
 SHOWN_PX = 128  # smaller pictures are magnified to about this size
 
@@ -43,8 +40,7 @@ def shown(images: NDArray[np.float32]) -> NDArray[np.uint8]:
     return grey if grey.shape[1] == 3 else grey[:, 0]
 
 
-# Pictures that show what a generator has learned: truncation, mixing, paths, noise, neighbours.
-
+# Pictures that show what a generator has learned: truncation, mixing, paths, noise, neighbours
 
 PSIS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.25)
 NOISE_DRAWS = 32  # per image, for its standard deviation

@@ -1,6 +1,4 @@
-"""One synthetic image as the bytes of a file that says it is synthetic.
-Many synthetic images as files: each is a function of its seed, whole or absent, and marked.
-"""
+"""Many synthetic images as files: each a function of its seed, whole or absent, and marked."""
 
 from __future__ import annotations
 
@@ -44,8 +42,7 @@ from mri_gan.synth.sample import (
     draw_seeds,
 )
 
-# One synthetic image as the bytes of a file that says it is synthetic.
-
+# One synthetic image as the bytes of a file that says it is synthetic
 
 MARK = "SYNTHETIC: drawn by a generative network, not a scan of a person"
 COMPRESS_LEVEL = 3  # of PNGs: half the time of Pillow's default for two per cent more bytes
@@ -97,8 +94,7 @@ def nifti_bytes(pixels: NDArray[Any], pixel_mm: float | None, facts: Mapping[str
     return gzip.compress(image.to_bytes(), compresslevel=COMPRESS_LEVEL, mtime=0)
 
 
-# Many synthetic images as files: each is a function of its seed, whole or absent, and marked.
-
+# Many synthetic images as files: each is a function of its seed, whole or absent, and marked
 
 FORMATS = ("png", "zip", "nifti")
 MANIFEST, TABLE = "manifest.json", "manifest.tsv"

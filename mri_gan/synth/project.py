@@ -36,8 +36,7 @@ from mri_gan.synth.figures import Drawing
 from mri_gan.synth.generate import png_bytes, to_depth
 from mri_gan.synth.sample import Trained, condition_rows, styles
 
-# A person's image as the target of a projection.
-
+# A person's image as the target of a projection
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")  # an allow-list: others may start helpers
 WHITES = {"I;16": 65535.0, "I;16B": 65535.0, "I;16L": 65535.0, "I": 65535.0}
@@ -84,8 +83,7 @@ def fit(pixels: Tensor, size: int, channels: int) -> Tensor:
     return scaled * 2 - 1
 
 
-# Find the style that draws an image: projection into w, or one style for each layer (w+).
-
+# Find the style that draws an image: projection into w, or one style for each layer (w+)
 
 SPACES = ("w", "w+")
 MEAN_OF = 1024  # seeds, for the start and the spread of w
@@ -314,7 +312,7 @@ def run_on_colour(network: Any, image: Tensor, path: Path) -> Any:
         ) from error
 
 
-# What a projection leaves on disk besides its picture.
+# What a projection leaves on disk besides its picture
 
 
 def save_projection(out: Path, found: Projection, trained: Trained) -> None:
@@ -329,7 +327,7 @@ def save_projection(out: Path, found: Projection, trained: Trained) -> None:
     write_bytes(out / "result.png", png_bytes(pixels, facts))
 
 
-# The picture of a projection: target, result, difference and the way there.
+# The picture of a projection: target, result, difference and the way there
 
 
 def draw_projection(

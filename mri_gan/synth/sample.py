@@ -1,6 +1,4 @@
-"""Seeds as a person writes them: `0-999,2000`.
-What a trained network is told about each image it draws.
-Images from a trained generator, each a function of its own seed and nothing else.
+"""Images from a trained generator, each a function of its own seed and nothing else.
 
 Convolutions and matrix products round differently with the number of rows in a batch, not with
 what the other rows hold. So the networks always run on full batches of one fixed length for a
@@ -26,8 +24,7 @@ from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import build_generator
 from mri_gan.nets.protocol import GeneratorNet, broadcast_styles, noise_from_seeds, truncate
 
-# Seeds as a person writes them: `0-999,2000`.
-
+# Seeds as a person writes them: `0-999,2000`
 
 MOST = 10_000_000
 LARGEST = 2**63 - 1
@@ -72,7 +69,7 @@ def describe_seeds(seeds: Sequence[int]) -> str:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
-# What a trained network is told about each image it draws.
+# What a trained network is told about each image it draws
 
 
 def draw_labels(spec: Conditions, seed: int) -> dict[str, str | float]:
@@ -107,8 +104,7 @@ def describe_rows(spec: Conditions, rows: Tensor | None, count: int) -> list[str
     return [describe(spec, row.tolist()) for row in rows]
 
 
-# Images from a trained generator, each a function of its own seed and nothing else.
-
+# Images from a trained generator, each a function of its own seed and nothing else
 
 BATCH = 16  # images at once up to 128 px, fewer above
 

@@ -1,7 +1,4 @@
-"""What training costs, in FLOP, as a pure function of the configuration.
-How long a step takes on this device: real steps on images without meaning.
-What a run will take, told before it begins: parameters, disk, memory and time.
-"""
+"""The cost of a run before it begins: parameters, FLOP, memory, disk and time."""
 
 from __future__ import annotations
 
@@ -26,8 +23,7 @@ from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty
 from mri_gan.train.state import TrainState, build_state
 from mri_gan.train.step import path_due, path_lengths, penalty_due, train_step
 
-# What training costs, in FLOP, as a pure function of the configuration.
-
+# What training costs, in FLOP, as a pure function of the configuration
 
 COUNTED_IMAGES = 4  # a group of the minibatch standard deviation
 # In forward passes: gradients of the weights and of the input cost another each.
@@ -143,8 +139,7 @@ def seconds_left(
     return work_between(config, nimg, total_images(config), device) / done * seconds if done else 0
 
 
-# How long a step takes on this device: real steps on images without meaning.
-
+# How long a step takes on this device: real steps on images without meaning
 
 FEW = 4  # images of the step that tells whether a whole batch can be afforded
 Kind = tuple[bool, bool, bool]  # whether a step pays a penalty, moves the generator, pays a path
@@ -207,8 +202,7 @@ def seconds_of(
     return time.perf_counter() - start
 
 
-# What a run will take, told before it begins: parameters, disk, memory and time.
-
+# What a run will take, told before it begins: parameters, disk, memory and time
 
 FLOAT_BYTES = 4
 TRIAL_S = 5.0  # about so long is a level tried

@@ -1,6 +1,4 @@
-"""Which slices of a store a run trains on, and what the networks are told about each.
-Batches from the store in an order that is a pure function of (seed, nimg).
-"""
+"""The slices a run trains on, in an order that is a pure function of (seed, nimg)."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ from mri_gan.store.labels import Labels, read_label_table, slice_labels
 from mri_gan.store.reader import StoreReader
 from mri_gan.train.parallel import SOLO, World, key, permutation, rows
 
-# Which slices of a store a run trains on, and what the networks are told about each.
+# Which slices of a store a run trains on, and what the networks are told about each
 
 
 @dataclass(frozen=True)
@@ -135,8 +133,7 @@ def typical_pixel_mm(store: StoreReader, size: int) -> float | None:
     return round(median(known), 6) if len(known) == len(records) else None
 
 
-# Batches from the store in an order that is a pure function of (seed, nimg).
-
+# Batches from the store in an order that is a pure function of (seed, nimg)
 
 AHEAD = 4  # batches read in advance
 

@@ -1,7 +1,4 @@
-"""What goes wrong in training, told while there is time to act.
-A run's curves and pictures for TensorBoard, beside the files that need no viewer.
-What a run tells while it goes: `metrics.jsonl`, one line per tick, and the loss plot.
-"""
+"""Metrics, warnings and curves of a run: `metrics.jsonl`, the loss plot, TensorBoard."""
 
 from __future__ import annotations
 
@@ -24,8 +21,7 @@ from mri_gan.schedule import Phase
 from mri_gan.train.parallel import SOLO, World, average
 from mri_gan.train.step import Stats
 
-# What goes wrong in training, told while there is time to act.
-
+# What goes wrong in training, told while there is time to act
 
 COLLAPSED_BELOW = 0.4  # diversity of fakes as a share of that of reals
 STARVED_ABOVE = 0.05  # share of the time spent waiting for data
@@ -88,8 +84,7 @@ def real_diversity(images: Any) -> float:
     return diversity(torch.from_numpy(images).float() * (2 / top))
 
 
-# A run's curves and pictures for TensorBoard, beside the files that need no viewer.
-
+# A run's curves and pictures for TensorBoard, beside the files that need no viewer
 
 FOLDER = "tensorboard"
 NOT_CURVES = ("nimg",)
@@ -142,8 +137,7 @@ class Board:
             self._writer.close()
 
 
-# What a run tells while it goes: `metrics.jsonl`, one line per tick, and the loss plot.
-
+# What a run tells while it goes: `metrics.jsonl`, one line per tick, and the loss plot
 
 RATE_WINDOW_S = 5.0
 SKIPPED = ("skipped", "g_skipped")  # flags of updates left out: of the critic, of the generator

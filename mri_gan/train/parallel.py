@@ -1,8 +1,8 @@
-"""Random numbers as a pure function of (seed, purpose, nimg): a stop leaves no trace in them.
-Data-parallel training without a wrapper: own rows of the batch, one all-reduce per update.
+"""Data-parallel training without a wrapper: own rows of the batch, one all-reduce per update.
 
 Every rank draws the random numbers of the whole batch and keeps its own rows, so the result
-depends on the global batch and not on how many processes share it (but for rounding).
+depends on the global batch and not on how many processes share it (but for rounding). Random
+numbers are a pure function of (seed, purpose, nimg).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mri_gan.files import one_line
 from mri_gan.nets.dcgan import BatchNorm
 from mri_gan.schedule import stages
 
-# Random numbers as a pure function of (seed, purpose, nimg): a stop leaves no trace in them.
+# Random numbers as a pure function of (seed, purpose, nimg): a stop leaves no trace in them
 
 
 def key(*parts: object) -> int:
@@ -45,8 +45,7 @@ def permutation(n: int, *parts: object) -> NDArray[np.int64]:
     return np.random.Generator(np.random.Philox(key(*parts))).permutation(n)
 
 
-# Data-parallel training without a wrapper: own rows of the batch, one all-reduce per update.
-
+# Data-parallel training without a wrapper: own rows of the batch, one all-reduce per update
 
 GROUP = 4  # images that minibatch_stddev compares with each other
 TIMEOUT_S = 120.0  # after which a process that does not answer is given up

@@ -1,6 +1,4 @@
-"""What to do when the memory is too small for a level.
-How a run begins or continues: from its own checkpoint, another run's, or from nothing.
-"""
+"""How a run begins or continues, and what it does when memory is too small for a level."""
 
 from __future__ import annotations
 
@@ -26,8 +24,7 @@ from mri_gan.train.parallel import key
 from mri_gan.train.run_folder import Run
 from mri_gan.train.state import TrainState, build_state, match_order, restore_side_state
 
-# What to do when the memory is too small for a level.
-
+# What to do when the memory is too small for a level
 
 # How torch's allocator for the CPU says it, in a plain RuntimeError.
 CPU_ALLOCATOR = ("DefaultCPUAllocator", "can't allocate memory", "not enough memory")
@@ -61,8 +58,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return any(text in str(error) for text in CPU_ALLOCATOR)
 
 
-# How a run begins or continues: from its own checkpoint, another run's, or from nothing.
-
+# How a run begins or continues: from its own checkpoint, another run's, or from nothing
 
 # What may change between two calls that continue the same run: where it ends, and what is only
 # told of the data, for which its digest answers.

@@ -1,6 +1,4 @@
-"""What a run is: where it lives, what was asked for, and whom to tell.
-`config.json` of a run folder: what was asked for, on what data, and on what machine.
-"""
+"""A run folder and its `config.json`: settings, data and machine."""
 
 from __future__ import annotations
 
@@ -22,8 +20,7 @@ from mri_gan.store.reader import StoreReader
 from mri_gan.train.data import TrainingData
 from mri_gan.train.parallel import SOLO, World
 
-# What a run is: where it lives, what was asked for, and whom to tell.
-
+# What a run is: where it lives, what was asked for, and whom to tell
 
 TICK_IMAGES = 1000
 
@@ -102,7 +99,7 @@ class Run:
         return max(1, round(wanted / self.tick)) * self.tick
 
 
-# `config.json` of a run folder: what was asked for, on what data, and on what machine.
+# `config.json` of a run folder: what was asked for, on what data, and on what machine
 
 
 def write_config(run: Run, data: TrainingData) -> None:

@@ -1,7 +1,4 @@
-"""How a device is set up before a run, and how batches come to it.
-The optimisers of the papers, and steps that a gradient which is not finite does not take.
-TrainState: everything that changes during training, built from the configuration.
-"""
+"""TrainState: everything that changes during training, with its device and optimisers."""
 
 from __future__ import annotations
 
@@ -19,7 +16,7 @@ from mri_gan.nets.protocol import CriticNet, GeneratorNet
 from mri_gan.train.augment import AugmentState, start_augmenting
 from mri_gan.train.parallel import gradients, key
 
-# How a device is set up before a run, and how batches come to it.
+# How a device is set up before a run, and how batches come to it
 
 
 def prepare_device(precision: str, device: str) -> None:
@@ -65,8 +62,7 @@ def to_device(array: Any, device: str) -> torch.Tensor:
     return tensor.pin_memory().to(device, non_blocking=True)
 
 
-# The optimisers of the papers, and steps that a gradient which is not finite does not take.
-
+# The optimisers of the papers, and steps that a gradient which is not finite does not take
 
 ADAM_BETAS = (0.0, 0.99)  # Karras 2018, appendix A.1
 ADAM_EPS = 1e-8
@@ -148,7 +144,7 @@ def clip_weights(net: nn.Module, limit: float) -> None:
         weight.clamp_(-limit, limit)
 
 
-# TrainState: everything that changes during training, built from the configuration.
+# TrainState: everything that changes during training, built from the configuration
 
 
 @dataclass

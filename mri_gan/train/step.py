@@ -1,8 +1,6 @@
-"""Path-length regularisation: a step in w should change the image by a fixed amount.
+"""One training step: the changes of a TrainState, path-length regularisation included.
 
-Karras et al. 2020, section 3.2 and equation 4.
-
-One step of training: what changes in a TrainState, and how.
+Path length: Karras et al. 2020, section 3.2 and equation 4.
 """
 
 from __future__ import annotations
@@ -22,8 +20,7 @@ from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty
 from mri_gan.train.parallel import SOLO, World, average, generator, gradients, rows
 from mri_gan.train.state import TrainState, clip_weights, step_if_finite
 
-# Path-length regularisation: a step in w should change the image by a fixed amount.
-
+# Path-length regularisation: a step in w should change the image by a fixed amount
 
 MEAN_DECAY = 0.01  # of the running mean of lengths; Karras et al. 2020, appendix B
 
@@ -84,8 +81,7 @@ def add_path_gradients(
     return {"path_penalty": penalty.detach(), "path_length": mean}
 
 
-# One step of training: what changes in a TrainState, and how.
-
+# One step of training: what changes in a TrainState, and how
 
 MIXING_PROBABILITY = 0.9  # Karras 2019, section 3.1
 W_AVG_DECAY = 0.995  # per step; Karras 2019, appendix B

@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from mri_gan.train.run_folder import Progress
 
 
-# Lines that say where training is, for log files and whatever else is no terminal.
-
+# Lines that say where training is, for log files and whatever else is no terminal
 
 LINE_EVERY_S = 10.0
 
@@ -87,8 +86,7 @@ def format_progress(progress: Progress) -> str:
     return "  ".join(parts)
 
 
-# The live panel of a training run in a terminal.
-
+# The live panel of a training run in a terminal
 
 PANEL_EVERY_S = 0.5
 BARS = "▁▂▃▄▅▆▇█"

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from mri_gan.ingest.cut.intensity import above
 from mri_gan.ingest.read.volume import Volume
 
-# The largest connected part of a grid, by runs instead of voxels.
-
+# The largest connected part of a grid, by runs instead of voxels
 
 # To the rows that come later and touch a row: voxels touch by faces, edges and corners.
 TOUCHING_ROWS = ((0, 1), (1, -1), (1, 0), (1, 1))
@@ -71,8 +70,7 @@ def _join(count: int, pairs: NDArray[np.int64]) -> NDArray[np.int64]:
             return part
 
 
-# Whether a volume of a head still has a face: a guess from shape, to warn and not to decide.
-
+# Whether a volume of a head still has a face: a guess from shape, to warn and not to decide
 
 COARSE_MM = 3.0
 STEP_MM = 2.0

@@ -20,8 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from mri_gan.errors import DataError
 from mri_gan.preparation import PrepareConfig
 
-# What is asked of all voxels of a volume is asked of a sample, which is sorted once.
-
+# What is asked of all voxels of a volume is asked of a sample, which is sorted once
 
 MAX_SAMPLES = 1_000_000
 THIN = 3  # odd: an even step could meet only every second row of an interlaced slice
@@ -84,8 +83,7 @@ def find_otsu(sample: Sample) -> float:
     return float(centres[between.argmax()])
 
 
-# From scanner units to grey levels: one curve per volume, so that its slices stay comparable.
-
+# From scanner units to grey levels: one curve per volume, so that its slices stay comparable
 
 DECILES = tuple(range(10, 100, 10))  # of the foreground: the inner landmarks
 Z_RANGE = 3.0  # standard deviations of the foreground from its mean to black and to white

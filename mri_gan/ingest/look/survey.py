@@ -1,6 +1,4 @@
-"""What a volume is as a whole: shape, spacing, scanner values, pictures of three planes, doubts.
-What is in a pile of scans, seen before any of it is written: counts, twins, oddities.
-"""
+"""A survey of scans before any of them is written: shapes, values, orientation, duplicates."""
 
 from __future__ import annotations
 
@@ -31,8 +29,7 @@ if TYPE_CHECKING:
     from mri_gan.ingest.cut.one_volume import Exposure
 
 
-# What a volume is as a whole: shape, spacing, scanner values, pictures of three planes, doubts.
-
+# What a volume is as a whole: shape, spacing, scanner values, pictures of three planes, doubts
 
 PERCENTILES = (1, 50, 99)
 
@@ -84,8 +81,7 @@ def _axes(header: Any) -> str:
     return "".join(code or "?" for code in nib.aff2axcodes(header.get_best_affine()))
 
 
-# What is in a pile of scans, seen before any of it is written: counts, twins, oddities.
-
+# What is in a pile of scans, seen before any of it is written: counts, twins, oddities
 
 THUMB_PX = 64
 HASH_PX = 8

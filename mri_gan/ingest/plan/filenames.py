@@ -1,6 +1,4 @@
-"""What a file's path says: who, when, which side, which slice, which split, mask or image.
-File names read as the user says, by `--layout` or `--naming`, or as they look.
-"""
+"""File names: subject, session, side, slice, split, and whether it is a mask or an image."""
 
 from __future__ import annotations
 
@@ -11,8 +9,7 @@ from mri_gan.errors import UsageError
 from mri_gan.ingest.source import VOLUME_SUFFIXES, Naming, suffix_of
 from mri_gan.preparation import NAMING_EXAMPLE, PrepareConfig
 
-# What a file's path says: who, when, which side, which slice, which split, mask or image.
-
+# What a file's path says: who, when, which side, which slice, which split, mask or image
 
 OASIS_COURSE = re.compile(
     r"keras_png_slices_(?:seg_)?(?P<split>train|validate|test)/(?:slices/)?"
@@ -189,8 +186,7 @@ def _generic(name: str, prefix: str) -> Naming:
     )
 
 
-# File names read as the user says, by `--layout` or `--naming`, or as they look.
-
+# File names read as the user says, by `--layout` or `--naming`, or as they look
 
 EXAMPLES = {
     "oasis-course": "keras_png_slices_train/case_001_slice_0.nii.png",

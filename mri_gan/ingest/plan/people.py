@@ -38,8 +38,7 @@ from mri_gan.ingest.source import (
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.tables import NO_VALUE, SUBJECTS, find_column, read_cell
 
-# Age, sex and diagnosis from the `participants` table of a BIDS tree.
-
+# Age, sex and diagnosis from the `participants` table of a BIDS tree
 
 LABEL_COLUMNS = ("age", "sex", "group", "diagnosis")
 FOLDERS_ABOVE = 3  # a subject's session folder is three below the table
@@ -123,8 +122,7 @@ def _labels(columns: Sequence[str], row: Sequence[str]) -> Labels:
     }
 
 
-# Names that do not tell who somebody is: keyed pseudonyms, and what must not be written beside.
-
+# Names that do not tell who somebody is: keyed pseudonyms, and what must not be written beside
 
 KEY_BYTES = 32
 PSEUDONYM_BYTES = 6  # two of 10,000 people share a name once in six million keys

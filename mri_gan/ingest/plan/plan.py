@@ -49,8 +49,7 @@ from mri_gan.ingest.source import (
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.schema import dump
 
-# The plan: every source in a fixed order with its subject and split, and one digest for all.
-
+# The plan: every source in a fixed order with its subject and split, and one digest for all
 
 PLAN_VERSION = 2  # 1 resampled volumes in floating point; a store must not hold both
 
@@ -292,7 +291,7 @@ def count_subjects(pairs: Iterable[tuple[str, str]]) -> dict[str, int]:
     return {split: counts[split] for split in SPLITS if counts[split]}
 
 
-# One plan cut into parts, so that the jobs of an array each write a store that `merge` joins.
+# One plan cut into parts, so that the jobs of an array each write a store that `merge` joins
 
 
 @dataclass(frozen=True)

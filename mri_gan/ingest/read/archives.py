@@ -1,6 +1,4 @@
-"""Files, folders, zips and tars as one flat list of members, read in memory, never unpacked.
-Whole members of a zip in one read: `zipfile` makes a buffered stream for every one of them.
-"""
+"""Files, folders, zips and tars as one flat list of members, read in memory, never unpacked."""
 
 from __future__ import annotations
 
@@ -31,8 +29,7 @@ from mri_gan.ingest.source import (
     suffix_of,
 )
 
-# Files, folders, zips and tars as one flat list of members, read in memory, never unpacked.
-
+# Files, folders, zips and tars as one flat list of members, read in memory, never unpacked
 
 # What `zipfile` raises for damaged members; ValueError for names that are no UTF-8.
 ZIP_ERRORS = (
@@ -174,8 +171,7 @@ def _read_zipped(archive: zipfile.ZipFile, member: Member) -> bytes:
     return archive.read(info) if data is None else data
 
 
-# Whole members of a zip in one read: `zipfile` makes a buffered stream for every one of them.
-
+# Whole members of a zip in one read: `zipfile` makes a buffered stream for every one of them
 
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
 SIGNATURE = b"PK\x03\x04"

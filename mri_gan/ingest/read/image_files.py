@@ -26,8 +26,7 @@ from mri_gan.errors import DataError
 from mri_gan.files import crc32, one_line
 from mri_gan.ingest.read.dropped_fields import PNG_MAGIC, png_chunks, walk_png
 
-# Image files to grey pixels, their bit depth kept.
-
+# Image files to grey pixels, their bit depth kept
 
 # An allow-list: Pillow would hand an EPS file to Ghostscript.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
@@ -171,8 +170,7 @@ def _wide(values: NDArray[Any]) -> NDArray[np.uint16]:
     return values.astype(np.uint16)
 
 
-# Plain PNGs by a decoder that takes a quarter of Pillow's time; all others are left to Pillow.
-
+# Plain PNGs by a decoder that takes a quarter of Pillow's time; all others are left to Pillow
 
 MAX_PIXELS = 8192 * 8192
 HEADER = struct.Struct(">IIBBBBB")  # width, height, bits, kind, compression, filter, interlacing

@@ -17,8 +17,7 @@ from pathlib import Path
 from mri_gan.files import StopSignal
 from mri_gan.ingest.source import IMAGE_SUFFIXES, SLICE_SUFFIXES, TAR_SUFFIXES, suffix_of
 
-# What the C library does with freed memory, where it is glibc; elsewhere nothing happens.
-
+# What the C library does with freed memory, where it is glibc; elsewhere nothing happens
 
 # mallopt(3)
 TRIM_THRESHOLD, MMAP_THRESHOLD, ARENA_MAX = -1, -3, -8
@@ -46,8 +45,7 @@ def _tune(*options: tuple[int, int]) -> None:
             mallopt(option, value)
 
 
-# The process that workers are forked from: so light to import that it can be started first.
-
+# The process that workers are forked from: so light to import that it can be started first
 
 PRELOAD = "mri_gan.ingest.cut.one_source"
 PRELOAD_FOR_VOLUMES = ("mri_gan.ingest.cut.one_volume",)

@@ -29,8 +29,7 @@ from typing import Any, NamedTuple, TypeVar
 from mri_gan.files import StopSignal
 from mri_gan.ingest.run.fork_server import keep_heap, warm_up, worker_context
 
-# Memory that workers and their parent share, so that pixels do not go through a pipe.
-
+# Memory that workers and their parent share, so that pixels do not go through a pipe
 
 SLAB_BYTES = 32 << 20  # pages are taken when they are first written: most stay untaken
 MOST_BYTES = 1 << 30  # of all slabs: address space may be limited
@@ -115,8 +114,7 @@ def unpack(parcel: Parcel, slab: memoryview | None) -> Any:
     return pickle.loads(parcel.pickled, buffers=views)
 
 
-# Worker processes of this machine.
-
+# Worker processes of this machine
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -1,6 +1,4 @@
-"""Results of workers in order, whatever the workers do and even when they die.
-Who does the work: this process, processes of this machine, or a Dask cluster.
-"""
+"""Results of workers in order, even when workers die; local processes or a Dask cluster."""
 
 from __future__ import annotations
 
@@ -13,8 +11,7 @@ from typing import Generic, Protocol, TypeVar
 from mri_gan.errors import DataError, UsageError
 from mri_gan.preparation import LOCAL
 
-# Results of workers in order, whatever the workers do and even when they die.
-
+# Results of workers in order, whatever the workers do and even when they die
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -155,8 +152,7 @@ def _result(future: Future[list[Result]]) -> list[Result]:
         ) from error
 
 
-# Who does the work: this process, processes of this machine, or a Dask cluster.
-
+# Who does the work: this process, processes of this machine, or a Dask cluster
 
 DASK = "dask="
 Workers = int | str  # so many processes of this machine (0: this one), or "dask=ADDRESS"
