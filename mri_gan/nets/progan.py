@@ -1,8 +1,8 @@
 """The progressively grown generator and critic; StyleGAN uses the same critic with a blur.
 
 Karras, Aila, Laine and Lehtinen 2018, "Progressive Growing of GANs for Improved Quality,
-Stability, and Variation", table 2; the blur is of Karras et al. 2019. The blocks for all resolutions
-exist from the start and those not yet reached take no part.
+Stability, and Variation", table 2; the blur is of Karras et al. 2019. The blocks for all
+resolutions exist from the start and those not yet reached take no part.
 """
 
 from __future__ import annotations

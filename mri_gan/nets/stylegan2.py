@@ -2,8 +2,8 @@
 
 Karras, Laine, Aittala, Hellsten, Lehtinen and Aila 2020, "Analyzing and Improving the Image
 Quality of StyleGAN" (configuration F), section 4.1 and figure 7c; half precision in the largest
-blocks: Karras et al. 2020b, appendix D.1. The conventions that weights made elsewhere must be mapped
-onto are listed in `docs/models.md`.
+blocks: Karras et al. 2020b, appendix D.1. The conventions that weights made elsewhere must be
+mapped onto are listed in `docs/models.md`.
 """
 
 from __future__ import annotations
