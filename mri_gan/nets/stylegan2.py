@@ -230,7 +230,12 @@ class Generator(GeneratorNet):
 
 
 def widths_of(max_resolution: int, capacity: float, base: int, maximum: int) -> dict[int, int]:
-    """The width at each resolution: min(base / r, maximum) times the capacity."""
+    """The width at each resolution: min(base / r, maximum) times the capacity.
+
+    At full capacity that is exact, as in weights made elsewhere; else a multiple of 4.
+    """
+    if capacity == 1:
+        return {r: max(1, min(base // r, maximum)) for r in resolutions_up_to(max_resolution)}
     return {
         r: channels_at(r, capacity, base=base // 2, maximum=maximum)
         for r in resolutions_up_to(max_resolution)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner, Result
-from phantoms import foreign
+from phantoms import ada_pickles, foreign
 
 from mri_gan.checkpoint import load_checkpoint
 from mri_gan.cli.main import cli
@@ -23,7 +23,7 @@ def mrigan(*words: object) -> Result:
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("foreign")
     found = {name: folder / name for name in ("ada.pkl", "port2.pt", "port1.model")}
-    foreign.save_ada_pickle(found["ada.pkl"])
+    ada_pickles.save_ada_pickle(found["ada.pkl"])
     port2 = {"g_ema": foreign.port2_generator(1), "g": foreign.port2_generator(2)}
     extra = {"d": foreign.port2_critic(3), "args": Namespace(size=16), "latent_avg": torch.ones(12)}
     torch.save(port2 | extra, found["port2.pt"])

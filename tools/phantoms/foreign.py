@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import pickle
-import sys
-import types
-from collections import OrderedDict
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 State = dict[str, Tensor]
+BINOMIAL = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])) / 64
 WIDTHS2 = {4: 16, 8: 16, 16: 8}  # min(128 / r, 16)
 WIDTHS1 = {4: 8, 8: 8, 16: 8, 32: 8, 64: 4, 128: 4}  # a sixty-fourth of the paper's, at least 4
 
@@ -45,7 +40,7 @@ def ada_generator(
     for r, width in widths.items():
         if r == 4:
             out["synthesis.b4.const"] = draw(width, 4, 4)
-        out[f"synthesis.b{r}.resample_filter"] = torch.ones(4, 4)
+        out[f"synthesis.b{r}.resample_filter"] = BINOMIAL
         for conv in ("conv1",) if r == 4 else ("conv0", "conv1"):
             inputs = widths[r // 2] if conv == "conv0" else width
             name = f"synthesis.b{r}.{conv}"
@@ -61,8 +56,8 @@ def ada_generator(
     return out
 
 
-def ada_critic(seed: int, widths: Mapping[int, int] = WIDTHS2) -> State:
-    """D in the names of the StyleGAN2-ADA repository."""
+def ada_critic(seed: int, widths: Mapping[int, int] = WIDTHS2, classes: int = 0) -> State:
+    """D in the names of the StyleGAN2-ADA repository; with classes, a mapping of them as well."""
     draw, out = Draw(seed), State()
     size = max(widths)
     out[f"b{size}.fromrgb.weight"] = draw(widths[size], 3, 1, 1)
@@ -72,11 +67,17 @@ def ada_critic(seed: int, widths: Mapping[int, int] = WIDTHS2) -> State:
         out[f"b{r}.conv0.weight"], out[f"b{r}.conv0.bias"] = draw(n, n, 3, 3), draw(n, scale=0.1)
         out[f"b{r}.conv1.weight"], out[f"b{r}.conv1.bias"] = draw(m, n, 3, 3), draw(m, scale=0.1)
         out[f"b{r}.skip.weight"] = draw(m, n, 1, 1)
-        out[f"b{r}.resample_filter"] = torch.ones(4, 4)
+        out[f"b{r}.resample_filter"] = BINOMIAL
     n = widths[4]
     out["b4.conv.weight"], out["b4.conv.bias"] = draw(n, n + 1, 3, 3), draw(n, scale=0.1)
     out["b4.fc.weight"], out["b4.fc.bias"] = draw(n, n * 16), draw(n, scale=0.1)
-    out["b4.out.weight"], out["b4.out.bias"] = draw(1, n), draw(1)
+    scores = n if classes else 1
+    out["b4.out.weight"], out["b4.out.bias"] = draw(scores, n), draw(scores)
+    if classes:
+        out["mapping.embed.weight"], out["mapping.embed.bias"] = draw(n, classes), draw(n)
+    for i in range(8 if classes else 0):
+        out[f"mapping.fc{i}.weight"] = draw(n, n, scale=100)
+        out[f"mapping.fc{i}.bias"] = draw(n)
     return out
 
 
@@ -91,8 +92,8 @@ def port2_generator(seed: int, widths: Mapping[int, int] = WIDTHS2, w: int = 12)
     for i, r in enumerate(r for r in widths if r > 4):
         layers += [(f"convs.{2 * i}", r // 2, r, r), (f"convs.{2 * i + 1}", r, r, r)]
         images.append((f"to_rgbs.{i}", r))
-        out[f"convs.{2 * i}.conv.blur.kernel"] = torch.ones(4, 4)
-        out[f"to_rgbs.{i}.upsample.kernel"] = torch.ones(4, 4)
+        out[f"convs.{2 * i}.conv.blur.kernel"] = BINOMIAL
+        out[f"to_rgbs.{i}.upsample.kernel"] = BINOMIAL
     for number, (name, before, after, px) in enumerate(layers):
         n, m = widths[before], widths[after]
         out[f"{name}.conv.weight"] = draw(1, m, n, 3, 3)
@@ -118,7 +119,7 @@ def port2_critic(seed: int, widths: Mapping[int, int] = WIDTHS2) -> State:
             stem, number = first.split(".")
             out[f"convs.{i}.{first}.weight"] = theirs[f"b{r}.{part}.weight"]
             out[f"convs.{i}.{stem}.{int(number) + 1}.bias"] = theirs[f"b{r}.{part}.bias"]
-        out[f"convs.{i}.conv2.0.kernel"] = out[f"convs.{i}.skip.0.kernel"] = torch.ones(4, 4)
+        out[f"convs.{i}.conv2.0.kernel"] = out[f"convs.{i}.skip.0.kernel"] = BINOMIAL
         out[f"convs.{i}.skip.1.weight"] = theirs[f"b{r}.skip.weight"]
     out["final_conv.0.weight"] = theirs["b4.conv.weight"]
     out["final_conv.1.bias"] = theirs["b4.conv.bias"]
@@ -161,95 +162,3 @@ def port1_generator(
         out[f"generator.to_rgb.{i}.conv.weight_orig"] = draw(3, n, 1, 1)
         out[f"generator.to_rgb.{i}.conv.bias"] = draw(3, scale=0.1 * live)
     return out
-
-
-def save_ada_pickle(
-    path: Path, source: str = "raise SystemExit", critic: bool = True, **shape: Any
-) -> dict[str, State]:
-    """A network pickle with G, D and G_ema; `source` is the code that it carries along."""
-    names = {"G": ada_generator(1, **shape), "G_ema": ada_generator(3, **shape)}
-    names |= {"D": ada_critic(2)} if critic else {}
-    with _stand_ins() as (reconstruct, easy_dict):
-        value: dict[str, Any] = {
-            "training_set_kwargs": easy_dict(path="x.zip"),
-            "augment_pipe": None,
-        }
-        for name, state in names.items():
-            kind = "Discriminator" if name == "D" else "Generator"
-            value[name] = _persistent(state, kind, source, reconstruct, easy_dict)
-        path.write_bytes(pickle.dumps(value))
-    return names
-
-
-class _Persistent:
-    """Pickled as NVIDIA's persistent classes are: a call with the class's source and its state."""
-
-    def __init__(self, function: Any, meta: Any) -> None:
-        self.function, self.meta = function, meta
-
-    def __reduce__(self) -> tuple[Any, tuple[Any]]:
-        return self.function, (self.meta,)
-
-
-def _persistent(state: State, kind: str, source: str, function: Any, easy_dict: Any) -> Any:
-    """A tree of modules, each with the tensors whose names begin with its own."""
-    own = {k: v for k, v in state.items() if "." not in k}
-    parts = dict.fromkeys(k.partition(".")[0] for k in state if "." in k)
-    modules = OrderedDict(
-        (
-            part,
-            _persistent(
-                {k.partition(".")[2]: v for k, v in state.items() if k.startswith(f"{part}.")},
-                "Part",
-                source,
-                function,
-                easy_dict,
-            ),
-        )
-        for part in parts
-    )
-    parameters = OrderedDict(
-        (k, torch.nn.Parameter(v)) for k, v in own.items() if k not in ("w_avg", "noise_const")
-    )
-    buffers = OrderedDict((k, v) for k, v in own.items() if k in ("w_avg", "noise_const"))
-    attributes = {
-        "training": False,
-        "_parameters": parameters,
-        "_buffers": buffers,
-        "_non_persistent_buffers_set": set(),
-        "_modules": modules,
-        "_init_kwargs": easy_dict(a=1),
-        "conv_clamp": 256,
-        "group_size": 4,
-    }
-    meta = easy_dict(type="class", version=6, module_src=source, class_name=kind, state=attributes)
-    return _Persistent(function, meta)
-
-
-class _stand_ins:  # noqa: N801 - a context
-    """Modules of the names that such pickles mention, for as long as one is written."""
-
-    def __enter__(self) -> tuple[Any, Any]:
-        persistence, util = (
-            types.ModuleType("torch_utils.persistence"),
-            types.ModuleType("dnnlib.util"),
-        )
-
-        def _reconstruct_persistent_obj(meta: Any) -> None:
-            raise AssertionError("never called")
-
-        class EasyDict(dict[str, Any]):
-            pass
-
-        for thing, home in ((_reconstruct_persistent_obj, persistence), (EasyDict, util)):
-            thing.__module__, thing.__qualname__ = home.__name__, thing.__name__
-            setattr(home, thing.__name__, thing)
-        self.added = {"torch_utils.persistence": persistence, "dnnlib.util": util}
-        for parent in ("torch_utils", "dnnlib"):
-            self.added[parent] = types.ModuleType(parent)
-        sys.modules.update(self.added)
-        return _reconstruct_persistent_obj, EasyDict
-
-    def __exit__(self, *_: object) -> None:
-        for name in self.added:
-            del sys.modules[name]

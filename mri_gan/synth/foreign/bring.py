@@ -16,7 +16,11 @@ from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.nets.protocol import GeneratorNet
 from mri_gan.synth.foreign.containers import read_weights
-from mri_gan.synth.foreign.stylegan2_ada import is_stylegan2_ada, read_stylegan2_ada
+from mri_gan.synth.foreign.stylegan2_ada import (
+    is_stylegan2_ada,
+    is_tensorflow,
+    read_stylegan2_ada,
+)
 from mri_gan.synth.foreign.stylegan2_port import is_stylegan2_port, read_stylegan2_port
 from mri_gan.synth.foreign.stylegan_port import is_stylegan_port, read_stylegan_port
 from mri_gan.synth.foreign.taking import ONLY, Imported, Weights
@@ -33,6 +37,11 @@ def read_foreign(path: Path, size: int | None = None) -> Imported:
     what = str(path)
     if isinstance(value, dict) and value.get("format") == "mrigan-checkpoint":
         raise UsageError(f"{path}: is a mrigan checkpoint already", "use it as it is")
+    if is_tensorflow(value):
+        raise DataError(
+            f"{path}: is a network pickle of StyleGAN's programs for TensorFlow",
+            "make one for PyTorch with the legacy.py of StyleGAN2-ADA's or StyleGAN3's repository",
+        )
     if is_stylegan_port(value):
         return read_stylegan_port(value, what, size)
     if is_stylegan2_ada(value):

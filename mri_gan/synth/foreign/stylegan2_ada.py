@@ -9,59 +9,91 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from mri_gan.conditions import Column, Conditions
 from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError
-from mri_gan.synth.foreign.taking import ONLY, Imported, Taker, Weights, is_size, stylegan2_shape
-from mri_gan.synth.foreign.tensors import Shell
+from mri_gan.synth.foreign.taking import (
+    ONLY,
+    Imported,
+    Taker,
+    Weights,
+    is_binomial,
+    is_size,
+    stylegan2_shape,
+    take_part,
+)
+from mri_gan.synth.foreign.tensors import TENSORFLOW, Shell
 
 UNUSED = (r"resample_filter$", r"noise_const$")
 STYLED = ("weight", "bias", "affine.weight", "affine.bias")
 GROUP = 4  # images whose spread the critic sees
+MAPPING_LR = 0.01  # of our mapping network, within its weights
+ALIAS_FREE = ("synthesis.input.weight", "synthesis.input.freqs")
+LINEAR = ("affine", "embed", "skip", "out")  # layers without a rectifier
+PARTS = ("G_ema", "G")  # the running average first
 
 
 def is_stylegan2_ada(value: Any) -> bool:
-    """Whether this is what such a pickle holds."""
-    return isinstance(value, dict) and isinstance(value.get("G_ema"), Shell)
+    """Whether this is what such a pickle holds: networks by their names, or one network."""
+    return isinstance(value, Shell) or (
+        isinstance(value, dict) and any(isinstance(value.get(name), Shell) for name in PARTS)
+    )
 
 
-def read_stylegan2_ada(value: dict[str, Any], what: str) -> Imported:
-    """Generator, its average and the critic; raises DataError for other architectures."""
-    shell = value["G_ema"]
+def is_tensorflow(value: Any) -> bool:
+    """Whether this is a network pickle of the older programs for TensorFlow."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    return any(isinstance(part, Shell) and part.name == TENSORFLOW for part in parts)
+
+
+def read_stylegan2_ada(value: Any, what: str) -> Imported:
+    """Generator, its average and the critic; raises DataError for other architectures.
+
+    A part that does not fit beside a generator that does is left out, which the notes say.
+    """
+    parts: dict[str, Any] = {"G_ema": value} if isinstance(value, Shell) else value
+    name = next(name for name in PARTS if isinstance(parts.get(name), Shell))
     notes = ["the fixed noise images of the file are left out: noise is drawn by seed here"]
-    taker = Taker(dict(tensors_of(shell)), f"{what}: G_ema")
-    if "synthesis.b4.const" not in taker:
-        raise DataError(f"{what}: is not of StyleGAN2's architecture", ONLY)
-    model = shape_of(shell, taker)
-    g_ema = generator_weights(taker, model.max_size, model.mapping_depth, model.condition_dim)
-    g = d = None
-    if isinstance(value.get("G"), Shell):
-        other = Taker(dict(tensors_of(value["G"])), f"{what}: G")
-        g = generator_weights(other, model.max_size, model.mapping_depth, model.condition_dim)
-    if isinstance(value.get("D"), Shell):
-        critic = Taker(dict(tensors_of(value["D"])), f"{what}: D")
-        d = critic_weights(critic, model.max_size, model.condition_dim)
-        group = find(value["D"], "b4.mbstd").get("group_size")
-        if group != GROUP:
-            notes.append(f"its critic sees the spread of groups of {group}, ours of {GROUP}")
+    if name != PARTS[0]:
+        notes.append(f"the file has no running average of its generator: {name} is drawn from")
+    taker = Taker(dict(tensors_of(parts[name])), f"{what}: {name}")
+    model = shape_of(parts[name], taker)
+    g_ema = generator_weights(parts[name], taker, model)
+
+    def read_g() -> Weights:
+        other = Taker(dict(tensors_of(parts["G"])), f"{what}: G")
+        return generator_weights(parts["G"], other, model)
+
+    def read_d() -> Weights:
+        return critic_weights(parts["D"], f"{what}: D", model, notes)
+
+    g = take_part(read_g, "G", notes) if isinstance(parts.get("G"), Shell) else None
+    d = take_part(read_d, "D, the critic,", notes) if isinstance(parts.get("D"), Shell) else None
     classes = tuple(map(str, range(model.condition_dim)))
     spec = Conditions((Column("class", classes),)) if classes else Conditions()
     return Imported(model, g_ema, g, d, spec, tuple(notes))
 
 
-def tensors_of(shell: Shell, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+def tensors_of(shell: Shell) -> Iterator[tuple[str, Tensor]]:
     """Parameters and buffers by their path, as `state_dict()` names them."""
+    for path, module in modules_of(shell):
+        for kind in ("_parameters", "_buffers"):
+            for name, tensor in (module.attributes.get(kind) or {}).items():
+                if isinstance(tensor, Tensor):
+                    yield f"{path}.{name}" if path else name, tensor
+
+
+def modules_of(shell: Shell, path: str = "", depth: int = 0) -> Iterator[tuple[str, Shell]]:
+    """The module and all inside it, by their path."""
     if depth > 10:
         raise DataError("modules inside modules beyond reason", ONLY)
-    for kind in ("_parameters", "_buffers"):
-        for name, tensor in (shell.attributes.get(kind) or {}).items():
-            if isinstance(tensor, Tensor):
-                yield f"{prefix}{name}", tensor
+    yield path, shell
     for name, part in (shell.attributes.get("_modules") or {}).items():
         if isinstance(part, Shell):
-            yield from tensors_of(part, f"{prefix}{name}.", depth + 1)
+            yield from modules_of(part, f"{path}.{name}" if path else name, depth + 1)
 
 
 def find(shell: Shell, path: str) -> dict[str, Any]:
@@ -74,14 +106,40 @@ def find(shell: Shell, path: str) -> dict[str, Any]:
     return shell.attributes
 
 
+def check_architecture(shell: Shell, taker: Taker) -> None:
+    """Raise DataError, naming what it is instead, unless it is StyleGAN2's skip generator."""
+    if any(name in taker for name in ALIAS_FREE):
+        raise DataError(
+            f"{taker.what}: is a network of StyleGAN3's own architecture (alias-free)",
+            "only networks of StyleGAN2's can be imported (--cfg=stylegan2 in that program)",
+        )
+    if "synthesis.b4.const" not in taker:
+        raise DataError(f"{taker.what}: is not of StyleGAN2's architecture", ONLY)
+    for path, module in modules_of(shell):
+        kind = module.attributes.get("architecture", "skip")
+        if path.startswith("synthesis.b") and kind != "skip":
+            raise DataError(f"{taker.what}: is a generator of kind {kind!s:.20}, not skip", ONLY)
+    check_layers(shell, taker.what)
+
+
+def check_layers(shell: Shell, what: str) -> None:
+    """Raise DataError for rectifiers and resampling filters that our layers do not have."""
+    for path, module in modules_of(shell):
+        wanted = "linear" if path.endswith(LINEAR) else "lrelu"
+        kind = module.attributes.get("activation", wanted)
+        if kind != wanted:
+            raise DataError(f"{what}: {path} has the activation {kind!s:.20}, not {wanted}", ONLY)
+        filter_ = (module.attributes.get("_buffers") or {}).get("resample_filter")
+        if isinstance(filter_, Tensor) and not is_binomial(filter_):
+            raise DataError(f"{what}: {path} resamples by another filter than [1 3 3 1]", ONLY)
+
+
 def shape_of(shell: Shell, taker: Taker) -> ModelConfig:
-    """The configuration of the generator."""
+    """The configuration of the generator; raises DataError unless it is of StyleGAN2's."""
+    check_architecture(shell, taker)
     sizes = taker.numbers(r"synthesis\.b(\d+)\.conv1\.weight")
     if not is_size(sizes):
         raise DataError(f"{taker.what}: has the sizes {sizes}", ONLY)
-    blocks = [find(shell, f"synthesis.b{r}") for r in sizes]
-    if any(block.get("architecture", "skip") != "skip" for block in blocks):
-        raise DataError(f"{taker.what}: is no skip generator", ONLY)
     widths = {r: len(taker.take(f"synthesis.b{r}.conv1.weight")) for r in sizes}
     w_dim = taker.take("mapping.w_avg").numel()
     if shell.attributes.get("z_dim", w_dim) != w_dim:
@@ -104,36 +162,55 @@ def _copy(taker: Taker, out: Weights, theirs: str, ours: str, *names: str) -> No
         out[f"{ours}.{name}"] = taker.take(f"{theirs}.{name}")
 
 
-def _mapping(taker: Taker, out: Weights, depth: int, condition_dim: int) -> None:
+def _mapping(shell: Shell, taker: Taker, out: Weights, condition_dim: int) -> None:
+    """The mapping; a learning-rate factor other than ours, which the gains tell, goes into it."""
     if condition_dim:
         _copy(taker, out, "mapping.embed", "mapping.embed.dense", "weight", "bias")
-    for i in range(depth):
-        _copy(taker, out, f"mapping.fc{i}", f"mapping.layers.{i}", "weight", "bias")
+    for i in taker.numbers(r"mapping\.fc(\d+)\.weight"):
+        theirs, ours = f"mapping.fc{i}", f"mapping.layers.{i}"
+        _copy(taker, out, theirs, ours, "weight", "bias")
+        told = find(shell, theirs).get("bias_gain", MAPPING_LR)
+        if isinstance(told, int | float) and abs(told / MAPPING_LR - 1) > 1e-6:
+            for name in ("weight", "bias"):
+                out[f"{ours}.{name}"] = out[f"{ours}.{name}"] * (told / MAPPING_LR)
 
 
-def generator_weights(taker: Taker, size: int, depth: int, condition_dim: int) -> Weights:
-    """Their generator's tensors under our names; all conventions agree, so none is changed."""
+def generator_weights(shell: Shell, taker: Taker, model: ModelConfig) -> Weights:
+    """Their generator's tensors under our names; but for one factor all conventions agree."""
     out: Weights = {"w_avg": taker.take("mapping.w_avg")}
-    _mapping(taker, out, depth, condition_dim)
-    for e in range(2, size.bit_length()):
+    _mapping(shell, taker, out, model.condition_dim)
+    for e in range(2, model.max_size.bit_length()):
         theirs, ours = f"synthesis.b{1 << e}", f"synthesis.blocks.{1 << e}"
         if e == 2:
             out[f"{ours}.constant"] = taker.take(f"{theirs}.const")
         for conv in ("conv1",) if e == 2 else ("conv0", "conv1"):
-            _copy(taker, out, f"{theirs}.{conv}", f"{ours}.{conv}", *STYLED, "noise_strength")
+            _copy(taker, out, f"{theirs}.{conv}", f"{ours}.{conv}", *STYLED)
+            without_noise = f"{theirs}.{conv}.noise_strength" not in taker
+            strength = (
+                torch.zeros(()) if without_noise else taker.take(f"{theirs}.{conv}.noise_strength")
+            )
+            out[f"{ours}.{conv}.noise_strength"] = strength
         _copy(taker, out, f"{theirs}.torgb", f"{ours}.to_image", *STYLED)
     taker.finish(UNUSED)
     return out
 
 
-def critic_weights(taker: Taker, size: int, condition_dim: int) -> Weights:
-    """Their residual critic's tensors under our names."""
+def critic_weights(shell: Shell, what: str, model: ModelConfig, notes: list[str]) -> Weights:
+    """Their residual critic's tensors under our names; raises DataError for another critic."""
+    kinds = {
+        str(m.attributes["architecture"])
+        for _, m in modules_of(shell)
+        if "architecture" in m.attributes
+    }
+    if kinds - {"resnet"}:
+        raise DataError(f"{what}: is of kind {', '.join(sorted(kinds))[:40]}, not resnet", ONLY)
+    check_layers(shell, what)
+    taker = Taker(dict(tensors_of(shell)), what)
     out: Weights = {}
-    if condition_dim:
-        depth = len(taker.numbers(r"mapping\.fc(\d+)\.weight"))
-        _mapping(taker, out, depth, condition_dim)
-    _copy(taker, out, f"b{size}.fromrgb", "from_image", "weight", "bias")
-    for e in range(size.bit_length() - 1, 2, -1):
+    if model.condition_dim:
+        _mapping(shell, taker, out, model.condition_dim)
+    _copy(taker, out, f"b{model.max_size}.fromrgb", "from_image", "weight", "bias")
+    for e in range(model.max_size.bit_length() - 1, 2, -1):
         theirs, ours = f"b{1 << e}", f"blocks.{1 << e}"
         for conv in ("conv0", "conv1"):
             _copy(taker, out, f"{theirs}.{conv}", f"{ours}.{conv}", "weight", "bias")
@@ -141,4 +218,7 @@ def critic_weights(taker: Taker, size: int, condition_dim: int) -> Weights:
     for theirs, ours in (("conv", "conv"), ("fc", "dense0"), ("out", "dense1")):
         _copy(taker, out, f"b4.{theirs}", f"blocks.4.{ours}", "weight", "bias")
     taker.finish(UNUSED)
+    group = find(shell, "b4.mbstd").get("group_size")
+    if group != GROUP:
+        notes.append(f"its critic sees the spread of groups of {group}, ours of {GROUP}")
     return out

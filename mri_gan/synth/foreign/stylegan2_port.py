@@ -5,43 +5,104 @@ Names and shapes as people quote them in its issues; the equations are those of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
+from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError
-from mri_gan.synth.foreign.containers import is_tensors
-from mri_gan.synth.foreign.taking import ONLY, Imported, Taker, Weights, is_size, stylegan2_shape
+from mri_gan.nets.layers import resolutions_up_to
+from mri_gan.synth.foreign.taking import (
+    ONLY,
+    Imported,
+    Taker,
+    Weights,
+    is_binomial,
+    is_size,
+    stylegan2_shape,
+    take_part,
+)
 
 UNUSED = (r"\.kernel$", r"^noises\.")
+WRAPPERS = ("module.", "_orig_mod.", "generator.", "decoder.")  # what programs wrap a network in
+MARK = "conv1.conv.modulation.weight"
+PARTS = ("g_ema", "g", "state_dict")  # the running average first
+
+
+def find_generator(value: Any) -> tuple[str, dict[str, Tensor]] | None:
+    """The name and the state dict of the generator: a part of the file, or the file itself."""
+    if not isinstance(value, dict):
+        return None
+    for name, part in (*((name, value.get(name)) for name in PARTS), ("", value)):
+        plain = unwrap(part)
+        if plain is not None and MARK in plain:
+            return name, plain
+    return None
+
+
+def unwrap(part: Any) -> dict[str, Tensor] | None:
+    """The tensors of a state dict without the names of wrappers around the network."""
+    if not isinstance(part, dict):
+        return None
+    plain = {name: value for name, value in part.items() if isinstance(value, Tensor)}
+    for wrapper in WRAPPERS:
+        if any(name.startswith(wrapper) for name in plain):
+            plain = {
+                name.removeprefix(wrapper): value
+                for name, value in plain.items()
+                if name.startswith(wrapper)
+            }
+    return plain
 
 
 def is_stylegan2_port(value: Any) -> bool:
     """Whether this is what such a checkpoint holds."""
-    ema = value.get("g_ema") if isinstance(value, dict) else None
-    return is_tensors(ema) and "conv1.conv.modulation.weight" in ema
+    return find_generator(value) is not None
 
 
 def read_stylegan2_port(value: dict[str, Any], what: str) -> Imported:
-    """Generator, its average and the critic, where they are there."""
+    """Generator, its average and the critic, where they are there.
+
+    A part that does not fit beside a generator that does is left out, which the notes say.
+    """
+    found = find_generator(value)
+    assert found is not None
+    name, ema = found
     notes = ["the fixed noise images of the file are left out: noise is drawn by seed here"]
-    taker = Taker(value["g_ema"], f"{what}: g_ema")
-    widths = widths_of(taker)
-    depth = len(taker.numbers(r"style\.(\d+)\.weight"))
-    channels, latent_dim = taker.take("to_rgb1.bias").shape[1], len(taker.take("style.1.bias"))
-    model = stylegan2_shape(taker.what, widths, channels, latent_dim, depth)
-    g_ema = generator_weights(taker, list(widths), depth)
+    if name == "g":
+        notes.append("the file has no running average of its generator: g is drawn from")
+    taker = Taker(ema, f"{what}: {name}" if name else what)
+    model = shape_of(taker)
+    g_ema = generator_weights(taker, model)
+
+    def take(
+        part: str, title: str, read: Callable[[Taker, ModelConfig], Weights]
+    ) -> Weights | None:
+        if part == name or value.get(part) is None:
+            return None
+        other = Taker(unwrap(value[part]) or {}, f"{what}: {part}")
+        return take_part(lambda: read(other, model), title, notes)
+
     average = value.get("latent_avg")
     if isinstance(average, Tensor):
-        g_ema["w_avg"] = Taker({"latent_avg": average.reshape(-1)}, what).take(
-            "latent_avg", latent_dim
+        other = Taker({"latent_avg": average.reshape(-1)}, what)
+        mean = take_part(
+            lambda: {"w_avg": other.take("latent_avg", model.latent_dim)}, "latent_avg", notes
         )
-    g = d = None
-    if is_tensors(value.get("g")):
-        g = generator_weights(Taker(value["g"], f"{what}: g"), list(widths), depth)
-    if is_tensors(value.get("d")):
-        d = critic_weights(Taker(value["d"], f"{what}: d"), list(widths))
+        g_ema |= mean or {}
+    g, d = take("g", "g", generator_weights), take("d", "d, the critic,", critic_weights)
     return Imported(model, g_ema, g, d, notes=tuple(notes))
+
+
+def shape_of(taker: Taker) -> ModelConfig:
+    """The configuration of the generator."""
+    widths, depth = widths_of(taker), len(taker.numbers(r"style\.(\d+)\.weight"))
+    for name, kernel in taker.weights.items():
+        if name.endswith(".kernel") and not is_binomial(kernel):
+            raise DataError(f"{taker.what}: {name} is another filter than [1 3 3 1]", ONLY)
+    image, w = taker.take("to_rgb1.bias"), taker.take("style.1.bias")
+    return stylegan2_shape(taker.what, widths, image.numel(), len(w), depth)
 
 
 def widths_of(taker: Taker) -> dict[int, int]:
@@ -54,10 +115,11 @@ def widths_of(taker: Taker) -> dict[int, int]:
     return {r: taker.take(f"{n}.conv.weight").shape[1] for r, n in zip(sizes, names, strict=True)}
 
 
-def generator_weights(taker: Taker, sizes: list[int], depth: int) -> Weights:
+def generator_weights(taker: Taker, model: ModelConfig) -> Weights:
     """Their generator's tensors under our names and in our shapes."""
     out: Weights = {}
-    for i in range(depth):
+    sizes = resolutions_up_to(model.max_size)
+    for i in range(model.mapping_depth):
         for name in ("weight", "bias"):
             out[f"mapping.layers.{i}.{name}"] = taker.take(f"style.{i + 1}.{name}")
     out["synthesis.blocks.4.constant"] = taker.take("input.input")[0]
@@ -85,9 +147,10 @@ def _modulated(taker: Taker, out: Weights, theirs: str, ours: str) -> None:
         out[f"{ours}.affine.{name}"] = taker.take(f"{theirs}.conv.modulation.{name}")
 
 
-def critic_weights(taker: Taker, sizes: list[int]) -> Weights:
+def critic_weights(taker: Taker, model: ModelConfig) -> Weights:
     """Their critic's tensors under our names: blocks run from the largest size down."""
     out: Weights = {}
+    sizes = resolutions_up_to(model.max_size)
     _pair(taker, out, "convs.0", "from_image", 0)
     for i, r in enumerate(sizes[:0:-1], start=1):
         _pair(taker, out, f"convs.{i}.conv1", f"blocks.{r}.conv0", 0)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from mri_gan.conditions import Conditions
@@ -71,6 +72,15 @@ class Taker:
             )
 
 
+def take_part(read: Callable[[], Weights], name: str, notes: list[str]) -> Weights | None:
+    """What `read` returns; where it raises DataError, None and a note that says why."""
+    try:
+        return read()
+    except DataError as error:
+        notes.append(f"{name} is left out: {error.message}")
+        return None
+
+
 def stylegan2_shape(
     what: str,
     widths: Mapping[int, int],  # of the layers at each resolution
@@ -80,27 +90,45 @@ def stylegan2_shape(
     condition_dim: int = 0,
     clamp: float = 0.0,
 ) -> ModelConfig:
-    """The configuration with these widths: min(base / r, maximum) at every r."""
-    size = max(widths)
-    base, maximum = widths[size] * size, widths[4]
-    expected = {r: min(base // r, maximum) for r in widths}
-    if dict(widths) != expected:
-        raise DataError(f"{what}: its widths {dict(widths)} follow no known rule", ONLY)
+    """The configuration with these widths; raises DataError where there is none."""
     return ModelConfig(
         arch="stylegan2",
-        max_size=size,
+        max_size=max(widths),
         channels=channels,
         latent_dim=latent_dim,
         mapping_depth=mapping_depth,
         condition_dim=condition_dim,
-        channel_base=base,
-        channel_max=maximum,
+        channel_base=find_base(what, widths),
+        channel_max=max(widths.values()),
         clamp=clamp,
     )
+
+
+def find_base(what: str, widths: Mapping[int, int]) -> int:
+    """The least base with min(base // r, maximum) at every r, the maximum being the largest width.
+
+    Below the maximum a width w at r says that the base lies in w r to w r + r - 1; at it, that it
+    is w r or more. Raises DataError where no base lies in all of these.
+    """
+    maximum = max(widths.values())
+    least = max(w * r for r, w in widths.items())
+    if any(w < maximum and least > w * r + r - 1 for r, w in widths.items()):
+        raise DataError(f"{what}: its widths {dict(widths)} follow no known rule", ONLY)
+    return least
 
 
 def is_size(resolutions: list[int]) -> bool:
     """Whether these are 4, 8, .. up to a size from 8 to 1024."""
     return resolutions == [1 << e for e in range(2, 2 + len(resolutions))] and (
         8 <= resolutions[-1] <= 1024
+    )
+
+
+def is_binomial(kernel: Tensor) -> bool:
+    """Whether a kernel [4, 4] or [4] is [1 3 3 1] in each direction, whatever its gain."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    wanted = taps if kernel.ndim == 1 else torch.outer(taps, taps)
+    kernel = kernel.float()
+    return kernel.shape == wanted.shape and torch.allclose(
+        kernel * (wanted.sum() / kernel.sum()), wanted, atol=1e-3
     )

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor
 
 from mri_gan.errors import DataError
+from mri_gan.synth.foreign import arrays
 from mri_gan.synth.foreign.pickles import BETTER, Call, Name, Stored
 
 DEEPEST = 200
+MOST_REPEATED = 1 << 20  # elements of a tensor that uses numbers of its storage more than once
 DTYPES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -93,16 +95,25 @@ class Realiser:
         raise DataError(f"{self.what}: holds a value of an unknown kind", BETTER)
 
     def _name(self, name: Name) -> str:
-        """A global that is no call: a dtype, as text."""
+        """A global that is no call: a dtype, or a class that a call of numpy or torch names."""
         if name.module == "torch" and isinstance(getattr(torch, name.name, None), torch.dtype):
             return name.name
+        if str(name) in CLASSES:
+            return str(name)
         raise self._refuse(name)
 
     def _refuse(self, function: Any) -> DataError:
-        named = str(function) if isinstance(function, Name) else "something without a name"
+        """Calls that reach out of a file are named as such; other objects are merely unknown."""
+        if not isinstance(function, Name):
+            return DataError(f"{self.what}: calls something that has no name", BETTER)
+        if function.module.partition(".")[0] in REACHING:
+            return DataError(
+                f"{self.what}: calls {str(function)[:80]}, which no file of weights needs",
+                "nothing of it was run; do not use this file",
+            )
         return DataError(
-            f"{self.what}: asks for {named[:80]}, which weights are not made of",
-            "nothing was run; files that hold only weights can be imported",
+            f"{self.what}: holds an object of {str(function)[:80]}, which is not known here",
+            "save the networks alone, or their state_dict()",
         )
 
     def _call(self, call: Call, level: int) -> Any:
@@ -116,7 +127,7 @@ class Realiser:
         try:
             return builder(self, args, state, items)
         except (TypeError, ValueError, IndexError, KeyError, RuntimeError, OverflowError) as error:
-            raise DataError(f"{self.what}: a damaged part ({name})", BETTER) from error
+            raise DataError(f"{self.what}: a part cannot be read ({name})", BETTER) from error
 
 
 def build_mapping(_: Realiser, args: Any, state: Any, items: Any) -> dict[str, Any]:
@@ -136,12 +147,16 @@ def build_list(_: Realiser, args: Any, state: Any, items: Any) -> list[Any]:
 
 
 def build_bytes(_: Realiser, args: Any, state: Any, items: Any) -> bytes:
-    """Bytes as old pickles write them."""
-    return str(args[0]).encode("latin1")
+    """Bytes as old protocols write them: nothing, bytes, or text of one character for each."""
+    if not args or isinstance(args[0], bytes):
+        return bytes(*args)
+    if not isinstance(args[0], str):
+        raise ValueError("no bytes")
+    return args[0].encode("latin1")
 
 
 def build_tensor(_: Realiser, args: Any, state: Any, items: Any) -> Tensor:
-    """A view of a storage, copied; it must lie within, and no number may be used twice."""
+    """A view of a storage, copied; it must lie within, and be no larger except for small ones."""
     storage, offset, size, stride = args[:4]
     if not isinstance(storage, Storage):
         raise ValueError("no storage")
@@ -153,7 +168,7 @@ def build_tensor(_: Realiser, args: Any, state: Any, items: Any) -> Tensor:
         numel *= length
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     available = storage.values.numel()
-    if numel > available or (numel and last >= available):
+    if numel > max(available, MOST_REPEATED) or (numel and last >= available):
         raise ValueError("a tensor beyond its storage")
     return torch.as_strided(storage.values, size, stride, offset).clone()
 
@@ -165,6 +180,13 @@ def build_first(_: Realiser, args: Any, state: Any, items: Any) -> Any:
     return args[0]
 
 
+def build_typed(realiser: Realiser, args: Any, state: Any, items: Any) -> Tensor:
+    """A tensor with attributes of its own: function, class, arguments, attributes."""
+    if args[0] not in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"):
+        raise ValueError("no plain tensor")
+    return build_tensor(realiser, args[2], None, None)
+
+
 def build_size(_: Realiser, args: Any, state: Any, items: Any) -> tuple[int, ...]:
     """A torch.Size."""
     return tuple(map(int, args[0]))
@@ -173,6 +195,16 @@ def build_size(_: Realiser, args: Any, state: Any, items: Any) -> tuple[int, ...
 def build_text(_: Realiser, args: Any, state: Any, items: Any) -> str:
     """A torch.device."""
     return ":".join(map(str, args))
+
+
+def build_path(_: Realiser, args: Any, state: Any, items: Any) -> str:
+    """A path among a program's settings, as text."""
+    return "/".join(map(str, args))
+
+
+def build_tensorflow(_: Realiser, args: Any, state: Any, items: Any) -> Shell:
+    """A network of the TensorFlow programs, which is only recognised."""
+    return Shell(TENSORFLOW, state if isinstance(state, dict) else {})
 
 
 def build_nested(realiser: Realiser, args: Any, state: Any, items: Any) -> Any:
@@ -188,6 +220,62 @@ def build_persistent(realiser: Realiser, args: Any, state: Any, items: Any) -> S
     return Shell(str(meta["class_name"]), meta["state"])
 
 
+def build_dtype(_: Realiser, args: Any, state: Any, items: Any) -> Any:
+    """A numpy dtype."""
+    return arrays.read_dtype(args, state)
+
+
+def build_scalar(_: Realiser, args: Any, state: Any, items: Any) -> Any:
+    """A numpy number, as a plain one."""
+    return arrays.read_array(args[1], args[0], ()).item()
+
+
+def build_array(_: Realiser, args: Any, state: Any, items: Any) -> Any:
+    """A numpy array whose content is its state: version, shape, dtype, order, bytes."""
+    _version, shape, dtype, is_fortran, data = state
+    return arrays.read_array(data, dtype, shape, "F" if is_fortran else "C")
+
+
+def build_buffer(_: Realiser, args: Any, state: Any, items: Any) -> Any:
+    """A numpy array as protocol 5 has it: bytes, dtype, shape, order."""
+    return arrays.read_array(args[0], args[1], args[2], args[3])
+
+
+TENSORFLOW = "dnnlib.tflib.network.Network"
+# Modules whose functions act on files, processes or code; only the wording of a refusal depends on
+# this list, since nothing outside BUILDERS is ever built.
+REACHING = frozenset(
+    [
+        "__builtin__",
+        "_io",
+        "_pickle",
+        "builtins",
+        "code",
+        "ctypes",
+        "importlib",
+        "io",
+        "marshal",
+        "nt",
+        "os",
+        "pickle",
+        "posix",
+        "pty",
+        "runpy",
+        "shutil",
+        "socket",
+        "subprocess",
+        "sys",
+        "timeit",
+        "webbrowser",
+    ]
+)
+CLASSES = {
+    "numpy.ndarray",
+    "torch.Tensor",
+    "torch.nn.parameter.Parameter",
+    "torch._utils._rebuild_tensor",
+    "torch._utils._rebuild_tensor_v2",
+}
 Builder = Callable[[Realiser, Any, Any, Any], Any]
 BUILDERS: dict[tuple[str, str], Builder] = {
     ("collections", "OrderedDict"): build_ordered,
@@ -196,13 +284,29 @@ BUILDERS: dict[tuple[str, str], Builder] = {
     ("dnnlib", "EasyDict"): build_mapping,
     ("builtins", "set"): build_list,
     ("__builtin__", "set"): build_list,
+    ("builtins", "frozenset"): build_list,
+    ("__builtin__", "frozenset"): build_list,
+    ("pathlib", "PosixPath"): build_path,
+    ("pathlib", "WindowsPath"): build_path,
+    ("pathlib", "PurePosixPath"): build_path,
+    ("pathlib", "PureWindowsPath"): build_path,
+    ("numpy", "dtype"): build_dtype,
+    **{(f"numpy.{core}.multiarray", "scalar"): build_scalar for core in ("core", "_core")},
+    **{(f"numpy.{core}.multiarray", "_reconstruct"): build_array for core in ("core", "_core")},
+    **{(f"numpy.{core}.numeric", "_frombuffer"): build_buffer for core in ("core", "_core")},
     ("_codecs", "encode"): build_bytes,
+    ("builtins", "bytes"): build_bytes,
+    ("__builtin__", "bytes"): build_bytes,
+    ("builtins", "bytearray"): build_bytes,
+    ("__builtin__", "bytearray"): build_bytes,
     ("torch", "Size"): build_size,
     ("torch", "device"): build_text,
     ("torch._utils", "_rebuild_tensor"): build_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): build_tensor,
+    ("torch._tensor", "_rebuild_from_type_v2"): build_typed,
     ("torch._utils", "_rebuild_parameter"): build_first,
     ("torch._utils", "_rebuild_parameter_with_state"): build_first,
     ("torch.storage", "_load_from_bytes"): build_nested,
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): build_persistent,
+    ("dnnlib.tflib.network", "Network"): build_tensorflow,
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from phantoms import foreign
+from phantoms import ada_pickles, foreign
 
 from mri_gan.errors import DataError
 from mri_gan.synth.foreign.bring import read_foreign
@@ -261,7 +261,7 @@ def test_nothing_is_run_and_one_line_tells(tmp_path: Path, name: str) -> None:
 
 def test_source_code_inside_a_good_file_is_not_run(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
-    foreign.save_ada_pickle(tmp_path / "net.pkl", source=f"open({str(canary)!r}, 'w')")
+    ada_pickles.save_ada_pickle(tmp_path / "net.pkl", source=f"open({str(canary)!r}, 'w')")
     assert str(canary).encode() in (tmp_path / "net.pkl").read_bytes()
     assert read_foreign(tmp_path / "net.pkl").model.max_size == 16
     assert not canary.exists()

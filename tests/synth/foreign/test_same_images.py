@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from phantoms import foreign
+from phantoms import ada_pickles, foreign
 from torch import Tensor
 
 from mri_gan.nets.build import build_critic, build_generator
@@ -150,19 +150,86 @@ def ada_images(
     return reference_stylegan2(state["synthesis.b4.const"][None], layer, ADA_NAMES, w, noise)
 
 
-@pytest.mark.parametrize("classes", [0, 3])
-def test_a_stylegan2_ada_pickle(tmp_path: Path, classes: int) -> None:
-    path = tmp_path / "net.pkl"
-    state = foreign.save_ada_pickle(path, critic=not classes, classes=classes)["G_ema"]
-    found = read_foreign(path)
+@pytest.mark.parametrize(
+    ("protocol", "core", "old_torch", "classes"),
+    [
+        (2, "core", True, 0),
+        (3, "core", True, 3),
+        (4, "core", False, 3),
+        (4, "_core", False, 0),
+        (5, "core", False, 0),
+        (5, "_core", False, 3),
+    ],
+)
+def test_a_stylegan2_ada_pickle(
+    tmp_path: Path, protocol: int, core: str, old_torch: bool, classes: int
+) -> None:
+    value, states = ada_pickles.snapshot(classes)
+    ada_pickles.save_networks(tmp_path / "net.pkl", value, protocol, core, old_torch)
+    found = read_foreign(tmp_path / "net.pkl")
     condition = torch.eye(3) if classes else None
     noise = noise_for(found)
     assert found.conditions.dim == classes
     drawn = ours(found, latents(), noise, condition)
-    assert difference(drawn, ada_images(state, latents(), noise, condition)) < CLOSE
+    assert difference(drawn, ada_images(states["G_ema"], latents(), noise, condition)) < CLOSE
+    assert found.g is not None
+    assert found.d is not None
 
 
-def test_the_common_port_of_stylegan2(tmp_path: Path) -> None:
+def test_widths_that_are_no_powers_of_two(tmp_path: Path) -> None:
+    widths = {4: 20, 8: 20, 16: 11}  # min(187 // r, 20), and 176 to 183 as well
+    states = ada_pickles.save_ada_pickle(tmp_path / "net.pkl", widths=widths)
+    found = read_foreign(tmp_path / "net.pkl")
+    assert found.model.channel_base in range(176, 184)
+    noise = noise_for(found)
+    drawn = ours(found, latents(), noise)
+    assert difference(drawn, ada_images(states["G_ema"], latents(), noise, None)) < CLOSE
+
+
+def test_half_precision_tensors_are_the_numbers_they_hold(tmp_path: Path) -> None:
+    value, states = ada_pickles.snapshot()
+    value["G_ema"].half()
+    ada_pickles.save_networks(tmp_path / "net.pkl", value)
+    found = read_foreign(tmp_path / "net.pkl")
+    halved = {name: tensor.half().float() for name, tensor in states["G_ema"].items()}
+    noise = noise_for(found)
+    drawn = ours(found, latents(), noise)
+    assert difference(drawn, ada_images(halved, latents(), noise, None)) < CLOSE
+
+
+def test_another_learning_rate_of_the_mapping_goes_into_its_weights(tmp_path: Path) -> None:
+    value, states = ada_pickles.snapshot()
+    scaled = dict(states["G_ema"])
+    for i in range(2):
+        layer = value["G_ema"].get_submodule(f"mapping.fc{i}")
+        layer.weight_gain, layer.bias_gain = 2 * layer.weight_gain, 0.02
+        scaled |= {
+            f"mapping.fc{i}.{k}": 2 * scaled[f"mapping.fc{i}.{k}"] for k in ("weight", "bias")
+        }
+    ada_pickles.save_networks(tmp_path / "net.pkl", value)
+    found = read_foreign(tmp_path / "net.pkl")
+    noise = noise_for(found)
+    drawn = ours(found, latents(), noise)
+    assert difference(drawn, ada_images(scaled, latents(), noise, None)) < CLOSE
+
+
+PORT_FILES: dict[str, Callable[[foreign.State], object]] = {
+    "a checkpoint": lambda state: {"g_ema": state, "args": Namespace(size=16), "g_optim": {}},
+    "several processes": lambda state: {"g_ema": {f"module.{k}": v for k, v in state.items()}},
+    "compiled": lambda state: {"g_ema": {f"_orig_mod.{k}": v for k, v in state.items()}},
+    "the generator alone": lambda state: state,
+    "alone, several processes": lambda state: {f"module.{k}": v for k, v in state.items()},
+    "no average": lambda state: {"g": state},
+    "a decoder beside an encoder": lambda state: {
+        "state_dict": {"encoder.w": torch.ones(1)} | {f"decoder.{k}": v for k, v in state.items()}
+    },
+}
+
+
+@pytest.mark.parametrize("wrapped", PORT_FILES.values(), ids=PORT_FILES)
+def test_the_common_port_of_stylegan2(
+    tmp_path: Path, wrapped: Callable[[foreign.State], object]
+) -> None:
     state = foreign.port2_generator(1)
     names = [
         ("", "conv1", "to_rgb1"),
@@ -180,7 +247,7 @@ def test_the_common_port_of_stylegan2(tmp_path: Path) -> None:
     w = unit(latents())
     for i in range(1, 9):
         w = activate(dense(w, state[f"style.{i}.weight"], state[f"style.{i}.bias"], 0.01))
-    save(tmp_path / "port.pt", {"g_ema": state, "args": Namespace(size=16)})
+    save(tmp_path / "port.pt", wrapped(state))
     found = read_foreign(tmp_path / "port.pt")
     noise = noise_for(found)
     expected = reference_stylegan2(state["input.input"], layer, names, w, noise)
@@ -270,7 +337,9 @@ def test_the_common_port_of_the_progressive_stylegan(
     assert difference(ours(found, latents(), twice), expected) < CLOSE
 
 
-def reference_scores(state: foreign.State, images: Tensor) -> Tensor:
+def reference_scores(
+    state: foreign.State, images: Tensor, condition: Tensor | None = None
+) -> Tensor:
     """The residual critic in the names of the pickles.  Karras et al. 2020, figure 7c."""
 
     def conv(x: Tensor, name: str, down: bool = False) -> Tensor:
@@ -290,14 +359,20 @@ def reference_scores(state: foreign.State, images: Tensor) -> Tensor:
     spread = (x.var(0, correction=0) + 1e-8).sqrt().mean()
     x = conv(torch.cat([x, spread.expand(len(x), 1, 4, 4)], 1), "b4.conv")
     x = activate(dense(x.flatten(1), state["b4.fc.weight"], state["b4.fc.bias"]))
-    return dense(x, state["b4.out.weight"], state["b4.out.bias"])[:, 0]
+    x = dense(x, state["b4.out.weight"], state["b4.out.bias"])
+    if condition is None:
+        return x[:, 0]
+    w = unit(dense(condition, state["mapping.embed.weight"], state["mapping.embed.bias"]))
+    for i in range(8):
+        w = activate(dense(w, state[f"mapping.fc{i}.weight"], state[f"mapping.fc{i}.bias"], 0.01))
+    return (x * w).sum(1) / math.sqrt(w.shape[1])
 
 
-@pytest.mark.parametrize("kind", ["pickle", "port"])
+@pytest.mark.parametrize("kind", ["pickle", "port", "classes"])
 def test_critics_give_the_same_scores(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "file"
-    if kind == "pickle":
-        foreign.save_ada_pickle(path)
+    path, classes = tmp_path / "file", 3 if kind == "classes" else 0
+    if kind != "port":
+        ada_pickles.save_ada_pickle(path, classes=classes)
     else:
         save(path, {"g_ema": foreign.port2_generator(1), "d": foreign.port2_critic(2)})
     found = read_foreign(path)
@@ -305,11 +380,14 @@ def test_critics_give_the_same_scores(tmp_path: Path, kind: str) -> None:
     net = build_critic(found.model).requires_grad_(False)
     net.load_state_dict(found.d)
     images = torch.randn(N, 3, 16, 16, generator=torch.Generator().manual_seed(1))
-    assert difference(net(images), reference_scores(foreign.ada_critic(2), images)) < CLOSE
+    condition = torch.eye(3) if classes else None
+    state = foreign.ada_critic(2, classes=classes)
+    drawn = net(images, condition=condition)
+    assert difference(drawn, reference_scores(state, images, condition)) < CLOSE
 
 
 def test_one_channel_is_the_mean_of_three_and_scored_as_grey(tmp_path: Path) -> None:
-    foreign.save_ada_pickle(tmp_path / "net.pkl")
+    ada_pickles.save_ada_pickle(tmp_path / "net.pkl")
     colour = read_foreign(tmp_path / "net.pkl")
     grey = to_channels(colour, 1)
     noise = noise_for(colour)
