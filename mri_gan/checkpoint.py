@@ -28,6 +28,8 @@ VERSION = 1
 PATTERN = "ckpt-*.pt"
 NAME = re.compile(r"ckpt-(\d+)\.pt")  # a copy that somebody named otherwise is left alone
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+IMPORTED = "imported"  # in place of the digest of training data
+IMPORT = "another program's weights become one by `mrigan import FILE --out start.pt`"
 OLDER = "use an older checkpoint of that run, or start the run anew in another folder"
 
 
@@ -138,6 +140,8 @@ def _load_payload(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: no such file", "check the spelling")
     try:
         if not zipfile.is_zipfile(path):
+            if _is_pickle(path):
+                raise DataError(f"{path}: is not a mrigan checkpoint but a pickle", IMPORT)
             raise DataError(f"{path}: is not a mrigan checkpoint, or is truncated", OLDER)
         payload = torch.load(path, map_location="cpu", weights_only=True)
     except MriganError:
@@ -145,15 +149,23 @@ def _load_payload(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise explain_os_error(error, path) from error
     except Exception as error:  # torch lets many types through for damaged files
-        raise DataError(f"{path}: damaged or foreign checkpoint", OLDER) from error
+        hint = f"{OLDER}; {IMPORT}"
+        raise DataError(f"{path}: damaged or foreign checkpoint", hint) from error
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
-        raise DataError(f"{path}: is not a mrigan checkpoint", "give one that mrigan train wrote")
+        raise DataError(f"{path}: is not a mrigan checkpoint", IMPORT)
     if payload.get("version") != VERSION:
         raise DataError(
             f"{path}: checkpoint format {payload.get('version')}, this mrigan reads {VERSION}",
             "update mrigan: pip install -U mrigan",
         )
     return payload
+
+
+def _is_pickle(path: Path) -> bool:
+    """Whether a file begins as pickles do since protocol 2, which torch's older form is made of."""
+    with path.open("rb") as stream:
+        first = stream.read(2)
+    return first[:1] == b"\x80" and first[1:] in (b"\x02", b"\x03", b"\x04", b"\x05")
 
 
 def digest(value: Any) -> str:

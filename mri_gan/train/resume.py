@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mri_gan.checkpoint import (
+    IMPORTED,
     Checkpoint,
     find_checkpoint,
     list_checkpoints,
@@ -163,4 +164,7 @@ def transfer(run: Run, state: TrainState, checkpoint: Checkpoint, path: Path) ->
         taken, left = taken + len(fitting), left + len(own) - len(fitting)
     if not taken:
         raise DataError(f"{path}: none of its weights fit these settings", "use another checkpoint")
-    run.on_note(f"took {taken} tensors from {path}; {left} start anew")
+    channels = (checkpoint.config.channels, run.config.channels)
+    grey = "; `mrigan import --to-channels 1` makes a network whose image layers fit as well"
+    hint = grey if checkpoint.data == IMPORTED and channels == (3, 1) else ""
+    run.on_note(f"took {taken} tensors from {path}; {left} start anew{hint}")

@@ -93,3 +93,25 @@ def test_a_mistake_is_one_line(
     assert done.exit_code == code
     assert len(done.stderr.strip().splitlines()) == 1
     assert says in done.stderr
+
+
+def test_a_network_of_three_channels_on_a_grey_store_is_told_how_to_become_grey(
+    files: dict[str, Path], store: Path, tmp_path: Path
+) -> None:
+    assert mrigan("import", files["ada.pkl"], "--out", tmp_path / "own.pt").exit_code == 0
+    words = ("--arch", "stylegan2", "--ckpt", tmp_path / "own.pt", "--transfer", "--kimg", 0.008)
+    done = mrigan("train", store, *words, "--batch", 8, "--out", tmp_path / "run", "--phase", 8)
+    assert done.exit_code == 0, done.stderr
+    assert "--to-channels 1" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["ada.pkl", "port2.pt", "port1.model"])
+@pytest.mark.parametrize("command", ["train", "test"])
+def test_another_programs_file_in_place_of_a_checkpoint_is_told_of_import(
+    files: dict[str, Path], store: Path, tmp_path: Path, name: str, command: str
+) -> None:
+    words = [store, "--ckpt", files[name], "--transfer"] if command == "train" else [files[name]]
+    done = mrigan(command, *words, "--out", tmp_path / "out")
+    assert done.exit_code == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "mrigan import" in done.stderr

@@ -225,11 +225,11 @@ def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
 
     Raises UsageError when --arch names another architecture.
     """
-    from mri_gan.checkpoint import find_checkpoint, load_checkpoint
+    from mri_gan.checkpoint import IMPORTED, find_checkpoint, load_checkpoint
 
     path = find_checkpoint(ckpt)
     checkpoint = load_checkpoint(path)
-    if checkpoint.data != "imported":
+    if checkpoint.data != IMPORTED:
         return {}
     theirs = checkpoint.config.arch
     require(arch == theirs, f"{path}: is a {theirs}", f"give --arch {theirs}")

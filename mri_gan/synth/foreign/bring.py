@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mri_gan.checkpoint import Checkpoint, save_checkpoint
+from mri_gan.checkpoint import IMPORTED, Checkpoint, save_checkpoint
 from mri_gan.config import ModelConfig, TrainConfig, defaults_of
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import build_critic, build_generator
@@ -123,7 +123,7 @@ def build_checkpoint(found: Imported) -> tuple[Checkpoint, tuple[str, ...]]:
         _load(d, found.d)
     state = {n: net.state_dict() for n, net in (("g", g), ("d", d), ("g_ema", g_ema))}
     config = config_for(found)
-    return Checkpoint(config, 0, found.model.max_size, 1.0, "imported", state), tuple(notes)
+    return Checkpoint(config, 0, found.model.max_size, 1.0, IMPORTED, state), tuple(notes)
 
 
 def config_for(found: Imported) -> TrainConfig:
