@@ -264,7 +264,7 @@ def test_every_volume_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         read.append(member.name)
         return read_member(member)
 
-    for module in ("reading", "worker", "choice"):
+    for module in ("read.scan", "cut.one_source", "plan.slice_range"):
         monkeypatch.setattr(f"mri_gan.ingest.{module}.read_member", note)
     assert survey(folder)["orientations"] == {"RAS": 2}
     assert sorted(read) == ["v/1.nii.gz", "v/2.nii.gz"]
