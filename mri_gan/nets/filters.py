@@ -31,12 +31,20 @@ from torch import Tensor, nn
 # Functions with derivatives of their own, and programs that are traced for others
 
 
+def is_traced() -> bool:
+    """Whether a program for others is being made of what is called now.
+
+    Such a program is for any number of images and has no gradients.
+    """
+    return bool(torch.jit.is_tracing() or torch.compiler.is_compiling())  # type: ignore[attr-defined, no-untyped-call]
+
+
 def run(function: type[torch.autograd.Function], *arguments: object) -> Tensor:
     """The function of these arguments, its derivatives with it.
 
-    A traced program has no gradients, and cannot hold functions of ours: it gets what they do.
+    A traced program cannot hold functions of ours: it gets what they do.
     """
-    if torch.jit.is_tracing():  # type: ignore[attr-defined, no-untyped-call]
+    if is_traced():
         out: Tensor = function.forward(*arguments)
     else:
         out = function.apply(*arguments)  # type: ignore[no-untyped-call]

@@ -18,6 +18,7 @@ from mri_gan.nets.filters import (
     downsample_mean2,
     fold_downsampling,
     fold_upsampling,
+    is_traced,
     upsample_nearest2,
 )
 
@@ -168,7 +169,7 @@ class UpConv2d(EqualConv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         n, _, height, width = x.shape
-        if n * height * width < FOLDING_PAYS_PX:
+        if is_traced() or n * height * width < FOLDING_PAYS_PX:
             return super().forward(upsample_nearest2(x))
         kernel = fold_upsampling(self.kernel())  # [C, D, 4, 4]
         return convolve(x, kernel, self.bias, stride=2, padding=1, transposed=True)
@@ -246,8 +247,8 @@ def adaptive_instance_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float =
     Karras et al. 2019, equation 1.
     """
     n, channels, height, width = x.shape
-    if innermost(x):
-        # The way below would copy to the other order of axes and back.
+    if innermost(x) or is_traced():
+        # The way below would copy to the other order of axes and back, and holds for N alone.
         variance, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
         factor = scale[:, :, None, None] * torch.rsqrt(variance + eps)
         offset = shift[:, :, None, None] - mean * factor

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mri_gan.nets.convolution import convolve, innermost
-from mri_gan.nets.filters import Smooth, block_precision
+from mri_gan.nets.filters import Smooth, block_precision, is_traced
 from mri_gan.nets.layers import LEAK, EqualLinear
 
 DEMODULATION_EPS = 1e-8
@@ -88,6 +88,8 @@ def choose_form(x: Tensor, channels: int) -> str:
     1.3 times as fast above it, for any batch, and never pays where channels lie innermost, as in
     training.  On a GPU, not measured, always scaled.
     """
+    if is_traced():  # kernels for each image would fix the number of images
+        return "scaled"
     large = x.shape[2] * x.shape[3] >= GROUPED_FROM * channels
     return "grouped" if large and x.device.type == "cpu" and not innermost(x) else "scaled"
 
@@ -177,6 +179,6 @@ class ToImage(nn.Module):
             image = torch.bmm(pixels, kernels.transpose(1, 2)).transpose(1, 2)
         else:
             image = torch.bmm(kernels, x.flatten(2))
-        image = image.reshape(len(x), -1, *x.shape[2:])
+        image = image.reshape(x.shape[0], -1, *x.shape[2:])
         image = image + self.bias.to(image.dtype)[:, None, None]
         return F.hardtanh(image, -clamp, clamp) if clamp else image

@@ -172,7 +172,7 @@ class ConditionEmbedding(nn.Module):
         self.dense = EqualLinear(condition_dim, width, gain=1.0) if condition_dim else None
 
     def forward(self, z: Tensor, condition: Tensor | None) -> Tensor:
-        check_condition(condition, len(z), self.condition_dim)
+        check_condition(condition, z.shape[0], self.condition_dim)
         if self.dense is None or condition is None:
             return z
         return torch.cat([z, pixel_norm(self.dense(condition.to(z.dtype)))], dim=1)

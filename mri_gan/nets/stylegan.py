@@ -123,7 +123,7 @@ class ConstantBlock(nn.Module):
         self.style1 = StyleLayer(channels, latent_dim)
 
     def forward(self, ws: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
-        x = self.constant.expand(len(ws), -1, -1, -1)  # [N, C, 4, 4]
+        x = self.constant.expand(ws.shape[0], -1, -1, -1)  # [N, C, 4, 4]
         x = self.style0(x, ws[:, 0], noise[0])
         features: Tensor = self.style1(self.conv1(x), ws[:, 1], noise[1])
         return features

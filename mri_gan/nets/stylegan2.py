@@ -115,7 +115,7 @@ class SynthesisBlock(nn.Module):
         clamp: float,
     ) -> tuple[Tensor, Tensor]:
         if x is None:
-            x = self.constant.expand(len(ws), -1, -1, -1)
+            x = self.constant.expand(ws.shape[0], -1, -1, -1)
         else:
             x = self.conv0(x, ws[:, 0], noise[0], clamp)
         x = self.conv1(x, ws[:, -2], noise[-1], clamp)

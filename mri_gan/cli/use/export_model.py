@@ -16,7 +16,7 @@ Examples:
 """
 
 # Listed here and compared by a test, so that help does not import torch.
-FORMATS = ("safetensors", "torchscript", "onnx", "medigan", "monai")
+FORMATS = ("safetensors", "torchscript", "torch-export", "onnx", "medigan", "monai")
 
 
 @click.command("export-model", epilog=EPILOG)
@@ -40,7 +40,7 @@ def command(
 ) -> None:
     """Write the generator of a checkpoint or run folder CKPT for other programs, with a model card.
 
-    safetensors keeps the weights; the others draw one image of one z, with size, truncation, noise
+    safetensors keeps the weights; the others draw an image for each z, with size, truncation, noise
     and condition fixed. What was written is run and compared with the network before it is kept.
     """
     from mri_gan.synth.export_model import write_model
