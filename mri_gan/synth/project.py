@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import io
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from mri_gan.errors import DataError
 from mri_gan.files import explain_os_error, one_line, write_bytes
 from mri_gan.nets.build import build_critic
 from mri_gan.synth.figures import Drawing
+from mri_gan.synth.foreign.torchscript import load_torchscript_program
 from mri_gan.synth.generate import png_bytes, to_depth
 from mri_gan.synth.sample import Trained, condition_rows, styles
 
@@ -279,18 +279,10 @@ def network_features(path: Path, device: torch.device | str) -> Features:
     """Features of a TorchScript network that the user gives: a tensor, or several.
 
     It gets the image as it is, -1..1, grey repeated to three channels if it refuses one.
-    Raises DataError for a file that is no TorchScript, or draws nothing from an image.
+    Raises DataError for a file that is no TorchScript, may reach files, or draws nothing from an
+    image.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: no such file", "give a TorchScript file")
-    try:
-        with warnings.catch_warnings():  # a format that torch would like to see replaced
-            warnings.simplefilter("ignore", DeprecationWarning)
-            network = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
-    except RuntimeError as error:
-        raise DataError(
-            f"{path}: is no TorchScript network", "save it by torch.jit.save"
-        ) from error
+    network = load_torchscript_program(path, device)
 
     def features(image: Tensor) -> list[Tensor]:
         try:
