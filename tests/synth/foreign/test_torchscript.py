@@ -47,7 +47,7 @@ def quiet() -> Iterator[None]:
 def pack(change: str = "", extra: dict[str, str] | None = None) -> bytes:
     """The network as an archive, `change` in place of its print."""
     stream, packed = io.BytesIO(), io.BytesIO()
-    torch.jit.save(torch.jit.script(Network()), stream)  # type: ignore[no-untyped-call]
+    torch.jit.save(torch.jit.script(Network()), stream)
     with zipfile.ZipFile(stream) as before, zipfile.ZipFile(packed, "w") as after:
         for info in before.infolist():
             data = before.read(info)
