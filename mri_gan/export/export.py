@@ -16,6 +16,7 @@ import lmdb
 from mri_gan.config import LEVELS, require, require_level
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.export import formats
+from mri_gan.export.class_labels import find_classes
 from mri_gan.export.formats import Channels, Pixels, Selection, select
 from mri_gan.files import (
     StopSignal,
@@ -126,6 +127,17 @@ def count_images(store: StoreReader, config: ExportConfig) -> int:
     return slices * len(levels_of(store, config))
 
 
+def describe_export(store: StoreReader, config: ExportConfig) -> str:
+    """What the other program must be told, or nothing."""
+    if config.format == "stylegan-zip":
+        classes = find_classes(store, store.indices(config.split).tolist())
+        return f"labels: {classes.describe()}" if classes else "labels: none"
+    if config.format == "stylegan-lmdb":
+        sizes = levels_of(store, config)
+        return f"sizes: {', '.join(map(str, sizes))} px; give {sizes[-1]} as the largest"
+    return ""
+
+
 def levels_of(store: StoreReader, config: ExportConfig) -> list[int]:
     """The levels to write, smallest first."""
     if config.level is not None:
@@ -189,7 +201,8 @@ def _write(
     if config.format == "stylegan-lmdb":
         formats.write_lmdb([(level, _pictures(files)) for level, files in levels], target, tell)
     elif config.format == "stylegan-zip":
-        formats.write_zip(_pictures(levels[0][1]), target, tell)
+        classes = find_classes(store, selection.indices)
+        formats.write_zip(_pictures(levels[0][1]), classes, target, tell)
     elif config.format == "webdataset":
         formats.write_shards(store, selection, levels[0][1], target, tell)
     else:

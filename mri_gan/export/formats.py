@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan.errors import UsageError
+from mri_gan.export.class_labels import ClassLabels, dataset_json
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import MASK, SliceRecord, label_channels, label_greys
 
@@ -232,14 +233,16 @@ def write_folder(
         tell()
 
 
-def write_zip(images: Encoded, target: Path, tell: Tell) -> None:
+def write_zip(images: Encoded, classes: ClassLabels | None, target: Path, tell: Tell) -> None:
     """The zip of the StyleGAN2 and 3 dataset tool: `00000/img00000000.png`, `dataset.json`."""
+    files = []
     with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
         for number, (_, data) in enumerate(images):
             name = f"{number:08d}"
-            archive.writestr(zipfile.ZipInfo(f"{name[:5]}/img{name}.png", ZIP_TIME), data)
+            files.append(f"{name[:5]}/img{name}.png")
+            archive.writestr(zipfile.ZipInfo(files[-1], ZIP_TIME), data)
             tell()
-        text = json.dumps({"labels": None})
+        text = dataset_json(files, classes)
         archive.writestr(zipfile.ZipInfo("dataset.json", ZIP_TIME), text)
 
 

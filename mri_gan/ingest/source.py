@@ -20,6 +20,7 @@ VOLUME_SUFFIXES = (".nii", ".nii.gz", *MGH_SUFFIXES, *PAIR_SUFFIXES)
 DICOM_SUFFIXES = (".dcm", ".ima")
 SLICE_SUFFIXES = IMAGE_SUFFIXES + VOLUME_SUFFIXES + DICOM_SUFFIXES
 TABLE_NAMES = ("participants.tsv", "participants.csv")
+DATASET_JSON = "dataset.json"  # the labels of a StyleGAN data set
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 DOUBLE_SUFFIXES = (".nii.gz", ".img.gz", ".tar.gz")
 MAX_MEMBER_BYTES = 4 << 30
@@ -88,8 +89,8 @@ def holds_slices(name: str) -> bool:
 
 
 def is_table(name: str) -> bool:
-    """Whether it is a table of participants."""
-    return name.split("/")[-1].lower() in TABLE_NAMES
+    """Whether it is a table of labels: of participants, or of a StyleGAN data set."""
+    return name.split("/")[-1].lower() in (*TABLE_NAMES, DATASET_JSON)
 
 
 def is_wanted(name: str) -> bool:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan.errors import DataError, Stopped, UsageError
-from mri_gan.export.export import ExportConfig, count_images, export
+from mri_gan.export.export import ExportConfig, count_images, describe_export, export
 from mri_gan.export.formats import name_folders, safe_name
 from mri_gan.files import StopSignal
 from mri_gan.store.reader import StoreReader
@@ -98,6 +98,15 @@ def test_the_stylegan_zip(store: Path, tmp_path: Path) -> None:
         got = np.stack([decode(archive.read(n)) for n in names if n.endswith(".png")])
     assert names[:2] == ["00000/img00000000.png", "00000/img00000001.png"]
     np.testing.assert_array_equal(got, pixels(store))
+
+
+def test_the_stylegan_lmdb_is_told_with_its_largest_size(store: Path, tmp_path: Path) -> None:
+    with StoreReader(store) as opened:
+        said = describe_export(opened, ExportConfig("stylegan-lmdb"))
+    out = exported(store, tmp_path / "o", "stylegan-lmdb")
+    with lmdb.open(str(out), readonly=True, lock=False).begin() as txn:
+        sizes = {int(bytes(key).split(b"-")[0]) for key, _ in txn.cursor() if b"-" in bytes(key)}
+    assert f"give {max(sizes)} as the largest" in said
 
 
 def test_equal_exports_are_equal_files(store: Path, tmp_path: Path) -> None:

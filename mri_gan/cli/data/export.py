@@ -65,7 +65,7 @@ def command(
     beside their pictures with the labels of their source; StyleGAN's formats have no place for
     them.
     """
-    from mri_gan.export.export import ExportConfig, count_images, export
+    from mri_gan.export.export import ExportConfig, count_images, describe_export, export
     from mri_gan.files import stop_on_signal
     from mri_gan.store.reader import StoreReader
 
@@ -76,9 +76,12 @@ def command(
         total = count_images(opened, config)
         with stop_on_signal() as stop, options.Progress(total, " images", quiet or as_json) as bar:
             export(opened, config, out, count, stop, bar.show)
+        said = describe_export(opened, config)
     seconds = time.perf_counter() - start
     if as_json:
         facts = {"out": str(out), "format": format_, "images": total, "seconds": round(seconds, 3)}
-        options.print_json(facts)
+        options.print_json(facts | ({"note": said} if said else {}))
     elif not quiet:
         click.echo(f"{out}: {total:,} images, {total / max(seconds, 1e-9):,.0f} images/s")
+        if said:
+            click.echo(said)

@@ -225,6 +225,7 @@ def _report(
     out: Path, facts: dict[str, Any], true_labels: Mapping[str, str], as_json: bool, quiet: bool
 ) -> None:
     from mri_gan.cli.data.info import print_tables
+    from mri_gan.ingest.plan import dataset_json
 
     damaged = [entry for entry in facts["skipped_sources"] if entry["kind"] == "damaged"]
     if as_json:
@@ -232,6 +233,8 @@ def _report(
     elif not quiet:
         print_tables(facts)
         click.echo(f"\nLook at {out / 'preview.png'}; train with: mrigan train {out}")
+    if dataset_json.LAYOUT in facts["layouts"] and not quiet:
+        click.echo(f"mrigan: {dataset_json.NOT_PEOPLE}", err=True)
     if facts.get("faces") and not quiet:
         click.echo(
             f"{facts['faces']} of the volumes seem to show a face, by which people can be known: "

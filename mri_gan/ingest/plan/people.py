@@ -24,6 +24,7 @@ from pathlib import Path
 from mri_gan.config import AUTO
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, one_line
+from mri_gan.ingest.plan.dataset_json import apply_dataset_json, is_dataset_json
 from mri_gan.ingest.read.archives import list_members, read_member
 from mri_gan.ingest.source import (
     DICOM_SUFFIXES,
@@ -55,9 +56,11 @@ def label_sources(sources: Sequence[Source], members: Iterable[Member], path: Pa
     sources = [
         replace(s, labels={"class": s.naming.label}) if s.naming.label else s for s in sources
     ]
+    members = [member for member in members if is_table(member.name)]
+    sources = apply_dataset_json(sources, members)
     if not any(source.naming.layout == "bids" for source in sources):
         return sources
-    tables = {_folder(m.name): read_table(m) for m in members if is_table(m.name)}
+    tables = {_folder(m.name): read_table(m) for m in members if not is_dataset_json(m.name)}
     if not tables:
         tables = {"": _table_above(path)}
     return [

@@ -1,0 +1,87 @@
+"""Pictures of a StyleGAN data set: `dataset.json` has their classes, nothing has their people."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from mri_gan.errors import DataError
+from mri_gan.ingest.read.archives import read_member
+from mri_gan.ingest.source import DATASET_JSON, Labels, Member, Source, suffix_of
+
+LAYOUT = "stylegan"
+NUMBERED = re.compile(r"(?:^|/)\d{5}/img\d{8}\.[a-z]+$")  # as StyleGAN's tool names files
+NOT_PEOPLE = (
+    "pictures of a StyleGAN data set do not say whose they are: each counts as a person of its "
+    "own, so one person may be in several splits"
+)
+
+
+def apply_dataset_json(sources: Sequence[Source], members: Sequence[Member]) -> list[Source]:
+    """The sources with the labels of the `dataset.json` in their folder or above it.
+
+    Numbered pictures of such a data set become people of their own. A file that is none of
+    StyleGAN's changes nothing. Raises DataError for one that cannot be read.
+    """
+    found = {m.name.rpartition("/")[0]: m for m in members if is_dataset_json(m.name)}
+    tables = {folder: read_dataset_json(member) for folder, member in found.items()}
+    known = {folder: table for folder, table in tables.items() if table is not None}
+    return [_apply(source, known) for source in sources] if known else list(sources)
+
+
+def is_dataset_json(name: str) -> bool:
+    """Whether a file is called as StyleGAN calls its labels."""
+    return name.rpartition("/")[2] == DATASET_JSON
+
+
+def _apply(source: Source, tables: Mapping[str, Mapping[str, Labels]]) -> Source:
+    name = source.member.name
+    folder = name
+    while folder:
+        folder = folder.rpartition("/")[0]
+        if folder in tables:
+            break
+    if folder not in tables:
+        return source
+    labels = tables[folder].get(name.removeprefix(f"{folder}/") if folder else name)
+    naming = source.naming
+    if NUMBERED.search(name):
+        subject = source.name.removesuffix(suffix_of(name))
+        naming = replace(naming, layout=LAYOUT, subject=subject, position=-1, label="")
+    return replace(source, naming=naming, labels=labels or source.labels)
+
+
+def read_dataset_json(member: Member) -> dict[str, Labels] | None:
+    """{file: labels} of a StyleGAN data set; None for another program's file of this name.
+
+    A whole number is a class, by its name where the file has names; a list is one number a column.
+    """
+    try:
+        content = json.loads(read_member(member))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{member.label}: is no JSON", "mend it or move it away") from error
+    if not isinstance(content, dict) or "labels" not in content:
+        return None
+    names, column = content.get("class_names"), str(content.get("class_column", "class"))
+    pairs = content["labels"] or []
+    pairs = list(pairs.items()) if isinstance(pairs, dict) else pairs
+    try:
+        return {
+            str(file).replace("\\", "/"): _labels(value, column, names or [])
+            for file, value in pairs
+        }
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"{member.label}: its labels are no pairs of file and class", "mend it or move it away"
+        ) from error
+
+
+def _labels(value: Any, column: str, names: Sequence[str]) -> Labels:
+    if isinstance(value, list):
+        return {f"{column}_{i}": float(number) for i, number in enumerate(value)}
+    if not isinstance(value, int):
+        raise ValueError("no class")
+    return {column: str(names[value]) if 0 <= value < len(names) else str(value)}

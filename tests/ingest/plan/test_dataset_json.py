@@ -1,0 +1,131 @@
+"""StyleGAN data sets: classes become labels, there and back; nobody is taken for somebody else."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from mri_gan.cli.main import cli
+from mri_gan.errors import DataError
+from mri_gan.ingest.plan.plan import Plan, build_plan
+from mri_gan.preparation import PrepareConfig
+from mri_gan.store.reader import StoreReader
+
+NAMES = [f"00000/img{i:08d}.png" for i in range(6)]
+
+
+def png(seed: int) -> bytes:
+    stream = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 255, (32, 32), np.uint8)
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write_zip(path: Path, content: Any, names: list[str] = NAMES) -> Path:
+    """A data set as StyleGAN's tool writes it: numbered pictures, then `dataset.json`."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for i, name in enumerate(names):
+            archive.writestr(name, png(i))
+        archive.writestr(
+            "dataset.json", content if isinstance(content, str) else json.dumps(content)
+        )
+    return path
+
+
+def plan_of(*paths: Path, **choices: Any) -> Plan:
+    return build_plan(paths, PrepareConfig(**choices))
+
+
+CLASSES = {"labels": [[name, i % 3] for i, name in enumerate(NAMES)]}
+
+
+def test_numbers_become_a_class_and_each_picture_a_person(tmp_path: Path) -> None:
+    plan = plan_of(write_zip(tmp_path / "a.zip", CLASSES))
+    assert [s.labels for s in plan.sources] == [{"class": str(i % 3)} for i in range(6)]
+    assert len({s.naming.subject for s in plan.sources}) == 6
+    assert plan.layouts == ("stylegan",)
+    assert plan.ignored == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "labels"),
+    [
+        ({"labels": None}, None),
+        ({"labels": []}, None),
+        ({"labels": dict.fromkeys(NAMES, 1)}, {"class": "1"}),
+        ({"labels": [[n.replace("/", "\\"), 0] for n in NAMES]}, {"class": "0"}),
+        ({"labels": [[n, [0.5, 2]] for n in NAMES]}, {"class_0": 0.5, "class_1": 2.0}),
+        (
+            {
+                "labels": [[n, 1] for n in NAMES],
+                "class_names": ["AD", "CN"],
+                "class_column": "group",
+            },
+            {"group": "CN"},
+        ),
+    ],
+)
+def test_the_forms_that_labels_have(tmp_path: Path, content: Any, labels: Any) -> None:
+    plan = plan_of(write_zip(tmp_path / "a.zip", content))
+    assert {str(s.labels) for s in plan.sources} == {str(labels)}
+    assert len({s.naming.subject for s in plan.sources}) == 6
+
+
+def test_a_folder_of_the_same_files_is_read_alike(tmp_path: Path) -> None:
+    zipfile.ZipFile(write_zip(tmp_path / "a.zip", CLASSES)).extractall(tmp_path / "set")
+    plan = plan_of(tmp_path / "set")
+    assert [s.labels for s in plan.sources] == [{"class": str(i % 3)} for i in range(6)]
+
+
+def test_files_with_names_of_their_own_keep_their_people(tmp_path: Path) -> None:
+    names = ["anna_1.png", "anna_2.png", "bert_1.png"]
+    content = {"labels": [[name, 0] for name in names]}
+    plan = plan_of(write_zip(tmp_path / "a.zip", content, names))
+    assert len({s.naming.subject for s in plan.sources}) == 2
+    assert all(s.labels == {"class": "0"} for s in plan.sources)
+
+
+def test_another_programs_file_of_this_name_changes_nothing(tmp_path: Path) -> None:
+    plan = plan_of(write_zip(tmp_path / "a.zip", {"numTraining": 5}))
+    assert all(s.labels is None for s in plan.sources)
+    assert "stylegan" not in plan.layouts
+
+
+@pytest.mark.parametrize("content", ["{", '{"labels": 3}', '{"labels": [["a", "b"]]}'])
+def test_labels_that_cannot_be_read_are_one_line(tmp_path: Path, content: str) -> None:
+    with pytest.raises(DataError, match=r"a\.zip:dataset\.json") as caught:
+        plan_of(write_zip(tmp_path / "a.zip", content))
+    assert "\n" not in str(caught.value)
+
+
+def test_labels_travel_there_and_back_with_their_names(
+    prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    content = {**CLASSES, "class_names": ["AD", "CN", "MCI"], "class_column": "group"}
+    folder = prepare(tmp_path / "s", write_zip(tmp_path / "a.zip", content))
+    done = CliRunner().invoke(
+        cli, ["export", str(folder), "--format", "stylegan-zip", "--out", str(tmp_path / "b.zip")]
+    )
+    assert "group (0 AD, 1 CN, 2 MCI)" in done.stdout
+    with zipfile.ZipFile(tmp_path / "b.zip") as archive:
+        assert json.loads(archive.read("dataset.json")) == content
+    again = prepare(tmp_path / "t", tmp_path / "b.zip")
+    with StoreReader(folder) as first, StoreReader(again) as second:
+        labels = [[r.labels for r in store.records] for store in (first, second)]
+    assert labels[0] == labels[1] == [{"group": ("AD", "CN", "MCI")[i % 3]} for i in range(6)]
+
+
+def test_prepare_warns_that_people_are_not_known(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", CLASSES)
+    done = CliRunner().invoke(cli, ["prepare", str(path), "--out", str(tmp_path / "s")])
+    assert done.exit_code == 0, done.stderr
+    assert "each counts as a person of its own" in done.stderr
