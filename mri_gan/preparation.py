@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from mri_gan.config import AUTO, JsonConfig, require
 from mri_gan.errors import UsageError
@@ -20,6 +21,7 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 SLICE_RANGE = rf"(?:(?P<low>{_NUMBER})(?P<unit>mm)?)?:(?:(?P<high>{_NUMBER})(?P<same>mm)?)?"
 IDS = (AUTO, "keep", "pseudonym")
 KEY_FILE = "ids.key"
+LATER = ("include", "exclude", "contrast", "channels")  # than the first plans
 LOCAL = "local"  # --engine: processes of this machine
 
 
@@ -88,6 +90,19 @@ class PrepareConfig(JsonConfig):
     depth: int = 8  # bits per pixel
     masks: bool = False  # the paired mask as a second channel
     materialize: bool = False
+    include: tuple[str, ...] = ()  # patterns of paths to take, and of paths to leave out
+    exclude: tuple[str, ...] = ()
+    contrast: tuple[str, ...] = ()  # the scans to take, by their contrast
+    channels: tuple[str, ...] = ()  # contrasts of one head that become channels of one image
+
+    def for_digest(self) -> dict[str, Any]:
+        """Its values, but for later ones that are as before: old plans keep their digest."""
+        default = type(self)().to_dict()
+        return {
+            name: value
+            for name, value in self.to_dict().items()
+            if name not in LATER or value != default[name]
+        }
 
     def __post_init__(self) -> None:
         require(self.plane in PLANES, f"--plane {self.plane}", f"choose one of {PLANES}")
@@ -123,6 +138,17 @@ class PrepareConfig(JsonConfig):
             "--classes is for image files in class folders",
             "leave out --layout, and give --naming a group named class instead",
         )
+        require(
+            not (self.contrast and self.channels),
+            "--contrast and --channels both choose contrasts",
+            "give one of them",
+        )
+        require(
+            not (self.channels and self.masks),
+            "--channels and --masks both make channels",
+            "give one of them",
+        )
+        require(len(self.channels) != 1, "--channels with one contrast", "use --contrast for one")
         require(self.scan != "", "--scan is empty", "leave it out, or name one")
         require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
         require(

@@ -124,3 +124,8 @@ def parse_numbers(
         return numbers
 
     return parse
+
+
+def split_words(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, ...]:
+    """The words of a list with commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())

@@ -138,6 +138,9 @@ class Naming(PickledByValue):
     position: int = -1
     mask: bool = False
     label: str = ""  # its class
+    contrast: str = ""  # t1, t2, flair, ..., or a channel's number
+    run: str = ""
+    kind: str = ""  # of what is no plain picture: derivative, field map, ...
 
 
 @dataclass(frozen=True, slots=True)

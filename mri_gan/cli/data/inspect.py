@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mri_gan.cli import options
-from mri_gan.cli.data.source_options import slice_options, source_options
+from mri_gan.cli.data.source_options import (
+    people_options,
+    report_people,
+    slice_options,
+    source_options,
+)
 from mri_gan.config import require
 from mri_gan.errors import Stopped
 from mri_gan.preparation import PLANES, PrepareConfig
@@ -31,11 +37,22 @@ COLUMNS, PICTURES = 9, 45
 PLANE_COUNT = 3  # pictures of a volume: the middle of each plane
 NAMED = 3
 COUNTED = (
-    *("sources", "slices", "subjects", "sessions", "masks", "sources_with_mask", "derivatives"),
+    *("sources", "slices", "subjects", "sessions", "masks", "sources_with_mask"),
     *("other_files", "empty_slices", "deselected_slices", "faces"),
 )
 TABLES = (
-    *("layouts", "sides", "splits", "shapes", "native", "spacings_mm", "volume_shapes"),
+    *(
+        "layouts",
+        "contrasts",
+        "classes",
+        "left_out",
+        "sides",
+        "splits",
+        "shapes",
+        "native",
+        "spacings_mm",
+        "volume_shapes",
+    ),
     *("voxels_mm", "orientations", "dropped_fields"),
 )
 LISTS = ("same_pixels", "near_duplicates", "outliers", "flat_slices", "doubtful_orientation")
@@ -45,6 +62,7 @@ LISTS = ("same_pixels", "near_duplicates", "outliers", "flat_slices", "doubtful_
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @source_options
 @slice_options
+@people_options
 @click.option(
     "--sheet",
     is_flag=False,
@@ -64,6 +82,8 @@ def command(
     workers: int | None,
     as_json: bool,
     quiet: bool,
+    people_file: Path | None,
+    strict: bool,
     **choices: Any,
 ) -> None:
     """Read SOURCES as `prepare` would and tell what is in them; nothing in them is changed.
@@ -82,7 +102,8 @@ def command(
             "write it elsewhere: sources are left as they are",
         )
     config = PrepareConfig(ids="keep", **choices)  # ids are not stored, and so not hidden
-    plan = build_plan(sources, config, pair=True)
+    plan = build_plan(sources, config, pair=True, people_file=people_file)
+    report_people(plan, strict=strict, quiet=quiet, as_json=as_json)
     with_mask = sum(source.mask is not None for source in plan.sources)
     start = time.perf_counter()
     survey = _look(plan, config, workers, quiet or as_json)
@@ -91,7 +112,11 @@ def command(
         "deselected_slices": facts["deselected_slices"] + plan.deselected,
         "masks": plan.masks + with_mask,
         "sources_with_mask": with_mask,
-        "derivatives": plan.derivatives,
+        "people": plan.conclusion,
+        "doubts": list(plan.doubts),
+        "left_out": dict(plan.left_out),
+        "contrasts": dict(Counter(s.naming.contrast for s in plan.sources if s.naming.contrast)),
+        "classes": dict(Counter(s.naming.label for s in plan.sources if s.naming.label)),
         "other_files": plan.ignored,
         "unlisted": [list(pair) for pair in plan.bad],
         "seconds": round(time.perf_counter() - start, 2),

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.cli.data.source_options import slice_options, source_options
+from mri_gan.cli.data.source_options import (
+    people_options,
+    report_people,
+    slice_options,
+    source_options,
+)
 from mri_gan.config import require
 from mri_gan.errors import DataError, UsageError
 from mri_gan.preparation import IDS, KEY_FILE, LOCAL, PrepareConfig
@@ -53,6 +58,7 @@ Examples:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Table of subject and split, such as a store's splits.tsv; it wins over a shipped split.",
 )
+@people_options
 @click.option(
     "--masks",
     is_flag=True,
@@ -107,6 +113,8 @@ def command(
     quiet: bool,
     id_key: Path | None,
     split_file: Path | None,
+    people_file: Path | None,
+    strict: bool,
     **choices: Any,
 ) -> None:
     """Turn zips, folders and volumes of scans into a store with every level from 8 to 1024 px.
@@ -130,14 +138,17 @@ def command(
     ordered_pool.check_engine(engine)
     key_file = id_key or out / KEY_FILE
     key = functools.partial(_find_key, key_file, dry_run, shared=not part or id_key is not None)
-    make = functools.partial(_plan, sources, config, key, split_file, part)
+    make = functools.partial(_plan, sources, config, key, (split_file, people_file), part)
     plan = plan_process.plan_apart(make, _load_modules)
+    report_people(plan, strict=strict, quiet=quiet, as_json=as_json or dry_run)
     if dry_run:
         options.print_json(
             {
                 "sources": len(plan.sources),
                 "masks": plan.masks,
-                "derivatives": plan.derivatives,
+                "people": plan.conclusion,
+                "doubts": list(plan.doubts),
+                "left_out": dict(plan.left_out),
                 "deselected": plan.deselected,
                 "options": config.to_dict(),
             }
@@ -162,12 +173,13 @@ def _plan(
     sources: tuple[Path, ...],
     config: PrepareConfig,
     key: Callable[[], bytes],
-    split_file: Path | None,
+    tables: tuple[Path | None, Path | None],
     part: Shard | None,
 ) -> Plan:
     from mri_gan.ingest.plan.plan import build_plan, take_shard
 
-    plan = build_plan(sources, config, key, split_file)
+    split_file, people_file = tables
+    plan = build_plan(sources, config, key, split_file, people_file=people_file)
     return take_shard(plan, part) if part else plan
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from mri_gan.cli import options
+from mri_gan.errors import DataError
 from mri_gan.preparation import FITS, INTENSITIES, LAYOUTS, PLANES
+
+if TYPE_CHECKING:
+    from mri_gan.ingest.plan.plan import Plan
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -47,6 +51,39 @@ _classes = click.option(
     "--classes",
     is_flag=True,
     help="Image files lie in class folders, as in MNIST: the folder becomes the label class.",
+)
+_include = click.option(
+    "--include",
+    multiple=True,
+    metavar="GLOB",
+    help="Take only files whose path fits, such as '*_T1w.nii.gz'; may be given several times.",
+)
+_exclude = click.option(
+    "--exclude",
+    multiple=True,
+    metavar="GLOB",
+    help="Leave out files whose path fits, such as 'derivatives/*'.",
+)
+_contrast = click.option(
+    "--contrast",
+    default="",
+    metavar="NAMES",
+    callback=options.split_words,
+    help="Take only scans of these contrasts, such as T1w or t1ce,flair, by the words of BIDS, "
+    "BraTS, nnU-Net (0000) and most other names.",
+)
+_people_file = click.option(
+    "--people",
+    "people_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="TABLE",
+    help="Who is who: a table with the columns file (or folder) and person and, where you like, "
+    "session, split and labels.",
+)
+_strict = click.option(
+    "--strict",
+    is_flag=True,
+    help="Refuse where it is doubtful who is who, or which contrasts are meant.",
 )
 _fit = click.option(
     "--fit",
@@ -115,7 +152,28 @@ _depth = click.option(
 
 def source_options(command: Command) -> Command:
     """Add them all, in the order of the help text."""
-    return _add(command, (_plane, _scan, _layout, _naming, _classes))
+    return _add(command, (_plane, _scan, _contrast, _include, _exclude, _layout, _naming, _classes))
+
+
+def people_options(command: Command) -> Command:
+    """Add those that say who is who, and how careful to be about it."""
+    return _add(command, (_people_file, _strict))
+
+
+def report_people(plan: Plan, *, strict: bool, quiet: bool, as_json: bool) -> None:
+    """Print who was found, and warn about what is doubtful; raises DataError where it is strict."""
+    if strict and plan.doubts:
+        raise DataError(
+            f"--strict: {plan.doubts[0]}"
+            + (f" (and {len(plan.doubts) - 1} more)" if len(plan.doubts) > 1 else ""),
+            "nothing was written; leave --strict out to go on all the same",
+        )
+    if quiet:
+        return
+    if not as_json:
+        click.echo(plan.conclusion)
+    for doubt in plan.doubts:
+        click.echo(f"warning: {doubt}", err=True)
 
 
 def slice_options(command: Command) -> Command:

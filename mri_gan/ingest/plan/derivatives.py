@@ -1,13 +1,17 @@
-"""One scan per session, where a collection ships several versions of the same head."""
+"""Which scans: pictures and not maps or series, one version of each, the contrasts asked for."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
 
 from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
+from mri_gan.ingest.plan.words import ANATOMICAL, PROBABILITY, contrast_of
 from mri_gan.ingest.source import Source, natural_key, suffix_of
+from mri_gan.preparation import PrepareConfig
 
 # Versions of a scan in the order in which they are preferred.
 OASIS_1_SCANS = {
@@ -19,7 +23,101 @@ OASIS_1_SCANS = {
 PREFERRED = {
     "oasis1": tuple(OASIS_1_SCANS),
     "neurite": ("aligned_norm", "norm", "orig"),
+    "freesurfer": ("norm", "brain", "brainmask", "t1", "nu", "orig", "rawavg"),
+    "hcp": tuple(
+        f"{contrast}{version}"
+        for contrast in ("t1w", "t2w")
+        for version in ("_acpc_dc_restore", "_acpc_dc", "_restore", "")
+    ),
+    "ukbiobank": ("t1", "t2_flair", "t1_unbiased", "t2_flair_unbiased", "t1_brain"),
 }
+# What is no picture of anatomy, by the contrast or the words of its name.
+KINDS = {
+    "bold": "fMRI",
+    "asl": "perfusion series",
+    "sbref": "reference image",
+    "m0scan": "reference image",
+    "phase": "phase image",
+    "magnitude": "field map",
+    "fieldmap": "field map",
+    "ct": "CT",
+    "pet": "PET",
+}
+DERIVATIVE = re.compile(
+    r"(?:^|/)derivatives/|_space-[^/_]+_|_desc-[^/_]+_|_(?:brain|T1w_brain)\.nii", re.IGNORECASE
+)
+TEMPLATE = re.compile(r"(?:^|/)(?:fsaverage\d?|cvs_avg35[^/]*|MNI152[^/]*)/", re.IGNORECASE)
+OTHER_CONTRAST, BY_NAME = "another contrast", "left out by name"
+
+
+def matches_globs(name: str, config: PrepareConfig) -> bool:
+    """Whether --include and --exclude let a path through; a pattern may leave folders out."""
+
+    def fits(patterns: Iterable[str]) -> bool:
+        path = name.lower()
+        return any(
+            fnmatchcase(path, glob.lower()) or fnmatchcase(path, f"*/{glob.lower()}")
+            for glob in patterns
+        )
+
+    return (not config.include or fits(config.include)) and not fits(config.exclude)
+
+
+def kind_of(source: Source) -> str:
+    """What a file is where its name says that it is no plain picture; else an empty string."""
+    name = source.member.name
+    if PROBABILITY.search(name):
+        return "probability map"
+    if TEMPLATE.search(name):
+        return "template"
+    return KINDS.get(source.naming.contrast, "")
+
+
+def choose_pictures(
+    sources: Sequence[Source], config: PrepareConfig
+) -> tuple[list[Source], Counter[str]]:
+    """The sources to take, and what the others are, counted.
+
+    Maps, series and scans that are not MR are taken only by their name in --contrast; copies made
+    from a scan only where the scan itself is not there; one version of a scan where a collection
+    ships several. Raises UsageError when --contrast or --scan names what nobody has.
+    """
+    left_out: Counter[str] = Counter()
+    kept = _by_contrast(sources, config, left_out)
+    raw = {s.naming.subject for s in kept if not DERIVATIVE.search(s.member.name)}
+    originals = [
+        s for s in kept if s.naming.subject not in raw or not DERIVATIVE.search(s.member.name)
+    ]
+    left_out["derivative"] += len(kept) - len(originals)
+    chosen, n_versions = choose_scans(originals, config.scan)
+    left_out["derivative"] += n_versions
+    return chosen, +left_out
+
+
+def _by_contrast(
+    sources: Sequence[Source], config: PrepareConfig, left_out: Counter[str]
+) -> list[Source]:
+    wanted = {contrast_of(word) or word for word in (*config.contrast, *config.channels)}
+    kept = []
+    for source in sources:
+        kind, contrast = kind_of(source), source.naming.contrast
+        if contrast in wanted or not (wanted or kind):
+            kept.append(source)
+        else:
+            left_out[kind or OTHER_CONTRAST] += 1
+    if wanted and (missing := wanted - {s.naming.contrast for s in kept}):
+        option = "--channels" if config.channels else "--contrast"
+        there = ", ".join(sorted({s.naming.contrast for s in sources} - {""})) or "none by name"
+        raise UsageError(
+            f"{option} {sorted(missing)[0]}: no scan has this contrast", f"there are: {there}"
+        )
+    return kept or list(sources)
+
+
+def contrasts_of(sources: Iterable[Source]) -> list[str]:
+    """The contrasts that the names of scans say, the usual ones first."""
+    found = {source.naming.contrast for source in sources} - {""}
+    return sorted(found, key=lambda c: (c not in ANATOMICAL, c))
 
 
 def scan_kind(source: Source) -> str:
@@ -28,29 +126,33 @@ def scan_kind(source: Source) -> str:
     stem = file[: -len(suffix_of(file))]
     if source.naming.layout == "oasis1":
         return next((kind for kind, form in OASIS_1_SCANS.items() if form.search(stem)), "")
-    return stem.lower() if source.naming.layout == "neurite" else ""
+    return stem.lower() if source.naming.layout in PREFERRED else ""
 
 
 def choose_scans(sources: Sequence[Source], scan: str) -> tuple[list[Source], int]:
     """The sources without the other versions of the same scan, and how many those were.
 
-    `auto` takes the preferred version that a session has, a name that version only. Other
-    collections are left as they are: several runs of a session are several scans. Raises
+    `auto` takes the preferred version that a session has of a contrast, a name that version only.
+    Other collections are left as they are: several runs of a session are several scans. Raises
     UsageError when a name fits nothing.
     """
-    sessions: dict[tuple[str, str, str], list[Source]] = {}
+    sessions: dict[tuple[str, ...], list[Source]] = {}
     for source in sources:
         naming = source.naming
-        if naming.layout in PREFERRED:
-            key = (naming.layout, naming.subject, naming.session)
+        if _has_versions(source):
+            key = (naming.layout, naming.subject, naming.session, naming.contrast)
             sessions.setdefault(key, []).append(source)
     chosen = {id(s) for versions in sessions.values() for s in _choose(versions, scan)}
     if scan != AUTO and not chosen:
         kinds = sorted({scan_kind(s) for versions in sessions.values() for s in versions} - {""})
         found = f"these sources have: {', '.join(kinds)}" if kinds else "there is nothing to choose"
         raise UsageError(f"--scan {scan}: no session has such a scan", found)
-    kept = [s for s in sources if s.naming.layout not in PREFERRED or id(s) in chosen]
+    kept = [s for s in sources if not _has_versions(s) or id(s) in chosen]
     return kept, len(sources) - len(kept)
+
+
+def _has_versions(source: Source) -> bool:
+    return source.naming.layout in PREFERRED and source.is_volume
 
 
 def _choose(versions: Sequence[Source], scan: str) -> Sequence[Source]:
@@ -58,7 +160,7 @@ def _choose(versions: Sequence[Source], scan: str) -> Sequence[Source]:
     by_kind: dict[str, Source] = {}
     for source in sorted(versions, key=lambda s: natural_key(s.name)):
         by_kind.setdefault(scan_kind(source), source)
-    wanted = PREFERRED[versions[0].naming.layout] if scan == AUTO else (scan,)
+    wanted = PREFERRED[versions[0].naming.layout] if scan == AUTO else (scan.lower(),)
     first = next((by_kind[kind] for kind in wanted if kind in by_kind), None)
     if first is not None:
         return [first]

@@ -1,116 +1,127 @@
-"""File names: subject, session, side, slice, split, and whether it is a mask or an image."""
+"""What a file's path says: who, when, which side, which contrast, which slice, mask or image.
+
+File names are read as the user says, by `--layout` or `--naming`, or as they look: by the schemes
+of public collections, and where none fits, by all names together.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
-from mri_gan.ingest.source import VOLUME_SUFFIXES, Naming, suffix_of
+from mri_gan.ingest.plan import words
+from mri_gan.ingest.plan.inference import NAMELESS, Parsed, infer_people
+from mri_gan.ingest.plan.schemes import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
+from mri_gan.ingest.source import IMAGE_SUFFIXES, Naming, common_prefix, suffix_of
 from mri_gan.preparation import NAMING_EXAMPLE, PrepareConfig
 
-# What a file's path says: who, when, which side, which slice, which split, mask or image
-
-OASIS_COURSE = re.compile(
-    r"keras_png_slices_(?:seg_)?(?P<split>train|validate|test)/(?:slices/)?"
-    r"(?P<kind>case|seg)_(?P<subject>\d+)_slice_(?P<position>\d+)(?:\.nii)?\.png$",
-    re.IGNORECASE,
-)
-AKOA = re.compile(
-    r"(?P<subject>OAI\d{7})_BaseLine_(?P<session>\d+)_?de3d1_SAG_3D_DESS_WE_"
-    r"(?P<side>L_?E_?F_?T|R_?I_?G_?H_?T)(?:\.nii\.gz)?_(?P<position>\d+)\.png$",
-    re.IGNORECASE,
-)
-NEURITE = re.compile(
-    r"OASIS_(?P<subject>OAS1_\d{4})_MR(?P<session>\d+)/[^/]+\.nii(?:\.gz)?$", re.IGNORECASE
-)
-OASIS_1 = re.compile(r"(?P<subject>OAS1_\d{4})_MR(?P<session>\d+)", re.IGNORECASE)
-BIDS = re.compile(r"(?:^|/)sub-(?P<subject>[A-Za-z0-9]+)(?:_sess?-(?P<session>[A-Za-z0-9]+))?_")
-LEARN2REG = re.compile(r"(?:^|/)(?P<subject>OASIS_\d{4})_\d{4}\.nii(?:\.gz)?$", re.IGNORECASE)
-VOLUME_FORMS = {"bids": BIDS, "neurite": NEURITE, "oasis1": OASIS_1, "learn2reg": LEARN2REG}
-LEADING_NUMBER = re.compile(r"^(?P<subject>\d{2,})(?:[_\-.]|$)")
-TRAILING_NUMBER = re.compile(
-    r"^(?P<subject>.*?)[_\-. ]*(?:slice|img|im|z)?[_\-. ]*(?P<position>\d+)$", re.IGNORECASE
-)
-
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "validate",
-    "valid": "validate",
-    "validate": "validate",
-    "validation": "validate",
-    "test": "test",
-    "testing": "test",
-}
-MASK_FOLDERS = {"labels", "labelstr", "labelsts", "mask", "masks", "seg", "segmentations"}
-MASK_WORD = re.compile(
-    r"(?:^|[_\-.])(?:f|d|a|prob)?(?:seg\d*|masks?|labels?|tissues?|brainmask|parc)(?:[_\-.]|$)",
-    re.IGNORECASE,
-)
-
-
-NAMELESS = "all"
+INNER_SUFFIX = re.compile(r"\.(?:nii|nii\.gz|nifti|mgz|npy)(?=$|[_\-. ]\d+$)", re.IGNORECASE)
+FEW_WORDS = 2  # before the numbers of a class: what a class is called, and not its people
 NO_CLASS = {"images", "image", "png", "jpg"}
 BARE_WORDS = {"img", "image", "slice", "im", "digit", "sample", "mnist"}
+TRAILING_NUMBER = re.compile(
+    r"^(?P<subject>.*?)[_\-. ]*(?:slice|img|im|z)?[_\-. ]*[(]?(?P<position>\d+)[)]?$",
+    re.IGNORECASE,
+)
+# What a collection's scans are where their names do not say it.
+USUAL_CONTRAST = {"oasis1": "t1", "oasis2": "t1", "neurite": "t1", "freesurfer": "t1"}
+FREESURFER_MASKS = re.compile(
+    r"/(?:(?:lh|rh)\.)?(?:aseg|aparc|wmparc|ribbon|filled|wm)[^/]*$", re.IGNORECASE
+)
+EXAMPLES = {
+    "oasis-course": "keras_png_slices_train/case_001_slice_0.nii.png",
+    "akoa": "OAI9000000_BaseLine_3_de3d1_SAG_3D_DESS_WE_LEFT.nii.gz_0.png",
+    "oasis1": "OAS1_0001_MR1_mpr_n4_anon_111_t88_masked_gfc.hdr",
+    "bids": "sub-01_ses-1_T1w.nii.gz",
+    "neurite": "OASIS_OAS1_0001_MR1/norm.nii.gz",
+    "learn2reg": "imagesTr/OASIS_0001_0000.nii.gz",
+}
 
 
-def identify(name: str, prefix: str = "") -> Naming:
-    """Read a member's path; `prefix` is the folder part that all members share.
+def identify_all(names: Sequence[str], config: PrepareConfig) -> list[Naming]:
+    """Read the paths of all members together; raises UsageError where one does not fit.
 
-    The first layout that fits wins; the last one, `images`, fits everything.
+    The first scheme that fits a path wins. Paths that fit none are read together: see `inference`.
     """
-    return _oasis_course(name) or _akoa(name) or _volume(name) or _generic(name, prefix)
+    plain = [words.plain_text(name) for name in names]
+    if config.naming != AUTO:
+        return [_by_pattern(name, config.naming) for name in plain]
+    prefix = common_prefix(plain)
+    if config.classes:
+        return _by_class(plain, prefix)
+    if config.layout == AUTO:
+        return _identify(plain)
+    if config.layout == "images":
+        return _infer(plain)
+    return [_forced(name, config.layout) for name in plain]
+
+
+def _identify(names: Sequence[str]) -> list[Naming]:
+    known = [identify(name) for name in names]
+    if not any(one and one.layout == "nnunet" and one.contrast for one in known):
+        known = [None if one and one.layout == "nnunet" else one for one in known]  # only labels
+    rest = iter(_infer([name for name, one in zip(names, known, strict=True) if one is None]))
+    return _one_spelling([next(rest) if one is None else one for one in known])
+
+
+def _one_spelling(namings: Sequence[Naming]) -> list[Naming]:
+    """Of names that differ by capital letters only, the first one stands for all."""
+    spelled: dict[str, str] = {}
+    return [
+        replace(n, subject=spelled.setdefault(n.subject.casefold(), n.subject)) for n in namings
+    ]
+
+
+def identify(name: str) -> Naming | None:
+    """Read a path by the first scheme that fits it; None where none does."""
+    early = _oasis_course(name) or _akoa(name) or _bids(name)
+    if early:
+        return early
+    is_image = suffix_of(name) in IMAGE_SUFFIXES
+    found = (_fit(name, scheme) for scheme in SCHEMES if scheme.images or not is_image)
+    return next(filter(None, found), None)
 
 
 def is_mask(name: str) -> bool:
     """Whether folders or words of the path say that this is a label map, not an image."""
     *folders, file = name.split("/")
-    stem = file.removesuffix(suffix_of(file)) if suffix_of(file) else file
-    return any(f.lower() in MASK_FOLDERS for f in folders) or bool(MASK_WORD.search(stem))
+    if words.PROBABILITY.search(file):
+        return False
+    in_folder = any(f.lower() in words.MASK_FOLDERS for f in folders)
+    return in_folder or bool(words.MASK_WORD.search(_stem(file)))
 
 
 def split_of(name: str) -> str:
     """The split that a folder of the path names, or an empty string."""
     for folder in reversed(name.split("/")[:-1]):
-        if folder.lower() in SPLIT_FOLDERS:
-            return SPLIT_FOLDERS[folder.lower()]
+        if folder.lower() in words.SPLIT_FOLDERS:
+            return words.SPLIT_FOLDERS[folder.lower()]
     return ""
 
 
-def identify_forced(name: str, prefix: str, layout: str) -> Naming | None:
-    """Read a path as one layout's and no other's; None where it does not fit."""
-    simple = {"oasis-course": _oasis_course, "akoa": _akoa}
+def _stem(name: str) -> str:
+    """A path without its suffix, and without that of the file that a slice was cut from."""
+    return INNER_SUFFIX.sub("", name[: len(name) - len(suffix_of(name))])
+
+
+# One path, by a scheme
+
+
+def _forced(name: str, layout: str) -> Naming:
+    """Read a path as one layout's and no other's; raises UsageError where it does not fit."""
+    simple = {"oasis-course": _oasis_course, "akoa": _akoa, "bids": _bids}
     if layout in simple:
-        return simple[layout](name)
-    if layout == "images":
-        return _generic(name, prefix)
-    return _fit(name, layout)
-
-
-def identify_class(name: str, prefix: str) -> Naming | None:
-    """Read the path of an image in a class folder; None where it is in none.
-
-    A name of letters and a number is a person's, whatever the class; a bare number, or one after
-    a word such as `img`, is an image of its own.
-    """
-    *folders, file = name.split("/")
-    classes = [f for f in folders if f.lower() not in SPLIT_FOLDERS.keys() | NO_CLASS]
-    if not classes:
-        return None
-    stem = file.removesuffix(suffix_of(file))
-    found = TRAILING_NUMBER.match(stem)
-    person = found["subject"] if found else stem
-    path = f"{name.removeprefix(prefix).rpartition('/')[0]}/{stem}".lstrip("/")
-    named = bool(person) and not person.isdecimal() and person.lower() not in BARE_WORDS
-    return Naming(
-        "images",
-        subject=person if named else path,
-        split=split_of(name),
-        position=int(found["position"]) if found and named else -1,
-        mask=is_mask(name),
-        label=classes[-1],
-    )
+        found = simple[layout](name)
+    else:
+        found = next(filter(None, (_fit(name, s) for s in SCHEMES if s.layout == layout)), None)
+    if found is None:
+        raise UsageError(
+            f"{name}: is not named as --layout {layout} has it", f"such as {EXAMPLES[layout]}"
+        )
+    return found
 
 
 def _oasis_course(name: str) -> Naming | None:
@@ -120,7 +131,7 @@ def _oasis_course(name: str) -> Naming | None:
     return Naming(
         "oasis-course",
         subject=found["subject"],
-        split=found["split"].lower(),
+        split=(found["split"] or split_of(name)).lower(),
         plane="axial",
         position=int(found["position"]),
         mask=found["kind"].lower() == "seg",
@@ -141,78 +152,105 @@ def _akoa(name: str) -> Naming | None:
     )
 
 
-def _volume(name: str) -> Naming | None:
-    if suffix_of(name) not in VOLUME_SUFFIXES:
-        return None
-    found = (_fit(name, layout) for layout in VOLUME_FORMS)
-    return next(filter(None, found), None) or _numbered(name)
-
-
-def _fit(name: str, layout: str) -> Naming | None:
-    """What a volume's path says if it fits the layout's form."""
-    pattern = VOLUME_FORMS[layout]
-    found = pattern.search(name)
+def _bids(name: str) -> Naming | None:
+    found = BIDS.search(name)
     if found is None:
         return None
-    subject = found["subject"]
-    if pattern.flags & re.IGNORECASE:  # one person, however it is spelled
-        subject = subject.upper()
-    session = found.groupdict().get("session") or ""
-    return Naming(layout, subject, session, split_of(name), mask=is_mask(name))
+    naming = Naming("bids", found["subject"], found["session"] or "", split_of(name))
+    return replace(_complete(naming, name, found["subject"]), run=_entity(name, "run"))
 
 
-def _numbered(name: str) -> Naming:
-    stem = name.split("/")[-1][: -len(suffix_of(name))]
-    found = LEADING_NUMBER.search(stem)
-    subject = found["subject"] if found else stem
-    return Naming("volumes", subject, split=split_of(name), mask=is_mask(name))
+def _entity(name: str, entity: str) -> str:
+    found = re.search(rf"_{entity}-([A-Za-z0-9]+)", name)
+    return found[1] if found else ""
 
 
-def _generic(name: str, prefix: str) -> Naming:
-    """Any image: its folder and the name before the trailing number stand for the subject.
+def _fit(name: str, scheme: Scheme) -> Naming | None:
+    said = read_scheme(scheme, name)
+    if said is None:
+        return None
+    side = {"l": "left", "r": "right"}.get(said.get("side", "").lower(), said.get("side", ""))
+    contrast = said.get("contrast", "")
+    naming = Naming(
+        scheme.layout,
+        said["subject"],
+        said.get("session", ""),
+        split_of(name),
+        side=side.lower(),
+        plane=said.get("plane", ""),
+        position=int(said.get("position") or -1),
+        contrast=words.contrast_of(contrast) or contrast,
+        run=said.get("run", ""),
+    )
+    return _complete(naming, name, said["subject"])
 
-    Files named by numbers alone, in no folder, may all be of one person: they stay together.
-    """
-    *folders, file = name.removeprefix(prefix).split("/")
-    stem = file.removesuffix(suffix_of(file))
-    found = TRAILING_NUMBER.match(stem)
-    subject = found["subject"] if found else stem
-    return Naming(
-        "images",
-        subject="/".join((*folders, subject)).rstrip("/") or NAMELESS,
-        split=split_of(name),
-        position=int(found["position"]) if found else -1,
-        mask=is_mask(name),
+
+def _complete(naming: Naming, name: str, subject: str) -> Naming:
+    """The naming with what the words of the path say that its scheme left open."""
+    folders, _, file = _stem(name).rpartition("/")
+    own = words.read_words(re.sub(re.escape(subject), "", file, flags=re.IGNORECASE))
+    contrast = naming.contrast or own.contrast or _folder_contrast(folders)
+    is_image = suffix_of(name) in IMAGE_SUFFIXES
+    position = naming.position
+    if is_image and position < 0:
+        last = TRAILING_NUMBER.match(file)
+        position = own.position if own.position >= 0 else int(last["position"]) if last else -1
+    return replace(
+        naming,
+        contrast=contrast or USUAL_CONTRAST.get(naming.layout, ""),
+        position=position if is_image else -1,
+        mask=_is_label_map(name, naming.layout),
     )
 
 
-# File names read as the user says, by `--layout` or `--naming`, or as they look
-
-EXAMPLES = {
-    "oasis-course": "keras_png_slices_train/case_001_slice_0.nii.png",
-    "akoa": "OAI9000000_BaseLine_3_de3d1_SAG_3D_DESS_WE_LEFT.nii.gz_0.png",
-    "oasis1": "OAS1_0001_MR1_mpr_n4_anon_111_t88_masked_gfc.hdr",
-    "bids": "sub-01_ses-1_T1w.nii.gz",
-    "neurite": "OASIS_OAS1_0001_MR1/norm.nii.gz",
-    "learn2reg": "imagesTr/OASIS_0001_0000.nii.gz",
-}
+def _is_label_map(name: str, layout: str) -> bool:
+    # FreeSurfer's brainmask is a picture without its skull.
+    if layout == "freesurfer":
+        return bool(FREESURFER_MASKS.search(name))
+    return is_mask(name)
 
 
-def identify_as(name: str, prefix: str, config: PrepareConfig) -> Naming:
-    """Read a member's path; raises UsageError where it does not fit what the user asked for."""
-    if config.naming != AUTO:
-        return _by_pattern(name, config.naming)
-    if config.classes:
-        return _by_class(name, prefix)
-    if config.layout == AUTO:
-        return identify(name, prefix)
-    found = identify_forced(name, prefix, config.layout)
-    if found is None:
-        raise UsageError(
-            f"{name}: is not named as --layout {config.layout} has it",
-            f"such as {EXAMPLES[config.layout]}",
-        )
-    return found
+def _folder_contrast(folders: str) -> str:
+    """The contrast that the nearest folder names."""
+    said = (words.read_words(folder).contrast for folder in reversed(folders.split("/")))
+    return next(filter(None, said), "")
+
+
+# All paths that fit no scheme
+
+
+def _infer(names: Sequence[str]) -> list[Naming]:
+    if not names:
+        return []
+    prefix = common_prefix(list(names))
+    volumes = [suffix_of(name) not in IMAGE_SUFFIXES for name in names]
+    found = infer_people([_stem(name).removeprefix(prefix) for name in names], volumes)
+    return [
+        _inferred(name, one, volume)
+        for name, one, volume in zip(names, found, volumes, strict=True)
+    ]
+
+
+def _inferred(name: str, one: Parsed, is_volume: bool) -> Naming:
+    def last(kind: str) -> str:
+        said = (getattr(part, kind) for part in reversed(one.words))
+        return next(filter(None, said), "")
+
+    return Naming(
+        "volumes" if is_volume else "images",
+        subject=one.who or NAMELESS,
+        session=words.join_visits(part.visit for part in one.words),
+        split=split_of(name) or one.split,
+        side=last("side"),
+        plane="" if is_volume else last("plane"),
+        position=-1 if is_volume else one.position,
+        mask=is_mask(name),
+        contrast=last("contrast"),
+        run=last("run"),
+    )
+
+
+# As the user says
 
 
 def _by_pattern(name: str, pattern: str) -> Naming:
@@ -234,21 +272,69 @@ def _by_pattern(name: str, pattern: str) -> Naming:
     )
 
 
-def _by_class(name: str, prefix: str) -> Naming:
-    found = identify_class(name, prefix)
-    if found is None:
+def _by_class(names: Sequence[str], prefix: str) -> list[Naming]:
+    """Read the paths of images in class folders.
+
+    A bare number, or one after a word such as `img` or the name of the class, is an image of its
+    own; a name with a number in it is a person's, whatever the class, and so is a word where a
+    class has many. Raises UsageError where an image is in no folder.
+    """
+    found = [(*_class_of(name), identify(name)) for name in names]
+    said: dict[str, set[str]] = {}
+    for label, word, _, _ in found:
+        if not _is_bare(word, label):
+            said.setdefault(label, set()).add(word)
+    crowded = {label for label, their in said.items() if len(their) > FEW_WORDS}
+    return [
+        replace(known, label=label)
+        if known is not None
+        else _in_class(name, prefix, label, (word, position), label in crowded)
+        for name, (label, word, position, known) in zip(names, found, strict=True)
+    ]
+
+
+def _class_of(name: str) -> tuple[str, str, int]:
+    """The class folder of an image, the word before its last number, and that number."""
+    *folders, file = name.split("/")
+    classes = [f for f in folders if f.lower() not in words.SPLIT_FOLDERS.keys() | NO_CLASS]
+    if not classes:
         raise UsageError(
             f"{name}: lies in no class folder", "put it into one, or leave --classes out"
         )
-    return found
+    stem = file.removesuffix(suffix_of(file))
+    found = TRAILING_NUMBER.match(stem)
+    return classes[-1], found["subject"] if found else stem, int(found["position"] if found else -1)
+
+
+def _in_class(
+    name: str, prefix: str, label: str, said: tuple[str, int], is_crowded: bool
+) -> Naming:
+    word, position = said
+    has_digit = any(c.isdigit() for c in word)
+    named = not _is_bare(word, label) and (has_digit or is_crowded)
+    path = name.removeprefix(prefix)
+    return Naming(
+        "images",
+        subject=word if named else path[: len(path) - len(suffix_of(path))],
+        split=split_of(name),
+        position=position if named else -1,
+        mask=is_mask(name),
+        label=label,
+    )
+
+
+def _is_bare(word: str, label: str) -> bool:
+    """Whether a word is nobody's name: a number, a word for pictures, or that of its class."""
+    plain = re.sub(r"[^a-z0-9]", "", word.lower())
+    in_class = plain in re.sub(r"[^a-z0-9]", "", label.lower())
+    return plain.isdecimal() or plain in BARE_WORDS or in_class
 
 
 def _split(name: str, word: str) -> str:
-    if word and word.lower() not in SPLIT_FOLDERS:
-        raise UsageError(
-            f"{name}: --naming finds the split {word}", f"use one of {', '.join(SPLIT_FOLDERS)}"
-        )
-    return SPLIT_FOLDERS[word.lower()] if word else ""
+    if word and word.lower() not in words.SPLIT_FOLDERS:
+        known = ", ".join(words.SPLIT_FOLDERS)
+        raise UsageError(f"{name}: --naming finds the split {word}", f"use one of {known}")
+    return words.SPLIT_FOLDERS[word.lower()] if word else ""
 
 
 def _position(name: str, digits: str) -> int:

@@ -134,6 +134,13 @@ LONG_NUMBER = re.compile(r"\d{6,}")  # dates and accession numbers, not the numb
 
 PREFIXES = {"subject": "p", "session": "v", "source": "s", "file": "f"}
 
+# Words of our own messages, which folders may be called too: they say nothing about anybody.
+_OUR_WORDS = """
+    axial damaged data dicom directions echoes evenly file files folder frame frames header
+    image images label labels mask masks missing multi none pixels places plane position
+    scan scans series shape size slice slices spaced time voxels volume volumes with without
+"""
+OUR_WORDS = frozenset(_OUR_WORDS.split())
 Key = Callable[[], bytes]  # asked for only where a pseudonym is needed
 
 
@@ -260,7 +267,8 @@ def public_reason(reason: str, source: Source) -> str:
 
 def scrub(reason: str, names: Iterable[str]) -> str:
     """A text without the names of files, their folders' names and OAI numbers."""
-    parts = {part for name in names for part in (name, *re.split("[/:]", name)) if len(part) > 3}
+    pieces = (part for name in names for part in (name, *re.split("[/:]", name)))
+    parts = {part for part in pieces if len(part) > 3 and part.lower() not in OUR_WORDS}
     for part in sorted(parts, key=len, reverse=True):
         reason = reason.replace(part, "it")
     return OAI_LIKE.sub("it", reason)

@@ -16,12 +16,13 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from mri_gan.config import SPLITS
 from mri_gan.errors import DataError, UsageError
-from mri_gan.ingest.plan.derivatives import choose_scans
-from mri_gan.ingest.plan.filenames import identify_as
+from mri_gan.ingest.plan.derivatives import BY_NAME, choose_pictures, matches_globs
+from mri_gan.ingest.plan.doubts import conclude, find_doubts
+from mri_gan.ingest.plan.filenames import identify_all
 from mri_gan.ingest.plan.people import (
     Key,
     hide_all,
@@ -32,7 +33,8 @@ from mri_gan.ingest.plan.people import (
     unify_people,
 )
 from mri_gan.ingest.plan.slice_range import choose_images
-from mri_gan.ingest.plan.splits import apply_splits, read_splits
+from mri_gan.ingest.plan.splits import apply_people, apply_splits, read_people, read_splits
+from mri_gan.ingest.plan.words import MASK_FOLDERS, plain_text
 from mri_gan.ingest.read.archives import list_members
 from mri_gan.ingest.source import (
     DICOM_SUFFIXES,
@@ -61,7 +63,7 @@ class Plan:
     sources: Sequence[Source]
     layouts: tuple[str, ...]  # of the sources
     masks: int  # that are left out
-    derivatives: int  # other versions of scans that are in the plan
+    left_out: Mapping[str, int]  # scans by what they are: other versions, maps, series
     deselected: int  # image files that --slices and --every leave out
     ignored: int  # files that are neither images nor volumes
     bad: tuple[tuple[str, str], ...]  # (label, reason) of what could not even be listed
@@ -69,6 +71,8 @@ class Plan:
     true_labels: Mapping[str, str]  # of sources and files under a pseudonym; not for the store
     learn_from: Sequence[Source] = ()  # all sources, where this plan is a part of another
     part: dict[str, Any] | None = None  # which part of which plan, where it is one
+    conclusion: str = ""  # who was found, in a sentence
+    doubts: tuple[str, ...] = ()  # what should be looked at before the splits are trusted
 
 
 def build_plan(
@@ -77,11 +81,12 @@ def build_plan(
     key: Key = new_key,
     split_file: Path | None = None,
     pair: bool = False,
+    people_file: Path | None = None,
 ) -> Plan:
     """List, name, sort and split all sources.
 
-    `key` is asked for when pseudonyms are due; `split_file` says who is in which split; `pair`
-    finds the masks of scans even where they are not kept.
+    `key` is asked for when pseudonyms are due; `split_file` says who is in which split, and
+    `people_file` whose each file is; `pair` finds the masks of scans even where they are not kept.
 
     Raises DataError when a path cannot be listed or nothing usable is found, UsageError when a
     subject would be in two splits.
@@ -89,21 +94,16 @@ def build_plan(
     twice = [path for path, n in Counter(path.resolve() for path in paths).items() if n > 1]
     if twice:
         raise UsageError(f"{twice[0]}: given twice", "name every source once")
-    found = [_find_beside(path, config, alone=len(paths) == 1) for path in paths]
+    listed = [_list_beside(path, config, alone=len(paths) == 1) for path in paths]
+    found = _name_all(listed, config, people_file)
     # Both files of a pair may have been given, each of which stands for the pair.
-    every = {(s.member.container, s.member.number): s for one in found for s in one.sources}
-    masks = [mask for one in found for mask in one.masks]
-    bad = [entry for one in found for entry in one.bad]
-    packed = [name for one in found for name in one.packed]
+    every = {(s.member.container, s.member.number): s for s in found if not s.naming.mask}
+    masks = [source for source in found if source.naming.mask]
+    bad = [entry for one in listed for entry in one.bad]
     if not every:
-        raise DataError(
-            f"{', '.join(map(str, paths))}: no slices or volumes found",
-            f"expected {' '.join(SLICE_SUFFIXES)}"
-            + (f"; {len(masks)} masks were left out" if masks else "")
-            + (f"; {bad[0][0]}: {bad[0][1]}" if bad else "")
-            + "".join(f"; {name} is an archive in it: unpack it once" for name in packed[:1]),
-        )
-    chosen, derivatives = choose_scans(list(every.values()), config.scan)
+        _refuse_nothing(paths, listed, masks)
+    chosen, left_out = choose_pictures(list(every.values()), config)
+    left_out[BY_NAME] += sum(one.excluded for one in listed)
     if config.masks or pair:
         from mri_gan.ingest.plan.masks import pair_masks  # it needs numpy, and a plan does not
 
@@ -117,6 +117,7 @@ def build_plan(
     _require_millimetres(chosen, config)
     _require_classes(chosen, config)
     sources = assign_splits(hide_all(chosen, config, secret), config)
+    _require_trained_classes(sources, config)
     hidden_bad = hide_unlisted(bad, config, secret)
     true_labels = {s.name: s.member.label for s in sources if s.hidden}
     true_labels |= {name: label for name, _, label in hidden_bad if name != label}
@@ -124,13 +125,40 @@ def build_plan(
         sources=tuple(sources),
         layouts=layouts_of(sources),
         masks=len(masks),
-        derivatives=derivatives,
+        left_out=+left_out,
         deselected=deselected,
-        ignored=sum(one.ignored for one in found),
+        ignored=sum(one.ignored for one in listed),
         bad=tuple((name, reason) for name, reason, _ in hidden_bad),
         digest=_digest(sources, config),
         true_labels=true_labels,
+        conclusion=conclude(sources),
+        doubts=tuple(find_doubts(sources, config)),
     )
+
+
+def _refuse_nothing(
+    paths: Sequence[Path], listed: Sequence[_Listed], masks: Sequence[Source]
+) -> NoReturn:
+    bad = [entry for one in listed for entry in one.bad]
+    packed = [name for one in listed for name in one.packed]
+    excluded = sum(one.excluded for one in listed)
+    raise DataError(
+        f"{', '.join(map(str, paths))}: no slices or volumes found",
+        f"expected {' '.join(SLICE_SUFFIXES)}"
+        + (f"; {_explain_masks(masks)}" if masks else "")
+        + (f"; --include and --exclude leave {excluded} out" if excluded else "")
+        + (f"; {bad[0][0]}: {bad[0][1]}" if bad else "")
+        + "".join(f"; {name} is an archive in it: unpack it once" for name in packed[:1]),
+    )
+
+
+def _explain_masks(masks: Sequence[Source]) -> str:
+    folders = {f for mask in masks for f in mask.member.name.split("/")[:-1]}
+    named = sorted(folder for folder in folders if folder.lower() in MASK_FOLDERS)
+    text = f"{len(masks)} masks were left out"
+    if not named:
+        return text
+    return f"{text} because they lie in a folder called {named[0]}; rename it if they are scans"
 
 
 def layouts_of(sources: Iterable[Source]) -> tuple[str, ...]:
@@ -139,42 +167,56 @@ def layouts_of(sources: Iterable[Source]) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class _Found:
+class _Listed:
     """What one path given by the user holds."""
 
-    sources: list[Source]
-    masks: list[Source]
+    path: Path
+    members: list[Member]
+    parts: list[tuple[Member, ...]]  # the files of each source that is named by its path
+    series: list[Source]
     ignored: int
+    excluded: int
     bad: list[tuple[str, str]]
-    packed: tuple[str, ...] = ()  # archives in an archive, which are not read
+
+    @property
+    def packed(self) -> list[str]:
+        """Archives in an archive, which are not read."""
+        return [m.name for m in self.members if suffix_of(m.name) in (".zip", *TAR_SUFFIXES)]
 
 
-def _find_beside(path: Path, config: PrepareConfig, alone: bool) -> _Found:
+def _list_beside(path: Path, config: PrepareConfig, alone: bool) -> _Listed:
     """What a path holds; where it is not alone and cannot be listed, the others go on without."""
     try:
-        return _find(path, config)
+        return _list(path, config)
     except DataError as error:
         if alone:
             raise
         reason = error.message.removeprefix(f"{path}: ")
-        return _Found(sources=[], masks=[], ignored=0, bad=[(str(path), reason)])
+        return _Listed(path, [], [], [], ignored=0, excluded=0, bad=[(str(path), reason)])
 
 
-def _find(path: Path, config: PrepareConfig) -> _Found:
-    members, unlisted = list_members(path)
+def _list(path: Path, config: PrepareConfig) -> _Listed:
+    listed, unlisted = list_members(path)
+    members = [_with_slashes(member) for member in listed]
     usable = [member for member in members if holds_slices(member.name)]
+    wanted = [member for member in usable if matches_globs(member.name, config)]
     n_tables = sum(is_table(member.name) for member in members)
-    named, unpaired = _name_members(usable, config)
-    series, unread, no_scans = _series(usable)
-    named += series
-    scans = [source for source in named if not source.naming.mask]
-    return _Found(
-        sources=label_sources(scans, members, path),
-        masks=[source for source in named if source.naming.mask],
+    parts, unpaired = pair_members(m for m in wanted if suffix_of(m.name) not in DICOM_SUFFIXES)
+    series, unread, no_scans = _series(wanted)
+    return _Listed(
+        path,
+        members,
+        parts,
+        series,
         ignored=len(members) - len(usable) - n_tables + no_scans,
+        excluded=len(usable) - len(wanted),
         bad=unlisted + unpaired + unread,
-        packed=tuple(m.name for m in members if suffix_of(m.name) in (".zip", *TAR_SUFFIXES)),
     )
+
+
+def _with_slashes(member: Member) -> Member:
+    """The member with the separators of Windows as slashes, as some zips have them."""
+    return replace(member, name=plain_text(member.name)) if "\\" in member.name else member
 
 
 def _series(members: list[Member]) -> tuple[list[Source], list[tuple[str, str]], int]:
@@ -186,22 +228,37 @@ def _series(members: list[Member]) -> tuple[list[Source], list[tuple[str, str]],
     return group_series(files)
 
 
-def _name_members(
-    members: list[Member], config: PrepareConfig
-) -> tuple[list[Source], list[tuple[str, str]]]:
-    members = [member for member in members if suffix_of(member.name) not in DICOM_SUFFIXES]
-    prefix = common_prefix([member.name for member in members])
-    grouped, bad = pair_members(members)
-    named = [
-        Source(
-            first,
-            first.name.removeprefix(prefix),
-            identify_as(first.name, prefix, config),
-            tuple(others),
-        )
-        for first, *others in grouped
-    ]
-    return named, bad
+def _name_all(
+    listed: Sequence[_Listed], config: PrepareConfig, people_file: Path | None
+) -> list[Source]:
+    """All sources with what their paths, or the user's table, say of them."""
+    firsts = [parts[0] for one in listed for parts in one.parts]
+    namings = iter(identify_all(_paths_of(firsts), config))
+    named: list[Source] = []
+    for one in listed:
+        prefix = common_prefix([part.name for parts in one.parts for part in parts])
+        sources = [
+            Source(first, first.name.removeprefix(prefix), next(namings), tuple(others))
+            for first, *others in one.parts
+        ]
+        scans = [source for source in sources if not source.naming.mask]
+        masks = [source for source in sources if source.naming.mask]
+        named += [*label_sources([*scans, *one.series], one.members, one.path), *masks]
+    if people_file is not None:
+        named = apply_people(named, read_people(people_file), people_file)
+    return named
+
+
+def _paths_of(members: Sequence[Member]) -> list[str]:
+    """The paths to read names from; where archives hold the same names, theirs come first."""
+    packed = [member for member in members if member.number is not None]
+    if len({member.name for member in packed}) == len(packed):
+        return [member.name for member in members]
+
+    def stem(path: Path) -> str:
+        return path.name[: len(path.name) - len(suffix_of(path.name))]
+
+    return [f"{stem(m.container)}/{m.name}" if m.number is not None else m.name for m in members]
 
 
 def assign_splits(sources: Iterable[Source], config: PrepareConfig) -> list[Source]:
@@ -254,7 +311,7 @@ def share_out(subjects: Sequence[str], per_cent: Sequence[int], seed: int) -> di
 
 def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:
     hasher = hashlib.blake2b(digest_size=16)
-    hasher.update(dump({"version": PLAN_VERSION, "config": config.to_dict()}))
+    hasher.update(dump({"version": PLAN_VERSION, "config": config.for_digest()}))
     for source in sources:
         member = source.member
         hasher.update(dump([source.name, member.size, member.stamp, source.naming.split]))
@@ -278,6 +335,19 @@ def _require_classes(sources: Sequence[Source], config: PrepareConfig) -> None:
         raise UsageError(
             f"--classes: all images are in folders named {sources[0].naming.label}",
             "give the folder above, or leave --classes out",
+        )
+
+
+def _require_trained_classes(sources: Sequence[Source], config: PrepareConfig) -> None:
+    """Raise UsageError where a class has no image in the training split."""
+    if not config.classes:
+        return
+    every = {source.naming.label for source in sources}
+    missing = sorted(every - {s.naming.label for s in sources if s.naming.split == "train"})
+    if missing:
+        raise UsageError(
+            f"--classes: no image of {', '.join(missing)} is in the training split",
+            "say who is who with --people TABLE, or change --split or --seed",
         )
 
 
@@ -338,7 +408,7 @@ def take_shard(plan: Plan, shard: Shard) -> Plan:
         part={"number": shard.number, "count": shard.count, "plan": plan.digest},
     )
     if shard.number > 1:
-        part = replace(part, masks=0, derivatives=0, deselected=0, ignored=0, bad=())
+        part = replace(part, masks=0, left_out={}, deselected=0, ignored=0, bad=())
     return part
 
 

@@ -1,19 +1,19 @@
-"""Splits from a file of the user's, and into one: a table of subject and split."""
+"""Splits and people from tables of the user's: subject and split, or file and person."""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error, one_line, write_text
-from mri_gan.ingest.plan.filenames import SPLIT_FOLDERS
-from mri_gan.ingest.source import Source
-from mri_gan.store.tables import find_column
+from mri_gan.ingest.plan.words import SPLIT_FOLDERS, plain_text
+from mri_gan.ingest.source import Labels, Source
+from mri_gan.store.tables import NO_VALUE, SUBJECTS, find_column, read_cell
 
 if TYPE_CHECKING:
     from mri_gan.store.reader import StoreReader
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 PSEUDONYM = r"p[0-9a-f]{12}"
 SPLIT_COLUMN = "split"
+PATH_COLUMNS = ("file", "folder", "path", "name", "filename")
+PERSON_COLUMNS = ("person", *SUBJECTS, "patient", "patient_id")
 
 
 def read_splits(path: Path) -> dict[str, str]:
@@ -51,6 +53,18 @@ def plain(subject: str) -> str:
 
 def _rows(path: Path) -> list[tuple[int, list[str]]]:
     """Line numbers and (subject, split, ...) cells."""
+    numbered = _read_table(path)
+    columns = [name.lower() for name in numbered[0][1]] if numbered else []
+    subject = find_column(columns)
+    if subject is None or SPLIT_COLUMN not in columns:
+        return numbered
+    split = columns.index(SPLIT_COLUMN)
+    wide = max(subject, split)
+    return [(n, [row[subject], row[split]] if len(row) > wide else []) for n, row in numbered[1:]]
+
+
+def _read_table(path: Path) -> list[tuple[int, list[str]]]:
+    """Line numbers and cells of the rows that are not empty."""
     try:
         text = path.read_text(encoding="utf-8-sig")
         reader = csv.reader(text.splitlines(), delimiter="\t" if "\t" in text else ",")
@@ -60,14 +74,7 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
     except (ValueError, csv.Error) as error:
         problem = f"{path}: is not a table ({one_line(error)})"
         raise UsageError(problem, "save it as .tsv") from error
-    numbered = [(number, row) for number, row in enumerate(rows, 1) if any(row)]
-    columns = [name.lower() for name in numbered[0][1]] if numbered else []
-    subject = find_column(columns)
-    if subject is None or SPLIT_COLUMN not in columns:
-        return numbered
-    split = columns.index(SPLIT_COLUMN)
-    wide = max(subject, split)
-    return [(n, [row[subject], row[split]] if len(row) > wide else []) for n, row in numbered[1:]]
+    return [(number, row) for number, row in enumerate(rows, 1) if any(row)]
 
 
 def apply_splits(
@@ -98,6 +105,101 @@ def apply_splits(
     return [
         replace(s, naming=replace(s.naming, split=found[s.naming.subject] or "")) for s in sources
     ]
+
+
+@dataclass(frozen=True)
+class Person:
+    """What a row of a table of people says of a file or folder."""
+
+    subject: str
+    session: str
+    split: str
+    labels: Labels
+
+
+def read_people(path: Path) -> dict[str, Person]:
+    """{file or folder: person} of a table with tabs or commas and names of columns.
+
+    One column names files or folders, one the person; `session` and `split` are optional, and
+    every other column is a label. Raises UsageError naming the line that cannot be used.
+    """
+    rows = _read_table(path)
+    columns = [name.lower() for name in rows[0][1]] if rows else []
+    where, who = find_column(columns, PATH_COLUMNS), find_column(columns, PERSON_COLUMNS)
+    if where is None or who is None:
+        raise UsageError(
+            f"{path}: its first row names no columns of files and people",
+            "begin with: file, tab, person; then session, split and labels as you like",
+        )
+    people: dict[str, Person] = {}
+    for number, row in rows[1:]:
+        if len(row) <= max(where, who) or not (row[where] and row[who]):
+            raise UsageError(f"{path}:{number}: has no file or no person", "fill in both")
+        cells = dict(zip(columns, row, strict=False))
+        key = plain_text(row[where]).strip("/").casefold()
+        person = _person(cells, columns[where], columns[who], f"{path}:{number}")
+        if people.setdefault(key, person) != person:
+            raise UsageError(f"{path}:{number}: {row[where]} is there twice", "keep one of them")
+    return people
+
+
+def _person(cells: dict[str, str], where: str, who: str, place: str) -> Person:
+    split = cells.get(SPLIT_COLUMN, "").lower()
+    if split and split not in SPLIT_FOLDERS:
+        raise UsageError(
+            f"{place}: {split} is not a split", f"use one of {', '.join(SPLIT_FOLDERS)}"
+        )
+    labels = {
+        name: read_cell(value)
+        for name, value in cells.items()
+        if name not in {where, who, SPLIT_COLUMN, "session", ""} and value.lower() not in NO_VALUE
+    }
+    return Person(
+        cells[who], cells.get("session", ""), SPLIT_FOLDERS[split] if split else "", labels
+    )
+
+
+def apply_people(sources: Sequence[Source], people: dict[str, Person], path: Path) -> list[Source]:
+    """The sources, each with the person that the table has for its file or the nearest folder.
+
+    Raises UsageError for files that the table does not name.
+    """
+    found = [_look_up(people, source) for source in sources]
+    missing = [s.member.label for s, one in zip(sources, found, strict=True) if one is None]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise UsageError(
+            f"{path}: has no row for {missing[0]}{more}",
+            "name each file or a folder that it lies in",
+        )
+    return [_as(one, source) for one, source in zip(found, sources, strict=True) if one]
+
+
+def _as(person: Person, source: Source) -> Source:
+    said = source.naming
+    return replace(
+        source,
+        naming=replace(
+            said,
+            layout=said.layout if said.layout == "dicom" else "people",
+            subject=person.subject,
+            session=person.session or said.session,
+            split=person.split or said.split,
+        ),
+        labels={**(source.labels or {}), **person.labels} or None,
+    )
+
+
+def _look_up(people: dict[str, Person], source: Source) -> Person | None:
+    """The row of the file itself, else that of the nearest folder above it; in full or in part."""
+    container = source.member.container.name if source.member.number is not None else ""
+    parts = f"{container}/{plain_text(source.member.name)}".strip("/").casefold().split("/")
+    for end in range(len(parts), 0, -1):
+        for start in range(end):
+            key = "/".join(parts[start:end])
+            if key in people:
+                return people[key]
+    return None
 
 
 def write_splits(store: StoreReader, path: Path) -> None:

@@ -213,7 +213,7 @@ def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]
         natives[record["native"]] += 1
         notes.update(record.get("notes", ()))
     kinds = Counter(entry["kind"] for entry in writer.skipped())
-    kinds += Counter(derivative=plan.derivatives)  # an addition drops a count of 0
+    kinds += Counter(plan.left_out)  # an addition drops a count of 0
     return {
         "slices": writer.slices_done,
         "subjects": len({subject for _, subject in pairs}),

@@ -41,7 +41,7 @@ def test_the_best_neurite_scan_of_a_session_is_taken(tmp_path: Path, number: int
     plan = plan_of(tree(tmp_path / "n", *present))
     assert [s.name.split("/")[-1] for s in plan.sources] == [f"{NEURITE[2 - number]}.nii"] * 2
     assert [s.naming.subject for s in plan.sources] == ["OAS1_0001", "OAS1_0002"]
-    assert (plan.masks, plan.derivatives) == (4, 2 * (3 - number))
+    assert (plan.masks, plan.left_out["derivative"]) == (4, 2 * (3 - number))
 
 
 @pytest.mark.parametrize("scan", ["orig", "slice_norm"])

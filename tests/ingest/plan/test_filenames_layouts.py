@@ -5,13 +5,19 @@ from __future__ import annotations
 import phantoms
 import pytest
 
-from mri_gan.ingest.plan.filenames import identify, is_mask, split_of
+from mri_gan.ingest.plan.filenames import identify_all, is_mask, split_of
 from mri_gan.ingest.source import Naming
+from mri_gan.preparation import PrepareConfig
 
 COURSE = "keras_png_slices_data/"
 AKOA = "AKOA_Analysis/OAI9000798_BaseLine_"
 OASIS_1 = "disc1/OAS1_0001_MR1/"
 T88 = "PROCESSED/MPRAGE/T88_111/OAS1_0001_MR1_mpr_n4_anon_111_t88"
+
+
+def identify(*names: str) -> Naming:
+    """What the first of several paths says."""
+    return identify_all(names, PrepareConfig())[0]
 
 
 def course(subject: str, split: str, position: int, mask: bool = False) -> Naming:
@@ -55,25 +61,25 @@ def akoa(session: str, side: str, position: int) -> Naming:
         (f"{AKOA}4_de3d1_SAG_3D_DESS_WE_R_I_G_H_T.nii.gz_7.png", akoa("4", "right", 7)),
         (
             f"{OASIS_1}{T88}_masked_gfc.nii.gz",
-            Naming("oasis1", "OAS1_0001", "1"),
+            Naming("oasis1", "OAS1_0001", "1", contrast="t1"),
         ),
         (
             "disc2/OAS1_0061_MR2/RAW/OAS1_0061_MR2_mpr-1_anon.nii",
-            Naming("oasis1", "OAS1_0061", "2"),
+            Naming("oasis1", "OAS1_0061", "2", contrast="t1"),
         ),
         (
             f"{OASIS_1}FSL_SEG/OAS1_0001_MR1_mpr_n4_anon_111_t88_masked_gfc_fseg.nii",
-            Naming("oasis1", "OAS1_0001", "1", mask=True),
+            Naming("oasis1", "OAS1_0001", "1", mask=True, contrast="t1"),
         ),
         (
             "sub-OAS30001_ses-d0129_run-02_T1w.nii.gz",
-            Naming("bids", "OAS30001", "d0129"),
+            Naming("bids", "OAS30001", "d0129", contrast="t1", run="02"),
         ),
         (
             "bids/sub-OAS30001/ses-d0129/anat/sub-OAS30001_sess-d0129_acq-TSE_T1w.nii.gz",
-            Naming("bids", "OAS30001", "d0129"),
+            Naming("bids", "OAS30001", "d0129", contrast="t1"),
         ),
-        ("sub-01_T1w.nii.gz", Naming("bids", "01")),
+        ("sub-01_T1w.nii.gz", Naming("bids", "01", contrast="t1")),
         (
             "Learn2Reg/imagesTr/OASIS_0001_0000.nii.gz",
             Naming("learn2reg", "OASIS_0001"),
@@ -82,17 +88,23 @@ def akoa(session: str, side: str, position: int) -> Naming:
             "Learn2Reg/labelsTr/OASIS_0001_0000.nii.gz",
             Naming("learn2reg", "OASIS_0001", mask=True),
         ),
-        ("neurite/OASIS_OAS1_0001_MR1/norm.nii.gz", Naming("neurite", "OAS1_0001", "1")),
-        ("neurite/OASIS_OAS1_0001_MR1/orig.nii.gz", Naming("neurite", "OAS1_0001", "1")),
+        (
+            "neurite/OASIS_OAS1_0001_MR1/norm.nii.gz",
+            Naming("neurite", "OAS1_0001", "1", contrast="t1"),
+        ),
+        (
+            "neurite/OASIS_OAS1_0001_MR1/orig.nii.gz",
+            Naming("neurite", "OAS1_0001", "1", contrast="t1"),
+        ),
         (
             "neurite/OASIS_OAS1_0001_MR1/seg4.nii.gz",
-            Naming("neurite", "OAS1_0001", "1", mask=True),
+            Naming("neurite", "OAS1_0001", "1", mask=True, contrast="t1"),
         ),
         (
             "neurite/OASIS_OAS1_0001_MR1/aligned_seg35.nii.gz",
-            Naming("neurite", "OAS1_0001", "1", mask=True),
+            Naming("neurite", "OAS1_0001", "1", mask=True, contrast="t1"),
         ),
-        ("scans/0042_t1.nii.gz", Naming("volumes", "0042")),
+        ("scans/0042_t1.nii.gz", Naming("volumes", "0042", contrast="t1")),
         ("scans/anna.nii", Naming("volumes", "anna")),
         ("scans/val/anna.nii", Naming("volumes", "anna", split="validate")),
     ],
@@ -104,31 +116,28 @@ def test_real_names(name: str, expected: Naming) -> None:
 @pytest.mark.parametrize(
     ("name", "subject", "split", "position"),
     [
-        ("set/p1/slice_007.png", "p1/", "", 7),
+        ("set/p1/slice_007.png", "p1", "", 7),
         ("set/p1/007.png", "p1", "", 7),
         ("set/anna_12.png", "anna", "", 12),
         ("set/anna-slice12.jpg", "anna", "", 12),
         ("set/anna.png", "anna", "", -1),
-        ("set/train/anna_3.png", "train/anna", "train", 3),
-        ("set/Testing/anna_3.tif", "Testing/anna", "test", 3),
+        ("set/train/anna_3.png", "anna", "train", 3),
+        ("set/Testing/anna_3.tif", "anna", "test", 3),
         ("set/12.png", "all", "", 12),
     ],
 )
 def test_other_images_are_named_by_folder_and_number(
     name: str, subject: str, split: str, position: int
 ) -> None:
-    found = identify(name, "set/")
-    assert (found.layout, found.subject) == ("images", subject.rstrip("/"))
+    found = identify(name, "set/another/bert_4.png")
+    assert (found.layout, found.subject) == ("images", subject)
     assert (found.split, found.position) == (split, position)
 
 
 def test_slices_of_one_folder_belong_to_one_subject() -> None:
-    names = [f"set/p1/img{i:03d}.png" for i in range(12)]
-    assert len({identify(name, "set/").subject for name in names}) == 1
-
-
-def test_folders_are_different_subjects() -> None:
-    assert identify("set/p1/1.png", "set/").subject != identify("set/p2/1.png", "set/").subject
+    names = [f"set/{p}/img{i:03d}.png" for p in ("p1", "p2") for i in range(12)]
+    found = identify_all(names, PrepareConfig())
+    assert [naming.subject for naming in found] == ["p1"] * 12 + ["p2"] * 12
 
 
 @pytest.mark.parametrize(
@@ -185,7 +194,7 @@ def test_one_person_is_one_subject_however_the_name_is_spelled(spelling: str) ->
 
 
 def test_a_whole_akoa_archive_is_read_as_such() -> None:
-    found = [identify(name) for name in phantoms.akoa_files(people=8)]
+    found = identify_all(list(phantoms.akoa_files(people=8)), PrepareConfig())
     assert {naming.layout for naming in found} == {"akoa"}
     assert {naming.side for naming in found} == {"left", "right"}
     assert {naming.session for naming in found} == {"3", "4", "100", "101"}
@@ -193,6 +202,6 @@ def test_a_whole_akoa_archive_is_read_as_such() -> None:
 
 
 def test_a_whole_course_archive_is_read_as_such() -> None:
-    found = [identify(name) for name in phantoms.oasis_course_files(slices=1)]
+    found = identify_all(list(phantoms.oasis_course_files(slices=1)), PrepareConfig())
     assert {naming.layout for naming in found} == {"oasis-course"}
     assert sum(naming.mask for naming in found) == len(found) // 2

@@ -9,7 +9,7 @@ import phantoms
 import pytest
 
 from mri_gan.errors import UsageError
-from mri_gan.ingest.plan.filenames import EXAMPLES, identify_as
+from mri_gan.ingest.plan.filenames import EXAMPLES, identify_all
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.source import Naming
 from mri_gan.preparation import LAYOUTS, PrepareConfig
@@ -21,7 +21,7 @@ OWN = (
 
 
 def named(name: str, **choices: Any) -> Naming:
-    return identify_as(name, "", PrepareConfig(**choices))
+    return identify_all([name], PrepareConfig(**choices))[0]
 
 
 def test_a_pattern_names_everything() -> None:
@@ -80,8 +80,7 @@ def test_every_layout_is_known() -> None:
 
 
 def test_images_fits_everything_even_an_akoa_name() -> None:
-    found = named(EXAMPLES["akoa"], layout="images")
-    assert (found.layout, found.side) == ("images", "")
+    assert named(EXAMPLES["akoa"], layout="images").layout == "images"
 
 
 def test_the_choice_reaches_the_plan(tmp_path: Path) -> None:

@@ -149,7 +149,7 @@ def test_one_masked_scan_per_session_is_taken(disc: Path) -> None:
         "1 OAS1_0002_MR1_mpr_n4_anon_111_t88_masked_gfc.hdr",
     ]
     assert {s.naming.layout for s in plan.sources} == {"oasis1"}
-    assert (plan.masks, plan.derivatives) == (3, 12)
+    assert (plan.masks, plan.left_out) == (3, {"derivative": 12})
     splits = {(s.naming.subject, s.naming.split) for s in plan.sources}
     assert len(splits) == 2
 

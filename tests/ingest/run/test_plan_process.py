@@ -37,7 +37,7 @@ def test_the_packed_plan_says_the_same(plan: Plan) -> None:
     assert len(packed.sources) == len(plan.sources) > 2 * BLOCK
     assert tuple(packed.sources) == plan.sources
     assert tuple(packed.sources) == plan.sources, "as often as one likes"
-    for field in ("digest", "layouts", "masks", "derivatives", "ignored", "bad", "part"):
+    for field in ("digest", "layouts", "masks", "left_out", "ignored", "bad", "part"):
         assert getattr(packed, field) == getattr(plan, field)
     assert not packed.learn_from
     assert not packed.true_labels

@@ -1,0 +1,244 @@
+"""Words that file names are made of: contrasts, planes, sides, visits, runs, slices, and the rest.
+
+Of a name such as `p07_ses-2_T1w_slice_012`, only `p07` says whose it is.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+# Words for a contrast, spelled without separators, and its one name here.
+CONTRAST_WORDS = {
+    "t1": "t1 t1w t1wi t1n t1raw t1weighted mprage memprage mpr spgr fspgr bravo mp2rage unit1 "
+    "axt1 axt1pre t1pre t1wpre inplanet1 anat1",
+    "t1ce": "t1ce t1c t1gd t1gad t1post t1wce t1wc t1contrast cet1 ct1 t1km axt1post t1wpost "
+    "cet1w t1wgd t1cw",
+    "t2": "t2 t2w t2wi t2n t2weighted hrt2 tset2 t2tse axt2 inplanet2 t2fse t2space",
+    "flair": "flair t2f t2flair t2wflair fla axflair flairw t2flairw darkfluid",
+    "pd": "pd pdw pdwi corpd protondensity pdfs corpdfs",
+    "t2star": "t2star t2s t2starw t2stargre swan",
+    "swi": "swi minip",
+    "dwi": "dwi trace dki b1000 hbv",
+    "adc": "adc",
+    "dti": "dti fa md",
+    "mra": "mra tof angio",
+    "bold": "bold fmri rest rsfmri rfmri tfmri func cbv",
+    "asl": "asl cbf perf perfusion",
+    "sbref": "sbref",
+    "m0scan": "m0scan m0",
+    "phase": "phase phasediff phase1 phase2",
+    "magnitude": "magnitude magnitude1 magnitude2",
+    "fieldmap": "fieldmap fmap epi",
+    "dess": "dess",
+    "dixon": "dixon",
+    "stir": "stir",
+    "ct": "ct cbct ldct",
+    "pet": "pet fdg av45",
+}
+CONTRAST_OF = {word: name for name, words in CONTRAST_WORDS.items() for word in words.split()}
+# Anatomical pictures; the rest is another kind of measurement, taken only where it is named.
+ANATOMICAL = {
+    *("t1", "t1ce", "t2", "flair", "pd", "t2star", "swi", "dess", "dixon", "stir", "mra", "adc"),
+    *("dwi", "dti"),
+}
+PLANE_WORDS = {
+    "ax": "axial",
+    "axial": "axial",
+    "axi": "axial",
+    "tra": "axial",
+    "transverse": "axial",
+    "transversal": "axial",
+    "cor": "coronal",
+    "coronal": "coronal",
+    "sag": "sagittal",
+    "sagittal": "sagittal",
+}
+SIDE_WORDS = {"left": "left", "right": "right", "lt": "left", "rt": "right"}
+# Words of processing, and words that every scan may be called.
+_EMPTY_WORDS = """
+    img image images imgs scan scans slice slices mri mr brain head anat anatomical data
+    dataset nifti nii raw orig original dicom dcm png jpg jpeg tif tiff bmp output
+    preprocessed processed preproc proc norm normalized normalised restore restored masked
+    n3 n4 bias biascorr corrected corr reg registered coreg deface defaced anonymized anon
+    ss skullstripped stripped bet bettered resampled resliced crop cropped 1mm 2mm stx pp gz
+    unbiased acpc dc warped volume vol stack series 3d 2d iso std mni mni152 icbm space
+    native final clean denoised hires highres lowres 3t 7t 1.5t 15t copy of new mprage1
+    structural struct pre fullbody
+"""
+EMPTY_WORDS = frozenset(_EMPTY_WORDS.split())
+SPLIT_FOLDERS = {
+    "train": "train",
+    "training": "train",
+    "val": "validate",
+    "valid": "validate",
+    "validate": "validate",
+    "validation": "validate",
+    "test": "test",
+    "testing": "test",
+}
+SPLIT_WORD = re.compile(
+    r"^(?:.*[_\-. ])?(?P<word>train|training|val|valid|validate|validation|test|testing)"
+    r"(?:[_\-. ]?(?:set|data|v\d|batch_\d+|images|img|imgs|slices))?$",
+    re.IGNORECASE,
+)
+MASK_FOLDERS = {
+    *("labels", "labelstr", "labelsts", "labelsval", "mask", "masks", "seg", "segs"),
+    *("segmentation", "segmentations", "groundtruth", "ground_truth", "gt", "annotations"),
+}
+MASK_WORD = re.compile(
+    r"(?:^|[_\-. ])(?:f|d|a|w)?(?:seg\d*|masks?\d*|msk|labels?|tissues?|brainmask|parc|"
+    r"aparc\+aseg|aparc|wmparc|segmentation|segm|ribbon|gt|lesion|lesionsmooth|laendo|wmh|gtv|roi|"
+    r"delineation)"
+    r"(?:[_\-. ]|$)",
+    re.IGNORECASE,
+)
+PROBABILITY = re.compile(r"(?:^|[_\-.])(?:probseg|probmap|pve_?\d|c[1-6](?=p\d|T1))", re.IGNORECASE)
+GROUP_WORD = re.compile(
+    r"^(?:site|center|centre|hospital|group|cohort|batch|part|disc|disk|fold|scanner|vendor|"
+    r"domain|folder|dir|class|chunk|sub_?set|set|release|v)[_\-. ]*[a-z0-9]{0,4}$",
+    re.IGNORECASE,
+)
+_CLASS_WORDS = """
+    ad cn mci emci lmci smc hc hgg lgg gbm yes no tumor tumour notumor notumour healthy
+    normal abnormal control controls patient patients case cases glioma meningioma pituitary
+    demented nondemented positive negative benign malignant asd td mdd scz
+"""
+CLASS_WORDS = frozenset(_CLASS_WORDS.split())
+_NUMBERED = {
+    "slice": r"(?:slices?|slc|sl|s|z|img|image|im|frame|idx|page|layer|depth)",
+    "visit": r"(?:ses|sess|session|visit|timepoint|time|tp|wave|month|mo|week|wk|year|yr|fu|"
+    r"followup|baseline|bl|day|date|m|w|y|t|v|mr)",
+    "run": r"(?:run|rep|repeat|acq|echo|series|ser|try|mpr|scan|anat|ana|inv|e|r)",
+}
+NUMBERED = {kind: re.compile(rf"^{words}(\d+)$", re.I) for kind, words in _NUMBERED.items()}
+ANNOUNCING = {kind: re.compile(rf"^{words}$", re.I) for kind, words in _NUMBERED.items()}
+VISIT_WORD = re.compile(
+    r"^(?:baseline|bl|follow-?up|fu|pre-?op|post-?op|preoperative|postoperative|retest|"
+    r"(?:19|20)\d\d-?[01]\d-?[0-3]\d(?:_.*)?|(?:19|20)\d\d|\d+\.\d+\.\d[\d.]*)$",
+    re.IGNORECASE,
+)
+PERSON_WORD = re.compile(
+    r"^(?:p|pt|pat|patient|sub|subj|subject|case|person|participant|volunteer|id|subjid)$", re.I
+)
+GLUED_CONTRAST = re.compile(r"^(.*\d)(t1w?|t1ce|t1c|t2w?|flair|pdw?)$", re.IGNORECASE)
+SEPARATORS = re.compile(r"[_\-. ()\[\]+,;=]+")
+GLUED_NUMBER = re.compile(r"^(\D*?)(\d+)$")
+
+
+@dataclass
+class Words:
+    """What the words of one part of a path say; `name` are those that say whose it is."""
+
+    name: list[str] = field(default_factory=list)
+    gaps: list[str] = field(default_factory=list)  # what stood before each of them
+    empty: list[str] = field(default_factory=list)
+    contrast: str = ""
+    plane: str = ""
+    side: str = ""
+    visit: str = ""
+    run: str = ""
+    position: int = -1
+    last: str = ""  # the kind of the last word
+
+    @property
+    def text(self) -> str:
+        """The words of the name, as they were written."""
+        pairs = zip(self.gaps, self.name, strict=True)
+        return "".join(gap + word for gap, word in pairs)[len("".join(self.gaps[:1])) :]
+
+    @property
+    def text_without_last(self) -> str:
+        """The same without its last word."""
+        return Words(self.name[:-1], self.gaps[:-1]).text
+
+
+def plain_text(text: str) -> str:
+    """One spelling of a name: Unicode letters composed, separators of Windows as slashes."""
+    if text.isascii():
+        return text.replace("\\", "/")
+    return unicodedata.normalize("NFC", text).replace("\\", "/")
+
+
+def contrast_of(word: str) -> str:
+    """The contrast that a word names, such as `t1` for `T1w`; empty for other words."""
+    return CONTRAST_OF.get(SEPARATORS.sub("", word).lower(), "")
+
+
+@functools.lru_cache(maxsize=1 << 15)  # folders, and slices' names, come again and again
+def read_words(text: str) -> Words:
+    """Sort the words of a folder's or a file's name without its suffix."""
+    found = Words()
+    parts = re.split(f"({SEPARATORS.pattern})", text)
+    tokens, gaps = parts[::2], ["", *parts[1::2]]
+    pairs = [(token, gap) for token, gap in zip(tokens, gaps, strict=True) if token]
+    while pairs:
+        taken = _take([token for token, _ in pairs[:2]], found, pairs[0][1])
+        pairs = pairs[taken:]
+    return found
+
+
+def _take(tokens: list[str], found: Words, gap: str) -> int:
+    """Sort the first word, or the first two where they belong together; how many those were."""
+    pair = "".join(tokens).lower()
+    if len(tokens) > 1 and pair in CONTRAST_OF and tokens[0].lower() in CONTRAST_OF:
+        return _set(found, "contrast", CONTRAST_OF[pair], 2)
+    if len(tokens) > 1 and tokens[1].isdecimal():
+        for kind, form in ANNOUNCING.items():
+            if form.match(tokens[0]) and _may_be(kind, tokens[0], found):
+                return _set(found, kind, tokens[1], 2)
+    _sort_one(tokens[0], found, gap)
+    return 1
+
+
+def _may_be(kind: str, word: str, found: Words) -> bool:
+    # A letter or two and a number may be a person; where somebody was named already, they are not.
+    letters = word.rstrip("0123456789").lower()
+    short = letters == "s" if kind == "slice" else len(letters) < 3
+    return bool(found.name) or not short
+
+
+def _sort_one(token: str, found: Words, gap: str) -> None:
+    lower = token.lower()
+    for kind, words in (("contrast", CONTRAST_OF), ("plane", PLANE_WORDS), ("side", SIDE_WORDS)):
+        if lower in words:
+            _set(found, kind, words[lower])
+            return
+    for kind, form in NUMBERED.items():
+        match = form.match(token)
+        if match and _may_be(kind, token, found):
+            _set(found, kind, match[1])
+            return
+    if VISIT_WORD.match(token) and (found.name or not token.isdecimal() or len(token) == 8):
+        _set(found, "visit", lower)
+    elif lower in EMPTY_WORDS:
+        found.empty.append(lower)
+        found.last = "empty"
+    else:
+        _name(token, found, gap)
+
+
+def _name(token: str, found: Words, gap: str) -> None:
+    glued = GLUED_CONTRAST.match(token)
+    if glued:
+        _set(found, "contrast", contrast_of(glued[2]))
+    found.name.append(glued[1] if glued else token)
+    found.gaps.append(gap)
+    found.last = "contrast" if glued else "name"
+
+
+def _set(found: Words, kind: str, value: str, n_words: int = 1) -> int:
+    if kind == "slice":
+        found.position = int(value)
+    else:
+        setattr(found, kind, value)
+    found.last = kind
+    return n_words
+
+
+def join_visits(parts: Iterable[str]) -> str:
+    """One session from what folders and file say of it."""
+    return "-".join(dict.fromkeys(part for part in parts if part))

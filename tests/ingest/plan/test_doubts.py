@@ -1,0 +1,144 @@
+"""What was concluded about people is said, and what is doubtful about it too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import phantoms
+import pytest
+from click.testing import CliRunner
+
+from mri_gan.cli.main import cli
+from mri_gan.errors import UsageError
+from mri_gan.ingest.plan.plan import Plan, build_plan
+from mri_gan.preparation import PrepareConfig
+from mri_gan.store.reader import StoreReader
+
+Prepare = Callable[..., Path]
+SLICE = phantoms.png_bytes(phantoms.slice_pixels())
+PEOPLE = [f"p{k:02}" for k in range(10)]
+GOOD = [f"{who}_{k}.png" for who in PEOPLE for k in range(3)]
+
+
+def plan_of(folder: Path, names: list[str], people: str = "", **choices: Any) -> Plan:
+    top = phantoms.write_folder(folder / "set", dict.fromkeys(names, SLICE))
+    table = folder / "people.tsv"
+    table.write_text(people, encoding="utf-8")
+    return build_plan([top], PrepareConfig(**choices), people_file=table if people else None)
+
+
+def test_a_plain_set_raises_no_doubt(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, GOOD)
+    assert (plan.conclusion, plan.doubts) == ("10 people, from the file names", ())
+
+
+def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: Path) -> None:
+    names = [f"{who}/{c}_{k}.png" for who in PEOPLE for c in ("t1", "flair") for k in range(2)]
+    expected = "10 people, from the folder names; 2 contrasts each (flair, t1)"
+    assert plan_of(tmp_path, names).conclusion == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "doubt"),
+    [
+        ([f"{who}.png" for who in PEOPLE], "each of the 10 files is a person of its own"),
+        ([f"slice_{k}.png" for k in range(12)], "one person holds all 12 files"),
+        (GOOD[:9], "nobody is in validate and test"),
+        ([f"train/{name}" for name in GOOD], "nobody is in validate and test"),
+        (
+            [
+                f"{split}/p123{word}_{k}.png"
+                for split, word in (("train", "a"), ("test", "b"))
+                for k in (1, 2)
+            ],
+            "p123b (test) and p123a (train) have much of a name in common",
+        ),
+        (
+            [f"{name[:3]}_{c}{name[3:]}" for name in GOOD for c in ("t1", "t2")],
+            "2 contrasts (t1, t2) become images of one kind: choose one with --contrast t1",
+        ),
+        (
+            [f"{c}/img_{k}.png" for c in ("NonDemented", "MildDemented") for k in range(4)],
+            "the people are called MildDemented, NonDemented: if those are classes, add --classes",
+        ),
+    ],
+)
+def test_what_is_doubtful_is_said(tmp_path: Path, names: list[str], doubt: str) -> None:
+    assert any(text.startswith(doubt) for text in plan_of(tmp_path, names).doubts)
+
+
+def test_images_in_classes_without_people_are_split_by_image(tmp_path: Path) -> None:
+    names = [f"{c}/{c}_{k}.jpg" for c in ("non", "mild", "very") for k in range(20)]
+    plan = plan_of(tmp_path, names, classes=True)
+    assert len({s.naming.subject for s in plan.sources}) == 60
+    assert "splits are by image" in plan.doubts[0]
+
+
+def test_a_class_without_training_images_is_refused(tmp_path: Path) -> None:
+    names = ["train/a/1.png", "train/a/2.png", "test/b/1.png", "test/b/2.png"]
+    with pytest.raises(UsageError, match="no image of b is in the training split"):
+        plan_of(tmp_path, names, classes=True)
+
+
+def test_strict_refuses_and_writes_nothing(tmp_path: Path) -> None:
+    top = phantoms.write_folder(tmp_path / "set", {"1.png": SLICE, "2.png": SLICE})
+    arguments = ["prepare", str(top), "--out", str(tmp_path / "s"), "--workers", "0"]
+    assert CliRunner().invoke(cli, [*arguments, "--strict"]).exit_code == 1
+    assert not (tmp_path / "s").exists()
+    done = CliRunner().invoke(cli, arguments)
+    assert done.exit_code == 0
+    assert "warning: one person holds all 2 files" in done.stderr
+
+
+def test_a_table_says_who_is_who(tmp_path: Path) -> None:
+    names = ["x/a.png", "x/b.png", "y/c.png", "y/d.png"]
+    table = (
+        "file\tperson\tsplit\tage\nx\tanna\ttest\t70\ny/c.png\tanna\ttest\t70\nd.png\tbert\t\t\n"
+    )
+    plan = plan_of(tmp_path, names, people=table)
+    found = {s.member.name: (s.naming.subject, s.naming.split, s.labels) for s in plan.sources}
+    assert found == {
+        "set/x/a.png": ("anna", "test", {"age": 70.0}),
+        "set/x/b.png": ("anna", "test", {"age": 70.0}),
+        "set/y/c.png": ("anna", "test", {"age": 70.0}),
+        "set/y/d.png": ("bert", "train", None),
+    }
+    assert plan.conclusion == "2 people, as --people says"
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("x\tanna\n", "names no columns of files and people"),
+        ("file\tperson\nx\t\n", r"people\.tsv:2: has no file or no person"),
+        ("file\tperson\tsplit\nx\tanna\tleft\n", "left is not a split"),
+        ("file\tperson\nx\tanna\nx\tbert\n", "x is there twice"),
+        ("file\tperson\nx\tanna\n", r"has no row for .*y/c\.png and 1 more"),
+        ("file\tperson\tsplit\nx\ta\ttrain\ny\ta\ttest\n", "subject a is in two splits"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_one_line(tmp_path: Path, table: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        plan_of(tmp_path, ["x/a.png", "x/b.png", "y/c.png", "y/d.png"], people=table)
+
+
+def test_separators_of_windows_are_separators(tmp_path: Path, prepare: Prepare) -> None:
+    files = phantoms.oasis_course_files()
+    stores = []
+    for number, separator in enumerate("/\\"):
+        renamed = {f"top/{name}".replace("/", separator): data for name, data in files.items()}
+        archive = phantoms.write_zip(tmp_path / f"{number}.zip", renamed)
+        with StoreReader(prepare(tmp_path / f"s{number}", archive)) as store:
+            stores.append((store.digest, store.summary["split_subjects"], store.summary["masks"]))
+    assert stores[0] == stores[1]
+
+
+def test_archives_that_hold_the_same_names_are_people(tmp_path: Path) -> None:
+    folder = tmp_path / "ukb"
+    folder.mkdir()
+    for who in ("1000001", "1000002"):
+        phantoms.write_zip(folder / f"{who}_20252_2_0.zip", {"T1/T1.nii.gz": b""})
+    plan = build_plan([folder], PrepareConfig())
+    assert [s.naming.subject for s in plan.sources] == ["1000001", "1000002"]

@@ -1,0 +1,91 @@
+"""Names of public collections, alone: the right people, each in one split; contrasts and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from naming_schemes import COLLECTIONS, OWN, Collection
+
+from mri_gan.ingest.plan.filenames import identify_all
+from mri_gan.ingest.plan.plan import share_out
+from mri_gan.ingest.source import Naming
+from mri_gan.preparation import PrepareConfig
+
+ALL = [*COLLECTIONS, *OWN]
+
+
+def named(collection: Collection) -> dict[tuple[str, str], Naming]:
+    """(person, file) of every name, and what it was read as; in an order of no meaning."""
+    pairs = sorted((file, who) for who in collection.people for file in collection.files)
+    names = [file.replace("{who}", who) for file, who in pairs]
+    found = identify_all(names, PrepareConfig())
+    return {(who, file): naming for (file, who), naming in zip(pairs, found, strict=True)}
+
+
+def by_name(collections: Sequence[Collection]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("collection", collections, ids=lambda c: c.name)
+
+
+def test_there_are_enough_collections_and_each_has_a_source() -> None:
+    assert len(COLLECTIONS) >= 40
+    assert all(c.source.startswith("http") for c in COLLECTIONS)
+    assert len({c.name for c in ALL}) == len(ALL)
+
+
+@by_name(ALL)
+def test_every_person_is_one_subject(collection: Collection) -> None:
+    subjects: dict[str, set[str]] = {}
+    for (who, _), naming in named(collection).items():
+        subjects.setdefault(who, set()).add(naming.subject)
+    assert {who: len(found) for who, found in subjects.items()} == dict.fromkeys(
+        collection.people, 1
+    )
+    assert len(set.union(*subjects.values())) == len(collection.people)
+
+
+@by_name(ALL)
+def test_nobody_is_in_two_splits(collection: Collection) -> None:
+    found = named(collection)
+    people = sorted({naming.subject for naming in found.values()})
+    shared = share_out(people, (50, 25, 25), seed=1)
+    splits: dict[str, set[str]] = {}
+    for (who, _), naming in found.items():
+        splits.setdefault(who, set()).add(shared[naming.subject])
+    assert all(len(where) == 1 for where in splits.values())
+
+
+@by_name([c for c in ALL if c.contrasts])
+def test_the_contrasts_are_known(collection: Collection) -> None:
+    scans = [naming for naming in named(collection).values() if not naming.mask]
+    assert {naming.contrast for naming in scans} - {""} == set(collection.contrasts)
+
+
+@by_name(ALL)
+def test_masks_are_told_from_scans(collection: Collection) -> None:
+    masks = sum(naming.mask for naming in named(collection).values())
+    assert masks == collection.masks * len(collection.people)
+
+
+def test_the_letters_of_a_name_may_be_composed_or_not() -> None:
+    names = ["Pa\u0308tient0_0.png", "P\u00e4tient0_1.png", "P\u00e4tient1_1.png"]
+    subjects = [naming.subject for naming in identify_all(names, PrepareConfig())]
+    assert subjects[0] == subjects[1] != subjects[2]
+
+
+def test_one_name_in_small_and_in_capital_letters_is_one_person() -> None:
+    names = ["anna_1.png", "Anna_2.png", "bert_1.png"]
+    subjects = [naming.subject for naming in identify_all(names, PrepareConfig())]
+    assert subjects == ["anna", "anna", "bert"]
+
+
+def test_numbers_that_begin_anew_in_each_split_are_different_people() -> None:
+    names = [f"{split}/{k:03}_{z}.png" for split in ("train", "test") for k in (1, 2) for z in "12"]
+    found = identify_all(names, PrepareConfig())
+    assert len({naming.subject for naming in found}) == 4
+
+
+def test_a_name_in_two_splits_is_one_person() -> None:
+    names = ["train/anna7_1.png", "train/bert8_1.png", "test/cora9_1.png", "test/anna7_2.png"]
+    found = identify_all(names, PrepareConfig())
+    assert found[0].subject == found[3].subject
