@@ -81,7 +81,9 @@ def run(command: str) -> str:
     if words[0] in ("prepare", "export"):
         words.append("--overwrite")
     result = CliRunner().invoke(cli, words, catch_exceptions=False)
-    assert (result.exit_code, result.stderr) == (0, ""), command
+    assert result.exit_code == 0, command
+    # The made-up archives hold a few people only, and that is warned about.
+    assert all(line.startswith("warning: ") for line in result.stderr.splitlines()), command
     return result.stdout
 
 
@@ -105,7 +107,12 @@ def test_a_command_runs_as_it_is_written(
     else:
         with StoreReader(Path(written[1])) as store:
             assert len(store) > 0
-            assert store.summary["skipped"].keys() <= {"derivative", "unmasked"}
+            assert store.summary["skipped"].keys() <= {
+                "derivative",
+                "unmasked",
+                "another contrast",
+                "left out by name",
+            }
 
 
 def test_the_page_has_commands() -> None:

@@ -95,7 +95,7 @@ def _list_folder(folder: Path) -> tuple[list[Member], list[tuple[str, str]]]:
                 members.append(_file_member(path, name))
         except (DataError, OSError) as error:
             bad.append((str(path), error.message if isinstance(error, DataError) else str(error)))
-    members.sort(key=lambda m: natural_key(m.name))
+    members.sort(key=lambda m: (natural_key(m.name), str(m.container)))
     for name in sorted(tarred, key=natural_key):  # whole, in their own order: see `list_tar`
         members += tarred[name]
     return members, bad
