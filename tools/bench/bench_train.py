@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 
 import click
+import find_reference  # noqa: F401 - where the next one is found
 import torch
 import torch.nn.functional as F
 from plain_step import build_plain_state, plain_train_step

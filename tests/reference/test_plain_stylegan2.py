@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from plain_stylegan2 import PlainCritic2, PlainGenerator2
 from torch import nn
 
 from mri_gan.config import ModelConfig
 from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.nets.protocol import draw_noise
-
-sys.path.append(str(Path(__file__).parents[2] / "tools" / "bench"))
-
-from plain_stylegan2 import PlainCritic2, PlainGenerator2
 
 MODEL = ModelConfig(arch="stylegan2", capacity=1 / 32, latent_dim=16, mapping_depth=3)
 TOLERANCES = [(torch.float32, 1e-4), (torch.float64, 1e-11)]

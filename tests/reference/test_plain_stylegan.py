@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from plain_step import build_plain_state, plain_train_step
+from plain_stylegan import PlainCritic, PlainGenerator
 from torch import Tensor, nn
 
 from mri_gan.config import TrainConfig
@@ -15,11 +14,6 @@ from mri_gan.nets.protocol import draw_noise
 from mri_gan.schedule import Phase
 from mri_gan.train.state import build_state
 from mri_gan.train.step import train_step
-
-sys.path.append(str(Path(__file__).parents[2] / "tools" / "bench"))
-
-from plain_step import build_plain_state, plain_train_step
-from plain_stylegan import PlainCritic, PlainGenerator
 
 CONFIG = TrainConfig(max_size=32, capacity=1 / 32, latent_dim=16, batch=4)
 TOLERANCES = [(torch.float32, 1e-4), (torch.float64, 1e-10)]
