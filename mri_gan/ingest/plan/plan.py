@@ -21,10 +21,11 @@ from typing import Any, NoReturn
 from mri_gan.config import SPLITS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.plan.derivatives import BY_NAME, choose_pictures, matches_globs
-from mri_gan.ingest.plan.doubts import conclude, find_doubts
 from mri_gan.ingest.plan.filenames import identify_all
 from mri_gan.ingest.plan.people import (
     Key,
+    conclude,
+    find_doubts,
     hide_all,
     hide_unlisted,
     label_sources,
