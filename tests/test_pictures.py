@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from mri_gan.pictures import GAP, build_sheet, save_png, to_grey
+from mri_gan.pictures import GAP, Shows, build_sheet, read_mark, save_png, to_grey
 
 
 def numbered(count: int, size: int = 8) -> NDArray[np.uint8]:
@@ -64,5 +66,36 @@ def test_labels_are_written_below_and_leave_the_pictures_alone() -> None:
 
 def test_saved_png_reads_back(tmp_path: Path) -> None:
     sheet = build_sheet(numbered(3), columns=2)
-    save_png(tmp_path / "a.png", sheet)
+    save_png(tmp_path / "a.png", sheet, Shows.REAL)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), np.asarray(sheet))
+
+
+@pytest.mark.parametrize("shows", Shows)
+def test_a_png_says_what_it_shows(tmp_path: Path, shows: Shows) -> None:
+    save_png(tmp_path / "a.png", build_sheet(numbered(1), 1), shows)
+    with Image.open(tmp_path / "a.png") as read:
+        assert read.info["Comment"].startswith(f"{shows.name}: ")
+    assert read_mark(tmp_path / "a.png") is shows
+
+
+def test_a_gif_says_what_it_shows_in_its_comment(tmp_path: Path) -> None:
+    Image.new("L", (4, 4)).save(tmp_path / "a.gif", comment=b"SYNTHETIC: by a network")
+    assert read_mark(tmp_path / "a.gif") is Shows.SYNTHETIC
+
+
+@pytest.mark.parametrize("comment", ["", "made with a camera", "synthetic: yes", "REALLY: no"])
+def test_a_picture_without_the_mark_shows_nobody_knows_what(tmp_path: Path, comment: str) -> None:
+    text = PngInfo()
+    text.add_text("Comment", comment)
+    Image.new("L", (4, 4)).save(tmp_path / "a.png", pnginfo=text)
+    assert read_mark(tmp_path / "a.png") is None
+
+
+def test_what_cannot_be_read_has_no_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"SYNTHETIC: no picture")
+    assert read_mark(tmp_path / "a.png") is None
+    assert read_mark(tmp_path / "none.png") is None
+
+
+def test_only_charts_and_drawings_may_be_shown_to_all() -> None:
+    assert {s.name for s in Shows if not s.shows_people} == {"SYNTHETIC", "CHART"}

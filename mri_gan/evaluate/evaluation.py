@@ -38,6 +38,7 @@ from mri_gan.evaluate.images import ImageSet
 from mri_gan.evaluate.neighbours import neighbour_family
 from mri_gan.evaluate.patches import scales_at, ssim_families, swd_family
 from mri_gan.files import write_bytes
+from mri_gan.pictures import COMMENT, Shows
 
 # Which families an evaluation measures, by the names that a user gives
 
@@ -286,7 +287,7 @@ def save_figures(path: Path, figures: Sequence[Figure]) -> None:
     axes.grid(axis="x", alpha=0.3)
     stream = io.BytesIO()
     FigureCanvasAgg(canvas)
-    canvas.savefig(stream, format="png", dpi=110)
+    canvas.savefig(stream, format="png", dpi=110, metadata={COMMENT: Shows.CHART.value})
     write_bytes(path, stream.getvalue())
 
 

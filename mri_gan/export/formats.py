@@ -21,6 +21,7 @@ from PIL import Image
 
 from mri_gan.errors import UsageError
 from mri_gan.export.class_labels import ClassLabels, dataset_json
+from mri_gan.pictures import Shows, png_text
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import MASK, SliceRecord, label_channels, label_greys
 
@@ -204,7 +205,7 @@ def _png(image: NDArray[Any]) -> bytes:
     pixels = image[0] if len(image) == 1 else image.transpose(1, 2, 0)
     stream = io.BytesIO()
     picture = Image.fromarray(np.ascontiguousarray(pixels))
-    picture.save(stream, "PNG", compress_level=COMPRESS_LEVEL)
+    picture.save(stream, "PNG", pnginfo=png_text(Shows.REAL), compress_level=COMPRESS_LEVEL)
     return stream.getvalue()
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
 from mri_gan import __version__
 from mri_gan.config import JsonConfig, require
@@ -32,6 +32,7 @@ from mri_gan.files import (
     write_bytes,
     write_text,
 )
+from mri_gan.pictures import Shows, png_text
 from mri_gan.synth.sample import (
     Look,
     Trained,
@@ -44,7 +45,6 @@ from mri_gan.synth.sample import (
 
 # One synthetic image as the bytes of a file that says it is synthetic
 
-MARK = "SYNTHETIC: drawn by a generative network, not a scan of a person"
 COMPRESS_LEVEL = 3  # of PNGs: half the time of Pillow's default for two per cent more bytes
 
 
@@ -55,7 +55,9 @@ def to_depth(images: NDArray[np.float32], depth: int) -> NDArray[Any]:
     return np.asarray(np.floor(scaled).clip(0, white), np.uint8 if depth == 8 else np.uint16)
 
 
-def png_bytes(pixels: NDArray[Any], facts: Mapping[str, str]) -> bytes:
+def png_bytes(
+    pixels: NDArray[Any], facts: Mapping[str, str], shows: Shows = Shows.SYNTHETIC
+) -> bytes:
     """A PNG of [C, H, W] uint8 or uint16 with text chunks: the mark, and the facts.
 
     Raises UsageError for what PNG cannot hold: other than 1 or 3 channels, 16-bit colour.
@@ -65,13 +67,10 @@ def png_bytes(pixels: NDArray[Any], facts: Mapping[str, str]) -> bytes:
             f"a PNG does not hold {len(pixels)} channels of {8 * pixels.itemsize} bits",
             "use --format nifti",
         )
-    text = PngImagePlugin.PngInfo()
-    for name, value in {"Comment": MARK, **facts}.items():
-        text.add_itxt(name, value)
     array = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
     stream = io.BytesIO()
     picture = Image.fromarray(np.ascontiguousarray(array))
-    picture.save(stream, "PNG", pnginfo=text, compress_level=COMPRESS_LEVEL)
+    picture.save(stream, "PNG", pnginfo=png_text(shows, facts), compress_level=COMPRESS_LEVEL)
     return stream.getvalue()
 
 
@@ -169,7 +168,7 @@ def pixel_size(trained: Trained, size: int) -> float | None:
 def manifest(trained: Trained, config: GenerateConfig) -> dict[str, Any]:
     """Where the images come from and how they were drawn: equal for equal images."""
     return {
-        "synthetic": MARK,
+        "synthetic": Shows.SYNTHETIC.value,
         "checkpoint": trained.path.name,
         "generator_digest": trained.digest,
         "arch": trained.config.model.arch,

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 
 from mri_gan import __version__
+from mri_gan.pictures import Shows
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.generate import MARK
 
+MARK = Shows.SYNTHETIC.value
 MEDIGAN_INIT = '''"""Synthetic images from a TorchScript generator."""
 
 import logging
@@ -20,10 +21,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 PER_SEED = 1_000_000  # so many images of one seed are no images of the next
 BATCH = 16
+MARK = "SYNTHETIC_MARK"
 _MODELS = {}
 _NEXT = {}  # the number of the next image, by model and seed
 
@@ -65,8 +67,11 @@ def generate(model_file, num_samples=10, output_path="", save_images=True, seed=
         if not save_images:
             return images
         Path(output_path).mkdir(parents=True, exist_ok=True)
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("Comment", MARK)
         for number, image in zip(seeds, images):
-            Image.fromarray(image).save(Path(output_path) / f"synthetic{number:06d}.png")
+            path = Path(output_path) / f"synthetic{number:06d}.png"
+            Image.fromarray(image).save(path, pnginfo=text)
         logging.debug("wrote %d synthetic images", num_samples)
     except (OSError, RuntimeError, ValueError) as error:
         raise RuntimeError(f"no images from {model_file}: {error}") from error
@@ -120,7 +125,7 @@ def medigan_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
             "description": {"title": describe(drawing), "version": __version__, "comment": MARK},
         }
     }
-    source = MEDIGAN_INIT.replace("LATENT_DIM", str(dim)).encode()
+    source = MEDIGAN_INIT.replace("LATENT_DIM", str(dim)).replace("SYNTHETIC_MARK", MARK).encode()
     return {"__init__.py": source, "generator.pt": program, "metadata.json": dump(entry)}
 
 

@@ -31,6 +31,7 @@ from mri_gan.config import require
 from mri_gan.errors import DataError
 from mri_gan.files import explain_os_error, one_line, write_bytes
 from mri_gan.nets.build import build_critic
+from mri_gan.pictures import COMMENT, Shows
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
 from mri_gan.synth.generate import png_bytes, to_depth
@@ -308,7 +309,7 @@ def run_on_colour(network: Any, image: Tensor, path: Path) -> Any:
 
 
 def save_projection(out: Path, found: Projection, trained: Trained) -> None:
-    """`result.png`, the drawing, marked as synthetic; `projection.npz`: ws [L, D] and noise."""
+    """`result.png`, the drawing, marked as a likeness; `projection.npz`: ws [L, D] and noise."""
     arrays = {f"noise_{i:02d}": image.cpu().numpy()[0, 0] for i, image in enumerate(found.noise)}
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, ws=found.ws[0].cpu().numpy(), **arrays)
@@ -316,7 +317,7 @@ def save_projection(out: Path, found: Projection, trained: Trained) -> None:
     image = to_depth(found.image.numpy(), 8)
     pixels = image if len(image) == 3 else image[:1]
     facts = {"generator": trained.digest, "made by": "projection of a given image"}
-    write_bytes(out / "result.png", png_bytes(pixels, facts))
+    write_bytes(out / "result.png", png_bytes(pixels, facts, Shows.LIKENESS))
 
 
 # The picture of a projection: target, result, difference and the way there
@@ -348,7 +349,7 @@ def draw_projection(
     panels[3].semilogy(losses)
     panels[3].set(title="distance", xlabel="step")
     stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=100, metadata={"Software": "mrigan"})
+    figure.savefig(stream, format="png", dpi=100, metadata={COMMENT: Shows.BOTH.value})
     write_bytes(path, stream.getvalue())
 
 

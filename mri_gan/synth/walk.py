@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from PIL import Image, PngImagePlugin
+from PIL import Image
 from torch import Tensor
 
 from mri_gan.conditions import UNKNOWN, Column, Conditions, parse
@@ -19,9 +19,8 @@ from mri_gan.config import require
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
 from mri_gan.nets.protocol import truncate
-from mri_gan.pictures import build_tile
+from mri_gan.pictures import Shows, build_tile, png_text
 from mri_gan.synth.figures import Drawing, magnification, shown
-from mri_gan.synth.generate import MARK
 from mri_gan.synth.sample import BATCH, condition_rows, full_batches, latents
 
 SPACES = ("w", "z")
@@ -171,11 +170,9 @@ def save_animation(path: Path, images: NDArray[Any], size: int, fps: float) -> N
     stream = io.BytesIO()
     common = {"save_all": True, "append_images": frames[1:], "loop": 0, "duration": 1000 / fps}
     if path.suffix.lower() == ".gif":
-        frames[0].save(stream, "GIF", comment=MARK.encode(), **common)
+        frames[0].save(stream, "GIF", comment=Shows.SYNTHETIC.value.encode(), **common)
     else:
-        text = PngImagePlugin.PngInfo()
-        text.add_itxt("Comment", MARK)
-        frames[0].save(stream, "PNG", pnginfo=text, **common)
+        frames[0].save(stream, "PNG", pnginfo=png_text(Shows.SYNTHETIC), **common)
     write_bytes(path, stream.getvalue())
 
 

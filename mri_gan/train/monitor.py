@@ -17,6 +17,7 @@ from torch import Tensor
 from mri_gan.config import METRICS, PLOT, SAMPLES, read_metrics
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error, write_bytes, write_text
+from mri_gan.pictures import COMMENT, Shows
 from mri_gan.schedule import Phase
 from mri_gan.train.parallel import SOLO, World, average
 from mri_gan.train.step import Stats
@@ -262,7 +263,7 @@ def plot_losses(lines: list[dict[str, Any]]) -> bytes:
     lower.set_xlabel("thousand real images shown")
     stream = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(stream, format="png", dpi=100)
+    figure.savefig(stream, format="png", dpi=100, metadata={COMMENT: Shows.CHART.value})
     return stream.getvalue()
 
 

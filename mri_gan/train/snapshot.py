@@ -15,7 +15,7 @@ from mri_gan.checkpoint import Checkpoint, checkpoint_path, delete_old, save_che
 from mri_gan.conditions import describe
 from mri_gan.config import REALS, SAMPLES, TrainConfig
 from mri_gan.errors import DataError
-from mri_gan.pictures import build_sheet, save_png
+from mri_gan.pictures import Shows, build_sheet, save_png
 from mri_gan.schedule import Phase, level_start, stages
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.figures import magnification, shown
@@ -62,7 +62,8 @@ def draw_samples(run: Run, state: TrainState, phase: Phase, data: TrainingData) 
     look = Look(phase.resolution, phase.alpha, psi=1.0)
     seeds = range(len(shown_first))
     images = draw_seeds(state.g_ema, seeds, look, as_condition(conditions))
-    save_sheet(run, f"{SAMPLES}/{state.nimg:09d}-{phase.resolution:04d}px.png", images, conditions)
+    name = f"{SAMPLES}/{state.nimg:09d}-{phase.resolution:04d}px.png"
+    save_sheet(run, name, images, conditions, Shows.SYNTHETIC)
     return images
 
 
@@ -77,7 +78,7 @@ def draw_fade(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> 
     scale = magnification(phase.resolution)
     sheet = build_sheet(shown(images.numpy()), len(FADE_ALPHAS), labels, scale)
     with told_only(run):
-        save_png(run.folder / f"fade-{phase.resolution:04d}px.png", sheet)
+        save_png(run.folder / f"fade-{phase.resolution:04d}px.png", sheet, Shows.SYNTHETIC)
 
 
 def fades_or_did(run: Run, phase: Phase, nimg: int) -> bool:
@@ -97,14 +98,16 @@ def grid_positions(data: TrainingData, seed: int) -> NDArray[np.int64]:
     return batch_indices(np.arange(len(data.indices)), seed, 0, GRID_ROWS * GRID_COLUMNS)
 
 
-def save_sheet(run: Run, name: str, images: Tensor, conditions: NDArray[np.float32]) -> None:
+def save_sheet(
+    run: Run, name: str, images: Tensor, conditions: NDArray[np.float32], shows: Shows
+) -> None:
     """A grid of pictures [N, C, R, R], -1..1, with what was asked for under each."""
     spec = run.config.conditions
     labels = [describe(spec, row.tolist()) for row in conditions] if spec else ()
     scale = magnification(images.shape[-1])
     sheet = build_sheet(shown(images.numpy()), GRID_COLUMNS, labels, scale=scale)
     with told_only(run):
-        save_png(run.folder / name, sheet)
+        save_png(run.folder / name, sheet, shows)
 
 
 @contextlib.contextmanager
@@ -127,7 +130,7 @@ def draw_reals(run: Run, data: TrainingData) -> None:
     stored = read_reals(run, data, run.config.max_size)
     images = torch.from_numpy(stored).float() * (2 / np.iinfo(stored.dtype).max) - 1
     conditions = data.conditions[grid_positions(data, run.config.seed)]
-    save_sheet(run, REALS, images, conditions)
+    save_sheet(run, REALS, images, conditions, Shows.REAL)
 
 
 def tell_problems(

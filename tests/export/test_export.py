@@ -23,6 +23,7 @@ from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.export.export import ExportConfig, count_images, describe_export, export
 from mri_gan.export.formats import name_folders, safe_name
 from mri_gan.files import StopSignal
+from mri_gan.pictures import Shows
 from mri_gan.store.reader import StoreReader
 
 Prepare = Callable[..., Path]
@@ -58,7 +59,8 @@ def test_png_folders_hold_the_pixels(store: Path, tmp_path: Path) -> None:
     with StoreReader(store) as opened:
         expected = [(r.split, r.subject, f"{i:06d}.png") for i, r in enumerate(opened.records)]
     assert [path.relative_to(out).parts for path in files] == expected
-    assert all(not Image.open(io.BytesIO(path.read_bytes())).info for path in files)
+    infos = [Image.open(io.BytesIO(path.read_bytes())).info for path in files]
+    assert infos == [{"Comment": Shows.REAL.value}] * len(files)  # no name, no date
 
 
 def test_one_level_of_one_split(store: Path, tmp_path: Path) -> None:

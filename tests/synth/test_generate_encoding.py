@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan.errors import UsageError
-from mri_gan.synth.generate import MARK, nifti_bytes, png_bytes, to_depth
+from mri_gan.pictures import Shows
+from mri_gan.synth.generate import nifti_bytes, png_bytes, to_depth
 
 RAMP = np.linspace(-1.1, 1.1, 12, dtype=np.float32).reshape(1, 3, 4)
 
@@ -26,7 +27,7 @@ def test_black_and_white_are_the_ends_of_the_range(depth: int, white: int) -> No
 def test_a_png_keeps_its_pixels_and_says_that_it_is_synthetic(depth: int) -> None:
     pixels = to_depth(RAMP, depth)
     with Image.open(io.BytesIO(png_bytes(pixels, {"seed": "7"}))) as image:
-        assert image.info["Comment"] == MARK
+        assert image.info["Comment"] == Shows.SYNTHETIC.value
         assert image.info["seed"] == "7"
         assert np.array_equal(np.asarray(image), pixels[0])
 

@@ -156,9 +156,10 @@ def test_picture_result_and_numbers_are_kept(drawing: Drawing, tmp_path: Path) -
     draw_projection(tmp_path / "p.png", target[0].numpy(), found.image.numpy(), found.losses)
     save_projection(tmp_path, found, drawing.trained)
     with Image.open(io.BytesIO((tmp_path / "result.png").read_bytes())) as image:
-        assert image.info["Comment"].startswith("SYNTHETIC")
+        assert image.info["Comment"].startswith("LIKENESS: drawn by a generative network")
     with np.load(tmp_path / "projection.npz", allow_pickle=False) as kept:
         assert kept["ws"].shape == (6, 16)
         assert kept["noise_05"].shape == (16, 16)
     with Image.open(tmp_path / "p.png") as picture:
         assert picture.size == (1400, 400)
+        assert picture.info["Comment"].startswith("BOTH: scans of people")

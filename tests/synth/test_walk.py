@@ -12,8 +12,8 @@ from PIL import Image
 from mri_gan.conditions import Column, Conditions
 from mri_gan.errors import UsageError
 from mri_gan.nets.build import build_generator
+from mri_gan.pictures import Shows
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.generate import MARK
 from mri_gan.synth.sample import Look, load_trained
 from mri_gan.synth.walk import (
     Walk,
@@ -106,7 +106,7 @@ def test_the_file_holds_every_frame_and_says_that_it_is_synthetic(
     with Image.open(path) as image:
         assert image.n_frames == 3  # type: ignore[attr-defined]
         comment = image.info.get("Comment") or image.info["comment"].decode()
-        assert comment == MARK
+        assert comment == Shows.SYNTHETIC.value
         assert image.info["loop"] == 0
         image.seek(2)
         last = np.asarray(image.convert("L"))[::8, ::8]

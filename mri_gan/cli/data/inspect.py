@@ -165,12 +165,13 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
 def _write_sheet(survey: Survey, path: Path) -> None:
     import numpy as np
 
-    from mri_gan.pictures import build_sheet, save_png
+    from mri_gan.pictures import Shows, build_sheet, save_png
 
     shown = [entry for source, found in survey.looks for entry in _pictures(source, found)]
     require(bool(shown), "no slice to draw on a sheet", "see the table for the reasons")
     images = np.stack([picture for _, picture in shown])
-    save_png(path, build_sheet(images, COLUMNS, [label for label, _ in shown], scale=2))
+    sheet = build_sheet(images, COLUMNS, [label for label, _ in shown], scale=2)
+    save_png(path, sheet, Shows.REAL)
 
 
 def _pictures(source: Source, found: Look) -> list[tuple[str, Any]]:

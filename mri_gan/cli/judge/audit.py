@@ -63,7 +63,7 @@ def command(
     What is too near is told by real people: no slice of anyone else comes nearer to the training
     slices. Planted copies tell whether the audit would have seen a copy at all.
     """
-    from mri_gan.pictures import save_png
+    from mri_gan.pictures import Shows, save_png
     from mri_gan.store.reader import StoreReader
 
     judging.calm_threads()
@@ -77,7 +77,7 @@ def command(
         facts, sheet = _audit(store, judged, count, drawing.seed, quiet or as_json)
     folder = out or judged.beside / "audit"
     written = judging.write_results(folder, "audit.json", facts)
-    save_png(folder / "worst-pairs.png", sheet)
+    save_png(folder / "worst-pairs.png", sheet, Shows.BOTH)
     if as_json:
         options.print_json(facts)
     elif not quiet:

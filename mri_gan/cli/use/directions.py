@@ -66,7 +66,7 @@ def command(
     Writes a strip of pictures for each, and all vectors as directions.npz.
     """
     from mri_gan.files import make_folder
-    from mri_gan.pictures import save_png
+    from mri_gan.pictures import Shows, save_png
     from mri_gan.synth import directions
     from mri_gan.synth.figures import Drawing
     from mri_gan.synth.walk import save_animation
@@ -82,7 +82,7 @@ def command(
     directions.save_directions(written[0], found)
     for one in found:
         written.append(folder / f"{one.method}-{look.size}px.png")
-        save_png(written[-1], directions.strips(hand, one, seed, reach))
+        save_png(written[-1], directions.strips(hand, one, seed, reach), Shows.SYNTHETIC)
         for i in range(count if sweeps else 0):
             written.append(folder / f"{one.method}-{i:02d}-{look.size}px.gif")
             frames = directions.sweep(hand, one, i, seed, reach).numpy()

@@ -88,7 +88,7 @@ def command(
     """
     from mri_gan.errors import UsageError
     from mri_gan.files import make_folder
-    from mri_gan.pictures import save_png
+    from mri_gan.pictures import Shows, save_png
     from mri_gan.synth.figures import Drawing
 
     trained, look = drawing.load(ckpt, size, psi, noise, device)
@@ -115,7 +115,7 @@ def command(
             click.echo(f"mrigan: {error}; left out", err=True)
             continue
         path = folder / f"{name}-{look.size}px.png"
-        save_png(path, picture)
+        save_png(path, picture, Shows.BOTH if name == "nearest" else Shows.SYNTHETIC)
         if not quiet:
             click.echo(path)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mri_gan.files import write_text
 from mri_gan.ingest.plan.splits import one_cell, write_splits
-from mri_gan.pictures import build_sheet, save_png
+from mri_gan.pictures import Shows, build_sheet, save_png
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import COMPANIONS, IMAGE, MANIFEST_FILE, PREVIEW_FILE, SPLIT_FILE
 
@@ -45,7 +45,7 @@ def write_preview(store: StoreReader, path: Path) -> None:
     if store.channels > 1:  # a mask beside its image
         images, labels = images.reshape(-1, 1, *images.shape[2:]), _with_channels(store, labels)
     images = images[:, 0]
-    save_png(path, build_sheet(images, COLUMNS, labels))
+    save_png(path, build_sheet(images, COLUMNS, labels), Shows.REAL)
 
 
 def _with_channels(store: StoreReader, labels: list[str]) -> list[str]:
