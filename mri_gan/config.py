@@ -70,12 +70,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 # The architectures of `--arch`: what each can do, and the settings that its paper trains with
 
-ARCHS = ("dcgan", "progan", "stylegan", "stylegan2")
+ARCHS = ("dcgan", "progan", "stylegan", "stylegan2", "fastgan")
 GROWING = ("progan", "stylegan")  # the others train at their largest size from the start
 STYLED = ("stylegan", "stylegan2")  # can mix styles
 AUGMENTS = ("none", "fixed", "ada")
-AUGMENT_KINDS = ("blit", "geometry", "colour", "filter", "noise", "cutout")
-AUGMENTABLE_LOSSES = ("logistic", "r1")
+CRITICS = ("own", "features", "both")  # of the architecture, on frozen features, or one of each
+FEATURE_CRITIC = "efficientnet-lite0"  # whose features critics of `features` and `both` see
+AUGMENT_KINDS = ("blit", "geometry", "colour", "tone", "filter", "noise", "cutout")
+AUGMENTABLE_LOSSES = ("logistic", "r1", "hinge", "relativistic")
 PENALISED_LOSSES = ("wgan-gp", "r1")  # with a penalty on the gradient of each image's score
 
 # Where a paper's settings are not the defaults; presets and options win over them.
@@ -92,6 +94,23 @@ ARCH_DEFAULTS: dict[str, dict[str, Any]] = {
         "lr": 2.5e-3,
         "mixing": True,
     },
+    "fastgan": {  # Liu 2021, appendix; the critic: Sauer 2021, section 4
+        "critic": "features",
+        "latent_dim": 128,
+        "capacity": 0.25,
+        "batch": 16,
+        "lr": 2e-4,
+        "ema_kimg": 2.0,
+        "augment": "fixed",
+        "augment_p": 0.9,
+        "augment_kinds": "tone",
+    },
+}
+# A critic on features needs no penalty: Sauer 2021, section 3.3.
+CRITIC_DEFAULTS: dict[str, dict[str, Any]] = {
+    "own": {},
+    "features": {"loss": "relativistic", "share_fakes": True, "path_weight": 0.0},
+    "both": {"loss": "relativistic", "share_fakes": True, "path_weight": 0.0},
 }
 LOSS_DEFAULTS: dict[str, dict[str, Any]] = {
     "wgan-clip": {"n_critic": 5, "lr": 5e-5},  # Arjovsky 2017, algorithm 1
@@ -100,9 +119,10 @@ LOSS_DEFAULTS: dict[str, dict[str, Any]] = {
 DCGAN_GP_DEFAULTS: dict[str, Any] = {"n_critic": 5, "lr": 1e-4, "batch": 64}
 
 
-def defaults_of(arch: str, loss: str | None = None) -> dict[str, Any]:
-    """The settings that an architecture, with a loss that was asked for, begins from."""
+def defaults_of(arch: str, loss: str | None = None, critic: str | None = None) -> dict[str, Any]:
+    """The settings that an architecture, with the loss and critic of the user, begins from."""
     defaults = dict(ARCH_DEFAULTS[arch])
+    defaults |= CRITIC_DEFAULTS[critic or defaults.get("critic", "own")]
     if loss is not None and loss != defaults.get("loss"):
         defaults |= LOSS_DEFAULTS.get(loss, {})
         if arch == "dcgan" and loss == "wgan-gp":
@@ -110,6 +130,8 @@ def defaults_of(arch: str, loss: str | None = None) -> dict[str, Any]:
         if loss != "r1":
             defaults.pop("gp_weight", None)  # 0 has a meaning for r1 alone
             defaults.pop("penalty_every", None)
+        if loss not in AUGMENTABLE_LOSSES:
+            defaults.pop("augment", None)
     return defaults
 
 
@@ -155,7 +177,7 @@ def check_augment(augment: str, p: float, kinds: str, loss: str) -> None:
 
 # What was asked for, as frozen objects that are checked once and written as JSON
 
-LOSS_NAMES = ("wgan-gp", "wgan-clip", "logistic", "r1", "hinge")
+LOSS_NAMES = ("wgan-gp", "wgan-clip", "logistic", "r1", "hinge", "relativistic")
 PRECISIONS = ("fp32", "bf16")
 MISSING = ("unknown", "skip")  # what becomes of a training slice that lacks a label
 # What a newcomer can trust; anything given on the command line wins over the preset.
@@ -201,9 +223,12 @@ class ModelConfig(JsonConfig):
     critic_norm: str = "batch"  # dcgan: "batch", or "layer" for losses with a gradient penalty
     clamp: float = 0.0  # stylegan2: of activations in float32 too; 0 is in half precision only
     blur_bias: bool = False  # stylegan: some biases before the blur, as in weights made elsewhere
+    critic: str = "own"  # or "features", "both"
+    features_digest: str = ""  # SHA-256 of the frozen weights; empty takes what is installed
 
     def __post_init__(self) -> None:
         require(self.arch in ARCHS, f"--arch {self.arch}", f"choose one of {ARCHS}")
+        require(self.critic in CRITICS, f"--critic {self.critic}", f"choose one of {CRITICS}")
         require(self.condition_dim >= 0, f"{self.condition_dim} conditions", "give 0 or more")
         require_level("--max-size", self.max_size)
         require(1 <= self.channels <= 16, f"{self.channels} channels", "1 to 16 are possible")
@@ -262,8 +287,13 @@ class TrainConfig(JsonConfig):
     clamp: float = 0.0
     blur_bias: bool = False
     channels: int = 1
+    critic: str = "own"
+    critic_features: str = ""  # the network whose features it sees, and whose weights they are:
+    features_digest: str = ""  # SHA-256 of the file
+    features_licence: str = ""
     loss: str = "wgan-gp"
     n_critic: int = 1
+    share_fakes: bool = False  # one batch of fakes for a step of both networks
     gp_weight: float = 10.0  # of the gradient penalty, or gamma of R1; 0 for R1: by size and batch
     penalty_every: int = 1  # steps
     drift: float = 1e-3
@@ -356,6 +386,8 @@ class TrainConfig(JsonConfig):
             critic_norm=critic_norm(self.arch, self.loss),
             clamp=self.clamp,
             blur_bias=self.blur_bias,
+            critic=self.critic,
+            features_digest=self.features_digest,
         )
 
 

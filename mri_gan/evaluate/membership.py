@@ -47,13 +47,16 @@ class Membership:
 def score_images(
     critic: CriticNet, batches: Iterator[tuple[Tensor, Tensor | None]], alpha: float
 ) -> Scores:
-    """The score of each image [N] of batches of (images -1..1, conditions).
+    """The score of each image [N] of batches of (images -1..1, conditions); of many the mean.
 
     Each image is a part of its own, since the deviation within a batch would let its companions
     change its score.
     """
     scores = [
-        critic(images, alpha=alpha, parts=len(images), condition=condition).double()
+        critic(images, alpha=alpha, parts=len(images), condition=condition)
+        .double()
+        .reshape(len(images), -1)
+        .mean(1)
         for images, condition in batches
     ]
     return np.asarray(torch.cat(scores).cpu().numpy())

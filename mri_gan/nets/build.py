@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from mri_gan.config import ModelConfig
-from mri_gan.nets import dcgan, progan, stylegan, stylegan2
+from mri_gan.config import FEATURE_CRITIC, ModelConfig
+from mri_gan.nets import dcgan, fastgan, feature_critic, progan, stylegan, stylegan2
 from mri_gan.nets.protocol import CriticNet, GeneratorNet
+from mri_gan.pretrained import load_pretrained
 
 T = TypeVar("T")
 Builders = dict[str, Callable[[ModelConfig], T]]
@@ -19,8 +20,26 @@ def build_generator(model: ModelConfig) -> GeneratorNet:
 
 
 def build_critic(model: ModelConfig) -> CriticNet:
-    """An untrained critic of this shape."""
-    return CRITICS[model.arch](model)
+    """An untrained critic of this shape.
+
+    Raises UsageError when it sees features of a network that is not installed, or that has other
+    weights than the model was trained with.
+    """
+    if model.critic == "own":
+        return CRITICS[model.arch](model)
+    by_features = _feature_critic(model)
+    if model.critic == "features":
+        return by_features
+    return feature_critic.JointCritic(CRITICS[model.arch](model), by_features)
+
+
+def _feature_critic(model: ModelConfig) -> feature_critic.Critic:
+    return feature_critic.Critic(
+        load_pretrained(FEATURE_CRITIC, model.features_digest),
+        max_resolution=model.max_size,
+        image_channels=model.channels,
+        condition_dim=model.condition_dim,
+    )
 
 
 def _common(model: ModelConfig) -> dict[str, Any]:
@@ -76,6 +95,10 @@ def _stylegan2_generator(model: ModelConfig) -> GeneratorNet:
     )
 
 
+def _fastgan_generator(model: ModelConfig) -> GeneratorNet:
+    return fastgan.Generator(**_common(model), latent_dim=model.latent_dim)
+
+
 def _stylegan2_critic(model: ModelConfig) -> CriticNet:
     return stylegan2.Critic(**_common(model), **_widths(model))
 
@@ -85,10 +108,12 @@ GENERATORS: Builders[GeneratorNet] = {
     "progan": _progan_generator,
     "stylegan": _stylegan_generator,
     "stylegan2": _stylegan2_generator,
+    "fastgan": _fastgan_generator,
 }
 CRITICS: Builders[CriticNet] = {
     "dcgan": _dcgan_critic,
     "progan": _progressive_critic,
     "stylegan": _progressive_critic,
     "stylegan2": _stylegan2_critic,
+    "fastgan": _progressive_critic,
 }

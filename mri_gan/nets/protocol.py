@@ -143,7 +143,10 @@ class CriticNet(nn.Module):
         parts: int = 1,
         condition: Tensor | None = None,  # [N, condition_dim]
     ) -> Tensor:
-        """Scores [N]; `parts` equal batches joined along axis 0 never influence each other."""
+        """Scores [N], or [N, K] of K critics and places that weigh the same.
+
+        `parts` equal batches joined along axis 0 never influence each other.
+        """
         raise NotImplementedError
 
 

@@ -58,6 +58,24 @@ def hinge_critic_loss(real_scores: Tensor, fake_scores: Tensor, drift: float = 0
     return F.relu(1 - real).mean() + F.relu(1 + fake).mean() + drift * real.square().mean()
 
 
+def relativistic_critic_loss(
+    real_scores: Tensor, fake_scores: Tensor, drift: float = 0.0
+) -> Tensor:
+    """Return the cross entropy of telling which of a pair is real; scores are logits.
+
+    real_scores and fake_scores of one shape -> [].  Jolicoeur-Martineau 2019, section 3.2.2 (the
+    paired loss); against lost modes: Huang et al. 2024, section 2.1.
+    """
+    real = _at_least_float32(real_scores)
+    pairs = _at_least_float32(fake_scores) - real
+    return F.softplus(pairs).mean() + drift * real.square().mean()
+
+
+def relativistic_generator_loss(fake_scores: Tensor, real_scores: Tensor) -> Tensor:
+    """Return the same with the parts exchanged: two of one shape -> []."""
+    return F.softplus(_at_least_float32(real_scores) - _at_least_float32(fake_scores)).mean()
+
+
 def gradient_penalty(
     critic_fn: Callable[[Tensor], Tensor],  # images [N, C, H, W] -> scores [N]
     real: Tensor,  # [N, C, H, W]
@@ -106,10 +124,11 @@ class Loss:
     """What belongs together under one name of `--loss`."""
 
     critic: Callable[[Tensor, Tensor, float], Tensor]
-    generator: Callable[[Tensor], Tensor]
+    generator: Callable[..., Tensor]  # of fake scores, and of real ones where it pairs
     penalty: str = "none"  # "gradient", "r1" or "none"
     clips: bool = False  # the critic's weights, after each of its steps
     drifts: bool = False
+    pairs: bool = False  # the generator's part needs scores of real images, too
 
 
 LOSSES = {
@@ -118,4 +137,5 @@ LOSSES = {
     "logistic": Loss(logistic_critic_loss, logistic_generator_loss),
     "r1": Loss(logistic_critic_loss, logistic_generator_loss, "r1"),
     "hinge": Loss(hinge_critic_loss, wgan_generator_loss),
+    "relativistic": Loss(relativistic_critic_loss, relativistic_generator_loss, pairs=True),
 }

@@ -51,7 +51,7 @@ def channels_innermost(config: TrainConfig, device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return config.precision == "bf16"
-    return config.arch == "stylegan2"
+    return config.arch in ("stylegan2", "fastgan")
 
 
 def to_device(array: Any, device: str) -> torch.Tensor:

@@ -88,6 +88,8 @@ W_AVG_DECAY = 0.995  # per step; Karras 2019, appendix B
 EMA_RAMP = 0.05  # a young run remembers at most this share of its images
 
 Stats = dict[str, Tensor]
+Drawn = tuple[Tensor, Tensor]  # images [n, C, R, R] and their w [n, D]
+REAL_SCORES = "real_scores"  # each of them, from the critic's step to the generator's
 
 
 def train_step(
@@ -108,13 +110,30 @@ def train_step(
         optimiser.param_groups[0]["lr"] = phase.lr
     real = to_network_range(images, phase, config, nimg, world)
     shown, asked = (None, None) if conditions is None else conditions
+    if config.share_fakes or LOSSES[config.loss].pairs:
+        asked = shown  # a pair of one condition
     due = penalty_due(config, count)
-    stats = step_critic(state, config, phase, real, world, due, shown)
-    if (count + 1) % config.n_critic == 0:
-        stats |= step_generator(state, config, phase, world, asked)
+    moves = (count + 1) % config.n_critic == 0
+    drawn = draw_once(state, config, phase, world, asked) if moves and config.share_fakes else None
+    stats = step_critic(state, config, phase, real, world, due, shown, drawn)
+    scores = stats.pop(REAL_SCORES)
+    if moves:
+        stats |= step_generator(state, config, phase, world, asked, drawn, scores)
         update_ema(state, ema_decay(phase.batch * config.n_critic, nimg, config.ema_kimg))
     state.nimg = nimg + phase.batch
     return stats
+
+
+def draw_once(
+    state: TrainState,
+    config: TrainConfig,
+    phase: Phase,
+    world: World,
+    condition: Tensor | None,  # [n, K]
+) -> Drawn:
+    """The fakes that both networks learn from, with the generator's gradients to come."""
+    rng = generator(config.seed, "generator", state.nimg, device=state.g.w_avg.device)
+    return draw_fakes(state, config, phase, rng, world, condition)
 
 
 def penalty_due(config: TrainConfig, count: int) -> bool:
@@ -197,12 +216,14 @@ def step_critic(
     world: World = SOLO,
     with_penalty: bool = True,
     condition: Tensor | None = None,  # [n, K]
+    drawn: Drawn | None = None,  # or it draws its own
 ) -> Stats:
     """One optimiser step of the critic on real images and as many fakes of the same conditions."""
     kind = LOSSES[config.loss]
     rng = generator(config.seed, "critic", state.nimg, device=real.device)
     with torch.no_grad():
-        fake, _ = draw_fakes(state, config, phase, rng, world, condition)
+        fake, _ = drawn or draw_fakes(state, config, phase, rng, world, condition)
+    fake = fake.detach()
     state.d_opt.zero_grad(set_to_none=True)
     both = None if condition is None else condition.repeat(2, 1)
     view, view_fake = (
@@ -225,7 +246,7 @@ def step_critic(
     if kind.clips:
         clip_weights(state.d, config.clip)
     stats |= adapt(state.augment, config, phase, signs)
-    return {"d_loss": loss.detach(), **stats}
+    return {"d_loss": loss.detach(), **stats, REAL_SCORES: real_scores.detach()}
 
 
 def critic_penalty(
@@ -261,17 +282,19 @@ def step_generator(
     phase: Phase,
     world: World = SOLO,
     condition: Tensor | None = None,  # [n, K]
+    drawn: Drawn | None = None,  # or it draws its own
+    real_scores: Tensor | None = None,  # of the critic's last step, for losses of pairs
 ) -> Stats:
     """One optimiser step of the generator against the critic as it is now."""
     device = state.g.w_avg.device
-    rng = generator(config.seed, "generator", state.nimg, device=device)
     state.g_opt.zero_grad(set_to_none=True)
     state.d.requires_grad_(False)
-    images, w = draw_fakes(state, config, phase, rng, world, condition)
+    images, w = drawn or draw_once(state, config, phase, world, condition)
     seen = view_of(state.augment, config, phase, "generator", state.nimg, world)(images)
     with in_precision(config, device):
         scores = state.d(seen, alpha=phase.alpha, condition=condition)
-    loss = LOSSES[config.loss].generator(scores)
+    kind = LOSSES[config.loss]
+    loss = kind.generator(scores, real_scores) if kind.pairs else kind.generator(scores)
     loss.backward()  # type: ignore[no-untyped-call]
     state.d.requires_grad_(True)
     stats = {"g_loss": loss.detach()}

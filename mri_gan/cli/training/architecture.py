@@ -7,9 +7,24 @@ from typing import Any
 
 import click
 
-from mri_gan.config import AUGMENTS
+from mri_gan.cli.training.train_setup import use_defaults
+from mri_gan.config import AUGMENTS, CRITICS
 
 OPTIONS = (
+    click.option(
+        "--critic",
+        type=click.Choice(CRITICS),
+        default="own",
+        callback=use_defaults,
+        is_eager=True,
+        help="The architecture's critic, critics on frozen ImageNet features, or both  "
+        "[default: own; fastgan: features].",
+    ),
+    click.option(
+        "--share-fakes",
+        is_flag=True,
+        help="Both networks learn from one batch of fakes: quicker  [default with features].",
+    ),
     click.option(
         "--mapping-depth", type=int, default=8, show_default=True, help="Layers from z to w."
     ),
@@ -50,7 +65,7 @@ OPTIONS = (
         "--augment-kinds",
         default="blit,geometry,colour",
         show_default=True,
-        help="Also: filter, noise, cutout. Left and right are kept unless --flip is given.",
+        help="Also: tone, filter, noise, cutout. Left and right are kept unless --flip is given.",
     ),
     click.option(
         "--ada-target",

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.config import CAPACITIES, PRESETS, STYLED, TrainConfig, defaults_of, require
+from mri_gan.config import (
+    CAPACITIES,
+    FEATURE_CRITIC,
+    PRESETS,
+    STYLED,
+    TrainConfig,
+    defaults_of,
+    require,
+)
 from mri_gan.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,11 +45,14 @@ def use_defaults(ctx: click.Context, param: click.Parameter, value: str | None) 
     chosen = ctx.meta.setdefault("chosen", {})
     if source == click.core.ParameterSource.COMMANDLINE:
         chosen[param.name] = value
-    arch = chosen.get("arch", "stylegan")
     preset = dict(PRESETS[chosen["preset"]]) if "preset" in chosen else {}
+    arch = chosen.get("arch", preset.get("arch", "stylegan"))
     if arch not in STYLED:
         preset.pop("mixing", None)
-    ctx.default_map = {**defaults_of(arch, chosen.get("loss")), **preset}
+    defaults = defaults_of(arch, chosen.get("loss"), chosen.get("critic"))
+    ctx.default_map = {**defaults, **preset}
+    if arch == preset.get("arch"):  # whose own settings the preset only adds to
+        ctx.default_map = {**preset, **defaults}
     return value
 
 
@@ -70,11 +81,26 @@ def build_config(
     missing = choices["missing"]
     return TrainConfig(
         **choices,
+        **describe_features(choices["critic"]),
         channels=store.channels,
         channel_names=store.channel_names,
         pixel_mm=typical_pixel_mm(store, choices["max_size"]),
         conditions=find_conditions(store, names, labels, missing) if names else NO_CONDITIONS,
     )
+
+
+def describe_features(critic: str) -> dict[str, str]:
+    """What a run records of the network whose features its critic sees; nothing for its own."""
+    from mri_gan.pretrained import describe_weights
+
+    if critic == "own":
+        return {}
+    found = describe_weights(FEATURE_CRITIC)
+    return {
+        "critic_features": found["name"],
+        "features_digest": found["digest"],
+        "features_licence": f"{found['licence']} ({found['package']})",
+    }
 
 
 def print_plan(config: TrainConfig, device: str, keep: int, quiet: bool) -> None:

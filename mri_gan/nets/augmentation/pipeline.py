@@ -26,7 +26,7 @@ from mri_gan.nets.augmentation.colour import (
 )
 from mri_gan.nets.augmentation.geometry import blit, rotation, scaling, translation, warp
 
-KINDS = ("blit", "geometry", "colour", "filter", "noise", "cutout")
+KINDS = ("blit", "geometry", "colour", "tone", "filter", "noise", "cutout")
 DEFAULT_KINDS = ("blit", "geometry", "colour")  # 2020b, section 2.3 and figure 5
 # Strengths as in 2020b, appendix B.
 MAX_SHIFT = 0.125  # of the width
@@ -35,6 +35,7 @@ TRANSLATION_STD = 0.125  # of the width
 BRIGHTNESS_STD = 0.2
 LOG2_CONTRAST_STD = 0.5
 LOG2_SATURATION_STD = 1.0
+TONE_BRIGHTNESS_STD, TONE_LOG2_CONTRAST_STD = 0.1, 0.2  # as scanners differ, without inversion
 LOG2_BAND_STD = 1.0
 NOISE_STD = 0.1
 
@@ -47,6 +48,7 @@ class Draws:
     inverse: Tensor | None = None  # [N, 3, 3], target to source
     warped: Tensor | None = None  # [N] bool: the inverse is not the identity
     colour: Tensor | None = None  # [N, C, C + 1]
+    tone: Tensor | None = None  # [N, C, C + 1]
     bands: Tensor | None = None  # [N, 4]
     noise: Tensor | None = None  # [N, C, S, S]
     cutout: tuple[Tensor, Tensor] | None = None  # centre [N, 2], active [N]
@@ -87,6 +89,7 @@ def draw_augmentations(
         inverse,
         warped,
         _draw_colour(dice, channels) if "colour" in kinds else None,
+        _draw_tone(dice, channels) if "tone" in kinds else None,
         band_gains(2 ** (LOG2_BAND_STD * dice.normal(BANDS))) if "filter" in kinds else None,
         _draw_noise(dice, channels, size) if "noise" in kinds else None,
         (dice.uniform(2), dice.happens()) if "cutout" in kinds else None,
@@ -113,6 +116,8 @@ def _change_values(images: Tensor, draws: Draws) -> Tensor:
     """Colour, frequency bands, noise, in this order."""
     if draws.colour is not None:
         images = recolour(images, draws.colour)
+    if draws.tone is not None:
+        images = recolour(images, draws.tone)
     if draws.bands is not None:
         images = filter_bands(images, draws.bands)
     if draws.noise is not None:
@@ -186,6 +191,15 @@ def _draw_colour(dice: Dice, channels: int) -> Tensor:
         hue=torch.where(dice.happens(), (dice.uniform() * 2 - 1) * math.pi, 0.0),
         saturation=2 ** (LOG2_SATURATION_STD * dice.normal()),
     )
+
+
+def _draw_tone(dice: Dice, channels: int) -> Tensor:
+    """Brightness and contrast alone, the contrast about black."""
+    factor = 2 ** (TONE_LOG2_CONTRAST_STD * dice.normal())
+    offset = factor - 1 + TONE_BRIGHTNESS_STD * dice.normal()  # -1 is black and stays black
+    eye = torch.eye(channels, device=factor.device)
+    columns = offset[:, None, None].expand(-1, channels, 1)
+    return torch.cat([eye * factor[:, None, None], columns], dim=2)
 
 
 def _draw_noise(dice: Dice, channels: int, size: int) -> Tensor:
