@@ -95,7 +95,7 @@ ARCH_DEFAULTS: dict[str, dict[str, Any]] = {
         "mixing": True,
     },
     "fastgan": {  # Liu 2021, appendix; the critic: Sauer 2021, section 4
-        "critic": "features",
+        "critic": "both",
         "latent_dim": 128,
         "capacity": 0.25,
         "batch": 16,

@@ -18,7 +18,7 @@ MAX_LINES = 500  # one subject, not one screen
 MAX_MODULES = 12  # of a folder: what a newcomer can look through in a minute
 
 # What each part may import, itself apart. Every part must be named here.
-BOTTOM = {"conditions", "config", "errors", "files", "pictures", "preparation"}
+BOTTOM = {"conditions", "config", "errors", "files", "pictures", "preparation", "pretrained"}
 MIDDLE = {"store", "nets", "checkpoint", "schedule"}
 ALLOWED = {
     "errors": set(),
@@ -27,10 +27,11 @@ ALLOWED = {
     "config": {"conditions", "errors"},
     "preparation": {"config", "errors"},
     "pictures": {"files", "errors"},
+    "pretrained": {"files", "errors"},
     "schedule": BOTTOM,
     "checkpoint": BOTTOM,
     "store": BOTTOM,
-    "nets": {"config", "errors"},  # nets knows nothing of files
+    "nets": {"config", "errors", "pretrained"},  # nets knows nothing of other files
     "ingest": BOTTOM | {"store"},
     "export": BOTTOM | {"store"},
     "report": BOTTOM,  # reads files that the other commands wrote

@@ -99,6 +99,14 @@ def _fastgan_generator(model: ModelConfig) -> GeneratorNet:
     return fastgan.Generator(**_common(model), latent_dim=model.latent_dim)
 
 
+def _pixel_critic(model: ModelConfig) -> CriticNet:
+    return feature_critic.PixelCritic(
+        max_resolution=model.max_size,
+        image_channels=model.channels,
+        condition_dim=model.condition_dim,
+    )
+
+
 def _stylegan2_critic(model: ModelConfig) -> CriticNet:
     return stylegan2.Critic(**_common(model), **_widths(model))
 
@@ -115,5 +123,5 @@ CRITICS: Builders[CriticNet] = {
     "progan": _progressive_critic,
     "stylegan": _progressive_critic,
     "stylegan2": _stylegan2_critic,
-    "fastgan": _progressive_critic,
+    "fastgan": _pixel_critic,
 }

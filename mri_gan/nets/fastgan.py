@@ -68,7 +68,7 @@ class UpConvolution(Convolution):
 
 
 class Excitation(nn.Module):
-    """Factors 0..1 for the channels of a large image from a small one: [N, C, h, w] -> [N, D, 1, 1].
+    """Factors 0..1 for channels of a large image from a small one: [N, C, h, w] -> [N, D, 1, 1].
 
     Liu et al. 2021, section 3.1, "skip-layer channel-wise excitation", and figure 3.
     """

@@ -15,9 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from mri_gan.nets.layers import leaky_relu, minibatch_stddev
 from mri_gan.nets.filters import block_precision
+from mri_gan.nets.layers import leaky_relu, minibatch_stddev
 from mri_gan.nets.protocol import ConditionProjection, CriticNet
+from mri_gan.nets.stylegan2 import check_largest
 
 STAGE_ENDS = (3, 5, 11, 16)  # blocks of EfficientNet-Lite0 before 1/4, 1/8, 1/16, 1/32 of the size
 MIXED = 64  # channels of every scale after mixing
@@ -133,19 +134,19 @@ class RandomMixing(nn.Module):
 
 
 class SmallCritic(nn.Module):
-    """Scores of one scale: [N, 64, r, r] -> [N, 4, 4], each of a part of the image.
+    """Scores of features or images: [N, inputs, r, r] -> [N, 16], each of a part of the image.
 
     Spectrally normalised convolutions that halve the size down to 4 px.  Sauer et al. 2021,
     section 3.1; the channel of deviations: Karras et al. 2018, section 3.
     """
 
-    def __init__(self, size: int, condition_dim: int = 0) -> None:
+    def __init__(self, size: int, inputs: int = MIXED, condition_dim: int = 0) -> None:
         super().__init__()
         self.halve = nn.ModuleList()
-        inputs = MIXED
         while size > MAP_PX:
-            self.halve.append(spectral_norm(nn.Conv2d(inputs, WIDTH, 4, stride=2, padding=1)))
-            inputs, size = WIDTH, size // 2
+            width = WIDTH if self.halve or inputs == MIXED else WIDTH // 2
+            self.halve.append(spectral_norm(nn.Conv2d(inputs, width, 4, stride=2, padding=1)))
+            inputs, size = width, size // 2
         self.compare = spectral_norm(nn.Conv2d(inputs + 1, WIDTH, 3, padding=1))
         self.score = spectral_norm(nn.Conv2d(WIDTH, 1, 1))
         self.project = ConditionProjection(condition_dim, WIDTH)
@@ -154,9 +155,49 @@ class SmallCritic(nn.Module):
         for layer in self.halve:
             x = leaky_relu(layer(x))
         x = leaky_relu(self.compare(minibatch_stddev(x, parts=parts)))
-        scores = F.interpolate(self.score(x), (MAP_PX, MAP_PX))[:, 0]
+        scores = F.interpolate(self.score(x), (MAP_PX, MAP_PX)).flatten(1)
         projected: Tensor = self.project(x.mean((2, 3)), condition)
-        return scores + projected[:, None, None]
+        return scores + projected[:, None]
+
+
+class PixelCritic(CriticNet):
+    """The ordinary critic of the light generator: [N, C, R, R] -> scores [N, 16] of 4x4 parts.
+
+    One small critic as those on features, on the image itself.  It sees what features blur: the
+    finest frequencies.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_resolution: int,  # px
+        image_channels: int = 1,
+        condition_dim: int = 0,
+    ) -> None:
+        super().__init__()
+        self.condition_dim, self.size = condition_dim, max_resolution
+        self.critic = SmallCritic(max_resolution, image_channels, condition_dim)
+
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        alpha: float = 1.0,
+        parts: int = 1,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """Scores; raises ValueError for another size, or N no multiple of `parts`."""
+        check_largest(images.shape[-1], self.size, alpha)
+        check_square(images)
+        scores: Tensor = self.critic(images, parts=parts, condition=condition)
+        return scores
+
+
+def check_square(images: Tensor) -> None:
+    """Raise ValueError unless images are as high as wide."""
+    height, width = images.shape[-2:]
+    if height != width:
+        raise ValueError(f"images of {height}x{width} px are not square")
 
 
 class Critic(CriticNet):
@@ -181,7 +222,7 @@ class Critic(CriticNet):
         self.features = FrozenFeatures(network)
         self.mixing = RandomMixing(width * image_channels for width in self.features.widths)
         self.critics = nn.ModuleList(
-            SmallCritic(self.size // (4 << i), condition_dim) for i in range(len(STAGE_ENDS))
+            SmallCritic(self.size // (4 << i), MIXED, condition_dim) for i in range(len(STAGE_ENDS))
         )
 
     def forward(
@@ -196,12 +237,11 @@ class Critic(CriticNet):
 
         On a CPU depthwise convolutions in bfloat16 take twice as long.
         """
-        if images.shape[-2] != images.shape[-1]:
-            raise ValueError(f"images of {images.shape[-2]}x{images.shape[-1]} px are not square")
+        check_square(images)
         with block_precision(images, low=False):
             mixed = self.mixing(self.describe(images.float()))
             scores = [
-                critic(x, parts=parts, condition=condition).flatten(1)
+                critic(x, parts=parts, condition=condition)
                 for critic, x in zip(self.critics, mixed, strict=True)
             ]
         return torch.cat(scores, 1)

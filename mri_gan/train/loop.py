@@ -87,9 +87,10 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
             stats = train_step(state, config, phase, real, run.world, asked_for)
             monitor.add(stats, phase.batch, waited)
             stop = any_rank(run.world, bool(run.stop))
-            if crosses(nimg, state.nimg, run.tick) or state.nimg >= run.total or stop:
+            over = any_rank(run.world, 0 < 60 * options.minutes <= time.perf_counter() - start)
+            if crosses(nimg, state.nimg, run.tick) or state.nimg >= run.total or stop or over:
                 log(run, monitor, state, phase)
-            if crosses(nimg, state.nimg, run.snap) or stop:
+            if crosses(nimg, state.nimg, run.snap) or stop or over:
                 if run.world.is_first:
                     samples = snapshot(run, state, phase, data)
                     tell_problems(run, data, samples, monitor.last, health)
@@ -98,6 +99,8 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
                 wait_for_all(run.world)
             if stop:
                 raise stopped(run, state)
+            if over:
+                break
             asked = time.perf_counter()
             taken = asked - start
             left = seconds_left(config, first, state.nimg, taken, options.device)

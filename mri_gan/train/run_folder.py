@@ -35,6 +35,7 @@ class RunOptions:
     keep: int = 3  # checkpoints
     transfer: bool = False  # take from `start_from` what fits, instead of continuing it
     labels: Path | None = None  # a table that adds labels to those in the store
+    minutes: float = 0.0  # after which this call saves and ends; 0 is at the end of the run
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,7 @@ TRAIN_MANNERS = {
     "ahead",
     "snap_kimg",
     "keep",
+    "minutes",
     "eval_kimg",
     "tensorboard",
     "schedule_file",  # read into the field `schedule`
@@ -69,6 +70,7 @@ TRAIN_MANNERS = {
 # Fields that no option sets, because the data decides them.
 TRAIN_FROM_STORE = {"channels", "channel_names", "pixel_mm"}
 TRAIN_FROM_FILES = {"schedule", "conditions"}
+TRAIN_FROM_CRITIC = {"critic_features", "features_digest", "features_licence"}
 TRAIN_FROM_WEIGHTS = {"channel_max", "clamp", "blur_bias"}  # of networks made elsewhere
 
 
@@ -78,9 +80,8 @@ def test_every_option_of_prepare_that_shapes_the_store_is_a_field() -> None:
 
 def test_every_option_of_train_that_shapes_the_weights_is_a_field() -> None:
     shaping = set(options_of("train")) - TRAIN_MANNERS
-    assert (
-        shaping == fields_of(TrainConfig) - TRAIN_FROM_STORE - TRAIN_FROM_FILES - TRAIN_FROM_WEIGHTS
-    )
+    elsewhere = TRAIN_FROM_STORE | TRAIN_FROM_FILES | TRAIN_FROM_CRITIC | TRAIN_FROM_WEIGHTS
+    assert shaping == fields_of(TrainConfig) - elsewhere
 
 
 @pytest.mark.parametrize(

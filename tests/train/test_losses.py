@@ -18,6 +18,8 @@ from mri_gan.train.losses import (
     logistic_critic_loss,
     logistic_generator_loss,
     r1_penalty,
+    relativistic_critic_loss,
+    relativistic_generator_loss,
     wgan_critic_loss,
     wgan_generator_loss,
 )
@@ -163,3 +165,14 @@ def test_r1_of_a_linear_critic_is_half_gamma_times_its_squared_norm() -> None:
 
 def test_every_loss_name_of_the_configuration_has_a_loss() -> None:
     assert tuple(LOSSES) == LOSS_NAMES
+
+
+def test_relativistic_losses_are_cross_entropies_of_pairs() -> None:
+    """-log sigmoid(real - fake) pair by pair, and its mirror image for the generator."""
+    real, fake = normal(5), normal(5, seed=1)
+    critic = -torch.log(torch.sigmoid(real - fake)).mean()
+    generator = -torch.log(torch.sigmoid(fake - real)).mean()
+    torch.testing.assert_close(relativistic_critic_loss(real, fake), critic)
+    torch.testing.assert_close(relativistic_generator_loss(fake, real), generator)
+    drifted = critic + 0.5 * real.square().mean()
+    torch.testing.assert_close(relativistic_critic_loss(real, fake, 0.5), drifted)

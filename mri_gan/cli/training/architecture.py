@@ -18,7 +18,7 @@ OPTIONS = (
         callback=use_defaults,
         is_eager=True,
         help="The architecture's critic, critics on frozen ImageNet features, or both  "
-        "[default: own; fastgan: features].",
+        "[default: own; fastgan: both].",
     ),
     click.option(
         "--share-fakes",

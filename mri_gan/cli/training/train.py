@@ -76,6 +76,12 @@ Examples:
 @click.option(
     "--kimg", type=float, default=0.0, help="Thousand images in all  [default: by --phase]."
 )
+@click.option(
+    "--minutes",
+    type=click.FloatRange(0),
+    default=0.0,
+    help="Save and end after so long; the same command goes on  [default: no limit].",
+)
 @click.option("--batch", type=int, default=0, help="Images per step  [default: 16, or by --sched].")
 @click.option(
     "--lr", type=float, default=0.0, help="Learning rate  [default: 1e-3, or by --sched]."
@@ -219,6 +225,7 @@ def command(
     ahead: int,
     snap_kimg: float,
     keep: int,
+    minutes: float,
     eval_kimg: float | None,
     tensorboard: bool,
     dry_run: bool,
@@ -254,7 +261,8 @@ def command(
     from mri_gan.files import make_folder
     from mri_gan.train.run_folder import RunOptions
 
-    run_options = RunOptions(setup.pick_device(device), ahead, snap_kimg, keep, transfer, labels)
+    place = setup.pick_device(device)
+    run_options = RunOptions(place, ahead, snap_kimg, keep, transfer, labels, minutes)
     out = out or Path(f"{store}-run")
     make_folder(out)
     world = join_torchrun(timeout)

@@ -80,8 +80,7 @@ def build_config(
     require(not labels or bool(names), "--labels without --condition", "name columns to train with")
     missing = choices["missing"]
     return TrainConfig(
-        **choices,
-        **describe_features(choices["critic"]),
+        **choices | describe_features(choices["critic"]),
         channels=store.channels,
         channel_names=store.channel_names,
         pixel_mm=typical_pixel_mm(store, choices["max_size"]),

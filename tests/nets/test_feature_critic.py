@@ -1,0 +1,162 @@
+"""Critics on frozen features: what is frozen, what is trained, and what the scores depend on."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mri_gan.nets.feature_critic import (
+    STAGE_ENDS,
+    Critic,
+    FrozenFeatures,
+    JointCritic,
+    PixelCritic,
+    RandomMixing,
+    SmallCritic,
+)
+from mri_gan.nets.stylegan import Critic as OwnCritic
+from mri_gan.pretrained import load_pretrained
+
+NETWORK = load_pretrained("efficientnet-lite0")
+
+
+def normal(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).clamp(-1, 1)
+
+
+def critic(size: int = 32, **choices: int) -> Critic:
+    torch.manual_seed(0)
+    return Critic(NETWORK, max_resolution=size, **choices)
+
+
+def test_features_are_those_of_the_network_itself() -> None:
+    """At the network's own size, layer by layer with its own modules."""
+    images = normal(2, 1, 224, 224)
+    x = ((images + 1) * 127.5 - 127) / 128  # its pixels: (grey - 127) / 128
+    x = F.relu6(NETWORK._bn0(NETWORK._conv_stem(x.expand(-1, 3, -1, -1))))
+    theirs = []
+    for i, block in enumerate(NETWORK._blocks):
+        x = block(x)
+        if i + 1 in STAGE_ENDS:
+            theirs.append(x)
+    for ours, expected in zip(FrozenFeatures(NETWORK)(images), theirs, strict=True):
+        torch.testing.assert_close(ours, expected, atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("size", [8, 32, 64, 128, 256])
+def test_scores_are_of_four_scales_and_sixteen_parts(size: int) -> None:
+    assert critic(size)(normal(2, 1, size, size)).shape == (2, 64)
+
+
+def test_smaller_images_are_enlarged_so_that_a_growing_generator_keeps_its_critics() -> None:
+    judge = critic(64).eval()
+    images = normal(2, 1, 16, 16)
+    enlarged = F.interpolate(images, (64, 64), mode="bilinear")
+    torch.testing.assert_close(judge(images), judge(enlarged))
+
+
+def test_gradients_reach_the_small_critics_and_the_images_alone() -> None:
+    judge, images = critic(), normal(2, 1, 32, 32).requires_grad_()
+    before = {name: b.clone() for name, b in judge.features.named_buffers()}
+    judge.train()(images).sum().backward()
+    assert images.grad is not None
+    assert images.grad.abs().sum() > 0
+    trained = {name for name, p in judge.named_parameters() if p.grad is not None}
+    assert trained == {name for name, _ in judge.named_parameters()}
+    assert {name.split(".")[0] for name in trained} == {"critics"}
+    after = dict(judge.features.named_buffers())
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_the_frozen_network_is_in_no_checkpoint_and_the_mixing_is() -> None:
+    names = critic().state_dict().keys()
+    assert {name.split(".")[0] for name in names} == {"mixing", "critics"}
+    assert {name for name in names if name.startswith("mixing")} == {
+        *(f"mixing.channels{i}" for i in range(4)),
+        *(f"mixing.scales{i}" for i in range(3)),
+    }
+
+
+def test_mixing_goes_from_the_coarsest_scale_to_the_finest() -> None:
+    torch.manual_seed(0)
+    mixing = RandomMixing([2, 3])
+    fine, coarse = normal(1, 2, 8, 8), normal(1, 3, 4, 4)
+    low = F.conv2d(coarse, mixing.get_buffer("channels1"))
+    high = F.conv2d(fine, mixing.get_buffer("channels0"))
+    high = high + F.interpolate(low, scale_factor=2, mode="bilinear", align_corners=False)
+    high = F.conv2d(high, mixing.get_buffer("scales0"), padding=1)
+    for ours, plain in zip(mixing([fine, coarse]), (high, low), strict=True):
+        torch.testing.assert_close(ours, plain)
+
+
+def test_every_layer_of_a_small_critic_has_a_spectral_norm_of_one() -> None:
+    """Against the largest singular value of the kernel as a matrix; Miyato et al. 2018, 2.1."""
+    torch.manual_seed(0)
+    small = SmallCritic(16)
+    with torch.no_grad():
+        for _ in range(200):
+            small(normal(4, 64, 16, 16), parts=1)
+    layers = [m for m in small.modules() if isinstance(m, nn.Conv2d)]
+    assert len(layers) == 4
+    for layer in small.eval().modules():
+        if isinstance(layer, nn.Conv2d):
+            largest = torch.linalg.matrix_norm(layer.weight.detach().flatten(1), ord=2)
+            assert largest.item() == pytest.approx(1, abs=1e-3)
+
+
+def test_parts_do_not_see_each_other() -> None:
+    judge = critic().eval()
+    a, b = normal(4, 1, 32, 32), normal(4, 1, 32, 32, seed=2)
+    both = judge(torch.cat([a, b]), parts=2)
+    torch.testing.assert_close(both, torch.cat([judge(a), judge(b)]), atol=1e-4, rtol=1e-4)
+
+
+def test_images_of_a_batch_that_are_alike_are_noticed() -> None:
+    judge = critic().eval()
+    images = normal(4, 1, 32, 32)
+    alike = images[:1].expand(4, -1, -1, -1)
+    assert (judge(images)[0] - judge(alike)[0]).abs().max() > 1e-4
+
+
+def test_every_channel_counts() -> None:
+    judge, images = critic(image_channels=3).eval(), normal(2, 3, 32, 32)
+    for channel in range(3):
+        other = images.clone()
+        other[:, channel] = -1
+        assert (judge(images) - judge(other)).abs().max() > 1e-4
+
+
+def test_a_condition_moves_the_scores() -> None:
+    judge, images = critic(condition_dim=2).eval(), normal(2, 1, 32, 32)
+    scores = [judge(images, condition=row.expand(2, -1)) for row in torch.eye(2)]
+    assert (scores[0] - scores[1]).abs().max() > 1e-4
+
+
+def test_scores_are_float32_under_autocast() -> None:
+    judge, images = critic().eval(), normal(2, 1, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        low = judge(images.bfloat16().float())
+    assert low.dtype == torch.float32
+
+
+def test_the_ordinary_critic_beside_it_weighs_as_one_scale() -> None:
+    own, features = OwnCritic(max_resolution=32, capacity=1 / 64), critic()
+    both, images = JointCritic(own, features).eval(), normal(2, 1, 32, 32)
+    scores = both(images)
+    torch.testing.assert_close(scores[:, :64], features.eval()(images))
+    torch.testing.assert_close(scores[:, 64:], own(images)[:, None].expand(-1, 16))
+
+
+@pytest.mark.parametrize("size", [8, 64, 256])
+def test_the_critic_of_pixels_scores_sixteen_parts(size: int) -> None:
+    judge = PixelCritic(max_resolution=size, image_channels=2, condition_dim=3)
+    assert judge(normal(2, 2, size, size), condition=torch.eye(3)[:2]).shape == (2, 16)
+    with pytest.raises(ValueError, match="does not grow"):
+        judge(normal(2, 2, 2 * size, 2 * size))
+
+
+def test_images_that_are_not_square_are_refused() -> None:
+    with pytest.raises(ValueError, match="not square"):
+        critic()(normal(1, 1, 32, 16))
