@@ -76,8 +76,9 @@ class FrozenBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
-        return x + y if self.adds else y
+        y = F.relu6(self.depthwise(y))
+        y = self.project(y)
+        return torch.add(x, y) if self.adds else y
 
 
 class FrozenFeatures(nn.Module):
