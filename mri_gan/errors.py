@@ -31,6 +31,10 @@ class LabelMapError(MriganError):
     """A volume that holds labels, not intensities."""
 
 
+class SeriesError(MriganError):
+    """Several volumes in one file, where one is needed."""
+
+
 class UsageError(MriganError):
     """Options that do not make sense, alone or with this data (exit code 2)."""
 

@@ -21,8 +21,9 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 SLICE_RANGE = rf"(?:(?P<low>{_NUMBER})(?P<unit>mm)?)?:(?:(?P<high>{_NUMBER})(?P<same>mm)?)?"
 IDS = (AUTO, "keep", "pseudonym")
 KEY_FILE = "ids.key"
-LATER = ("include", "exclude", "contrast", "channels")  # than the first plans
+LATER = ("include", "exclude", "contrast", "channels", "also", "volume")  # than the first plans
 LOCAL = "local"  # --engine: processes of this machine
+ALSO = ("derived", "localizers", "phase", "screenshots", "other-modalities")
 
 
 def check_naming(pattern: str) -> None:
@@ -94,6 +95,8 @@ class PrepareConfig(JsonConfig):
     exclude: tuple[str, ...] = ()
     contrast: tuple[str, ...] = ()  # the scans to take, by their contrast
     channels: tuple[str, ...] = ()  # contrasts of one head that become channels of one image
+    also: tuple[str, ...] = ()  # DICOM files that are no scans, to be taken all the same
+    volume: int | None = None  # which one of files that hold several
 
     def for_digest(self) -> dict[str, Any]:
         """Its values, but for later ones that are as before: old plans keep their digest."""
@@ -156,6 +159,9 @@ class PrepareConfig(JsonConfig):
             f"--min-foreground {self.min_foreground}",
             "give a share from 0 to below 1",
         )
+        unknown = sorted(set(self.also) - set(ALSO))
+        require(not unknown, f"--also {', '.join(unknown)}", f"choose from {', '.join(ALSO)}")
+        require(self.volume is None or self.volume >= 0, f"--volume {self.volume}", "count from 0")
         low, high = self.window
         require(0 <= low < high <= 100, f"--window {low},{high}", "give LOW,HIGH within 0..100")
         require(

@@ -43,7 +43,7 @@ ALLOWED = {
     "__init__": set(),
 }
 # The walk of a slice: a room may use those before it.
-INGEST = ("source", "outcome", "read", "plan", "cut", "run", "look")
+INGEST = ("source", "guard", "outcome", "read", "plan", "cut", "run", "look")
 
 
 def part_of(path: Path) -> str:

@@ -15,6 +15,7 @@ def main() -> None:
     """Run the command line."""
     try:
         _handle(_interrupt)
+        _print_anything()
         from mri_gan.cli.main import cli
 
         cli(prog_name="mrigan")
@@ -28,6 +29,14 @@ def main() -> None:
         # All is done and told. Python gives these signals back to the system while it ends, and a
         # late one would make a finished command look as if it had been killed.
         _handle(signal.SIG_IGN)
+
+
+def _print_anything() -> None:
+    """Have output that a terminal's encoding lacks spelled out, instead of ending the command."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
 
 
 def _handle(handler: Any) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import itertools
+import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,19 +17,47 @@ from typing import Any, Self
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 STACK_SUFFIXES = (".tif", ".tiff")  # images of which one file may hold several
-PAIR_SUFFIXES = (".hdr", ".img", ".img.gz")  # Analyze 7.5: header and voxels in two files
+# Header and voxels in two files of one stem, such as Analyze 7.5.
+PAIRS = {
+    ".hdr": (".img", ".img.gz"),
+    ".hdr.gz": (".img.gz", ".img"),
+    ".par": (".rec",),
+    ".nhdr": (".raw", ".raw.gz"),
+    ".mhd": (".raw", ".zraw"),
+}
+PAIR_SUFFIXES = (*PAIRS, *dict.fromkeys(suffix for ends in PAIRS.values() for suffix in ends))
 MGH_SUFFIXES = (".mgz", ".mgh")
-VOLUME_SUFFIXES = (".nii", ".nii.gz", *MGH_SUFFIXES, *PAIR_SUFFIXES)
+ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+ARRAY_SUFFIXES = (".npy", ".npz", ".mat", ".h5", ".hdf5")
+VOLUME_SUFFIXES = (
+    *(".nii", ".nii.gz", *MGH_SUFFIXES, ".mnc", *PAIR_SUFFIXES, ".nrrd", ".mha", *ARRAY_SUFFIXES),
+)
+# Suffix -> the package that reads it and the extra that brings it, where it is no dependency
+EXTRAS = {
+    **dict.fromkeys(ITK_SUFFIXES, ("SimpleITK", "itk")),
+    **dict.fromkeys((".h5", ".hdf5"), ("h5py", "hdf5")),
+}
 DICOM_SUFFIXES = (".dcm", ".ima")
 SLICE_SUFFIXES = IMAGE_SUFFIXES + VOLUME_SUFFIXES + DICOM_SUFFIXES
 TABLE_NAMES = ("participants.tsv", "participants.csv")
 DATASET_JSON = "dataset.json"  # the labels of a StyleGAN data set
-TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
-DOUBLE_SUFFIXES = (".nii.gz", ".img.gz", ".tar.gz")
+TAR_SUFFIXES = (*(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),)
+OTHER_ARCHIVES = (".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
+DOUBLE_SUFFIXES = (".nii.gz", ".img.gz", ".hdr.gz", ".raw.gz", ".tar.gz", ".tar.bz2", ".tar.xz")
 MAX_MEMBER_BYTES = 4 << 30
 # Deflate reaches about 1030:1 at most; real scans stay under 50:1, even nearly empty ones.
 MAX_RATIO = 400
 SMALL_BYTES = 1 << 20
+MAX_DIGITS = 1000
+MAX_MEMBERS = 1 << 20  # of one archive
+# Why files of a source are not looked at
+CLUTTER = "hidden and system files"
+LINKS = "links"
+LINKED_FOLDERS = "links to folders (give those folders as sources)"
+SPECIAL_FILES = "devices and the like"
+
+
+Unlisted = list[tuple[str, str]]
 
 
 class PickledByValue:
@@ -49,7 +80,8 @@ class Member(PickledByValue):
     `name` is the path inside its container with forward slashes; for a folder it starts with
     the folder's own name, so that a zipped folder and the folder itself have the same names.
     `stamp` tells whether the content may have changed: a zip's CRC-32, or a file's time.
-    `offset` is where a tar member's bytes begin in the (decompressed) tar, else -1.
+    `offset` is where a tar member's bytes begin in the (decompressed) tar, else -1; of a sparse
+    one, its header. `form` is the suffix that its first bytes deserve, where its name lacks it.
     """
 
     container: Path
@@ -58,11 +90,33 @@ class Member(PickledByValue):
     stamp: int
     number: int | None = None
     offset: int = -1
+    sparse: bool = False
+    form: str = ""
 
     @property
     def label(self) -> str:
         """How to name it to a person."""
         return str(self.container) if self.number is None else f"{self.container}:{self.name}"
+
+    @property
+    def suffix(self) -> str:
+        """What kind of file it is, as a suffix."""
+        return self.form or suffix_of(self.name)
+
+
+@dataclass
+class Listing:
+    """What a source holds: what may be read, and what became of all the rest of it."""
+
+    members: list[Member] = field(default_factory=list)
+    bad: Unlisted = field(default_factory=list)  # (label, reason)
+    ignored: Counter[str] = field(default_factory=Counter)  # files by kind
+
+    def add(self, other: Listing) -> None:
+        """Take over what another listing holds."""
+        self.members += other.members
+        self.bad += other.bad
+        self.ignored += other.ignored
 
 
 @functools.lru_cache(maxsize=1 << 15)
@@ -78,14 +132,30 @@ def suffix_of(name: str) -> str:
 
 
 def is_clutter(name: str) -> bool:
-    """Files that systems leave behind: resource forks, thumbnails, hidden files."""
+    """Files that systems leave behind: resource forks, thumbnails, hidden files and folders."""
     parts = name.split("/")
-    return "__MACOSX" in parts or parts[-1].startswith(".") or parts[-1] == "Thumbs.db"
+    hidden = any(part[:1] == "." and part.strip(".") for part in parts)
+    return hidden or "__MACOSX" in parts or parts[-1] == "Thumbs.db"
 
 
 def holds_slices(name: str) -> bool:
     """Whether it is named like an image or a volume."""
     return suffix_of(name) in SLICE_SUFFIXES
+
+
+def why_unread(member: Member) -> str:
+    """What kind of file it is, where `prepare` does not read it; empty where it does."""
+    suffix = member.suffix
+    if suffix in SLICE_SUFFIXES:
+        package, extra = EXTRAS.get(suffix, ("", ""))
+        missing = package and importlib.util.find_spec(package) is None
+        return f"{suffix} files (pip install mrigan[{extra}] reads them)" if missing else ""
+    if is_table(member.name):
+        return "tables of participants"
+    if suffix in (".zip", *TAR_SUFFIXES, *OTHER_ARCHIVES):
+        return f"{suffix} archives (unpack them first)"
+    plain = re.fullmatch(r"\.[a-z][a-z0-9.]{0,9}", suffix)
+    return f"{suffix} files" if plain else "files of no known suffix"
 
 
 def is_table(name: str) -> bool:
@@ -98,13 +168,21 @@ def is_wanted(name: str) -> bool:
     return holds_slices(name) or is_table(name)
 
 
-def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+def natural_key(name: str) -> tuple[tuple[int, float, str], ...]:
     """Sort key that puts slice_2 before slice_10, the same on every machine."""
     return tuple(
-        (0, int(part), part) if part.isdecimal() and part.isascii() else (1, 0, part)
+        (0, int(part) if len(part) <= MAX_DIGITS else math.inf, part)
+        if part[0] in "0123456789"
+        else (1, 0, part)
         for part in re.split(r"([0-9]+)", name)
         if part
     )
+
+
+def whole_number(digits: str) -> int:
+    """The number that decimal digits spell; -1 for more of them than any count has."""
+    # Python refuses to convert more than 4,300 digits.
+    return int(digits) if len(digits) <= MAX_DIGITS else -1
 
 
 def common_prefix(names: list[str]) -> str:
@@ -121,7 +199,6 @@ def common_prefix(names: list[str]) -> str:
 
 SINGLE_SUFFIXES = tuple(s for s in IMAGE_SUFFIXES if s not in STACK_SUFFIXES)
 Parts = tuple[Member, ...]
-Unlisted = list[tuple[str, str]]
 Labels = dict[str, str | float]
 
 
@@ -158,16 +235,22 @@ class Source(PickledByValue):
     labels: Labels | None = None  # age, sex, diagnosis, where a table tells them
     mask: Source | None = None  # what is drawn over it, for --masks
     hidden: bool = False  # under a pseudonym: the store may not hold the member's own name
+    chosen: int | None = None  # which volume of a file that holds several
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """All files that it is made of, those of its mask included."""
+        return (self.member, *self.others, *(self.mask.members if self.mask else ()))
 
     @property
     def is_volume(self) -> bool:
         """Whether it is a volume and not a single slice."""
-        return suffix_of(self.member.name) not in IMAGE_SUFFIXES
+        return self.member.suffix not in IMAGE_SUFFIXES
 
     @property
     def holds_stack(self) -> bool:
         """Whether it may hold several slices."""
-        return suffix_of(self.member.name) not in SINGLE_SUFFIXES
+        return self.member.suffix not in SINGLE_SUFFIXES
 
     @property
     def public_label(self) -> str:
@@ -177,16 +260,16 @@ class Source(PickledByValue):
     @property
     def is_series(self) -> bool:
         """Whether it is the files of a DICOM series."""
-        return suffix_of(self.member.name) in DICOM_SUFFIXES
+        return self.member.suffix in DICOM_SUFFIXES
 
     @property
     def is_pair(self) -> bool:
         """Whether it is a header and its voxels, in this order."""
-        return suffix_of(self.member.name) in PAIR_SUFFIXES
+        return self.member.suffix in PAIR_SUFFIXES
 
 
 def pair_members(members: Iterable[Member]) -> tuple[list[Parts], Unlisted]:
-    """Each member alone, but `.hdr` and `.img` of one stem and folder together.
+    """Each member alone, but a header and its voxels of one stem and folder together.
 
     Gives the parts of every source in the order of their first member, and (label, reason) of
     halves that lack the other.
@@ -194,12 +277,12 @@ def pair_members(members: Iterable[Member]) -> tuple[list[Parts], Unlisted]:
     members = list(members)
     halves: dict[tuple[str, str], list[Member]] = {}
     for member in members:
-        if suffix_of(member.name) in PAIR_SUFFIXES:
+        if member.suffix in PAIR_SUFFIXES:
             halves.setdefault(_pair_key(member), []).append(member)
     parts: list[Parts] = []
     bad: Unlisted = []
     for member in members:
-        if suffix_of(member.name) not in PAIR_SUFFIXES:
+        if member.suffix not in PAIR_SUFFIXES:
             parts.append((member,))
             continue
         pair = halves.pop(_pair_key(member), [])
@@ -215,11 +298,18 @@ def _pair_key(member: Member) -> tuple[str, str]:
     return str(place), member.name[: -len(suffix_of(member.name))]
 
 
-def _add_pair(pair: Sequence[Member], parts: list[Parts], bad: Unlisted) -> None:
-    headers = [m for m in pair if suffix_of(m.name) == ".hdr"]
-    voxels = [m for m in pair if suffix_of(m.name) != ".hdr"]
-    if headers and voxels:
-        parts.append((headers[0], min(voxels, key=lambda m: natural_key(m.name))))
-    else:
-        missing = ".img (or .img.gz)" if headers else ".hdr"
-        bad.append((pair[0].label, f"its {missing} file is missing from the same folder"))
+def _add_pair(halves: Sequence[Member], parts: list[Parts], bad: Unlisted) -> None:
+    left = sorted(halves, key=lambda m: natural_key(m.name))
+    for header in [m for m in left if m.suffix in PAIRS]:
+        left.remove(header)
+        ends = PAIRS[header.suffix]
+        voxels = next((m for end in ends for m in left if m.suffix == end), None)
+        if voxels is None:
+            missing = f"{ends[0]} (or {ends[1]})" if len(ends) > 1 else ends[0]
+            bad.append((header.label, f"its {missing} file is missing from the same folder"))
+        else:
+            left.remove(voxels)
+            parts.append((header, voxels))
+    for member in left:
+        needed = next(header for header, ends in PAIRS.items() if member.suffix in ends)
+        bad.append((member.label, f"its {needed} file is missing from the same folder"))

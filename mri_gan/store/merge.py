@@ -202,9 +202,11 @@ def merge_summaries(stores: Sequence[StoreReader]) -> dict[str, Any]:
     people = Counter(split for split, _ in pairs)
     natives = Counter(record.native for record in records)
     summaries = [store.summary for store in stores]
-    skipped: Counter[str] = Counter()
+    skipped, ignored, files = Counter[str](), Counter[str](), Counter[str]()
     for summary in summaries:
         skipped.update(summary["skipped"])
+        ignored.update(summary.get("ignored_kinds", {}))
+        files.update(summary.get("files", {}))
     return {
         "slices": len(records),
         "subjects": len({subject for _, subject in pairs}),
@@ -220,5 +222,7 @@ def merge_summaries(stores: Sequence[StoreReader]) -> dict[str, Any]:
             name: sum(summary.get(name, 0) for summary in summaries)
             for name in ("masks", "empty_slices", "deselected_slices", "ignored_files")
         },
+        "ignored_kinds": dict(sorted(ignored.items())),
+        "files": dict(files),
         "seconds": round(sum(summary["seconds"] for summary in summaries), 2),
     }

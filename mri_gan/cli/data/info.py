@@ -17,6 +17,7 @@ Examples:
 
 MAX_SKIPPED = 10
 MAX_FIELDS = 8
+FILES = ("stored", "left_out", "ignored")
 
 
 @click.command("info", epilog=EPILOG)
@@ -67,7 +68,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("sources skipped", ", ".join(f"{n} {k}" for k, n in facts["skipped"].items()) or "none"),
         ("header fields left out", _fields(facts.get("dropped_fields", {}))),
         ("volumes with a face", f"{facts.get('faces', 0):,}"),
-        ("other files ignored", f"{facts['ignored_files']:,}"),
+        ("other files ignored", _kinds(facts["ignored_files"], facts.get("ignored_kinds", {}))),
+        ("files", _files(facts.get("files", {}))),
         ("size on disk", options.human_bytes(facts["bytes"])),
         ("time", options.human_seconds(facts["seconds"])),
         ("digest", facts["digest"]),
@@ -76,6 +78,21 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _people(count: int) -> str:
     return f"{count:,} subject{'s' if count > 1 else ''}"
+
+
+def _kinds(count: int, kinds: dict[str, int]) -> str:
+    """How many files were not looked at, and what they were."""
+    from rich.markup import escape
+
+    return "\n".join([f"{count:,}", *(f"{n:,} {escape(kind)}" for kind, n in kinds.items())])
+
+
+def _files(counts: dict[str, int]) -> str:
+    """Every file that the sources hold, by what became of it."""
+    if not counts:
+        return "not counted by the version that wrote this store"
+    parts = (f"{counts[name]:,} {name.replace('_', ' ')}" for name in FILES)
+    return f"{counts['listed']:,} = " + " + ".join(parts)
 
 
 def _fields(counts: dict[str, int]) -> str:

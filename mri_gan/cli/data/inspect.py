@@ -38,7 +38,7 @@ PLANE_COUNT = 3  # pictures of a volume: the middle of each plane
 NAMED = 3
 COUNTED = (
     *("sources", "slices", "subjects", "sessions", "masks", "sources_with_mask"),
-    *("other_files", "empty_slices", "deselected_slices", "faces"),
+    *("files", "other_files", "empty_slices", "deselected_slices", "faces"),
 )
 TABLES = (
     *(
@@ -53,7 +53,7 @@ TABLES = (
         "spacings_mm",
         "volume_shapes",
     ),
-    *("voxels_mm", "orientations", "dropped_fields"),
+    *("voxels_mm", "orientations", "dropped_fields", "ignored_kinds"),
 )
 LISTS = ("same_pixels", "near_duplicates", "outliers", "flat_slices", "doubtful_orientation")
 
@@ -118,6 +118,8 @@ def command(
         "contrasts": dict(Counter(s.naming.contrast for s in plan.sources if s.naming.contrast)),
         "classes": dict(Counter(s.naming.label for s in plan.sources if s.naming.label)),
         "other_files": plan.ignored,
+        "ignored_kinds": dict(plan.ignored_kinds),
+        "files": plan.listed,
         "unlisted": [list(pair) for pair in plan.bad],
         "seconds": round(time.perf_counter() - start, 2),
     }

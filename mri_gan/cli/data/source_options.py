@@ -10,7 +10,7 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.errors import DataError
-from mri_gan.preparation import FITS, INTENSITIES, LAYOUTS, PLANES
+from mri_gan.preparation import ALSO, FITS, INTENSITIES, LAYOUTS, PLANES
 
 if TYPE_CHECKING:
     from mri_gan.ingest.plan.plan import Plan
@@ -150,9 +150,28 @@ _depth = click.option(
 )
 
 
+_also = click.option(
+    "--also",
+    default="",
+    metavar="KINDS",
+    callback=lambda _ctx, _param, text: tuple(filter(None, text.split(","))),
+    help=f"DICOM files to take although they are no MR scans: {', '.join(ALSO)}.",
+)
+_volume = click.option(
+    "--volume",
+    type=click.IntRange(0),
+    default=None,
+    metavar="N",
+    help="Which volume of files that hold several, such as fMRI; counted from 0.",
+)
+
+
 def source_options(command: Command) -> Command:
     """Add them all, in the order of the help text."""
-    return _add(command, (_plane, _scan, _contrast, _include, _exclude, _layout, _naming, _classes))
+    return _add(
+        command,
+        (_plane, _scan, _contrast, _include, _exclude, _layout, _naming, _classes, _also, _volume),
+    )
 
 
 def people_options(command: Command) -> Command:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mri_gan.errors import DataError, LabelMapError, MriganError
+from mri_gan.errors import DataError
 from mri_gan.ingest.cut import intensity, slices
 from mri_gan.ingest.cut.encode import Drawn, encode_slices, record_of
+from mri_gan.ingest.guard import explain
 from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.plan.masks import read_mask_pages, spread
 from mri_gan.ingest.plan.slice_range import choose_pages
@@ -73,11 +74,11 @@ def _draw(
 
             return process_volume(source, config, learned, on_volume), ()
         return _draw_file(source, config, learned)
-    except LabelMapError as error:
-        return Outcome(kind="mask", reason=str(error)), ()
-    except MriganError as error:
-        reason = error.message.removeprefix(f"{source.member.label}: ")
-        return Outcome(kind="damaged", reason=reason), ()
+    except MemoryError:  # of a chunk of sources; one by one they may fit
+        raise
+    except Exception as error:  # whatever a library raises over a file is about that file
+        kind, reason = explain(error, source.member.label)
+        return Outcome(kind=kind, reason=reason), ()
 
 
 def _draw_file(

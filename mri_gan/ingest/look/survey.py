@@ -117,7 +117,6 @@ def look(source: Source, config: PrepareConfig, learned: Learned = NOTHING_LEARN
     wholes: list[Glimpse] = []
 
     def see(seen: Exposure) -> None:
-
         wholes.append(glimpse(seen, config, THUMB_PX))
 
     outcome: Outcome = process(source, config, learned, see)

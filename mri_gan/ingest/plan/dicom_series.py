@@ -7,20 +7,58 @@ pseudonym and not anonymity: who knows a PatientID can compute it.
 from __future__ import annotations
 
 import hashlib
+import re
+import zlib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mri_gan.errors import DataError, MriganError
-from mri_gan.files import one_line
-from mri_gan.ingest.plan.filenames import split_of
-from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.read.dicom import read_data_set
-from mri_gan.ingest.source import Member, Naming, Source, Unlisted
+import numpy as np
+from numpy.typing import NDArray
 
-# Slices of CT, MR and PET. A file that does not even say what it is has been cut short.
-SCAN_CLASSES = {f"1.2.840.10008.5.1.4.1.1.{kind}" for kind in (2, 4, 128)} | {""}
+from mri_gan.config import AUTO
+from mri_gan.errors import DataError
+from mri_gan.ingest.guard import reading
+from mri_gan.ingest.plan.filenames import identify_all, split_of
+from mri_gan.ingest.read.archives import read_member
+from mri_gan.ingest.read.dicom.elements import Elements
+from mri_gan.ingest.read.dicom.headers import (
+    axes_of,
+    count_frames,
+    is_filled,
+    number,
+    position_of,
+    size_of,
+    text,
+)
+from mri_gan.ingest.read.dicom.series import DIRECTORY, FRAMES, read_data_set
+from mri_gan.ingest.source import (
+    MAX_RATIO,
+    SMALL_BYTES,
+    Listing,
+    Member,
+    Naming,
+    Source,
+    common_prefix,
+)
+from mri_gan.preparation import PrepareConfig
+
 HASH_KEY = b"mrigan"
 HASH_BYTES = 5
+SAME_ECHO = 0.002  # share by which echo times of one echo may differ, as programs write them
+SAME_ECHO_MS = 0.01
+SAME_TURN = 0.005  # of direction cosines: a quarter of a degree
+COPIES = "copies of other DICOM files"
+# What files with a picture of a patient may be beside scans, as DICOM PS3.3 C.8.3.1.1.1 names it.
+SCREENSHOTS = "1.2.840.10008.5.1.4.1.1.7"
+DERIVED_WORDS = {"PROJECTION IMAGE", "MIP", "MINIP", "MPR", "PROJECTION"}
+PHASE_WORDS = {"P", "PHASE", "PHASE MAP", "PHASE_MAP"}
+SCOUT = re.compile(r"\b(scout|locali[sz]er|survey|3[ -]?plane|loc)\b", re.IGNORECASE)
+# What programs write where a name or number of a patient was.
+NOBODY = re.compile(
+    r"(anon\w*|unknown|none|null|n/?a|0+|x+|test|patient|subject|no ?name|de-?id\w*|removed)?",
+    re.IGNORECASE,
+)
 
 
 def pseudonym(identifier: str) -> str:
@@ -30,59 +68,169 @@ def pseudonym(identifier: str) -> str:
     ).hexdigest()
 
 
-def group_series(members: Iterable[Member]) -> tuple[list[Source], Unlisted, int]:
-    """One source per series, the damaged files, and the number of files that are no scans.
+@dataclass
+class _File:
+    """One file with a picture of a scan, and what tells it apart from others."""
 
-    A series with several echoes or directions is one source for each.
+    member: Member
+    header: Any
+    echo_ms: float
+    turned: NDArray[np.float64] | None  # direction cosines; a file of several frames has its own
+    copy_key: tuple[Any, ...]
+
+
+@dataclass
+class _Series:
+    """The files of one series, echo and direction so far."""
+
+    files: list[_File] = field(default_factory=list)
+
+    def takes(self, file: _File) -> bool:
+        """Whether a file of the same series belongs to the same stack of slices."""
+        first = self.files[0]
+        if first.turned is None or file.turned is None:
+            return False
+        apart_ms = abs(first.echo_ms - file.echo_ms)
+        same_echo = apart_ms <= max(SAME_ECHO_MS, SAME_ECHO * first.echo_ms)
+        return same_echo and float(np.abs(first.turned - file.turned).max()) <= SAME_TURN
+
+
+def group_series(members: Iterable[Member], config: PrepareConfig) -> tuple[list[Source], Listing]:
+    """One source per series, and what became of all other files.
+
+    A series with several echoes or directions is one source for each. Values that differ by less
+    than programs round them to are equal; of files with the same picture at the same place one is
+    taken.
     """
-    series: dict[tuple[Any, ...], list[tuple[Member, Any]]] = {}
-    bad: Unlisted = []
-    ignored = 0
+    members = list(members)
+    prefix = common_prefix([member.name for member in members])
+    series: dict[tuple[Any, ...], list[_Series]] = {}
+    copies: set[tuple[Any, ...]] = set()
+    rest = Listing()
     for member in members:
-        try:
-            header = _read_header(member)
-        except DataError as error:
-            bad.append((member.label, error.message.removeprefix(f"{member.label}: ")))
-            continue
-        if header is None:
-            ignored += 1
-        else:
-            series.setdefault(_series_key(header), []).append((member, header))
-    return [_source(files) for files in series.values()], bad, ignored
+        kind, file = "", None
+        with reading(member.label) as problems:
+            kind, file = _look(member, config.also)
+        rest.bad += problems
+        if file is not None and file.copy_key in copies:
+            kind, file = COPIES, None
+        if kind:
+            rest.ignored[kind] += 1
+        if file is not None:
+            copies.add(file.copy_key)
+            _sort_in(series.setdefault(_broad_key(file.header), []), file)
+    groups = [one.files for together in series.values() for one in together]
+    return [_source(files, prefix, config) for files in groups], rest
 
 
-def _read_header(member: Member) -> Any:
+def _sort_in(series: list[_Series], file: _File) -> None:
+    fitting = next((one for one in series if one.takes(file)), None)
+    if fitting is None:
+        series.append(_Series([file]))
+    else:
+        fitting.files.append(file)
+
+
+def _look(member: Member, also: Sequence[str]) -> tuple[str, _File | None]:
+    """The kind of a file that is none of the scans, or the file; `also` are taken for scans."""
     data = read_member(member)
+    header, found = read_data_set(data, header_only=True)
+    asked, kind = _kind(header, found)
+    if kind and asked not in also:
+        return kind, None
+    if "MOSAIC" in _words(header):
+        raise DataError("a mosaic (slices side by side in one picture); convert it with dcm2niix")
+    _require_picture(header, found)
+    framed = FRAMES in found.tags
+    if not framed and count_frames(header) > 1:
+        raise DataError("multi-frame DICOM that does not say where its frames lie")
+    turned = None if framed else np.concatenate(axes_of(header))
+    place = () if framed else tuple(position_of(header).tolist())
+    digest = zlib.crc32(data[-found.pixels :] if 0 < found.pixels < len(data) else data)
+    key = (text(header, "SeriesInstanceUID"), text(header, "SOPInstanceUID"), place, digest)
+    return "", _File(member, header, number(header, "EchoTime", 0), turned, key)
+
+
+def _words(header: Any) -> list[str]:
     try:
-        header = read_data_set(data, header_only=True)
-        frames = int(header.get("NumberOfFrames") or 1)
-    except MriganError:
-        raise
-    except Exception as error:  # pydicom lets many exception types through for odd files
-        raise DataError(f"unreadable DICOM ({one_line(error)})") from error
-    if frames > 1:
-        raise DataError("multi-frame DICOM is not read; convert it with dcm2niix first")
-    placed = "ImagePositionPatient" in header and "ImageOrientationPatient" in header
-    localizer = "LOCALIZER" in (header.get("ImageType") or ())
-    pictured = "Rows" in header and "Columns" in header
-    if not pictured and str(header.get("SOPClassUID", "")) in SCAN_CLASSES:
+        values = header.get("ImageType") or ()
+        return [values] if isinstance(values, str) else [str(word) for word in values]
+    except Exception:  # what cannot be read says nothing
+        return []
+
+
+def _kind(header: Any, found: Elements) -> tuple[str, str]:
+    """(word of --also, kind) of a file that is no slice of an MR scan; empty where it is one."""
+    modality = text(header, "Modality")
+    if DIRECTORY in found.tags:
+        return "", "DICOM directories"
+    # A file that does not even say what it is has been cut short.
+    pictured = is_filled(header, "Rows") and is_filled(header, "Columns")
+    if not pictured and modality not in ("", "MR"):
+        return "", f"DICOM without a picture ({_shown(modality)})"
+    if modality not in ("", "MR"):
+        return "other-modalities", f"DICOM of another kind ({_shown(modality)})"
+    words = _words(header)
+    if text(header, "SOPClassUID").startswith(SCREENSHOTS):
+        return "screenshots", "DICOM screenshots"
+    if "LOCALIZER" in words or SCOUT.search(text(header, "SeriesDescription")):
+        return "localizers", "DICOM localizers"
+    if DERIVED_WORDS & set(words) or words[:2] == ["DERIVED", "SECONDARY"]:
+        return "derived", "DICOM derived images (--also derived takes them)"
+    if PHASE_WORDS & set(words[2:]):
+        return "phase", "DICOM phase images"
+    return "", ""
+
+
+def _shown(modality: str) -> str:
+    return modality if re.fullmatch(r"[A-Z]{2,16}", modality) else "unknown"
+
+
+def _require_picture(header: Any, found: Elements) -> None:
+    """Raise DataError unless a file has a picture of a known place, no larger than it says."""
+    if not (is_filled(header, "Rows") and is_filled(header, "Columns")):
         raise DataError("a slice without a size (cut short?)")
-    return header if placed and pictured and not localizer else None
+    if FRAMES not in found.tags and not is_filled(header, "ImagePositionPatient"):
+        raise DataError("no ImagePositionPatient: where this slice lies is unknown")
+    if found.pixels > max(SMALL_BYTES, MAX_RATIO * found.n_bytes):
+        raise DataError("looks like a decompression bomb")
+    size_of(header)
 
 
-def _series_key(header: Any) -> tuple[Any, ...]:
-    turned = tuple(round(float(v), 3) + 0.0 for v in header.ImageOrientationPatient)
-    echo = str(header.get("EchoTime", ""))
-    return str(header.get("SeriesInstanceUID", "")), echo, turned, header.Rows, header.Columns
+def _broad_key(header: Any) -> tuple[Any, ...]:
+    return text(header, "SeriesInstanceUID"), *size_of(header)
 
 
-def _source(files: Sequence[tuple[Member, Any]]) -> Source:
-    first, header = files[0]
-    uid = str(header.get("SeriesInstanceUID", ""))
-    patient = str(header.get("PatientID") or "").strip()
-    study = pseudonym(str(header.get("StudyInstanceUID", "")))
-    subject = pseudonym(patient or uid)
-    key = pseudonym(repr(_series_key(header)))
-    naming = Naming("dicom", subject, session=study, split=split_of(first.name))
-    others = tuple(member for member, _ in files[1:])
-    return Source(first, f"dicom/{subject}/{study}-{key}", naming, others)
+def _series_key(file: _File) -> tuple[Any, ...]:
+    """What names a series; as earlier versions wrote it, for equal stores."""
+    header = file.header
+    uid, rows, columns = _broad_key(header)
+    if file.turned is None:
+        return uid, text(header, "SOPInstanceUID"), rows, columns
+    turned = tuple(round(float(v), 3) + 0.0 for v in file.turned)
+    echo = header.get("EchoTime", "")
+    return uid, str(echo), turned, rows, columns
+
+
+def _source(files: Sequence[_File], prefix: str, config: PrepareConfig) -> Source:
+    first = files[0]
+    study = pseudonym(text(first.header, "StudyInstanceUID"))
+    subject = pseudonym(_person(first, prefix))
+    key = pseudonym(repr(_series_key(first)))
+    name = first.member.name
+    naming = Naming("dicom", subject, session=study, split=split_of(name))
+    if config.naming != AUTO:
+        naming = replace(identify_all([name], config)[0], layout="dicom")
+    others = tuple(file.member for file in files[1:])
+    return Source(
+        first.member, f"dicom/{naming.subject}/{study}-{key}", naming, others, chosen=config.volume
+    )
+
+
+def _person(file: _File, prefix: str) -> str:
+    """Who it is: the patient's id, else the outermost folder, else the series alone."""
+    patient = text(file.header, "PatientID")
+    if not NOBODY.fullmatch(patient):
+        return patient
+    folders = file.member.name.removeprefix(prefix).split("/")[:-1]
+    return folders[0] if folders else text(file.header, "SeriesInstanceUID")

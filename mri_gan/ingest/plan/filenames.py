@@ -15,7 +15,7 @@ from mri_gan.errors import UsageError
 from mri_gan.ingest.plan import words
 from mri_gan.ingest.plan.inference import NAMELESS, Parsed, infer_people
 from mri_gan.ingest.plan.schemes import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
-from mri_gan.ingest.source import IMAGE_SUFFIXES, Naming, common_prefix, suffix_of
+from mri_gan.ingest.source import IMAGE_SUFFIXES, Naming, common_prefix, suffix_of, whole_number
 from mri_gan.preparation import NAMING_EXAMPLE, PrepareConfig
 
 INNER_SUFFIX = re.compile(r"\.(?:nii|nii\.gz|nifti|mgz|npy)(?=$|[_\-. ]\d+$)", re.IGNORECASE)
@@ -133,7 +133,7 @@ def _oasis_course(name: str) -> Naming | None:
         subject=found["subject"],
         split=(found["split"] or split_of(name)).lower(),
         plane="axial",
-        position=int(found["position"]),
+        position=whole_number(found["position"]),
         mask=found["kind"].lower() == "seg",
     )
 
@@ -148,7 +148,7 @@ def _akoa(name: str) -> Naming | None:
         session=found["session"],
         side=found["side"].replace("_", "").lower(),
         plane="sagittal",
-        position=int(found["position"]),
+        position=whole_number(found["position"]),
     )
 
 
@@ -178,7 +178,7 @@ def _fit(name: str, scheme: Scheme) -> Naming | None:
         split_of(name),
         side=side.lower(),
         plane=said.get("plane", ""),
-        position=int(said.get("position") or -1),
+        position=whole_number(said.get("position") or "-1"),
         contrast=words.contrast_of(contrast) or contrast,
         run=said.get("run", ""),
     )
@@ -194,7 +194,9 @@ def _complete(naming: Naming, name: str, subject: str) -> Naming:
     position = naming.position
     if is_image and position < 0:
         last = TRAILING_NUMBER.match(file)
-        position = own.position if own.position >= 0 else int(last["position"]) if last else -1
+        position = (
+            own.position if own.position >= 0 else whole_number(last["position"]) if last else -1
+        )
     return replace(
         naming,
         contrast=contrast or USUAL_CONTRAST.get(naming.layout, ""),
@@ -303,7 +305,11 @@ def _class_of(name: str) -> tuple[str, str, int]:
         )
     stem = file.removesuffix(suffix_of(file))
     found = TRAILING_NUMBER.match(stem)
-    return classes[-1], found["subject"] if found else stem, int(found["position"] if found else -1)
+    return (
+        classes[-1],
+        found["subject"] if found else stem,
+        whole_number(found["position"] if found else "-1"),
+    )
 
 
 def _in_class(
@@ -342,4 +348,4 @@ def _position(name: str, digits: str) -> int:
         return -1
     if not digits.isdecimal():
         raise UsageError(f"{name}: --naming finds the slice {digits}", r"use (?P<slice>\d+)")
-    return int(digits)
+    return whole_number(digits)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mri_gan.ingest.plan.words import (
+from mri_gan.ingest.source import whole_number
     CLASS_WORDS,
     GLUED_NUMBER,
     GROUP_WORD,
@@ -88,11 +89,11 @@ def _number_image(parsed: Parsed, own: Words) -> Parsed:
         return parsed
     last = own.name[-1]
     if last.isdecimal() and (len(own.name) > 1 or own.last == "name"):
-        parsed.position, parsed.key = int(last), own.text_without_last
+        parsed.position, parsed.key = whole_number(last), own.text_without_last
         return parsed
     glued = GLUED_NUMBER.match(last)
     if own.last == "name" and glued and not PERSON_WORD.match(glued[1]):
-        parsed.position = int(glued[2])
+        parsed.position = whole_number(glued[2])
         parsed.key = own.text[: -len(glued[2])].rstrip("_-. ")
     return parsed
 
@@ -123,7 +124,7 @@ def _drop_channels(files: Iterable[Parsed]) -> None:
     if not numbered:
         return
     every = set().union(*numbered.values())
-    few = all(int(number) <= FEW for number in every)
+    few = all(0 <= whole_number(number) <= FEW for number in every)
     channels = few and all(len(number) == 4 for number in every) and "0000" in every
     named = all(any(c.isdigit() for c in name) for name in numbered)
     repeated = len(every) < sum(map(len, numbered.values())) or len(numbered) == 1
@@ -170,7 +171,7 @@ def _choose_people(files: Sequence[Parsed]) -> None:
         if places and (folder_is_person or not file.key):
             file.who = "/".join(places)
             if file.position < 0 and file.key.isdecimal():
-                file.position = int(file.key)
+                file.position = whole_number(file.key)
         elif file.key:
             sites = [f for f in file.folders if _is_site(f)]
             file.who = "/".join((*sites, file.key)) if file.key.isdecimal() else file.key

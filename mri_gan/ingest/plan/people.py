@@ -251,7 +251,8 @@ def hide_unlisted(
     """(name, reason, true label) of what could not be listed, hidden where that is due."""
     found = []
     for label, reason in entries:
-        due = OAI_LIKE.search(label) or suffix_of(label) in DICOM_SUFFIXES
+        # What has no suffix may be DICOM, whose folders often are named like people.
+        due = OAI_LIKE.search(label) or suffix_of(label) in (*DICOM_SUFFIXES, "")
         if config.ids == "pseudonym" or (config.ids == AUTO and due):
             found.append((pseudonym(label, key(), "file"), scrub(reason, [label]), label))
         else:

@@ -14,12 +14,13 @@ import itertools
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from mri_gan.config import SPLITS
 from mri_gan.errors import DataError, UsageError
+from mri_gan.ingest.guard import explain
 from mri_gan.ingest.plan.derivatives import BY_NAME, choose_pictures, matches_globs
 from mri_gan.ingest.plan.filenames import identify_all
 from mri_gan.ingest.plan.people import (
@@ -36,18 +37,18 @@ from mri_gan.ingest.plan.people import (
 from mri_gan.ingest.plan.slice_range import choose_images
 from mri_gan.ingest.plan.splits import apply_people, apply_splits, read_people, read_splits
 from mri_gan.ingest.plan.words import MASK_FOLDERS, plain_text
-from mri_gan.ingest.read.archives import list_members
+from mri_gan.ingest.read.archives import list_source
 from mri_gan.ingest.source import (
     DICOM_SUFFIXES,
     SLICE_SUFFIXES,
     TAR_SUFFIXES,
+    Listing,
     Member,
     Source,
     common_prefix,
-    holds_slices,
-    is_table,
     pair_members,
     suffix_of,
+    why_unread,
 )
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.schema import dump
@@ -74,6 +75,9 @@ class Plan:
     part: dict[str, Any] | None = None  # which part of which plan, where it is one
     conclusion: str = ""  # who was found, in a sentence
     doubts: tuple[str, ...] = ()  # what should be looked at before the splits are trusted
+    ignored_kinds: Mapping[str, int] = field(default_factory=dict)  # files, and why
+    listed: int = 0  # files of all sources, whatever became of them
+    set_aside: int = 0  # files of masks, derivatives and what is not asked for, and of `bad`
 
 
 def build_plan(
@@ -101,6 +105,9 @@ def build_plan(
     every = {(s.member.container, s.member.number): s for s in found if not s.naming.mask}
     masks = [source for source in found if source.naming.mask]
     bad = [entry for one in listed for entry in one.bad]
+    ignored = sum((one.ignored for one in listed), start=Counter[str]())
+    n_files = sum(len(s.members) for s in (*every.values(), *masks))
+    n_files += sum(one.excluded for one in listed)
     if not every:
         _refuse_nothing(paths, listed, masks)
     chosen, left_out = choose_pictures(list(every.values()), config)
@@ -128,7 +135,10 @@ def build_plan(
         masks=len(masks),
         left_out=+left_out,
         deselected=deselected,
-        ignored=sum(one.ignored for one in listed),
+        ignored=ignored.total(),
+        ignored_kinds=dict(ignored.most_common()),
+        listed=n_files + len(bad) + ignored.total(),
+        set_aside=n_files + len(bad) - sum(len(source.members) for source in sources),
         bad=tuple((name, reason) for name, reason, _ in hidden_bad),
         digest=_digest(sources, config),
         true_labels=true_labels,
@@ -141,15 +151,17 @@ def _refuse_nothing(
     paths: Sequence[Path], listed: Sequence[_Listed], masks: Sequence[Source]
 ) -> NoReturn:
     bad = [entry for one in listed for entry in one.bad]
+    ignored = sum((one.ignored for one in listed), start=Counter[str]())
     packed = [name for one in listed for name in one.packed]
     excluded = sum(one.excluded for one in listed)
     raise DataError(
         f"{', '.join(map(str, paths))}: no slices or volumes found",
-        f"expected {' '.join(SLICE_SUFFIXES)}"
-        + (f"; {_explain_masks(masks)}" if masks else "")
-        + (f"; --include and --exclude leave {excluded} out" if excluded else "")
-        + (f"; {bad[0][0]}: {bad[0][1]}" if bad else "")
-        + "".join(f"; {name} is an archive in it: unpack it once" for name in packed[:1]),
+        (f"{bad[0][0]}: {bad[0][1]}; " if bad else "")
+        + (f"{_explain_masks(masks)}; " if masks else "")
+        + (f"--include and --exclude leave {excluded} out; " if excluded else "")
+        + "".join(f"{name} is an archive in it: unpack it once; " for name in packed[:1])
+        + "".join(f"{count} {kind}; " for kind, count in ignored.most_common(3))
+        + f"expected {' '.join(SLICE_SUFFIXES)}",
     )
 
 
@@ -175,7 +187,7 @@ class _Listed:
     members: list[Member]
     parts: list[tuple[Member, ...]]  # the files of each source that is named by its path
     series: list[Source]
-    ignored: int
+    ignored: Counter[str]
     excluded: int
     bad: list[tuple[str, str]]
 
@@ -189,29 +201,33 @@ def _list_beside(path: Path, config: PrepareConfig, alone: bool) -> _Listed:
     """What a path holds; where it is not alone and cannot be listed, the others go on without."""
     try:
         return _list(path, config)
-    except DataError as error:
+    except UsageError:
+        raise
+    except Exception as error:
+        reason = explain(error, str(path))[1]
         if alone:
-            raise
-        reason = error.message.removeprefix(f"{path}: ")
-        return _Listed(path, [], [], [], ignored=0, excluded=0, bad=[(str(path), reason)])
+            raise (
+                error if isinstance(error, DataError) else DataError(f"{path}: {reason}")
+            ) from error
+        return _Listed(path, [], [], [], ignored=Counter(), excluded=0, bad=[(str(path), reason)])
 
 
 def _list(path: Path, config: PrepareConfig) -> _Listed:
-    listed, unlisted = list_members(path)
-    members = [_with_slashes(member) for member in listed]
-    usable = [member for member in members if holds_slices(member.name)]
+    listing = list_source(path)
+    members = [_with_slashes(member) for member in listing.members]
+    unread = Counter(filter(None, map(why_unread, members)))
+    usable = [member for member in members if not why_unread(member)]
     wanted = [member for member in usable if matches_globs(member.name, config)]
-    n_tables = sum(is_table(member.name) for member in members)
-    parts, unpaired = pair_members(m for m in wanted if suffix_of(m.name) not in DICOM_SUFFIXES)
-    series, unread, no_scans = _series(wanted)
+    parts, unpaired = pair_members(m for m in wanted if m.suffix not in DICOM_SUFFIXES)
+    series, rest = _series(wanted, config)
     return _Listed(
         path,
         members,
         parts,
         series,
-        ignored=len(members) - len(usable) - n_tables + no_scans,
+        ignored=listing.ignored + unread + rest.ignored,
         excluded=len(usable) - len(wanted),
-        bad=unlisted + unpaired + unread,
+        bad=listing.bad + unpaired + rest.bad,
     )
 
 
@@ -220,13 +236,13 @@ def _with_slashes(member: Member) -> Member:
     return replace(member, name=plain_text(member.name)) if "\\" in member.name else member
 
 
-def _series(members: list[Member]) -> tuple[list[Source], list[tuple[str, str]], int]:
-    files = [member for member in members if suffix_of(member.name) in DICOM_SUFFIXES]
+def _series(members: list[Member], config: PrepareConfig) -> tuple[list[Source], Listing]:
+    files = [member for member in members if member.suffix in DICOM_SUFFIXES]
     if not files:
-        return [], [], 0
+        return [], Listing()
     from mri_gan.ingest.plan.dicom_series import group_series  # it needs numpy, and a plan does not
 
-    return group_series(files)
+    return group_series(files, config)
 
 
 def _name_all(
@@ -239,7 +255,13 @@ def _name_all(
     for one in listed:
         prefix = common_prefix([part.name for parts in one.parts for part in parts])
         sources = [
-            Source(first, first.name.removeprefix(prefix), next(namings), tuple(others))
+            Source(
+                first,
+                first.name.removeprefix(prefix),
+                next(namings),
+                tuple(others),
+                chosen=config.volume,
+            )
             for first, *others in one.parts
         ]
         scans = [source for source in sources if not source.naming.mask]
@@ -410,7 +432,9 @@ def take_shard(plan: Plan, shard: Shard) -> Plan:
     )
     if shard.number > 1:
         part = replace(part, masks=0, left_out={}, deselected=0, ignored=0, bad=())
-    return part
+        part = replace(part, ignored_kinds={}, set_aside=0)
+    own = sum(len(source.members) for source in part.sources)
+    return replace(part, listed=own + part.set_aside + part.ignored)
 
 
 def bounds_of(sizes: list[int], shard: Shard) -> tuple[int, int]:

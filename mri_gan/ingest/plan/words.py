@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from mri_gan.ingest.source import whole_number
+
 # Words for a contrast, spelled without separators, and its one name here.
 CONTRAST_WORDS = {
     "t1": "t1 t1w t1wi t1n t1raw t1weighted mprage memprage mpr spgr fspgr bravo mp2rage unit1 "
@@ -232,7 +234,7 @@ def _name(token: str, found: Words, gap: str) -> None:
 
 def _set(found: Words, kind: str, value: str, n_words: int = 1) -> int:
     if kind == "slice":
-        found.position = int(value)
+        found.position = whole_number(value)
     else:
         setattr(found, kind, value)
     found.last = kind

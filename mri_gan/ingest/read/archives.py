@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import lzma
 import os
@@ -9,27 +10,33 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from mri_gan.errors import DataError
 from mri_gan.files import crc32, explain_os_error, one_line
+from mri_gan.ingest.guard import reading
 from mri_gan.ingest.read.inflate import fastest
+from mri_gan.ingest.read.sniff import HEAD_BYTES, form_of, needs_look
 from mri_gan.ingest.read.tars import list_tar, read_tar_member
 from mri_gan.ingest.source import (
+    CLUTTER,
+    LINKED_FOLDERS,
+    LINKS,
     MAX_MEMBER_BYTES,
+    MAX_MEMBERS,
     MAX_RATIO,
     PAIR_SUFFIXES,
     SMALL_BYTES,
     TAR_SUFFIXES,
+    Listing,
     Member,
+    Unlisted,
     is_clutter,
-    is_wanted,
     natural_key,
     suffix_of,
 )
-
-# Files, folders, zips and tars as one flat list of members, read in memory, never unpacked
 
 # What `zipfile` raises for damaged members; ValueError for names that are no UTF-8.
 ZIP_ERRORS = (
@@ -42,20 +49,26 @@ ZIP_ERRORS = (
 )
 
 
-def list_members(source: Path) -> tuple[list[Member], list[tuple[str, str]]]:
-    """All members of a file, folder, zip or tar, and (label, reason) of the rest.
+def list_members(source: Path) -> tuple[list[Member], Unlisted]:
+    """All readable members of a file, folder, zip or tar, and (label, reason) of damaged ones.
 
-    They are in natural order, but for those of gzipped tars. Raises DataError when the source
+    They are in natural order, but for those of packed tars. Raises DataError when the source
     itself cannot be listed.
     """
+    found = list_source(source)
+    return found.members, found.bad
+
+
+def list_source(source: Path) -> Listing:
+    """What `list_members` gives, and the number of all other files by kind."""
     if source.is_dir():
         return _list_folder(source)
     if suffix_of(source.name) == ".zip":
-        return _list_zip(source), []
+        return _list_zip(source)
     if suffix_of(source.name) in TAR_SUFFIXES:
-        return list_tar(source), []
+        return list_tar(source)
     try:
-        return [_file_member(path, path.name) for path in _halves(source)], []
+        return Listing([_file_member(path, path.name) for path in _halves(source)])
     except OSError as error:
         raise explain_os_error(error, source) from error
 
@@ -74,47 +87,80 @@ def _file_member(path: Path, name: str) -> Member:
     info = path.stat()
     if not stat.S_ISREG(info.st_mode):
         raise DataError(f"{path}: is not a regular file", "give a file, a folder, a zip or a tar")
-    return Member(path, name, info.st_size, info.st_mtime_ns)
+    form = ""
+    if needs_look(name):
+        with path.open("rb") as stream:
+            form = form_of(stream.read(HEAD_BYTES))
+    return Member(path, name, info.st_size, info.st_mtime_ns, form=form)
 
 
-def _list_folder(folder: Path) -> tuple[list[Member], list[tuple[str, str]]]:
-    members: list[Member] = []
-    tarred: dict[str, list[Member]] = {}
-    bad: list[tuple[str, str]] = []
+def _list_folder(folder: Path) -> Listing:
+    found = Listing()
+    tarred: dict[str, Listing] = {}
     top = folder.resolve()
-    for path in _walk(top):
-        name = "/".join((top.name, *path.relative_to(top).parts))
-        if is_clutter(name):
+    for path in _walk(top, found):
+        inside = "/".join(path.relative_to(top).parts)
+        name = f"{top.name}/{inside}"
+        if is_clutter(inside):
+            found.ignored[CLUTTER] += 1
             continue
-        try:
+        with reading(path) as problem:
             if suffix_of(name) == ".zip":
-                members += _list_zip(path)
+                found.add(_list_zip(path))
             elif suffix_of(name) in TAR_SUFFIXES:
                 tarred[name] = list_tar(path)
-            elif is_wanted(name):
-                members.append(_file_member(path, name))
-        except (DataError, OSError) as error:
-            bad.append((str(path), error.message if isinstance(error, DataError) else str(error)))
-    members.sort(key=lambda m: (natural_key(m.name), str(m.container)))
+            elif path.is_symlink() and not path.exists():
+                found.ignored[LINKS] += 1
+            else:
+                found.members.append(_file_member(path, name))
+        found.bad += problem
+    found.members.sort(key=lambda m: (natural_key(m.name), str(m.container)))
     for name in sorted(tarred, key=natural_key):  # whole, in their own order: see `list_tar`
-        members += tarred[name]
-    return members, bad
+        found.add(tarred[name])
+    return found
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, found: Listing) -> Iterator[Path]:
+    """The files below a folder; folders that cannot be looked into are noted as bad."""
+
+    def note(error: OSError) -> None:
+        where = Path(error.filename)
+        found.bad.append((str(where), explain_os_error(error, where).message.partition(": ")[2]))
+
     # Links to folders are not followed: they may form a loop or leave the data set.
-    for root, _, files in os.walk(folder, followlinks=False):
+    for root, folders, files in os.walk(folder, onerror=note, followlinks=False):
+        linked = sum(Path(root, name).is_symlink() for name in folders)
+        found.ignored += Counter({LINKED_FOLDERS: linked})
         yield from (Path(root, file) for file in files)
 
 
-def _list_zip(path: Path) -> list[Member]:
-    infos = _open_zip(path).infolist()
-    members = [
-        Member(path, info.filename, info.file_size, info.CRC, number)
-        for number, info in enumerate(infos)
-        if not info.is_dir() and not is_clutter(info.filename)
-    ]
-    return sorted(members, key=lambda m: natural_key(m.name))
+def _list_zip(path: Path) -> Listing:
+    archive = _open_zip(path)
+    found = Listing()
+    if len(archive.infolist()) > MAX_MEMBERS:
+        raise DataError(f"{path}: more than {MAX_MEMBERS} files", "split it")
+    for number, info in enumerate(archive.infolist()):
+        name = info.filename.replace("\\", "/")  # as some programs of Windows have it
+        if name.endswith("/"):
+            continue
+        why = CLUTTER if is_clutter(name) else _why_not(info)
+        if why:
+            found.ignored[why] += 1
+        else:
+            form = _look(archive, info) if needs_look(name) else ""
+            found.members.append(Member(path, name, info.file_size, info.CRC, number, form=form))
+    found.members.sort(key=lambda m: natural_key(m.name))
+    return found
+
+
+def _why_not(info: zipfile.ZipInfo) -> str:
+    return LINKS if stat.S_ISLNK(info.external_attr >> 16) else ""
+
+
+def _look(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> str:
+    with contextlib.suppress(*ZIP_ERRORS, OSError), archive.open(info) as stream:
+        return form_of(stream.read(HEAD_BYTES))
+    return ""  # what is damaged is noticed when it is read
 
 
 def _open_zip(path: Path) -> zipfile.ZipFile:

@@ -21,6 +21,7 @@ from mri_gan.ingest.read.volume import (
     is_narrow,
     our_errors,
     parse_header,
+    take_one,
 )
 from mri_gan.ingest.source import Source
 
@@ -39,23 +40,31 @@ def axes_of(source: Source) -> str:
     return SAGITTAL_AXES if sagittal else USUAL_AXES
 
 
-def read_pair(header: bytes, voxels: bytes, axes: str = USUAL_AXES, labels: bool = False) -> Volume:
-    """A volume from the bytes of a `.hdr` and an `.img` (or `.img.gz`) file.
+def read_pair(
+    header: bytes,
+    voxels: bytes,
+    axes: str = USUAL_AXES,
+    labels: bool = False,
+    chosen: int | None = None,
+) -> Volume:
+    """A volume from the bytes of a header and its voxels, each of them gzipped or not.
 
     Raises DataError for anything that is not one finite 3-D scan, LabelMapError for label maps
-    unless `labels` are wanted.
+    unless `labels` are wanted, SeriesError for several volumes of which none is `chosen`.
     """
     with our_errors("Analyze pair"):
+        if header[:2] == GZIP_MAGIC:
+            header = gunzip(header, SPARE_BYTES)
         if len(header) < 348:
             raise DataError("too short for an Analyze header")
         is_nifti = header[344:348] == NIFTI_PAIR
         kind = nib.nifti1.Nifti1PairHeader if is_nifti else nib.AnalyzeHeader
         parsed = parse_header(kind, header)
         if voxels[:2] == GZIP_MAGIC:
-            voxels = gunzip(voxels, check_header(parsed, None) + SPARE_BYTES)
-        check_header(parsed, len(voxels))
+            voxels = gunzip(voxels, check_header(parsed, None, chosen) + SPARE_BYTES)
+        check_header(parsed, len(voxels), chosen)
         affine = parsed.get_best_affine() if is_nifti else affine_of(parsed, axes)
-        image = nib.Nifti1Image(_voxels(parsed, voxels), affine)
+        image = take_one(nib.Nifti1Image(_voxels(parsed, voxels), affine), chosen)
         return build_volume(image, labels, nifti_fields(parsed))
 
 

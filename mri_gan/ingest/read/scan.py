@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.source import MGH_SUFFIXES, Source, suffix_of
+from mri_gan.ingest.source import ARRAY_SUFFIXES, ITK_SUFFIXES, MGH_SUFFIXES, Source
 
 if TYPE_CHECKING:
     from mri_gan.ingest.read.volume import Volume
@@ -14,23 +14,30 @@ if TYPE_CHECKING:
 def read_source_volume(source: Source, labels: bool = False) -> Volume:
     """The volume of a source; `labels` lets label maps pass, which scans may not be.
 
-    Raises DataError for damaged files, LabelMapError for label maps that are not wanted.
+    Raises DataError for damaged files, LabelMapError for label maps that are not wanted,
+    SeriesError for files of several volumes of which none is chosen.
     """
-    # These need nibabel, and image files do not.
-    if source.is_series:
-        from mri_gan.ingest.read.dicom import read_series
+    # These need nibabel and more, and image files do not.
+    suffix, chosen = source.member.suffix, source.chosen
+    if suffix in ITK_SUFFIXES or suffix in ARRAY_SUFFIXES or suffix in (".par", ".mnc"):
+        from mri_gan.ingest.read.formats.other_formats import read_format
 
-        return read_series([read_member(member) for member in (source.member, *source.others)])
+        return read_format(source, labels)
+    if source.is_series:
+        from mri_gan.ingest.read.dicom.series import read_series
+
+        files = [read_member(member) for member in (source.member, *source.others)]
+        return read_series(files, chosen, labels)
     if source.is_pair:
         from mri_gan.ingest.read.nifti_pairs import axes_of, read_pair
 
         header, voxels = (read_member(member) for member in (source.member, *source.others))
-        return read_pair(header, voxels, axes_of(source), labels)
+        return read_pair(header, voxels, axes_of(source), labels, chosen)
     data = read_member(source.member)
-    if suffix_of(source.member.name) in MGH_SUFFIXES:
+    if suffix in MGH_SUFFIXES:
         from mri_gan.ingest.read.mgh import read_mgh
 
         return read_mgh(data, labels)
     from mri_gan.ingest.read.volume import read_volume
 
-    return read_volume(data, labels)
+    return read_volume(data, labels, chosen)

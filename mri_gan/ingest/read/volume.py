@@ -7,7 +7,7 @@ import io
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from mri_gan.errors import DataError, LabelMapError, MriganError
+from mri_gan.errors import DataError, LabelMapError, MriganError, SeriesError
 from mri_gan.files import one_line
 from mri_gan.ingest.read.dropped_fields import nifti_fields
 from mri_gan.ingest.read.inflate import GZIP_MAGIC, gunzip, gunzip_start
@@ -49,14 +49,14 @@ class Volume:
         return np.asarray(nib.affines.voxel_sizes(self.affine), np.float64)
 
 
-def read_volume(data: bytes, labels: bool = False) -> Volume:
-    """A volume from the bytes of a `.nii` or `.nii.gz` file.
+def read_volume(data: bytes, labels: bool = False, chosen: int | None = None) -> Volume:
+    """A volume from the bytes of a `.nii` or `.nii.gz` file; a single slice is one as well.
 
     Raises DataError for anything that is not one finite 3-D scan, LabelMapError for label maps
-    unless `labels` are wanted.
+    unless `labels` are wanted, SeriesError for several volumes of which none is `chosen`.
     """
     with our_errors("NIfTI"):
-        image = _parse(data)
+        image = take_one(_parse(data, chosen), chosen)
         volume = build_volume(image, labels, nifti_fields(image.header))
         return replace(volume, header=image.header)
 
@@ -77,7 +77,7 @@ def our_errors(kind: str) -> Iterator[None]:
         raise DataError(f"unreadable {kind} ({one_line(error)})") from error
 
 
-def _parse(data: bytes) -> nib.Nifti1Image:
+def _parse(data: bytes, chosen: int | None) -> nib.Nifti1Image:
     packed = data[:2] == GZIP_MAGIC
     head = gunzip_start(data, NIFTI_2_HEADER) if packed else data
     if len(head) < NIFTI_1_HEADER:
@@ -86,10 +86,10 @@ def _parse(data: bytes) -> nib.Nifti1Image:
     # Extensions, which may be long, lie behind the header: four zeros say that there are none.
     size = NIFTI_2_HEADER if kind is nib.Nifti2Image else NIFTI_1_HEADER
     header = parse_header(kind.header_class, head[:size] + bytes(4))
-    n_bytes = check_header(header, None if packed else len(data))
+    n_bytes = check_header(header, None if packed else len(data), chosen)
     if packed:
         data = gunzip(data, n_bytes + SPARE_BYTES)
-        check_header(header, len(data))
+        check_header(header, len(data), chosen)
     return _without_copy(kind.from_bytes(data), data)
 
 
@@ -123,25 +123,55 @@ def parse_header(kind: type[nib.AnalyzeHeader], data: bytes) -> nib.AnalyzeHeade
     return header
 
 
-def check_header(header: nib.AnalyzeHeader, n_bytes: int | None) -> int:
+def check_header(header: nib.AnalyzeHeader, n_bytes: int | None, chosen: int | None = None) -> int:
     """The bytes of the file that it announces.
 
-    Raises DataError unless it is one 3-D volume that `n_bytes` can hold, where they are known.
+    Raises DataError unless it holds slices or volumes that `n_bytes` can hold, where they are
+    known, and SeriesError for several volumes of which none is `chosen`.
     """
     shape = header.get_data_shape()
     dtype = header.get_data_dtype()
-    if len(shape) < 3 or math.prod(shape[3:]) != 1 or min(shape) < 1:
+    if len(shape) < 2 or min(shape) < 1:
         raise DataError(f"shape {shape} is not one 3-D volume", "split or squeeze it first")
     if dtype.kind not in "uif":
         raise DataError(f"voxel type {dtype} is not a plain number")
-    if math.prod(shape) > MAX_VOXELS:
-        raise DataError(f"{math.prod(shape)} voxels, more than {MAX_VOXELS}")
+    check_shape(shape, chosen)
     announced: int = int(header["vox_offset"]) + math.prod(shape) * int(dtype.itemsize)
     if n_bytes is not None and announced > n_bytes:
         raise DataError("shorter than its header announces (truncated?)")
     if announced > MAX_MEMBER_BYTES:
         raise DataError(f"announces {announced} bytes, more than {MAX_MEMBER_BYTES}")
     return announced
+
+
+def check_shape(shape: Sequence[int], chosen: int | None = None) -> None:
+    """Raise unless voxels of a shape [X, Y, Z, volumes ...] are not too many, and one is chosen."""
+    if math.prod(shape[:3]) > MAX_VOXELS:
+        raise DataError(f"{math.prod(shape[:3])} voxels, more than {MAX_VOXELS}")
+    count = math.prod(shape[3:])
+    if count > 1 and chosen is None:
+        text = " x ".join(map(str, shape))
+        raise SeriesError(
+            f"{count} volumes in one file (shape {text} is not one 3-D volume)",
+            "choose one with --volume",
+        )
+    if chosen is not None and chosen >= count:
+        raise DataError(f"has no volume {chosen} (of {count}, counted from 0)")
+
+
+def take_one(image: nib.Nifti1Image, chosen: int | None) -> nib.Nifti1Image:
+    """The image of one volume [X, Y, Z] of those that `check_shape` let pass."""
+    shape = image.shape
+    if len(shape) == 3:
+        return image
+    if math.prod(shape[3:]) == 1:
+        voxels = image.dataobj
+        whole = np.asarray(voxels).reshape((*shape, 1)[:3], order="F")
+    else:
+        place = np.unravel_index(chosen or 0, shape[3:], order="F")
+        whole = np.asarray(image.dataobj[(..., *map(int, place))])
+    dtype = whole.dtype if is_narrow(whole.dtype) else np.float32
+    return type(image)(whole.astype(dtype, copy=False), image.affine, image.header)
 
 
 def build_volume(

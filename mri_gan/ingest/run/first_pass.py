@@ -9,8 +9,9 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from mri_gan.errors import MriganError, Stopped, UsageError
+from mri_gan.errors import Stopped, UsageError
 from mri_gan.files import StopSignal
+from mri_gan.ingest.guard import reading
 from mri_gan.ingest.outcome import Learned
 from mri_gan.ingest.source import Source
 from mri_gan.preparation import PrepareConfig
@@ -86,12 +87,11 @@ def _landmarks_of(source: Source, config: PrepareConfig) -> tuple[float, ...]:
     from mri_gan.ingest.cut.intensity import take_sample
     from mri_gan.ingest.read.scan import read_source_volume
 
-    try:
+    with reading(source.member.label):  # a problem is reported when its slices are written
         sample = take_sample(read_source_volume(source).voxels)
         threshold = intensity.foreground_threshold(sample)
         return intensity.find_landmarks(sample, threshold, config.window)
-    except MriganError:
-        return ()  # told when its slices are written
+    return ()
 
 
 def _over(
@@ -131,10 +131,9 @@ def _labels_of_all(masks: Sequence[Source]) -> list[tuple[int, ...]]:
 def _labels_of(mask: Source) -> tuple[int, ...]:
     from mri_gan.ingest.plan.masks import read_label_values
 
-    try:
+    with reading(mask.member.label):  # a problem is reported when its slices are written
         return read_label_values(mask)
-    except MriganError:
-        return ()  # told when its slices are written
+    return ()
 
 
 def _together(found: Sequence[tuple[int, ...]], depth: int) -> tuple[int, ...]:

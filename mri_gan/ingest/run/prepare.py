@@ -228,6 +228,28 @@ def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]
         "skipped": {k: n for k, n in sorted(kinds.items()) if k != "mask"},
         **schema.tell_notes(notes),
         "ignored_files": plan.ignored,
+        "ignored_kinds": dict(plan.ignored_kinds),
+        "files": count_files(plan, [entry["source"] for entry in writer.skipped()]),
         "unlisted": [list(pair) for pair in plan.bad],
         "seconds": round(seconds, 2),
+    }
+
+
+def count_files(plan: Plan, skipped: Iterable[str]) -> dict[str, int]:
+    """Files of the sources: listed = stored + left out + ignored.
+
+    `skipped` are the public labels of sources that gave no slices.
+    """
+    lost = Counter(skipped)
+    left_out = 0
+    for source in plan.sources if lost else ():
+        if lost[source.public_label]:
+            lost[source.public_label] -= 1
+            left_out += len(source.members)
+    stored = sum(len(source.members) for source in plan.sources) - left_out
+    return {
+        "listed": plan.listed,
+        "stored": stored,
+        "left_out": left_out + plan.set_aside,
+        "ignored": plan.ignored,
     }

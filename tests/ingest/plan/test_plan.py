@@ -124,7 +124,7 @@ def test_the_order_of_a_directory_does_not_matter(tmp_path: Path, monkeypatch: A
     folder = phantoms.slices_folder(tmp_path / "set", size=8)
     before = plan_of(folder)
     walk = archives._walk
-    monkeypatch.setattr(archives, "_walk", lambda top: reversed(list(walk(top))))
+    monkeypatch.setattr(archives, "_walk", lambda top, found: reversed(list(walk(top, found))))
     assert plan_of(folder) == before
 
 

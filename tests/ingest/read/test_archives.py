@@ -10,6 +10,7 @@ import phantoms
 import pytest
 
 from mri_gan.errors import DataError
+from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read import archives
 from mri_gan.ingest.read.archives import list_members, read_member
 from mri_gan.ingest.run.fork_server import begins_with_volume
@@ -21,6 +22,7 @@ from mri_gan.ingest.source import (
     natural_key,
     suffix_of,
 )
+from mri_gan.preparation import PrepareConfig
 
 FILES = {f"set/a_{i}.png": b"png %d" % i for i in (1, 2, 10)}
 
@@ -83,7 +85,10 @@ def test_a_bad_zip_inside_a_folder_is_noted_and_the_rest_listed(tmp_path: Path) 
 
 def test_files_of_other_kinds_in_a_folder_are_left_aside(tmp_path: Path) -> None:
     phantoms.write_folder(tmp_path, {"a.png": b"x", "notes.txt": b"y", "b.exe": b"z"})
-    assert [m.name for m in listed(tmp_path)] == [f"{tmp_path.name}/a.png"]
+    phantoms.write_folder(tmp_path, {"a.png": phantoms.png_bytes(phantoms.slice_pixels(8, 8))})
+    plan = build_plan([tmp_path], PrepareConfig())
+    assert [s.member.name for s in plan.sources] == [f"{tmp_path.name}/a.png"]
+    assert plan.ignored_kinds == {".txt files": 1, ".exe files": 1}
 
 
 def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:

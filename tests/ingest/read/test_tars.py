@@ -15,7 +15,7 @@ from mri_gan.errors import DataError
 from mri_gan.ingest.cut.one_source import process
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read import archives
-from mri_gan.ingest.read.archives import list_members, read_member
+from mri_gan.ingest.read.archives import list_members, list_source, read_member
 from mri_gan.ingest.source import Member
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
@@ -99,7 +99,12 @@ def test_links_and_devices_are_not_members(tmp_path: Path) -> None:
         info = tarfile.TarInfo("good.png")
         info.size = 1
         archive.addfile(info, io.BytesIO(b"x"))
-    assert contents(tmp_path / "a.tar") == {"good.png": b"x"}
+    found = list_source(tmp_path / "a.tar")
+    assert [m.name for m in found.members] == ["good.png"]
+    assert found.ignored == {"links": 1, "devices and the like": 2}
+    assert found.bad == [
+        (f"{tmp_path / 'a.tar'}:x_1.png", "a hard link to a file that is not there")
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -13,7 +13,7 @@ import phantoms
 import pytest
 from numpy.typing import NDArray
 
-from mri_gan.errors import DataError, LabelMapError
+from mri_gan.errors import DataError, LabelMapError, SeriesError
 from mri_gan.ingest.read.volume import MAX_VOXELS, is_label_map, read_volume
 
 SPACING_MM = (0.8, 1.0, 1.3)
@@ -116,13 +116,26 @@ def test_nan_and_infinities_become_the_smallest_value() -> None:
 @pytest.mark.parametrize("n", [2, 5])
 def test_a_fourth_axis_is_refused(n: int) -> None:
     data = phantoms.nifti_bytes(np.stack([BRAIN] * n, axis=-1), affine=np.eye(4))
-    with pytest.raises(DataError, match="not one 3-D volume"):
+    with pytest.raises(SeriesError, match=f"{n} volumes in one file .* choose one with --volume"):
         read_volume(data)
 
 
-def test_a_picture_is_no_volume() -> None:
-    with pytest.raises(DataError, match="not one 3-D volume"):
-        read_volume(phantoms.nifti_bytes(BRAIN[0], affine=np.eye(4)))
+@pytest.mark.parametrize("n", [0, 3])
+def test_one_of_several_volumes_can_be_chosen(n: int) -> None:
+    series = np.stack([BRAIN * (i + 1) for i in range(4)], axis=-1)
+    image = nib.Nifti1Image.from_bytes(phantoms.nifti_bytes(series, affine=np.eye(4)))
+    volume = read_volume(phantoms.nifti_bytes(series, affine=np.eye(4)), chosen=n)
+    np.testing.assert_array_equal(volume.voxels, np.asarray(image.dataobj)[..., n])
+
+
+def test_a_volume_beyond_the_last_is_one_line() -> None:
+    with pytest.raises(DataError, match="has no volume 1"):
+        read_volume(phantoms.nifti_bytes(BRAIN, affine=np.eye(4)), chosen=1)
+
+
+def test_a_picture_is_a_volume_of_one_slice() -> None:
+    volume = read_volume(phantoms.nifti_bytes(BRAIN[..., 9], affine=np.eye(4)))
+    np.testing.assert_array_equal(volume.voxels[..., 0], BRAIN[..., 9])
 
 
 @pytest.mark.parametrize("dtype", ["complex64", "complex128"])

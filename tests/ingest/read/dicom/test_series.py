@@ -13,7 +13,7 @@ import pytest
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.cut.one_source import process
 from mri_gan.ingest.plan.plan import Plan, build_plan
-from mri_gan.ingest.read.dicom import read_series
+from mri_gan.ingest.read.dicom.series import read_series
 from mri_gan.ingest.read.volume import Volume
 from mri_gan.preparation import PrepareConfig
 
@@ -87,15 +87,51 @@ def test_without_patient_id_the_series_is_the_subject(tmp_path: Path) -> None:
 
 
 def test_multi_frame_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="multi-frame DICOM is not read"):
+    with pytest.raises(DataError, match="multi-frame DICOM that does not say where its frames lie"):
         plan_of(tmp_path, phantoms.dicom_files(BRAIN, NumberOfFrames=2))
 
 
-def test_reports_and_localizers_are_no_scans(tmp_path: Path) -> None:
-    files = phantoms.dicom_files(BRAIN, ImagePositionPatient=None)
-    files |= {f"l/{n}": d for n, d in phantoms.dicom_files(BRAIN, ImageType="LOCALIZER").items()}
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("DICOM localizers", {"ImageType": "LOCALIZER"}),
+        ("DICOM localizers", {"SeriesDescription": "3 plane scout"}),
+        ("DICOM of another kind (RTDOSE)", {"Modality": "RTDOSE"}),
+        ("DICOM of another kind (CT)", {"Modality": "CT"}),
+        ("DICOM without a picture (SR)", {"Modality": "SR", "Rows": None, "Columns": None}),
+        ("DICOM screenshots", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}),
+        (
+            "DICOM derived images (--also derived takes them)",
+            {"ImageType": ["DERIVED", "SECONDARY"]},
+        ),
+        (
+            "DICOM derived images (--also derived takes them)",
+            {"ImageType": ["DERIVED", "PRIMARY", "MIP"]},
+        ),
+        ("DICOM phase images", {"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}),
+    ],
+)
+def test_what_is_no_mr_scan_is_counted_by_kind(
+    tmp_path: Path, kind: str, fields: dict[str, Any]
+) -> None:
+    files = phantoms.dicom_files(BRAIN, **fields)
     files |= {"x/a_1.png": phantoms.png_bytes(phantoms.slice_pixels(8, 8))}
-    assert plan_of(tmp_path, files).ignored == 2 * BRAIN.shape[2]
+    plan = plan_of(tmp_path, files)
+    assert plan.ignored_kinds == {kind: BRAIN.shape[2]}
+    assert (len(plan.sources), plan.bad) == (1, ())
+
+
+def test_also_takes_what_is_asked_for(tmp_path: Path) -> None:
+    files = phantoms.dicom_files(BRAIN, Modality="CT")
+    path = phantoms.write_zip(tmp_path / "a.zip", files)
+    plan = build_plan([path], PrepareConfig(also=("other-modalities",)))
+    assert [1 + len(s.others) for s in plan.sources] == [BRAIN.shape[2]]
+
+
+def test_slices_of_unknown_place_say_so(tmp_path: Path) -> None:
+    files = phantoms.dicom_files(BRAIN, ImagePositionPatient=None)
+    with pytest.raises(DataError, match="no ImagePositionPatient"):
+        plan_of(tmp_path, files)
 
 
 def test_a_missing_slice_is_noticed() -> None:

@@ -1,0 +1,124 @@
+"""Values of a DICOM header, none of which has to be there or to be what it should.
+
+From them: where a stack of pictures lies.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mri_gan.errors import DataError
+
+EVEN = 0.1  # slices may lie this share of their distance away from an even spacing
+STRAIGHT = 0.02  # of a slice's distance it may be shifted within its plane: one degree
+SAME_SIZE = 0.01  # share by which the pixels of one series may differ
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
+
+
+def number(header: Any, name: str, default: float | None = None) -> float:
+    """One number; `default` where it is missing or empty. Raises DataError."""
+    if default is not None and not is_filled(header, name):
+        return default
+    return float(numbers(header, name, 1)[0])
+
+
+def numbers(header: Any, name: str, count: int) -> NDArray[np.float64]:
+    """So many finite numbers; raises DataError where the element says something else."""
+    if not is_filled(header, name):
+        raise DataError(f"no {name}")
+    try:
+        values = np.atleast_1d(np.asarray(header[name].value, np.float64))
+    except Exception as error:  # a library's conversion of text raises many types
+        raise DataError(f"{name} is damaged") from error
+    if values.shape != (count,) or not np.isfinite(values).all():
+        raise DataError(f"{name} is damaged")
+    return values
+
+
+def is_filled(header: Any, name: str) -> bool:
+    """Whether an element is there and holds something."""
+    try:
+        return name in header and not header[name].is_empty
+    except Exception as error:
+        raise DataError(f"{name} is damaged") from error
+
+
+def text(header: Any, name: str) -> str:
+    """An element as text; empty where it is missing or cannot be read."""
+    try:
+        return str(header.get(name) or "").strip(" \0")
+    except Exception:  # what cannot be read says nothing
+        return ""
+
+
+def count_frames(header: Any) -> int:
+    """How many pictures a file holds."""
+    return int(number(header, "NumberOfFrames", 1))
+
+
+def size_of(header: Any) -> tuple[int, int]:
+    """(rows, columns)."""
+    return int(number(header, "Rows")), int(number(header, "Columns"))
+
+
+def axes_of(header: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Directions in which columns and rows are counted, in LPS."""
+    values = numbers(header, "ImageOrientationPatient", 6)
+    if not np.allclose(np.linalg.norm(values.reshape(2, 3), axis=1), 1, atol=0.01):
+        raise DataError("ImageOrientationPatient is damaged")
+    return values[:3], values[3:]
+
+
+def position_of(header: Any) -> NDArray[np.float64]:
+    """Where the middle of the first pixel lies, in LPS mm."""
+    return numbers(header, "ImagePositionPatient", 3)
+
+
+class Place:
+    """Where one picture lies, and the size of its pixels in mm."""
+
+    def __init__(self, header: Any, sizes: Any = None, plane: Any = None) -> None:
+        sizes = header if sizes is None else sizes
+        self.along, self.down = axes_of(header if plane is None else plane)
+        self.corner = position_of(header)
+        self.row_mm, self.column_mm = numbers(sizes, "PixelSpacing", 2).tolist()
+        self.thick_mm = number(sizes, "SliceThickness", 0) or 1.0
+
+
+def find_affine(places: Sequence[Place]) -> NDArray[np.float64]:
+    """Voxel -> RAS+ mm [4, 4] of a sorted stack; raises DataError where it is none."""
+    first, last = places[0], places[-1]
+    lps = np.eye(4)
+    lps[:3, 0], lps[:3, 1] = first.along * first.column_mm, first.down * first.row_mm
+    lps[:3, 3] = first.corner
+    across = np.cross(first.along, first.down)
+    for one in places:
+        sizes = np.array([one.row_mm, one.column_mm]) / (first.row_mm, first.column_mm)
+        if not np.allclose(sizes, 1, atol=SAME_SIZE):
+            raise DataError("PixelSpacing differs among its slices")
+    if len(places) > 1:
+        check_distances(np.diff([float(across @ one.corner) for one in places]))
+        lps[:3, 2] = (last.corner - first.corner) / (len(places) - 1)
+        straight = abs(float(across @ lps[:3, 2]))
+        shift = float(np.linalg.norm(lps[:3, 2] - across * (across @ lps[:3, 2])))
+        if shift > STRAIGHT * straight:
+            angle = math.degrees(math.atan2(shift, straight))
+            raise DataError(f"its stack leans by {angle:.1f} degrees (a tilted gantry)")
+    else:
+        lps[:3, 2] = across * first.thick_mm
+    lps[:3] = LPS_TO_RAS @ lps[:3]
+    return lps
+
+
+def check_distances(distances_mm: NDArray[np.float64]) -> None:
+    """Raise DataError unless slices lie at different places and evenly."""
+    usual = float(np.median(distances_mm))
+    if distances_mm.min() < 1e-3:
+        raise DataError("several images at one place (time points?); give one of them")
+    if np.abs(distances_mm - usual).max() > EVEN * usual:
+        raise DataError("its slices are not evenly spaced; is a file missing?")

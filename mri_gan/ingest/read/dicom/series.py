@@ -1,0 +1,106 @@
+"""DICOM series to volumes; nothing that identifies a person leaves this module."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mri_gan.errors import DataError, UsageError
+from mri_gan.ingest.read.dicom.elements import EXPLICIT_LE, Elements, read_elements
+from mri_gan.ingest.read.dicom.frames import choose_frames
+from mri_gan.ingest.read.dicom.headers import (
+    Place,
+    axes_of,
+    count_frames,
+    find_affine,
+    position_of,
+    size_of,
+)
+from mri_gan.ingest.read.dicom.unpacking import in_units, unpack
+
+if TYPE_CHECKING:
+    from mri_gan.ingest.read.volume import Volume
+
+
+# Elements by which files are told apart and sorted, and those without which there is no picture.
+PLANNED = {
+    *(0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080060, 0x0008103E, 0x00100020),
+    *(0x00180081, 0x0020000D, 0x0020000E, 0x00200032, 0x00200037, 0x00280008, 0x00280010),
+    *(0x00280002, 0x00280011, 0x00280100),
+}
+PICTURED = {
+    *(0x00180050, 0x00180088, 0x00280004, 0x00280006, 0x00280030, 0x00280101, 0x00280102),
+    *(0x00280103, 0x00280120, 0x00280121, 0x00281052, 0x00281053, 0x00283000, 0x52009229),
+    *(0x52009230,),
+}
+DIRECTORY, FRAMES = 0x00041220, 0x52009230
+
+
+def _pydicom() -> Any:
+    try:
+        import pydicom
+    except ImportError as error:
+        raise UsageError("DICOM needs one more package", "pip install mrigan[dicom]") from error
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    return pydicom
+
+
+def read_data_set(data: bytes, header_only: bool) -> tuple[Any, Elements]:
+    """A data set of the elements that matter, and what else the file holds.
+
+    Raises DataError for files that are cut short or hold more than a scan could.
+    """
+    pydicom = _pydicom()
+    wanted = PLANNED if header_only else PLANNED | PICTURED
+    found = read_elements(data, wanted, pixels=not header_only)
+    data_set = pydicom.filereader.read_dataset(
+        io.BytesIO(found.kept), found.implicit, found.little, bytelength=len(found.kept)
+    )
+    data_set.file_meta = pydicom.dataset.FileMetaDataset()
+    data_set.file_meta.TransferSyntaxUID = found.syntax or EXPLICIT_LE
+    data_set.is_implicit_VR, data_set.is_little_endian = found.implicit, found.little
+    return data_set, found
+
+
+def read_series(files: Sequence[bytes], chosen: int | None = None, labels: bool = False) -> Volume:
+    """The volume of a series, its slices sorted along their normal.
+
+    A file of several frames may hold several volumes, of which `chosen` is taken. Raises DataError
+    where it is not one evenly spaced stack, SeriesError where one must be chosen, LabelMapError for
+    label maps.
+    """
+    import nibabel as nib
+
+    from mri_gan.ingest.read.volume import MAX_VOXELS, build_volume, our_errors
+
+    with our_errors("DICOM series"):
+        read = [read_data_set(data, header_only=False) for data in files]
+        first, found = read[0]
+        if math.prod((len(read), count_frames(first), *size_of(first))) > MAX_VOXELS:
+            raise DataError(f"more than {MAX_VOXELS} voxels")
+        if FRAMES in found.tags:
+            stack, affine = choose_frames(first, unpack(first, found), chosen)
+        else:
+            across = np.cross(*axes_of(first))
+            read.sort(key=lambda one: float(across @ position_of(one[0])))
+            found = read[0][1]
+            affine = find_affine([Place(one) for one, _ in read])
+            stack = np.stack([in_units(unpack(*one), one[0]).T for one in read], axis=-1)
+        if str(first.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1":
+            stack = np.nanmax(stack) - stack
+        return build_volume(nib.Nifti1Image(stack, affine), labels, dropped_names(found))
+
+
+def dropped_names(found: Elements) -> tuple[str, ...]:
+    """What a file holds beside geometry and scale, by name; private elements count as one."""
+    from pydicom.datadict import keyword_for_tag
+
+    from mri_gan.ingest.read.dropped_fields import DICOM_PICTURE
+
+    names = {keyword_for_tag(tag) or "private fields" for tag in found.tags}
+    return tuple(sorted(names - DICOM_PICTURE))

@@ -1,0 +1,1 @@
+"""Volumes of programs and formats beside those of the field's everyday."""

@@ -1,0 +1,47 @@
+"""HDF5: reconstructions of fastMRI, MATLAB 7.3, and others with one array of slices."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+
+from mri_gan.errors import DataError
+from mri_gan.ingest.read.formats.array_files import Described, choose_array, volume_of_stack
+from mri_gan.ingest.read.volume import Volume
+
+MAX_ITEMS = 10_000  # that are looked at
+
+
+def open_hdf5(data: bytes) -> Any:
+    """The file; raises DataError where the package is missing."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise DataError("needs one more package: pip install mrigan[hdf5]") from error
+    return h5py.File(io.BytesIO(data), "r")
+
+
+def read_hdf5(
+    data: bytes, matlab: bool = False, labels: bool = False, chosen: int | None = None
+) -> Volume:
+    """The stack in a file: its only array of slices, or the one that is named like a scan.
+
+    MATLAB writes its axes in reverse and counts slices last. Raises DataError for arrays that lie
+    in other files, which a file from elsewhere could otherwise have read.
+    """
+    with open_hdf5(data) as file:
+        found: list[Described] = []
+
+        def note(name: str, item: Any) -> Any:
+            if hasattr(item, "shape") and item.shape is not None:
+                found.append(Described(name, tuple(item.shape), np.dtype(item.dtype)))
+            return True if len(found) > MAX_ITEMS else None
+
+        file.visititems(note)  # follows no links
+        array = file[choose_array(found, len(data))]
+        if array.is_virtual or array.external:
+            raise DataError("its pixels lie in other files")
+        values = array[()]
+    return volume_of_stack(values.T if matlab else values, matlab, labels, chosen)
