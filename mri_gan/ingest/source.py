@@ -151,7 +151,7 @@ def why_unread(member: Member) -> str:
         missing = package and importlib.util.find_spec(package) is None
         return f"{suffix} files (pip install mrigan[{extra}] reads them)" if missing else ""
     if is_table(member.name):
-        return "tables of participants"
+        return "tables, read for their labels"
     if suffix in (".zip", *TAR_SUFFIXES, *OTHER_ARCHIVES):
         return f"{suffix} archives (unpack them first)"
     plain = re.fullmatch(r"\.[a-z][a-z0-9.]{0,9}", suffix)

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mri_gan.ingest.plan.words import (
-from mri_gan.ingest.source import whole_number
     CLASS_WORDS,
     GLUED_NUMBER,
     GROUP_WORD,
@@ -25,6 +24,7 @@ from mri_gan.ingest.source import whole_number
     Words,
     read_words,
 )
+from mri_gan.ingest.source import whole_number
 
 NAMELESS = "all"
 LEADING_NUMBER = re.compile(r"^(?P<subject>\d{2,})(?:[_\-.]|$)")
