@@ -11,7 +11,7 @@ import hashlib
 import re
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -238,9 +238,17 @@ def find_checkpoint(path: Path) -> Path:
     return found
 
 
-def delete_old(run: Path, keep: int) -> None:
-    """Delete all but the `keep` newest checkpoints, never the last one that loads."""
-    old = list_checkpoints(run)[max(keep, 1) :]
+def checkpoint_nimg(path: Path) -> int:
+    """How many images a checkpoint's name says that its run had shown."""
+    return int(path.stem.rpartition("-")[2])
+
+
+def delete_old(run: Path, keep: int, also: Collection[int] = ()) -> None:
+    """Delete all but the `keep` newest checkpoints and those after `also` images.
+
+    Never the last one that loads.
+    """
+    old = [p for p in list_checkpoints(run)[max(keep, 1) :] if checkpoint_nimg(p) not in also]
     if old and newest_valid(run)[0] not in (None, *old):
         for path in old:
             path.unlink(missing_ok=True)

@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from mri_gan.checkpoint import checkpoint_path, newest_valid
+from mri_gan.config import METRICS, read_metrics
 from mri_gan.errors import DataError, Stopped
 from mri_gan.files import make_folder, remove_leftovers
 from mri_gan.schedule import Phase, phase_at
 from mri_gan.train.cost import seconds_left
 from mri_gan.train.data import Batches, TrainingData, load_training_data
-from mri_gan.train.monitor import Health, Monitor
+from mri_gan.train.monitor import (
+    DIVERGED_TICKS,
+    LOST_SNAPSHOTS,
+    Health,
+    Monitor,
+    best_nimg,
+    find_divergence,
+    record_event,
+)
 from mri_gan.train.parallel import agree, any_rank, check_world, key, share_norms, wait_for_all
 from mri_gan.train.resume import out_of_memory_told, restore, resume, salted
 from mri_gan.train.run_folder import Progress, Run, write_config
-from mri_gan.train.snapshot import draw_reals, snapshot, tell_problems
+from mri_gan.train.snapshot import draw_reals, report_problems, snapshot
 from mri_gan.train.state import TrainState, prepare_device, to_device
 from mri_gan.train.step import train_step
 
 MAX_ATTEMPTS = 3  # rollbacks before giving up
+NOT_FINITE = "updates were not finite"
 
 
-class NotFiniteError(Exception):
-    """Several updates in a row had gradients that were not finite."""
+class DivergedError(Exception):
+    """Several updates in a row were not finite, or several ticks those of a run that diverges."""
 
 
 def train(run: Run, start_from: Path | None = None) -> Path:
@@ -56,8 +67,8 @@ def train(run: Run, start_from: Path | None = None) -> Path:
         try:
             with out_of_memory_told(run, state):
                 return train_on(run, state, data)
-        except NotFiniteError:
-            roll_back(run, state)
+        except DivergedError as error:
+            roll_back(run, state, str(error))
 
 
 def tell_missing(run: Run, data: TrainingData) -> None:
@@ -76,12 +87,13 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
     config = salted(run.config, state.attempt)
     monitor = Monitor(run.folder, state.nimg, run.world)
     first, start = state.nimg, time.perf_counter()
-    health = Health()
+    health = Health.of(read_metrics(run.folder / METRICS))
     options = run.options
     with Batches(run.store, config, state.nimg, options.ahead, run.world, data) as batches:
         asked = time.perf_counter()
-        for nimg, phase, images, conditions in batches:
+        for nimg, planned, images, conditions in batches:
             waited = time.perf_counter() - asked
+            phase = slow_down(planned, state.attempt)
             asked_for = to_device(conditions, options.device) if config.conditions else None
             real = to_device(images, options.device)
             stats = train_step(state, config, phase, real, run.world, asked_for)
@@ -90,25 +102,67 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
             over = any_rank(run.world, 0 < 60 * options.minutes <= time.perf_counter() - start)
             if crosses(nimg, state.nimg, run.tick) or state.nimg >= run.total or stop or over:
                 log(run, monitor, state, phase)
-            if crosses(nimg, state.nimg, run.snap) or stop or over:
-                if run.world.is_first:
-                    samples = snapshot(run, state, phase, data)
-                    tell_problems(run, data, samples, monitor.last, health)
-                # It may take longer than a step ever does; and whoever leaves first after a stop
-                # makes torchrun end the others, who may still be saving.
-                wait_for_all(run.world)
+            if (crosses(nimg, state.nimg, run.snap) and not state.suspect) or stop or over:
+                save_and_judge(run, state, phase, data, monitor, health)
             if stop:
                 raise stopped(run, state)
             if over:
                 break
-            asked = time.perf_counter()
-            taken = asked - start
+            taken = time.perf_counter() - start
             left = seconds_left(config, first, state.nimg, taken, options.device)
             run.on_step(Progress(state.nimg, run.total, phase, monitor.rate, left, monitor.last))
+            # Last, since nothing else in this loop is time spent waiting for data.
+            asked = time.perf_counter()
+    if state.suspect and state.nimg >= run.total:
+        raise DivergedError(find_divergence(monitor.last))
     last = checkpoint_path(run.folder, state.nimg)
     if run.world.is_first and not last.exists():
-        snapshot(run, state, phase_at(config, state.nimg - 1), data)
+        samples = snapshot(run, state, phase_at(config, state.nimg - 1), data)
+        report_problems(run, data, samples, monitor, health)
     return last
+
+
+def save_and_judge(
+    run: Run, state: TrainState, phase: Phase, data: TrainingData, monitor: Monitor, health: Health
+) -> None:
+    """A checkpoint with its samples, and a look at what is wrong with them.
+
+    Raises DataError where training on would be a waste.
+    """
+    if run.world.is_first:
+        samples = snapshot(run, state, phase, data)
+        report_problems(run, data, samples, monitor, health)
+    # It may take longer than a step ever does; and whoever leaves first after a stop makes
+    # torchrun end the others, who may still be saving.
+    wait_for_all(run.world)
+    if any_rank(run.world, health.collapsed):
+        raise DataError(
+            f"{run.folder}: stopped at {state.nimg / 1000:g} kimg, since samples have been nearly "
+            f"all alike in the last {LOST_SNAPSHOTS} snapshots (mode collapse)",
+            advise_restart(best_checkpoint(run)),
+        )
+
+
+def best_checkpoint(run: Run) -> Path | None:
+    """The checkpoint whose samples were best and without problems, if there is one."""
+    best = best_nimg(read_metrics(run.folder / METRICS))
+    path = None if best is None else checkpoint_path(run.folder, best)
+    return path if path is not None and path.exists() else None
+
+
+def advise_restart(good: Path | None) -> str:
+    """What to do with a run that went wrong."""
+    if good is None:
+        return "start anew in another --out with a lower --lr"
+    return (
+        f"the last good state is {good}; start from it with --ckpt {good} --transfer, a lower "
+        "--lr and another --out"
+    )
+
+
+def slow_down(phase: Phase, attempt: int) -> Phase:
+    """The phase with half of the learning rate for every rollback so far."""
+    return replace(phase, lr=phase.lr * 0.5**attempt) if attempt else phase
 
 
 def crosses(before: int, after: int, interval: int) -> bool:
@@ -123,29 +177,39 @@ def log(run: Run, monitor: Monitor, state: TrainState, phase: Phase) -> None:
     if monitor.trouble and not had_trouble:
         run.on_note(f"{monitor.trouble}; training goes on without these metrics")
     if monitor.skipped_in_a_row >= monitor.MAX_SKIPPED:
-        raise NotFiniteError
+        monitor.amend({"problems": {"divergence": NOT_FINITE}})
+        raise DivergedError(NOT_FINITE)
     if monitor.last["skipped"]:
         run.on_note(f"{monitor.last['skipped']} updates were not finite and were left out")
+    why = find_divergence(monitor.last)
+    state.suspect = state.suspect + 1 if why else 0
+    if why:
+        monitor.amend({"problems": {"divergence": why}})
+    if state.suspect >= DIVERGED_TICKS:
+        raise DivergedError(why)
 
 
-def roll_back(run: Run, state: TrainState) -> None:
+def roll_back(run: Run, state: TrainState, why: str) -> None:
     """Go back to the newest checkpoint with other random numbers; give up at the third time."""
     path, checkpoint, _ = newest_valid(run.folder)
     attempt = state.attempt + 1
     if checkpoint is None or path is None:
         raise DataError(
-            f"{run.folder}: training diverged before its first checkpoint",
-            "start anew in another --out with a lower --lr",
+            f"{run.folder}: training diverged before its first checkpoint ({why})",
+            advise_restart(None),
         )
+    at = f"{state.nimg / 1000:g} kimg"
     if attempt > MAX_ATTEMPTS:
         raise DataError(
-            f"{run.folder}: training diverged {attempt} times at {state.nimg / 1000:g} kimg",
-            f"the last good state is {path}; start from it with --ckpt {path} --transfer, a lower "
-            "--lr and another --out",
+            f"{run.folder}: training diverged {attempt} times, now at {at} ({why})",
+            advise_restart(path),
         )
     restore(state, checkpoint, path)
-    state.attempt = attempt
-    run.on_note(f"gradients were not finite; back to {path}, attempt {attempt}")
+    state.attempt, state.suspect = attempt, 0
+    text = f"training diverged at {at} ({why}); back to {path.name} with half the learning rate"
+    if run.world.is_first:
+        record_event(run.folder, checkpoint.nimg, text)
+    run.on_warning(text)
 
 
 def stopped(run: Run, state: TrainState) -> Stopped:

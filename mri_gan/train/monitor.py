@@ -15,20 +15,41 @@ from PIL import Image
 from torch import Tensor
 
 from mri_gan.config import METRICS, PLOT, SAMPLES, read_metrics
-from mri_gan.errors import UsageError
+from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, write_bytes, write_text
 from mri_gan.pictures import COMMENT, Shows
 from mri_gan.schedule import Phase
 from mri_gan.train.parallel import SOLO, World, average
 from mri_gan.train.step import Stats
 
-# What goes wrong in training, told while there is time to act
+# What goes wrong in training, reported while there is time to act
 
 COLLAPSED_BELOW = 0.4  # diversity of fakes as a share of that of reals
+LOST_BELOW = 0.1  # so little diversity does not come back
+LOST_SNAPSHOTS = 3  # in a row, after which training on is a waste
+LOST_NIMG = 10_000  # before, a generator has hardly begun
 STARVED_ABOVE = 0.05  # share of the time spent waiting for data
 NOTICEABLE_S = 1.0  # a shorter tick is mostly noise
 YOUNG = 0.2  # share of a run in which samples may still be all alike
 SATURATED_ABOVE = 50.0  # gap between the mean scores of reals and fakes
+DIVERGED_LOSS = 1e5
+DIVERGED_TICKS = 3  # in a row; a single spike may recover
+
+
+def find_divergence(metrics: dict[str, Any]) -> str:
+    """Why the means of a tick are those of a run that diverges; empty when they are not.
+
+    A critic learns to score real slices higher. Where it scores synthetic ones much higher, it
+    has lost its way, whatever the loss.
+    """
+    for name in ("d_loss", "g_loss"):
+        loss = metrics.get(name) or 0.0
+        if abs(loss) > DIVERGED_LOSS:
+            return f"{name.replace('_', ' ')} {loss:.3g}"
+    gap = (metrics.get("real_score") or 0.0) - (metrics.get("fake_score") or 0.0)
+    if gap < -SATURATED_ABOVE:
+        return f"the critic scores synthetic slices {-gap:.3g} higher than real ones"
+    return ""
 
 
 def diversity(images: Tensor) -> float:
@@ -38,20 +59,44 @@ def diversity(images: Tensor) -> float:
 
 @dataclass
 class Health:
-    """What has been seen of a run so far: each problem is told when it begins."""
+    """What has been seen of a run so far: each problem is reported when it begins."""
 
-    told: set[str] = field(default_factory=set)
+    known: set[str] = field(default_factory=set)
     best: float = 0.0  # highest diversity of fakes as a share of that of reals
+    lost: int = 0  # snapshots in a row whose samples were nearly all alike
 
-    def look(self, metrics: dict[str, Any], fakes: float, reals: float, done: float) -> list[str]:
-        """The problems that were not there at the last look; `done` is the share of the run."""
-        share = fakes / reals if reals > 0 else 1.0
-        fell = share < self.best / 2
-        self.best = max(self.best, share)
-        problems = find_problems(metrics, share if fell or done > YOUNG else 1.0)
-        new = [text for name, text in problems.items() if name not in self.told]
-        self.told = set(problems)
+    @classmethod
+    def of(cls, lines: list[dict[str, Any]]) -> Health:
+        """What the metrics of a run say of it, so that a resumed run goes on as it would have."""
+        health = cls()
+        for line in lines:
+            if "diversity" in line:
+                health.known = set(line.get("problems", ()))
+                health._note(line["nimg"], line["diversity"], "collapse" in health.known)
+        return health
+
+    def judge(self, metrics: dict[str, Any], share: float, done: float) -> dict[str, str]:
+        """The problems by name; `share` as in `find_problems`, `done` is the share of the run."""
+        counts = share < self.best / 2 or done > YOUNG
+        problems = find_problems(metrics, share if counts else 1.0)
+        self._note(metrics["nimg"], share, "collapse" in problems)
+        return problems
+
+    def pick_new(self, problems: dict[str, str]) -> list[str]:
+        """Those that were not there the last time."""
+        new = [text for name, text in problems.items() if name not in self.known]
+        self.known = set(problems)
         return new
+
+    @property
+    def collapsed(self) -> bool:
+        """Whether samples have been nearly all alike for too long to come back."""
+        return self.lost >= LOST_SNAPSHOTS
+
+    def _note(self, nimg: int, share: float, collapse: bool) -> None:
+        self.best = max(self.best, share)
+        lost = collapse and share < LOST_BELOW and nimg >= LOST_NIMG
+        self.lost = self.lost + 1 if lost else 0
 
 
 def find_problems(metrics: dict[str, Any], share: float) -> dict[str, str]:
@@ -66,7 +111,9 @@ def find_problems(metrics: dict[str, Any], share: float) -> dict[str, str]:
             "mode collapse? Try a lower --lr, a larger --batch or more data"
         )
     gap = (metrics.get("real_score") or 0.0) - (metrics.get("fake_score") or 0.0)
-    if abs(gap) > SATURATED_ABOVE:
+    if why := find_divergence(metrics):
+        problems["divergence"] = f"training diverges: {why}. Try a lower --lr"
+    elif gap > SATURATED_ABOVE:
         problems["saturation"] = (
             f"the critic's scores of real and synthetic slices are {gap:.0f} apart: it has won, "
             "and the generator learns little. Try a lower --lr or a larger --gp-weight"
@@ -79,10 +126,65 @@ def find_problems(metrics: dict[str, Any], share: float) -> dict[str, str]:
     return problems
 
 
-def real_diversity(images: Any) -> float:
-    """The diversity of stored slices uint8 or uint16 [N, C, H, W], on the scale -1..1."""
-    top = 255.0 if images.dtype.itemsize == 1 else 65535.0
-    return diversity(torch.from_numpy(images).float() * (2 / top))
+def list_problems(lines: list[dict[str, Any]]) -> dict[str, tuple[int, int, str]]:
+    """Problems that a run's metrics hold, by name: the first and last nimg, and the last text."""
+    found: dict[str, tuple[int, int, str]] = {}
+    for line in lines:
+        events = {f"rollback {i + 1}": text for i, text in enumerate(line.get("events", ()))}
+        for name, text in (line.get("problems", {}) | events).items():
+            first = found[name][0] if name in found else line["nimg"]
+            found[name] = (first, line["nimg"], text)
+    return found
+
+
+def describe_problems(lines: list[dict[str, Any]]) -> list[str]:
+    """The same, each as one line."""
+    return [
+        f"{name} ({first / 1000:g} to {last / 1000:g} kimg): {text}"
+        for name, (first, last, text) in list_problems(lines).items()
+    ]
+
+
+def record_event(run: Path, nimg: int, text: str) -> None:
+    """Keep in the metrics what happened to a run that went back to its state after `nimg`.
+
+    In the last line up to there, since those behind it are dropped.
+    """
+    lines = [line for line in read_metrics(run / METRICS) if line["nimg"] <= nimg]
+    if lines:
+        lines[-1] = lines[-1] | {"events": [*lines[-1].get("events", ()), text]}
+        write_text(run / METRICS, "".join(json.dumps(line) + "\n" for line in lines))
+
+
+def spectrum_distance(images: Tensor, reals: Tensor) -> float:
+    """Mean difference of two sets' mean power spectra by radius, in dB; [N, C, R, R], -1..1."""
+    gap = _radial_decibels(images) - _radial_decibels(reals)
+    return float(gap.abs().mean())
+
+
+def _radial_decibels(images: Tensor) -> Tensor:
+    """Mean power at every whole radius from 1 to R / 2, in dB."""
+    size = images.shape[-1]
+    power = torch.fft.fft2(images.double()).abs().square().mean((0, 1)).flatten()
+    axis = torch.fft.fftfreq(size, 1 / size)
+    radius = torch.hypot(axis[:, None], axis[None]).round().long().flatten()
+    sums = torch.zeros(int(radius.max()) + 1, dtype=power.dtype).index_add(0, radius, power)
+    return 10 * torch.log10(sums[1 : size // 2 + 1] / radius.bincount()[1 : size // 2 + 1] + 1e-12)
+
+
+def best_nimg(lines: list[dict[str, Any]]) -> int | None:
+    """The snapshot at the last size, without problems, whose samples come nearest to real slices.
+
+    By the distance of spectra, the one figure that a few dozen samples measure well enough.
+    """
+    size = lines[-1]["resolution"] if lines else 0
+    good = [
+        line
+        for line in lines
+        if "spectrum_db" in line and line["resolution"] == size and not line.get("problems")
+    ]
+    best = min(good, key=lambda line: (line["alpha"] < 1, line["spectrum_db"]), default=None)
+    return None if best is None else int(best["nimg"])
 
 
 # A run's curves and pictures for TensorBoard, beside the files that need no viewer
@@ -204,6 +306,18 @@ class Monitor:
         self._start = time.perf_counter()
         return self.last
 
+    def amend(self, facts: dict[str, Any]) -> None:
+        """Add to the last line what is known only after the snapshot."""
+        self.last |= facts
+        if not self._world.is_first or self.trouble:
+            return
+        try:
+            text = self.path.read_text(encoding="utf-8").rstrip("\n")
+            before = text[: text.rfind("\n") + 1]
+            write_text(self.path, before + json.dumps(self.last) + "\n")
+        except (OSError, DataError):
+            return  # the next tick finds out, and reports it
+
     def _append(self, line: str) -> None:
         """Write a line; a full disk is kept in `trouble`, for a run need not end for want of it."""
         try:
@@ -232,15 +346,32 @@ class Monitor:
         return count
 
 
-def draw_losses(run: Path) -> None:
-    """The curves of a run's metrics as `loss.png`, levels marked where they begin."""
+SPIKE = 20.0  # a largest value so many times the usual ones hides all else on a linear axis
+
+
+def draw_losses(run: Path, path: Path | None = None) -> None:
+    """The curves of a run's metrics as `loss.png`, levels marked where they begin.
+
+    `path` may name another file: .svg and .pdf are drawings of lines, for papers.
+    """
     lines = read_metrics(run / METRICS)
     if lines:
-        write_bytes(run / PLOT, plot_losses(lines))
+        path = path or run / PLOT
+        write_bytes(path, plot_losses(lines, path.suffix[1:] or "png"))
 
 
-def plot_losses(lines: list[dict[str, Any]]) -> bytes:
-    """PNG bytes: losses above, mean scores of real and fake images below."""
+def spread_axis(values: list[float]) -> float | None:
+    """Where an axis should turn from linear to logarithmic, or None: there is no spike."""
+    sizes = np.abs(np.array(values))
+    usual = float(np.percentile(sizes, 90)) if values else 0.0
+    return usual if usual > 0 and sizes.max() > SPIKE * usual else None
+
+
+def plot_losses(lines: list[dict[str, Any]], form: str = "png") -> bytes:
+    """A picture's bytes: losses above, mean scores of real and fake images below.
+
+    After a spike the axis is linear up to the usual values and logarithmic beyond them.
+    """
     # The object interface, not pyplot: no display, no global state, safe in any thread.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -248,14 +379,19 @@ def plot_losses(lines: list[dict[str, Any]]) -> bytes:
     figure = Figure(figsize=(9, 6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     for axes, scores in ((upper, False), (lower, True)):
+        values: list[float] = []
         for name in CURVES:
             points = [
                 (line["nimg"] / 1000, line[name]) for line in lines if line.get(name) is not None
             ]
             if points and name.endswith("score") == scores:
                 axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1)
+                values += [value for _, value in points]
         if axes.get_lines():
-            axes.legend(loc="upper right")
+            # Beside the curves: inside, it covers the end of one.
+            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        if (usual := spread_axis(values)) is not None:
+            axes.set_yscale("symlog", linthresh=usual)
         axes.grid(alpha=0.3)
         mark_levels(axes, lines)
     upper.set_ylabel("loss")
@@ -263,7 +399,8 @@ def plot_losses(lines: list[dict[str, Any]]) -> bytes:
     lower.set_xlabel("thousand real images shown")
     stream = io.BytesIO()
     FigureCanvasAgg(figure)
-    figure.savefig(stream, format="png", dpi=100, metadata={COMMENT: Shows.CHART.value})
+    notes = {"png": {COMMENT: Shows.CHART.value}, "svg": {"Description": Shows.CHART.value}}
+    figure.savefig(stream, format=form, dpi=100, metadata=notes.get(form))
     return stream.getvalue()
 
 

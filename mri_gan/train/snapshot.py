@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mri_gan.checkpoint import Checkpoint, checkpoint_path, delete_old, save_checkpoint
+from mri_gan.checkpoint import (
+    Checkpoint,
+    checkpoint_nimg,
+    checkpoint_path,
+    delete_old,
+    list_checkpoints,
+    save_checkpoint,
+)
 from mri_gan.conditions import describe
-from mri_gan.config import REALS, SAMPLES, TrainConfig
+from mri_gan.config import METRICS, REALS, SAMPLES, TrainConfig, read_metrics
 from mri_gan.errors import DataError
 from mri_gan.pictures import Shows, build_sheet, save_png
-from mri_gan.schedule import Phase, level_start, stages
+from mri_gan.schedule import Phase, level_start, phase_at, stages
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.figures import magnification, shown
 from mri_gan.synth.sample import Look, draw_seeds
 from mri_gan.train.data import TrainingData, batch_indices
-from mri_gan.train.monitor import Health, diversity, draw_losses, real_diversity
+from mri_gan.train.monitor import (
+    Health,
+    Monitor,
+    best_nimg,
+    diversity,
+    draw_losses,
+    spectrum_distance,
+)
 from mri_gan.train.run_folder import Run
 from mri_gan.train.state import TrainState, side_state
 
@@ -45,7 +58,7 @@ def snapshot(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> T
     path = checkpoint_path(run.folder, state.nimg)
     run.before_save()
     save_checkpoint(path, capture(state, run.config, phase, data.digest))
-    delete_old(run.folder, run.options.keep)
+    delete_old(run.folder, run.options.keep, worth_keeping(run))
     images = draw_samples(run, state, phase, data)
     if fades_or_did(run, phase, state.nimg):
         draw_fade(run, state, phase, data)
@@ -53,6 +66,18 @@ def snapshot(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> T
         draw_losses(run.folder)
     run.on_snapshot(path)
     return images
+
+
+def worth_keeping(run: Run) -> set[int]:
+    """The nimg of checkpoints to keep besides the newest: the best, and the last of each level."""
+    kept = {phase_at(run.config, at - 1).resolution: at for at in sorted(saved_nimgs(run))}
+    best = best_nimg(read_metrics(run.folder / METRICS))
+    return {*kept.values(), *([] if best is None else [best])}
+
+
+def saved_nimgs(run: Run) -> list[int]:
+    """After how many images there are checkpoints, newest first."""
+    return [at for path in list_checkpoints(run.folder) if (at := checkpoint_nimg(path)) > 0]
 
 
 def draw_samples(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> Tensor:
@@ -119,25 +144,29 @@ def told_only(run: Run) -> Iterator[None]:
         run.on_note(f"{error}; training goes on without this picture")
 
 
-def read_reals(run: Run, data: TrainingData, size: int) -> NDArray[Any]:
-    """As many training slices as a grid shows, the same ones at every size."""
+def read_reals(run: Run, data: TrainingData, size: int) -> Tensor:
+    """As many training slices as a grid shows, the same ones at every size; -1..1."""
     with StoreReader(run.store) as store:
-        return store.read(size, data.indices[grid_positions(data, run.config.seed)])
+        stored = store.read(size, data.indices[grid_positions(data, run.config.seed)])
+    return torch.from_numpy(stored).float() * (2 / np.iinfo(stored.dtype).max) - 1
 
 
 def draw_reals(run: Run, data: TrainingData) -> None:
     """`reals.png`: training slices at the largest size, to compare the samples with."""
-    stored = read_reals(run, data, run.config.max_size)
-    images = torch.from_numpy(stored).float() * (2 / np.iinfo(stored.dtype).max) - 1
+    images = read_reals(run, data, run.config.max_size)
     conditions = data.conditions[grid_positions(data, run.config.seed)]
     save_sheet(run, REALS, images, conditions, Shows.REAL)
 
 
-def tell_problems(
-    run: Run, data: TrainingData, images: Tensor, metrics: dict[str, Any], health: Health
+def report_problems(
+    run: Run, data: TrainingData, images: Tensor, monitor: Monitor, health: Health
 ) -> None:
-    """Say what has begun to go wrong since the last time."""
-    reals = real_diversity(read_reals(run, data, int(images.shape[-1])))
-    done = metrics["nimg"] / run.total
-    for text in health.look(metrics, diversity(images), reals, done):
-        run.on_note(text)
+    """Warn of what has begun to go wrong, and keep the figures of the samples in the metrics."""
+    reals = read_reals(run, data, int(images.shape[-1]))
+    spread = diversity(reals)
+    share = diversity(images) / spread if spread > 0 else 1.0
+    problems = health.judge(monitor.last, share, monitor.last["nimg"] / run.total)
+    facts = {"diversity": share, "spectrum_db": spectrum_distance(images, reals)}
+    monitor.amend(facts | ({"problems": problems} if problems else {}))
+    for text in health.pick_new(problems):
+        run.on_warning(text)

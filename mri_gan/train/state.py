@@ -151,7 +151,8 @@ def clip_weights(net: nn.Module, limit: float) -> None:
 class TrainState:
     """Networks, their running mean, optimisers and one integer of progress.
 
-    `attempt` counts rollbacks; it salts the random numbers so that another try differs.
+    `attempt` counts rollbacks; it salts the random numbers so that another try differs. `suspect`
+    counts the last ticks whose means looked like divergence.
     """
 
     g: GeneratorNet
@@ -163,6 +164,7 @@ class TrainState:
     path_mean: Tensor  # [], running mean of path lengths
     nimg: int = 0
     attempt: int = 0
+    suspect: int = 0
 
 
 def build_state(config: TrainConfig, device: torch.device) -> TrainState:
@@ -188,6 +190,7 @@ def side_state(state: TrainState) -> dict[str, Any]:
     """What a checkpoint keeps besides networks and optimisers."""
     return {
         "attempt": state.attempt,
+        "suspect": state.suspect,
         "augment_p": state.augment.p.clone(),
         "augment_signs": state.augment.signs.clone(),
         "augment_steps": state.augment.steps,
@@ -198,6 +201,7 @@ def side_state(state: TrainState) -> dict[str, Any]:
 def restore_side_state(state: TrainState, parts: dict[str, Any]) -> None:
     """Take back what `side_state` gave; checkpoints of older versions lack some or all of it."""
     state.attempt = int(parts.get("attempt", 0))
+    state.suspect = int(parts.get("suspect", 0))
     if "path_mean" in parts:
         device = state.path_mean.device
         state.path_mean = parts["path_mean"].to(device)

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from mri_gan.checkpoint import list_checkpoints, load_checkpoint
+from mri_gan.checkpoint import checkpoint_nimg, list_checkpoints, load_checkpoint
 from mri_gan.config import METRICS, TrainConfig, read_metrics
 from mri_gan.errors import DataError
-from mri_gan.train import step
+from mri_gan.train import monitor, snapshot, step
 from mri_gan.train.loop import train
+from mri_gan.train.monitor import list_problems
 from mri_gan.train.run_folder import Run, RunOptions
 from mri_gan.train.state import TrainState
 
@@ -59,7 +60,7 @@ def test_three_in_a_row_roll_back_and_another_try_gets_through(
 ) -> None:
     poison(lambda state: state.nimg >= 64 and state.attempt == 0, float("nan"))
     notes: list[str] = []
-    last = train(Run(store, tmp_path, CONFIG, OPTIONS, on_note=notes.append))
+    last = train(Run(store, tmp_path, CONFIG, OPTIONS, on_warning=notes.append))
     assert load_checkpoint(last).state["attempt"] == 1
     assert any("back to" in note for note in notes)
     assert all_finite(tmp_path)
@@ -81,3 +82,83 @@ def test_divergence_before_the_first_checkpoint_is_an_error(
     poison(lambda state: True, float("nan"))
     with pytest.raises(DataError, match="before its first checkpoint"):
         train(Run(store, tmp_path, CONFIG, RunOptions(snap_kimg=1)))
+
+
+@pytest.fixture
+def turn(monkeypatch: pytest.MonkeyPatch) -> Callable[[Poison], None]:
+    """Make the critic score fakes far above reals, finitely, whenever the state says so."""
+
+    def install(when: Poison) -> None:
+        clean = step.step_critic
+
+        def lost(state: TrainState, *args: object) -> step.Stats:
+            stats = clean(state, *args)  # type: ignore[arg-type]
+            return stats | ({"fake_score": torch.tensor(35773.0)} if when(state) else {})
+
+        monkeypatch.setattr(step, "step_critic", lost)
+
+    return install
+
+
+def test_finite_divergence_goes_back_with_half_the_learning_rate_and_is_kept_in_the_metrics(
+    store: Path, tmp_path: Path, turn: Callable[[Poison], None]
+) -> None:
+    turn(lambda state: state.nimg >= 72 and state.attempt == 0)
+    warnings: list[str] = []
+    train(Run(store, tmp_path, CONFIG, OPTIONS, on_warning=warnings.append))
+    assert "3.58e+04 higher than real ones" in warnings[0]
+    assert "ckpt-000000064.pt with half the learning rate" in warnings[0]
+    lines = read_metrics(tmp_path / METRICS)
+    assert {line["lr"] for line in lines if line["nimg"] <= 64} == {1e-3}
+    assert {line["lr"] for line in lines if line["nimg"] > 64} == {0.5e-3}
+    (text,) = [text for _, _, text in list_problems(lines).values() if "diverged" in text]
+    assert text == next(w for w in warnings if "diverged" in w)
+
+
+def test_no_checkpoint_is_made_of_a_state_that_diverges(
+    store: Path, tmp_path: Path, turn: Callable[[Poison], None]
+) -> None:
+    turn(lambda state: state.nimg >= 64)
+    with pytest.raises(DataError, match="diverged 4 times") as error:
+        train(Run(store, tmp_path, CONFIG, OPTIONS))
+    saved = [path.name for path in list_checkpoints(tmp_path)]
+    assert saved[0] == "ckpt-000000064.pt"
+    assert saved[0] in error.value.hint
+
+
+def test_a_spike_of_two_ticks_is_let_pass(
+    store: Path, tmp_path: Path, turn: Callable[[Poison], None]
+) -> None:
+    turn(lambda state: state.nimg in (64, 72))
+    last = train(Run(store, tmp_path, CONFIG, OPTIONS))
+    assert load_checkpoint(last).state["attempt"] == 0
+
+
+def test_a_run_whose_samples_are_all_alike_for_long_ends_and_names_the_file_to_use(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spread = iter([1.0, 0.9] * 3 + [1.0, 0.0] * 9)  # of reals, then of samples, at each snapshot
+    monkeypatch.setattr(snapshot, "diversity", lambda images: next(spread))
+    monkeypatch.setattr(monitor, "LOST_NIMG", 0)
+    with pytest.raises(DataError, match=r"stopped at 0\.096 kimg.*mode collapse") as error:
+        train(Run(store, tmp_path, CONFIG, OPTIONS))
+    assert "ckpt-0000000" in error.value.hint
+    assert "--lr" in error.value.hint
+
+
+def test_the_best_and_the_last_of_each_level_are_kept_besides_the_newest(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainConfig(max_size=16, phase=80, batch=8, capacity=1 / 64, latent_dim=8)
+    figures = {208: 0.5}
+    monkeypatch.setattr(snapshot, "diversity", lambda images: 1.0)
+    monkeypatch.setattr(
+        snapshot, "spectrum_distance", lambda *_: figures.get(nimg_of(tmp_path), 1.0)
+    )
+    train(Run(store, tmp_path, config, RunOptions(snap_kimg=0.016, keep=1)))
+    saved = [checkpoint_nimg(path) for path in list_checkpoints(tmp_path)]
+    assert saved == [240, 208, 80]
+
+
+def nimg_of(folder: Path) -> int:
+    return int(read_metrics(folder / METRICS)[-1]["nimg"])

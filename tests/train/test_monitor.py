@@ -6,7 +6,7 @@ import torch
 
 from mri_gan.config import METRICS, read_metrics
 from mri_gan.schedule import Phase
-from mri_gan.train.monitor import Monitor, draw_losses, plot_losses
+from mri_gan.train.monitor import Monitor, draw_losses, plot_losses, spread_axis
 
 PHASE = Phase(8, 1.0, 4, 1e-3)
 
@@ -30,6 +30,31 @@ def test_lines_beyond_the_checkpoint_and_half_lines_are_dropped(tmp_path: Path) 
 
 def test_the_plot_is_a_png_even_of_one_line_with_gaps() -> None:
     assert plot_losses([{"nimg": 8, "resolution": 8, "d_loss": 1.0}]).startswith(b"\x89PNG")
+
+
+def test_a_spike_does_not_flatten_the_rest() -> None:
+    assert spread_axis([1.0, -1.2, 0.8] * 10) is None
+    usual = spread_axis([1.0, -1.2, 0.8] * 10 + [3e14])
+    assert usual is not None
+    assert 0.8 <= usual <= 1.2
+    lines = [{"nimg": i, "resolution": 8, "d_loss": 3e14 if i == 9 else 1.0} for i in range(30)]
+    assert plot_losses(lines).startswith(b"\x89PNG")
+
+
+def test_a_drawing_of_lines_for_papers(tmp_path: Path) -> None:
+    (tmp_path / METRICS).write_text('{"nimg": 8, "resolution": 8, "d_loss": 1.0}\n')
+    draw_losses(tmp_path, tmp_path / "curves.svg")
+    assert "<svg" in (tmp_path / "curves.svg").read_text()
+
+
+def test_a_line_can_be_added_to_after_the_snapshot(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path, 0)
+    for nimg in (4, 8):
+        monitor.add({"d_loss": torch.tensor(1.0)}, 4, 0.0)
+        monitor.tick(nimg, PHASE)
+    monitor.amend({"diversity": 0.5})
+    lines = read_metrics(tmp_path / METRICS)
+    assert [line.get("diversity") for line in lines] == [None, 0.5]
 
 
 def test_no_metrics_no_plot(tmp_path: Path) -> None:

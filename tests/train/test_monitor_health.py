@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from mri_gan.train.monitor import Health, diversity, find_problems, real_diversity
+from mri_gan.train.monitor import (
+    Health,
+    best_nimg,
+    describe_problems,
+    diversity,
+    find_divergence,
+    find_problems,
+    spectrum_distance,
+)
 
 FINE = {"real_score": 1.0, "fake_score": -1.0, "data_wait": 0.001, "seconds": 10.0}
 
@@ -20,7 +28,6 @@ def test_a_healthy_run_has_none() -> None:
     [
         ({}, 0.1, "collapse", "--lr"),
         ({"real_score": 90.0}, 0.5, "saturation", "--gp-weight"),
-        ({"fake_score": 90.0}, 0.5, "saturation", "--gp-weight"),
         ({"data_wait": 0.2}, 0.5, "starvation", "--ahead"),
     ],
 )
@@ -45,21 +52,86 @@ def test_equal_pictures_have_no_diversity_and_opposite_ones_have_most() -> None:
     assert diversity(torch.tensor([-1.0, 1.0, -1.0]).reshape(3, 1, 1, 1)) == 2
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_stored_slices_are_measured_on_the_same_scale(dtype: type) -> None:
-    images: Any = np.array([0, np.iinfo(dtype).max], dtype).reshape(2, 1, 1, 1)
-    assert real_diversity(images) == pytest.approx(2)
+def look(health: Health, share: float, done: float, nimg: int = 1) -> list[str]:
+    return health.pick_new(health.judge({**FINE, "nimg": nimg}, share, done))
 
 
 def test_a_young_generator_whose_samples_are_all_alike_has_not_collapsed() -> None:
     health = Health()
-    told = [health.look(FINE, fakes, 0.6, done) for fakes, done in ((0.05, 0.0), (0.2, 0.1))]
-    assert told == [[], []]
-    assert "collapse" in health.look(FINE, 0.2, 0.6, done=0.3)[0]
+    assert [look(health, share, done) for share, done in ((0.1, 0.0), (0.3, 0.1))] == [[], []]
+    assert "collapse" in look(health, 0.3, done=0.3)[0]
 
 
-def test_falling_diversity_is_told_at_any_age_once_and_again_when_it_comes_back() -> None:
+def test_falling_diversity_is_reported_at_any_age_once_and_again_when_it_comes_back() -> None:
     health = Health()
-    shares = [0.5, 0.1, 0.1, 0.5, 0.1]
-    told = [len(health.look(FINE, share, 0.6, 0.01)) for share in shares]
-    assert told == [0, 1, 0, 0, 1]
+    reported = [len(look(health, share, 0.01)) for share in (0.8, 0.1, 0.1, 0.8, 0.1)]
+    assert reported == [0, 1, 0, 0, 1]
+
+
+def test_fakes_scored_far_above_reals_are_divergence_and_never_a_critic_that_won() -> None:
+    found = find_problems({**FINE, "real_score": -35000.0, "fake_score": 773.0}, 0.8)
+    assert list(found) == ["divergence"]
+    assert "won" not in found["divergence"]
+    assert "--lr" in found["divergence"]
+
+
+@pytest.mark.parametrize("name", ["d_loss", "g_loss"])
+@pytest.mark.parametrize("value", [3e14, -3e14])
+def test_a_loss_beyond_all_reason_is_divergence(name: str, value: float) -> None:
+    assert name[0] in find_divergence({**FINE, name: value})
+    assert find_divergence({**FINE, name: value / 1e12}) == ""
+
+
+def test_samples_all_alike_in_three_snapshots_are_lost_but_not_before_ten_thousand_images() -> None:
+    young, old, saved = Health(), Health(), Health()
+    for _ in range(4):
+        look(young, 0.02, 0.5, nimg=9_999)
+    for share in (0.02, 0.02, 0.3, 0.02, 0.02):
+        look(old, share, 0.5, nimg=10_000)
+    assert (young.collapsed, old.collapsed, saved.collapsed) == (False, False, False)
+    look(old, 0.02, 0.5, nimg=10_000)
+    assert old.collapsed
+
+
+def test_a_resumed_run_goes_on_with_what_its_metrics_say() -> None:
+    line = {"nimg": 20_000, "diversity": 0.05, "problems": {"collapse": "all alike"}}
+    before = {"nimg": 10_000, "diversity": 0.7}
+    health = Health.of([before, line, {"nimg": 25_000}, line])
+    assert (health.best, health.lost, health.known) == (0.7, 2, {"collapse"})
+    assert look(health, 0.05, 0.9, nimg=30_000) == []  # known already
+    assert health.collapsed
+
+
+def test_problems_in_the_metrics_are_listed_with_where_they_began_and_ended() -> None:
+    lines: list[dict[str, Any]] = [
+        {"nimg": 1000},
+        {"nimg": 2000, "problems": {"collapse": "alike"}, "events": ["went back"]},
+        {"nimg": 4000, "problems": {"collapse": "still alike"}},
+    ]
+    assert describe_problems(lines) == [
+        "collapse (2 to 4 kimg): still alike",
+        "rollback 1 (2 to 2 kimg): went back",
+    ]
+
+
+def test_twice_the_amplitude_is_six_decibels_at_every_radius() -> None:
+    images = torch.randn(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert spectrum_distance(images, images) == 0
+    assert spectrum_distance(2 * images, images) == pytest.approx(20 * np.log10(2))
+
+
+def test_the_best_snapshot_is_of_the_last_size_at_full_weight_and_without_problems() -> None:
+    def line(nimg: int, size: int, alpha: float, decibels: float, **more: Any) -> dict[str, Any]:
+        found = {"nimg": nimg, "resolution": size, "alpha": alpha, "spectrum_db": decibels}
+        return found | more
+
+    lines = [
+        line(1, 8, 1.0, 0.1),
+        line(2, 16, 0.5, 0.2),
+        line(3, 16, 1.0, 0.4),
+        line(4, 16, 1.0, 0.3, problems={"collapse": ""}),
+        {"nimg": 5, "resolution": 16, "alpha": 1.0},
+    ]
+    assert best_nimg(lines) == 3
+    assert best_nimg(lines[:2]) == 2
+    assert best_nimg([]) is None

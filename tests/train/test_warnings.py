@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from mri_gan.config import TrainConfig
+from mri_gan.config import METRICS, TrainConfig, read_metrics
 from mri_gan.synth import sample
-from mri_gan.train import monitor, snapshot, step
+from mri_gan.train import loop, monitor, snapshot, step
 from mri_gan.train.data import Batches
 from mri_gan.train.loop import train
+from mri_gan.train.monitor import list_problems
 from mri_gan.train.run_folder import Run, RunOptions
 
 CONFIG = TrainConfig(max_size=8, phase=160, batch=8, capacity=1 / 64, latent_dim=8, lr=1e-3)
@@ -23,10 +24,12 @@ WORDS = {"collapse": "mode collapse", "saturation": "it has won", "starvation": 
 def notes_of(store: Path, tmp_path: Path) -> Callable[[], list[str]]:
     def run() -> list[str]:
         notes: list[str] = []
-        train(
-            Run(store, tmp_path, CONFIG, RunOptions(snap_kimg=0.08, ahead=0), on_note=notes.append)
-        )
-        return [name for name, text in WORDS.items() if any(text in note for note in notes)]
+        options = RunOptions(snap_kimg=0.08, ahead=0)
+        train(Run(store, tmp_path, CONFIG, options, on_warning=notes.append))
+        kept = list_problems(read_metrics(tmp_path / METRICS))
+        found = [name for name, text in WORDS.items() if any(text in note for note in notes)]
+        assert found == list(kept)
+        return found
 
     return run
 
@@ -79,3 +82,17 @@ def test_a_store_that_answers_slowly_is_told_as_starvation(
 
     monkeypatch.setattr(Batches, "_read", slow)
     assert notes_of() == ["starvation"]
+
+
+def test_work_beside_the_step_is_not_taken_for_waiting_for_data(
+    notes_of: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshot, "diversity", lambda images: 0.4)
+    monkeypatch.setattr(monitor, "NOTICEABLE_S", 0.0)
+
+    def slow(*_: Any) -> float:
+        time.sleep(0.3)
+        return 0.0
+
+    monkeypatch.setattr(loop, "seconds_left", slow)
+    assert notes_of() == []

@@ -45,6 +45,10 @@ class LiveView:
         """Print something that is worth a line of its own."""
         raise NotImplementedError
 
+    def warn(self, text: str) -> None:
+        """Print a warning, which is never left out."""
+        self.note(text)
+
     def show(self, progress: Progress) -> None:
         """Show where training is, if enough time has passed since the last time."""
         raise NotImplementedError
@@ -60,7 +64,11 @@ class LiveLines(LiveView):
     def note(self, text: str) -> None:
         """Print it, unless quiet."""
         if not self._quiet:
-            echo(f"mrigan: {text}")
+            self.warn(text)
+
+    def warn(self, text: str) -> None:
+        """Print it in any case."""
+        echo(f"mrigan: {text}")
 
     def show(self, progress: Progress) -> None:
         """Print if enough time has passed since the last line."""
