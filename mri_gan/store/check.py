@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import SliceRecord, index_key
 from mri_gan.store.sealing import BadRecordError
+from mri_gan.store.summary import count_slices
 
 CHUNK_BYTES = 8 << 20  # decoded pixels per task: many small images, or a few large ones
 WINDOW = 4  # tasks in flight per thread
@@ -104,13 +104,7 @@ def _wrong_facts(store: StoreReader) -> Iterator[str]:
         if splits.setdefault(record.subject, record.split) != record.split:
             yield f"subject {record.subject} is in {splits[record.subject]} and {record.split}"
             break
-    counted = {
-        "slices": len(store.records),
-        "subjects": len(splits),
-        "split_slices": dict(Counter(record.split for record in store.records)),
-        "native": {str(level): n for level, n in store.native_counts().items()},
-        "max_native": max((record.native for record in store.records), default=0),
-    }
+    counted = count_slices(store.records)
     for name, value in counted.items():
         if store.summary.get(name, value) != value:
             yield f"the summary says {name} {store.summary[name]}, the records {value}"

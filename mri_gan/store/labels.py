@@ -10,8 +10,9 @@ from pathlib import Path, PurePosixPath
 
 from mri_gan.errors import UsageError
 from mri_gan.store.schema import SliceRecord
-from mri_gan.store.tables import NO_VALUE, SUBJECTS, find_column, read_cell
 
+SUBJECTS = ("participant_id", "subject_id", "subject", "oasisid")  # columns that name a person
+NO_VALUE = {"", "n/a", "na", "nan"}
 SOURCE = "source"  # the column that names a file
 UNKNOWN = {*NO_VALUE, "none"}
 
@@ -71,6 +72,20 @@ def _share(position: int, first: int, last: int) -> float | None:
     if position < 0 or first == last:
         return None
     return (position - first) / (last - first)
+
+
+def find_column(header: Sequence[str], names: Sequence[str] = SUBJECTS) -> int | None:
+    """The column with the first of these names that there is, in capitals or not."""
+    lowered = [name.strip().lower() for name in header]
+    return next((lowered.index(name) for name in names if name in lowered), None)
+
+
+def read_cell(text: str) -> str | float:
+    """A number where the cell holds one, else its text."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def read_label_table(path: Path) -> dict[str, Labels]:

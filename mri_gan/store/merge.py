@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mri_gan.config import LEVELS, SPLITS, differences
+from mri_gan.config import LEVELS, differences
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, explain_os_error, make_folder, sync_folder
 from mri_gan.store import schema
@@ -19,6 +19,7 @@ from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import EncodedSlice, dump, index_key
 from mri_gan.store.sealing import BadRecordError, unseal
+from mri_gan.store.summary import count_slices
 from mri_gan.store.writer import StoreWriter
 
 
@@ -197,10 +198,7 @@ def merge_headers(stores: Sequence[StoreReader]) -> dict[str, Any]:
 
 def merge_summaries(stores: Sequence[StoreReader]) -> dict[str, Any]:
     """Counts over all stores; subjects that several of them hold count once."""
-    records = [record for store in stores for record in store.records]
-    pairs = {(record.split, record.subject) for record in records}
-    people = Counter(split for split, _ in pairs)
-    natives = Counter(record.native for record in records)
+    records = (record for store in stores for record in store.records)
     summaries = [store.summary for store in stores]
     skipped, ignored, files = Counter[str](), Counter[str](), Counter[str]()
     for summary in summaries:
@@ -208,13 +206,7 @@ def merge_summaries(stores: Sequence[StoreReader]) -> dict[str, Any]:
         ignored.update(summary.get("ignored_kinds", {}))
         files.update(summary.get("files", {}))
     return {
-        "slices": len(records),
-        "subjects": len({subject for _, subject in pairs}),
-        "split_slices": dict(sorted(Counter(record.split for record in records).items())),
-        "split_subjects": {split: people[split] for split in SPLITS if people[split]},
-        "native": {str(level): n for level, n in sorted(natives.items())},
-        "max_native": max(natives),
-        **schema.tell_notes(Counter(n for record in records for n in record.notes or ())),
+        **count_slices(records),
         "layouts": sorted({layout for summary in summaries for layout in summary["layouts"]}),
         "skipped": dict(sorted(skipped.items())),
         "unlisted": [pair for summary in summaries for pair in summary["unlisted"]],

@@ -6,7 +6,6 @@ import contextlib
 import functools
 import itertools
 import os
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -189,10 +188,6 @@ class StoreReader:
             [i for i, r in enumerate(self.records) if split is None or r.split == split],
             dtype=np.int64,
         )
-
-    def native_counts(self) -> Counter[int]:
-        """How many slices have which native level."""
-        return Counter(record.native for record in self.records)
 
     def read(self, level: int, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[Any]:
         """A batch of slices at one level: [N, C, level, level], uint8 or uint16.

@@ -19,7 +19,6 @@ import dataclasses
 import hashlib
 import json
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,12 +99,6 @@ def _tuples(value: Any) -> Any:
 
 
 FACE, DROPPED = "face", "dropped:"
-
-
-def tell_notes(notes: Counter[str]) -> dict[str, Any]:
-    """How many sources had which header field that was left out, and how many show a face."""
-    fields = {n.removeprefix(DROPPED): c for n, c in notes.items() if n.startswith(DROPPED)}
-    return {"dropped_fields": dict(sorted(fields.items())), "faces": notes[FACE]}
 
 
 # Made once: `json.dumps` makes one at every call.

@@ -17,6 +17,7 @@ from mri_gan.config import CONFIG, TrainConfig
 from mri_gan.files import StopSignal, write_text
 from mri_gan.schedule import Phase, total_images
 from mri_gan.store.reader import StoreReader
+from mri_gan.store.summary import describe_data_set
 from mri_gan.train.data import TrainingData
 from mri_gan.train.parallel import SOLO, World
 
@@ -125,15 +126,13 @@ def write_config(run: Run, data: TrainingData) -> None:
 def describe_data(run: Run, data: TrainingData) -> dict[str, Any]:
     """The training data in numbers; names of people or files do not belong here."""
     with StoreReader(run.store) as store:
-        native = {str(size): n for size, n in sorted(store.native_counts().items())}
-        depth = int(store.header["depth"])
+        whole = describe_data_set(store)
     return {
         "training_slices": len(data.indices),
         "training_subjects": data.subjects,
         "left_out_for_missing_labels": data.left_out,
         "trained_with_missing_labels": data.unlabelled,
-        "bits_per_pixel": depth,
-        "slices_by_native_size": native,
+        **whole,
     }
 
 

@@ -52,7 +52,7 @@ def test_a_whole_store_is_whole(store: Path, threads: int) -> None:
     report = check_store(store, threads, told.append)
     with StoreReader(store) as opened:
         assert report.slices == len(opened)
-        native = opened.native_counts()
+        native = {int(level): n for level, n in opened.summary["native"].items()}
     assert (report.bad, report.wrong) == ([], [])
     assert report.images == told[-1] == len(LEVELS) * report.slices
     assert report.computed == sum(n for own, n in native.items() for level in LEVELS if level > own)

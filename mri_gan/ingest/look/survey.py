@@ -21,9 +21,9 @@ from mri_gan.ingest.look.duplicates import FLAT, Glance, find_equal, find_near, 
 from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.source import Source
 from mri_gan.preparation import PLANES, PrepareConfig
-from mri_gan.store import schema
 from mri_gan.store.codec import decode_pixels
 from mri_gan.store.schema import EncodedSlice, SliceRecord
+from mri_gan.store.summary import count_notes
 
 if TYPE_CHECKING:
     from mri_gan.ingest.cut.one_volume import Exposure
@@ -197,7 +197,7 @@ class Survey:
             "native": _count(str(record.native) for record in records),
             "spacings_mm": _count(filter(None, map(spacing_text, records))),
             **self._volume_facts(),
-            **schema.tell_notes(Counter(n for record in records for n in record.notes or ())),
+            **count_notes(Counter(n for record in records for n in record.notes or ())),
             "grey_percentiles": grey_percentiles(sum(f.counts for _, f in self.looks)),
             "same_pixels": find_equal(glances),
             "near_duplicates": find_near(glances),

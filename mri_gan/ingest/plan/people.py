@@ -40,7 +40,7 @@ from mri_gan.ingest.source import (
     suffix_of,
 )
 from mri_gan.preparation import PrepareConfig
-from mri_gan.store.tables import NO_VALUE, SUBJECTS, find_column, read_cell
+from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, read_cell
 
 # Age, sex and diagnosis from the `participants` table of a BIDS tree
 

@@ -378,12 +378,6 @@ def _mask_members(source: Source) -> tuple[Member, ...]:
     return () if source.mask is None else (source.mask.member, *source.mask.others)
 
 
-def count_subjects(pairs: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """Subjects per split from (split, subject) pairs, in the usual order of splits."""
-    counts = Counter(split for split, _ in set(pairs))
-    return {split: counts[split] for split in SPLITS if counts[split]}
-
-
 # One plan cut into parts, so that the jobs of an array each write a store that `merge` joins
 
 

@@ -13,7 +13,7 @@ from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error, one_line, write_text
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, plain_text
 from mri_gan.ingest.source import Labels, Source
-from mri_gan.store.tables import NO_VALUE, SUBJECTS, find_column, read_cell
+from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, read_cell
 
 if TYPE_CHECKING:
     from mri_gan.store.reader import StoreReader

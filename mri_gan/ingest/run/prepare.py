@@ -19,7 +19,7 @@ from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, one_line
 from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.plan.people import public_reason
-from mri_gan.ingest.plan.plan import Plan, count_subjects
+from mri_gan.ingest.plan.plan import Plan
 from mri_gan.ingest.run import task
 from mri_gan.ingest.run.first_pass import count_teachers, learn
 from mri_gan.ingest.run.fork_server import PRELOAD
@@ -28,6 +28,8 @@ from mri_gan.ingest.source import Source
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store import schema
 from mri_gan.store.environment import has_begun, open_environment
+from mri_gan.store.schema import SliceRecord
+from mri_gan.store.summary import count_slices
 from mri_gan.store.writer import StoreWriter
 
 
@@ -202,31 +204,15 @@ def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]
 
     So the summary of an interrupted and continued `prepare` equals that of a single run.
     """
-    pairs: set[tuple[str, str]] = set()
-    slices: Counter[str] = Counter()
-    natives: Counter[int] = Counter()
-    notes: Counter[str] = Counter()
-    for data in writer.records():
-        record = schema.load(data)
-        pairs.add((record["split"], record["subject"]))
-        slices[record["split"]] += 1
-        natives[record["native"]] += 1
-        notes.update(record.get("notes", ()))
     kinds = Counter(entry["kind"] for entry in writer.skipped())
     kinds += Counter(plan.left_out)  # an addition drops a count of 0
     return {
-        "slices": writer.slices_done,
-        "subjects": len({subject for _, subject in pairs}),
-        "split_slices": dict(sorted(slices.items())),
-        "split_subjects": count_subjects(pairs),
-        "native": {str(level): n for level, n in sorted(natives.items())},
-        "max_native": max(natives),
+        **count_slices(map(SliceRecord.from_json, writer.records())),
         "layouts": list(plan.layouts),
         "masks": plan.masks + kinds["mask"],
         "empty_slices": writer.dropped,
         "deselected_slices": writer.deselected + plan.deselected,
         "skipped": {k: n for k, n in sorted(kinds.items()) if k != "mask"},
-        **schema.tell_notes(notes),
         "ignored_files": plan.ignored,
         "ignored_kinds": dict(plan.ignored_kinds),
         "files": count_files(plan, [entry["source"] for entry in writer.skipped()]),

@@ -11,7 +11,7 @@ import phantoms
 import pytest
 
 from mri_gan.errors import DataError, UsageError
-from mri_gan.ingest.plan.plan import Plan, build_plan, count_subjects, share_out
+from mri_gan.ingest.plan.plan import Plan, build_plan, share_out
 from mri_gan.ingest.read import archives
 from mri_gan.preparation import PrepareConfig
 
@@ -198,11 +198,6 @@ def test_hostile_names_are_names_and_nothing_more(tmp_path: Path) -> None:
 def test_several_sources_are_taken_in_the_order_given(tmp_path: Path) -> None:
     one, two = zipped(tmp_path / "1.zip", "a/x_1.png"), zipped(tmp_path / "2.zip", "b/y_1.png")
     assert [s.name for s in plan_of(two, one).sources] == ["y_1.png", "x_1.png"]
-
-
-def test_subjects_are_counted_once_per_split_in_the_usual_order() -> None:
-    pairs = [("test", "c"), ("train", "a"), ("train", "a"), ("train", "b")]
-    assert list(count_subjects(pairs).items()) == [("train", 2), ("test", 1)]
 
 
 def test_an_archive_in_an_archive_is_named(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Tables that people bring."""
 
-from mri_gan.store.tables import find_column, read_cell
+from mri_gan.store.labels import find_column, read_cell
 
 
 def test_the_column_of_people_is_found_in_capitals_or_not() -> None:

@@ -1,0 +1,59 @@
+"""A store counted: people once per split, ages of people and not of slices, sides of the body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from mri_gan.store.schema import SliceRecord
+from mri_gan.store.summary import count_slices, describe_ages, find_edges
+
+# Radiological display of an axial slice: columns go from the right of the body to its left.
+LEFTWARD = ((-1.0, 0.0, 90.0), (0.0, -1.0, 90.0), (0.0, 0.0, 5.0))
+RIGHTWARD = ((1.0, 0.0, -90.0), (0.0, -1.0, 90.0), (0.0, 0.0, 5.0))
+SAGITTAL = ((0.0, 0.0, 5.0), (-1.0, 0.0, 90.0), (0.0, -1.0, 90.0))
+
+
+def record(subject: str, split: str = "train", native: int = 64, **more: Any) -> SliceRecord:
+    return SliceRecord(f"{subject}.png", subject, split, native, **more)
+
+
+def test_people_count_once_in_each_split_and_splits_stand_in_their_usual_order() -> None:
+    records = [record("c", "test"), record("a"), record("a", native=128), record("b")]
+    counted = count_slices(records)
+    assert counted["slices"] == 4
+    assert counted["subjects"] == 3
+    assert list(counted["split_subjects"].items()) == [("train", 2), ("test", 1)]
+    assert counted["split_slices"] == {"train": 3, "test": 1}
+    assert (counted["native"], counted["max_native"]) == ({"64": 3, "128": 1}, 128)
+
+
+def test_notes_are_counted_by_source() -> None:
+    records = [record("a", notes=("face", "dropped:descrip")), record("b", notes=("face",))]
+    counted = count_slices(records)
+    assert (counted["faces"], counted["dropped_fields"]) == (2, {"descrip": 1})
+
+
+def test_an_empty_store_counts_to_nothing() -> None:
+    assert count_slices([])["max_native"] == 0
+
+
+def test_ages_are_those_of_people_however_many_slices_they_have() -> None:
+    records = [record("a", labels={"Age": 20.0})] * 5
+    records += [record("b", labels={"age": 60.0}), record("c", labels={"sex": "F"})]
+    assert describe_ages(records) == {"people": 2, "least": 20.0, "median": 40.0, "most": 60.0}
+
+
+@pytest.mark.parametrize(
+    ("affines", "edges"),
+    [
+        ([LEFTWARD], ["R", "L"]),
+        ([RIGHTWARD], ["L", "R"]),
+        ([LEFTWARD, RIGHTWARD], []),
+        ([SAGITTAL], []),
+        ([LEFTWARD, None], []),
+    ],
+)
+def test_edges_are_named_where_all_slices_agree(affines: list[Any], edges: list[str]) -> None:
+    assert find_edges([record("a", affine=affine) for affine in affines]) == edges
