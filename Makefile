@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: demo test lint faults bench install clean
+.PHONY: demo test lint faults mutants bench install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python tools/demo.py --out $(DEMO)
@@ -20,6 +20,10 @@ lint: $(VENV)/.installed
 
 faults: $(VENV)/.installed
 	$(BIN)/python -m pytest -m slow
+
+# Breaks one line at a time in a copy of the tree: a test must notice each.
+mutants: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python tools/mutants.py
 
 bench: $(VENV)/.installed
 	$(BIN)/python tools/bench/bench_store.py

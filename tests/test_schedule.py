@@ -2,7 +2,7 @@
 
 import pytest
 
-from mri_gan.config import TrainConfig
+from mri_gan.config import Stage, TrainConfig
 from mri_gan.schedule import (
     Phase,
     level_start,
@@ -41,6 +41,12 @@ def test_the_first_level_stays_one_phase_and_others_fade_for_one_and_stay_for_on
 )
 def test_a_level_fades_in_linearly(nimg: int, resolution: int, alpha: float) -> None:
     assert phase_at(CONFIG, nimg) == Phase(resolution, alpha, 10, 1e-3)
+
+
+def test_the_fade_is_as_long_as_its_own_stage_says() -> None:
+    stages = (Stage(8, 0, 1000, 10), Stage(16, 400, 1600, 10))
+    config = TrainConfig(init_size=8, max_size=16, schedule=stages)
+    assert [phase_at(config, nimg).alpha for nimg in (1000, 1100, 1400, 2000)] == [0, 0.25, 1, 1]
 
 
 def test_kimg_sets_the_end() -> None:

@@ -15,7 +15,7 @@ from mri_gan.config import LOSS_NAMES, TrainConfig
 from mri_gan.schedule import Phase
 from mri_gan.train import step
 from mri_gan.train.loop import train
-from mri_gan.train.parallel import SOLO, World, rows
+from mri_gan.train.parallel import SOLO, World, average, rows
 from mri_gan.train.run_folder import Run
 from mri_gan.train.state import build_state
 from mri_gan.train.step import train_step
@@ -93,3 +93,15 @@ def test_only_the_first_process_writes(
     monkeypatch.setattr(dist, "all_reduce", all_reduce)
     train(Run(store, tmp_path, config("wgan-gp"), world=World(1, 2)))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_average_is_the_mean_over_the_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other process holds 3 and 5 where this one holds 1 and 2."""
+
+    def add_other(flat: Tensor, *_: Any) -> None:
+        flat += torch.tensor([3.0, 5.0])
+
+    monkeypatch.setattr(dist, "all_reduce", add_other)
+    here = [torch.tensor([1.0]), torch.tensor([[2.0]])]
+    average(World(0, 2), here)
+    assert [float(tensor) for tensor in here] == [2.0, 3.5]
