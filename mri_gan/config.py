@@ -199,6 +199,25 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "paper": {"sched": True, "mixing": True, "phase": 600_000, "capacity": "full"},
 }
+
+
+def starting_settings(
+    preset: str | None, arch: str | None, loss: str | None = None, critic: str | None = None
+) -> dict[str, Any]:
+    """The settings of a preset over those of the architecture, with the user's loss and critic.
+
+    Where a preset names the architecture it only adds to that one's own settings.
+    """
+    chosen = dict(PRESETS[preset]) if preset else {}
+    arch = arch or chosen.get("arch", "stylegan")
+    if arch not in STYLED:
+        chosen.pop("mixing", None)
+    defaults = defaults_of(arch, loss, critic)
+    if arch == chosen.get("arch"):
+        return {**chosen, **defaults}
+    return {**defaults, **chosen}
+
+
 CAPACITIES = {"tiny": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2, "full": 1.0}
 
 # Karras 2019, appendix C: higher resolutions train with larger learning rates ...

@@ -62,3 +62,20 @@ class Interrupted(BaseException):
     def __init__(self, signum: int) -> None:
         super().__init__(signum)
         self.signum = signum
+
+
+# Packages that `pip install mrigan` leaves out, and the extra that brings them
+EXTRAS = {
+    **dict.fromkeys(("torch", "matplotlib", "skimage", "jinja2", "markupsafe"), "train"),
+    "pydicom": "dicom",
+    "distributed": "dask",
+}
+
+
+def explain_missing(error: ModuleNotFoundError) -> UsageError | None:
+    """One line that names the extra to install; None where the module is none of an extra's."""
+    name = (error.name or "").partition(".")[0]
+    if name not in EXTRAS:
+        return None
+    hint = f"pip install 'mrigan[{EXTRAS[name]}]'"
+    return UsageError(f"this needs {name}, which is not installed", hint)

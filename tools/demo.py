@@ -6,6 +6,7 @@ Runs the three commands a user would type, prints them, and ends with the pictur
 from __future__ import annotations
 
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -42,6 +43,12 @@ def main(out: Path, kimg: float | None) -> None:
     }
     for path, meaning in pictures.items():
         click.echo(f"  {path}  {meaning}")
+    command = Path(sys.executable).with_name("mrigan")
+    if shutil.which("mrigan") is None and command.exists():
+        click.echo(
+            f"\nThe command is {command}; `source {command.with_name('activate')}` lets you type "
+            "mrigan in this terminal."
+        )
 
 
 def mrigan(*arguments: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from mri_gan import __version__
-from mri_gan.errors import MriganError
+from mri_gan.errors import MriganError, explain_missing
 from mri_gan.files import explain_os_error
 
 # Name -> (module, one line of help). Listing them here keeps `mrigan --help` from importing any.
@@ -50,6 +51,14 @@ Example, from scans to synthetic slices:
 """
 
 
+# What other programs count training in; here images are counted.
+EPOCHS = {"--epoch", "--epochs", "--n-epochs", "--iters", "--iterations", "--steps", "--max-steps"}
+COUNTED_IN_IMAGES = (
+    "progress is counted in images, not epochs: give --kimg, thousands of images in all "
+    "(epochs times training slices, by 1000)."
+)
+
+
 class LazyGroup(click.Group):
     """Imports a command's module when it is used, and turns our errors into one line."""
 
@@ -63,6 +72,17 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the first word names; a mistyped one is answered with the nearest."""
+        name = args[0]
+        if name.startswith("-") or name in COMMANDS:
+            return super().resolve_command(ctx, args)
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands without importing them."""
@@ -85,9 +105,14 @@ class LazyGroup(click.Group):
             _say(str(error))
             ctx.exit(error.exit_code)
         except click.UsageError as error:
-            command = error.ctx.command_path if error.ctx else "mrigan"
-            _say(f"{error.format_message()} See: {command} --help")
+            _say(_explain_usage(error))
             ctx.exit(2)
+        except ModuleNotFoundError as error:
+            missing = explain_missing(error)
+            if missing is None:
+                raise
+            _say(str(missing))
+            ctx.exit(missing.exit_code)
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -98,6 +123,14 @@ class LazyGroup(click.Group):
             ctx.exit(1)
 
 
+def _explain_usage(error: click.UsageError) -> str:
+    command = error.ctx.command_path if error.ctx else "mrigan"
+    said = error.format_message()
+    if isinstance(error, click.NoSuchOption) and error.option_name in EPOCHS:
+        said = f"{error.option_name}: {COUNTED_IN_IMAGES}"
+    return f"{said} See: {command} --help"
+
+
 def _say(text: str) -> None:
     # A file name may hold line breaks or control codes; the terminal should not obey them.
     click.echo("mrigan: " + "".join(c if c.isprintable() else "?" for c in text), err=True)
@@ -106,7 +139,9 @@ def _say(text: str) -> None:
 @click.command(
     cls=LazyGroup,
     epilog=EPILOG,
+    invoke_without_command=True,  # by itself it shows its help
     context_settings={
+        "auto_envvar_prefix": "MRIGAN",
         "help_option_names": ["-h", "--help"],
         # The field's older scripts spell options with underscores: --init_size.
         "token_normalize_func": lambda token: token.replace("_", "-"),
@@ -114,5 +149,8 @@ def _say(text: str) -> None:
     },
 )
 @click.version_option(__version__, "-V", "--version", prog_name="mrigan")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """Synthetic MRI: prepare real scans, train a generator on them, look at what it makes."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())

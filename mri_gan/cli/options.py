@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mri_gan.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 quiet = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -53,28 +58,36 @@ def human_seconds(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def open_console(*, stderr: bool = False) -> Console:
+    """Where tables and panels go: no escape codes at all with NO_COLOR, 100 columns in a file."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(
+        stderr=stderr,
+        highlight=False,
+        color_system=None if os.environ.get("NO_COLOR") else "auto",
+        width=None if stream.isatty() else 100,
+    )
+
+
+LINE_EVERY_S = 10.0  # in log files, where nothing is drawn over
+
+
 class Progress:
     """A bar in a terminal, a line every ten seconds elsewhere, nothing when quiet."""
 
     def __init__(self, total: int, unit: str, quiet: bool, done: int = 0) -> None:
+        self._total, self._unit, self._quiet = total, unit.strip(), quiet
+        self._first = self._done = done
+        self._start = self._told = time.monotonic()
         self._bar: Any = None
-        if quiet:
-            return
-        from tqdm import tqdm
+        if not quiet and sys.stderr.isatty():
+            from tqdm import tqdm
 
-        terminal = sys.stderr.isatty()
-        self._bar = tqdm(
-            total=total,
-            initial=done,
-            unit=unit,
-            mininterval=0.1 if terminal else 10,
-            maxinterval=10,
-            delay=0.5,
-            ncols=None if terminal else 80,
-            dynamic_ncols=terminal,
-            file=sys.stderr,
-            bar_format=None if terminal else "{n_fmt} of {total_fmt} {unit}, {elapsed}<{remaining}",
-        )
+            self._bar = tqdm(
+                total=total, initial=done, unit=unit, delay=0.5, dynamic_ncols=True, file=sys.stderr
+            )
 
     def __enter__(self) -> Progress:
         return self
@@ -84,14 +97,24 @@ class Progress:
             self._bar.close()
 
     def show(self, done: int) -> None:
-        """Tell how much is done by now."""
-        if self._bar is not None:
-            self._bar.update(done - self._bar.n)
-
-    def add(self, more: int) -> None:
-        """Tell how much has been done since the last time."""
+        """Show how much is done by now."""
+        more, self._done = done - self._done, done
         if self._bar is not None:
             self._bar.update(more)
+        elif not self._quiet and time.monotonic() - self._told >= LINE_EVERY_S:
+            self._told = time.monotonic()
+            click.echo(self._line(self._told - self._start), err=True)
+
+    def add(self, more: int) -> None:
+        """Show how much has been done since the last time."""
+        self.show(self._done + more)
+
+    def _line(self, seconds: float) -> str:
+        left = seconds / max(self._done - self._first, 1) * (self._total - self._done)
+        return (
+            f"{self._done:,} of {self._total:,} {self._unit}, {human_seconds(seconds)}, "
+            f"left {human_seconds(left)}"
+        )
 
 
 def read_landmarks(

@@ -36,6 +36,7 @@ def fields_of(config: Any) -> set[str]:
 
 # Options that decide how a command works, not what it arrives at.
 PREPARE_MANNERS = {
+    "config",
     "out",
     "workers",
     "engine",
@@ -48,6 +49,7 @@ PREPARE_MANNERS = {
     "quiet",
 }
 TRAIN_MANNERS = {
+    "config",
     "out",
     "ckpt",
     "preset",
@@ -152,3 +154,23 @@ def test_an_unknown_command_or_option_is_named_in_one_line(word: str) -> None:
     assert result.exit_code == 2
     assert len(result.stderr.splitlines()) == 1
     assert word in result.stderr
+
+
+def test_the_bare_command_shows_its_help() -> None:
+    result = CliRunner().invoke(cli, [], prog_name="mrigan")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("Usage: mrigan ")
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("trian", "train"), ("prepair", "prepare")])
+def test_a_mistyped_command_is_answered_with_the_nearest(typed: str, meant: str) -> None:
+    result = CliRunner().invoke(cli, [typed], prog_name="mrigan")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert f"Did you mean {meant}?" in result.stderr
+
+
+@pytest.mark.parametrize("flag", ["--epochs", "--iterations"])
+def test_who_counts_in_epochs_is_answered_with_images(flag: str) -> None:
+    result = CliRunner().invoke(cli, ["train", "STORE", flag, "3"], prog_name="mrigan")
+    assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
+    assert "--kimg" in result.stderr

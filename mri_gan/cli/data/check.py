@@ -77,7 +77,6 @@ def describe(store: Path, report: Report) -> dict[str, Any]:
 
 
 def _print_table(store: Path, report: Report) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -91,7 +90,7 @@ def _print_table(store: Path, report: Report) -> None:
     table.add_row("time", speed)
     table.add_row("damaged images", f"{len(report.bad):,}")
     table.add_row("result", "wrong" if report.bad or report.wrong else "all is as it was written")
-    Console(highlight=False).print(table)
+    options.open_console().print(table)
 
 
 def _raise_if_wrong(store: Path, report: Report) -> None:

@@ -37,11 +37,10 @@ def command(store: Path, as_json: bool) -> None:
 
 def print_tables(facts: dict[str, Any]) -> None:
     """The facts as tables for people."""
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    console = Console(highlight=False)
+    console = options.open_console()
     table = Table(title=escape(facts["store"]), show_header=False, title_justify="left")
     for name, value in _rows(facts):
         table.add_row(name, value)

@@ -192,7 +192,6 @@ def _pictures(source: Source, found: Look) -> list[tuple[str, Any]]:
 
 
 def _print_table(facts: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -201,7 +200,7 @@ def _print_table(facts: dict[str, Any]) -> None:
     table.add_column(overflow="fold")  # names end with what tells them apart
     for name, value in _rows(facts):
         table.add_row(name, escape(value))
-    Console(highlight=False).print(table)
+    options.open_console().print(table)
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:

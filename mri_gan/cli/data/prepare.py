@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
+from mri_gan.cli.config_file import Configurable, write_given
 from mri_gan.cli.data.source_options import (
     people_options,
     report_people,
@@ -29,6 +30,8 @@ LEAVE_AFTER_S = 1.0  # with the time that Python needs to end, a signal is obeye
 
 SHARD_KEY = "give the same --id-key FILE to all parts, or --ids keep"
 
+GIVEN_FILE = "prepare.toml"  # beside the store, for --config
+
 EPILOG = """\b
 Examples:
   mrigan prepare keras_png_slices_data.zip --out OASIS_PRE
@@ -39,7 +42,7 @@ Examples:
 """
 
 
-@click.command("prepare", epilog=EPILOG)
+@click.command("prepare", epilog=EPILOG, cls=Configurable)
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path), help="Folder of the store to write."
@@ -156,6 +159,7 @@ def command(
         return
     crew = engine if engine != LOCAL else workers
     facts = _prepare(plan, config, out, crew, overwrite, quiet or as_json)
+    write_given(out / GIVEN_FILE)
     if plan.true_labels and not (quiet or as_json):
         click.echo(
             f"ids are pseudonyms; who has {key_file} can undo them: keep it, and do not pass it on"
@@ -229,7 +233,7 @@ def _prepare(
 
 def remove_store(folder: Path) -> None:
     """Delete the files of a store and nothing else that may be in its folder."""
-    for name in ("data.mdb", "lock.mdb", "preview.png", "manifest.tsv", "splits.tsv"):
+    for name in ("data.mdb", "lock.mdb", "preview.png", "manifest.tsv", "splits.tsv", GIVEN_FILE):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,7 +140,6 @@ def _membership(
 
 
 def _print_table(facts: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -156,7 +154,7 @@ def _print_table(facts: dict[str, Any]) -> None:
         table.add_column(view["name"], justify="right")
     for name, values in _table_rows(facts["views"]):
         table.add_row(escape(name), *values)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 100).print(table)
+    options.open_console().print(table)
     membership = facts["membership"]
     if membership:
         click.echo(

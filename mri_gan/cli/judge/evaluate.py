@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -171,7 +170,6 @@ def _evaluate(
 
 
 def _print_table(result: Evaluation, facts: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -187,7 +185,7 @@ def _print_table(result: Evaluation, facts: dict[str, Any]) -> None:
             f"{figure.floor:.4g}",
         )
     table.caption = "at half: fakes against half of the people; real halves: people against people"
-    Console(highlight=False, width=None if sys.stdout.isatty() else 100).print(table)
+    options.open_console().print(table)
     for left in result.left_out:
         click.echo(f"left out: {left.family} needs {left.needs} images, there are {left.has}")
     described = (result.reals + result.fakes) / (result.real_s + result.fake_s)

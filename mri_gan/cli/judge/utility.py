@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +121,6 @@ def _compare(
 
 
 def _print_table(facts: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     counts = facts["counts"]
@@ -139,6 +137,6 @@ def _print_table(facts: dict[str, Any]) -> None:
         score = facts[key]
         table.add_row(name, f"{score['value']:.4f}", f"{score['low']:.4f} .. {score['high']:.4f}")
     table.add_row("nothing (a guess)", f"{facts['guess']:.4f}", "")
-    Console(highlight=False, width=None if sys.stdout.isatty() else 100).print(table)
+    options.open_console().print(table)
     if facts["kept"] is not None:
         click.echo(f"synthetic slices teach {facts['kept']:.0%} of what real ones do")

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 # Lines that say where training is, for log files and whatever else is no terminal
 
-LINE_EVERY_S = 10.0
-
 
 def echo(text: str) -> None:
     """Print on standard error, if there still is one: training outlives a closed terminal."""
@@ -73,7 +71,7 @@ class LiveLines(LiveView):
     def show(self, progress: Progress) -> None:
         """Print if enough time has passed since the last line."""
         now = time.monotonic()
-        if self._quiet or now - self._shown < LINE_EVERY_S:
+        if self._quiet or now - self._shown < options.LINE_EVERY_S:
             return
         self._shown = now
         echo(format_progress(progress))
@@ -104,8 +102,9 @@ CURVES = {"d_loss": "critic loss", "g_loss": "generator loss", "penalty": "penal
 
 def open_live(quiet: bool, title: str) -> LiveView:
     """A panel in a terminal, plain lines elsewhere, nothing but errors when quiet."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal or console.is_dumb_terminal:
+    console = options.open_console(stderr=True)
+    plain = not console.is_terminal or console.is_dumb_terminal or console.is_jupyter
+    if quiet or plain:
         return LiveLines(quiet)
     return LivePanel(console, title)
 

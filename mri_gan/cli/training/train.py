@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
+from mri_gan.cli.config_file import Configurable, write_given
 from mri_gan.cli.training import train_setup as setup
 from mri_gan.cli.training.architecture import architecture
 from mri_gan.config import (
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from mri_gan.train.run_folder import RunOptions
 
 
+GIVEN_FILE = "train.toml"  # in the run folder, for --config
+
 EPILOG = """\b
 Examples:
   mrigan train OASIS_PRE --sched --mixing --out RUN
@@ -37,7 +40,7 @@ Examples:
 """
 
 
-@click.command("train", epilog=EPILOG)
+@click.command("train", epilog=EPILOG, cls=Configurable)
 @click.argument("store", type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -295,7 +298,12 @@ def _run(
             if world.size > 1:
                 stop.watch_parent()
             told = {"on_step": line.show, "on_note": line.note, **watch}
-            told["on_begin"] = lambda: line.note(setup.tell_disk(config, out, run_options.keep))
+
+            def begin() -> None:
+                write_given(out / GIVEN_FILE)
+                line.note(setup.tell_disk(config, out, run_options.keep))
+
+            told["on_begin"] = begin
             if eval_kimg is not None and world.is_first:
                 see = setup.open_watch(out, store, eval_kimg, run_options.device, line.note)
                 told["on_snapshot"] = setup.in_turn(see, watch.get("on_snapshot"))

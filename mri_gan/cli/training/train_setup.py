@@ -11,20 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.config import (
-    CAPACITIES,
-    FEATURE_CRITIC,
-    PRESETS,
-    STYLED,
-    TrainConfig,
-    defaults_of,
-    require,
-)
+from mri_gan.cli.config_file import file_values
+from mri_gan.config import CAPACITIES, TrainConfig, require, starting_settings
 from mri_gan.errors import UsageError
 
 if TYPE_CHECKING:
     from mri_gan.store.reader import StoreReader
     from mri_gan.train.cost import Needs
+
+
+GIVEN_BY = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
 
 
 def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
@@ -42,17 +38,11 @@ def use_defaults(ctx: click.Context, param: click.Parameter, value: str | None) 
     A preset wins over what the architecture's paper says, and options over both.
     """
     source = ctx.get_parameter_source(str(param.name))
-    chosen = ctx.meta.setdefault("chosen", {})
-    if source == click.core.ParameterSource.COMMANDLINE:
+    chosen, told = ctx.meta.setdefault("chosen", {}), file_values(ctx)
+    if source in GIVEN_BY or (value is not None and param.name in told):
         chosen[param.name] = value
-    preset = dict(PRESETS[chosen["preset"]]) if "preset" in chosen else {}
-    arch = chosen.get("arch", preset.get("arch", "stylegan"))
-    if arch not in STYLED:
-        preset.pop("mixing", None)
-    defaults = defaults_of(arch, chosen.get("loss"), chosen.get("critic"))
-    ctx.default_map = {**defaults, **preset}
-    if arch == preset.get("arch"):  # whose own settings the preset only adds to
-        ctx.default_map = {**preset, **defaults}
+    wanted = (chosen.get(name) for name in ("preset", "arch", "loss", "critic"))
+    ctx.default_map = {**starting_settings(*wanted), **told}
     return value
 
 
@@ -62,7 +52,7 @@ def use_schedule(path: Path) -> dict[str, Any]:
 
     context = click.get_current_context()
     for name in ("init_size", "max_size", "phase", "batch", "lr", "sched"):
-        given = context.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE
+        given = context.get_parameter_source(name) in GIVEN_BY or name in file_values(context)
         flag = f"--{name.replace('_', '-')}"
         require(not given, f"{flag} beside --schedule", "the file says it; give one of them")
     stages = read_schedule(path)
@@ -74,32 +64,9 @@ def build_config(
     store: StoreReader, names: tuple[str, ...], labels: Path | None, choices: dict[str, Any]
 ) -> TrainConfig:
     """The run's settings: what was asked for, and what the store decides."""
-    from mri_gan.conditions import NO_CONDITIONS
-    from mri_gan.train.data import find_conditions, typical_pixel_mm
+    from mri_gan.library.training import build_config
 
-    require(not labels or bool(names), "--labels without --condition", "name columns to train with")
-    missing = choices["missing"]
-    return TrainConfig(
-        **choices | describe_features(choices["critic"]),
-        channels=store.channels,
-        channel_names=store.channel_names,
-        pixel_mm=typical_pixel_mm(store, choices["max_size"]),
-        conditions=find_conditions(store, names, labels, missing) if names else NO_CONDITIONS,
-    )
-
-
-def describe_features(critic: str) -> dict[str, str]:
-    """What a run records of the network whose features its critic sees; nothing for its own."""
-    from mri_gan.pretrained import describe_weights
-
-    if critic == "own":
-        return {}
-    found = describe_weights(FEATURE_CRITIC)
-    return {
-        "critic_features": found["name"],
-        "features_digest": found["digest"],
-        "features_licence": f"{found['licence']} ({found['package']})",
-    }
+    return build_config(store, names, labels, choices)
 
 
 def print_plan(config: TrainConfig, device: str, keep: int, quiet: bool) -> None:

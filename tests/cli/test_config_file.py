@@ -1,0 +1,101 @@
+"""Options from a file and from the environment, and the file that a command leaves behind."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from mri_gan.cli.main import cli
+from mri_gan.store.reader import StoreReader
+
+
+def run(*words: object, **environment: str) -> Result:
+    return CliRunner().invoke(cli, [*map(str, words)], env=environment, prog_name="mrigan")
+
+
+def settings(store: Path, *words: object, **environment: str) -> Any:
+    """The settings that `train` would use."""
+    done = run("train", store, *words, "--dry-run", "--quiet", **environment)
+    assert done.exit_code == 0, done.stderr
+    return json.loads(done.stdout)["settings"]
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("spelling", ["max-size", "max_size"])
+def test_a_file_gives_options_and_the_command_line_wins(
+    store: Path, tmp_path: Path, spelling: str
+) -> None:
+    text = f"{spelling} = 32\nkimg = 7.5\nmixing = true\ncapacity = 'tiny'\n"
+    file = write(tmp_path / "run.toml", text)
+    found = settings(store, "--config", file, "--kimg", "2")
+    assert (found["max_size"], found["kimg"], found["mixing"]) == (32, 2.0, True)
+    assert found["capacity"] == 1 / 16
+
+
+def test_an_architecture_in_a_file_brings_its_defaults_and_loses_to_the_command_line(
+    store: Path, tmp_path: Path
+) -> None:
+    file = write(tmp_path / "run.toml", "arch = 'stylegan2'\nmax-size = 32\n")
+    found = settings(store, "--config", file)
+    assert (found["arch"], found["loss"], found["batch"]) == ("stylegan2", "r1", 32)
+    found = settings(store, "--config", file, "--arch", "dcgan")
+    assert (found["arch"], found["loss"], found["batch"]) == ("dcgan", "logistic", 128)
+    found = settings(store, "--loss", "hinge", "--config", file)
+    assert (found["arch"], found["loss"]) == ("stylegan2", "hinge")
+
+
+def test_one_file_serves_several_commands(store: Path, tmp_path: Path) -> None:
+    text = "[prepare]\nevery = 2\n[train]\nmax-size = 16\n"
+    assert settings(store, "--config", write(tmp_path / "a.toml", text))["max_size"] == 16
+
+
+def test_the_environment_gives_options_too(store: Path) -> None:
+    found = settings(store, MRIGAN_TRAIN_MAX_SIZE="16", MRIGAN_TRAIN_ARCH="stylegan2")
+    assert (found["max_size"], found["loss"]) == (16, "r1")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("max-sise = 3", "did you mean max-size?"),
+        ("= 3", "cannot be read as TOML"),
+        ("kimg = 'many'", "many"),
+    ],
+)
+def test_a_mistake_in_a_file_is_one_line(store: Path, tmp_path: Path, text: str, said: str) -> None:
+    done = run("train", store, "--config", write(tmp_path / "a.toml", text), "--dry-run")
+    assert done.exit_code == 2
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_store_is_prepared_again_from_the_file_beside_it(oasis_zip: Path, tmp_path: Path) -> None:
+    words = ("--workers", 0, "--quiet", "--split", "60,20,20", "--fit", "crop", "--seed", 3)
+    assert run("prepare", oasis_zip, "--out", tmp_path / "A", *words).exit_code == 0
+    kept = tomllib.loads((tmp_path / "A" / "prepare.toml").read_text())
+    assert kept == {"workers": 0, "split": "60,20,20", "fit": "crop", "seed": 3}
+    again = ("--config", tmp_path / "A" / "prepare.toml", "--quiet")
+    assert run("prepare", oasis_zip, "--out", tmp_path / "B", *again).exit_code == 0
+    with StoreReader(tmp_path / "A") as first, StoreReader(tmp_path / "B") as second:
+        assert first.header["options"] == second.header["options"]
+        assert first.digest == second.digest
+
+
+def test_a_run_is_done_again_from_the_file_in_its_folder(store: Path, tmp_path: Path) -> None:
+    words = ("--max-size", 16, "--phase", 16, "--capacity", 1 / 64, "--latent-dim", 8, "--seed", 5)
+    assert run("train", store, *words, "--out", tmp_path / "A", "--quiet").exit_code == 0
+    again = ("--config", tmp_path / "A" / "train.toml", "--quiet")
+    assert run("train", store, *again, "--out", tmp_path / "B").exit_code == 0
+    first, second = (
+        json.loads((tmp_path / name / "config.json").read_text())["settings"] for name in "AB"
+    )
+    assert first == second
