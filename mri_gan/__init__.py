@@ -1,3 +1,122 @@
-"""mrigan: prepare real MRI, train generative networks on it, look at what they make."""
+"""mrigan: prepare real MRI, train generative networks on it, look at what they make.
+
+    import mri_gan as mg
+
+Everything in `__all__` keeps its meaning between minor versions; what is to go warns for one minor
+version before. All else may change. Names are imported when they are first used, so that
+`import mri_gan` needs neither torch nor numpy.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mri_gan.config import TrainConfig as TrainConfig
+    from mri_gan.errors import DataError as DataError
+    from mri_gan.errors import MriganError as MriganError
+    from mri_gan.errors import Stopped as Stopped
+    from mri_gan.errors import UsageError as UsageError
+    from mri_gan.library.drawing import Model as Model
+    from mri_gan.library.drawing import load_model as load_model
+    from mri_gan.library.preparing import Prepared as Prepared
+    from mri_gan.library.preparing import open_store as open_store
+    from mri_gan.library.preparing import prepare as prepare
+    from mri_gan.library.quality import audit as audit
+    from mri_gan.library.quality import evaluate as evaluate
+    from mri_gan.library.scans import Volume as Volume
+    from mri_gan.library.scans import volumes as volumes
+    from mri_gan.library.slice_dataset import SliceDataset as SliceDataset
+    from mri_gan.library.training import Callback as Callback
+    from mri_gan.library.training import TrainedRun as TrainedRun
+    from mri_gan.library.training import train as train
+    from mri_gan.preparation import PrepareConfig as PrepareConfig
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "prepare": "library.preparing",
+    "open_store": "library.preparing",
+    "Prepared": "library.preparing",
+    "PrepareConfig": "preparation",
+    "SliceDataset": "library.slice_dataset",
+    "volumes": "library.scans",
+    "Volume": "library.scans",
+    "train": "library.training",
+    "Callback": "library.training",
+    "TrainedRun": "library.training",
+    "TrainConfig": "config",
+    "load_model": "library.drawing",
+    "Model": "library.drawing",
+    "evaluate": "library.quality",
+    "audit": "library.quality",
+    "MriganError": "errors",
+    "DataError": "errors",
+    "UsageError": "errors",
+    "Stopped": "errors",
+}
+
+__all__ = [
+    "Callback",
+    "DataError",
+    "Model",
+    "MriganError",
+    "PrepareConfig",
+    "Prepared",
+    "SliceDataset",
+    "Stopped",
+    "TrainConfig",
+    "TrainedRun",
+    "UsageError",
+    "Volume",
+    "__version__",
+    "audit",
+    "evaluate",
+    "load_model",
+    "open_store",
+    "prepare",
+    "train",
+    "volumes",
+]
+
+
+def _load(name: str) -> Any:
+    """A public name from its home; raises UsageError where a package of an extra is missing."""
+    try:
+        return getattr(importlib.import_module(f"mri_gan.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        from mri_gan.errors import explain_missing
+
+        raise explain_missing(error) or error from error
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'mri_gan' has no attribute {name!r}")
+    value = _load(name)
+    # Importing the home of `train` sets the room of that name, which can be called, too.
+    return globals().setdefault(name, value)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Room(ModuleType):
+    """A room that shares its name with a function, as `mri_gan.train` does: it can be called."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return _load(self.__name__.rpartition(".")[2])(*arguments, **options)
+
+
+class _Package(ModuleType):
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in _HOMES and type(value) is ModuleType:
+            value.__class__ = _Room
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

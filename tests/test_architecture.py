@@ -38,9 +38,12 @@ ALLOWED = {
     "synth": BOTTOM | MIDDLE,
     "train": BOTTOM | MIDDLE | {"synth"},
     "evaluate": BOTTOM | MIDDLE | {"synth"},
-    "cli": BOTTOM | MIDDLE | {"ingest", "export", "synth", "train", "evaluate", "report"},
+    "library": BOTTOM | MIDDLE | {"ingest", "export", "synth", "train", "evaluate"},
+    "cli": BOTTOM
+    | MIDDLE
+    | {"ingest", "export", "synth", "train", "evaluate", "report", "library"},
     "__main__": {"cli"},
-    "__init__": set(),
+    "__init__": {"library", "config", "preparation", "errors"},  # when a name is first used
 }
 # The walk of a slice: a room may use those before it.
 INGEST = ("source", "guard", "outcome", "read", "plan", "cut", "run", "look")
@@ -160,7 +163,11 @@ def import_graph(files: Iterable[Path], package: Path = PACKAGE) -> dict[str, se
     names = {module_name_in(path, package) for path in files}
     graph: dict[str, set[str]] = {}
     for path in files:
-        imported = {module.removeprefix("mri_gan.") for _, module in imported_parts(path)}
+        imported = {
+            module.removeprefix("mri_gan.")
+            for part, module in imported_parts(path)
+            if part != "__version__"  # there before the package imports anything
+        }
         found = {name if name in names else name.rpartition(".")[0] for name in imported}
         graph[module_name_in(path, package)] = found & names
     return graph

@@ -25,6 +25,22 @@ _shared: dict[Path, tuple[lmdb.Environment, int]] = {}
 _shared_lock = threading.Lock()
 
 
+def _close_after_fork() -> None:
+    """Close a forked child's copies of its parent's environments: LMDB allows no second opening.
+
+    Read only and without locks, that concerns the child's memory maps and nothing of the parent's.
+    """
+    global _shared_lock
+    _shared_lock = threading.Lock()  # the parent may have held it
+    for env, _ in _shared.values():
+        env.close()
+    _shared.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_after_fork)
+
+
 def open_shared(folder: Path) -> lmdb.Environment:
     """The folder's environment for reading, opened once per process; pair with `close_shared`."""
     with _shared_lock:

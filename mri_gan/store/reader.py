@@ -51,7 +51,8 @@ class StoreReader:
 
     def __init__(self, folder: Path, threads: int = 4) -> None:
         self.folder = Path(folder)
-        self._threads = min(threads, os.cpu_count() or 1)
+        self._wanted, self._threads = threads, min(threads, os.cpu_count() or 1)
+        self._pid, self._closed = os.getpid(), False
         self._env = open_shared(self.folder)
         try:
             self._open_databases()
@@ -108,14 +109,33 @@ class StoreReader:
         self.close()
 
     def close(self) -> None:
-        """Release the files; views handed out before become invalid."""
+        """Release the files; views handed out before become invalid. Closing twice does nothing.
+
+        In a forked child it does nothing either: the files are its parent's.
+        """
+        if self._closed or self._pid != os.getpid():
+            return
+        self._closed = True
         if "_pool" in self.__dict__:
             self._pool.shutdown()
         self._txn.abort()
         close_shared(self.folder)
 
+    def _reopen(self) -> None:
+        """In a forked child: open the store for this process."""
+        self.__dict__.pop("_pool", None)
+        self._env, self._pid = open_shared(self.folder), os.getpid()
+        self._open_databases()
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Path, int]]:
+        """Pickled as its folder: who unpickles it opens the store again."""
+        return type(self), (self.folder, self._wanted)
+
     def __len__(self) -> int:
         return int(self.summary["slices"])
+
+    def __repr__(self) -> str:
+        return f"StoreReader({str(self.folder)!r}): {len(self):,} slices, {self.n_bytes:,} bytes"
 
     @functools.cached_property
     def _pool(self) -> ThreadPoolExecutor:
@@ -196,6 +216,8 @@ class StoreReader:
         """
         if level not in LEVELS:
             raise UsageError(f"{level} is no level", f"choose one of {LEVELS}")
+        if self._pid != os.getpid():
+            self._reopen()
         batch = np.empty((len(indices), self.channels, level, level), self.dtype)
         if not len(indices):
             return batch

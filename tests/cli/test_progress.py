@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 
 import pytest
 from rich.panel import Panel
@@ -15,7 +16,7 @@ def test_a_file_gets_a_line_every_ten_seconds(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = itertools.count(0.0, 4.0)  # four seconds between two looks at it
-    monkeypatch.setattr(options.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     with options.Progress(1200, " slices", quiet=False) as bar:
         for _ in range(6):
             bar.add(100)
@@ -28,7 +29,7 @@ def test_quiet_is_silent(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = itertools.count(0.0, 60.0)
-    monkeypatch.setattr(options.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
     with options.Progress(10, " slices", quiet=True) as bar:
         bar.show(10)
     assert capsys.readouterr().err == ""

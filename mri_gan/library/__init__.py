@@ -1,0 +1,1 @@
+"""What `import mri_gan` offers: the commands as functions, and data sets for PyTorch."""

@@ -1,0 +1,117 @@
+"""A trained generator that draws."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mri_gan.config import require
+from mri_gan.library.scans import Volume
+from mri_gan.pictures import build_sheet
+from mri_gan.synth.generate import to_depth
+from mri_gan.synth.sample import (
+    Look,
+    Trained,
+    alpha_for,
+    condition_rows,
+    draw_seeds,
+    load_trained,
+)
+
+POSITION = "position"
+SHOWN = 8  # pictures of a model in a notebook
+
+
+@dataclass(frozen=True)
+class Model:
+    """A generator with its trained resolutions; `trained` has its settings and digest."""
+
+    trained: Trained
+
+    @property
+    def size(self) -> int:
+        """The largest resolution that has been trained, px."""
+        return self.trained.size
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """The names of the labels that it was trained with."""
+        return tuple(column.name for column in self.trained.conditions.columns)
+
+    def draw(
+        self,
+        seeds: Sequence[int],
+        *,
+        size: int | None = None,
+        psi: float = 0.7,
+        noise: float = 1.0,
+        condition: str | None = None,
+    ) -> Tensor:
+        """One image for each seed [N, C, size, size], about -1..1, on the CPU.
+
+        `condition` is as on the command line (`"age=70,group=CN"`); left out, labels are drawn
+        for each seed. Raises UsageError for a size or label that has not been trained.
+        """
+        look = self._look(size, psi, noise)
+        rows = condition_rows(self.trained.conditions, condition, seeds)
+        return draw_seeds(self.trained.generator, seeds, look, rows)
+
+    def draw_volume(
+        self,
+        seed: int,
+        slices: int,
+        *,
+        spacing_mm: float = 1.0,
+        size: int | None = None,
+        psi: float = 0.7,
+        noise: float = 0.0,
+        condition: str | None = None,
+    ) -> Volume:
+        """A synthetic stack of one seed, from the first position of a scan to the last.
+
+        Needs a model trained with `--condition position`; nothing but the label holds the slices
+        together. The affine has the pixels' size where it is known, and no place in a body.
+        """
+        require(
+            POSITION in self.conditions,
+            f"{self.trained.path}: was not trained with the position of a slice",
+            "train with --condition position",
+        )
+        others = f",{condition}" if condition else ""
+        rows = [
+            condition_rows(self.trained.conditions, f"{POSITION}={at:.6f}{others}", [seed])
+            for at in np.linspace(0.0, 1.0, slices)
+        ]
+        look = self._look(size, psi, noise)
+        spec = torch.cat([row for row in rows if row is not None])
+        images = draw_seeds(self.trained.generator, [seed] * slices, look, spec)
+        pixel = (self.trained.pixel_mm or 1.0) * self.size / look.size
+        affine = np.diag([-pixel, -pixel, spacing_mm, 1.0])
+        return Volume(to_depth(images[:, 0].numpy(), 8), affine, "synthetic", source=str(seed))
+
+    def _look(self, size: int | None, psi: float, noise: float) -> Look:
+        size = self.size if size is None else size
+        return Look(size, alpha_for(self.trained, size), psi, noise)
+
+    def _repr_html_(self) -> str:
+        """A row of pictures, for notebooks."""
+        images = self.draw(range(SHOWN))[:, 0].numpy()
+        sheet, stream = build_sheet(to_depth(images, 8), SHOWN, scale=2), io.BytesIO()
+        sheet.save(stream, "PNG")
+        data = base64.b64encode(stream.getvalue()).decode()
+        return f'<img alt="{SHOWN} synthetic slices" src="data:image/png;base64,{data}">'
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
+    """The generator of a checkpoint file, or of the newest one of a run folder.
+
+    Raises DataError when there is none.
+    """
+    return Model(load_trained(Path(path), device))

@@ -1,0 +1,81 @@
+"""Scans in, store out: `mrigan prepare` as a function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mri_gan.config import require
+from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
+from mri_gan.ingest.plan.people import find_key
+from mri_gan.ingest.plan.plan import build_plan
+from mri_gan.ingest.run.local_processes import available_cpus
+from mri_gan.ingest.run.prepare import Tick, complete, is_complete, write_store
+from mri_gan.preparation import KEY_FILE, PrepareConfig
+from mri_gan.store.reader import StoreReader
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A store that is complete; `facts` is all that `mrigan info --json` shows."""
+
+    folder: Path
+    slices: int
+    subjects: int
+    digest: str
+    left_out: list[dict[str, str]]  # {"source", "kind", "reason"}
+    facts: dict[str, Any] = field(repr=False)
+
+
+def prepare(
+    sources: str | Path | Iterable[str | Path],
+    out: str | Path,
+    *,
+    workers: int | None = None,
+    split_file: str | Path | None = None,
+    id_key: str | Path | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    **options: Any,
+) -> Prepared:
+    """Turn zips, folders and volumes into a store, or go on with one that was interrupted.
+
+    `options` are those of `mrigan prepare`, as `mri_gan.PrepareConfig` names them; `workers` 0
+    works in this process, None takes one process for each CPU. `on_progress` is called with the
+    sources done and their number. Damaged sources are left out and listed in the result.
+
+    Raises UsageError for options that make no sense, DataError when nothing could be read or the
+    disk refuses, Stopped after Ctrl-C (the same call continues).
+    """
+    paths = [Path(s) for s in ([sources] if isinstance(sources, str | Path) else sources)]
+    for path in paths:
+        require(path.exists(), f"{path}: no such file or folder", "check the spelling")
+    folder, config = Path(out), PrepareConfig.from_dict(options)
+    key_file = Path(id_key) if id_key else folder / KEY_FILE
+    table = Path(split_file) if split_file else None
+    plan = build_plan(paths, config, lambda: find_key(key_file), table)
+    total, count = len(plan.sources), available_cpus() if workers is None else workers
+
+    def tell(tick: Tick) -> None:
+        if on_progress is not None:
+            on_progress(tick.sources_done, total)
+
+    make_folder(folder)
+    with FolderLock(folder), stop_on_signal() as stop:
+        remove_leftovers(folder)
+        if is_complete(folder, plan.digest):
+            facts = complete(folder, None)
+        else:
+            facts = write_store(plan, config, folder, count, stop, tell)
+    unlisted = [{"source": s, "kind": "damaged", "reason": why} for s, why in facts["unlisted"]]
+    left_out = [*facts["skipped_sources"], *unlisted]
+    return Prepared(folder, facts["slices"], facts["subjects"], facts["digest"], left_out, facts)
+
+
+def open_store(path: str | Path, threads: int = 4) -> StoreReader:
+    """A complete store, for reading: `store.read(64, store.indices("train")[:16])`.
+
+    Raises DataError when the folder is no store, unfinished, damaged, or of a newer version.
+    """
+    return StoreReader(Path(path), threads)

@@ -1,0 +1,161 @@
+"""The slices of a store as a map-style PyTorch data set."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mri_gan.conditions import as_class, as_number
+from mri_gan.config import require, require_level
+from mri_gan.errors import UsageError
+from mri_gan.store.labels import Labels, read_label_table, slice_labels
+from mri_gan.store.reader import StoreReader
+
+SCALES = ("signed", "unit", "raw")
+NO_CLASS = -1
+
+
+@dataclass(frozen=True)
+class Target:
+    """One label of every slice: a class by its number, or a number.
+
+    `values` [N] are int64 with -1 for unknown classes, or float32 with nan for unknown numbers.
+    """
+
+    name: str
+    values: Tensor
+    classes: tuple[str, ...] = ()  # empty for a number
+
+
+class SliceDataset(Dataset[Any]):
+    """Slices [C, H, W] of one split at one level; an item is read when it is asked for.
+
+    Without `labels` an item is a tensor, with one label a pair (tensor, label), with several
+    (tensor, (label, ...)). With `as_dict` it is {"image", "index", "subject", each label}, as
+    dictionary transforms (MONAI) take it. `scale` "signed" is float32 in -1..1, "unit" float32
+    in 0..1, "raw" the stored integers, which travel fastest from workers to a GPU. `transform`
+    is called with the tensor, or with the dictionary.
+
+    The data set can be pickled and forked: every process opens the store when it first reads.
+    Raises UsageError for a split, level or label that the store does not have, DataError for no
+    store or a damaged one.
+    """
+
+    def __init__(
+        self,
+        store: str | Path,
+        split: str | None = "train",
+        level: int | None = None,
+        transform: Callable[[Any], Any] | None = None,
+        labels: Sequence[str] = (),
+        *,
+        table: str | Path | None = None,
+        as_dict: bool = False,
+        scale: str = "signed",
+    ) -> None:
+        """`level` in px, by default the largest native one; `table` adds labels (.tsv, .csv)."""
+        require(scale in SCALES, f"scale {scale!r}", f"choose one of {SCALES}")
+        self.store, self.split, self.transform = Path(store), split, transform
+        self.as_dict, self.scale = as_dict, scale
+        with StoreReader(self.store) as opened:
+            self.level = opened.max_native if level is None else level
+            require_level("level", self.level)
+            self.indices = opened.indices(split)
+            require(bool(len(self.indices)), f"{store}: has no slices in split {split}")
+            self.channels = opened.channels
+            self.subjects = [opened.records[i].subject for i in self.indices]
+            known = slice_labels(opened.records, read_label_table(Path(table)) if table else None)
+        rows = [known[i] for i in self.indices]
+        names = [labels] if isinstance(labels, str) else labels
+        self.targets = {name: build_target(name, rows, self.store) for name in names}
+        self._reader: StoreReader | None = None
+        self._pid = 0
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Any:
+        """One slice; negative numbers count from the end."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"slice {index} of {len(self)}")
+        return self.__getitems__([index % len(self)])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Any]:
+        """Several slices by one read of the store: what a DataLoader calls for a batch."""
+        images = self.read(indices)
+        items = [self._item(i, image) for i, image in zip(indices, images.unbind(0), strict=True)]
+        return items if self.transform is None else [self.transform(item) for item in items]
+
+    def read(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """A batch without labels and transform [N, C, H, W]."""
+        stored = self._open().read(self.level, self.indices[np.asarray(indices, np.int64)])
+        images = torch.from_numpy(stored)
+        if self.scale == "raw":
+            return images
+        white = 255.0 if stored.itemsize == 1 else 65535.0
+        values = images.to(torch.float32)
+        return values.div_(white) if self.scale == "unit" else values.mul_(2 / white).sub_(1)
+
+    @property
+    def classes(self) -> dict[str, tuple[str, ...]]:
+        """The names of the classes of each label that has some, in the order of their numbers."""
+        return {name: t.classes for name, t in self.targets.items() if t.classes}
+
+    def close(self) -> None:
+        """Release the files of this process; the next item opens them again."""
+        if self._reader is not None and self._pid == os.getpid():
+            self._reader.close()
+        self._reader = None
+
+    def _item(self, index: int, image: Tensor) -> Any:
+        labels = [target.values[index] for target in self.targets.values()]
+        if self.as_dict:
+            who = {"index": int(self.indices[index]), "subject": self.subjects[index]}
+            return {"image": image, **who, **dict(zip(self.targets, labels, strict=True))}
+        if not labels:
+            return image
+        return image, labels[0] if len(labels) == 1 else tuple(labels)
+
+    def _open(self) -> StoreReader:
+        """This process's own reader: what LMDB has opened does not survive a fork."""
+        if self._reader is None or self._pid != os.getpid():
+            self._reader, self._pid = StoreReader(self.store, threads=1), os.getpid()
+        return self._reader
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_reader": None}
+
+    def __repr__(self) -> str:
+        shape = f"[{self.channels}, {self.level}, {self.level}]"
+        return f"SliceDataset({str(self.store)!r}, {self.split!r}): {len(self):,} slices {shape}"
+
+
+def build_target(name: str, rows: Sequence[Labels], store: Path) -> Target:
+    """A label of every slice; it is a class unless all its values are numbers.
+
+    Raises UsageError where no slice has it.
+    """
+    found = [row.get(name) for row in rows]
+    known = [value for value in found if value is not None]
+    if not known:
+        there = sorted({key for row in rows for key in row})
+        raise UsageError(f"{store}: no slice has a label {name}", f"there are {', '.join(there)}")
+    numbers = [None if value is None else as_number(value) for value in found]
+    if all(
+        (number is None) == (value is None) for number, value in zip(numbers, found, strict=True)
+    ):
+        values = [float("nan") if number is None else number for number in numbers]
+        return Target(name, torch.tensor(values, dtype=torch.float32))
+    classes = tuple(sorted({as_class(value) for value in known}))
+    at = {value: number for number, value in enumerate(classes)}
+    codes = [NO_CLASS if value is None else at[as_class(value)] for value in found]
+    return Target(name, torch.tensor(codes, dtype=torch.int64), classes)

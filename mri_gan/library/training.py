@@ -1,0 +1,162 @@
+"""Store in, run folder out: `mrigan train` as a function, with callbacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mri_gan.conditions import NO_CONDITIONS
+from mri_gan.config import (
+    AUTO,
+    CAPACITIES,
+    PRESETS,
+    STYLED,
+    TrainConfig,
+    defaults_of,
+    read_metrics,
+    require,
+)
+from mri_gan.config import METRICS as METRICS_FILE
+from mri_gan.files import FolderLock, make_folder, stop_on_signal
+from mri_gan.library.drawing import Model, load_model
+from mri_gan.schedule import total_images
+from mri_gan.store.reader import StoreReader
+from mri_gan.train.data import find_conditions, typical_pixel_mm
+from mri_gan.train.loop import train as train_run
+from mri_gan.train.run_folder import Progress, Run, RunOptions
+
+
+class Callback:
+    """What a training run calls as it goes; override what you need.
+
+    What a callback raises ends the run after the last checkpoint.
+    """
+
+    def on_begin(self, config: TrainConfig, folder: Path) -> None:
+        """The run begins, or goes on."""
+
+    def on_step(self, progress: Progress) -> None:
+        """After every step; called thousands of times a minute."""
+
+    def on_metrics(self, metrics: dict[str, Any]) -> None:
+        """Every line of `metrics.jsonl`: "nimg" is the images shown so far."""
+
+    def on_checkpoint(self, path: Path) -> None:
+        """A checkpoint and its grid of samples have been written."""
+
+    def on_note(self, text: str) -> None:
+        """What the command line would print as a line of its own, warnings too."""
+
+    def on_end(self, checkpoint: Path) -> None:
+        """The run has come to its end."""
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run."""
+
+    folder: Path
+    checkpoint: Path
+    nimg: int  # images shown
+    config: TrainConfig
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """All lines of `metrics.jsonl`."""
+        return read_metrics(self.folder / METRICS_FILE)
+
+    def load_model(self, device: str | torch.device = "cpu") -> Model:
+        """The running mean of the generator."""
+        return load_model(self.checkpoint, device)
+
+
+def train(
+    store: str | Path,
+    out: str | Path,
+    *,
+    callbacks: Sequence[Callback] = (),
+    preset: str | None = None,
+    condition: Sequence[str] = (),
+    labels: str | Path | None = None,
+    start_from: str | Path | None = None,
+    transfer: bool = False,
+    device: str = AUTO,
+    snap_kimg: float = 0.0,
+    keep: int = 3,
+    **settings: Any,
+) -> TrainedRun:
+    """Train on a store's training split, or go on with a run that was interrupted.
+
+    `settings` are the fields of `mri_gan.TrainConfig`; what is left out comes from `preset`, the
+    architecture's paper and the store, as on the command line. `kimg` is the length in thousands
+    of images. One process; several are started by `torchrun -m mri_gan train`.
+
+    Raises UsageError for settings that make no sense, DataError when the disk refuses or training
+    diverges, Stopped after Ctrl-C (the same call continues).
+    """
+    folder = Path(out)
+    table = Path(labels) if labels else None
+    config = resolve_settings(Path(store), preset, condition, table, settings)
+    if device == AUTO:
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    options = RunOptions(device, snap_kimg=snap_kimg, keep=keep, transfer=transfer, labels=table)
+    make_folder(folder)
+    with FolderLock(folder) as lock, stop_on_signal() as stop:
+        run = Run(
+            Path(store),
+            folder,
+            config,
+            options,
+            stop=stop,
+            on_begin=lambda: _each(callbacks, "on_begin", config, folder),
+            on_step=lambda progress: _each(callbacks, "on_step", progress),
+            on_tick=lambda line: _each(callbacks, "on_metrics", line),
+            on_snapshot=lambda path: _each(callbacks, "on_checkpoint", path),
+            on_note=lambda text: _each(callbacks, "on_note", text),
+            before_save=lock.check,
+        )
+        checkpoint = train_run(run, Path(start_from) if start_from else None)
+    _each(callbacks, "on_end", checkpoint)
+    return TrainedRun(folder, checkpoint, total_images(config), config)
+
+
+def _each(callbacks: Sequence[Callback], name: str, *arguments: Any) -> None:
+    for callback in callbacks:
+        getattr(callback, name)(*arguments)
+
+
+def resolve_settings(
+    store: Path,
+    preset: str | None,
+    condition: Sequence[str],
+    labels: Path | None,
+    settings: dict[str, Any],
+) -> TrainConfig:
+    """The configuration of a run: what was given, over the preset, over the architecture.
+
+    Raises UsageError for an unknown name or value.
+    """
+    require(preset is None or preset in PRESETS, f"preset {preset}", f"choose one of {[*PRESETS]}")
+    arch = settings.get("arch", "stylegan")
+    chosen = dict(PRESETS[preset]) if preset else {}
+    if arch not in STYLED:
+        chosen.pop("mixing", None)
+    values = {**defaults_of(arch, settings.get("loss")), **chosen, **settings}
+    capacity = values.get("capacity", 1.0)
+    values["capacity"] = CAPACITIES.get(capacity, capacity)
+    names = [condition] if isinstance(condition, str) else condition
+    missing = values.get("missing", "unknown")
+    with StoreReader(store) as opened:
+        values.setdefault("max_size", opened.max_native)
+        spec = find_conditions(opened, names, labels, missing) if names else NO_CONDITIONS
+        values |= {
+            "channels": opened.channels,
+            "channel_names": opened.channel_names,
+            "pixel_mm": typical_pixel_mm(opened, values["max_size"]),
+            "conditions": spec.to_dict(),
+        }
+    return TrainConfig.from_dict(values)

@@ -1,0 +1,76 @@
+"""Scans as volumes in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import phantoms
+import pytest
+
+from mri_gan.errors import DataError
+from mri_gan.library.scans import Volume, to_native, volumes
+
+
+@pytest.fixture(scope="module")
+def brains(prepare: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scans")
+    scan = phantoms.nifti_bytes(phantoms.brain_volume(), "LPS", gzip=True)
+    phantoms.write_folder(folder / "in", {"p1.nii.gz": scan, "p2.nii.gz": scan})
+    return prepare(folder / "out", folder / "in")
+
+
+def test_a_scan_lies_where_its_voxels_lay(brains: Path, tmp_path: Path) -> None:
+    """The brightest voxel of the volume is where it was in the scanner."""
+    found = list(volumes(str(brains)))
+    assert {volume.subject for volume in found} == {"p1", "p2"}
+    scan = nib.Nifti1Image.from_bytes(
+        phantoms.nifti_bytes(phantoms.brain_volume(), "LPS", gzip=False)
+    )
+    voxels = np.asanyarray(scan.dataobj, dtype=np.float64)
+    volume = found[0]
+    assert volume.affine is not None
+    assert volume.voxels.ndim == 3
+    here = centre_mm(volume.voxels.transpose(2, 1, 0), volume.affine)
+    np.testing.assert_allclose(here, centre_mm(voxels, scan.affine), atol=3.0)
+    volume.save(tmp_path / "a.nii.gz")
+    saved = nib.nifti1.load(tmp_path / "a.nii.gz")
+    np.testing.assert_allclose(
+        centre_mm(np.asanyarray(saved.dataobj, dtype=np.float64), saved.affine), here, atol=1e-3
+    )
+
+
+def centre_mm(voxels: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """The centre of the bright voxels in mm."""
+    at = np.argwhere(voxels > voxels.max() / 3).mean(0)
+    return np.asarray(affine @ [*at, 1])[:3]
+
+
+def test_a_lower_level_covers_the_same_millimetres(brains: Path) -> None:
+    native, small = (next(volumes(brains, level=level)) for level in (None, 16))
+    assert native.affine is not None
+    assert small.affine is not None
+    size = native.voxels.shape[-1]
+    corners = [
+        volume.affine @ [edge, edge, 0, 1]
+        for volume, edge in ((native, size - 0.5), (small, 15.5))
+        if volume.affine is not None
+    ]
+    np.testing.assert_allclose(corners[0], corners[1], atol=1e-6)
+    assert np.array_equal(to_native(1.0), np.eye(4))
+
+
+def test_picture_slices_are_a_volume_without_a_place(store: Path, tmp_path: Path) -> None:
+    found = list(volumes(store, "train", 16))
+    assert all(volume.affine is None for volume in found)
+    assert all(volume.voxels.shape == (2, 16, 16) for volume in found)
+    with pytest.raises(DataError, match="no geometry"):
+        found[0].save(tmp_path / "a.nii.gz")
+
+
+def test_channels_come_first(tmp_path: Path) -> None:
+    stack = np.zeros((2, 3, 8, 8), np.uint8)
+    Volume(stack, np.eye(4)).save(tmp_path / "two.nii.gz")
+    assert nib.nifti1.load(tmp_path / "two.nii.gz").shape == (8, 8, 3, 2)

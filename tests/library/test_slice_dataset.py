@@ -1,0 +1,149 @@
+"""Slices for a user's own training loop, in however many processes, started however."""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from mri_gan.errors import DataError, UsageError
+from mri_gan.library.slice_dataset import SliceDataset
+from mri_gan.store.reader import StoreReader
+
+
+@pytest.fixture(scope="module")
+def stored(store: Path) -> Any:
+    """The training slices as the reader gives them, uint8 [N, 1, 32, 32]."""
+    with StoreReader(store) as opened:
+        return opened.read(32, opened.indices("train"))
+
+
+def halve(image: torch.Tensor) -> torch.Tensor:
+    return image / 2
+
+
+def test_an_item_is_a_slice_between_minus_one_and_one(store: Path, stored: Any) -> None:
+    data = SliceDataset(str(store), level=32)
+    assert len(data) == len(stored)
+    expected = stored[1].astype(np.float64) / 255 * 2 - 1
+    assert data[1].dtype == torch.float32
+    np.testing.assert_allclose(data[1].numpy(), expected, atol=1e-6)
+
+
+def test_other_scales_and_a_transform(store: Path, stored: Any) -> None:
+    raw = SliceDataset(store, level=32, scale="raw")
+    assert torch.equal(raw[0], torch.from_numpy(stored[0]))
+    unit = SliceDataset(store, level=32, scale="unit", transform=halve)
+    np.testing.assert_allclose(unit[0].numpy(), stored[0] / 255 / 2, atol=1e-6)
+
+
+def test_negative_numbers_count_from_the_end_and_others_end_a_loop(store: Path) -> None:
+    data = SliceDataset(store, level=8)
+    assert torch.equal(data[-1], data[len(data) - 1])
+    with pytest.raises(IndexError):
+        data[len(data)]
+    assert len(list(data)) == len(data)  # type: ignore[call-overload]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on one core
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_workers_read_what_this_process_reads(store: Path, method: str) -> None:
+    data = SliceDataset(store, level=16, scale="raw")
+    here = data.read(range(len(data)))  # opens the store before the fork
+    loader = DataLoader(
+        data, batch_size=3, num_workers=2, multiprocessing_context=method, shuffle=False
+    )
+    assert torch.equal(torch.cat(list(loader)), here)
+    assert torch.equal(torch.cat(list(loader)), here)  # a second epoch, by new workers
+    assert torch.equal(data.read(range(len(data))), here)  # and this process goes on
+
+
+def test_a_pickled_copy_reads_the_same(store: Path) -> None:
+    data = SliceDataset(store, level=16, labels=["position"])
+    before = data[0]
+    copy = pickle.loads(pickle.dumps(data))
+    assert torch.equal(copy[0][0], before[0])
+    assert len(pickle.dumps(data)) < 100_000
+
+
+def test_closing_twice_does_no_harm_and_reading_opens_again(store: Path) -> None:
+    data = SliceDataset(store, level=8)
+    first = data[0]
+    data.close()
+    data.close()
+    assert torch.equal(data[0], first)
+
+
+def test_labels_are_numbers_or_classes_and_unknown_where_missing(
+    store: Path, tmp_path: Path
+) -> None:
+    subjects = sorted(set(SliceDataset(store, split=None, level=8).subjects))
+    table = tmp_path / "who.tsv"
+    lines = [f"{subjects[0]}\t70\tCN", f"{subjects[1]}\t60\tAD", f"{subjects[2]}\tn/a\tn/a"]
+    table.write_text("subject\tage\tgroup\n" + "\n".join(lines) + "\n")
+    data = SliceDataset(store, None, 8, labels=("age", "group"), table=table)
+    assert data.classes == {"group": ("AD", "CN")}
+    found = {who: data[i][1] for i, who in enumerate(data.subjects)}
+    assert [float(value) for value in found[subjects[0]]] == [70, 1]
+    assert [float(value) for value in found[subjects[1]]] == [60, 0]
+    age, group = found[subjects[2]]
+    assert math.isnan(age)
+    assert int(group) == -1
+
+
+def test_dictionary_transforms_get_a_dictionary(store: Path) -> None:
+    def flip(item: dict[str, Any]) -> dict[str, Any]:  # as MONAI's FlipD(keys="image") does
+        return {**item, "image": item["image"].flip(-1)}
+
+    plain = SliceDataset(store, level=8, labels="position", as_dict=True)
+    flipped = SliceDataset(store, level=8, labels="position", as_dict=True, transform=flip)
+    assert set(plain[0]) == {"image", "index", "subject", "position"}
+    assert torch.equal(flipped[0]["image"], plain[0]["image"].flip(-1))
+    batch = next(iter(DataLoader(plain, batch_size=4)))
+    assert batch["image"].shape == (4, 1, 8, 8)
+    assert len(batch["subject"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("choices", "error", "said"),
+    [
+        ({"level": 7}, UsageError, "choose one of"),
+        ({"split": "bogus"}, UsageError, "bogus"),
+        ({"labels": ["weight"]}, UsageError, "position"),
+        ({"scale": "odd"}, UsageError, "signed"),
+    ],
+)
+def test_a_mistake_is_an_error_that_names_it(
+    store: Path, choices: Any, error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error, match=said):
+        SliceDataset(store, **choices)
+
+
+def test_no_store_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not a mrigan store"):
+        SliceDataset(tmp_path)
+
+
+def test_a_reader_survives_pickling_closing_twice_and_a_fork(store: Path) -> None:
+    reader = StoreReader(store)
+    before = reader.read(8, [0])
+    with pickle.loads(pickle.dumps(reader)) as copy:
+        assert (copy.read(8, [0]) == before).all()
+    child = os.fork()
+    if child == 0:
+        right = (reader.read(8, [0]) == before).all()  # opens files of its own
+        reader.close()
+        with StoreReader(store) as own:
+            os._exit(int(not right or (own.read(8, [0]) != before).any()))
+    assert os.waitpid(child, 0)[1] == 0
+    assert (reader.read(8, [0]) == before).all()
+    reader.close()
+    reader.close()

@@ -1,0 +1,113 @@
+"""The public surface: what it is called, what it takes, and that it comes without weight."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+import types
+
+import pytest
+
+import mri_gan as mg
+
+# Changing a line here changes programs that people wrote: add, or warn for one minor version.
+SIGNATURES = {
+    "prepare": "sources out * workers split_file id_key on_progress **options",
+    "open_store": "path threads",
+    "SliceDataset": "store split level transform labels * table as_dict scale",
+    "volumes": "store split level",
+    "train": "store out * callbacks preset condition labels start_from transfer device snap_kimg "
+    "keep **settings",
+    "load_model": "path device",
+    "evaluate": "model store * split count fakes features resamples size psi noise seed device",
+    "audit": "model store * count size psi noise seed device",
+}
+CLASSES = {
+    "Prepared": "digest facts folder left_out slices subjects",
+    "SliceDataset": "as_dict channels classes close indices level read scale split store subjects "
+    "targets transform",
+    "Volume": "affine save session source split subject voxels",
+    "Callback": "on_begin on_checkpoint on_end on_metrics on_note on_step",
+    "TrainedRun": "checkpoint config folder load_model metrics nimg",
+    "Model": "conditions draw draw_volume size trained",
+}
+OTHERS = {"PrepareConfig", "TrainConfig", "MriganError", "DataError", "UsageError", "Stopped"}
+
+
+def parameters(name: str) -> str:
+    """The parameters of a function as one writes them, `*` before those by name alone."""
+    home = sys.modules[f"mri_gan.{mg._HOMES[name]}"]
+    words: list[str] = []
+    for parameter in inspect.signature(getattr(home, name)).parameters.values():
+        if parameter.kind is parameter.KEYWORD_ONLY and "*" not in words:
+            words.append("*")
+        stars = "**" if parameter.kind is parameter.VAR_KEYWORD else ""
+        words.append(stars + parameter.name)
+    return " ".join(words)
+
+
+def test_every_public_name_is_listed_here() -> None:
+    assert set(mg.__all__) == {*SIGNATURES, *CLASSES, *OTHERS, "__version__"}
+    assert set(mg.__all__) <= set(dir(mg))
+
+
+@pytest.mark.parametrize("name", mg.__all__)
+def test_every_name_is_there_and_documented(name: str) -> None:
+    value = getattr(mg, name)
+    assert name == "__version__" or value.__doc__
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_what_a_function_takes(name: str) -> None:
+    assert callable(getattr(mg, name))
+    assert parameters(name) == SIGNATURES[name]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_what_a_result_offers(name: str, store: object) -> None:
+    kind = getattr(mg, name)
+    attributes = {n for n in vars(kind) if not n.startswith("_")} | set(
+        getattr(kind, "__dataclass_fields__", ())
+    )
+    if name == "SliceDataset":
+        attributes |= {n for n in vars(kind(store)) if not n.startswith("_")}
+    assert sorted(attributes) == CLASSES[name].split()
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="bogus"):
+        mg.bogus  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_rooms_that_share_a_name_with_a_function_stay_modules(name: str) -> None:
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import mri_gan as mg, mri_gan.{name}.{'loop' if name == 'train' else 'images'}\n"
+            f"from mri_gan import {name}\n"
+            f"print(callable(mg.{name}), callable({name}), mg.{name}.__name__)",
+        ],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == ["True", "True", f"mri_gan.{name}"]
+    assert isinstance(sys.modules.get(f"mri_gan.{name}", mg), types.ModuleType)
+
+
+def test_importing_it_loads_nothing_else() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import mri_gan; print(*(set(sys.modules)-before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.split(".")[0] for name in done.stdout.split()}
+    assert loaded.isdisjoint({"torch", "numpy", "click", "lmdb", "PIL", "nibabel"})
+
+
+def test_without_torch_the_extra_is_named() -> None:
+    code = "import sys; sys.modules['torch'] = None; import mri_gan as mg; mg.SliceDataset"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "UsageError: this needs torch, which is not installed: pip install 'mrigan[train]'" in (
+        done.stderr
+    )

@@ -1,0 +1,125 @@
+"""From scans to an audited model in Python, by the public surface alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import phantoms
+import pytest
+import torch
+
+import mri_gan as mg
+
+TINY: dict[str, Any] = {
+    "max_size": 16, "phase": 16, "batch": 8, "capacity": 1 / 64, "latent_dim": 8,
+}  # fmt: skip
+
+
+class Diary(mg.Callback):
+    def __init__(self) -> None:
+        self.begun, self.lines, self.checkpoints, self.ended = 0, 0, list[Path](), list[Path]()
+        self.steps = 0
+
+    def on_begin(self, config: mg.TrainConfig, folder: Path) -> None:
+        self.begun += config.max_size
+
+    def on_step(self, progress: Any) -> None:
+        self.steps += 1
+
+    def on_metrics(self, metrics: dict[str, Any]) -> None:
+        self.lines += "nimg" in metrics
+
+    def on_checkpoint(self, path: Path) -> None:
+        self.checkpoints.append(path)
+
+    def on_end(self, checkpoint: Path) -> None:
+        self.ended.append(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four slices of each of twelve people."""
+    path = tmp_path_factory.mktemp("scans") / "slices.zip"
+    phantoms.write_zip(path, phantoms.slice_files(people=12, slices=4))
+    return path
+
+
+@pytest.fixture(scope="module")
+def prepared(scans: Path) -> mg.Prepared:
+    out = scans.with_name("store")
+    return mg.prepare(str(scans), str(out), workers=0, split=(80, 20, 0))
+
+
+def test_preparing_counts_and_may_be_repeated(prepared: mg.Prepared, scans: Path) -> None:
+    assert (prepared.slices, prepared.subjects, prepared.left_out) == (48, 12, [])
+    ticks: list[tuple[int, int]] = []
+    again = mg.prepare(
+        [scans], prepared.folder, split=[80, 20, 0], on_progress=lambda *t: ticks.append(t)
+    )
+    assert (again.digest, ticks) == (prepared.digest, [])
+    with mg.open_store(str(prepared.folder)) as store:
+        assert len(store) == 48
+
+
+def test_a_mistake_in_preparing_is_an_error_of_ours(oasis_zip: Path, tmp_path: Path) -> None:
+    with pytest.raises(mg.UsageError, match="plain"):
+        mg.prepare(oasis_zip, tmp_path / "A", plain="axial")
+    with pytest.raises(mg.UsageError, match="no such file"):
+        mg.prepare(tmp_path / "nothing", tmp_path / "A")
+
+
+@pytest.fixture(scope="module")
+def diary() -> Diary:
+    return Diary()
+
+
+@pytest.fixture(scope="module")
+def run(prepared: mg.Prepared, diary: Diary) -> mg.TrainedRun:
+    out = prepared.folder.with_name("run")
+    return mg.train(prepared.folder, str(out), callbacks=[diary], device="cpu", **TINY)
+
+
+def test_training_calls_back(run: mg.TrainedRun, diary: Diary) -> None:
+    assert (diary.begun, diary.ended) == (16, [run.checkpoint])
+    assert diary.steps * 8 == run.nimg == run.metrics[-1]["nimg"]
+    assert diary.lines == len(run.metrics)
+    assert diary.checkpoints[-1] == run.checkpoint
+
+
+def test_a_model_draws_a_seed_alike_in_any_company(run: mg.TrainedRun) -> None:
+    model = mg.load_model(str(run.folder))
+    images = model.draw([3, 4, 5])
+    assert images.shape == (3, 1, 16, 16)
+    assert torch.equal(images[1:2], model.draw([4]))
+    assert "<img " in model._repr_html_()
+    with pytest.raises(mg.UsageError, match="position"):
+        model.draw_volume(1, 4)
+
+
+def test_judging_gives_figures(run: mg.TrainedRun, prepared: mg.Prepared) -> None:
+    result = mg.evaluate(run.folder, prepared.folder, fakes=16, features=("pca",), resamples=20)
+    assert result.fakes == 16
+    assert mg.audit(run.load_model(), prepared.folder, count=16).samples == 16
+    assert {"swd[mean]"} <= {figure.name for figure in result.figures}
+
+
+def test_a_stack_of_positions_becomes_a_nifti(prepared: mg.Prepared, tmp_path: Path) -> None:
+    run = mg.train(prepared.folder, tmp_path / "run", condition="position", device="cpu", **TINY)
+    volume = run.load_model().draw_volume(7, 5, spacing_mm=2.0)
+    assert volume.voxels.shape == (5, 16, 16)
+    volume.save(tmp_path / "stack.nii.gz")
+    saved = nib.nifti1.load(tmp_path / "stack.nii.gz")
+    assert saved.shape == (16, 16, 5)
+    assert saved.header.get_zooms()[2] == 2.0
+
+
+def test_a_preset_gives_settings_and_what_is_given_wins(store: Path) -> None:
+    from mri_gan.library.training import resolve_settings
+
+    config = resolve_settings(store, "laptop", (), None, {"kimg": 3.0})
+    assert config.kimg == 3.0
+    assert config.capacity < 1
+    with pytest.raises(mg.UsageError, match="preset"):
+        resolve_settings(store, "bogus", (), None, {})
