@@ -26,6 +26,8 @@ class Prepared:
     subjects: int
     digest: str
     left_out: list[dict[str, str]]  # {"source", "kind", "reason"}
+    people: str  # who was found in the names, in a sentence
+    doubts: tuple[str, ...]  # what should be looked at before the splits are trusted
     facts: dict[str, Any] = field(repr=False)
 
 
@@ -35,6 +37,7 @@ def prepare(
     *,
     workers: int | None = None,
     split_file: str | Path | None = None,
+    people_file: str | Path | None = None,
     id_key: str | Path | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     **options: Any,
@@ -53,8 +56,9 @@ def prepare(
         require(path.exists(), f"{path}: no such file or folder", "check the spelling")
     folder, config = Path(out), PrepareConfig.from_dict(options)
     key_file = Path(id_key) if id_key else folder / KEY_FILE
-    table = Path(split_file) if split_file else None
-    plan = build_plan(paths, config, lambda: find_key(key_file), table)
+    splits = Path(split_file) if split_file else None
+    people = Path(people_file) if people_file else None
+    plan = build_plan(paths, config, lambda: find_key(key_file), splits, people_file=people)
     total, count = len(plan.sources), available_cpus() if workers is None else workers
 
     def tell(tick: Tick) -> None:
@@ -70,7 +74,16 @@ def prepare(
             facts = write_store(plan, config, folder, count, stop, tell)
     unlisted = [{"source": s, "kind": "damaged", "reason": why} for s, why in facts["unlisted"]]
     left_out = [*facts["skipped_sources"], *unlisted]
-    return Prepared(folder, facts["slices"], facts["subjects"], facts["digest"], left_out, facts)
+    return Prepared(
+        folder,
+        facts["slices"],
+        facts["subjects"],
+        facts["digest"],
+        left_out,
+        plan.conclusion,
+        plan.doubts,
+        facts,
+    )
 
 
 def open_store(path: str | Path, threads: int = 4) -> StoreReader:

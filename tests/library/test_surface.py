@@ -13,7 +13,7 @@ import mri_gan as mg
 
 # Changing a line here changes programs that people wrote: add, or warn for one minor version.
 SIGNATURES = {
-    "prepare": "sources out * workers split_file id_key on_progress **options",
+    "prepare": "sources out * workers split_file people_file id_key on_progress **options",
     "open_store": "path threads",
     "SliceDataset": "store split level transform labels * table as_dict scale",
     "volumes": "store split level",
@@ -24,7 +24,7 @@ SIGNATURES = {
     "audit": "model store * count size psi noise seed device",
 }
 CLASSES = {
-    "Prepared": "digest facts folder left_out slices subjects",
+    "Prepared": "digest doubts facts folder left_out people slices subjects",
     "SliceDataset": "as_dict channels classes close indices level read scale split store subjects "
     "targets transform",
     "Volume": "affine save session source split subject voxels",
