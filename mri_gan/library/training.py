@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +14,17 @@ from mri_gan.conditions import NO_CONDITIONS
 from mri_gan.config import (
     AUTO,
     CAPACITIES,
+    FEATURE_CRITIC,
     PRESETS,
-    STYLED,
     TrainConfig,
-    defaults_of,
     read_metrics,
     require,
+    starting_settings,
 )
 from mri_gan.config import METRICS as METRICS_FILE
 from mri_gan.files import FolderLock, make_folder, stop_on_signal
 from mri_gan.library.drawing import Model, load_model
+from mri_gan.pretrained import describe_weights
 from mri_gan.schedule import total_images
 from mri_gan.store.reader import StoreReader
 from mri_gan.train.data import find_conditions, typical_pixel_mm
@@ -141,22 +143,43 @@ def resolve_settings(
     Raises UsageError for an unknown name or value.
     """
     require(preset is None or preset in PRESETS, f"preset {preset}", f"choose one of {[*PRESETS]}")
-    arch = settings.get("arch", "stylegan")
-    chosen = dict(PRESETS[preset]) if preset else {}
-    if arch not in STYLED:
-        chosen.pop("mixing", None)
-    values = {**defaults_of(arch, settings.get("loss")), **chosen, **settings}
+    wanted = (settings.get(name) for name in ("arch", "loss", "critic"))
+    values = {**starting_settings(preset, *wanted), **settings}
     capacity = values.get("capacity", 1.0)
     values["capacity"] = CAPACITIES.get(capacity, capacity)
-    names = [condition] if isinstance(condition, str) else condition
-    missing = values.get("missing", "unknown")
+    if values.get("precision") == AUTO:
+        fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        values["precision"] = "bf16" if fast else "fp32"
+    unknown = sorted(set(values) - {field.name for field in dataclasses.fields(TrainConfig)})
+    require(not unknown, f"unknown settings {unknown}", "see mri_gan.TrainConfig")
+    names = (condition,) if isinstance(condition, str) else tuple(condition)
     with StoreReader(store) as opened:
         values.setdefault("max_size", opened.max_native)
-        spec = find_conditions(opened, names, labels, missing) if names else NO_CONDITIONS
-        values |= {
-            "channels": opened.channels,
-            "channel_names": opened.channel_names,
-            "pixel_mm": typical_pixel_mm(opened, values["max_size"]),
-            "conditions": spec.to_dict(),
-        }
-    return TrainConfig.from_dict(values)
+        return build_config(opened, names, labels, values)
+
+
+def build_config(
+    store: StoreReader, names: Sequence[str], labels: Path | None, choices: dict[str, Any]
+) -> TrainConfig:
+    """The settings of a run: what was chosen, and what the store decides."""
+    require(not labels or bool(names), "--labels without --condition", "name columns to train with")
+    missing = choices.get("missing", "unknown")
+    return TrainConfig(
+        **choices | describe_features(choices.get("critic", "own")),
+        channels=store.channels,
+        channel_names=store.channel_names,
+        pixel_mm=typical_pixel_mm(store, choices["max_size"]),
+        conditions=find_conditions(store, names, labels, missing) if names else NO_CONDITIONS,
+    )
+
+
+def describe_features(critic: str) -> dict[str, str]:
+    """What a run records of the network whose features its critic sees; nothing for its own."""
+    if critic == "own":
+        return {}
+    found = describe_weights(FEATURE_CRITIC)
+    return {
+        "critic_features": found["name"],
+        "features_digest": found["digest"],
+        "features_licence": f"{found['licence']} ({found['package']})",
+    }

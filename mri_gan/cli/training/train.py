@@ -240,6 +240,7 @@ def command(
     The run folder gets checkpoints, sample grids, metrics.jsonl and loss.png. Run the same
     command again to continue an interrupted run, or with a larger --kimg to go on further.
     """
+    from mri_gan.library.training import build_config
     from mri_gan.store.reader import StoreReader
 
     require(not transfer or ckpt is not None, "--transfer takes weights from --ckpt", "give both")
@@ -254,7 +255,7 @@ def command(
         choices |= setup.take_shape(ckpt, choices["arch"])
     with StoreReader(store) as opened:
         choices["max_size"] = max_size or choices.get("max_size") or opened.max_native
-        config = setup.build_config(opened, condition_names, labels, choices)
+        config = build_config(opened, condition_names, labels, choices)
     if threads:
         setup.use_threads(threads)
     if dry_run:

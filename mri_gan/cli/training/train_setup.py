@@ -16,7 +16,6 @@ from mri_gan.config import CAPACITIES, TrainConfig, require, starting_settings
 from mri_gan.errors import UsageError
 
 if TYPE_CHECKING:
-    from mri_gan.store.reader import StoreReader
     from mri_gan.train.cost import Needs
 
 
@@ -58,15 +57,6 @@ def use_schedule(path: Path) -> dict[str, Any]:
     stages = read_schedule(path)
     ends = {"init_size": stages[0].size, "max_size": stages[-1].size}
     return {**ends, "schedule": stages, "batch": 0, "lr": 0.0, "sched": False}
-
-
-def build_config(
-    store: StoreReader, names: tuple[str, ...], labels: Path | None, choices: dict[str, Any]
-) -> TrainConfig:
-    """The run's settings: what was asked for, and what the store decides."""
-    from mri_gan.library.training import build_config
-
-    return build_config(store, names, labels, choices)
 
 
 def print_plan(config: TrainConfig, device: str, keep: int, quiet: bool) -> None:
