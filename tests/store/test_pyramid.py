@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from mri_gan.store.pyramid import double, enlarge, halve, levels_below
+from mri_gan.store.pyramid import double, enlarge, halve, levels_below, nearest_indices
 
 DTYPES = ("uint8", "uint16")
 
@@ -85,3 +86,11 @@ def test_levels_below_are_successive_halvings_down_to_8() -> None:
     assert sorted(levels) == [8, 16, 32, 64]
     np.testing.assert_array_equal(levels[64], image)
     np.testing.assert_array_equal(levels[8], halve(halve(halve(image))))
+
+
+@pytest.mark.parametrize(("have", "want"), [(8, 4), (4, 8), (6, 4), (5, 7), (256, 64)])
+def test_labels_take_the_pixel_that_covers_their_centre(have: int, want: int) -> None:
+    """As torch's `nearest-exact` does, from whose point of view pixels are squares."""
+    pixels = torch.arange(have, dtype=torch.float32)[None, None]
+    expected = torch.nn.functional.interpolate(pixels, size=want, mode="nearest-exact")
+    assert nearest_indices(have, want).tolist() == expected.flatten().tolist()
