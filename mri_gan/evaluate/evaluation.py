@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mri_gan.config import EFFICIENTNET
+from mri_gan.config import EFFICIENTNETS
 from mri_gan.errors import DataError
 from mri_gan.evaluate.distances import (
     frechet_family,
@@ -49,7 +49,8 @@ def build_features(
     """The named features, fitted on reals where that is needed, and those of the user."""
     fit = read_fit(reals)
     built = [
-        load_efficientnet(device) if name == EFFICIENTNET else FITS[name](fit) for name in names
+        load_efficientnet(device, name) if name in EFFICIENTNETS else FITS[name](fit)
+        for name in names
     ]
     return [*built, *more]
 

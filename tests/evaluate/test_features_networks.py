@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mri_gan.config import EFFICIENTNETS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.evaluate.features import load_efficientnet, load_torchscript
 
@@ -86,8 +87,10 @@ def test_what_is_no_torchscript_is_refused_before_it_is_loaded(tmp_path: Path) -
         load_torchscript(tmp_path / "none.pt")
 
 
-def test_efficientnet_gives_1280_numbers_and_tells_images_apart() -> None:
-    features = load_efficientnet()
+@pytest.mark.parametrize("name", EFFICIENTNETS)
+def test_efficientnet_gives_1280_numbers_and_tells_images_apart(name: str) -> None:
+    features = load_efficientnet(name=name)
+    assert features.name == name
     found = features.extract(np.stack([IMAGES[0], IMAGES[0], 1 - IMAGES[1]]))
     assert found.shape == (3, 1280)
     assert np.array_equal(found[0], found[1])
@@ -110,13 +113,6 @@ def test_efficientnet_weights_are_loaded_without_unpickling(
 
 
 def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = builtins.__import__
-
-    def refuse(name: str, *rest: Any) -> Any:
-        if name.startswith("efficientnet"):
-            raise ImportError(name)
-        return plain(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", refuse)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
     with pytest.raises(UsageError, match=r"mrigan\[features\]"):
         load_efficientnet()

@@ -71,7 +71,7 @@ def parse_features(_ctx: click.Context, _param: click.Parameter, value: str) -> 
     default="pca,random-cnn,texture",
     show_default=True,
     callback=parse_features,
-    help="Features to compare; also efficientnet-lite0 (slow without a GPU), or none.",
+    help="Features to compare; also efficientnet-lite0, efficientnet-lite2 (slow), or none.",
 )
 @click.option(
     "--features-file",
@@ -150,6 +150,7 @@ def _evaluate(
     seed, device = drawing.seed, drawing.device
     more = [load_torchscript(path, device) for path in features_file]
     judged = judging.Judged.find(store, ckpt, images, count, drawing)
+    refuse_trained_on(judged, features)
     reals = reals_of(store, (split,), judged.size, count, seed)
     drawn = judged.take(fakes or len(reals))
     built = build_features(features, reals, device, more)
@@ -167,6 +168,16 @@ def _evaluate(
         **to_json(result),
     }
     return result, facts, judged.beside
+
+
+def refuse_trained_on(judged: judging.Judged, features: tuple[str, ...]) -> None:
+    """Raise UsageError where the run's own critic saw the features that are to judge it."""
+    seen = judged.trained.config.critic_features if judged.trained else ""
+    require(
+        not seen or seen not in features,
+        f"--features {seen}: the critic of this run was trained on them",
+        "choose others, such as efficientnet-lite2, random-cnn and texture",
+    )
 
 
 def _print_table(result: Evaluation, facts: dict[str, Any]) -> None:

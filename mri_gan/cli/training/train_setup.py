@@ -12,7 +12,13 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.cli.config_file import file_values
-from mri_gan.config import CAPACITIES, TrainConfig, require, starting_settings
+from mri_gan.config import (
+    CAPACITIES,
+    FEATURE_CRITIC,
+    TrainConfig,
+    require,
+    starting_settings,
+)
 from mri_gan.errors import UsageError
 
 if TYPE_CHECKING:
