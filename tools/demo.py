@@ -28,7 +28,20 @@ def main(out: Path, minutes: float) -> None:
     store, run = out / "store", out / "run"
     mrigan("prepare", VOLUME, "--out", store, "--plane", "axial")
     mrigan("train", store, "--preset", "laptop", "--minutes", minutes, "--snap", 4, "--out", run)
-    mrigan("test", run, "--size", "64", "--cols", "6", "--rows", "4", "--out", out)
+    mrigan(
+        "test",
+        run,
+        "--size",
+        "64",
+        "--figure",
+        "samples",
+        "--cols",
+        "6",
+        "--rows",
+        "4",
+        "--out",
+        out,
+    )
     click.echo(f"\nDone in {time.perf_counter() - start:.0f} s. Open these pictures:")
     pictures = {
         store / "preview.png": "real slices in the store",

@@ -107,9 +107,12 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
             if stop:
                 raise stopped(run, state)
             if over:
+                run.on_note(minutes_over(run, state))
                 break
             taken = time.perf_counter() - start
             left = seconds_left(config, first, state.nimg, taken, options.device)
+            if options.minutes:
+                left = min(left, max(0.0, 60 * options.minutes - taken))
             run.on_step(Progress(state.nimg, run.total, phase, monitor.rate, left, monitor.last))
             # Last, since nothing else in this loop is time spent waiting for data.
             asked = time.perf_counter()
@@ -163,6 +166,14 @@ def advise_restart(good: Path | None) -> str:
 def slow_down(phase: Phase, attempt: int) -> Phase:
     """The phase with half of the learning rate for every rollback so far."""
     return replace(phase, lr=phase.lr * 0.5**attempt) if attempt else phase
+
+
+def minutes_over(run: Run, state: TrainState) -> str:
+    """What to say when the time that was given is over before the run is."""
+    return (
+        f"{run.options.minutes:g} minutes are over at {state.nimg / 1000:g} of "
+        f"{run.total / 1000:g} kimg; the same command goes on from here"
+    )
 
 
 def crosses(before: int, after: int, interval: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,21 @@ def test_too_few_images_for_a_figure_are_told(people: Path, run: Path, tmp_path:
     assert "left out: fd[random-cnn] needs 192 images, there are 48" in done.stdout
     assert "images/s" in done.stdout
     assert (tmp_path / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_features_that_the_critic_saw_do_not_judge(people: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, critic="features", critic_features="efficientnet-lite0")
+    state = build_state(CONFIG, torch.device("cpu"))
+    save_checkpoint(
+        checkpoint_path(tmp_path, 1000),
+        Checkpoint(config, 1000, 32, 1.0, "digest", {"g_ema": state.g_ema.state_dict()}),
+    )
+    done = mrigan("evaluate", tmp_path, "--data", people, "--features", "pca,efficientnet-lite0")
+    assert done.exit_code == 2
+    assert "the critic of this run was trained on them" in done.stderr
+    assert "efficientnet-lite2" in done.stderr
+    words = ("--features", "texture", "--resamples", 20, "--out", tmp_path)
+    assert mrigan("evaluate", tmp_path, "--data", people, *words).exit_code == 0
 
 
 def test_pictures_of_a_folder_are_judged_alike(people: Path, tmp_path: Path) -> None:

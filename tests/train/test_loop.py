@@ -68,6 +68,21 @@ def test_a_stopped_and_continued_run_ends_with_the_same_bits(
     assert weights(last) == weights(list_checkpoints(whole)[0])
 
 
+def test_a_run_of_some_minutes_is_saved_with_its_pictures_and_goes_on_to_the_same_bits(
+    store: Path, whole: Path, tmp_path: Path
+) -> None:
+    notes: list[str] = []
+    short = replace(OPTIONS, minutes=1e-9)  # over after the first step
+    first = train(Run(store, tmp_path, CONFIG, short, on_note=notes.append))
+    assert first.name == "ckpt-000000008.pt"
+    assert load_checkpoint(first).nimg == 8
+    assert [p.name for p in (tmp_path / "samples").iterdir()] == ["000000008-0008px.png"]
+    assert "at 0.008 of 0.12 kimg; the same command goes on" in notes[-1]
+    assert weights(train(Run(store, tmp_path, CONFIG, OPTIONS))) == weights(
+        list_checkpoints(whole)[0]
+    )
+
+
 def test_after_a_crash_the_run_goes_on_from_its_last_checkpoint(
     store: Path, whole: Path, tmp_path: Path
 ) -> None:
