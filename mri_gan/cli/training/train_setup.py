@@ -14,7 +14,6 @@ from mri_gan.cli import options
 from mri_gan.cli.config_file import file_values
 from mri_gan.config import (
     CAPACITIES,
-    FEATURE_CRITIC,
     TrainConfig,
     require,
     starting_settings,
