@@ -5,6 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 
+def printable(text: str) -> str:
+    """The text with a question mark for whatever a terminal or table might obey: controls, breaks.
+
+    The one place where that is decided; names of files and people go through it before they are
+    shown.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
 class MriganError(Exception):
     """Something the user can mend; `message` names the file, `hint` says what to do."""
 

@@ -109,15 +109,22 @@ def _as_given(value: Any, option: click.Option) -> Any:
 
 
 def write_given(path: Path) -> None:
-    """Write what the running command was given, so that `--config` takes it again."""
+    """Write what the running command was given, so that `--config` takes it again.
+
+    Files are not named, since their folders may tell whose they are: a comment says which options
+    must be given anew.
+    """
     from mri_gan.files import write_bytes
 
     context = click.get_current_context()
-    names = {str(option.name): flag for flag, option in _options(context.command).items()}
+    flags = _options(context.command)
+    names = {str(option.name): flag for flag, option in flags.items()}
     lines = [f"# mrigan {context.command.name}, version {__version__}"]
     for name, value in context.meta.get(GIVEN, {}).items():
-        if name not in MANNERS:
-            lines.append(f"{names[name]} = {_as_toml(value)}")
+        if name in MANNERS:
+            continue
+        is_file = isinstance(flags[names[name]].type, click.Path)
+        lines.append(f"# --{names[name]}" if is_file else f"{names[name]} = {_as_toml(value)}")
     write_bytes(path, ("\n".join(lines) + "\n").encode(errors="replace"))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from mri_gan import __version__
-from mri_gan.errors import MriganError, explain_missing
+from mri_gan.errors import MriganError, explain_missing, printable
 from mri_gan.files import explain_os_error
 
 # Name -> (module, one line of help). Listing them here keeps `mrigan --help` from importing any.
@@ -132,8 +132,7 @@ def _explain_usage(error: click.UsageError) -> str:
 
 
 def _say(text: str) -> None:
-    # A file name may hold line breaks or control codes; the terminal should not obey them.
-    click.echo("mrigan: " + "".join(c if c.isprintable() else "?" for c in text), err=True)
+    click.echo(f"mrigan: {printable(text)}", err=True)
 
 
 @click.command(

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from mri_gan.store.schema import COMPANIONS, DATA_FILE
+
 # What one thing to read is called, wherever it lies, and which kinds of thing there are
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
@@ -73,6 +75,12 @@ class PickledByValue:
         return type(self), tuple(getattr(self, name) for name in names)
 
 
+@functools.lru_cache(maxsize=1 << 10)
+def is_store(folder: Path) -> bool:
+    """Whether a folder is a store of ours: LMDB's data, and a companion of ours."""
+    return (folder / DATA_FILE).is_file() and any((folder / name).is_file() for name in COMPANIONS)
+
+
 @dataclass(frozen=True, slots=True)  # of these there are as many as slices
 class Member(PickledByValue):
     """One readable thing: a file on disk, or number `number` of a zip or tar.
@@ -102,6 +110,16 @@ class Member(PickledByValue):
     def suffix(self) -> str:
         """What kind of file it is, as a suffix."""
         return self.form or suffix_of(self.name)
+
+    @property
+    def public_label(self) -> str:
+        """How to name it where the store goes: without the folders above what was given."""
+        return self.name if self.number is None else f"{self.container.name}:{self.name}"
+
+    @property
+    def is_of_store(self) -> bool:
+        """Whether it lies beside the data of a store, as its preview does."""
+        return self.number is None and is_store(self.container.parent)
 
 
 @dataclass
@@ -146,6 +164,8 @@ def holds_slices(name: str) -> bool:
 def why_unread(member: Member) -> str:
     """What kind of file it is, where `prepare` does not read it; empty where it does."""
     suffix = member.suffix
+    if member.is_of_store:
+        return "files of a store"
     if suffix in SLICE_SUFFIXES:
         package, extra = EXTRAS.get(suffix, ("", ""))
         missing = package and importlib.util.find_spec(package) is None
@@ -255,7 +275,7 @@ class Source(PickledByValue):
     @property
     def public_label(self) -> str:
         """How to name it where the store goes."""
-        return self.name if self.hidden else self.member.label
+        return self.name if self.hidden else self.member.public_label
 
     @property
     def is_series(self) -> bool:

@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from mri_gan.errors import UsageError
+from mri_gan.errors import UsageError, printable
 from mri_gan.store.schema import SliceRecord
 
 SUBJECTS = ("participant_id", "subject_id", "subject", "oasisid")  # columns that name a person
+FORMULA = ("=", "+", "-", "@")  # what spreadsheets compute begins with one of these
 NO_VALUE = {"", "n/a", "na", "nan"}
 SOURCE = "source"  # the column that names a file
 UNKNOWN = {*NO_VALUE, "none"}
@@ -78,6 +79,22 @@ def find_column(header: Sequence[str], names: Sequence[str] = SUBJECTS) -> int |
     """The column with the first of these names that there is, in capitals or not."""
     lowered = [name.strip().lower() for name in header]
     return next((lowered.index(name) for name in names if name in lowered), None)
+
+
+def one_cell(text: str) -> str:
+    """A text as one cell of a table: no tabs or breaks, and nothing that a spreadsheet computes.
+
+    A cell that begins with = + - or @ is a formula to some programs unless it is a number; an
+    apostrophe in front makes it text. `plain_cell` takes it off again.
+    """
+    text = printable(text)
+    is_formula = text.startswith(FORMULA) and isinstance(read_cell(text), str)
+    return f"'{text}" if is_formula else text
+
+
+def plain_cell(text: str) -> str:
+    """What `one_cell` was given, as far as a cell can hold it."""
+    return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA) else text
 
 
 def read_cell(text: str) -> str | float:

@@ -33,6 +33,7 @@ from mri_gan.files import (
     write_text,
 )
 from mri_gan.pictures import Shows, png_text
+from mri_gan.store.labels import one_cell
 from mri_gan.synth.sample import (
     Look,
     Trained,
@@ -289,7 +290,8 @@ def table(trained: Trained, config: GenerateConfig, seeds: Sequence[int]) -> str
     lines = ["file\tmask\tseed\tcondition\tgenerator_digest"]
     for seed, word in zip(seeds, words, strict=True):
         image, *mask = (p.as_posix() for p in paths(Path(), seed, trained, config))
-        lines.append("\t".join([image, *(mask or [""]), str(seed), word, trained.digest]))
+        cells = [image, *(mask or [""]), str(seed), word, trained.digest]
+        lines.append("\t".join(map(one_cell, cells)))
     return "\n".join(lines) + "\n"
 
 

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +107,10 @@ class Run:
 
 def write_config(run: Run, data: TrainingData) -> None:
     """Write everything that is needed to understand the run later, or to do it again."""
+    labels = run.options.labels is not None  # how it is called, and where it lies, may tell names
     facts = {
         "settings": run.config.to_dict(),
-        "options": json.loads(json.dumps(dataclasses.asdict(run.options), default=str)),
+        "options": dataclasses.asdict(replace(run.options, labels=None)) | {"labels": labels},
         "data_digest": data.digest,
         "data": describe_data(run, data),
         "processes": run.world.size,

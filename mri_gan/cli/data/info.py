@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from mri_gan.cli import options
+from mri_gan.errors import printable
 
 EPILOG = """\b
 Examples:
@@ -41,7 +42,8 @@ def print_tables(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
     console = options.open_console()
-    table = Table(title=escape(facts["store"]), show_header=False, title_justify="left")
+    title = escape(printable(facts["store"]))
+    table = Table(title=title, show_header=False, title_justify="left")
     for name, value in _rows(facts):
         table.add_row(name, value)
     console.print(table)
@@ -98,7 +100,7 @@ def _fields(counts: dict[str, int]) -> str:
     """Names of header fields with the number of sources that had them."""
     from rich.markup import escape
 
-    named = [f"{escape(name)} ({n:,})" for name, n in list(counts.items())[:MAX_FIELDS]]
+    named = [f"{escape(printable(name))} ({n:,})" for name, n in list(counts.items())[:MAX_FIELDS]]
     more = f", and {len(counts) - MAX_FIELDS} more" if len(counts) > MAX_FIELDS else ""
     return ", ".join(named) + more or "none"
 
@@ -111,7 +113,7 @@ def _skipped_table(facts: dict[str, Any]) -> Any:
     entries += [(label, "damaged", why) for label, why in facts["unlisted"]]
     table = Table("source", "kind", "reason", title="left out", title_justify="left")
     for entry in entries[:MAX_SKIPPED]:
-        table.add_row(*map(escape, entry))
+        table.add_row(*(escape(printable(text)) for text in entry))
     if len(entries) > MAX_SKIPPED:
         table.add_row(f"... and {len(entries) - MAX_SKIPPED} more", "", "see --json")
     return table

@@ -17,7 +17,7 @@ from mri_gan.cli.data.source_options import (
     source_options,
 )
 from mri_gan.config import require
-from mri_gan.errors import Stopped
+from mri_gan.errors import Stopped, printable
 from mri_gan.preparation import PLANES, PrepareConfig
 
 if TYPE_CHECKING:
@@ -199,7 +199,7 @@ def _print_table(facts: dict[str, Any]) -> None:
     table.add_column()
     table.add_column(overflow="fold")  # names end with what tells them apart
     for name, value in _rows(facts):
-        table.add_row(name, escape(value))
+        table.add_row(name, "\n".join(escape(printable(line)) for line in value.split("\n")))
     options.open_console().print(table)
 
 

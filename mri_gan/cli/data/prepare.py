@@ -21,7 +21,7 @@ from mri_gan.errors import DataError, UsageError
 from mri_gan.preparation import IDS, KEY_FILE, LOCAL, PrepareConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from mri_gan.ingest.plan.plan import Plan, Shard
 
@@ -134,6 +134,7 @@ def command(
         from mri_gan.ingest.run.fork_server import warm_up_for
 
         warm_up_for(sources)  # before anything else, since all the rest can be done meanwhile
+    from mri_gan.ingest.plan import people
     from mri_gan.ingest.plan.plan import parse_shard
     from mri_gan.ingest.run import ordered_pool, plan_process
 
@@ -160,11 +161,11 @@ def command(
     crew = engine if engine != LOCAL else workers
     facts = _prepare(plan, config, out, crew, overwrite, quiet or as_json)
     write_given(out / GIVEN_FILE)
-    if plan.true_labels and not (quiet or as_json):
+    if any(map(people.is_pseudonym, plan.true_labels)) and not (quiet or as_json):
         click.echo(
             f"ids are pseudonyms; who has {key_file} can undo them: keep it, and do not pass it on"
         )
-    _report(out, facts, plan.true_labels, as_json, quiet)
+    _report(out, facts, plan, as_json, quiet)
 
 
 def _load_modules() -> None:
@@ -237,9 +238,13 @@ def remove_store(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _report(
-    out: Path, facts: dict[str, Any], true_labels: Mapping[str, str], as_json: bool, quiet: bool
-) -> None:
+def _true_label(plan: Plan, name: str) -> str:
+    """The file that a store names without its folders, or by a pseudonym, as it was given."""
+    found = (s.member.label for s in plan.sources if s.public_label == name)
+    return plan.true_labels.get(name) or next(found, name)
+
+
+def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: bool) -> None:
     from mri_gan.cli.data.info import print_tables
     from mri_gan.ingest.plan import dataset_json
 
@@ -260,7 +265,7 @@ def _report(
     damaged += [{"source": label, "reason": why} for label, why in facts["unlisted"]]
     if damaged:
         first = damaged[0]
-        name = true_labels.get(first["source"], first["source"])
+        name = _true_label(plan, first["source"])
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
         raise DataError(
             f"{name}: {first['reason']}{more}; left out of {out}, all else is in it",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mri_gan.cli import options
-from mri_gan.errors import DataError
+from mri_gan.errors import DataError, printable
 from mri_gan.preparation import ALSO, FITS, INTENSITIES, LAYOUTS, PLANES
 
 if TYPE_CHECKING:
@@ -190,9 +190,9 @@ def report_people(plan: Plan, *, strict: bool, quiet: bool, as_json: bool) -> No
     if quiet:
         return
     if not as_json:
-        click.echo(plan.conclusion)
+        click.echo(printable(plan.conclusion))
     for doubt in plan.doubts:
-        click.echo(f"warning: {doubt}", err=True)
+        click.echo(f"warning: {printable(doubt)}", err=True)
 
 
 def slice_options(command: Command) -> Command:

@@ -256,16 +256,32 @@ def hide_unlisted(
         if config.ids == "pseudonym" or (config.ids == AUTO and due):
             found.append((pseudonym(label, key(), "file"), scrub(reason, [label]), label))
         else:
-            found.append((label, reason, label))
+            public = public_name(label)
+            found.append((public, reason.replace(label, public), label))
     return found
 
 
+def public_name(label: str) -> str:
+    """A label without the folders above its file: `/home/me/a.zip:b/c.png` is `a.zip:b/c.png`."""
+    container, colon, member = label.partition(":")
+    return f"{container.rpartition('/')[2]}{colon}{member}"
+
+
+def is_pseudonym(name: str) -> bool:
+    """Whether a source or file goes by a pseudonym."""
+    return bool(
+        re.match(rf"[{''.join(PREFIXES.values())}][0-9a-f]{{{2 * PSEUDONYM_BYTES}}}\b", name)
+    )
+
+
 def public_reason(reason: str, source: Source) -> str:
-    """Why a source gave no slices, without its names where those are hidden."""
-    if not source.hidden:
-        return reason
+    """Why a source gave no slices, without its folders, and without its names where hidden."""
     masks = () if source.mask is None else (source.mask.member, *source.mask.others)
     members = (source.member, *source.others, *masks)
+    if not source.hidden:
+        for member in members:
+            reason = reason.replace(str(member.container), member.container.name)
+        return reason
     return scrub(reason, [n for m in members for n in (m.label, str(m.container), m.name)])
 
 

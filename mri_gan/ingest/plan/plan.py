@@ -46,6 +46,7 @@ from mri_gan.ingest.source import (
     Member,
     Source,
     common_prefix,
+    is_store,
     pair_members,
     suffix_of,
     why_unread,
@@ -99,6 +100,10 @@ def build_plan(
     twice = [path for path, n in Counter(path.resolve() for path in paths).items() if n > 1]
     if twice:
         raise UsageError(f"{twice[0]}: given twice", "name every source once")
+    for path in paths:
+        if is_store(path if path.is_dir() else path.parent):
+            what = "a store already" if path.is_dir() else "part of a store"
+            raise UsageError(f"{path}: is {what}", "name the scans that it was made from")
     listed = [_list_beside(path, config, alone=len(paths) == 1) for path in paths]
     found = _name_all(listed, config, people_file)
     # Both files of a pair may have been given, each of which stands for the pair.

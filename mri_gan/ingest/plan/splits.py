@@ -13,7 +13,14 @@ from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error, one_line, write_text
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, plain_text
 from mri_gan.ingest.source import Labels, Source
-from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, read_cell
+from mri_gan.store.labels import (
+    NO_VALUE,
+    SUBJECTS,
+    find_column,
+    one_cell,
+    plain_cell,
+    read_cell,
+)
 
 if TYPE_CHECKING:
     from mri_gan.store.reader import StoreReader
@@ -68,7 +75,7 @@ def _read_table(path: Path) -> list[tuple[int, list[str]]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
         reader = csv.reader(text.splitlines(), delimiter="\t" if "\t" in text else ",")
-        rows = [[cell.strip() for cell in row] for row in reader]
+        rows = [[plain_cell(cell.strip()) for cell in row] for row in reader]
     except OSError as error:
         raise explain_os_error(error, path) from error
     except (ValueError, csv.Error) as error:
@@ -207,8 +214,3 @@ def write_splits(store: StoreReader, path: Path) -> None:
     rows: Iterable[tuple[str, str]] = sorted({(r.subject, r.split) for r in store.records})
     lines = ["subject\tsplit", *("\t".join(map(one_cell, row)) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")
-
-
-def one_cell(text: str) -> str:
-    """A file name may hold tabs and line breaks; a table cell may not."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)

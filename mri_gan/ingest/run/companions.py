@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from mri_gan.files import write_text
-from mri_gan.ingest.plan.splits import one_cell, write_splits
+from mri_gan.ingest.plan.splits import write_splits
 from mri_gan.pictures import Shows, build_sheet, save_png
+from mri_gan.store.labels import one_cell
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import COMPANIONS, IMAGE, MANIFEST_FILE, PREVIEW_FILE, SPLIT_FILE
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -206,3 +207,18 @@ def test_an_archive_in_an_archive_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no slices or volumes found") as caught:
         build_plan([outer], PrepareConfig())
     assert "a/inner.zip is an archive in it: unpack it once" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("what", ["", "preview.png", "manifest.tsv"])
+def test_a_store_given_as_a_source_is_a_store_already(store: Path, what: str) -> None:
+    with pytest.raises(UsageError, match=r"is (a store already|part of a store)"):
+        build_plan([store / what], PrepareConfig())
+
+
+def test_a_store_inside_a_folder_of_scans_gives_no_slices(store: Path, tmp_path: Path) -> None:
+    phantoms.write_folder(tmp_path / "scans", phantoms.slice_files())
+    alone = build_plan([tmp_path / "scans"], PrepareConfig())
+    shutil.copytree(store, tmp_path / "scans" / "store")
+    beside = build_plan([tmp_path / "scans"], PrepareConfig())
+    assert [s.member.name for s in beside.sources] == [s.member.name for s in alone.sources]
+    assert beside.ignored >= 1
