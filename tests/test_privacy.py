@@ -16,7 +16,7 @@ import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import phantoms
@@ -157,7 +157,7 @@ def test_nothing_private_is_in_what_can_be_shared(home: Path) -> None:
     assert facts["options"]["labels"]
 
 
-CONTAINERS = {
+CONTAINERS: dict[str, Callable[[bytes], bytes]] = {
     "text": lambda data: data,
     "a zip": lambda data: _zip("x", data),
     "a zip's name": lambda data: _zip(data.decode(), b""),

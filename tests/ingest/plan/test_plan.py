@@ -187,7 +187,9 @@ def test_an_empty_folder_is_refused_by_name(tmp_path: Path) -> None:
 def test_what_cannot_be_listed_is_kept_for_the_report(tmp_path: Path) -> None:
     phantoms.slices_folder(tmp_path, size=8)
     (tmp_path / "bad.zip").write_bytes(b"no zip")
-    assert [label for label, _ in plan_of(tmp_path).bad] == [str(tmp_path / "bad.zip")]
+    plan = plan_of(tmp_path)
+    assert [label for label, _ in plan.bad] == ["bad.zip"]  # the folders above are not the store's
+    assert plan.true_labels == {"bad.zip": str(tmp_path / "bad.zip")}
 
 
 def test_hostile_names_are_names_and_nothing_more(tmp_path: Path) -> None:

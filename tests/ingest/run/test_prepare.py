@@ -244,8 +244,8 @@ def test_damaged_members_are_listed_and_all_else_is_written(
         sources = Counter(record.source for record in store.records)
         summary = store.summary
     assert skipped == {
-        f"{mixed_zip}:set/sub01/slice_9.png": "damaged",
-        f"{mixed_zip}:set/vol/0044_quiet.nii": "mask",
+        f"{mixed_zip.name}:set/sub01/slice_9.png": "damaged",
+        f"{mixed_zip.name}:set/vol/0044_quiet.nii": "mask",
     }
     assert len(sources) == 17
     assert (summary["skipped"], summary["masks"]) == ({"damaged": 1}, 2)
