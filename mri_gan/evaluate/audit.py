@@ -1,341 +1,242 @@
-"""The nearest slice in pixels, whatever its brightness, contrast, small shift or mirroring.
-Copies of training slices, planted to see whether a detector finds them.
-Do samples copy people of the training set? Distances, planted copies, and a verdict.
-"""
+"""Do samples copy people of the training set? Likeness, limits from people, planted copies."""
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from mri_gan.errors import DataError
-from mri_gan.evaluate.distances import nearest
-from mri_gan.evaluate.families import Described, Source, Table, describe_set
-from mri_gan.evaluate.features import Features, shrink
+from mri_gan.evaluate.copies.bands import to_working_size
+from mri_gan.evaluate.copies.limits import gumbel_limit, person_maxima
+from mri_gan.evaluate.copies.planting import USUAL, plant
+from mri_gan.evaluate.copies.search import NOBODY, Search, warp
+from mri_gan.evaluate.copies.tiles import VIEWS, compare_tiles
 from mri_gan.evaluate.images import ImageSet, Pixels
 
-# The nearest slice in pixels, whatever its brightness, contrast, small shift or mirroring
-
-FINE_PX = 64  # shifts are made at this size or less ...
-WORKING_PX = 32  # ... and compared at this
-SHIFT = 16  # parts of the width that a shift may have, each way: 4 px of 64
-ROWS, COLUMNS = 128, 512  # of one block: 42 MB with 162 variants
-NOBODY = -1  # the group of images that belong to no person
-
-
-@dataclass(frozen=True)
-class Nearest:
-    """For each query, the distance to the nearest base image [N] and which one that is [N]."""
-
-    distance: NDArray[np.float32]
-    row: NDArray[np.int64]
-
-
-def align_nearest(
-    queries: Pixels,
-    base: Pixels,
-    query_groups: NDArray[np.int64],
-    base_groups: NDArray[np.int64],
-) -> Nearest:
-    """The nearest base image of another group for each query, over shifts and mirroring.
-
-    Distance is sqrt(1 - r) of the correlation r of the common window at 32 px or less: 0 for a
-    copy, 1 for unrelated pictures. Images must be shrunk by `shrink_all` before. Shifts are steps
-    of 1/64 of the width: half a pixel more would hide a copy of a sharp picture. A query whose
-    group has all of the base gets an infinite distance.
-    """
-    shift = queries.shape[-1] // SHIFT
-    middle = torch.from_numpy(window_rows(base, shift, shift, shift))
-    best = torch.full((len(queries),), -torch.inf)
-    found = torch.zeros(len(queries), dtype=torch.int64)
-    for i in range(0, len(queries), ROWS):
-        part = slice(i, i + ROWS)
-        shifted = shifted_rows(queries[part], shift)
-        variants = torch.from_numpy(np.concatenate(shifted))  # [V * n, W * W]: one large product
-        own = torch.from_numpy(query_groups[part])
-        for j in range(0, len(base), COLUMNS):
-            columns = middle[j : j + COLUMNS].T
-            block = (variants @ columns).view(len(shifted), len(own), -1).amax(0)
-            others = torch.from_numpy(base_groups[j : j + COLUMNS])
-            same = (own[:, None] == others) & (own[:, None] != NOBODY)
-            values, places = block.masked_fill_(same, -torch.inf).max(1)
-            better = values > best[part]
-            best[part] = torch.where(better, values, best[part])
-            found[part] = torch.where(better, places + j, found[part])
-    distance = torch.sqrt((1 - best).clamp(min=0))
-    return Nearest(distance.numpy(), found.numpy())
-
-
-def shrink_all(images: Pixels) -> Pixels:
-    """Means of blocks: at most 64 px a side."""
-    return shrink(images, FINE_PX)
-
-
-def shifted_rows(images: Pixels, shift: int) -> list[NDArray[np.float32]]:
-    """The windows of images and of their mirror images at every shift, as unit rows."""
-    starts = range(2 * shift + 1)
-    return [
-        window_rows(pictures, y, x, shift)
-        for pictures in (images, images[:, :, ::-1])
-        for y in starts
-        for x in starts
-    ]
-
-
-def window_rows(images: Pixels, y: int, x: int, shift: int) -> NDArray[np.float32]:
-    """The window from (y, x) that leaves room for shifts, at the working size, as unit rows."""
-    size = images.shape[-1]
-    width = size - 2 * shift
-    window = images[:, y : y + width, x : x + width]
-    return unit_rows(window if size <= WORKING_PX else shrink_twofold(window))
-
-
-def shrink_twofold(images: Pixels) -> Pixels:
-    """Means of 2x2 pixels."""
-    rows = images[:, 0::2] + images[:, 1::2]
-    return np.asarray((rows[:, :, 0::2] + rows[:, :, 1::2]) / 4)
-
-
-def unit_rows(images: Pixels) -> NDArray[np.float32]:
-    """Each image as a row of mean 0 and length 1: brightness and contrast are gone [N, S * S]."""
-    rows = images.reshape(len(images), -1)
-    rows = rows - rows.mean(1, keepdims=True)
-    length = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.maximum(length, 1e-6), np.float32)
-
-
-# Copies of training slices, planted to see whether a detector finds them
-
-JPEG_QUALITY = 75
-LARGEST_SHIFT = 0.05  # of the width
-
-Change = Callable[[Pixels, np.random.Generator], Pixels]
-
-
-def keep(images: Pixels, _rng: np.random.Generator) -> Pixels:
-    """The images as they are."""
-    return images
-
-
-def shift(images: Pixels, rng: np.random.Generator) -> Pixels:
-    """Moved by one pixel or more and at most 5 % of the width, black where nothing was."""
-    most = max(1, int(LARGEST_SHIFT * images.shape[-1]))
-    moved = np.zeros_like(images)
-    for source, target in zip(images, moved, strict=True):
-        y, x = rng.integers(1, most + 1, 2) * rng.choice([-1, 1], 2)
-        target[:] = np.roll(source, (y, x), (0, 1))
-        target[(slice(None, y) if y > 0 else slice(y, None)), :] = 0
-        target[:, (slice(None, x) if x > 0 else slice(x, None))] = 0
-    return moved
-
-
-def change_intensity(images: Pixels, rng: np.random.Generator) -> Pixels:
-    """Other gain (0.7 to 1.3) and gamma (0.7 to 1.4), as another window would give."""
-    gain, gamma = rng.uniform([[0.7], [0.7]], [[1.3], [1.4]], (2, len(images)))[..., None, None]
-    return np.asarray(np.clip(gain * images**gamma, 0, 1), np.float32)
-
-
-def compress(images: Pixels, _rng: np.random.Generator) -> Pixels:
-    """Through an 8-bit JPEG of quality 75."""
-    return np.stack([_through_jpeg(image) for image in images])
-
-
-def _through_jpeg(image: Pixels) -> Pixels:
-    stream = io.BytesIO()
-    Image.fromarray(np.asarray(image * 255 + 0.5, np.uint8)).save(
-        stream, "JPEG", quality=JPEG_QUALITY
-    )
-    with Image.open(stream, formats=("JPEG",)) as read:
-        return np.asarray(np.asarray(read) / 255, np.float32)
-
-
-def mirror(images: Pixels, _rng: np.random.Generator) -> Pixels:
-    """Left and right swapped."""
-    return np.ascontiguousarray(images[..., ::-1])
-
-
-def everything(images: Pixels, rng: np.random.Generator) -> Pixels:
-    """Shifted, of other intensity, and compressed."""
-    return compress(change_intensity(shift(images, rng), rng), rng)
-
-
-KINDS: dict[str, Change] = {
-    "exact": keep,
-    "shifted": shift,
-    "intensity": change_intensity,
-    "jpeg": compress,
-    "mirrored": mirror,
-    "shifted + intensity + jpeg": everything,
-}
-
-
-def plant(images: Pixels, seed: int = 0) -> dict[str, Pixels]:
-    """Each kind of copy of the images."""
-    return {
-        kind: change(images, np.random.default_rng((seed, i)))
-        for i, (kind, change) in enumerate(KINDS.items())
-    }
-
-
-# Do samples copy people of the training set? Distances, planted copies, and a verdict
-
-Rows = NDArray[Any]  # what describes each image
 Groups = NDArray[np.int64]
 
-FEWEST_PEOPLE = 4  # whose distances give the threshold
+FALSE_ALARMS = 0.01  # of audits of pictures that copy nobody
+FEWEST_PEOPLE = 4  # whose likeness to each other gives the limit
 FEWEST_SAMPLES = 50
 MOST_QUERIES = 1024  # training slices that stand for people never seen
-PLANTED = 128  # copies of each kind
-TRUSTED_RECALL = 0.9  # of planted copies, for a view whose word counts
-MOST_NEAR = 0.01  # share of samples that may be nearer than any person, whatever people do
-COPY_PERCENTILE = 95  # of the distances of planted copies
+PLANTED = 32  # copies of each kind
+TRUSTED_RECALL = 0.9  # of each kind in TRUSTED, for a pass to mean something
+TRUSTED = ("exact", "gamma 0.5", "JPEG 75")
+BLOCK = 32  # pictures compared at a time; about 50 MB with a store of 10,000 slices
 
 
 @dataclass(frozen=True)
-class View:
-    """One way to measure how near a sample is to the training set.
+class Likeness:
+    """For each of n pictures, how like it is to the most alike training slice in each view.
 
-    `people` are real slices against the training slices of other people: what a new person's
-    slices score. `threshold` is the nearest of those.
+    `values` [V, n] are Fisher's z, `rows` [V, n] the numbers of those slices.
     """
 
-    name: str
-    samples: Nearest
-    people: NDArray[np.float32]  # distances
-    people_groups: NDArray[np.int64]
-    planted: dict[str, NDArray[np.float32]]  # distances by kind
+    values: NDArray[np.float32]
+    rows: NDArray[np.int64]
 
-    @property
-    def threshold(self) -> float:
-        """No real person's slice comes nearer to other people's than this."""
-        return float(self.people.min())
+    def __len__(self) -> int:
+        return int(self.values.shape[1])
 
-    @property
-    def recall(self) -> dict[str, float]:
-        """The share of each kind of planted copies that lies below the threshold."""
-        return {k: float((d < self.threshold).mean()) for k, d in self.planted.items()}
 
-    @property
-    def kinds_found(self) -> list[str]:
-        """The kinds of copies that it finds nine times out of ten."""
-        return [kind for kind, share in self.recall.items() if share >= TRUSTED_RECALL]
+class Detector:
+    """Compares pictures with all slices of a training set."""
 
-    @property
-    def is_trusted(self) -> bool:
-        """Whether its word counts: it finds exact, brighter and compressed copies."""
-        return {"exact", "intensity", "jpeg"} <= set(self.kinds_found)
+    def __init__(self, train: ImageSet, tell: Callable[[int], None] = lambda _: None) -> None:
+        self.groups = train.groups
+        self._base = shrink_all(train, tell)
+        self._search = Search(self._base, torch.from_numpy(train.groups))
 
-    @property
-    def near(self) -> float:
-        """The share of samples below the threshold."""
-        return float((self.samples.distance < self.threshold).mean())
+    def compare(
+        self,
+        images: ImageSet,
+        own: Groups | None = None,
+        tell: Callable[[int], None] = lambda _: None,
+    ) -> Likeness:
+        """The likeness of each image to training slices of people other than its own [N].
 
-    @property
-    def copy_distance(self) -> float:
-        """What 95 % of the planted copies that it can find lie within, at most the threshold."""
-        distances = np.concatenate([self.planted[kind] for kind in self.kinds_found or ["exact"]])
-        return min(float(np.percentile(distances, COPY_PERCENTILE)), self.threshold)
-
-    @property
-    def copies(self) -> int:
-        """Samples as near to a training slice as planted copies are."""
-        return int((self.samples.distance < self.copy_distance).sum())
-
-    @property
-    def false_positives(self) -> NDArray[np.float64]:
-        """For each person the share of slices below the threshold that the others give [P].
-
-        Ties count: of two people who are each other's nearest, both come equally near.
+        Without `own`, of all people.
         """
-        groups = np.unique(self.people_groups)
-        lowest = np.array([self.people[self.people_groups == g].min() for g in groups])
-        return np.array(
-            [
-                (self.people[self.people_groups == group] <= np.delete(lowest, i).min()).mean()
-                for i, group in enumerate(groups)
-            ]
-        )
+        groups = np.full(len(images), NOBODY) if own is None else own
+        found = []
+        for start, pixels in images.batches():
+            pictures = to_working_size(torch.from_numpy(pixels))
+            theirs = torch.from_numpy(groups[start : start + len(pixels)])
+            pairs = zip(torch.split(pictures, BLOCK), torch.split(theirs, BLOCK), strict=True)
+            found += [self._compare(some, whose) for some, whose in pairs]
+            tell(len(pixels))
+        values, rows = (torch.cat(parts, 1).numpy() for parts in zip(*found, strict=True))
+        return Likeness(values, rows)
 
-    @property
-    def near_limit(self) -> float:
-        """The share of samples below the threshold that honest samples may reach by chance.
+    @torch.no_grad()
+    def _compare(
+        self, pictures: torch.Tensor, own: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        candidates = self._search.find(pictures, own)
+        count, tries = candidates.rows.shape
+        laid = warp(pictures.repeat_interleave(tries, 0), candidates.poses.flatten(0, 1))
+        likeness = compare_tiles(laid, self._base[candidates.rows.flatten()])
+        values = torch.stack([likeness[view].view(count, tries) for view in VIEWS])
+        best = values.max(2)
+        rows = candidates.rows.expand(len(VIEWS), -1, -1).gather(2, best.indices[:, :, None])
+        return best.values, rows[:, :, 0]
 
-        The upper end of the people's own share, people drawn again, and two deviations of a
-        binomial count above it; never below 1 %.
-        """
-        rates = self.false_positives
-        rows = np.random.default_rng(0).integers(0, len(rates), (1000, len(rates)))
-        upper = float(np.percentile(rates[rows].mean(1), 97.5))
-        chance = 2 * np.sqrt(upper * (1 - upper) / len(self.samples.distance))
-        return max(MOST_NEAR, upper + float(chance))
 
-    @property
-    def is_too_near(self) -> bool:
-        """Whether this view finds copies, or more near samples than chance gives."""
-        return self.copies > 0 or self.near > self.near_limit
+def shrink_all(images: ImageSet, tell: Callable[[int], None] = lambda _: None) -> torch.Tensor:
+    """All pictures of a set at the working size [N, 64, 64]."""
+    parts = []
+    for _, pixels in images.batches():
+        parts.append(to_working_size(torch.from_numpy(pixels)))
+        tell(len(pixels))
+    return torch.cat(parts)
 
 
 @dataclass
 class Audit:
-    """Both views, the verdict, and the counts behind them."""
+    """What was measured, and the verdict.
 
-    samples: int
-    train: int
-    train_people: int
+    `people` [V, P] are the highest likeness of each person to other people, `limits` [V] what
+    pictures that copy nobody stay below; `planted` holds copies of training slices by kind.
+    """
+
+    samples: Likeness
+    people: NDArray[np.float64]
+    limits: NDArray[np.float64]
+    planted: dict[str, Likeness]
+    groups: Groups  # of the training slices
     held_out: int
     held_out_people: int
-    views: list[View] = field(default_factory=list)
+    right_store: bool | None = None  # whether the model was trained on this store, where known
     seconds: float = 0.0
+    views: tuple[str, ...] = field(default=VIEWS)
+
+    @property
+    def is_copy(self) -> NDArray[np.bool_]:
+        """Which samples are more like a training slice than their limit, in any view [N]."""
+        return self._above(self.samples)
+
+    @property
+    def copies(self) -> int:
+        """How many samples are."""
+        return int(self.is_copy.sum())
+
+    @property
+    def people_copied(self) -> int:
+        """How many people of the training set the copies are of."""
+        excess = self.samples.values - self.limits[:, None]
+        rows = np.take_along_axis(self.samples.rows, excess.argmax(0)[None], 0)[0]
+        return len(np.unique(self.groups[rows[self.is_copy]]))
+
+    @property
+    def recall(self) -> dict[str, float]:
+        """The share of each kind of planted copies that is above a limit."""
+        return {kind: float(self._above(found).mean()) for kind, found in self.planted.items()}
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it would have seen the plainest copies."""
+        recall = self.recall
+        return all(recall.get(kind, 0) >= TRUSTED_RECALL for kind in TRUSTED)
+
+    @property
+    def near(self) -> float:
+        """The share of samples more like a training slice than any person is to other people."""
+        return float((self.samples.values > self.people.max(1)[:, None]).any(0).mean())
+
+    @property
+    def near_limit(self) -> float:
+        """What that share stays below by chance.
+
+        One of P + 1 people is the one most like the others, in each view, and at most all of a
+        person's slices are; two deviations of a count are added.
+        """
+        share = min(len(self.views) / (self.people.shape[1] + 1), 1.0)
+        return float(share + 2 * np.sqrt(share * (1 - share) / len(self.samples)))
 
     @property
     def verdict(self) -> str:
         """`pass`, `fail` or `undecided`."""
-        trusted = [view for view in self.views if view.is_trusted]
-        if any(view.is_too_near for view in trusted):
+        if self.right_store is False:
+            return "undecided"
+        if self.copies:
             return "fail"
-        return "pass" if trusted else "undecided"
+        return "pass" if self.is_trusted and self.near <= self.near_limit else "undecided"
+
+    def _above(self, found: Likeness) -> NDArray[np.bool_]:
+        return np.asarray((found.values > self.limits[:, None]).any(0))
 
 
 def audit(
     samples: ImageSet,
     train: ImageSet,
     held_out: ImageSet | None,
-    features: Features,
+    right_store: bool | None = None,
+    kinds: tuple[str, ...] = USUAL,
+    planted: int | None = None,
     seed: int = 0,
     tell: Callable[[int], None] = lambda _: None,
 ) -> Audit:
-    """Measure every sample against the training slices, and real people against them, too.
+    """Compare every sample with the training slices, and real people with them, too.
 
-    Groups of `train` and `held_out` are numbered together, from 0. People never seen are the
-    held-out ones, and every training person against all others of the training set. Raises
-    DataError when there are too few people or samples.
+    `planted` slices are copied in each of the `kinds`. Groups of `train` and `held_out` are
+    numbered together, from 0. People never seen are the held-out ones, and every training person
+    against all others of the training set. Raises DataError when there are too few people or
+    samples.
     """
     started = time.perf_counter()
-    others = held_out.groups if held_out else np.zeros(0, np.int64)
-    result = Audit(
-        len(samples), len(train), len(np.unique(train.groups)), len(others), len(np.unique(others))
+    check_counts(samples, train, held_out)
+    detector = Detector(train, tell)
+    known = first_rows(train, MOST_QUERIES)
+    people = [person_values(detector.compare(known, known.groups), known.groups)]
+    queries = len(known)
+    if held_out is not None:
+        people.append(person_values(detector.compare(held_out, tell=tell), held_out.groups))
+        queries += len(held_out)
+    maxima = np.concatenate(people, 1)
+    new = max(1.0, len(samples) * maxima.shape[1] / queries)
+    limits = [gumbel_limit(row, new, FALSE_ALARMS / len(VIEWS)) for row in maxima]
+    copies = {
+        kind: detector.compare(as_set(images))
+        for kind, images in plant_copies(train, kinds, planted or PLANTED, seed).items()
+    }
+    return Audit(
+        detector.compare(samples, tell=tell),
+        maxima,
+        np.array(limits),
+        copies,
+        train.groups,
+        len(held_out) if held_out else 0,
+        len(np.unique(held_out.groups)) if held_out else 0,
+        right_store,
+        time.perf_counter() - started,
     )
-    check_counts(result)
-    measures = (PixelMeasure(), FeatureMeasure(features))
-    sources = [Source(measure.name, measure.describe) for measure in measures]
-    base, queries = (describe_set(images, sources, tell) for images in (train, samples))
-    first = train.read(0, min(PLANTED, len(train)))
-    planted = {kind: as_set(copies) for kind, copies in plant(first, seed).items()}
-    copies = {kind: describe_set(images, sources) for kind, images in planted.items()}
-    rows = np.arange(min(len(train), MOST_QUERIES))
-    held = describe_set(held_out, sources, tell) if held_out else None
-    for measure in measures:
-        result.views.append(compare(measure, base, queries, held, rows, copies))
-    result.seconds = time.perf_counter() - started
-    return result
+
+
+def person_values(found: Likeness, groups: Groups) -> NDArray[np.float64]:
+    """The highest likeness of each person in each view [V, P]."""
+    return np.stack([person_maxima(row, groups) for row in found.values])
+
+
+def plant_copies(
+    train: ImageSet, kinds: tuple[str, ...], count: int, seed: int
+) -> dict[str, Pixels]:
+    """Copies of the first training slices, mixed with the next slice of another person."""
+    images = train.read(0, min(count, len(train)))
+    others = []
+    for i, group in enumerate(train.groups[: len(images)]):
+        later = np.roll(train.groups, -i) != group
+        others.append((i + int(np.argmax(later))) % len(train))
+    return plant(images, np.concatenate([train.read(j, j + 1) for j in others]), kinds, seed)
+
+
+def first_rows(images: ImageSet, count: int) -> ImageSet:
+    """The first images of a set."""
+    return ImageSet(images.name, images.size, images.groups[:count], images.read)
 
 
 def as_set(images: Pixels) -> ImageSet:
@@ -344,88 +245,15 @@ def as_set(images: Pixels) -> ImageSet:
     return ImageSet("planted", images.shape[-1], nobody, lambda a, b: images[a:b])
 
 
-def check_counts(result: Audit) -> None:
+def check_counts(samples: ImageSet, train: ImageSet, held_out: ImageSet | None) -> None:
     """Raise DataError where there are too few people or samples for a verdict."""
-    people = result.train_people + result.held_out_people
-    if people < FEWEST_PEOPLE or result.train_people < 2:
+    trained = len(np.unique(train.groups))
+    others = len(np.unique(held_out.groups)) if held_out else 0
+    if trained + others < FEWEST_PEOPLE or trained < 2:
         raise DataError(
-            f"{result.train_people} people to train on and {result.held_out_people} others: "
+            f"{trained} people to train on and {others} others: "
             f"an audit needs {FEWEST_PEOPLE}, two of them to train on",
             "use a store with more people",
         )
-    if result.samples < FEWEST_SAMPLES:
-        raise DataError(
-            f"{result.samples} samples: an audit needs {FEWEST_SAMPLES}", "raise --count"
-        )
-
-
-class PixelMeasure:
-    """Correlation of small pictures over shifts and mirroring."""
-
-    name = "pixels"
-
-    def describe(self, pixels: Pixels, _first: int) -> Table:
-        """Small pictures."""
-        return {"rows": shrink_all(pixels)}
-
-    def find(self, queries: Rows, base: Rows, own: Groups, others: Groups) -> Nearest:
-        """The nearest base picture of another person."""
-        return align_nearest(queries, base, own, others)
-
-
-class FeatureMeasure:
-    """Euclidean distance of features of pictures whose brightness and contrast are equal."""
-
-    def __init__(self, features: Features) -> None:
-        self.name = features.name
-        self._extract = features.extract
-
-    def describe(self, pixels: Pixels, _first: int) -> Table:
-        """Features of the pictures at equal mean and deviation."""
-        return {"rows": self._extract(equalise(pixels))}
-
-    def find(self, queries: Rows, base: Rows, own: Groups, others: Groups) -> Nearest:
-        """The nearest base picture of another person."""
-        distance, row = nearest(queries, base, groups=(own, others))
-        return Nearest(distance[:, 0], row[:, 0])
-
-
-def equalise(images: Pixels) -> Pixels:
-    """Each picture with mean 0.5 and deviation 0.25."""
-    mean = images.mean((1, 2), keepdims=True)
-    spread = np.maximum(images.std((1, 2), keepdims=True), 1e-6)
-    return np.asarray(0.5 + 0.25 * (images - mean) / spread, np.float32)
-
-
-def compare(
-    measure: PixelMeasure | FeatureMeasure,
-    base: Described,
-    queries: Described,
-    held_out: Described | None,
-    rows: NDArray[np.int64],
-    copies: dict[str, Described],
-) -> View:
-    """One view: samples, people never seen, and planted copies against the training slices."""
-
-    def rows_of(described: Described) -> Rows:
-        return described.tables[measure.name]["rows"]
-
-    def find(pictures: Rows, own: Groups) -> Nearest:
-        return measure.find(pictures, rows_of(base), own, base.groups)
-
-    def find_strange(described: Described) -> Nearest:
-        return find(rows_of(described), np.full(len(described), NOBODY))
-
-    people = [find(rows_of(base)[rows], base.groups[rows]).distance]
-    groups = [base.groups[rows]]
-    if held_out is not None:
-        people.append(find(rows_of(held_out), held_out.groups).distance)
-        groups.append(held_out.groups)
-    planted = {kind: find_strange(described).distance for kind, described in copies.items()}
-    return View(
-        measure.name,
-        find_strange(queries),
-        np.concatenate(people),
-        np.concatenate(groups),
-        planted,
-    )
+    if len(samples) < FEWEST_SAMPLES:
+        raise DataError(f"{len(samples)} samples: an audit needs {FEWEST_SAMPLES}", "raise --count")

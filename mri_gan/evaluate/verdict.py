@@ -1,15 +1,14 @@
-"""What an audit says: JSON, sentences, and the worst pairs as a picture."""
+"""What an audit says: JSON, sentences, and the most alike pairs as a picture."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mri_gan.evaluate.audit import COPY_PERCENTILE, TRUSTED_RECALL, Audit, View
+from mri_gan.evaluate.audit import FALSE_ALARMS, TRUSTED, TRUSTED_RECALL, Audit
 from mri_gan.evaluate.images import ImageSet, Pixels
 from mri_gan.evaluate.membership import Membership
 from mri_gan.pictures import build_sheet
@@ -20,27 +19,46 @@ WARN_AUC = 0.6
 
 
 def say_verdict(result: Audit) -> str:
-    """The verdict in one sentence with its thresholds."""
-    trusted = [view for view in result.views if view.is_trusted]
-    if result.verdict == "undecided":
+    """The verdict in one sentence, with its limits."""
+    counts = (
+        f"{len(result.samples)} samples, {result.people.shape[1]} people, "
+        f"{FALSE_ALARMS:.0%} false alarms"
+    )
+    if result.right_store is False:
         return (
-            f"undecided: fewer than {TRUSTED_RECALL:.0%} of planted copies were found, because "
-            "real people of this store come as near to each other as copies do"
+            "undecided: the model was trained on other data than this store, so nothing is known "
+            "about the people it was trained on"
         )
-    names = " and ".join(view.name for view in trusted)
-    worst = max(trusted, key=lambda view: view.near / view.near_limit)
-    near, limit = worst.near, worst.near_limit
+    if result.verdict == "fail":
+        return (
+            f"fail: {result.copies} of {len(result.samples)} samples are more like a training "
+            f"slice than new people may be; they are of {result.people_copied} people of the "
+            f"training set ({counts})"
+        )
     if result.verdict == "pass":
         return (
-            f"pass: measured in {names}, {near:.1%} of the samples are nearer to a training slice "
-            f"than any other person's slice ({limit:.1%} may be), and none is as near as a "
-            "planted copy"
+            f"pass: no sample is more like a training slice than new people may be ({counts}); "
+            "copies of the kinds listed as not seen may be among them"
         )
-    copies = max(view.copies for view in trusted)
+    if not result.is_trusted:
+        return (
+            f"undecided: fewer than {TRUSTED_RECALL:.0%} of plain planted copies were seen, "
+            f"because people of this store are too few or too alike for a limit ({counts})"
+        )
     return (
-        f"fail: {copies} of {result.samples} samples are as near to a training slice as planted "
-        f"copies, and {near:.1%} are nearer than any other person's slice "
-        f"(none and {limit:.1%} may be)"
+        f"undecided: no sample is above the limit, but {result.near:.1%} are more like a training "
+        f"slice than any person is to other people; {result.near_limit:.1%} may be by chance "
+        f"({counts})"
+    )
+
+
+def list_kinds(recall: dict[str, float]) -> str:
+    """Which kinds of copies would have been seen, of a thousand alone among the samples."""
+    seen = [f"{kind} {share * 1000:.0f}" for kind, share in recall.items() if share >= 0.5]
+    missed = [f"{kind} {share * 1000:.0f}" for kind, share in recall.items() if share < 0.5]
+    return (
+        f"of 1,000 copies of each kind: seen: {', '.join(seen) or 'none'}; "
+        f"not seen: {', '.join(missed) or 'none'}"
     )
 
 
@@ -49,88 +67,93 @@ def warn_membership(membership: Membership | None) -> str | None:
     if membership is None or membership.low <= WARN_AUC:
         return None
     return (
-        f"the critic tells training slices from others (AUC {membership.auc:.2f}): it has learned "
-        "people by heart, so do not pass checkpoints on with it"
+        f"the critic separates training slices from others (AUC {membership.auc:.2f}; "
+        f"{membership.rate:.0%} of them at 1 % false positives): it has learned people by heart, "
+        "so a checkpoint with it names who was in the training set"
     )
-
-
-def view_to_json(view: View) -> dict[str, Any]:
-    """One view as plain values."""
-    samples = view.samples.distance
-    return {
-        "name": view.name,
-        "trusted": view.is_trusted,
-        "threshold": _round(view.threshold),
-        "false_positive_rate": _round(view.false_positives.mean()),
-        "near_limit": _round(view.near_limit),
-        "copy_distance": _round(view.copy_distance),
-        "copies": view.copies,
-        "near_share": _round(view.near),
-        "recall": {kind: _round(value) for kind, value in view.recall.items()},
-        "distances": {
-            "samples": spread_of(samples),
-            "people": spread_of(view.people),
-            "planted": {kind: spread_of(d) for kind, d in view.planted.items()},
-        },
-    }
-
-
-def spread_of(values: NDArray[np.float32]) -> dict[str, float]:
-    """Smallest, 5th, 50th and 95th percentile."""
-    found = np.percentile(values, [0, 5, 50, 95])
-    return {k: _round(v) for k, v in zip(("min", "p5", "p50", "p95"), found, strict=True)}
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.5g}")
 
 
 def to_json(result: Audit, membership: Membership | None, why: str) -> dict[str, Any]:
     """The part of the JSON file that an audit gives; see docs/evaluation.md."""
+    trained = len(np.unique(result.groups))
+    seconds = max(result.seconds, 1e-9)
     return {
         "verdict": result.verdict,
         "sentence": say_verdict(result),
-        "limits": {
-            "copies": 0,
-            "recall": TRUSTED_RECALL,
-            "copy_percentile": COPY_PERCENTILE,
-        },
+        "kinds": list_kinds(result.recall),
+        "false_alarms": FALSE_ALARMS,
+        "trusted_kinds": list(TRUSTED),
+        "trusted": result.is_trusted,
         "counts": {
-            "samples": result.samples,
-            "train": result.train,
-            "train_people": result.train_people,
+            "samples": len(result.samples),
+            "train": len(result.groups),
+            "train_people": trained,
             "held_out": result.held_out,
             "held_out_people": result.held_out_people,
+            "people": result.people.shape[1],
         },
-        "views": [view_to_json(view) for view in result.views],
+        "copies": result.copies,
+        "people_copied": result.people_copied,
+        "near_share": _round(result.near),
+        "near_limit": _round(result.near_limit),
+        "recall": {kind: _round(share) for kind, share in result.recall.items()},
+        "views": [view_to_json(result, number) for number in range(len(result.views))],
         "membership": None
         if membership is None
         else {k: _round(v) if isinstance(v, float) else v for k, v in vars(membership).items()},
         "membership_left_out": why or None,
         "warning": warn_membership(membership),
         "seconds": round(result.seconds, 3),
-        "images_per_s": round(
-            (result.samples + result.train + result.held_out) / max(result.seconds, 1e-9), 1
-        ),
+        "images_per_s": round((len(result.samples) + len(result.groups)) / seconds, 1),
     }
 
 
-def worst_pairs(view: View, samples: ImageSet, train: ImageSet, count: int = WORST) -> Image.Image:
-    """The samples nearest to the training set, each with its slice and their difference.
+def view_to_json(result: Audit, number: int) -> dict[str, Any]:
+    """One view as plain values; likeness is Fisher's z."""
+    samples, limit = result.samples.values[number], result.limits[number]
+    return {
+        "name": result.views[number],
+        "limit": _round(limit),
+        "copies": int((samples > limit).sum()),
+        "share": _round((samples > limit).mean()),
+        "likeness": {
+            "samples": spread_of(samples),
+            "people": spread_of(result.people[number]),
+            "planted": {k: spread_of(found.values[number]) for k, found in result.planted.items()},
+        },
+    }
 
-    Two triplets a row; the difference is mid-grey where they agree. Labels are distances only:
-    names of people do not belong into pictures.
+
+def spread_of(values: NDArray[Any]) -> dict[str, float]:
+    """5th, 50th and 95th percentile and the largest."""
+    found = np.percentile(values, [5, 50, 95, 100])
+    return {k: _round(v) for k, v in zip(("p5", "p50", "p95", "max"), found, strict=True)}
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def worst_pairs(
+    result: Audit, samples: ImageSet, train: ImageSet, count: int = WORST
+) -> Image.Image:
+    """The samples most like the training set, each with its slice and their difference.
+
+    Two triplets a row; the difference is mid-grey where they agree, and means little where the
+    sample is turned or mirrored. Labels are numbers only: names of people do not belong into
+    pictures.
     """
-    order = np.argsort(view.samples.distance)[:count]
+    excess = result.samples.values - result.limits[:, None]
+    view, rows = excess.argmax(0), result.samples.rows
     tiles, labels = [], []
-    for row in order:
-        nearest = int(view.samples.row[row])
+    for row in np.argsort(-excess.max(0))[:count]:
+        nearest = int(rows[view[row], row])
         sample, real = _one(samples, int(row)), _one(train, nearest)
         tiles += [sample * 2 - 1, real * 2 - 1, sample - real]
         labels += [
             f"sample {int(row)}",
-            "nearest real",
-            f"distance {view.samples.distance[row]:.3g}",
+            "real, training set",
+            f"likeness {result.samples.values[view[row], row]:.3g}",
         ]
     scale = max(1, SHOWN_PX // samples.size)
     return build_sheet(np.stack(tiles), 6, labels, scale)
@@ -138,8 +161,3 @@ def worst_pairs(view: View, samples: ImageSet, train: ImageSet, count: int = WOR
 
 def _one(images: ImageSet, row: int) -> Pixels:
     return np.asarray(images.read(row, row + 1)[0])
-
-
-def worst_view(views: Sequence[View]) -> View:
-    """The view whose pairs to show: pixels where they are trusted, else the first trusted one."""
-    return next((view for view in views if view.is_trusted), views[0])

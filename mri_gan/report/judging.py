@@ -64,49 +64,49 @@ def audit(run: RunFacts) -> Section:
     section.mood = str(document.get("verdict", ""))
     if document.get("warning"):
         section.notes.append(str(document["warning"]))
-    views = document.get("views", [])
-    names = [f"in {view['name']}" for view in views]
+        # A pass on the pictures is not green beside a critic that knows its people.
+        section.mood = "undecided" if section.mood == "pass" else section.mood
+    if document.get("version", 1) < 2:
+        section.notes.append("Measured by an earlier version; run mrigan audit again.")
+        return _with_pictures(section, result)
+    views = document["views"]
+    names = [str(view["name"]) for view in views]
     section.tables.append(Table(_audit_caption(document), list(audit_rows(views)), ("", *names)))
-    if views:
-        caption = "Planted copies of training slices that the audit finds"
-        section.tables.append(Table(caption, list(recall_rows(views)), ("kind", *names)))
+    caption = "Of 1,000 copies of each kind, alone among the samples, would be seen"
+    rows = [[kind, f"{share * 1000:.0f}"] for kind, share in document["recall"].items()]
+    section.tables.append(Table(caption, rows, ("kind", "seen")))
     if document.get("membership"):
         section.notes.append(_membership(document["membership"]))
     return _with_pictures(section, result)
 
 
 def audit_rows(views: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
-    """Distances and counts, one column for each way of measuring."""
-    yield ["nearest sample to a training slice", *(plain(_least(v, "samples")) for v in views)]
-    yield ["nearest other person (threshold)", *(plain(v["threshold"]) for v in views)]
-    yield ["samples below the threshold", *(f"{v['near_share']:.2%}" for v in views)]
-    yield ["may be by chance", *(f"{v['near_limit']:.2%}" for v in views)]
-    yield ["samples as near as copies", *(plain(v["copies"]) for v in views)]
-    yield ["counts for the verdict", *(plain(v["trusted"]) for v in views)]
-
-
-def _least(view: dict[str, Any], whose: str) -> float:
-    return float(view["distances"][whose]["min"])
-
-
-def recall_rows(views: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
-    """How many of the planted copies are found, kind by kind."""
-    for kind in views[0]["recall"]:
-        yield [kind, *(f"{view['recall'].get(kind, 0):.0%}" for view in views)]
+    """Likeness and counts, one column for each way of measuring."""
+    yield ["most alike sample", *(plain(v["likeness"]["samples"]["max"]) for v in views)]
+    yield [
+        "most alike person, to other people",
+        *(plain(v["likeness"]["people"]["max"]) for v in views),
+    ]
+    yield ["limit for new people", *(plain(v["limit"]) for v in views)]
+    yield ["samples above the limit", *(f"{v['copies']} ({v['share']:.2%})" for v in views)]
 
 
 def _audit_caption(document: dict[str, Any]) -> str:
-    counts = document.get("counts", {})
+    counts, drawn = document.get("counts", {}), ""
+    if "psi" in document:
+        drawn = f"; psi {plain(document['psi'])}, noise {plain(document['noise'])}"
     return (
-        f"{counts.get('samples')} samples against {counts.get('train')} slices of "
-        f"{counts.get('train_people')} people; {counts.get('held_out_people')} people held out"
+        f"Likeness (Fisher's z) of {counts.get('samples')} samples to {counts.get('train')} slices "
+        f"of {counts.get('train_people')} people; {counts.get('held_out_people')} people held out"
+        f"{drawn}; {document['false_alarms']:.0%} of audits of new people fail"
     )
 
 
 def _membership(found: dict[str, Any]) -> str:
     return (
         f"Telling people of the training set by the critic's scores: AUC {plain(found['auc'])} "
-        f"({plain(found['low'])} .. {plain(found['high'])}, 95 % interval); 0.5 is a guess."
+        f"({plain(found['low'])} .. {plain(found['high'])}, 95 % interval; 0.5 is a guess); "
+        f"{found['rate']:.1%} of training slices found at 1 % false positives."
     )
 
 

@@ -78,9 +78,27 @@ def test_a_failed_audit_says_so_in_words_first(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "R")
     write_result(folder, "audit", AUDIT, "worst-pairs.png")
     page = build_report(read_run(folder))
-    assert '<p class="verdict fail"><strong>fail: 3 samples are as near' in page
-    for text in ("in pixels", "0.031", "0.1448", "75%", "0.43 .. 0.797", "of 13 people", "worst"):
+    assert '<p class="verdict fail"><strong>fail: 3 samples are more like' in page
+    for text in (
+        "halves",
+        "2.031",
+        "1.234",
+        "750",
+        "0.43 .. 0.797",
+        "of 13 people",
+        "psi 0.7",
+        "worst",
+    ):
         assert text in page
+
+
+def test_a_pass_beside_a_critic_that_knows_its_people_is_not_green(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R")
+    known = {"verdict": "pass", "sentence": "pass: none", "warning": "the critic knows them"}
+    write_result(folder, "audit", {**AUDIT, **known})
+    page = build_report(read_run(folder))
+    assert 'class="verdict pass"' not in page
+    assert "the critic knows them" in page
 
 
 def test_usefulness_is_told_beside_real_slices_and_a_guess(tmp_path: Path) -> None:

@@ -38,8 +38,12 @@ def make_run(folder: Path, ticks: int = 4, **settings: Any) -> Path:
 
 
 AUDIT = {
+    "version": 2,
     "verdict": "fail",
-    "sentence": "fail: 3 samples are as near to a training slice as a copy",
+    "sentence": "fail: 3 samples are more like a training slice",
+    "false_alarms": 0.01,
+    "psi": 0.7,
+    "noise": 1.0,
     "counts": {
         "samples": 300,
         "train": 416,
@@ -47,19 +51,17 @@ AUDIT = {
         "held_out": 128,
         "held_out_people": 4,
     },
+    "recall": {"exact": 1.0, "rotation 10": 0.75},
     "views": [
         {
-            "name": "pixels",
-            "trusted": True,
-            "threshold": 0.1448,
-            "near_limit": 0.039,
-            "near_share": 0.01,
+            "name": "halves",
+            "limit": 1.234,
             "copies": 3,
-            "recall": {"exact": 1.0, "shifted": 0.75},
-            "distances": {"samples": {"min": 0.031}},
+            "share": 0.01,
+            "likeness": {"samples": {"max": 2.031}, "people": {"max": 0.844}},
         }
     ],
-    "membership": {"auc": 0.613, "low": 0.43, "high": 0.797},
+    "membership": {"auc": 0.613, "low": 0.43, "high": 0.797, "rate": 0.05},
     "warning": None,
 }
 UTILITY = {

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   mrigan audit RUN --data OASIS_PRE
-  mrigan audit RUN --data OASIS_PRE --count 5000 --strict && echo may be shared
-  mrigan audit --images other-model/ --data OASIS_PRE
+  mrigan audit RUN --data OASIS_PRE --count 5000 --psi 1
+  mrigan audit --images fakes/ --data OASIS_PRE --strict
 """
-FORMAT, VERSION = "mrigan-audit", 1
+FORMAT, VERSION = "mrigan-audit", 2
+DEPTH = 8  # bits of the pictures that `generate` writes
 
 
 @click.command("audit", epilog=EPILOG)
@@ -45,7 +46,7 @@ FORMAT, VERSION = "mrigan-audit", 1
     default=None,
     help="Folder of the results  [default: audit/ beside the checkpoint].",
 )
-@judging.shared
+@judging.shared(psi=0.7)
 def command(
     ckpt: Path | None,
     images: Path | None,
@@ -59,8 +60,9 @@ def command(
 ) -> None:
     """Compare samples of CKPT with every training slice of the store that it was trained on.
 
-    What is too near is told by real people: no slice of anyone else comes nearer to the training
-    slices. Planted copies tell whether the audit would have seen a copy at all.
+    Samples are drawn as `mrigan generate` draws them. What is too alike is measured on people: how
+    like their slices are to those of other people. Planted copies show which kinds of copies would
+    have been seen. Exit code 1 where the model was trained on another store.
     """
     from mri_gan.pictures import Shows, save_png
     from mri_gan.store.reader import StoreReader
@@ -72,7 +74,7 @@ def command(
         "give a checkpoint or --images DIR, one of them",
     )
     with StoreReader(data) as store:
-        judged = judging.Judged.find(store, ckpt, images, count, drawing)
+        judged = judging.Judged.find(store, ckpt, images, count, drawing, DEPTH)
         facts, sheet = _audit(store, judged, count, drawing.seed, quiet or as_json)
     folder = out or judged.beside / "audit"
     written = judging.write_results(folder, "audit.json", facts)
@@ -82,37 +84,40 @@ def command(
     elif not quiet:
         _print_table(facts)
         click.echo(f"{written}\n{folder / 'worst-pairs.png'}")
-    if strict and facts["verdict"] != "pass":
-        raise DataError(f"{written}: {facts['sentence']}", f"look at {folder / 'worst-pairs.png'}")
+    wrong = facts["trained_on_this_store"] is False
+    if wrong or (strict and facts["verdict"] != "pass"):
+        remedy = "give --data the store of this run" if wrong else "look at worst-pairs.png there"
+        raise DataError(f"{written}: {facts['sentence']}", remedy)
 
 
 def _audit(
     store: StoreReader, judged: judging.Judged, count: int, seed: int, silent: bool
 ) -> tuple[dict[str, Any], Any]:
-    """What the JSON file says, and the picture of the worst pairs."""
-    from mri_gan.evaluate.audit import audit, equalise
-    from mri_gan.evaluate.features import fit_cnn, read_fit
+    """What the JSON file says, and the picture of the most alike pairs."""
+    from mri_gan.evaluate.audit import audit
+    from mri_gan.evaluate.copies.planting import USUAL
     from mri_gan.evaluate.images import reals_of
-    from mri_gan.evaluate.verdict import to_json, worst_pairs, worst_view
+    from mri_gan.evaluate.verdict import to_json, worst_pairs
 
     train = reals_of(store, ("train",), judged.size, judging.ALL, seed)
     held_out = _held_out(store, judged.size, seed)
     samples = judged.take(count)
-    features = fit_cnn(equalise(read_fit(train)))
+    right = judging.is_trained_on(judged.trained, store)
     total = len(samples) + len(train) + (len(held_out) if held_out else 0)
     with options.Progress(total, " images", silent) as bar:
-        result = audit(samples, train, held_out, features, seed, bar.add)
+        kinds = () if right is False else USUAL  # then nothing is said of what would be seen
+        result = audit(samples, train, held_out, right, kinds, seed=seed, tell=bar.add)
     membership, why = _membership(store, judged, train, held_out, seed)
     facts = {
         "format": FORMAT,
         "version": VERSION,
         **judged.facts,
         "store": judging.describe_store(store),
-        "trained_on_this_store": judging.is_trained_on(judged.trained, store),
+        "trained_on_this_store": right,
         "seed": seed,
         **to_json(result, membership, why),
     }
-    return facts, worst_pairs(worst_view(result.views), samples, train)
+    return facts, worst_pairs(result, samples, train)
 
 
 def _held_out(store: StoreReader, size: int, seed: int) -> ImageSet | None:
@@ -146,12 +151,12 @@ def _print_table(facts: dict[str, Any]) -> None:
     counts = facts["counts"]
     table = Table(
         title=f"{counts['samples']} samples against {counts['train']} slices of "
-        f"{counts['train_people']} people; {counts['held_out_people']} people held out",
+        f"{counts['train_people']} people; {counts['held_out_people']} people held out"
+        + (f"; psi {facts['psi']:g}, noise {facts['noise']:g}" if "psi" in facts else ""),
         title_justify="left",
     )
-    table.add_column("")
-    for view in facts["views"]:
-        table.add_column(view["name"], justify="right")
+    for name in ("likeness (Fisher's z)", *(view["name"] for view in facts["views"])):
+        table.add_column(name, justify="left" if len(table.columns) == 0 else "right")
     for name, values in _table_rows(facts["views"]):
         table.add_row(escape(name), *values)
     options.open_console().print(table)
@@ -159,27 +164,25 @@ def _print_table(facts: dict[str, Any]) -> None:
     if membership:
         click.echo(
             f"membership AUC of the critic: {membership['auc']:.3f} "
-            f"({membership['low']:.3f} .. {membership['high']:.3f}); 0.5 is a guess"
+            f"({membership['low']:.3f} .. {membership['high']:.3f}); 0.5 is a guess; "
+            f"{membership['rate']:.1%} of training slices found at 1 % false positives"
         )
     else:
         click.echo(f"membership inference left out: {facts['membership_left_out']}")
-    if facts["trained_on_this_store"] is False:
-        click.echo("warning: the run's data digest is not this store's; is it the right one?")
-    for line in filter(None, (facts["warning"], facts["sentence"])):
+    for line in filter(None, (facts["kinds"], facts["warning"], facts["sentence"])):
         click.echo(line)
     click.echo(f"{facts['images_per_s']:,.0f} images/s")
 
 
 def _table_rows(views: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    kinds = views[0]["recall"]
+    def likeness(whose: str, key: str) -> list[str]:
+        return [f"{view['likeness'][whose][key]:.3f}" for view in views]
+
     return [
-        ("nearest sample", [f"{v['distances']['samples']['min']:.4g}" for v in views]),
-        ("nearest person (threshold)", [f"{v['threshold']:.4g}" for v in views]),
-        ("median sample", [f"{v['distances']['samples']['p50']:.4g}" for v in views]),
-        ("median person", [f"{v['distances']['people']['p50']:.4g}" for v in views]),
-        ("samples below the threshold", [f"{v['near_share']:.2%}" for v in views]),
-        ("may be by chance", [f"{v['near_limit']:.2%}" for v in views]),
-        ("samples as near as copies", [f"{v['copies']}" for v in views]),
-        *((f"copies found: {k}", [f"{v['recall'][k]:.0%}" for v in views]) for k in kinds),
-        ("counts for the verdict", ["yes" if v["trusted"] else "no" for v in views]),
+        ("median sample", likeness("samples", "p50")),
+        ("most alike sample", likeness("samples", "max")),
+        ("median person to other people", likeness("people", "p50")),
+        ("most alike person", likeness("people", "max")),
+        ("limit for new people", [f"{view['limit']:.3f}" for view in views]),
+        ("samples above the limit", [f"{view['copies']} ({view['share']:.2%})" for view in views]),
     ]

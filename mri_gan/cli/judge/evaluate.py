@@ -92,7 +92,7 @@ def parse_features(_ctx: click.Context, _param: click.Parameter, value: str) -> 
     default=None,
     help="Folder of the results  [default: evaluation/ beside the checkpoint].",
 )
-@judging.shared
+@judging.shared(psi=1.0)
 def command(
     ckpt: Path | None,
     data: Path,

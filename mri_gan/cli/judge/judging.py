@@ -35,9 +35,6 @@ OPTIONS = (
     ),
     click.option("--size", type=int, default=None, help="Pixels  [default: the largest trained]."),
     click.option(
-        "--psi", type=float, default=1.0, show_default=True, help="Truncation; 1 is none."
-    ),
-    click.option(
         "--noise", type=float, default=1.0, show_default=True, help="Strength of the noise."
     ),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps."),
@@ -58,18 +55,27 @@ class Drawing:
     device: str
 
 
-def shared(command: Command) -> Command:
-    """The options that all three commands have; those about drawing arrive as one `drawing`."""
+def shared(psi: float) -> Callable[[Command], Command]:
+    """The options that all three commands have; those about drawing arrive as one `drawing`.
 
-    @functools.wraps(command)
-    def gathered(**given: Any) -> Any:
-        drawing = Drawing(**{f.name: given.pop(f.name) for f in dataclasses.fields(Drawing)})
-        return command(drawing=drawing, **given)
+    `psi` is the truncation by default: 1 to judge a model, that of `generate` to judge pictures.
+    """
+    truncation = click.option(
+        "--psi", type=float, default=psi, show_default=True, help="Truncation; 1 is none."
+    )
 
-    wrapped: Command = gathered
-    for option in reversed(OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+    def add(command: Command) -> Command:
+        @functools.wraps(command)
+        def gathered(**given: Any) -> Any:
+            drawing = Drawing(**{f.name: given.pop(f.name) for f in dataclasses.fields(Drawing)})
+            return command(drawing=drawing, **given)
+
+        wrapped: Command = gathered
+        for option in reversed((OPTIONS[0], OPTIONS[1], truncation, *OPTIONS[2:])):
+            wrapped = option(wrapped)
+        return wrapped
+
+    return add
 
 
 def first_seed(drawing: Drawing) -> int:
@@ -109,15 +115,18 @@ class Judged:
         images: Path | None,
         count: int,
         drawing: Drawing,
+        depth: int | None = None,
     ) -> Judged:
         """Images of a folder, or drawn from a checkpoint that fits the store.
+
+        Fakes are rounded to `depth` bits  [default: those of the store].
 
         Raises DataError or UsageError where they and the store do not go together.
         """
         if images is not None:
             return cls.of_folder(store, images, count, drawing)
         assert ckpt is not None
-        return cls.of_checkpoint(store, ckpt, drawing)
+        return cls.of_checkpoint(store, ckpt, drawing, depth)
 
     @classmethod
     def of_folder(cls, store: StoreReader, folder: Path, count: int, drawing: Drawing) -> Judged:
@@ -130,7 +139,9 @@ class Judged:
         return cls(found.size, lambda _: found, facts, Path())
 
     @classmethod
-    def of_checkpoint(cls, store: StoreReader, ckpt: Path, drawing: Drawing) -> Judged:
+    def of_checkpoint(
+        cls, store: StoreReader, ckpt: Path, drawing: Drawing, depth: int | None = None
+    ) -> Judged:
         """Images of a checkpoint, from seeds that start at a million times the drawing's."""
         from mri_gan.evaluate.images import check_fit, fakes_of
         from mri_gan.synth.sample import Look, alpha_for, load_trained
@@ -139,7 +150,7 @@ class Judged:
         size = trained.size if drawing.size is None else drawing.size
         look = Look(size, alpha_for(trained, size), drawing.psi, drawing.noise)
         check_fit(trained, store, size)
-        first, depth = first_seed(drawing), int(store.header["depth"])
+        first, bits = first_seed(drawing), depth or int(store.header["depth"])
         conditions, told = training_conditions(store, trained)
         facts = {
             "model": describe_model(trained),
@@ -151,7 +162,7 @@ class Judged:
         }
         return cls(
             size,
-            lambda wanted: fakes_of(trained, look, range(first, first + wanted), depth, conditions),
+            lambda wanted: fakes_of(trained, look, range(first, first + wanted), bits, conditions),
             facts,
             trained.path.parent,
             trained,
@@ -188,12 +199,25 @@ def describe_model(trained: Trained) -> dict[str, Any]:
 
 
 def is_trained_on(trained: Trained | None, store: StoreReader) -> bool | None:
-    """Whether a run was trained on this very store; None where its labels hide that."""
+    """Whether a run was trained on this very store; None where a table of labels hides that."""
     from mri_gan.checkpoint import load_checkpoint
+    from mri_gan.errors import MriganError
+    from mri_gan.train.data import choose_slices
 
-    if trained is None or trained.conditions:
+    if trained is None:
         return None
-    return load_checkpoint(trained.path).data == store.digest
+    try:
+        expected = choose_slices(store, trained.config, None).digest
+    except MriganError:  # labels from a table that only training was given
+        return None
+    same = load_checkpoint(trained.path).data == expected
+    return same if same or not trained.conditions else None
+
+
+OTHER_STORE = (
+    "the model was trained on other data than this store: people of this split may be among those "
+    "it was trained on, and the figures say nothing about new people"
+)
 
 
 def describe_store(store: StoreReader) -> dict[str, Any]:

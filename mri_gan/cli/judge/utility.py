@@ -51,7 +51,7 @@ FORMAT, VERSION = "mrigan-utility", 1
     default=None,
     help="Folder of the results  [default: utility/ beside the checkpoint].",
 )
-@judging.shared
+@judging.shared(psi=1.0)
 def command(
     ckpt: Path,
     data: Path,

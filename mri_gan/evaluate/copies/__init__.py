@@ -1,0 +1,1 @@
+"""Finding copies of training slices: search, comparison by tiles, limits, planted copies."""

@@ -1,0 +1,231 @@
+"""Which training slices could a picture be a copy of, and how does it lie on them?
+
+Every picture is tried in many poses (mirrored, turned, scaled, shifted) against all training
+slices at 32 px, whole and by halves, on whitened principal components; the best few are then
+aligned by Gauss-Newton steps on six affine numbers (Baker & Matthews 2004, "Lucas-Kanade 20 years
+on", section 3.2, inverse compositional).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mri_gan.evaluate.copies.bands import COARSE_PX, WORKING_PX, equal_contrast, half, halve
+
+MOST_SHIFT = 4  # px of 32, each way: 12.5 % of the width
+WINDOW = COARSE_PX - 2 * MOST_SHIFT
+COMPONENTS = 64  # of the windows of training slices
+NOISE_COMPONENT = 40  # whose variance is added to all before whitening
+TURNS = tuple(math.radians(degrees) for degrees in (-7, 0, 7))
+SCALES = (0.93, 1.07)
+MIRRORS = ((1.0, 1.0), (-1.0, 1.0), (1.0, -1.0), (-1.0, -1.0))
+WHOLE_TRIES, HALF_TRIES = 12, 2  # slices aligned coarsely, for each way to look
+KEPT = 4  # slices aligned finely
+COARSE_STEPS, FINE_STEPS = 5, 5
+BLOCK = 256  # pictures described at a time
+NOBODY = -1  # the group of pictures that belong to no person
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """For each of n pictures k training slices, and how the picture lies on each.
+
+    `rows` [n, k] into the training slices; `poses` [n, k, 2, 3] map a point (x, y, 1) of the
+    training slice, in px from the middle, into the picture; `parts` [n, k] are the numbers of the
+    part of the training slice that was looked at: 0 all of it, 1 to 4 its halves.
+    """
+
+    rows: Tensor
+    poses: Tensor
+    parts: Tensor
+
+
+class Screen:
+    """Training slices at 32 px, or one half of each, by whitened principal components."""
+
+    def __init__(
+        self, base: Tensor, part: Tensor, poses: Sequence[tuple[float, ...]], step: int
+    ) -> None:
+        self._part = part  # [WINDOW, WINDOW], 1 where it looks
+        self._poses = torch.tensor(poses)  # [V, 4]: mirror x, mirror y, turn, scale
+        steps = range(-MOST_SHIFT, MOST_SHIFT + 1, step)
+        self._shifts = list(product(steps, steps))
+        rows = self._rows(_window(base, 0, 0))
+        self._mean = rows.mean(0)
+        values, vectors = torch.linalg.eigh((rows - self._mean).T @ (rows - self._mean))
+        count = min(COMPONENTS, len(base))
+        values, vectors = values.flip(0)[:count].clamp(min=0), vectors.flip(1)[:, :count]
+        noise = values[min(NOISE_COMPONENT, count - 1)].clamp(min=1e-6)
+        self._project = vectors / (values + noise).sqrt()
+        self._base = self._components(rows)
+
+    def compare(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """The best score of each picture [n, 64, 64] on each slice, and the number of its pose."""
+        count, variants = len(pictures), len(self._poses)
+        shapes = pose_matrices(self._poses.repeat_interleave(count, 0))
+        turned = halve(warp(pictures.repeat(variants, 1, 1), shapes))
+        best = torch.full((count, len(self._base)), -2.0)
+        which = torch.zeros((count, len(self._base)), dtype=torch.int64)
+        for number, (dy, dx) in enumerate(self._shifts):
+            rows = self._components(self._rows(_window(turned, dy, dx)))
+            scores, variant = (rows @ self._base.T).view(variants, count, -1).max(0)
+            better = scores > best
+            best = torch.where(better, scores, best)
+            which = torch.where(better, variant * len(self._shifts) + number, which)
+        return best, which
+
+    def poses(self, which: Tensor) -> Tensor:
+        """Numbers of poses [n, k] as matrices [n, k, 2, 3], in px of the working size."""
+        matrices = pose_matrices(self._poses[which.flatten() // len(self._shifts)])
+        shifts = torch.tensor(self._shifts, dtype=torch.float32)[
+            which.flatten() % len(self._shifts)
+        ]
+        moved = shifts.flip(1) * (WORKING_PX / COARSE_PX)
+        matrices[:, :, 2:] = matrices[:, :, :2] @ moved[:, :, None]
+        return matrices.view(*which.shape, 2, 3)
+
+    def _rows(self, windows: Tensor) -> Tensor:
+        """Windows [n, W, W] as unit rows of mean 0 within the part [n, W * W]."""
+        rows, part = (windows * self._part).flatten(1), self._part.flatten()
+        return F.normalize(rows - rows.sum(1, keepdim=True) / part.sum() * part)
+
+    def _components(self, rows: Tensor) -> Tensor:
+        return F.normalize((rows - self._mean) @ self._project)
+
+
+class Search:
+    """Finds candidates among training slices [N, 64, 64] of people `groups` [N]."""
+
+    def __init__(self, base: Tensor, groups: Tensor) -> None:
+        self._base, self._groups = base, groups
+        blocks = torch.split(base, BLOCK)
+        self._small = torch.cat([halve(equal_contrast(block, "low")) for block in blocks])
+        whole = [(*mirror, turn, size) for mirror in MIRRORS for turn in TURNS for size in SCALES]
+        upright = [(*mirror, 0.0, 1.0) for mirror in MIRRORS]
+        self._parts = torch.stack(
+            [torch.ones(WORKING_PX, WORKING_PX), *(half(WORKING_PX, side) for side in range(4))]
+        )
+        self._screens = [Screen(self._small, torch.ones(WINDOW, WINDOW), whole, 1)]
+        self._screens += [Screen(self._small, half(WINDOW, s), upright, 2) for s in range(4)]
+
+    def find(self, pictures: Tensor, own: Tensor) -> Candidates:
+        """Candidates of other people for pictures [n, 64, 64] of people `own` [n]."""
+        low = equal_contrast(pictures, "low")
+        tried = self._screen(low, own)
+        chosen = self._choose(halve(low), tried)
+        return self._refine(equal_contrast(pictures, "high"), chosen)
+
+    def _screen(self, low: Tensor, own: Tensor) -> Candidates:
+        """The best slices of the whole and of each half."""
+        rows, poses, parts = [], [], []
+        for part, screen in enumerate(self._screens):
+            scores, which = screen.compare(low)
+            scores[own[:, None] == self._groups] = -2
+            found = _best(scores, WHOLE_TRIES if part == 0 else HALF_TRIES)
+            rows.append(found)
+            poses.append(screen.poses(which.gather(1, found)))
+            parts.append(torch.full_like(found, part))
+        return Candidates(torch.cat(rows, 1), torch.cat(poses, 1), torch.cat(parts, 1))
+
+    def _choose(self, small: Tensor, tried: Candidates) -> Candidates:
+        """Align all at 32 px and keep the best."""
+        count, tries = tried.rows.shape
+        poses = tried.poses.flatten(0, 1).clone()
+        poses[:, :, 2] *= COARSE_PX / WORKING_PX
+        fit, poses = align(
+            small.repeat_interleave(tries, 0),
+            self._small[tried.rows.flatten()],
+            poses,
+            halve(self._parts)[tried.parts.flatten()],
+            COARSE_STEPS,
+        )
+        poses[:, :, 2] *= WORKING_PX / COARSE_PX
+        fit, poses = fit.view(count, tries), poses.view(count, tries, 2, 3)
+        kept = _best(fit, KEPT)
+        lines = torch.arange(count)[:, None]
+        return Candidates(tried.rows[lines, kept], poses[lines, kept], tried.parts[lines, kept])
+
+    def _refine(self, high: Tensor, chosen: Candidates) -> Candidates:
+        """Align those kept at 64 px on finer detail."""
+        rows = chosen.rows.flatten()
+        _, poses = align(
+            high.repeat_interleave(chosen.rows.shape[1], 0),
+            equal_contrast(self._base[rows], "high"),
+            chosen.poses.flatten(0, 1),
+            self._parts[chosen.parts.flatten()],
+            FINE_STEPS,
+        )
+        return Candidates(chosen.rows, poses.view(chosen.poses.shape), chosen.parts)
+
+
+def _best(scores: Tensor, count: int) -> Tensor:
+    return scores.topk(min(count, scores.shape[1]), 1).indices
+
+
+def _window(images: Tensor, dy: int, dx: int) -> Tensor:
+    y, x = MOST_SHIFT + dy, MOST_SHIFT + dx
+    return images[:, y : y + WINDOW, x : x + WINDOW]
+
+
+def pose_matrices(poses: Tensor) -> Tensor:
+    """Poses [M, 4] (mirror x, mirror y, turn in radians, scale) as matrices [M, 2, 3]."""
+    mirror_x, mirror_y, turn, scale = poses.T
+    cos, sin, zero = torch.cos(turn) * scale, torch.sin(turn) * scale, torch.zeros_like(turn)
+    rows = [mirror_x * cos, -mirror_x * sin, zero, mirror_y * sin, mirror_y * cos, zero]
+    return torch.stack(rows, 1).view(-1, 2, 3)
+
+
+def warp(images: Tensor, poses: Tensor) -> Tensor:
+    """Images [M, S, S] seen through poses [M, 2, 3], linearly interpolated, edges repeated."""
+    size = images.shape[-1]
+    scaled = torch.cat([poses[:, :, :2], poses[:, :, 2:] * 2 / size], 2)
+    grid = F.affine_grid(scaled, [len(images), 1, size, size], align_corners=False)
+    return F.grid_sample(images[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
+
+
+def align(
+    pictures: Tensor, base: Tensor, poses: Tensor, weights: Tensor, steps: int
+) -> tuple[Tensor, Tensor]:
+    """Gauss-Newton steps that lay pictures on slices [M, S, S]; the best fit and its pose.
+
+    The fit [M] is the correlation under the weights [M, S, S], about 0, which is the mean of both.
+    """
+    size = base.shape[-1]
+    place = torch.arange(size) - (size - 1) / 2
+    y, x = torch.meshgrid(place, place, indexing="ij")
+    dy, dx = torch.gradient(base, dim=(1, 2))
+    unit = size / 4  # turns and scales count as shifts of points there
+    columns = torch.stack([dx * x / unit, dx * y / unit, dx, dy * x / unit, dy * y / unit, dy], 1)
+    columns, weight, target = columns.flatten(2), weights.flatten(1), base.flatten(1)
+    weighted = columns * weight[:, None]
+    normal = weighted @ columns.transpose(1, 2)
+    ridge = 1e-3 * normal.diagonal(dim1=1, dim2=2).mean(1)[:, None, None] + 1e-6
+    solve = torch.linalg.inv(normal + ridge * torch.eye(6))
+    best, best_poses = torch.full((len(base),), -2.0), poses
+    for step in range(steps + 1):
+        seen = warp(pictures, poses).flatten(1)
+        energy = (seen * seen * weight).sum(1) * (target * target * weight).sum(1)
+        fit = (seen * target * weight).sum(1) / energy.sqrt().clamp(min=1e-6)
+        better = fit > best
+        best = torch.where(better, fit, best)
+        best_poses = torch.where(better[:, None, None], poses, best_poses)
+        if step < steps:
+            change = (solve @ (weighted @ (seen - target)[:, :, None]))[:, :, 0].clamp(-3, 3)
+            poses = _undo(poses, change, unit)
+    return best, best_poses
+
+
+def _undo(poses: Tensor, change: Tensor, unit: float) -> Tensor:
+    """Poses after the inverse of small affine changes [M, 6] of the slice's coordinates."""
+    scale = torch.tensor([1 / unit, 1 / unit, 1, 1 / unit, 1 / unit, 1])
+    last = torch.tensor([0.0, 0.0, 1.0]).expand(len(change), 1, 3)
+    small = torch.cat([(change * scale).view(-1, 2, 3), 0 * last], 1) + torch.eye(3)
+    undone: Tensor = torch.cat([poses, last], 1) @ torch.linalg.inv(small)
+    return undone[:, :2]

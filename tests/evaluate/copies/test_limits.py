@@ -1,0 +1,37 @@
+"""A limit that the highest of new people crosses as often as is stated, however few are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from mri_gan.evaluate.copies.limits import gumbel_limit, limit_factor, person_maxima
+
+
+@pytest.mark.parametrize(("known", "new"), [(4, 1), (8, 4), (22, 30), (400, 30)])
+def test_new_people_cross_the_limit_as_often_as_stated(known: int, new: int) -> None:
+    rng = np.random.default_rng(1)
+    crossed = np.mean(
+        [
+            rng.gumbel(0.7, 0.05, new).max() > gumbel_limit(rng.gumbel(0.7, 0.05, known), new, 0.01)
+            for _ in range(5_000)
+        ]
+    )
+    assert 0.005 < crossed < 0.015
+
+
+def test_people_of_a_normal_law_cross_it_less_often() -> None:
+    """Student's prediction limit is the exact one there, and lower."""
+    exact = student.ppf(0.99, 12) * np.sqrt(1 + 1 / 13)
+    assert limit_factor(13, 1, 0.01) > exact
+
+
+def test_fewer_people_need_a_higher_limit() -> None:
+    factors = [limit_factor(people, 30, 0.005) for people in (4, 8, 13, 22, 60)]
+    assert factors == sorted(factors, reverse=True)
+
+
+def test_the_maxima_are_those_of_each_person() -> None:
+    values = np.array([1, 5, 2, 7, 3], np.float32)
+    assert person_maxima(values, np.array([4, 4, 2, 2, 9])).tolist() == [7, 5, 3]
