@@ -16,6 +16,7 @@ from typing import Any
 import phantoms
 import pytest
 from faults import Nursery
+from phantoms.counting import count_files
 
 from mri_gan.config import TrainConfig
 from mri_gan.files import StopSignal
@@ -42,6 +43,16 @@ def _signals_are_heard() -> None:
             signal.signal(signum, handler)
 
 
+def check_that_files_are_counted(store: Path, sources: tuple[Path, ...] = ()) -> None:
+    """Every file that lay in the sources was stored, left out or ignored, and is counted."""
+    with StoreReader(store) as opened:
+        files = opened.summary["files"]
+    assert files["listed"] == files["stored"] + files["left_out"] + files["ignored"], files
+    assert min(files.values()) >= 0
+    if not any(source.suffix in (".hdr", ".img") for source in sources):  # one stands for two
+        assert files["listed"] == sum(map(count_files, sources)), files
+
+
 @pytest.fixture(scope="session")
 def prepare() -> Prepare:
     """`prepare(out, *sources, workers=0, **config)` writes a store and gives its folder."""
@@ -52,6 +63,7 @@ def prepare() -> Prepare:
         plan = build_plan(sources, config, key=lambda: bytes(32))
         write_store(plan, config, out, workers, StopSignal())
         write_companions(out)
+        check_that_files_are_counted(out, sources)
         return out
 
     return write

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import struct
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,8 @@ PNG_EXIF = "eXIf"
 JPEG_MAGIC = b"\xff\xd8"
 EXIF_ORIENTATION = 0x0112
 BITS_PER_SAMPLE, NEW_SUBFILE_TYPE = 258, 254  # tags of TIFF
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
+TIFF_MAGIC = (b"II", b"MM")
 NO_SLICE = 1 | 4  # subfile types: a reduced copy, a transparency mask
 MAX_STACK_PIXELS = 1 << 28
 
@@ -74,8 +77,7 @@ def read_label_pages(data: bytes) -> list[NDArray[Any]]:
 def count_pages(data: bytes) -> int:
     """How many slices a file holds; 0 where it cannot be read."""
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return sum(1 for _ in _pages(image))
+        return sum(1 for _ in _pages(data))
     except Exception:  # its slices would be missed later, and explained then
         return 0
 
@@ -88,32 +90,86 @@ def _read(
             warnings.simplefilter("ignore")  # what matters is checked here
             if verify and data[:4] == PNG_MAGIC[:4]:
                 Image.open(io.BytesIO(data), formats=("PNG",)).verify()
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                turned = image.format != "PNG" or PNG_EXIF in png_chunks(data)
-                return [convert(_upright(page) if turned else page) for page in _pages(image)]
+            turned = data[:4] != PNG_MAGIC[:4] or PNG_EXIF in png_chunks(data)
+            return [convert(_upright(page) if turned else page) for page in _pages(data)]
     except DataError:
         raise
     except Exception as error:  # Pillow's decoders raise many types, and not only OSError
         raise DataError(f"unreadable image ({_plain(error)})", "copy it again") from error
 
 
-def _pages(image: Image.Image) -> Iterator[Image.Image]:
-    """The image at each of its pages that is a slice."""
-    if image.width * image.height > MAX_PIXELS:
-        raise DataError(f"{image.width} x {image.height} pixels are too many")
-    frames = getattr(image, "n_frames", 1)
-    if image.format != "TIFF" or frames == 1:
-        if image.format == "PNG" and frames > 1:
+def _pages(data: bytes) -> Iterator[Image.Image]:
+    """The image at each of its pages that is a slice; raises DataError before they are too many."""
+    if data[:2] in TIFF_MAGIC:
+        yield from _tiff_pages(data)
+        return
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        _require_few(image.width * image.height, MAX_PIXELS, image)
+        if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
             raise DataError("a moving picture", "save each frame as a file of its own")
         yield image
-        return
-    if frames * image.width * image.height > MAX_STACK_PIXELS:
-        raise DataError(f"{frames} pages of {image.width} x {image.height} pixels are too many")
-    for number in range(frames):
-        image.seek(number)
-        tags: Any = getattr(image, "tag_v2", {})
-        if not tags.get(NEW_SUBFILE_TYPE, 0) & NO_SLICE:
-            yield image
+
+
+def _tiff_pages(data: bytes) -> Iterator[Image.Image]:
+    """Each page as a file of its own, which takes the same time for each.
+
+    libtiff goes through all directories whenever it opens a file, and Pillow opens it for every
+    page. So the header points to one page after the other, and no page to another.
+    """
+    found = list(walk_directories(data))
+    total = 0
+    with _writable(data) as stream:
+        for directory in found or [Directory(())]:
+            for at, value in directory.as_only_one:
+                stream.seek(at)
+                stream.write(value)
+            stream.seek(0)
+            with Image.open(stream, formats=("TIFF",)) as image:
+                tags: Any = getattr(image, "tag_v2", {})
+                if len(found) > 1 and tags.get(NEW_SUBFILE_TYPE, 0) & NO_SLICE:
+                    continue
+                total += image.width * image.height
+                _require_few(image.width * image.height, MAX_PIXELS, image)
+                _require_few(total, MAX_STACK_PIXELS, image, len(found))
+                yield image
+
+
+class Directory(NamedTuple):
+    """Where a page's directory is told from, and the bytes that make it the only one."""
+
+    as_only_one: tuple[tuple[int, bytes], ...]  # (position, bytes)
+
+
+def walk_directories(data: bytes) -> Iterator[Directory]:
+    """The pages of a TIFF in order (TIFF 6.0 section 2, and BigTIFF); ends where the file does."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in (b"\x2b\0", b"\0\x2b")
+    head, offset, count, entry = (8, "Q", "Q", 20) if big else (4, "I", "H", 12)
+    pointer, counter = struct.Struct(order + offset), struct.Struct(order + count)
+    seen: set[int] = set()
+    at = head
+    while at + pointer.size <= len(data):
+        start = pointer.unpack_from(data, at)[0]
+        if start in seen or not 0 < start <= len(data) - counter.size:
+            return
+        seen.add(start)
+        at = start + counter.size + entry * counter.unpack_from(data, start)[0]
+        yield Directory(((head, pointer.pack(start)), (at, bytes(pointer.size))))
+
+
+def _writable(data: bytes) -> BinaryIO:
+    """A copy of a file that may be changed; libtiff reads it faster through a descriptor."""
+    if not hasattr(os, "memfd_create"):
+        return io.BytesIO(data)
+    stream = open(os.memfd_create("mrigan"), "w+b")  # noqa: PTH123, SIM115 - a descriptor
+    stream.write(data)
+    return stream
+
+
+def _require_few(pixels: int, limit: int, image: Image.Image, pages: int = 1) -> None:
+    if pixels > limit:
+        many = f"{pages} pages of " if pages > 1 else ""
+        raise DataError(f"{many}{image.width} x {image.height} pixels are too many")
 
 
 def _upright(image: Image.Image) -> Image.Image:
@@ -139,7 +195,8 @@ def _grey(image: Image.Image) -> NDArray[Any]:
     if image.mode.startswith("I;16"):
         return _sixteen_bits(image)
     if image.mode in ("I", "F"):
-        return _wide(np.asarray(image))
+        values = _wide(np.asarray(image))
+        return ~values if _is_negative(image) else values
     image = _on_black(image) if see_through else image.convert("RGB")
     channel = common_channel(np.asarray(image))
     return np.asarray(image.convert("L")) if channel is None else channel
@@ -155,9 +212,15 @@ def _sixteen_bits(image: Image.Image) -> NDArray[np.uint16]:
     """Grey levels of 16 bits; those of 12-bit TIFFs reach white as well."""
     values = np.asarray(image).astype(np.uint16)
     tags: Any = getattr(image, "tag_v2", {})
-    if tags.get(BITS_PER_SAMPLE) != (12,):
-        return values
-    return ((values.astype(np.uint32) * 65535 + 2047) // 4095).astype(np.uint16)
+    if tags.get(BITS_PER_SAMPLE) == (12,):
+        values = ((values.astype(np.uint32) * 65535 + 2047) // 4095).astype(np.uint16)
+    return ~values if _is_negative(image) else values
+
+
+def _is_negative(image: Image.Image) -> bool:
+    """Whether 0 is white, which Pillow turns round in pictures of 8 bits only."""
+    tags: Any = getattr(image, "tag_v2", {})
+    return bool(tags.get(PHOTOMETRIC) == WHITE_IS_ZERO)
 
 
 def _wide(values: NDArray[Any]) -> NDArray[np.uint16]:

@@ -1,0 +1,147 @@
+"""Small files that would fill the memory are refused, while planning as well as while reading."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import struct
+import subprocess
+import sys
+import tarfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import phantoms
+import pytest
+
+MOST_BYTES = 1 << 30
+CHILD = """
+import sys
+from pathlib import Path
+from mri_gan.errors import MriganError
+from mri_gan.ingest.cut.one_source import process
+from mri_gan.ingest.plan.plan import build_plan
+from mri_gan.preparation import PrepareConfig
+try:
+    plan = build_plan([Path(sys.argv[1])], PrepareConfig(ids="keep"))
+    outcomes = [process(source, PrepareConfig()) for source in plan.sources]
+    told = [reason for _, reason in plan.bad] + [o.reason for o in outcomes if o.reason]
+except MriganError as error:
+    told = [str(error)]
+status = Path("/proc/self/status").read_text()  # getrusage would count the parent's memory
+print(int(status.split("VmHWM:")[1].split()[0]) * 1024, told)
+"""
+
+
+def deflated_dicom(n_bytes: int) -> bytes:
+    """A data set of so many zeros as pixels, deflated."""
+    good = next(iter(phantoms.dicom_files(np.zeros((8, 8, 1)), PatientID="a").values()))
+    head = good[: good.index(b"\xe0\x7f\x10\x00")]
+    meta_end = 132 + 12 + struct.unpack_from("<I", head, 140)[0]
+    plain = head[meta_end:] + b"\xe0\x7f\x10\x00OW\0\0" + struct.pack("<I", n_bytes)
+    syntax = b"1.2.840.10008.1.2.1.99"
+    meta = b"\2\0\x10\0UI" + struct.pack("<H", len(syntax)) + syntax
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    packed = packer.compress(plain)
+    for _ in range(n_bytes >> 20):
+        packed += packer.compress(bytes(1 << 20))
+    return bytes(128) + b"DICM" + meta + packed + packer.flush()
+
+
+def many_items(count: int) -> bytes:
+    """A data set with a sequence of so many empty items, before its pixels."""
+    good = next(iter(phantoms.dicom_files(np.zeros((8, 8, 1)), PatientID="a").values()))
+    at = good.index(b"\xe0\x7f\x10\x00")
+    items = b"\xfe\xff\x00\xe0\0\0\0\0" * count
+    return good[:at] + b"\x30\x00\x10\x00SQ\0\0" + struct.pack("<I", len(items)) + items + good[at:]
+
+
+def many_elements(count: int) -> bytes:
+    """A data set of so many private elements side by side."""
+    good = next(iter(phantoms.dicom_files(np.zeros((8, 8, 1)), PatientID="a").values()))
+    at = good.index(b"\xe0\x7f\x10\x00")
+    rest = b"".join(struct.pack("<HH2sH", 0x31, i & 0xFFFF, b"LO", 2) + b"ab" for i in range(count))
+    return good[:at] + rest + good[at:]
+
+
+def long_header(kind: bytes, n_bytes: int) -> bytes:
+    """A tar whose first header announces a name or attributes of so many bytes."""
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = kind, n_bytes
+    head = info.tobuf(tarfile.GNU_FORMAT)
+    stream = io.BytesIO()
+    with gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=9) as packed:
+        packed.write(head)
+        for _ in range(n_bytes >> 20):
+            packed.write(b"x" * (1 << 20))
+    return stream.getvalue()
+
+
+def large_pages(count: int, side: int) -> bytes:
+    """A TIFF of so many deflated pages that share one strip."""
+    import tifffile
+
+    stream = io.BytesIO()
+    page = np.zeros((side, side), np.uint8)
+    with tifffile.TiffWriter(stream) as writer:
+        for _ in range(count):
+            writer.write(page, compression="zlib", metadata=None, photometric="minisblack")
+    return stream.getvalue()
+
+
+def zeros_nifti(shape: tuple[int, ...]) -> bytes:
+    head = phantoms.nifti_bytes(np.zeros((4, 4, 4), np.float64), dtype="float64")[:352]
+    changed = bytearray(head)
+    struct.pack_into("<8h", changed, 40, 3, *shape, 1, 1, 1, 1)
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    packed = packer.compress(bytes(changed))
+    for _ in range(shape[0] * shape[1] * shape[2] * 8 >> 20):
+        packed += packer.compress(bytes(1 << 20))
+    return packed + packer.flush()
+
+
+def tar_of_zeros(pack: Callable[[bytes], bytes], n_bytes: int) -> bytes:
+    info = tarfile.TarInfo("a.nii")
+    info.size = n_bytes
+    return pack(info.tobuf() + bytes(n_bytes))
+
+
+BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
+    "deflated DICOM": ("a.dcm", lambda: deflated_dicom(1 << 30), "bomb"),
+    "DICOM items": ("a.dcm", lambda: many_items(2_000_000), "more than 400000 elements"),
+    "DICOM elements": ("a.dcm", lambda: many_elements(2_000_000), "elements"),
+    "PAX header": ("a.tar.gz", lambda: long_header(tarfile.XHDTYPE, 2 << 30), "too long"),
+    "GNU long name": ("a.tgz", lambda: long_header(tarfile.GNUTYPE_LONGNAME, 2 << 30), "too long"),
+    "TIFF pages": ("a.tif", lambda: large_pages(30, 8000), "too many"),
+    "gzipped NIfTI": ("a.nii.gz", lambda: zeros_nifti((512, 512, 512)), "bomb"),
+    "tar.xz": ("a.tar.xz", lambda: tar_of_zeros(lzma.compress, 600 << 20), "bomb"),
+    "tar.bz2": ("a.tar.bz2", lambda: tar_of_zeros(bz2.compress, 300 << 20), "bomb"),
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "deflated DICOM",
+        "DICOM items",
+        "DICOM elements",
+        *(pytest.param(kind, marks=pytest.mark.slow) for kind in list(BOMBS)[3:]),
+    ],
+)
+def test_a_bomb_is_one_line_in_bounded_memory(
+    tmp_path: Path, kind: str, tell: Callable[[str], None]
+) -> None:
+    name, make, expected = BOMBS[kind]
+    path = tmp_path / name
+    path.write_bytes(make())
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(path)], capture_output=True, text=True, check=True
+    )
+    peak, _, told = done.stdout.partition(" ")
+    assert expected in told
+    assert int(peak) < MOST_BYTES
+    tell(f"{kind}: a file of {path.stat().st_size:,} bytes, peak {int(peak) >> 20} MiB")
