@@ -10,7 +10,7 @@ from mri_gan.config import AUTO, JsonConfig, require
 from mri_gan.errors import UsageError
 
 PLANES = ("axial", "coronal", "sagittal")
-FITS = ("pad", "crop")
+FITS = ("pad", "crop", "keep")
 LAYOUTS = (AUTO, "oasis-course", "akoa", "oasis1", "bids", "neurite", "learn2reg", "images")
 NAMING_GROUPS = ("subject", "session", "split", "side", "slice", "mask", "class")
 NAMING_EXAMPLE = r"--naming '(?P<subject>p\d+)_(?P<slice>\d+)\.png'"
@@ -21,7 +21,8 @@ _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 SLICE_RANGE = rf"(?:(?P<low>{_NUMBER})(?P<unit>mm)?)?:(?:(?P<high>{_NUMBER})(?P<same>mm)?)?"
 IDS = (AUTO, "keep", "pseudonym")
 KEY_FILE = "ids.key"
-LATER = ("include", "exclude", "contrast", "channels", "also", "volume")  # than the first plans
+# Options that came after the first plans.
+LATER = ("include", "exclude", "contrast", "channels", "reorient", "also", "volume")
 LOCAL = "local"  # --engine: processes of this machine
 ALSO = ("derived", "localizers", "phase", "screenshots", "other-modalities")
 
@@ -72,7 +73,7 @@ def _slice_ends(text: str) -> list[float]:
 class PrepareConfig(JsonConfig):
     """Everything that decides what `mrigan prepare` writes; workers do not belong here."""
 
-    plane: str = "axial"
+    plane: str = AUTO  # that a volume was acquired in, where its voxels say so; else axial
     fit: str = "pad"
     scan: str = AUTO  # which version of a scan, where a collection ships several
     layout: str = AUTO  # whose file names these are
@@ -94,6 +95,7 @@ class PrepareConfig(JsonConfig):
     include: tuple[str, ...] = ()  # patterns of paths to take, and of paths to leave out
     exclude: tuple[str, ...] = ()
     contrast: tuple[str, ...] = ()  # the scans to take, by their contrast
+    reorient: bool = False  # brains that lie another way than their header says
     channels: tuple[str, ...] = ()  # contrasts of one head that become channels of one image
     also: tuple[str, ...] = ()  # DICOM files that are no scans, to be taken all the same
     volume: int | None = None  # which one of files that hold several
@@ -108,7 +110,11 @@ class PrepareConfig(JsonConfig):
         }
 
     def __post_init__(self) -> None:
-        require(self.plane in PLANES, f"--plane {self.plane}", f"choose one of {PLANES}")
+        require(
+            self.plane in (AUTO, *PLANES),
+            f"--plane {self.plane}",
+            f"choose one of {(AUTO, *PLANES)}",
+        )
         require(self.fit in FITS, f"--fit {self.fit}", f"choose one of {FITS}")
         require(self.layout in LAYOUTS, f"--layout {self.layout}", f"choose one of {LAYOUTS}")
         check_naming(self.naming)
@@ -130,7 +136,7 @@ class PrepareConfig(JsonConfig):
         require(0 <= self.fov <= 2000, f"--fov {self.fov}", "give millimetres, such as 256")
         require(
             not self.fov or self.fit == "pad",
-            "--fov and --fit crop say two things about the same square",
+            "--fov and --fit crop or keep say two things about the same square",
             "give one of them",
         )
         check_slices(self.slices)
@@ -150,6 +156,11 @@ class PrepareConfig(JsonConfig):
             not (self.channels and self.masks),
             "--channels and --masks both make channels",
             "give one of them",
+        )
+        require(
+            not (self.reorient and (self.masks or self.channels)),
+            "--reorient turns one volume alone",
+            "leave --masks and --channels out, or mend the headers first",
         )
         require(len(self.channels) != 1, "--channels with one contrast", "use --contrast for one")
         require(self.scan != "", "--scan is empty", "leave it out, or name one")

@@ -27,6 +27,7 @@ from mri_gan.files import (
     write_text,
 )
 from mri_gan.store.reader import StoreReader
+from mri_gan.store.schema import MASK
 
 # Where an export goes: written beside its place and renamed into it when whole
 
@@ -217,8 +218,15 @@ def _encoder(store: StoreReader, name: str) -> Callable[[Pixels], dict[str, byte
 
     def encode(image: Pixels) -> dict[str, bytes]:
         parts = channels.split(image)
-        files = {"": shades(parts.pop(""))}
-        return files | {k: formats.png_labels(v) for k, v in parts.items() if with_masks}
+        if not with_masks and "" not in parts:
+            names = ", ".join(parts)
+            raise UsageError(
+                f"StyleGAN's formats hold one picture and not {names}",
+                "use --format nifti or png, or prepare one with --contrast",
+            )
+        labels = parts.pop(MASK, None) if with_masks else None
+        files = {name: shades(part) for name, part in parts.items() if name != MASK}
+        return files if labels is None else files | {MASK: formats.png_labels(labels)}
 
     return encode
 

@@ -23,7 +23,7 @@ from mri_gan.errors import UsageError
 from mri_gan.export.class_labels import ClassLabels, dataset_json
 from mri_gan.pictures import Shows, png_text
 from mri_gan.store.reader import StoreReader
-from mri_gan.store.schema import MASK, SliceRecord, label_channels, label_greys
+from mri_gan.store.schema import IMAGE, MASK, SliceRecord, label_channels, label_greys
 
 # Images and masks of a store apart, and the labels that a mask's greys stand for
 
@@ -38,6 +38,7 @@ class Channels:
         self._mask = masks[0] if masks else None
         self._shades = [i for i in range(store.channels) if i not in masks]
         self._table = label_table(store) if masks else None
+        self._contrasts = store.channel_names if IMAGE not in store.channel_names else ()
 
     def shades(self, image: Pixels) -> Pixels:
         """The channels [..., C, H, W] of an image that are no mask."""
@@ -50,7 +51,12 @@ class Channels:
         return np.asarray(self._table[image[..., self._mask : self._mask + 1, :, :]])
 
     def split(self, image: Pixels) -> dict[str, Pixels]:
-        """What one image [C, H, W] becomes: the picture under "", and its mask."""
+        """What one image [C, H, W] becomes: the picture under "", and its mask.
+
+        Of contrasts of one head, each is a picture of its own.
+        """
+        if self._contrasts:
+            return {name: image[i : i + 1] for i, name in enumerate(self._contrasts)}
         labels = self.labels(image)
         picture = {"": self.shades(image)}
         return picture if labels is None else picture | {MASK: labels}

@@ -49,6 +49,8 @@ class Learned:
 
     mask_labels: tuple[int, ...] = ()  # values of masks, in order: spread evenly over the greys
     landmarks: tuple[float, ...] = ()  # where the standard scale of `nyul` has them, 0..1
+    image_window: tuple[float, ...] = ()  # black and white of 16-bit images of a scanner's values
+    darkness: tuple[int, ...] = ()  # the 99th percentile of images that are nearly black, of 255
 
     def to_dict(self) -> dict[str, Any]:
         """The fields that hold something, as plain values."""

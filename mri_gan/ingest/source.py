@@ -254,6 +254,7 @@ class Source(PickledByValue):
     others: tuple[Member, ...] = ()
     labels: Labels | None = None  # age, sex, diagnosis, where a table tells them
     mask: Source | None = None  # what is drawn over it, for --masks
+    channels: tuple[Source, ...] = ()  # the same head in other contrasts, for --channels
     hidden: bool = False  # under a pseudonym: the store may not hold the member's own name
     chosen: int | None = None  # which volume of a file that holds several
 
@@ -261,6 +262,12 @@ class Source(PickledByValue):
     def members(self) -> tuple[Member, ...]:
         """All files that it is made of, those of its mask included."""
         return (self.member, *self.others, *(self.mask.members if self.mask else ()))
+
+    @property
+    def every_member(self) -> tuple[Member, ...]:
+        """The files that its slices are made of, those of its mask and channels too."""
+        beside = (*self.channels, *(() if self.mask is None else (self.mask,)))
+        return (self.member, *self.others, *(m for one in beside for m in one.every_member))
 
     @property
     def is_volume(self) -> bool:

@@ -19,7 +19,7 @@ from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import EncodedSlice, dump, index_key
 from mri_gan.store.sealing import BadRecordError, unseal
-from mri_gan.store.summary import count_slices
+from mri_gan.store.summary import count_slices, tell_learned
 from mri_gan.store.writer import StoreWriter
 
 
@@ -207,6 +207,7 @@ def merge_summaries(stores: Sequence[StoreReader]) -> dict[str, Any]:
         files.update(summary.get("files", {}))
     return {
         **count_slices(records),
+        **tell_learned(stores[0].header.get("learned", {})),
         "layouts": sorted({layout for summary in summaries for layout in summary["layouts"]}),
         "skipped": dict(sorted(skipped.items())),
         "unlisted": [pair for summary in summaries for pair in summary["unlisted"]],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -11,10 +11,12 @@ import numpy as np
 
 from mri_gan.config import SPLITS
 from mri_gan.store.reader import StoreReader
-from mri_gan.store.schema import DROPPED, FACE, SliceRecord
+from mri_gan.store.schema import ACQUIRED, DROPPED, FACE, TURNED, SliceRecord
 
 AGE, SEX = ("age", "age_years", "years"), ("sex", "gender")  # names of labels, in any case
 OPTIONS = ("intensity", "orientation", "planes", "depth", "deface", "padding")
+PLANE, RESIZED = "plane:", "resized:"  # marks of what is told from other fields of a record
+WORTH_TELLING = ("image_window", "darkness")
 LEFT_OUT = ("masks", "empty_slices", "deselected_slices", "ignored_files")
 
 
@@ -28,7 +30,7 @@ def count_slices(records: Iterable[SliceRecord]) -> dict[str, Any]:
         people.add((record.split, record.subject))
         slices[record.split] += 1
         natives[record.native] += 1
-        notes.update(record.notes or ())
+        notes.update(all_notes(record))
     split_people = Counter(split for split, _ in people)
     return {
         "slices": slices.total(),
@@ -41,10 +43,34 @@ def count_slices(records: Iterable[SliceRecord]) -> dict[str, Any]:
     }
 
 
+def all_notes(record: SliceRecord) -> Iterator[str]:
+    """The notes of a slice record, and what its geometry tells."""
+    yield from record.notes or ()
+    if record.affine is not None:
+        yield f"{PLANE}{record.plane}"
+    elif record.scale != (1.0, 1.0):
+        size = [round(n * s) for n, s in zip(record.shape, record.scale, strict=True)]
+        yield "{}{} x {} to {} x {}".format(RESIZED, *record.shape, *size)
+
+
 def count_notes(notes: Counter[str]) -> dict[str, Any]:
-    """How many sources had which header field that was left out, and how many show a face."""
-    fields = {n.removeprefix(DROPPED): c for n, c in notes.items() if n.startswith(DROPPED)}
-    return {"dropped_fields": dict(sorted(fields.items())), "faces": notes[FACE]}
+    """How often sources and slices have something in common that is worth a word.
+
+    Header fields that were left out, faces, planes, orientations and resampled sizes.
+    """
+    found: dict[str, Any] = {"dropped_fields": _marked(notes, DROPPED), "faces": notes[FACE]}
+    kinds = {"acquired_otherwise": ACQUIRED, "turned": TURNED, "planes": PLANE, "resized": RESIZED}
+    marked = {name: _marked(notes, mark) for name, mark in kinds.items()}
+    return found | {name: counts for name, counts in marked.items() if counts}
+
+
+def _marked(notes: Counter[str], mark: str) -> dict[str, int]:
+    return dict(sorted((n.removeprefix(mark), c) for n, c in notes.items() if n.startswith(mark)))
+
+
+def tell_learned(learned: Mapping[str, Any]) -> dict[str, Any]:
+    """What all images together showed: the window of 16-bit ones, the greys of dark ones."""
+    return {name: list(learned[name]) for name in WORTH_TELLING if learned.get(name)}
 
 
 def describe_data_set(store: StoreReader) -> dict[str, Any]:

@@ -35,8 +35,13 @@ def magnification(size: int) -> int:
 
 
 def shown(images: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """[N, C, H, W] -1..1 to what a sheet takes: grey from the first channel, or three as RGB."""
+    """[N, C, H, W] -1..1 to what a sheet takes: grey from the first channel, or three as RGB.
+
+    More than three are contrasts of one head, and stand beside each other.
+    """
     grey = to_grey(images)
+    if grey.shape[1] > 3:
+        return np.concatenate(list(grey.swapaxes(0, 1)), axis=-1)
     return grey if grey.shape[1] == 3 else grey[:, 0]
 
 

@@ -53,7 +53,7 @@ TABLES = (
         "spacings_mm",
         "volume_shapes",
     ),
-    *("voxels_mm", "orientations", "dropped_fields", "ignored_kinds"),
+    *("voxels_mm", "orientations", "planes", "resized", "dropped_fields", "ignored_kinds"),
 )
 LISTS = ("same_pixels", "near_duplicates", "outliers", "flat_slices", "doubtful_orientation")
 
@@ -209,7 +209,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     size = options.human_bytes(facts["store_bytes"])
     return [
         *((name.replace("_", " "), f"{facts[name]:,}") for name in COUNTED),
-        *((name.replace("_", " "), _counts(facts[name])) for name in TABLES if facts[name]),
+        *((name.replace("_", " "), _counts(facts[name])) for name in TABLES if facts.get(name)),
         *_values(facts["scanner_values"]),
         ("greys at 1, 50, 99 %", ", ".join(map(str, facts["grey_percentiles"].values()))),
         *((name.replace("_", " "), _some([*map(_text, facts[name])])) for name in LISTS),

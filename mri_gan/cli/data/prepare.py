@@ -21,7 +21,7 @@ from mri_gan.errors import DataError, UsageError
 from mri_gan.preparation import IDS, KEY_FILE, LOCAL, PrepareConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from mri_gan.ingest.plan.plan import Plan, Shard
 
@@ -244,6 +244,32 @@ def _true_label(plan: Plan, name: str) -> str:
     return plan.true_labels.get(name) or next(found, name)
 
 
+def _oddities(facts: dict[str, Any]) -> Iterator[str]:
+    """What about the slices themselves should be known before they are used."""
+    planes = facts.get("planes", {})
+    if len(planes) > 1:
+        counts = ", ".join(f"{n:,} {plane}" for plane, n in sorted(planes.items()))
+        yield f"slices of several planes are in one store ({counts}); --plane chooses one for all"
+    for plane, count in facts.get("acquired_otherwise", {}).items():
+        yield f"{count:,} volumes were acquired in {plane} slices, and are cut another way"
+    for axes, count in facts.get("turned", {}).items():
+        yield (
+            f"{count:,} brains lie {axes} where their header says RAS (left from right cannot be "
+            "told); if --reorient did not turn them, it can"
+        )
+    for what, count in facts.get("resized", {}).items():
+        yield f"{count:,} images were resampled from {what} px; --fit keep pads them instead"
+    if "image_window" in facts:
+        black, white = facts["image_window"]
+        yield (
+            f"16-bit images hold a scanner's values: {black:g} becomes black and {white:g} white; "
+            "--intensity keep leaves them as they are"
+        )
+    if "darkness" in facts:
+        level = facts["darkness"][0]
+        yield f"the images are nearly black: 99 % of their pixels are at grey level {level} or less"
+
+
 def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: bool) -> None:
     from mri_gan.cli.data.info import print_tables
     from mri_gan.ingest.plan import dataset_json
@@ -256,6 +282,9 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
         click.echo(f"\nLook at {out / 'preview.png'}; train with: mrigan train {out}")
     if dataset_json.LAYOUT in facts["layouts"] and not quiet:
         click.echo(f"mrigan: {dataset_json.NOT_PEOPLE}", err=True)
+    if not quiet:
+        for text in _oddities(facts):
+            click.echo(f"warning: {text}", err=True)
     if facts.get("faces") and not quiet:
         click.echo(
             f"{facts['faces']} of the volumes seem to show a face, by which people can be known: "

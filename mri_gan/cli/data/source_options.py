@@ -19,10 +19,16 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _plane = click.option(
     "--plane",
-    type=click.Choice(PLANES),
-    default="axial",
+    type=click.Choice(("auto", *PLANES)),
+    default="auto",
     show_default=True,
-    help="How volumes are cut.",
+    help="How volumes are cut: auto takes the plane of thick slices, else axial.",
+)
+_reorient = click.option(
+    "--reorient",
+    is_flag=True,
+    help="Turn brains that lie another way than their header says, as inspect reports them; left "
+    "and right are taken as they are.",
 )
 _scan = click.option(
     "--scan",
@@ -72,6 +78,14 @@ _contrast = click.option(
     help="Take only scans of these contrasts, such as T1w or t1ce,flair, by the words of BIDS, "
     "BraTS, nnU-Net (0000) and most other names.",
 )
+_channels = click.option(
+    "--channels",
+    default="",
+    metavar="NAMES",
+    callback=options.split_words,
+    help="Make contrasts of one head the channels of one image, such as t1,t1ce,t2,flair; they "
+    "must lie on the same voxels.",
+)
 _people_file = click.option(
     "--people",
     "people_file",
@@ -90,7 +104,8 @@ _fit = click.option(
     type=click.Choice(FITS),
     default="pad",
     show_default=True,
-    help="Make slices square by padding or by cropping; they are never squeezed.",
+    help="Make slices square by padding or by cropping, never by squeezing; pad and crop may "
+    "resample to the nearest level, keep leaves square pixels as they are and pads to the next.",
 )
 _fov = click.option(
     "--fov",
@@ -170,7 +185,20 @@ def source_options(command: Command) -> Command:
     """Add them all, in the order of the help text."""
     return _add(
         command,
-        (_plane, _scan, _contrast, _include, _exclude, _layout, _naming, _classes, _also, _volume),
+        (
+            _plane,
+            _reorient,
+            _scan,
+            _contrast,
+            _channels,
+            _include,
+            _exclude,
+            _layout,
+            _naming,
+            _classes,
+            _also,
+            _volume,
+        ),
     )
 
 

@@ -52,6 +52,7 @@ class Drawn:
     record: SliceRecord
     pixels: NDArray[Any]
     mask: NDArray[Any] | None = None
+    others: tuple[NDArray[Any], ...] = ()  # the same slice in other contrasts
 
 
 def encode_slices(drawn: Sequence[Drawn], config: PrepareConfig) -> list[EncodedSlice]:
@@ -64,7 +65,7 @@ def encode_slices(drawn: Sequence[Drawn], config: PrepareConfig) -> list[Encoded
             masks = [one.mask for one in some if one.mask is not None]
             encoded += encode_stack(
                 [one.record for one in some],
-                np.stack([one.pixels for one in some]),
+                np.stack([[one.pixels, *one.others] for one in some]),
                 config,
                 np.stack(masks) if masks else None,
             )
@@ -72,7 +73,7 @@ def encode_slices(drawn: Sequence[Drawn], config: PrepareConfig) -> list[Encoded
 
 
 def _kind(drawn: Drawn) -> tuple[object, ...]:
-    return drawn.pixels.shape, drawn.pixels.dtype, drawn.mask is None
+    return drawn.pixels.shape, drawn.pixels.dtype, drawn.mask is None, len(drawn.others)
 
 
 def encode_stack(
@@ -81,9 +82,8 @@ def encode_stack(
     config: PrepareConfig,
     masks: NDArray[Any] | None = None,
 ) -> list[EncodedSlice]:
-    """All eight levels of slices [N, S, S] and their masks; a checksum ties each to its record."""
-    channels = (pixels,) if masks is None else (pixels, masks)
-    images = np.stack(channels, axis=1)  # [N, C, S, S]
+    """All eight levels of slices [N, C, S, S] and masks [N, S, S]; a checksum ties each record."""
+    images = pixels if masks is None else np.concatenate((pixels, masks[:, None]), axis=1)
     labels = () if masks is None else (MASK_CHANNEL,)
     levels = levels_below(images, labels)
     encoded: list[EncodedSlice] = []

@@ -90,12 +90,27 @@ def _draw_file(
     verify = member.number is None or member.offset >= 0
     data = read_member(member)
     notes = tuple(f"{DROPPED}{name}" for name in image_fields(data)) or None
-    if source.holds_stack:
+    if source.holds_stack and not source.channels:
         pages = read_pages(data, verify)
         drawn = _draw_pages(source, pages, notes, config, learned)
         return Outcome(deselected=len(pages) - len(drawn)), drawn
     mask, pixels = _mask_pages(source, config), read_image(data, verify)
-    return Outcome(), [_draw_image(source, pixels, mask, notes, config, learned)]
+    one = _draw_image(source, pixels, mask, notes, config, learned)
+    others = [_draw_channel(other, pixels, config, learned) for other in source.channels]
+    return Outcome(), [replace(one, others=tuple(others))]
+
+
+def _draw_channel(
+    source: Source, first: NDArray[Any], config: PrepareConfig, learned: Learned
+) -> NDArray[Any]:
+    """The same slice in another contrast, in its level; raises DataError where sizes differ."""
+    pixels = read_image(read_member(source.member))
+    if pixels.shape != first.shape:
+        shapes = (" x ".join(map(str, shape)) for shape in (pixels.shape, first.shape))
+        raise DataError(
+            "its {} is {} pixels, the first channel {}".format(source.naming.contrast, *shapes)
+        )
+    return _draw_image(source, pixels, [], None, config, learned).pixels
 
 
 def _mask_pages(source: Source, config: PrepareConfig) -> list[NDArray[Any]]:
@@ -135,8 +150,14 @@ def _draw_image(
     """One slice; `mask` holds its labels, or nothing."""
     limits = (0.0, float(np.iinfo(pixels.dtype).max))
     fitted = slices.fit_square(pixels, (1.0, 1.0), config.fit, limits)
-    grey = intensity.to_depth(fitted.pixels, config.depth)
     record = record_of(source, fitted.place, pixels.shape, notes)
+    if learned.image_window and pixels.dtype == np.uint16:
+        black, white = learned.image_window
+        shades = (fitted.pixels.astype(np.float32) - black) / (white - black)
+        grey = intensity.quantise(np.clip(shades, 0, 1), config.depth)
+        record = replace(record, window=(black, white))
+    else:
+        grey = intensity.to_depth(fitted.pixels, config.depth)
     if not mask:
         return Drawn(record, grey)
     if mask[0].shape != pixels.shape:

@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mri_gan.config import AUTO
 from mri_gan.errors import DataError
 from mri_gan.ingest.cut import intensity, slices
 from mri_gan.ingest.cut.encode import encode_stack, record_of
 from mri_gan.ingest.cut.faces import shows_face
 from mri_gan.ingest.cut.intensity import Sample, percentiles, split, take_sample
+from mri_gan.ingest.cut.orientation import make_cube, reorient, true_axes
 from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.plan.masks import read_mask_volume, require_fit, spread
 from mri_gan.ingest.plan.slice_range import choose_cuts
@@ -21,7 +23,9 @@ from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.ingest.read.volume import Volume
 from mri_gan.ingest.source import Source
 from mri_gan.preparation import PrepareConfig
-from mri_gan.store.schema import DROPPED, FACE, EncodedSlice, SliceRecord
+from mri_gan.store.schema import ACQUIRED, DROPPED, FACE, TURNED, EncodedSlice, SliceRecord
+
+COARSE_PX = 48  # along an axis: enough to see which way a brain lies
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class _Scan:
     config: PrepareConfig
     learned: Learned
     seen: Exposure
+    others: tuple[Exposure, ...]  # the same head in other contrasts
     placed: slices.Place
     common: dict[str, Any]  # fields of all records
     own: list[dict[str, Any]]  # fields of the record of each slice
@@ -58,9 +63,14 @@ def process_volume(
     `on_volume` may look at the volume as a whole, where it gives slices.
     """
     volume = read_source_volume(source)
-    sample = take_sample(volume.voxels)
-    threshold = intensity.foreground_threshold(sample)
-    curve = intensity.find_curve(volume.voxels, sample, threshold, config, learned.landmarks)
+    turned = find_true_axes(volume)
+    if turned and config.reorient:
+        volume = reorient(volume, turned)
+    acquired = slices.acquired_plane(volume)
+    asked = config.plane
+    config = replace(config, plane=(acquired or "axial") if asked == AUTO else asked)
+    seen = _expose(volume, config, learned)
+    threshold = seen.threshold
     mask = _read_mask(source, volume, config)
     shares = slices.foreground_shares(volume, config.plane, threshold)
     filled = [share >= config.min_foreground for share in shares]
@@ -70,17 +80,35 @@ def process_volume(
     if not chosen:
         outcome.kind, outcome.reason = "empty", "no slice that is asked for has enough foreground"
         return outcome
-    ground = _ground(split(sample, threshold)[0], curve, config)
-    seen = Exposure(volume, sample, threshold, curve, ground)
     if on_volume is not None:
         on_volume(seen)
-    scan = _describe(source, seen, shares, config, learned)
+    others = tuple(_read_channel(one, volume, config, learned) for one in source.channels)
+    scan = _describe(source, seen, shares, config, learned, others)
     masks = None if mask is None else slices.cut_slabs(mask, config.plane, chosen)
-    for positions, voxels in slices.cut_slabs(volume, config.plane, chosen):
+    every = [slices.cut_slabs(one.volume, config.plane, chosen) for one in (seen, *others)]
+    for slabs in zip(*every, strict=True):
+        positions, voxels = slabs[0][0], [slab for _, slab in slabs]
         labels = None if masks is None else next(masks)[1]
-        notes = None if outcome.slices else _notes(volume, threshold)
+        notes = None if outcome.slices else _notes(seen, acquired, config.plane, turned)
         outcome.slices += _process_slab(scan, positions, voxels, labels, notes)
     return outcome
+
+
+def _expose(volume: Volume, config: PrepareConfig, learned: Learned) -> Exposure:
+    sample = take_sample(volume.voxels)
+    threshold = intensity.foreground_threshold(sample)
+    curve = intensity.find_curve(volume.voxels, sample, threshold, config, learned.landmarks)
+    ground = _ground(split(sample, threshold)[0], curve, config)
+    return Exposure(volume, sample, threshold, curve, ground)
+
+
+def _read_channel(
+    source: Source, first: Volume, config: PrepareConfig, learned: Learned
+) -> Exposure:
+    """The same head in another contrast; raises DataError unless it lies on the same voxels."""
+    volume = read_source_volume(source)
+    require_fit(first, volume, f"its {source.naming.contrast}")
+    return _expose(volume, config, learned)
 
 
 def _read_mask(source: Source, volume: Volume, config: PrepareConfig) -> Volume | None:
@@ -96,14 +124,34 @@ def _ground(air: Sample, curve: intensity.Curve, config: PrepareConfig) -> float
     return float(curve.apply(percentiles(air, [50]))[0]) if config.intensity == "zscore" else 0.0
 
 
-def _notes(volume: Volume, threshold: float) -> tuple[str, ...] | None:
+def find_true_axes(volume: Volume) -> str:
+    """Which way the axes truly point, where that is not what the header says."""
+    steps = tuple(slice(None, None, max(1, n // COARSE_PX)) for n in volume.voxels.shape)
+    some = replace(volume, voxels=volume.voxels[steps])
+    try:
+        threshold = intensity.foreground_threshold(take_sample(some.voxels))
+    except DataError:
+        return ""
+    cube = make_cube(some, threshold)
+    return "" if cube is None else true_axes(cube)
+
+
+def _notes(seen: Exposure, acquired: str, plane: str, turned: str) -> tuple[str, ...] | None:
     """What is told once of each source."""
-    face = (FACE,) if shows_face(volume, threshold) else ()
-    return (*face, *(f"{DROPPED}{name}" for name in volume.dropped)) or None
+    face = (FACE,) if shows_face(seen.volume, seen.threshold) else ()
+    otherwise = (f"{ACQUIRED}{acquired}",) if acquired not in ("", plane) else ()
+    dropped = (f"{DROPPED}{name}" for name in seen.volume.dropped)
+    way = (f"{TURNED}{turned}",) if turned else ()
+    return (*face, *otherwise, *way, *dropped) or None
 
 
 def _describe(
-    source: Source, seen: Exposure, shares: list[float], config: PrepareConfig, learned: Learned
+    source: Source,
+    seen: Exposure,
+    shares: list[float],
+    config: PrepareConfig,
+    learned: Learned,
+    others: tuple[Exposure, ...],
 ) -> _Scan:
     """What is equal for all slices of a volume, computed once."""
     volume, curve = seen.volume, seen.curve
@@ -133,19 +181,26 @@ def _describe(
         }
         for position, (place_mm, affine, share) in enumerate(each)
     ]
-    return _Scan(config, learned, seen, placed, vars(record), own)
+    return _Scan(config, learned, seen, others, placed, vars(record), own)
 
 
 def _process_slab(
     scan: _Scan,
     positions: Sequence[int],
-    voxels: NDArray[Any],
+    voxels: Sequence[NDArray[Any]],
     labels: NDArray[Any] | None,
     notes: tuple[str, ...] | None,
 ) -> list[EncodedSlice]:
-    """Slices [N, H, W] that lie next to each other, and their masks; notes are for the first."""
-    config, seen = scan.config, scan.seen
-    greys = slices.fit_stack(seen.curve.apply(voxels), scan.placed, config.depth, seen.ground)
+    """Slices [N, H, W] of each channel that lie next to each other, and their masks.
+
+    Notes are for the first.
+    """
+    config, every = scan.config, (scan.seen, *scan.others)
+    channels = [
+        slices.fit_stack(seen.curve.apply(slab), scan.placed, config.depth, seen.ground)
+        for seen, slab in zip(every, voxels, strict=True)
+    ]
+    greys = channels[0][:, None] if len(channels) == 1 else np.stack(channels, axis=1)
     records = [SliceRecord(**{**scan.common, **scan.own[position]}) for position in positions]
     records[0] = replace(records[0], notes=notes)
     if labels is None:

@@ -1,16 +1,20 @@
 """Where header and picture seem to disagree about which way a volume lies.
 
-Three things can be told. A header may contradict itself or say nothing. A head or a brain is its
+Four things can be told. A header may contradict itself or say nothing. A head or a brain is its
 own mirror image from left to right and in no other direction, so a better mirror along another axis
-means that the axes are mixed up. And a volume that fits the others of its set better after it has
-been turned was probably stored another way. What cannot be told: left from right, because both
+means that the axes are mixed up. A volume that fits the others of its set better after it has been
+turned was probably stored another way, and so was a brain without its skull that is more like the
+average brain then. What cannot be told: left from right, because both
 sides of a head look alike and a left knee is the mirror image of a right one.
 """
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from importlib import resources
 from typing import Any
 
 import nibabel as nib
@@ -25,6 +29,9 @@ MIRRORED = 0.8  # correlation with the mirror image from which on it is one
 BETTER = 0.1  # of correlation: what a turn must gain to be believed
 ALIKE = 0.6  # and what it must reach
 ENOUGH = 4  # volumes, to know what the set looks like
+LIKE_A_BRAIN = 0.8  # correlation with the average brain from which on a volume is one
+CLEARLY = 0.08  # more of it in another orientation
+TEMPLATE = "mni152_16.bin"  # uint8 [SIDE, SIDE, SIDE], by tools/make_template.py
 AXIS_NAMES = ("left to right", "front to back", "top to bottom")
 
 Cube = NDArray[np.float32]  # [SIDE, SIDE, SIDE], mean 0 and length 1
@@ -65,6 +72,79 @@ def mirror_doubts(cube: Cube) -> Iterator[str]:
     best = int(np.argmax(likeness))
     if best != 0 and likeness[best] >= MIRRORED and likeness[best] > likeness[0] + BETTER:
         yield f"it is mirrored from {AXIS_NAMES[best]}, where a head is from left to right"
+
+
+def true_axes(cube: Cube) -> str:
+    """Which way the axes of a brain truly point, as in `PIR`, where its header says RAS.
+
+    Empty where it lies as its header says, or is not enough like the average brain to be judged:
+    a head with its skin is not. Left and right look alike: of the two answers the one is given that
+    turns the brain and does not mirror it.
+    """
+    brain = average_brain()
+    likeness = {name: float((turned * brain).sum()) for name, turned in _turns(cube)}
+    best = max(likeness.values())
+    if best < LIKE_A_BRAIN or best - max(likeness["RAS"], likeness["LAS"]) < CLEARLY:
+        return ""
+    first, second = sorted(likeness, key=lambda name: -likeness[name])[:2]
+    return _invert(first if _is_turn(first) else second)
+
+
+def brain_doubts(cube: Cube) -> Iterator[str]:
+    """Whether a brain truly lies another way than its header says."""
+    axes = true_axes(cube)
+    if axes:
+        yield f"its axes, R A S by the header, look like {axes} (left from right cannot be told)"
+
+
+@functools.lru_cache(maxsize=1)
+def average_brain() -> Cube:
+    """The symmetric mean of MNI152 (Fonov et al., NeuroImage 54, 2011) as `make_cube` makes it."""
+    data = resources.files("mri_gan.ingest.cut").joinpath(TEMPLATE).read_bytes()
+    cells = np.frombuffer(data, np.uint8).astype(np.float32).reshape((SIDE,) * 3)
+    cells = cells - cells.mean()
+    return np.asarray(cells / np.linalg.norm(cells), np.float32)
+
+
+def _invert(name: str) -> str:
+    """Of the name of a turn, the directions in which the axes point before it."""
+    letters = dict(zip("RASLPI", "RASLPI", strict=True))
+    true = [""] * 3
+    for target, letter in enumerate(name):
+        flipped = letter not in "RAS"
+        axis = ("LPI" if flipped else "RAS").index(letters[letter])
+        true[axis] = ("LPI" if flipped else "RAS")[target]
+    return "".join(true)
+
+
+def _is_turn(name: str) -> bool:
+    """Whether a way to lay a volume turns it, and does not mirror it."""
+    return bool(np.linalg.det(_turn_matrix(_invert(name))) > 0)
+
+
+def _turn_matrix(axes: str) -> NDArray[np.float64]:
+    """From the directions that a header says to the true ones, where its RAS is truly `axes`."""
+    matrix = np.zeros((3, 3))
+    for axis, letter in enumerate(axes):
+        flipped = letter not in "RAS"
+        matrix[("LPI" if flipped else "RAS").index(letter), axis] = -1 if flipped else 1
+    return matrix
+
+
+def reorient(volume: Volume, axes: str) -> Volume:
+    """The volume turned so that it lies as its header says, where that is truly `axes`."""
+    matrix = _turn_matrix(axes)
+    order = [int(np.flatnonzero(row)[0]) for row in matrix]
+    flips = [k for k, axis in enumerate(order) if matrix[k, axis] < 0]
+    voxels = np.flip(volume.voxels.transpose(order), tuple(flips))
+    back = np.zeros((4, 4))  # from the new voxels to the old ones
+    back[3, 3] = 1
+    for k, axis in enumerate(order):
+        back[axis, k] = matrix[k, axis]
+        back[axis, 3] = volume.voxels.shape[axis] - 1 if k in flips else 0
+    world = np.eye(4)
+    world[:3, :3] = matrix
+    return replace(volume, voxels=np.ascontiguousarray(voxels), affine=world @ volume.affine @ back)
 
 
 def set_doubts(cubes: Sequence[Cube | None]) -> list[str]:

@@ -28,7 +28,23 @@ if TYPE_CHECKING:
 
 AXES = {"sagittal": 0, "coronal": 1, "axial": 2}
 SLAB = 16  # slices that are copied together: so many neighbouring voxels share a cache line
+THICK = 1.5  # times its width: a voxel that long was measured across a slice
 SHRINK_LIMIT = 0.9  # a level may be up to 10 % smaller than the slice, and no more
+
+
+def acquired_plane(volume: Volume) -> str:
+    """The plane that a volume's slices were taken in; empty where its voxels do not say.
+
+    Across thick slices voxels are longer than in them, by half at least; a single slice has one
+    voxel there.
+    """
+    planes = sorted(AXES, key=AXES.__getitem__)
+    flat = [axis for axis in range(3) if volume.voxels.shape[axis] == 1]
+    if len(flat) == 1:
+        return planes[flat[0]]
+    order = np.argsort(volume.spacing)
+    _, middle, longest = volume.spacing[order]
+    return planes[int(order[2])] if longest > THICK * middle else ""
 
 
 @dataclass(frozen=True)
@@ -154,11 +170,15 @@ def place(
     """Where a slice [H, W] of that spacing (row, column) goes.
 
     Without `fov` the square is the slice's longer side (`pad`) or its shorter one (`crop`);
-    with it, the square is `fov` units wide, whatever the slice.
+    with it, the square is `fov` units wide, whatever the slice. `keep` leaves square pixels as they
+    are and pads to the next level, as long as there is one.
     """
     extent = (shape[0] * spacing[0], shape[1] * spacing[1])
-    side = fov or (max(extent) if fit == "pad" else min(extent))
+    side = fov or (min(extent) if fit == "crop" else max(extent))
     level = native_level(side / min(spacing))
+    if fit == "keep" and side / min(spacing) <= LEVELS[-1]:
+        level = next(lv for lv in LEVELS if lv >= round(side / min(spacing)))
+        side = level * min(spacing)
     height, width = (max(1, round(length / side * level)) for length in extent)
     scale = (height / shape[0], width / shape[1])
     top, left = (level - height) // 2, (level - width) // 2

@@ -16,14 +16,20 @@ from mri_gan.ingest.cut import intensity, slices
 from mri_gan.ingest.cut.intensity import percentiles
 from mri_gan.ingest.cut.one_source import NOTHING_LEARNED, process
 from mri_gan.ingest.cut.one_volume import Exposure
-from mri_gan.ingest.cut.orientation import Cube, header_doubts, make_cube, mirror_doubts
+from mri_gan.ingest.cut.orientation import (
+    Cube,
+    brain_doubts,
+    header_doubts,
+    make_cube,
+    mirror_doubts,
+)
 from mri_gan.ingest.look.duplicates import FLAT, Glance, find_equal, find_near, find_odd, name_of
 from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.source import Source
 from mri_gan.preparation import PLANES, PrepareConfig
 from mri_gan.store.codec import decode_pixels
 from mri_gan.store.schema import EncodedSlice, SliceRecord
-from mri_gan.store.summary import count_notes
+from mri_gan.store.summary import all_notes, count_notes
 
 if TYPE_CHECKING:
     from mri_gan.ingest.cut.one_volume import Exposure
@@ -53,7 +59,7 @@ def glimpse(seen: Exposure, config: PrepareConfig, side: int) -> Glimpse:
     cube = make_cube(volume, seen.threshold)
     header = volume.header
     doubts = [] if header is None else list(header_doubts(header))
-    doubts += [] if cube is None else mirror_doubts(cube)
+    doubts += [] if cube is None else [*mirror_doubts(cube), *brain_doubts(cube)]
     values = percentiles(seen.sample, PERCENTILES)
     return Glimpse(
         shape=volume.voxels.shape,
@@ -197,7 +203,7 @@ class Survey:
             "native": _count(str(record.native) for record in records),
             "spacings_mm": _count(filter(None, map(spacing_text, records))),
             **self._volume_facts(),
-            **count_notes(Counter(n for record in records for n in record.notes or ())),
+            **count_notes(Counter(n for record in records for n in all_notes(record))),
             "grey_percentiles": grey_percentiles(sum(f.counts for _, f in self.looks)),
             "same_pixels": find_equal(glances),
             "near_duplicates": find_near(glances),

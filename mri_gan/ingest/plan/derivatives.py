@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from mri_gan.config import AUTO
@@ -47,7 +48,7 @@ DERIVATIVE = re.compile(
     r"(?:^|/)derivatives/|_space-[^/_]+_|_desc-[^/_]+_|_(?:brain|T1w_brain)\.nii", re.IGNORECASE
 )
 TEMPLATE = re.compile(r"(?:^|/)(?:fsaverage\d?|cvs_avg35[^/]*|MNI152[^/]*)/", re.IGNORECASE)
-OTHER_CONTRAST, BY_NAME = "another contrast", "left out by name"
+OTHER_CONTRAST, INCOMPLETE, BY_NAME = "another contrast", "incomplete set", "left out by name"
 
 
 def matches_globs(name: str, config: PrepareConfig) -> bool:
@@ -91,13 +92,41 @@ def choose_pictures(
     left_out["derivative"] += len(kept) - len(originals)
     chosen, n_versions = choose_scans(originals, config.scan)
     left_out["derivative"] += n_versions
+    if config.channels:
+        chosen, n_lone = _join_channels(chosen, _wanted(config))
+        left_out[INCOMPLETE] += n_lone
     return chosen, +left_out
+
+
+def _wanted(config: PrepareConfig) -> tuple[str, ...]:
+    return tuple(contrast_of(word) or word for word in (*config.contrast, *config.channels))
+
+
+def _join_channels(sources: Sequence[Source], contrasts: Sequence[str]) -> tuple[list[Source], int]:
+    """One source for each head or slice that has all contrasts, and how many files are left over.
+
+    Raises UsageError where nothing has all of them.
+    """
+    heads: dict[tuple[object, ...], dict[str, Source]] = {}
+    for source in sources:
+        said = source.naming
+        key = (said.subject, said.session, said.side, said.position, source.is_volume)
+        heads.setdefault(key, {}).setdefault(said.contrast, source)
+    whole = [found for found in heads.values() if all(c in found for c in contrasts)]
+    if not whole:
+        raise UsageError(
+            f"--channels {','.join(contrasts)}: nobody has all of these at one visit",
+            "leave out what is rare, or choose one with --contrast",
+        )
+    first, *rest = contrasts
+    joined = [replace(found[first], channels=tuple(found[c] for c in rest)) for found in whole]
+    return joined, len(sources) - len(whole) * len(contrasts)
 
 
 def _by_contrast(
     sources: Sequence[Source], config: PrepareConfig, left_out: Counter[str]
 ) -> list[Source]:
-    wanted = {contrast_of(word) or word for word in (*config.contrast, *config.channels)}
+    wanted = set(_wanted(config))
     kept = []
     for source in sources:
         kind, contrast = kind_of(source), source.naming.contrast

@@ -61,10 +61,23 @@ def identify_all(names: Sequence[str], config: PrepareConfig) -> list[Naming]:
 
 def _identify(names: Sequence[str]) -> list[Naming]:
     known = [identify(name) for name in names]
-    if not any(one and one.layout == "nnunet" and one.contrast for one in known):
-        known = [None if one and one.layout == "nnunet" else one for one in known]  # only labels
+    known = _agree_on_labels(known)
     rest = iter(_infer([name for name, one in zip(names, known, strict=True) if one is None]))
     return _one_spelling([next(rest) if one is None else one for one in known])
+
+
+def _agree_on_labels(known: Sequence[Naming | None]) -> list[Naming | None]:
+    """Label maps of nnU-Net are named like those of the MSD: the images decide whose they are."""
+    has_channels = any(one and one.layout == "nnunet" and one.contrast for one in known)
+
+    def agree(one: Naming | None) -> Naming | None:
+        if one is None or one.layout not in ("nnunet", "msd"):
+            return one
+        if has_channels and one.mask:
+            return replace(one, layout="nnunet")
+        return one if has_channels or one.layout == "msd" else None
+
+    return [agree(one) for one in known]
 
 
 def _one_spelling(namings: Sequence[Naming]) -> list[Naming]:

@@ -26,6 +26,12 @@ IMAGE_FOLDERS = {"images", "image", "imagestr", "imagests", "img", "imgs", "scan
 IMAGE_WORDS = {"img", "image", "scan", "case", "vol", "volume", "t1", "t1w", "t2", "t2w", "ss"}
 BIDS_ENTITY = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9]+)")
 BIDS_MASK_ENTITIES = {"desc", "label", "atlas"}  # they tell masks of one scan apart
+BEST_MASKS = ("aparc+aseg", "aseg")
+# Collections whose masks are drawn for a person's visit, whatever the contrast.
+OF_A_VISIT = {
+    *("oasis-course", "oasis1", "naming", "people", "nnunet", "msd", "brats", "freesurfer", "hcp"),
+    *("lgg", "isles", "atlas", "promise12", "mmwhs", "crossmoda", "iseg", "ibsr", "ms2015"),
+}
 PLACE_MM = 0.5  # of difference between the affines of a scan and its mask
 Key = Callable[[Source], Hashable]
 
@@ -49,8 +55,9 @@ def pair_masks(
         if named:
             return named[0]
         person = _who_and_where(scan)
-        alone = len(by_person.get(person, [])) == len(rivals[person]) == 1
-        return by_person[person][0] if alone and _agree(scan, by_person[person][0]) else None
+        theirs = by_person.get(person, [])
+        alone = len(theirs) == 1 and _differ_by_contrast(rivals[person])
+        return theirs[0] if alone and _agree(scan, theirs[0]) else None
 
     paired = [replace(scan, mask=find(scan)) for scan in scans]
     taken = {id(scan.mask) for scan in paired}
@@ -60,9 +67,21 @@ def pair_masks(
 def _group(sources: Sequence[Source], key: Key) -> dict[Hashable, list[Source]]:
     """Sources that share a key, in the order of their names."""
     groups: dict[Hashable, list[Source]] = {}
-    for source in sorted(sources, key=lambda s: natural_key(s.name)):
+    for source in sorted(sources, key=lambda s: (_rank(s), natural_key(s.name))):
         groups.setdefault(key(source), []).append(source)
     return groups
+
+
+def _rank(source: Source) -> int:
+    """Of several masks of a FreeSurfer or HCP scan, the one with the most parts comes first."""
+    file = source.name.rpartition("/")[2].lower()
+    return next((i for i, word in enumerate(BEST_MASKS) if file.startswith(word)), len(BEST_MASKS))
+
+
+def _differ_by_contrast(scans: Sequence[Source]) -> bool:
+    """Whether there is one scan, or one of each contrast: a mask is drawn for all of them."""
+    contrasts = [scan.naming.contrast for scan in scans]
+    return len(set(contrasts)) == len(contrasts)
 
 
 def _agree(scan: Source, mask: Source) -> bool:
@@ -83,7 +102,9 @@ def _key_of(source: Source) -> Hashable:
         return layout, _entities(file)
     if layout == "neurite":  # the mask in the same space: aligned_norm has aligned_seg4
         return _who_and_where(source), file.lower().startswith("aligned_")
-    if layout in ("oasis-course", "oasis1", "naming"):
+    if layout == "acdc":
+        return _who_and_where(source), source.naming.run
+    if layout in OF_A_VISIT:
         return _who_and_where(source), source.naming.split
     return layout, source.is_volume, _plain_name(source.name)
 
@@ -125,15 +146,15 @@ def read_label_values(mask: Source) -> tuple[int, ...]:
     return tuple(sorted({int(label) for part in parts for label in np.unique(part)}))
 
 
-def require_fit(volume: Volume, mask: Volume) -> None:
-    """Raise DataError unless a mask lies on the voxels of its scan."""
-    if mask.voxels.shape != volume.voxels.shape:
-        shapes = (" x ".join(map(str, v.voxels.shape)) for v in (mask, volume))
-        raise DataError("its mask is {} voxels, the scan {}".format(*shapes))
+def require_fit(volume: Volume, other: Volume, name: str = "its mask") -> None:
+    """Raise DataError unless a mask, or another contrast, lies on the voxels of a scan."""
+    if other.voxels.shape != volume.voxels.shape:
+        shapes = (" x ".join(map(str, v.voxels.shape)) for v in (other, volume))
+        raise DataError("{} is {} voxels, the scan {}".format(name, *shapes))
     corners = np.array([(0, 0, 0, 1), (*volume.voxels.shape, 1)]).T
-    apart = np.abs((mask.affine - volume.affine) @ corners).max()
+    apart = np.abs((other.affine - volume.affine) @ corners).max()
     if apart > PLACE_MM:
-        raise DataError(f"its mask lies {apart:.1f} mm beside it")
+        raise DataError(f"{name} lies {apart:.1f} mm beside it")
 
 
 def spread(labels: NDArray[Any], known: Sequence[int], depth: int) -> NDArray[Any]:

@@ -345,7 +345,7 @@ def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:
         hasher.update(dump([source.name, member.size, member.stamp, source.naming.split]))
         if source.labels:
             hasher.update(dump(source.labels))
-        for other in (*source.others, *_mask_members(source)):
+        for other in source.every_member[1:]:
             hasher.update(dump([other.name.split("/")[-1], other.size, other.stamp]))
     return hasher.hexdigest()
 
@@ -377,10 +377,6 @@ def _require_trained_classes(sources: Sequence[Source], config: PrepareConfig) -
             f"--classes: no image of {', '.join(missing)} is in the training split",
             "say who is who with --people TABLE, or change --split or --seed",
         )
-
-
-def _mask_members(source: Source) -> tuple[Member, ...]:
-    return () if source.mask is None else (source.mask.member, *source.mask.others)
 
 
 # One plan cut into parts, so that the jobs of an array each write a store that `merge` joins

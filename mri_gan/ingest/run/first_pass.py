@@ -39,15 +39,26 @@ def learn(
         raise UsageError(
             "--masks: no source has a mask", "see how masks are named in docs/data.md, or leave it"
         )
+    window, darkness = _look_at_images(sources, config)
     no_labels: tuple[int, ...] = ()
     found = _over(_labels_of_all, masks, no_labels, workers, stop, on_progress)
     labels = _together(found, config.depth) if config.masks else ()
     if config.intensity != "nyul" or config.landmarks:
-        return Learned(labels, config.landmarks)
+        return Learned(labels, config.landmarks, window, darkness)
     function = functools.partial(_landmarks_of_all, config=config)
     no_marks: tuple[float, ...] = ()
     marks = _over(function, volumes, no_marks, workers, stop, lambda n: on_progress(len(masks) + n))
-    return Learned(labels, _standard(marks))
+    return Learned(labels, _standard(marks), window, darkness)
+
+
+def _look_at_images(
+    sources: Sequence[Source], config: PrepareConfig
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
+    """The window of 16-bit images, and how dark the others are."""
+    from mri_gan.ingest.cut.image_window import find_darkness, find_image_window
+
+    window = find_image_window(sources, config)
+    return window, () if window else find_darkness(sources)
 
 
 def count_teachers(sources: Sequence[Source], config: PrepareConfig) -> int:

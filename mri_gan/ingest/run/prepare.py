@@ -29,7 +29,7 @@ from mri_gan.preparation import PrepareConfig
 from mri_gan.store import schema
 from mri_gan.store.environment import has_begun, open_environment
 from mri_gan.store.schema import SliceRecord
-from mri_gan.store.summary import count_slices
+from mri_gan.store.summary import count_slices, tell_learned
 from mri_gan.store.writer import StoreWriter
 
 
@@ -80,7 +80,7 @@ def write_store(
             writer.flush()
             if not writer.slices_done:
                 raise DataError(_nothing(plan, writer), "mrigan inspect tells the reason for each")
-            writer.finish(summarise(writer, plan, time.perf_counter() - start))
+            writer.finish(summarise(writer, plan, learned, time.perf_counter() - start))
         # A cluster may not see this folder.
         return complete(folder, engine if isinstance(workers, int) else None)
 
@@ -183,7 +183,7 @@ def _nothing(plan: Plan, writer: StoreWriter) -> str:
 
 def build_header(plan: Plan, config: PrepareConfig, learned: Learned) -> dict[str, Any]:
     """The "format" entry of a store."""
-    names = (schema.IMAGE, schema.MASK) if config.masks else (schema.IMAGE,)
+    names = (schema.IMAGE, schema.MASK) if config.masks else config.channels or (schema.IMAGE,)
     return {
         "format": schema.FORMAT,
         "version": schema.VERSION,
@@ -199,7 +199,7 @@ def build_header(plan: Plan, config: PrepareConfig, learned: Learned) -> dict[st
     }
 
 
-def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]:
+def summarise(writer: StoreWriter, plan: Plan, learned: Learned, seconds: float) -> dict[str, Any]:
     """Counts, from what is in the store and not from memory.
 
     So the summary of an interrupted and continued `prepare` equals that of a single run.
@@ -208,6 +208,7 @@ def summarise(writer: StoreWriter, plan: Plan, seconds: float) -> dict[str, Any]
     kinds += Counter(plan.left_out)  # an addition drops a count of 0
     return {
         **count_slices(map(SliceRecord.from_json, writer.records())),
+        **tell_learned(learned.to_dict()),
         "layouts": list(plan.layouts),
         "masks": plan.masks + kinds["mask"],
         "empty_slices": writer.dropped,

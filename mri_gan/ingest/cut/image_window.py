@@ -1,0 +1,90 @@
+"""Image files of 16 bits that hold an MR scanner's values: one window for all of a set.
+
+A scanner's values seldom pass 4,095, and would be black among 65,535 grey levels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mri_gan.errors import MriganError
+from mri_gan.ingest.cut.intensity import find_otsu, percentiles, split
+from mri_gan.ingest.read.archives import read_member
+from mri_gan.ingest.read.image_files import read_image
+from mri_gan.ingest.source import Source, suffix_of
+from mri_gan.preparation import PrepareConfig
+
+WHITE = 65535
+SCANNER_VALUES = WHITE // 8  # what a set of scanner values does not reach
+DARK = 16  # of 255: a set whose 99th percentile is below shows next to nothing
+LOOK_AT, LEARN_FROM = 16, 400  # files, evenly spread
+MAX_SAMPLES = 1_000_000
+
+
+def find_image_window(sources: Sequence[Source], config: PrepareConfig) -> tuple[float, ...]:
+    """Black and white of a set of 16-bit images with a scanner's values; empty for other sets.
+
+    They are the percentiles of `--window`, as of volumes, over the images of the training split.
+    """
+    flat = [s for s in sources if not s.is_volume]
+    if config.intensity == "keep" or not any(map(_is_16_bit, _spread(flat, LOOK_AT))):
+        return ()
+    teachers = [s for s in flat if s.naming.split == "train"] or flat
+    counts = np.zeros(WHITE + 1, np.int64)
+    for source in _spread(teachers, LEARN_FROM):
+        pixels = _read(source)
+        if pixels is not None and pixels.dtype == np.uint16:
+            counts += np.bincount(pixels.ravel(), minlength=WHITE + 1)
+    if not counts.any() or np.flatnonzero(counts)[-1] >= SCANNER_VALUES:
+        return ()
+    thin = max(1, int(counts.sum()) // MAX_SAMPLES)
+    sample = np.repeat(np.arange(WHITE + 1, dtype=np.uint16), -(-counts // thin))
+    return _window(sample, config)
+
+
+def _window(sample: NDArray[np.uint16], config: PrepareConfig) -> tuple[float, ...]:
+    low, high = config.window
+    try:
+        tissue = split(sample, find_otsu(sample))[1]
+    except MriganError:
+        tissue = sample
+    black, white = (float(percentiles(sample, [low])[0]), float(percentiles(tissue, [high])[0]))
+    return (black, white) if black < white else ()
+
+
+def find_darkness(sources: Sequence[Source]) -> tuple[int, ...]:
+    """The 99th percentile of some images' pixels, of 255 grey levels, where it is low."""
+    flat = _spread([s for s in sources if not s.is_volume], LOOK_AT)
+    found = [pixels for pixels in map(_read, flat) if pixels is not None]
+    if not found:
+        return ()
+    grey = np.concatenate([(p >> 8 if p.dtype == np.uint16 else p).ravel() for p in found])
+    level = int(np.percentile(grey, 99))
+    return (level,) if level < DARK else ()
+
+
+def _spread(sources: Sequence[Source], count: int) -> Sequence[Source]:
+    return sources[:: max(1, len(sources) // count)]
+
+
+def _is_16_bit(source: Source) -> bool:
+    """Whether a PNG says so in its header, or any other file when it is read."""
+    if suffix_of(source.member.name) == ".png":
+        try:
+            return read_member(source.member)[24:25] == b"\x10"
+        except MriganError:
+            return False
+    if suffix_of(source.member.name) not in (".tif", ".tiff"):
+        return False
+    pixels = _read(source)
+    return pixels is not None and pixels.dtype == np.uint16
+
+
+def _read(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
+    try:
+        return read_image(read_member(source.member))
+    except MriganError:
+        return None  # told when its slices are written
