@@ -36,6 +36,8 @@ def fields_of(config: Any) -> set[str]:
 
 # Options that decide how a command works, not what it arrives at.
 PREPARE_MANNERS = {
+    "strict",
+    "people_file",  # as the file of splits, it decides through the plan
     "config",
     "out",
     "workers",
@@ -69,6 +71,8 @@ TRAIN_MANNERS = {
     "dry_run",
     "quiet",
 }
+# Options that take several words, or none.
+LISTS = {"include", "exclude", "contrast", "channels", "volume"}
 # Fields that no option sets, because the data decides them.
 TRAIN_FROM_STORE = {"channels", "channel_names", "pixel_mm"}
 TRAIN_FROM_FILES = {"schedule", "conditions"}
@@ -89,7 +93,7 @@ def test_every_option_of_train_that_shapes_the_weights_is_a_field() -> None:
 @pytest.mark.parametrize(
     ("name", "config", "computed"),
     [
-        ("prepare", PrepareConfig(), {"window", "split", "depth", "landmarks"}),
+        ("prepare", PrepareConfig(), {"window", "split", "depth", "landmarks"} | LISTS),
         ("train", TrainConfig(), {"max_size", "capacity"}),
     ],
 )

@@ -28,8 +28,8 @@ def prepare(*arguments: str | Path) -> Result:
 
 
 def the_one_line(result: Result) -> str:
-    """What was said on standard error, which must be one line of ours."""
-    lines = result.stderr.splitlines()
+    """What was said on standard error, which must be one line of ours; warnings aside."""
+    lines = [x for x in result.stderr.splitlines() if not x.startswith("warning: ")]
     assert len(lines) == 1, result.stderr
     assert lines[0].startswith("mrigan: ")
     return lines[0]

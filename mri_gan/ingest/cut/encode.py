@@ -83,7 +83,8 @@ def encode_stack(
     masks: NDArray[Any] | None = None,
 ) -> list[EncodedSlice]:
     """All eight levels of slices [N, C, S, S] and masks [N, S, S]; a checksum ties each record."""
-    images = pixels if masks is None else np.concatenate((pixels, masks[:, None]), axis=1)
+    with_masks = pixels if masks is None else np.concatenate((pixels, masks[:, None]), axis=1)
+    images = np.ascontiguousarray(with_masks)
     labels = () if masks is None else (MASK_CHANNEL,)
     levels = levels_below(images, labels)
     encoded: list[EncodedSlice] = []

@@ -52,6 +52,7 @@ def infer_people(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Pars
     `paths` are without suffixes and without the folders that all of them share.
     """
     files = [_parse(path, vol) for path, vol in zip(paths, are_volumes, strict=True)]
+    _drop_common_folders(files)
     _drop_channels(files)
     _drop_constant_words(files)
     _choose_people(files)
@@ -109,6 +110,17 @@ def _number_volume(parsed: Parsed, stem: str) -> Parsed:
 
 
 # All paths
+
+
+def _drop_common_folders(files: Sequence[Parsed]) -> None:
+    """The first folders of all files that lie in any, where they hold no number of a person."""
+    deep = [file for file in files if file.folders]
+    while deep and all(len(file.folders) > 1 for file in deep):
+        firsts = {file.folders[0] for file in deep}
+        if len(firsts) > 1 or any(map(_has_digit, firsts)):
+            return
+        for file in deep:
+            del file.folders[0]
 
 
 def _drop_channels(files: Iterable[Parsed]) -> None:

@@ -166,7 +166,7 @@ def test_every_way_to_lie_wrong_is_named_and_undone(
     brain: Volume, way: tuple[tuple[int, ...], ...]
 ) -> None:
     order, flips = way
-    voxels = np.flip(brain.voxels.transpose(order), [a for a in range(3) if flips[a]])
+    voxels = np.flip(brain.voxels.transpose(order), tuple(a for a in range(3) if flips[a]))
     wrong = Volume(voxels, np.diag([*brain.spacing[list(order)], 1.0]))
     # Axis k came from axis order[k] of a volume in RAS+.
     true = "".join(
