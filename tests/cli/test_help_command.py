@@ -72,7 +72,7 @@ TRAIN_MANNERS = {
     "quiet",
 }
 # Options that take several words, or none.
-LISTS = {"include", "exclude", "contrast", "channels", "volume"}
+LISTS = {"include", "exclude", "contrast", "channels", "also", "volume"}
 # Fields that no option sets, because the data decides them.
 TRAIN_FROM_STORE = {"channels", "channel_names", "pixel_mm"}
 TRAIN_FROM_FILES = {"schedule", "conditions"}
