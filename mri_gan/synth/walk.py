@@ -162,17 +162,19 @@ def swept(spec: Conditions, column: Column, text: str | None, part: float) -> Te
     return torch.from_numpy(parse(spec, ",".join(f"{k}={v}" for k, v in given.items())))
 
 
-def save_animation(path: Path, images: NDArray[Any], size: int, fps: float) -> None:
-    """[F, C, H, W] of -1..1 as an endlessly repeated GIF or animated PNG, marked as synthetic."""
+def save_animation(
+    path: Path, images: NDArray[Any], size: int, fps: float, shows: Shows = Shows.SYNTHETIC
+) -> None:
+    """[F, C, H, W] of -1..1 as an endlessly repeated GIF or animated PNG, marked."""
     check_suffix(path)
     require(0 < fps <= 100, f"--fps {fps}", "give 0 to 100")
     frames: list[Image.Image] = [build_tile(image, magnification(size)) for image in shown(images)]
     stream = io.BytesIO()
     common = {"save_all": True, "append_images": frames[1:], "loop": 0, "duration": 1000 / fps}
     if path.suffix.lower() == ".gif":
-        frames[0].save(stream, "GIF", comment=Shows.SYNTHETIC.value.encode(), **common)
+        frames[0].save(stream, "GIF", comment=shows.value.encode(), **common)
     else:
-        frames[0].save(stream, "PNG", pnginfo=png_text(Shows.SYNTHETIC), **common)
+        frames[0].save(stream, "PNG", pnginfo=png_text(shows), **common)
     write_bytes(path, stream.getvalue())
 
 

@@ -37,6 +37,12 @@ condition = click.option(
     metavar="NAME=VALUE,..",
     help="What to draw, for a model trained with labels  [default: drawn from them].",
 )
+styles = click.option(
+    "--styles",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="A projection.npz of `mrigan project` in place of seeds; may be repeated.",
+)
 device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps.")
 
 

@@ -9,6 +9,7 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.cli.use import drawing
+from mri_gan.config import require
 
 EPILOG = """\b
 Examples:
@@ -18,13 +19,15 @@ Examples:
   mrigan generate RUN --seeds 0-99 --condition group=CN,age=70 --out controls
 """
 
+SEEDS_OR_STYLES = "give --seeds 0-999, or --styles projection.npz"
 # Listed here and compared by a test, so that help does not import torch.
 FORMATS = ("png", "zip", "nifti")
 
 
 @click.command("generate", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path))
-@click.option("--seeds", required=True, help="Numbers and ranges: 0-999,2000.")
+@click.option("--seeds", default=None, help="Numbers and ranges: 0-999,2000.")
+@drawing.styles
 @click.option(
     "--out",
     required=True,
@@ -57,7 +60,8 @@ FORMATS = ("png", "zip", "nifti")
 @options.quiet
 def command(
     ckpt: Path,
-    seeds: str,
+    seeds: str | None,
+    styles: tuple[Path, ...],
     out: Path,
     format_: str,
     depth: str,
@@ -79,7 +83,12 @@ def command(
     from mri_gan.synth.generate import GenerateConfig, generate, pixel_size
     from mri_gan.synth.sample import describe_seeds, parse_seeds
 
-    wanted = parse_seeds(seeds)
+    require(bool(seeds) != bool(styles), "what to draw is not given once", SEEDS_OR_STYLES)
+    if styles:
+        require(format_ == "png", f"--format {format_} with --styles", "only png is possible")
+        _draw_styles(ckpt, styles, out, int(depth), size, noise, condition, device, quiet)
+        return
+    wanted = parse_seeds(seeds or "")
     trained, look = drawing.load(ckpt, size, psi, noise, device)
     config = GenerateConfig(
         look.size,
@@ -110,3 +119,24 @@ def command(
     elif not quiet:
         rate = f", {new / seconds:,.1f} images/s" if new else ""
         click.echo(f"{out}: {len(wanted):,} synthetic images, {new:,} of them new{rate}")
+
+
+def _draw_styles(
+    ckpt: Path,
+    styles: tuple[Path, ...],
+    out: Path,
+    depth: int,
+    size: int | None,
+    noise: float,
+    condition: str | None,
+    device: str,
+    quiet: bool,
+) -> None:
+    """One file for each projection."""
+    from mri_gan.synth.figures import Drawing
+    from mri_gan.synth.projected import write_projections
+
+    trained, look = drawing.load(ckpt, size, 1.0, noise, device)
+    written = write_projections(Drawing(trained, look, condition), styles, out, depth)
+    if not quiet:
+        click.echo(f"{out}: {len(written):,} images that look like what was projected")

@@ -55,6 +55,7 @@ DEFAULT = ("samples", "mixing")
     default=None,
     help="Store: show the nearest training slice beside each sample.",
 )
+@drawing.styles
 @options.seed
 @click.option(
     "--out",
@@ -75,6 +76,7 @@ def command(
     crossover: int | None,
     figures: tuple[str, ...],
     data: Path | None,
+    styles: tuple[Path, ...],
     seed: int,
     out: Path | None,
     device: str,
@@ -85,6 +87,7 @@ def command(
     samples: one picture per seed. mixing: structure from the top row, detail from the left
     column. matrix: coarse, middle or fine styles of the row's picture in the column's. truncation:
     psi from 0 up. strip: from one picture to another. noise: without, with, and what it changes.
+    With --styles: samples and mixing of projected images, in files called projected.
     """
     from mri_gan.errors import UsageError
     from mri_gan.files import make_folder
@@ -103,6 +106,9 @@ def command(
     make_folder(folder)
     if not quiet:
         click.echo(f"from {trained.path} ({trained.nimg / 1000:g} kimg)")
+    if styles:
+        _draw_styles(Drawing(trained, look, condition), styles, crossover, folder, quiet)
+        return
     wanted = FIGURES if "all" in figures else (figures or DEFAULT)
     for name in [*wanted, *(["nearest"] if data else [])]:
         try:
@@ -116,6 +122,24 @@ def command(
             continue
         path = folder / f"{name}-{look.size}px.png"
         save_png(path, picture, Shows.BOTH if name == "nearest" else Shows.SYNTHETIC)
+        if not quiet:
+            click.echo(path)
+
+
+def _draw_styles(
+    hand: Drawing, styles: tuple[Path, ...], crossover: int | None, folder: Path, quiet: bool
+) -> None:
+    """The two sheets of projected images."""
+    from mri_gan.pictures import Shows, save_png
+    from mri_gan.synth.projected import draw_projections, load_projections, mix_projections
+
+    found = load_projections(styles, hand)
+    sheets = {"projected": hand.sheet(draw_projections(hand, found), min(len(found), 8))}
+    if hand.trained.generator.has_styles:
+        sheets["projected-mixing"] = mix_projections(hand, found, crossover)
+    for name, sheet in sheets.items():
+        path = folder / f"{name}-{hand.look.size}px.png"
+        save_png(path, sheet, Shows.LIKENESS)
         if not quiet:
             click.echo(path)
 

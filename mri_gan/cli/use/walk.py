@@ -8,12 +8,14 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.cli.use import drawing
+from mri_gan.config import require
 
 EPILOG = """\b
 Examples:
   mrigan walk RUN --seeds 0-3 --loop --out walk.gif
   mrigan walk RUN --seeds 5,9 --space z --steps 48 --out walk.png
   mrigan walk RUN --seeds 7 --sweep age --out ageing.gif
+  mrigan walk RUN --styles a/projection.npz --styles b/projection.npz --out between.gif
 """
 
 
@@ -37,6 +39,7 @@ Examples:
 @click.option("--loop", is_flag=True, help="End where it began, without a halt.")
 @click.option("--sweep", default=None, help="Run a number of the condition through its range.")
 @click.option("--fps", type=float, default=12, show_default=True, help="Frames per second.")
+@drawing.styles
 @drawing.size
 @drawing.psi
 @drawing.noise
@@ -52,6 +55,7 @@ def command(
     loop: bool,
     sweep: str | None,
     fps: float,
+    styles: tuple[Path, ...],
     size: int | None,
     psi: float,
     noise: float,
@@ -61,18 +65,30 @@ def command(
 ) -> None:
     """Walk from seed to seed of a checkpoint or run folder CKPT, as a moving picture.
 
-    The noise stays the same throughout, so that grain does not flicker.
+    The noise stays the same throughout, so that grain does not flicker. With --styles the way leads
+    from one projected image to the next, through w of every layer and the noise that was found.
     """
     from mri_gan.files import make_folder
+    from mri_gan.pictures import Shows
     from mri_gan.synth.figures import Drawing
+    from mri_gan.synth.projected import load_projections, walk_projections
     from mri_gan.synth.sample import parse_seeds
     from mri_gan.synth.walk import Walk, check_suffix, describe, save_animation, walk_frames
 
     check_suffix(out)
+    if styles:
+        require(space == "w" and sweep is None, "--styles is a walk in w", "give no other way")
     walk = Walk(tuple(parse_seeds(seeds)), steps, space, loop, sweep)
     trained, look = drawing.load(ckpt, size, psi, noise, device)
     make_folder(out.parent)
-    frames = walk_frames(Drawing(trained, look, condition), walk).numpy()
-    save_animation(out, frames, look.size, fps)
+    hand = Drawing(trained, look, condition)
+    if styles:
+        found = load_projections(styles, hand)
+        frames = walk_projections(hand, found, steps, loop).numpy()
+        save_animation(out, frames, look.size, fps, Shows.LIKENESS)
+    else:
+        frames = walk_frames(hand, walk).numpy()
+        save_animation(out, frames, look.size, fps)
     if not quiet:
-        click.echo(f"{out}: {describe(walk, len(frames))}")
+        said = describe(walk, len(frames)) if not styles else f"{len(frames)} frames in w"
+        click.echo(f"{out}: {said}")
