@@ -38,7 +38,7 @@ def unpack(header: Any, found: Elements) -> NDArray[Any]:
                 f"packed as {kind}: pip install mrigan[dicom] unpacks the usual kinds"
             ) from error
         raise DataError(f"damaged pixels ({one_line(error)})") from error
-    if tuple(pixels.shape[-2:]) != size_of(header):
+    if pixels.shape[-2:] != size_of(header) or pixels.size != frames * math.prod(size_of(header)):
         raise DataError("its pixels have another size than its header says")
     return pixels
 

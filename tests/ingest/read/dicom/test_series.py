@@ -160,3 +160,81 @@ def test_the_missing_package_is_named(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(UsageError, match=r"pip install mrigan\[dicom\]"):
         plan_of(tmp_path, files)
+
+
+# Pixels and places
+
+
+def test_a_table_of_values_stands_for_slope_and_intercept() -> None:
+    from pydicom.dataset import Dataset
+
+    table = Dataset()
+    table.add_new(0x00283002, "US", [256, 0, 16])
+    table.add_new(0x00283006, "US", [3 * i for i in range(256)])
+    levels = np.clip(BRAIN, 0, 255)
+    files = phantoms.dicom_files(levels, ModalityLUTSequence=[table])
+    np.testing.assert_array_equal(read_series(list(files.values())).voxels, 3 * levels)
+
+
+def test_padding_is_background() -> None:
+    padded = BRAIN.copy()
+    padded[:3] = 60_000
+    element = b"\x28\0\x20\x01US\2\0" + (60_000).to_bytes(2, "little")
+    pixels = b"\xe0\x7f\x10\0"  # before which the elements of the picture stand
+    files = phantoms.dicom_files(padded).values()
+    voxels = read_series([data.replace(pixels, element + pixels, 1) for data in files]).voxels
+    np.testing.assert_array_equal(voxels[3:], BRAIN[3:])
+    assert (voxels[:3] == BRAIN[3:].min()).all()
+
+
+def test_signed_pixels_keep_their_sign() -> None:
+    values = BRAIN - 20
+    files = phantoms.dicom_files(
+        values.astype(np.int16).view(np.uint16), PixelRepresentation=1, PatientID="a"
+    )
+    np.testing.assert_array_equal(read_series(list(files.values())).voxels, values)
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "reason"),
+    [
+        ("PixelSpacing", [1.5, 1.5], "PixelSpacing differs"),
+        ("PixelSpacing", None, "no PixelSpacing"),
+        ("PixelSpacing", [-1, 1], "PixelSpacing differs"),
+    ],
+)
+def test_slices_that_do_not_fit_together_say_why(field: str, values: Any, reason: str) -> None:
+    files = list(phantoms.dicom_files(BRAIN).values())
+    odd = list(phantoms.dicom_files(BRAIN, **{field: values}).values())
+    with pytest.raises(DataError, match=reason):
+        read_series([*files[:5], odd[5], *files[6:]])
+
+
+def test_a_tilted_gantry_is_named() -> None:
+    import io
+
+    import pydicom
+
+    tilted = []
+    for k, data in enumerate(phantoms.dicom_files(BRAIN).values()):
+        header = pydicom.dcmread(io.BytesIO(data))
+        x, y, z = header.ImagePositionPatient
+        header.ImagePositionPatient = [x, float(y) + 0.3 * k, z]
+        stream = io.BytesIO()
+        header.save_as(stream)
+        tilted.append(stream.getvalue())
+    with pytest.raises(DataError, match=r"leans by 16\.7 degrees"):
+        read_series(tilted)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm", "MR_small_RLE.dcm"],
+)
+def test_packed_pixels_are_those_of_the_plain_file(name: str) -> None:
+    from pydicom.data import get_testdata_file
+
+    paths = (Path(str(get_testdata_file(n, download=False))) for n in ("MR_small.dcm", name))
+    plain, packed = (read_series([path.read_bytes()]) for path in paths)
+    np.testing.assert_array_equal(packed.voxels, plain.voxels)
+    np.testing.assert_array_equal(packed.affine, plain.affine)

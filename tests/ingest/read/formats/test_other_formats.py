@@ -1,0 +1,235 @@
+"""Volumes of other formats, as their own libraries write them; cut short and lying, one line."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import phantoms
+import pytest
+from numpy.typing import NDArray
+
+from mri_gan.errors import DataError, MriganError
+from mri_gan.ingest.plan.plan import build_plan
+from mri_gan.ingest.read.scan import read_source_volume
+from mri_gan.ingest.read.volume import Volume
+from mri_gan.preparation import PrepareConfig
+from mri_gan.store.check import check_store
+
+BRAIN = np.floor(phantoms.brain_volume()).astype(np.int16)  # [X, Y, Z] in RAS+
+STACK = BRAIN[::-1, ::-1].transpose(2, 1, 0)  # [slice, row, column] as axial pictures are shown
+SPACING_MM = (0.8, 1.0, 1.3)
+Files = dict[str, bytes]
+
+
+def read(folder: Path, files: Files, chosen: int | None = None) -> Volume:
+    phantoms.write_folder(folder / "set", files)
+    plan = build_plan([folder / "set"], PrepareConfig(volume=chosen))
+    assert plan.bad == ()
+    return read_source_volume(plan.sources[0])
+
+
+def itk_files(suffix: str, packed: bool = False) -> Files:
+    """What ITK itself writes of the brain, in its own orientation (LPS)."""
+    import SimpleITK as Itk
+
+    kit: Any = Itk
+    image = kit.GetImageFromArray(BRAIN.transpose(2, 1, 0))
+    image.SetSpacing(SPACING_MM)
+    image.SetDirection([-1, 0, 0, 0, -1, 0, 0, 0, 1])
+    image.SetOrigin([-x for x in phantoms.ORIGIN_MM[:2]] + [phantoms.ORIGIN_MM[2]])
+    with tempfile.TemporaryDirectory() as folder:
+        kit.WriteImage(image, str(Path(folder) / f"p1{suffix}"), packed)
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def saved(write: Callable[..., Any], *arguments: Any) -> bytes:
+    stream = io.BytesIO()
+    write(stream, *arguments)
+    return stream.getvalue()
+
+
+def hdf5_bytes(name: str, array: NDArray[Any], **also: Any) -> bytes:
+    import h5py
+
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        file.create_dataset(name, data=array, compression="gzip")
+        for other, values in also.items():
+            file[other] = values
+    return stream.getvalue()
+
+
+def mat_bytes(**arrays: Any) -> bytes:
+    from scipy.io import savemat
+
+    return saved(savemat, arrays, True, "5", False, True)
+
+
+def mat73_bytes(name: str, array: NDArray[Any]) -> bytes:
+    """MATLAB 7.3 is HDF5 behind 512 bytes of text, its axes in reverse."""
+    import h5py
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.mat"
+        with h5py.File(path, "w", userblock_size=512) as file:
+            file[name] = array.T
+        data = path.read_bytes()
+    head = b"MATLAB 7.3 MAT-file, Platform: PCWIN64".ljust(124) + b"\0\2IM"
+    return head + data[len(head) :]
+
+
+IN_PLACE: dict[str, Files] = {
+    "nrrd": itk_files(".nrrd"),
+    "packed nrrd": itk_files(".nrrd", packed=True),
+    "nhdr": itk_files(".nhdr"),
+    "mha": itk_files(".mha"),
+    "packed mha": itk_files(".mha", packed=True),
+    "mhd": itk_files(".mhd"),
+    "packed mhd": itk_files(".mhd", packed=True),
+}
+AS_STACK: dict[str, Files] = {
+    "npy": {"p1.npy": saved(np.save, STACK)},
+    "npz": {"p1.npz": saved(np.savez_compressed, STACK)},
+    "named npz": {"p1.npz": saved(lambda f: np.savez(f, image=STACK, mask=STACK > 9))},
+    "mat": {"p1.mat": mat_bytes(image=STACK.transpose(1, 2, 0), label=3)},
+    "mat 7.3": {"p1.mat": mat73_bytes("cjdata", STACK.transpose(1, 2, 0))},
+    "fastMRI": {"p1.h5": hdf5_bytes("reconstruction_rss", STACK, kspace=STACK * 1j)},
+}
+
+
+@pytest.mark.parametrize("kind", IN_PLACE)
+def test_a_volume_lies_where_itk_put_it(tmp_path: Path, kind: str) -> None:
+    volume = read(tmp_path, IN_PLACE[kind])
+    np.testing.assert_array_equal(volume.voxels, BRAIN)
+    np.testing.assert_allclose(volume.spacing, SPACING_MM, rtol=1e-6)
+    np.testing.assert_allclose(volume.affine[:3, 3], phantoms.ORIGIN_MM, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", AS_STACK)
+def test_an_array_is_shown_slice_by_slice_as_it_lies(tmp_path: Path, kind: str) -> None:
+    volume = read(tmp_path, AS_STACK[kind])
+    np.testing.assert_array_equal(volume.voxels[::-1, ::-1].transpose(2, 1, 0), STACK)
+
+
+@pytest.mark.parametrize("kind", [*IN_PLACE, *AS_STACK])
+def test_a_store_of_it_is_whole(tmp_path: Path, kind: str, prepare: Any) -> None:
+    phantoms.write_folder(tmp_path / "set", IN_PLACE.get(kind) or AS_STACK[kind])
+    out = prepare(tmp_path / "out", tmp_path / "set")
+    report = check_store(out, threads=1)
+    assert (report.bad, report.wrong) == ([], [])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+@pytest.mark.parametrize("kind", [*IN_PLACE, *AS_STACK])
+def test_a_file_cut_short_is_one_line(tmp_path: Path, kind: str, share: float) -> None:
+    files = IN_PLACE.get(kind) or AS_STACK[kind]
+    name = max(files, key=lambda name: len(files[name]))  # the voxels, where they lie apart
+    files = files | {name: phantoms.truncated(files[name], share)}
+    with pytest.raises(MriganError):
+        read(tmp_path, files)
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after", "reason"),
+    [
+        ("nrrd", b"sizes: 20", b"sizes: 90", "truncated"),
+        ("mha", b"DimSize = 20", b"DimSize = 90", "truncated"),
+        ("packed mha", b"DimSize = 20", b"DimSize = 9999999", "voxels, more than"),
+        ("mhd", b"p1.raw", b"../p1.raw", "another folder"),
+        ("nhdr", b"p1.raw", b"/etc/passwd", "another folder"),
+        ("npy", b"(22", b"(92", "truncated"),
+    ],
+)
+def test_a_header_that_says_what_is_not_so_is_refused(
+    tmp_path: Path, kind: str, before: bytes, after: bytes, reason: str
+) -> None:
+    files = IN_PLACE.get(kind) or AS_STACK[kind]
+    found = {name: data.replace(before, after, 1) for name, data in files.items()}
+    if found == files:
+        pytest.fail("the header has another size; mend this test")
+    with pytest.raises(MriganError, match=reason):
+        read(tmp_path, found)
+
+
+def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
+    data = saved(np.save, np.array([{}, {}], object))
+    with pytest.raises(DataError, match="holds no slices"):
+        read(tmp_path, {"p1.npy": data})
+
+
+def test_arrays_in_other_files_are_not_followed(tmp_path: Path) -> None:
+    import h5py
+
+    (tmp_path / "secret.bin").write_bytes(bytes(32 * 32))
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset(
+            "image", (32, 32), np.uint8, external=[(str(tmp_path / "secret.bin"), 0, 32 * 32)]
+        )
+    with pytest.raises(DataError, match="lie in other files"):
+        read(tmp_path, {"p1.h5": (tmp_path / "a.h5").read_bytes()})
+
+
+def test_several_arrays_that_could_be_the_scan_are_named(tmp_path: Path) -> None:
+    data = saved(lambda f: np.savez(f, first=STACK, second=STACK))
+    with pytest.raises(DataError, match="several arrays may be the scan"):
+        read(tmp_path, {"p1.npz": data})
+
+
+@pytest.mark.parametrize("n", [0, 2])
+def test_one_of_several_stacks_is_chosen(tmp_path: Path, n: int) -> None:
+    several = np.stack([STACK, STACK + 1, STACK + 2])
+    volume = read(tmp_path, {"p1.npy": saved(np.save, several)}, chosen=n)
+    np.testing.assert_array_equal(volume.voxels[::-1, ::-1].transpose(2, 1, 0), STACK + n)
+
+
+def test_what_an_extra_would_read_is_named(tmp_path: Path, monkeypatch: Any) -> None:
+    from mri_gan.ingest import source
+
+    find = source.importlib.util.find_spec  # type: ignore[attr-defined]
+    monkeypatch.setattr(
+        source.importlib.util,  # type: ignore[attr-defined]
+        "find_spec",
+        lambda name: None if name == "SimpleITK" else find(name),
+    )
+    files = IN_PLACE["nrrd"] | AS_STACK["npy"]
+    phantoms.write_folder(tmp_path / "set", files | {"a.7z": b"7z"})
+    plan = build_plan([tmp_path / "set"], PrepareConfig())
+    assert plan.ignored_kinds == {
+        ".nrrd files (pip install mrigan[itk] reads them)": 1,
+        ".7z archives (unpack them first)": 1,
+    }
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of nib.load
+def test_a_par_and_its_rec_are_read_as_nibabel_does(tmp_path: Path) -> None:
+    folder = Path(nib.__file__).parent / "tests" / "data"
+    par = folder / "phantom_EPI_asc_CLEAR_2_1.PAR"
+    if not par.exists():
+        pytest.skip("this nibabel comes without its test files")
+    rec = par.with_suffix(".REC").read_bytes()
+    expected = nib.load(par)
+    volume = read(tmp_path, {"p1.par": par.read_bytes(), "p1.rec": rec}, chosen=1)
+    canonical = nib.as_closest_canonical(expected)
+    np.testing.assert_allclose(volume.voxels, np.asarray(canonical.dataobj)[..., 1], rtol=1e-5)
+    np.testing.assert_allclose(volume.affine, canonical.affine, atol=1e-5)
+    with pytest.raises(DataError, match="truncated"):
+        read(tmp_path / "2", {"p1.par": par.read_bytes(), "p1.rec": rec[:-9]}, chosen=1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("name", ["tiny.mnc", "small.mnc", "minc1_1_scale.mnc"])
+def test_minc_is_read_as_nibabel_does(tmp_path: Path, name: str) -> None:
+    path = Path(nib.__file__).parent / "tests" / "data" / name
+    if not path.exists():
+        pytest.skip("this nibabel comes without its test files")
+    canonical = nib.as_closest_canonical(nib.load(path))
+    volume = read(tmp_path, {"p1.mnc": path.read_bytes()})
+    np.testing.assert_allclose(volume.voxels, np.asarray(canonical.dataobj), rtol=1e-5)
+    with pytest.raises(MriganError):
+        read(tmp_path / "2", {"p1.mnc": path.read_bytes()[:-999]})
