@@ -1,12 +1,18 @@
 """Public collections, as their files are named: names alone, with made-up people.
 
-`{who}` is the person as the collection writes it; each name of `files` exists for everybody.
+    python tools/naming_schemes.py
+
+prints the table of `docs/data.md`. `{who}` is the person as the collection writes it; each name of
+`files` exists for everybody.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from mri_gan.ingest.plan.filenames import identify_all
+from mri_gan.preparation import PrepareConfig
 
 
 @dataclass(frozen=True)
@@ -692,3 +698,20 @@ OWN = (
         "Windows", "", numbered("p{:02}"), [f"set\\{{who}}\\slice_{k}.png" for k in range(3)]
     ),
 )
+
+
+def table_rows() -> list[str]:
+    """The table of `docs/data.md`: what the first file of each collection becomes."""
+    rows = ["| collection | a file | person | layout |", "| --- | --- | --- | --- |"]
+    for one in COLLECTIONS:
+        names = [file.replace("{who}", who) for who in one.people[:2] for file in one.files]
+        first = identify_all(names, PrepareConfig())[0]
+        short = "/".join(names[0].split("/")[-2:])
+        rows.append(
+            f"| [{one.name}]({one.source}) | `{short}` | `{first.subject}` | `{first.layout}` |"
+        )
+    return rows
+
+
+if __name__ == "__main__":
+    print("\n".join(table_rows()))

@@ -11,6 +11,7 @@ import numpy as np
 import phantoms
 import pytest
 from click.testing import CliRunner
+from naming_schemes import table_rows
 
 from mri_gan.cli.main import cli
 from mri_gan.store.reader import StoreReader
@@ -52,10 +53,20 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     phantoms.write_tar(top / "neurite-oasis.v1.0.tar", neurite)
     pair = {"imagesTr/OASIS_0001_0000.nii.gz": SCAN, "labelsTr/OASIS_0001_0000.nii.gz": TISSUES}
     phantoms.write_zip(top / "Learn2Reg_OASIS.zip", pair)
+    brats = {
+        f"BraTS2021/BraTS2021_0000{n}/BraTS2021_0000{n}_{contrast}.nii.gz": SCAN
+        for n in range(2)
+        for contrast in ("t1", "t1ce", "t2", "flair")
+    }
+    phantoms.write_folder(top, brats)
+    (top / "people.tsv").write_text("file\tperson\np01.hdr\tanna\np02.nii.gz\tbert\n")
     head = phantoms.mgh_bytes(BRAIN)
-    subjects = {f"subjects/{who}/mri/norm.mgz": head for who in ("bert", "eva")}
+    subjects = {
+        f"subjects/{who}/mri/{kind}.mgz": head
+        for who in ("bert", "eva")
+        for kind in ("norm", "brainmask")
+    }
     phantoms.write_folder(top, subjects)
-    phantoms.write_tar(top / "norm.tar", subjects)
     phantoms.write_folder(top / "knee_dicom", phantoms.dicom_files(BRAIN))
     digit = phantoms.png_bytes(phantoms.slice_pixels(28, 28))
     digits = {f"{part}/{n}/1.png": digit for part in ("training", "testing") for n in (0, 7)}
@@ -71,9 +82,8 @@ def words_of(command: str) -> Iterator[str]:
     for word in shlex.split(command)[1:]:
         if word.startswith("~/"):
             word = str(Path.cwd() / word[2:])
-        yield from (
-            sorted(map(str, Path().glob(word))) if "*" in word and "?" not in word else [word]
-        )
+        found = sorted(map(str, Path().glob(word))) if "*" in word and "?" not in word else []
+        yield from found or [word]
 
 
 def run(command: str) -> str:
@@ -113,6 +123,10 @@ def test_a_command_runs_as_it_is_written(
                 "another contrast",
                 "left out by name",
             }
+
+
+def test_the_table_of_collections_is_what_names_are_read_as() -> None:
+    assert "\n".join(table_rows()) in PAGE.read_text(encoding="utf-8")
 
 
 def test_the_page_has_commands() -> None:
