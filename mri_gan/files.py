@@ -55,6 +55,7 @@ def explain_os_error(error: OSError, path: Path, needs: int = 0) -> DataError:
         errno.EPERM: "not permitted; choose a folder you may write to",
         errno.EROFS: "the file system is read-only; choose another folder",
         errno.ENOENT: "no such file or folder; check the spelling",
+        errno.EISDIR: "a folder, not a file; name a file",
         errno.ENOTDIR: "part of the path is a file, not a folder; check the path",
         errno.EEXIST: "a file of that name is in the way; choose another name",
     }

@@ -8,7 +8,8 @@ from pathlib import Path
 from faults.children import Ended
 from faults.nursery import Nursery
 
-EXPECTED_FILES = {"data.mdb", ".lock", "splits.tsv", "preview.png", "manifest.tsv", "ids.key"}
+EXPECTED_FILES = {"data.mdb", ".lock", "splits.tsv", "preview.png", "manifest.tsv"}
+EXPECTED_FILES |= {"ids.key", "prepare.toml"}
 
 READ_ALL = """
 import hashlib, sys

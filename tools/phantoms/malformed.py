@@ -52,8 +52,6 @@ NIFTI_FIELDS: Mapping[str, tuple[int, str, tuple[Any, ...]]] = {
     "negative axis": (44, "<h", (-7,)),
     "huge axes": (42, "<3h", (32767, 32767, 32767)),
     "longer axis": (46, "<h", (11,)),
-    "two time points": (40, "<5h", (4, *SHAPE[:2], SHAPE[2] // 2, 2)),
-    "five dimensions": (40, "<6h", (5, *SHAPE[:2], SHAPE[2] // 2, 1, 2)),
     "no voxel type": (70, "<h", (0,)),
     "voxel type bit": (70, "<h", (1,)),
     "voxel type complex": (70, "<h", (32,)),
