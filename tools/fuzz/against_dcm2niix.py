@@ -1,0 +1,102 @@
+"""Compare with `dcm2niix` what becomes of MR files: `python -m fuzz.against_dcm2niix [FOLDER ...]`.
+
+Without folders: those that come with pydicom. One line per set of files: volumes of dcm2niix, how
+many of them have equal voxels and affine here, and why the others are left out.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+
+from mri_gan.errors import MriganError
+from mri_gan.ingest.plan.plan import build_plan
+from mri_gan.ingest.read.scan import read_source_volume
+from mri_gan.ingest.read.volume import Volume
+from mri_gan.preparation import PrepareConfig
+
+CONFIG = PrepareConfig(ids="keep", also=("derived", "localizers", "phase"))
+SAME_MM, SAME_VALUE = 1e-3, 1e-2
+
+
+def shipped_sets() -> Iterator[tuple[str, list[Path]]]:
+    """The MR files of pydicom: each alone, but those of a media directory folder by folder."""
+    import pydicom
+
+    top = Path(pydicom.__file__).parent / "data" / "test_files"
+    folders: dict[str, list[Path]] = {}
+    for path in sorted(p for p in top.rglob("*") if p.is_file()):
+        try:
+            header: Any = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+            is_mr = header.get("Modality") == "MR" and header.get("Rows")
+        except Exception:  # it is none of those that are wanted
+            continue
+        if is_mr:
+            name = path.name if path.parent == top else str(path.parent.relative_to(top))
+            folders.setdefault(name, []).append(path)
+    yield from folders.items()
+
+
+def compare(files: Sequence[Path]) -> tuple[int, int, str]:
+    """(volumes of dcm2niix, equal ones, reasons for the rest) of some files."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, out = Path(folder) / "in", Path(folder) / "out"
+        source.mkdir()
+        out.mkdir()
+        for number, path in enumerate(files):
+            (source / f"{number:04}").write_bytes(path.read_bytes())
+        command = ["dcm2niix", "-z", "n", "-b", "n", "-o", str(out), "-f", "%s_%e_%r", str(source)]
+        subprocess.run(command, capture_output=True, check=False)
+        theirs = [nib.as_closest_canonical(nib.load(p)) for p in sorted(out.glob("*.nii"))]
+        ours, reasons = _read(source)
+        equal = sum(any(_equal(volume, image) for volume in ours) for image in theirs)
+        return len(theirs), equal, "; ".join(sorted(reasons))
+
+
+def _read(source: Path) -> tuple[list[Volume], set[str]]:
+    volumes, reasons = [], set()
+    try:
+        plan = build_plan([source], CONFIG)
+    except MriganError as error:
+        return [], {str(error).partition("no slices or volumes found: ")[2].partition("; exp")[0]}
+    reasons |= {why for _, why in plan.bad}
+    for one in plan.sources:
+        try:
+            volumes.append(read_source_volume(one))
+        except MriganError as error:
+            reasons.add(error.message)
+    return volumes, reasons
+
+
+def _equal(ours: Volume, theirs: Any) -> bool:
+    values = np.asarray(theirs.dataobj, np.float64)
+    return (
+        ours.voxels.shape == values.shape
+        and np.allclose(ours.affine, theirs.affine, atol=SAME_MM)
+        and np.allclose(ours.voxels, values, atol=SAME_VALUE)
+    )
+
+
+def main() -> None:
+    """Print the table."""
+    warnings.simplefilter("ignore")
+    folders = [Path(name) for name in sys.argv[1:]]
+    sets = [(f.name, sorted(p for p in f.rglob("*") if p.is_file())) for f in folders]
+    totals = np.zeros(2, int)
+    for name, files in sets or shipped_sets():
+        theirs, equal, reasons = compare(files)
+        totals += theirs, equal
+        print(f"{name}: {theirs} of dcm2niix, {equal} equal{reasons and ': '}{reasons}")
+    print(f"together: {totals[0]} of dcm2niix, {totals[1]} equal")
+
+
+if __name__ == "__main__":
+    main()
