@@ -145,28 +145,43 @@ def main_axes(a: Vectors, b: Vectors, most: int) -> Vectors:
     return np.asarray(vectors[:, np.argsort(values)[::-1][:most]], np.float32)
 
 
-def kernel_means(a: Vectors, b: Vectors | None = None) -> Array:
-    """The mean kernel (x y / D + 1)^3 of each row of `a` with those of `b`, or with its others."""
+def kernel_means(
+    a: Vectors, b: Vectors | None = None, groups: NDArray[np.int64] | None = None
+) -> Array:
+    """The mean kernel (x y / D + 1)^3 of each row of `a` with those of `b`, or with its others.
+
+    Without `b`, pairs of one group are left out, since slices of one person are not independent.
+    """
     others = a if b is None else b
     sums = np.zeros(len(a))
     for i in range(0, len(a), BLOCK):
         for j in range(0, len(others), BLOCK):
-            product = a[i : i + BLOCK] @ others[j : j + BLOCK].T / a.shape[1] + 1
-            sums[i : i + BLOCK] += (product**3).sum(1, np.float64)
+            sums[i : i + BLOCK] += kernel(a[i : i + BLOCK], others[j : j + BLOCK]).sum(1)
     if b is not None:
         return sums / len(b)
-    itself = ((a.astype(np.float64) ** 2).sum(1) / a.shape[1] + 1) ** 3
-    return np.asarray((sums - itself) / (len(a) - 1))
+    names = np.arange(len(a)) if groups is None else groups
+    counts = np.full(len(a), len(a))
+    for name in np.unique(names):
+        own = np.flatnonzero(names == name)
+        sums[own] -= kernel(a[own], a[own]).sum(1)
+        counts[own] -= len(own)
+    return np.asarray(sums / np.maximum(counts, 1))
 
 
-def kernel_parts(reals: Vectors, fakes: Vectors) -> tuple[float, Array, Array]:
+def kernel(a: Vectors, b: Vectors) -> Array:
+    """(x y / D + 1)^3 of all pairs of rows."""
+    return np.asarray((a.astype(np.float64) @ b.astype(np.float64).T / a.shape[1] + 1) ** 3)
+
+
+def kernel_parts(reals: Table, fakes: Table) -> tuple[float, Array, Array]:
     """The unbiased squared distance, and how much each real and each fake moves it.
 
     The parts are the first-order terms: twice what a row adds to the sum of kernels, less the
     mean; a draw of people changes the distance by their mean.
     """
-    real, fake = kernel_means(reals), kernel_means(fakes)
-    across, back = kernel_means(reals, fakes), kernel_means(fakes, reals)
+    a, b = reals["features"], fakes["features"]
+    real, fake = kernel_means(a, groups=reals["group"]), kernel_means(b, groups=fakes["group"])
+    across, back = kernel_means(a, b), kernel_means(b, a)
     value = float(real.mean() + fake.mean() - across.mean() - back.mean())
     left, right = 2 * (real - across), 2 * (fake - back)
     return value, left - left.mean(), right - right.mean()
@@ -177,12 +192,12 @@ def kernel_family(source: Source) -> Family:
     name = f"kd[{source.name}]"
 
     def compare(reals: Table, fakes: Table) -> Values:
-        return {name: kernel_parts(reals["features"], fakes["features"])[0]}
+        return {name: kernel_parts(reals, fakes)[0]}
 
     def redraw(
         reals: Table, fakes: Table, real_rows: Sequence[Rows], fake_rows: Sequence[Rows]
     ) -> list[Values]:
-        value, left, right = kernel_parts(reals["features"], fakes["features"])
+        value, left, right = kernel_parts(reals, fakes)
         pairs = zip(real_rows, fake_rows, strict=True)
         return [{name: (value + left[a].mean() + right[b].mean())} for a, b in pairs]
 

@@ -1,7 +1,4 @@
-"""Which families an evaluation measures, by the names that a user gives.
-One evaluation: every figure beside its noise floor and the interval that people give it.
-Figures of an evaluation beside their floors, as a picture.
-"""
+"""One evaluation: every figure beside its noise floor, what the two mean, and a picture of both."""
 
 from __future__ import annotations
 
@@ -13,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import t
 
 from mri_gan.config import EFFICIENTNETS
 from mri_gan.errors import DataError
@@ -34,25 +33,57 @@ from mri_gan.evaluate.families import (
     take,
 )
 from mri_gan.evaluate.features import FITS, Features, load_efficientnet, read_fit
-from mri_gan.evaluate.images import ImageSet
-from mri_gan.evaluate.neighbours import neighbour_family
+from mri_gan.evaluate.images import ImageSet, reals_of
+from mri_gan.evaluate.neighbours import alpha_family, neighbour_family
 from mri_gan.evaluate.patches import scales_at, ssim_families, swd_family
 from mri_gan.files import write_bytes
 from mri_gan.pictures import COMMENT, Shows
+from mri_gan.store.reader import StoreReader
 
-# Which families an evaluation measures, by the names that a user gives
+FEWEST_PEOPLE = 4  # two in each half
+FEWEST_APART = 2  # people to fit features on
 
 
 def build_features(
-    names: Sequence[str], reals: ImageSet, device: str, more: Sequence[Features] = ()
+    names: Sequence[str], apart: ImageSet, device: str, more: Sequence[Features] = ()
 ) -> list[Features]:
-    """The named features, fitted on reals where that is needed, and those of the user."""
-    fit = read_fit(reals)
+    """The named features, fitted where that is needed, and those of the user.
+
+    `apart` are real slices of people who are not compared: fitted on the reals of a comparison,
+    features would fit those better than anybody else's, and new people would seem to be fakes.
+    """
+    fit = read_fit(apart)
     built = [
         load_efficientnet(device, name) if name in EFFICIENTNETS else FITS[name](fit)
         for name in names
     ]
     return [*built, *more]
+
+
+def read_people(
+    store: StoreReader, split: str, size: int, count: int, seed: int = 0
+) -> tuple[ImageSet, ImageSet]:
+    """The slices of a split to compare, at most `count`, and other people's to fit features on."""
+    others = [name for name in ("train", "validate", "test") if name != split]
+    present = tuple(name for name in others if len(store.indices(name)))
+    apart = reals_of(store, present, size, count, seed) if present else None
+    return set_apart(reals_of(store, (split,), size, count, seed), apart, seed)
+
+
+def set_apart(reals: ImageSet, others: ImageSet | None, seed: int = 0) -> tuple[ImageSet, ImageSet]:
+    """The people to compare, and those to fit features on.
+
+    `others` where there are enough of them (people of other splits), else a quarter of the reals,
+    who are then not compared. Too few people for that are fitted and compared alike.
+    """
+    if others is not None and len(np.unique(others.groups)) >= FEWEST_APART:
+        return reals, others
+    people = np.random.default_rng(seed).permutation(np.unique(reals.groups))
+    count = max(FEWEST_APART, len(people) // 4)
+    if len(people) - count < FEWEST_PEOPLE:
+        return reals, reals
+    chosen = np.isin(reals.groups, people[:count])
+    return reals.take(~chosen), reals.take(chosen)
 
 
 def build_families(
@@ -68,14 +99,15 @@ def build_families(
             frechet_family(source, one.dimensions),
             kernel_family(source),
             neighbour_family(source),
+            alpha_family(source),
         ]
     return families
 
 
 # One evaluation: every figure beside its noise floor and the interval that people give it
 
-HALVINGS = 3
-FEWEST_PEOPLE = 4  # two in each half
+Column = NDArray[np.float64]  # one value for each halving or draw
+HALVINGS = 8
 
 
 @dataclass(frozen=True)
@@ -83,7 +115,8 @@ class Figure:
     """One number and what it takes to read it.
 
     `floor` is the same distance between two halves of the real people, `at_floor` that between
-    fakes and one half at the same counts: compare these two with each other.
+    fakes and one half at the same counts: compare these two with each other. Their difference
+    lies within `apart_low` .. `apart_high` (95 %) and `reading` says in words what that means.
     """
 
     name: str
@@ -92,6 +125,9 @@ class Figure:
     high: float
     floor: float
     at_floor: float
+    apart_low: float
+    apart_high: float
+    reading: str
     better: str
     unit: str
 
@@ -203,27 +239,60 @@ def compare(
         list(bootstrap(fake.groups, resamples, seed + 1)),
     )
     return [
-        Figure(
-            name,
-            value,
-            *interval(value, _column(draws, name), family.least),
-            _mean(floors, name, family.better),
-            _mean(matched, name, family.better),
-            family.better,
-            family.unit,
+        read_figure(
+            family, name, value, _column(draws, name), _column(floors, name), _column(matched, name)
         )
         for name, value in values.items()
     ]
 
 
-def _column(rows: Sequence[Values], name: str) -> Any:
+def read_figure(
+    family: Family, name: str, value: float, draws: Column, floors: Column, matched: Column
+) -> Figure:
+    """One figure, its intervals, and what they mean.
+
+    `floors` [H] are people against people, `matched` [H] fakes against the same halves, so that
+    their differences are paired. Halvings share people: the interval takes the spread of one, not
+    of a mean of many, and Student's factor for how few they are.
+    """
+    if family.better == "zero":  # the sign between two halves of people is chance
+        floors = np.abs(floors)
+    apart = matched - floors
+    half = float(t.ppf(0.975, len(floors) - 1) * apart.std(ddof=1))
+    middle = float(apart.mean())
+    at_floor, floor = float(matched.mean()), float(floors.mean())
+    return Figure(
+        name,
+        value,
+        *interval(value, draws, family.least),
+        floor,
+        at_floor,
+        middle - half,
+        middle + half,
+        say_reading(family.better, at_floor, floor, half),
+        family.better,
+        family.unit,
+    )
+
+
+FAR = 3.0  # half intervals
+
+
+def say_reading(better: str, at_floor: float, floor: float, half: float) -> str:
+    """What the difference between fakes and people means, in words."""
+    apart = at_floor - floor if better != "zero" else abs(at_floor) - floor
+    if better == "told" or not np.isfinite(apart + half):
+        return ""
+    if abs(apart) <= half:
+        return "within what people differ among themselves"
+    if (apart > 0) == (better == "higher"):
+        return "nearer than people are to each other: run audit"
+    how_far = "far outside" if abs(apart) > FAR * half else "outside"
+    return f"{how_far}: {at_floor:.3g} against {floor:.3g}"
+
+
+def _column(rows: Sequence[Values], name: str) -> Column:
     return np.array([row[name] for row in rows])
-
-
-def _mean(rows: Sequence[Values], name: str, better: str) -> float:
-    """Mean over the halvings; of the size alone where the sign of a floor is chance."""
-    column = _column(rows, name)
-    return float(np.abs(column).mean() if better == "zero" else column.mean())
 
 
 def to_json(result: Evaluation) -> dict[str, Any]:

@@ -41,6 +41,20 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.groups)
 
+    def take(self, chosen: NDArray[np.bool_]) -> ImageSet:
+        """Some of the images [N], in the same order."""
+        rows = np.flatnonzero(chosen)
+
+        def read(start: int, stop: int) -> Pixels:
+            some = rows[start:stop]
+            if not len(some):
+                return self.read(0, 0)
+            span = self.read(int(some[0]), int(some[-1]) + 1)
+            return np.asarray(span[some - some[0]])
+
+        indices = None if self.indices is None else self.indices[rows]
+        return ImageSet(self.name, self.size, self.groups[rows], read, indices)
+
     def batches(self) -> Iterator[tuple[int, Pixels]]:
         """(index of the first, pixels) of one batch after another."""
         for start in range(0, len(self), BATCH):

@@ -1,7 +1,8 @@
-"""The family of precision, recall, density and coverage.
+"""Families of nearest neighbours: precision to coverage, alpha-precision to authenticity.
 
 Kynkäänniemi et al. 2019, "Improved precision and recall metric", section 2; Naeem et al. 2020,
-"Reliable fidelity and diversity metrics", section 3.
+"Reliable fidelity and diversity metrics", section 3; Alaa et al. 2022, "How faithful is your
+synthetic data?", sections 3 and 4.
 """
 
 from __future__ import annotations
@@ -68,3 +69,62 @@ def neighbour_family(source: Source) -> Family:
         ]
 
     return Family(f"prdc[{source.name}]", FEWEST, source, compare, redraw, better="higher")
+
+
+LEVELS = 30  # of alpha and beta; as many as published implementations take
+
+
+def judge_alpha(reals: Vectors, fakes: Vectors) -> dict[str, NDArray[np.float64]]:
+    """What each image adds to alpha-precision, beta-recall and authenticity.
+
+    precision [fakes]: the share of reals nearer to the middle of the reals than the fake is; it
+    lies in the alpha-support of the reals for every alpha from there on. recall [reals]: the same
+    of the nearest fake among fakes, or 2 where that is farther than the nearest other real.
+    authentic [fakes]: whether the nearest real has another real nearer to it than the fake is.
+    The middle is the mean: no one-class embedding is trained first.
+    """
+    middle_real, middle_fake = reals.mean(0), fakes.mean(0)
+    real_radius = np.sort(np.linalg.norm(reals - middle_real, axis=1))
+    fake_radius = np.linalg.norm(fakes - middle_fake, axis=1)
+    to_real, real_row = nearest(fakes, reals)
+    to_fake, fake_row = nearest(reals, fakes)
+    own = nearest(reals, reals, skip_self=True)[0][:, 0]
+    inside = np.searchsorted(real_radius, np.linalg.norm(fakes - middle_real, axis=1), "left")
+    ranks = np.searchsorted(np.sort(fake_radius), fake_radius[fake_row[:, 0]], "left")
+    return {
+        "precision": inside / len(reals),
+        "recall": np.where(to_fake[:, 0] <= own, ranks / len(fakes), 2.0),
+        "authentic": (to_real[:, 0] > own[real_row[:, 0]]).astype(np.float64),
+    }
+
+
+def curve_score(shares: NDArray[np.float64]) -> float:
+    """1 less the mean distance of a coverage curve from the diagonal, relative to the diagonal."""
+    levels = np.linspace(0, 1, LEVELS)
+    curve = (shares[:, None] <= levels).mean(0)
+    return float(1 - np.abs(levels - curve).sum() / levels.sum())
+
+
+def alpha_family(source: Source) -> Family:
+    """Integrated alpha-precision and beta-recall, and authenticity, on one kind of features."""
+
+    def named(parts: dict[str, NDArray[np.float64]]) -> Values:
+        return {
+            f"alpha-precision[{source.name}]": curve_score(parts["precision"]),
+            f"beta-recall[{source.name}]": curve_score(parts["recall"]),
+            f"authenticity[{source.name}]": float(parts["authentic"].mean()),
+        }
+
+    def compare(reals: Table, fakes: Table) -> Values:
+        return named(judge_alpha(reals["features"], fakes["features"]))
+
+    def redraw(
+        reals: Table, fakes: Table, real_rows: Sequence[Rows], fake_rows: Sequence[Rows]
+    ) -> list[Values]:
+        parts = judge_alpha(reals["features"], fakes["features"])
+        return [
+            named({n: v[a if n == "recall" else b] for n, v in parts.items()})
+            for a, b in zip(real_rows, fake_rows, strict=True)
+        ]
+
+    return Family(f"alpha[{source.name}]", FEWEST, source, compare, redraw, better="higher")

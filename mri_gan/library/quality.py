@@ -9,17 +9,18 @@ import torch
 
 from mri_gan.config import DOWNLOAD_FREE
 from mri_gan.errors import UsageError
-from mri_gan.evaluate.audit import Audit, equalise
+from mri_gan.evaluate.audit import Audit
 from mri_gan.evaluate.audit import audit as audit_sets
-from mri_gan.evaluate.evaluation import Evaluation, build_families, build_features
+from mri_gan.evaluate.evaluation import Evaluation, build_families, build_features, read_people
 from mri_gan.evaluate.evaluation import evaluate as evaluate_sets
-from mri_gan.evaluate.features import fit_cnn, read_fit
 from mri_gan.evaluate.images import ImageSet, check_fit, check_size, fakes_of, images_in, reals_of
 from mri_gan.evaluate.membership import encode_slices
 from mri_gan.library.drawing import Model, load_model
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Look, alpha_for
+from mri_gan.train.data import was_trained_on
 
+DEPTH = 8  # bits of the pictures that `generate` writes
 ALL = 1 << 40  # more slices than there are
 Judged = str | Path | Model
 
@@ -46,10 +47,10 @@ def evaluate(
     """
     with StoreReader(Path(store)) as opened:
         judged = _take(model, opened, fakes, count, size, psi, noise, seed, device)
-        reals = reals_of(opened, (split,), judged.size, count, seed)
+        reals, apart = read_people(opened, split, judged.size, count, seed)
         if fakes is None and len(judged) > len(reals):
             judged = _take(model, opened, len(reals), count, judged.size, psi, noise, seed, device)
-        built = build_features(tuple(features), reals, device)
+        built = build_features(tuple(features), apart, device)
         families = build_families(judged.size, max(len(reals), len(judged)), built, seed)
         return evaluate_sets(reals, judged, families, resamples, seed)
 
@@ -60,21 +61,26 @@ def audit(
     *,
     count: int = 1000,
     size: int | None = None,
-    psi: float = 1.0,
+    psi: float = 0.7,
     noise: float = 1.0,
     seed: int = 0,
     device: str = "cpu",
 ) -> Audit:
     """Look for copies of training slices among the samples: `.verdict` is pass, fail or undecided.
 
+    Samples are drawn as `generate` draws them. A model of another store is always undecided.
     Raises UsageError where model and store do not go together, DataError for too few people.
     """
     with StoreReader(Path(store)) as opened:
-        samples = _take(model, opened, count, count, size, psi, noise, seed, device)
+        samples = _take(model, opened, count, count, size, psi, noise, seed, device, DEPTH)
         train = reals_of(opened, ("train",), samples.size, ALL, seed)
         apart = [s for s in ("validate", "test") if len(opened.indices(s))]
         held_out = reals_of(opened, tuple(apart), samples.size, ALL, seed) if apart else None
-        return audit_sets(samples, train, held_out, fit_cnn(equalise(read_fit(train))), seed)
+        right = None
+        if isinstance(model, Model) or not _is_pictures(Path(model)):
+            drawn = model if isinstance(model, Model) else load_model(model, device)
+            right = was_trained_on(drawn.trained, opened)
+        return audit_sets(samples, train, held_out, right, seed=seed)
 
 
 def _take(
@@ -87,6 +93,7 @@ def _take(
     noise: float,
     seed: int,
     device: str,
+    depth: int | None = None,
 ) -> ImageSet:
     """The images to judge: drawn, or those of a folder of pictures."""
     if not isinstance(model, Model) and _is_pictures(Path(model)):
@@ -105,7 +112,7 @@ def _take(
             conditions = None
     first = seed * 1_000_000  # as on the command line: the seeds of two calls do not meet
     seeds = range(first, first + (wanted or limit))
-    return fakes_of(trained, look, seeds, int(store.header["depth"]), conditions)
+    return fakes_of(trained, look, seeds, depth or int(store.header["depth"]), conditions)
 
 
 def _is_pictures(path: Path) -> bool:

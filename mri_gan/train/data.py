@@ -15,12 +15,14 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mri_gan.checkpoint import load_checkpoint
 from mri_gan.conditions import Conditions, build, encode
 from mri_gan.config import TrainConfig
-from mri_gan.errors import DataError, UsageError
+from mri_gan.errors import DataError, MriganError, UsageError
 from mri_gan.schedule import Phase, phase_at, total_images
 from mri_gan.store.labels import Labels, read_label_table, slice_labels
 from mri_gan.store.reader import StoreReader
+from mri_gan.synth.sample import Trained
 from mri_gan.train.parallel import SOLO, World, key, permutation, rows
 
 # Which slices of a store a run trains on, and what the networks are told about each
@@ -124,6 +126,16 @@ def digest_data(store: str, indices: NDArray[np.int64], conditions: NDArray[np.f
     hasher = hashlib.blake2b(store.encode(), digest_size=16)
     hasher.update(indices.astype("<i8").tobytes() + conditions.astype("<f4").tobytes())
     return hasher.hexdigest()
+
+
+def was_trained_on(trained: Trained, store: StoreReader) -> bool | None:
+    """Whether a checkpoint was trained on this very store; None where its labels hide it."""
+    try:
+        expected = choose_slices(store, trained.config, None).digest
+    except MriganError:  # labels from a table that only training was given
+        return None
+    same = load_checkpoint(trained.path).data == expected
+    return same if same or not trained.conditions else None
 
 
 def typical_pixel_mm(store: StoreReader, size: int) -> float | None:

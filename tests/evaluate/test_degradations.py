@@ -9,7 +9,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from mri_gan.evaluate.evaluation import Evaluation, build_families, build_features, evaluate
+from mri_gan.evaluate.evaluation import (
+    Evaluation,
+    build_families,
+    build_features,
+    evaluate,
+    say_reading,
+)
 from mri_gan.evaluate.families import Family
 from mri_gan.evaluate.images import ImageSet
 
@@ -106,7 +112,9 @@ TABLE = [
 
 @pytest.fixture(scope="module")
 def families(reals: ImageSet) -> list[Family]:
-    features = build_features(("pca", "random-cnn", "texture"), reals, "cpu")
+    features = build_features(
+        ("pca", "random-cnn", "texture"), as_set(draw_people(8, seed=7)), "cpu"
+    )
     return build_families(32, 16_384, features)  # few patches: quick
 
 
@@ -132,10 +140,33 @@ def test_a_fault_moves_its_figure(
 
 
 def test_new_people_score_like_the_noise_floor(evaluations: dict[str, Evaluation]) -> None:
-    """What a perfect generator would score: about what half of the people score against half."""
-    for figure in evaluations["none"].figures:
-        if figure.name.startswith(("swd", "spectrum", "histogram", "fd[pca]", "fd[random")):
-            assert 0.4 * figure.floor < figure.at_floor < 2.5 * figure.floor, figure.name
+    """What a perfect generator would score: what half of the people score against half."""
+    told = [f for f in evaluations["none"].figures if f.better != "told"]
+    within = [f for f in told if f.reading.startswith("within")]
+    assert all(f.apart_low <= 0 <= f.apart_high for f in within)
+    assert len(within) >= 0.85 * len(told), [f for f in told if f not in within]
+
+
+def test_faults_are_said_to_be_far_outside(evaluations: dict[str, Evaluation]) -> None:
+    readings = {f.name: f.reading for f in evaluations["blur"].figures}
+    assert readings["spectrum"].startswith("far outside: ")
+    assert readings["fd[random-cnn]"].startswith("far outside: ")
+
+
+def test_copies_of_the_reals_are_nearer_than_people_are(
+    reals: ImageSet, families: list[Family]
+) -> None:
+    copies = ImageSet("copies", SIZE, np.arange(len(reals)), reals.read)
+    result = evaluate(reals, copies, families, resamples=20)
+    nearer = {f.name for f in result.figures if f.reading.startswith("nearer than people are")}
+    assert {"swd[mean]", "spectrum", "histogram"} & nearer
+
+
+def test_more_alike_fakes_keep_the_sign_of_their_difference() -> None:
+    assert say_reading("zero", -0.3, 0.05, 0.1).startswith("outside: -0.3 against 0.05")
+    assert say_reading("zero", 0.04, 0.05, 0.1).startswith("within")
+    assert say_reading("lower", 0.1, 1.0, 0.2).startswith("nearer than people")
+    assert say_reading("higher", 0.1, 1.0, 0.2).startswith("far outside")
 
 
 def test_more_images_than_the_floor_has_lower_the_distance(

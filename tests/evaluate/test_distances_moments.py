@@ -15,7 +15,7 @@ from mri_gan.evaluate.distances import (
     kernel_parts,
     main_axes,
 )
-from mri_gan.evaluate.families import Source, bootstrap, take
+from mri_gan.evaluate.families import Source, Table, bootstrap, take
 
 rng = np.random.default_rng(0)
 A = rng.normal(0, 1, (300, 12)).astype(np.float32)
@@ -47,21 +47,47 @@ def test_frechet_of_a_shift_is_its_square() -> None:
     assert frechet(A, A + 3) == pytest.approx(9 * 12, rel=1e-4)
 
 
+def table(rows: NDArray[np.float32], groups: NDArray[np.int64] | None = None) -> Table:
+    return {"features": rows, "group": np.arange(len(rows)) if groups is None else groups}
+
+
 def test_kernel_distance_is_that_of_scikit_learn() -> None:
-    assert kernel_parts(A, B)[0] == pytest.approx(reference_kernel(A, B), rel=1e-4)
+    found = kernel_parts(table(A), table(B))[0]
+    assert found == pytest.approx(reference_kernel(A, B), rel=1e-4)
 
 
 def test_kernel_distance_of_halves_of_one_set_lies_around_0() -> None:
-    values = [kernel_parts(x[:150], x[150:])[0] for x in (rng.permutation(A) for _ in range(40))]
+    shuffled = (rng.permutation(A) for _ in range(40))
+    values = [kernel_parts(table(x[:150]), table(x[150:]))[0] for x in shuffled]
     assert min(values) < 0 < max(values)
+
+
+def test_pairs_of_one_person_do_not_count() -> None:
+    """Slices of one person are alike: counted as independent, new people would seem far away."""
+    groups = np.arange(300) // 20
+    people = np.repeat(rng.normal(0, 1, (15, 12)), 20, 0).astype(np.float32)
+    xx, yy = polynomial_kernel(people, people), polynomial_kernel(B, B)
+    apart = groups[:, None] != groups
+    expected = xx[apart].mean() + (yy.sum() - np.trace(yy)) / (len(B) * (len(B) - 1))
+    expected -= 2 * polynomial_kernel(people, B).mean()
+    found = kernel_parts(table(people, groups), table(B))[0]
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_new_people_lie_around_0_when_pairs_of_one_person_do_not_count() -> None:
+    groups, values = np.arange(300) // 20, []
+    for _ in range(40):
+        people = np.repeat(rng.normal(0, 1, (30, 12)), 20, 0).astype(np.float32)
+        values.append(kernel_parts(table(people[:300], groups), table(people[300:], groups))[0])
+    assert abs(np.mean(values)) < 2 * np.std(values) / np.sqrt(len(values)) + 0.05
 
 
 def test_first_order_parts_spread_like_drawing_again() -> None:
     groups = np.arange(300), np.arange(260)
     draws = [list(bootstrap(g, 200, i)) for i, g in enumerate(groups)]
     family = kernel_family(Source("x", lambda *_: {}))
-    quick = [v["kd[x]"] for v in family.redraw({"features": A}, {"features": B}, *draws)]
-    full = [kernel_parts(A[a], B[b])[0] for a, b in zip(*draws, strict=True)]
+    quick = [v["kd[x]"] for v in family.redraw(table(A), table(B), *draws)]
+    full = [kernel_parts(table(A[a], a), table(B[b], b))[0] for a, b in zip(*draws, strict=True)]
     assert np.std(quick) == pytest.approx(np.std(full), rel=0.2)
     assert np.corrcoef(quick, full)[0, 1] > 0.9
 
@@ -79,5 +105,4 @@ def test_redrawn_frechet_distances_spread_around_the_value() -> None:
     rows = [list(bootstrap(np.arange(len(x)), 50, 0)) for x in (A, B)]
     values = [v["fd[x]"] for v in family.redraw({"features": A}, {"features": B}, *rows)]
     assert np.mean(values) == pytest.approx(frechet(A, B), rel=0.1)
-    table = take({"features": A}, rows[0][0])
-    assert len(table["features"]) == 300
+    assert len(take({"features": A}, rows[0][0])["features"]) == 300

@@ -10,7 +10,8 @@ from sklearn.neighbors import NearestNeighbors
 
 from mri_gan.evaluate import distances as module
 from mri_gan.evaluate.distances import nearest
-from mri_gan.evaluate.neighbours import NAMES, judge_neighbours
+from mri_gan.evaluate.families import Source
+from mri_gan.evaluate.neighbours import LEVELS, NAMES, alpha_family, judge_alpha, judge_neighbours
 
 Vectors = NDArray[np.float32]
 rng = np.random.default_rng(0)
@@ -54,3 +55,43 @@ def test_the_four_figures_are_those_of_the_package(shift: float, scale: float, k
     expected = prdc.compute_prdc(reals, fakes, k)
     found = judge_neighbours(reals, fakes, k)
     assert {n: found[n].mean() for n in NAMES} == pytest.approx(expected, abs=1e-6)
+
+
+def plain_alpha(reals: Vectors, fakes: Vectors) -> tuple[float, float, float]:
+    """Alpha-precision, beta-recall and authenticity, loop by loop as Alaa et al. define them."""
+    middle, other = reals.mean(0), fakes.mean(0)
+    levels = np.linspace(0, 1, LEVELS)
+    far = np.linalg.norm(reals[:, None] - reals, axis=2)
+    np.fill_diagonal(far, np.inf)
+    across = np.linalg.norm(reals[:, None] - fakes, axis=2)
+    radius = np.linalg.norm(reals - middle, axis=1)
+    spread = np.linalg.norm(fakes - other, axis=1)
+    precision, recall = [], []
+    for level in levels:
+        inside = [(radius < np.linalg.norm(f - middle)).mean() <= level for f in fakes]
+        precision.append(np.mean(inside))
+        covered = []
+        for i in range(len(reals)):
+            nearest_fake = across[i].argmin()
+            within = (spread < spread[nearest_fake]).mean() <= level
+            covered.append(across[i].min() <= far[i].min() and within)
+        recall.append(np.mean(covered))
+    authentic = [across[:, j].min() > far[across[:, j].argmin()].min() for j in range(len(fakes))]
+    scores = [1 - np.abs(levels - np.array(c)).sum() / levels.sum() for c in (precision, recall)]
+    return scores[0], scores[1], float(np.mean(authentic))
+
+
+@pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (0.5, 1.0), (0.0, 0.5)])
+def test_alpha_figures_are_those_of_the_definitions(shift: float, scale: float) -> None:
+    reals, fakes = vectors(90), vectors(70, shift, scale)
+    found = alpha_family(Source("x", lambda *_: {})).compare(
+        {"features": reals}, {"features": fakes}
+    )
+    names = ("alpha-precision[x]", "beta-recall[x]", "authenticity[x]")
+    assert [found[n] for n in names] == pytest.approx(plain_alpha(reals, fakes), abs=1e-6)
+
+
+def test_copies_with_a_little_noise_are_not_authentic() -> None:
+    reals = vectors(90)
+    assert judge_alpha(reals, reals + np.float32(1e-3))["authentic"].mean() == 0
+    assert judge_alpha(reals, vectors(90))["authentic"].mean() > 0.3

@@ -68,7 +68,8 @@ def test_noise_teaches_little(task: str) -> None:
 def test_slices_without_labels_get_them_from_the_network_trained_on_reals() -> None:
     bare = Examples(examples(128, 3, "position").images, torch.zeros(0), np.arange(128))
     result = run("position", bare, labels="network trained on reals")
-    assert result.kept > 0.8
+    assert np.isnan(result.kept)  # blobs would "keep" half of it, too
+    assert to_json(result)["kept"] is None
     assert result.labels == "network trained on reals"
 
 

@@ -142,19 +142,27 @@ def _evaluate(
     drawing: judging.Drawing,
 ) -> tuple[Evaluation, dict[str, Any], Path]:
     """The figures, what the JSON file says, and the folder to write beside."""
-    from mri_gan.evaluate.evaluation import build_families, build_features, evaluate, to_json
+    import numpy as np
+
+    from mri_gan.evaluate.evaluation import (
+        build_families,
+        build_features,
+        evaluate,
+        read_people,
+        to_json,
+    )
     from mri_gan.evaluate.features import load_torchscript
-    from mri_gan.evaluate.images import reals_of
     from mri_gan.files import digest_file
 
     seed, device = drawing.seed, drawing.device
     more = [load_torchscript(path, device) for path in features_file]
     judged = judging.Judged.find(store, ckpt, images, count, drawing)
     refuse_trained_on(judged, features)
-    reals = reals_of(store, (split,), judged.size, count, seed)
+    reals, apart = read_people(store, split, judged.size, count, seed)
     drawn = judged.take(fakes or len(reals))
-    built = build_features(features, reals, device, more)
+    built = build_features(features, apart, device, more)
     families = build_families(judged.size, max(len(reals), len(drawn)), built, seed)
+    right = judging.is_trained_on(judged.trained, store)
     with options.Progress(len(reals) + len(drawn), " images", silent) as bar:
         result = evaluate(reals, drawn, families, resamples, seed, bar.add)
     facts = {
@@ -162,6 +170,9 @@ def _evaluate(
         "version": VERSION,
         **judged.facts,
         "store": {**judging.describe_store(store), "split": split},
+        "trained_on_this_store": right,
+        "warning": None if right is not False else judging.OTHER_STORE,
+        "features_fitted_on": {"people": len(np.unique(apart.groups)), "compared": apart is reals},
         "features_files": {path.name: digest_file(path) for path in features_file},
         "seed": seed,
         "resamples": resamples,
@@ -187,6 +198,7 @@ def _print_table(result: Evaluation, facts: dict[str, Any]) -> None:
     table = Table(title=_title(result, facts), title_justify="left", caption_justify="left")
     for name in ("figure", "value", "95 % interval", "at half", "real halves"):
         table.add_column(name, justify="left" if name == "figure" else "right", no_wrap=True)
+    table.add_column("at half against real halves")
     for figure in result.figures:
         table.add_row(
             escape(figure.name),
@@ -194,9 +206,12 @@ def _print_table(result: Evaluation, facts: dict[str, Any]) -> None:
             f"{figure.low:.4g} .. {figure.high:.4g}",
             f"{figure.at_floor:.4g}",
             f"{figure.floor:.4g}",
+            figure.reading,
         )
     table.caption = "at half: fakes against half of the people; real halves: people against people"
     options.open_console().print(table)
+    if facts["warning"]:
+        click.echo(f"warning: {facts['warning']}")
     for left in result.left_out:
         click.echo(f"left out: {left.family} needs {left.needs} images, there are {left.has}")
     described = (result.reals + result.fakes) / (result.real_s + result.fake_s)

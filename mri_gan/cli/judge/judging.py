@@ -199,19 +199,10 @@ def describe_model(trained: Trained) -> dict[str, Any]:
 
 
 def is_trained_on(trained: Trained | None, store: StoreReader) -> bool | None:
-    """Whether a run was trained on this very store; None where a table of labels hides that."""
-    from mri_gan.checkpoint import load_checkpoint
-    from mri_gan.errors import MriganError
-    from mri_gan.train.data import choose_slices
+    """Whether a run was trained on this very store; None where that is not known."""
+    from mri_gan.train.data import was_trained_on
 
-    if trained is None:
-        return None
-    try:
-        expected = choose_slices(store, trained.config, None).digest
-    except MriganError:  # labels from a table that only training was given
-        return None
-    same = load_checkpoint(trained.path).data == expected
-    return same if same or not trained.conditions else None
+    return None if trained is None else was_trained_on(trained, store)
 
 
 OTHER_STORE = (

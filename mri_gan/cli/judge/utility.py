@@ -93,6 +93,7 @@ def _compare(
     from mri_gan.evaluate.utility import NETWORKS, compare_training, to_json
 
     judged = judging.Judged.of_checkpoint(store, ckpt, drawing)
+    right = judging.is_trained_on(judged.trained, store)
     trained, look, conditions = judged.generator
     size, seed, held_out = judged.size, drawing.seed, utility.HELD_OUT
     name = utility.pick_task(store, trained, task)
@@ -113,6 +114,8 @@ def _compare(
         "version": VERSION,
         **judged.facts,
         "store": {**judging.describe_store(store), "test_splits": list(held_out)},
+        "trained_on_this_store": right,
+        "warning": None if right is not False else judging.OTHER_STORE,
         "seed": seed,
         "steps": steps,
         **to_json(result),
@@ -138,5 +141,9 @@ def _print_table(facts: dict[str, Any]) -> None:
         table.add_row(name, f"{score['value']:.4f}", f"{score['low']:.4f} .. {score['high']:.4f}")
     table.add_row("nothing (a guess)", f"{facts['guess']:.4f}", "")
     options.open_console().print(table)
+    if facts["warning"]:
+        click.echo(f"warning: {facts['warning']}")
+    if facts["labels"].startswith("network"):
+        click.echo("the labels are a network's, so the scores do not say what is kept")
     if facts["kept"] is not None:
         click.echo(f"synthetic slices teach {facts['kept']:.0%} of what real ones do")
