@@ -59,7 +59,8 @@ class Screen:
         self._shifts = list(product(steps, steps))
         rows = self._rows(_window(base, 0, 0))
         self._mean = rows.mean(0)
-        values, vectors = torch.linalg.eigh((rows - self._mean).T @ (rows - self._mean))
+        spread = (rows - self._mean).double()  # few or simple slices have many equal eigenvalues
+        values, vectors = (part.float() for part in torch.linalg.eigh(spread.T @ spread))
         count = min(COMPONENTS, len(base))
         values, vectors = values.flip(0)[:count].clamp(min=0), vectors.flip(1)[:, :count]
         noise = values[min(NOISE_COMPONENT, count - 1)].clamp(min=1e-6)
