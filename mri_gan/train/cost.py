@@ -101,7 +101,7 @@ def image_work(config: TrainConfig, size: int) -> float:
     draws, asks the critic, learns, and pays for path lengths with half of a batch.
     """
     g, d = forward_work(config.model, size)
-    critic_step = g + 2 * LEARN * d
+    critic_step = (0 if config.share_fakes else g) + 2 * LEARN * d
     if LOSSES[config.loss].penalty != "none":
         critic_step += LEARN_OF_GRADIENT * d / config.penalty_every
     generator_step = LEARN * g + ASK * d

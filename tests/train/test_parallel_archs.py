@@ -17,8 +17,8 @@ from mri_gan.train.run_folder import Progress, Run, RunOptions
 
 
 def config_of(arch: str) -> TrainConfig:
-    choices = {**defaults_of(arch), "batch": 8, "latent_dim": 8, "penalty_every": 2}
-    config = TrainConfig(arch=arch, max_size=16, phase=24, capacity=1 / 64, **choices)
+    small = {"batch": 8, "latent_dim": 8, "penalty_every": 2, "capacity": 1 / 64}
+    config = TrainConfig(arch=arch, max_size=16, phase=24, **{**defaults_of(arch), **small})
     if arch != "stylegan2":
         return config
     return TrainConfig.from_dict({**config.to_dict(), "augment": "ada", "ada_kimg": 0.1})

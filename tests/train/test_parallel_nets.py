@@ -43,6 +43,7 @@ CASES = {
     "progan, fade": (config("progan"), FADE),
     "stylegan": (config("stylegan", mixing=True), PHASE),
     "stylegan, fade, r1": (config("stylegan", "r1", mixing=True), FADE),
+    "fastgan": (config("fastgan"), PHASE),
     "stylegan2": (config("stylegan2", penalty_every=2, path_every=1), PHASE),
     "stylegan2, ada": (
         config("stylegan2", penalty_every=2, path_every=2, augment="ada", augment_p=0.5,
@@ -124,6 +125,10 @@ def test_two_processes_see_what_one_sees(two: list[dict[str, Any]], case: str) -
         away = sorted(map(apart, alone[net], ranks[0]))
         # An activation that is zero but for rounding changes its slope, which the gradient of a
         # gradient shows: in one step in ten, so that it may be seen here in one of four.
+        if cfg.critic != "own":  # so many slopes that most steps have such an activation
+            assert away[0] < 1e-5, away
+            assert away[-1] < 2e-2, away
+            continue
         assert away[-2] < 1e-5, away
         assert away[-1] < (1e-2 if cfg.path_weight or cfg.loss in PENALISED_LOSSES else 1e-5), away
     for kind in ("statistics", "side"):
