@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: demo test lint faults mutants bench install clean
+.PHONY: demo test lint faults mutants bench reference install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python tools/demo.py --out $(DEMO)
@@ -32,8 +32,12 @@ bench: $(VENV)/.installed
 	$(BIN)/python tools/bench/bench_train.py
 	$(BIN)/python tools/bench/bench_stylegan2.py
 	$(BIN)/python tools/bench/bench_data.py
+	$(BIN)/python tools/bench/bench_dataset.py
 	$(BIN)/python tools/bench/bench_generate.py
 	$(BIN)/python tools/bench/bench_evaluate.py
+
+reference: $(VENV)/.installed
+	$(BIN)/python tools/command_reference.py --out build/commands.md
 
 install: $(VENV)/.installed
 

@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
+    torch.manual_seed(0)
     network = build(channels=1)
     optimiser = torch.optim.Adam(network.parameters(), 1e-3)
     training = load(given.store, "train", given.level, given.workers)

@@ -1,0 +1,43 @@
+"""Pages are short, their links lead somewhere, and what they say to type exists."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+
+import pytest
+
+from mri_gan.cli.main import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+MOST_WORDS = 900  # of the README
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def test_the_readme_is_short() -> None:
+    assert len(text_of(README).split()) <= MOST_WORDS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_to_files_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text_of(page))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_commands_that_are_named_exist(page: Path) -> None:
+    typed = re.findall(r"^(?:    |.*`)mrigan ([a-z][a-z-]+)", text_of(page), re.MULTILINE)
+    assert set(typed) <= {*COMMANDS}
+
+
+def test_the_reference_has_every_command() -> None:
+    page = runpy.run_path(str(ROOT / "tools" / "command_reference.py"))["build_page"]()
+    for name in COMMANDS:
+        assert f"Usage: mrigan {name} " in page
