@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 quiet = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+with_people = click.option(
+    "--with-people",
+    is_flag=True,
+    help="Also show pictures of real people; the page is then as confidential as the scans.",
+)
 seed = click.option(
     "--seed", type=int, default=0, show_default=True, help="Every random choice follows from it."
 )

@@ -1,4 +1,4 @@
-"""What a run folder tells about itself, read without torch and without the training data."""
+"""What a run folder holds, read without torch and without the training data."""
 
 from __future__ import annotations
 
@@ -11,12 +11,21 @@ from typing import Any
 
 from mri_gan.config import CONFIG, METRICS, PLOT, REALS, SAMPLES, read_metrics
 from mri_gan.errors import DataError
+from mri_gan.pictures import Shows, read_mark
 
 GRID_NAME = re.compile(r"(?P<nimg>\d{9})-(?P<size>\d{4})px\.png$")
 # The results of other commands, as folders of a run that hold a JSON file of the same name.
 RESULTS = ("evaluation", "audit", "utility")
-PICTURES = ("*.png", "*.gif", "*.apng", "*.webp")
-TRAINING_PICTURES = (PLOT, REALS)  # shown in places of their own
+PICTURES = ("*.png", "*.gif", "*.apng")
+ELSEWHERE = (PLOT, REALS)  # shown in places of their own
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture file and what its own mark says that it shows; None where it has no mark."""
+
+    path: Path
+    shows: Shows | None
 
 
 @dataclass(frozen=True)
@@ -25,7 +34,7 @@ class Grid:
 
     nimg: int
     size: int  # px of each sample
-    path: Path
+    picture: Picture
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class Result:
     """What one judging command wrote: its JSON document and the pictures beside it."""
 
     document: dict[str, Any]
-    pictures: tuple[Path, ...]
+    pictures: tuple[Picture, ...]
 
 
 @dataclass(frozen=True)
@@ -44,14 +53,20 @@ class RunFacts:
     config: dict[str, Any]  # config.json
     metrics: list[dict[str, Any]]  # one per tick
     grids: list[Grid]  # oldest first
-    reals: Path | None
-    pictures: tuple[Path, ...]  # what `mrigan test`, `walk` and others drew into the folder
+    reals: Picture | None
+    pictures: tuple[Picture, ...]  # what `mrigan test`, `walk` and others drew into the folder
     results: dict[str, Result] = field(default_factory=dict)
+    with_people: bool = False  # whether a page may show pictures of real people
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What was asked for."""
+        """The training settings."""
         return dict(self.config.get("settings", {}))
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.resolve().name
 
     @property
     def nimg(self) -> int:
@@ -60,20 +75,21 @@ class RunFacts:
         return max(reached, default=0)
 
 
-def read_run(folder: Path) -> RunFacts:
-    """Gather the facts of a run folder; raises DataError where it is none."""
+def read_run(folder: Path, with_people: bool = False) -> RunFacts:
+    """Gather the facts of a run folder; raises DataError where it is not one."""
     config = read_document(folder / CONFIG)
     if not isinstance(config.get("settings"), dict):
-        raise DataError(f"{folder}: is no run folder", "give a folder that `mrigan train` wrote")
+        raise DataError(f"{folder}: not a run folder", "give a folder that `mrigan train` wrote")
     reals = folder / REALS
     return RunFacts(
         folder=folder,
         config=config,
         metrics=read_metrics(folder / METRICS),
         grids=find_grids(folder / SAMPLES),
-        reals=reals if reals.is_file() else None,
-        pictures=tuple(p for p in find_pictures(folder) if p.name not in TRAINING_PICTURES),
+        reals=Picture(reals, read_mark(reals)) if reals.is_file() else None,
+        pictures=tuple(p for p in find_pictures(folder) if p.path.name not in ELSEWHERE),
         results=dict(find_results(folder)),
+        with_people=with_people,
     )
 
 
@@ -90,20 +106,25 @@ def read_document(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read as JSON", "write it again") from error
     if not isinstance(value, dict):
-        raise DataError(f"{path}: is no JSON object", "write it again")
+        raise DataError(f"{path}: is not a JSON object", "write it again")
     return value
 
 
 def find_grids(folder: Path) -> list[Grid]:
     """The sample grids of a run, oldest first."""
     found = [(GRID_NAME.search(path.name), path) for path in folder.glob("*.png")]
-    grids = [Grid(int(m["nimg"]), int(m["size"]), path) for m, path in found if m]
+    grids = [
+        Grid(int(m["nimg"]), int(m["size"]), Picture(path, read_mark(path)))
+        for m, path in found
+        if m
+    ]
     return sorted(grids, key=lambda grid: (grid.nimg, grid.size))
 
 
-def find_pictures(folder: Path) -> list[Path]:
-    """Pictures that lie directly in a folder, by name."""
-    return sorted(path for pattern in PICTURES for path in folder.glob(pattern))
+def find_pictures(folder: Path) -> list[Picture]:
+    """Pictures directly in a folder, by name."""
+    paths = sorted(path for pattern in PICTURES for path in folder.glob(pattern))
+    return [Picture(path, read_mark(path)) for path in paths]
 
 
 def find_results(folder: Path) -> Iterator[tuple[str, Result]]:

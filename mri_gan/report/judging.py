@@ -1,20 +1,131 @@
-"""The sections that `mrigan evaluate`, `audit` and `utility` fill."""
+"""What `mrigan evaluate`, `audit` and `utility` found, in words first and then as tables."""
 
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from statistics import median
 from typing import Any
 
-from mri_gan.report.facts import Result, RunFacts
-from mri_gan.report.sections import Section, Table, embed, plain, words
+from mri_gan.report.facts import RunFacts
+from mri_gan.report.sections import Answer, Section, Table, plain
 
 HEAD = ("figure", "value", "95 % interval", "fakes against half", "real halves")
 MEANING = (
-    "Compare the last two columns: the same distance between synthetic slices and one half of the "
+    "Compare the last two numbers: the same distance between synthetic slices and one half of the "
     "real people, and between the two halves of the real people. The second is the noise floor; "
     "no generator can be shown to be better than that."
 )
+COPIES = "Do its images copy people of the training set?"
+QUALITY = "Do its images look like those of real people?"
+GUESSED_AUC = 0.6  # of membership; above, the critic has learned people by heart
+SHARING = (
+    "The checks find copies of the kinds that they list. They cannot show that there are none, and "
+    "a synthetic picture is not an anonymous one by nature.",
+    "A checkpoint also holds the critic, which knows more about the training people than the "
+    "pictures do: pass on exports (mrigan export-model), not checkpoints.",
+    "Consent and the terms of the training data bind the model and its images too. Who is "
+    "responsible for the data decides; all this is for that person to read.",
+)
+
+
+# In words, with limits
+
+
+def verdicts(run: RunFacts) -> Section:
+    """What is known about copies, quality and use, and what no check can answer."""
+    answers = [copies_answer(run), quality_answer(run), use_answer(run), sharing_answer()]
+    return Section("verdicts", "What is known, and what is not", answers=answers)
+
+
+def unknown() -> list[Answer]:
+    """What is known of a model without a run folder."""
+    todo = "To find out: mrigan {} RUN --data STORE"
+    copies = Answer(COPIES, "Unknown: not audited.", [todo.format("audit")])
+    quality = Answer(QUALITY, "Unknown: not evaluated.", [todo.format("evaluate")])
+    return [copies, quality, sharing_answer()]
+
+
+def sharing_answer() -> Answer:
+    """What no check can answer."""
+    return Answer(
+        "What may be shared?", "Nothing here gives permission to share anything.", SHARING
+    )
+
+
+def copies_answer(run: RunFacts) -> Answer:
+    """The audit's verdict; green only where nothing speaks against it."""
+    question = COPIES
+    result = run.results.get("audit")
+    if result is None:
+        return Answer(question, "Unknown: not audited.", [_todo(run, "audit")])
+    document = result.document
+    limits = [_audit_caption(document)]
+    limits += [str(document[name]) for name in ("kinds", "warning") if document.get(name)]
+    membership = document.get("membership") or {}
+    if membership:
+        limits.append(_membership(membership))
+    text, mood = str(document.get("sentence", "")), str(document.get("verdict", ""))
+    if document.get("trained_on_this_store") is False:
+        text = "undecided: audited against another store than the one it was trained on"
+        mood = "undecided"
+    suspect = document.get("warning") or membership.get("low", 0) > GUESSED_AUC
+    return Answer(question, text, limits, "" if mood == "pass" and suspect else mood)
+
+
+def quality_answer(run: RunFacts) -> Answer:
+    """What `evaluate` says in words, or how far outside the floor its distances are."""
+    question = QUALITY
+    result = run.results.get("evaluation")
+    if result is None:
+        return Answer(question, "Unknown: not evaluated.", [_todo(run, "evaluate")])
+    figures = result.document.get("figures", [])
+    counted = Counter(str(f["verdict"]) for f in figures if f.get("verdict"))
+    if counted:
+        text = "; ".join(f"{n} of {len(figures)} figures: {word}" for word, n in counted.items())
+    else:
+        text = _far(figures)
+    return Answer(question, text, [_caption(result.document), "Nobody looked at the images."])
+
+
+def _far(figures: Sequence[dict[str, Any]]) -> str:
+    shares = [
+        f["at_floor"] / f["floor"]
+        for f in figures
+        if f.get("better") in ("low", "lower") and f.get("at_floor") and (f.get("floor") or 0) > 0
+    ]
+    if not shares:
+        return "Measured, without a verdict: see the table."
+    return (
+        f"Measured, without a verdict: distances are {plain(float(median(shares)))} times (median "
+        f"of {len(shares)}) those of people among themselves."
+    )
+
+
+def use_answer(run: RunFacts) -> Answer:
+    """What a network learned from synthetic slices beside what it learned from real ones."""
+    question = "Can they replace real slices for training a network?"
+    result = run.results.get("utility")
+    if result is None:
+        return Answer(question, "Unknown: not measured.", [_todo(run, "utility")])
+    document = result.document
+    synthetic, real = document.get("train_on_synthetic", {}), document.get("train_on_real", {})
+    text = (
+        f"{document.get('measure', 'score')} {plain(synthetic.get('value'))} trained on synthetic "
+        f"slices, {plain(real.get('value'))} on real ones, "
+        f"{plain(document.get('guess'))} by a guess."
+    )
+    return Answer(
+        question, text, [f"{_utility_caption(document)}. One task says little of others."]
+    )
+
+
+def _todo(run: RunFacts, command: str) -> str:
+    return f"To find out: mrigan {command} {shlex.quote(run.folder.name)} --data STORE"
+
+
+# As tables
 
 
 def evaluation(run: RunFacts) -> Section:
@@ -22,34 +133,53 @@ def evaluation(run: RunFacts) -> Section:
     section = Section("evaluation", "Quality, beside what real people score")
     result = run.results.get("evaluation")
     if result is None:
-        return _missing(section, f"mrigan evaluate {shlex.quote(run.folder.name)} --data STORE")
+        return _missing(section, run, "evaluate")
     document = result.document
-    rows = [figure_row(figure) for figure in document.get("figures", [])]
     section.notes.append(MEANING)
-    section.tables.append(Table(_caption(document), rows, HEAD))
+    section.tables.append(figure_table(document))
     for left in document.get("left_out", []):
         section.notes.append(
-            f"Left out: {left['family']} needs {left['needs']} images, there are {left['has']}."
+            f"Left out: {left.get('family')} needs {left.get('needs')} images, there are "
+            f"{left.get('has')}."
         )
-    return _with_pictures(section, result)
+    section.add_pictures(result.pictures, run.with_people)
+    return section
+
+
+def figure_table(document: dict[str, Any], name: str = "") -> Table:
+    """The figures of one evaluation, each beside the floor that was measured with it."""
+    figures = document.get("figures", [])
+    worded = any(figure.get("verdict") for figure in figures)
+    rows = [figure_row(figure) + [str(figure.get("verdict", ""))] * worded for figure in figures]
+    return Table(f"{name}{_caption(document)}", rows, (*HEAD, "verdict") if worded else HEAD)
 
 
 def figure_row(figure: dict[str, Any]) -> list[str]:
     """One figure as the cells of the table."""
     return [
-        str(figure["name"]),
-        plain(figure["value"]),
-        f"{plain(figure['low'])} .. {plain(figure['high'])}",
-        plain(figure["at_floor"]),
-        plain(figure["floor"]),
+        str(figure.get("name")),
+        plain(figure.get("value")),
+        f"{plain(figure.get('low'))} .. {plain(figure.get('high'))}",
+        plain(figure.get("at_floor")),
+        plain(figure.get("floor")),
     ]
 
 
 def _caption(document: dict[str, Any]) -> str:
     counts, store = document.get("counts", {}), document.get("store", {})
     return (
-        f"{counts.get('fakes')} synthetic images against {counts.get('reals')} real slices of "
-        f"{counts.get('people')} people ({store.get('split', 'train')}), {document.get('size')} px"
+        f"{counts.get('fakes', '?')} synthetic images against "
+        f"{counts.get('reals', '?')} real slices of "
+        f"{counts.get('people', '?')} people ({store.get('split', 'train')}), "
+        f"{document.get('size', '?')} px{_drawn(document)}"
+    )
+
+
+def _drawn(document: dict[str, Any]) -> str:
+    return (
+        f", psi {plain(document['psi'])}, noise {plain(document.get('noise'))}"
+        if "psi" in document
+        else ""
     )
 
 
@@ -58,26 +188,19 @@ def audit(run: RunFacts) -> Section:
     section = Section("audit", "Copies of training slices")
     result = run.results.get("audit")
     if result is None:
-        return _missing(section, f"mrigan audit {shlex.quote(run.folder.name)} --data STORE")
+        return _missing(section, run, "audit")
     document = result.document
-    section.verdict = str(document.get("sentence", ""))
-    section.mood = str(document.get("verdict", ""))
-    if document.get("warning"):
-        section.notes.append(str(document["warning"]))
-        # A pass on the pictures is not green beside a critic that knows its people.
-        section.mood = "undecided" if section.mood == "pass" else section.mood
+    section.add_pictures(result.pictures, run.with_people)
     if document.get("version", 1) < 2:
         section.notes.append("Measured by an earlier version; run mrigan audit again.")
-        return _with_pictures(section, result)
-    views = document["views"]
+        return section
+    views = document.get("views", [])
     names = [str(view["name"]) for view in views]
     section.tables.append(Table(_audit_caption(document), list(audit_rows(views)), ("", *names)))
     caption = "Of 1,000 copies of each kind, alone among the samples, would be seen"
-    rows = [[kind, f"{share * 1000:.0f}"] for kind, share in document["recall"].items()]
+    rows = [[kind, f"{share * 1000:.0f}"] for kind, share in document.get("recall", {}).items()]
     section.tables.append(Table(caption, rows, ("kind", "seen")))
-    if document.get("membership"):
-        section.notes.append(_membership(document["membership"]))
-    return _with_pictures(section, result)
+    return section
 
 
 def audit_rows(views: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
@@ -92,21 +215,22 @@ def audit_rows(views: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
 
 
 def _audit_caption(document: dict[str, Any]) -> str:
-    counts, drawn = document.get("counts", {}), ""
-    if "psi" in document:
-        drawn = f"; psi {plain(document['psi'])}, noise {plain(document['noise'])}"
+    counts = document.get("counts", {})
+    alarms = document.get("false_alarms")
     return (
-        f"Likeness (Fisher's z) of {counts.get('samples')} samples to {counts.get('train')} slices "
-        f"of {counts.get('train_people')} people; {counts.get('held_out_people')} people held out"
-        f"{drawn}; {document['false_alarms']:.0%} of audits of new people fail"
+        f"Likeness of {counts.get('samples', '?')} samples to {counts.get('train', '?')} slices of "
+        f"{counts.get('train_people', '?')} people; {counts.get('held_out_people', '?')} people "
+        f"held out{_drawn(document)}"
+        + (f"; {alarms:.0%} of audits of new people fail" if alarms is not None else "")
     )
 
 
 def _membership(found: dict[str, Any]) -> str:
+    rate = found.get("rate")
     return (
-        f"Telling people of the training set by the critic's scores: AUC {plain(found['auc'])} "
-        f"({plain(found['low'])} .. {plain(found['high'])}, 95 % interval; 0.5 is a guess); "
-        f"{found['rate']:.1%} of training slices found at 1 % false positives."
+        f"Finding people of the training set by the critic's scores: AUC {plain(found.get('auc'))} "
+        f"({plain(found.get('low'))} .. {plain(found.get('high'))}, 95 % interval; 0.5 is a guess)"
+        + (f"; {rate:.1%} of training slices found at 1 % false positives." if rate else ".")
     )
 
 
@@ -115,41 +239,34 @@ def utility(run: RunFacts) -> Section:
     section = Section("utility", "Usefulness: trained on synthetic, tested on real people")
     result = run.results.get("utility")
     if result is None:
-        return _missing(section, f"mrigan utility {shlex.quote(run.folder.name)} --data STORE")
+        return _missing(section, run, "utility")
     document = result.document
     rows = [
-        [name, plain(score["value"]), f"{plain(score['low'])} .. {plain(score['high'])}"]
+        [name, plain(score["value"]), f"{plain(score.get('low'))} .. {plain(score.get('high'))}"]
         for name, score in (
-            ("real slices", document["train_on_real"]),
-            ("synthetic slices", document["train_on_synthetic"]),
+            ("real slices", document.get("train_on_real")),
+            ("synthetic slices", document.get("train_on_synthetic")),
         )
+        if score
     ]
-    rows.append(["nothing (a guess)", plain(document["guess"]), ""])
-    head = ("trained on", str(document["measure"]), "95 % interval")
+    rows.append(["nothing (a guess)", plain(document.get("guess")), ""])
+    head = ("trained on", str(document.get("measure", "score")), "95 % interval")
     section.tables.append(Table(_utility_caption(document), rows, head))
-    if document.get("kept") is not None:
-        section.notes.append(
-            f"Synthetic slices teach {document['kept']:.0%} of what real ones do. Their labels: "
-            f"{document['labels']}."
-        )
-    return _with_pictures(section, result)
-
-
-def _utility_caption(document: dict[str, Any]) -> str:
-    counts = document["counts"]
-    return (
-        f"Task {document['task']}: {counts['train_images']} slices to train on, "
-        f"{counts['test_images']} of {counts['test_people']} people to test on"
-    )
-
-
-def _missing(section: Section, command: str) -> Section:
-    section.hint, section.command = "Not measured yet. This does it:", command
+    if document.get("labels"):
+        section.notes.append(f"Labels of the synthetic slices: {document['labels']}.")
+    section.add_pictures(result.pictures, run.with_people)
     return section
 
 
-def _with_pictures(section: Section, result: Result) -> Section:
-    for path in result.pictures:
-        name = words(path.stem)
-        section.pictures.append(embed(path, f"{section.name}: {name}", name))
+def _utility_caption(document: dict[str, Any]) -> str:
+    counts = document.get("counts", {})
+    return (
+        f"Task {document.get('task')}: {counts.get('train_images', '?')} slices to train on, "
+        f"{counts.get('test_images', '?')} of {counts.get('test_people', '?')} people to test on"
+    )
+
+
+def _missing(section: Section, run: RunFacts, command: str) -> Section:
+    section.hint = "Not measured yet. This does it:"
+    section.command = f"mrigan {command} {shlex.quote(run.folder.name)} --data STORE"
     return section

@@ -11,50 +11,52 @@ import jinja2
 from markupsafe import Markup
 
 from mri_gan import __version__
-from mri_gan.report import judging, sections
-from mri_gan.report.charts import Curve, draw_chart
+from mri_gan.report import cards, judging, sections
 from mri_gan.report.facts import RunFacts
-from mri_gan.report.judging import figure_row
-from mri_gan.report.sections import (
-    CHARTS,
-    Chart,
-    Section,
-    Shown,
-    Table,
-    changed_settings,
-    embed,
-    kimg,
-    metric_points,
-    plain,
-    words,
-)
+from mri_gan.report.sections import Section, Shown
 
-# Sections to one self-contained HTML page
+SYNTHETIC_PAGE = (
+    "This page shows synthetic images and charts. Pictures of real people are left out, and so are "
+    "pictures that carry no mark of what they show. Synthetic is not the same as anonymous: read "
+    "what is known about copies first."
+)
+PEOPLE_PAGE = (
+    "This page may show real people: it is as confidential as the scans that they come from. "
+    "Each caption says what a picture shows."
+)
 
 
 def build_report(run: RunFacts) -> str:
-    """The page of one run."""
-    shown = [
+    """The page of one run: verdicts and their limits first, then pictures, then all the rest."""
+    return render(f"Training run {run.name}", build_sections(run), run.with_people)
+
+
+def build_sections(run: RunFacts) -> list[Section]:
+    """The sections of one run, in the order of the page."""
+    return [
+        judging.verdicts(run),
         sections.grids(run),
         sections.drawings(run),
         judging.evaluation(run),
         judging.audit(run),
         judging.utility(run),
+        cards.data_sheet(run),
+        cards.model_card_section(run),
         sections.curves(run),
-        sections.data_sheet(run),
+        sections.progress(run),
         sections.reproduction(run),
     ]
-    return render("report.html", f"Training run {run.folder.resolve().name}", shown)
 
 
-def render(template: str, title: str, sections: Sequence[Section]) -> str:
-    """A template filled; every value is escaped, and the page may load nothing."""
+def render(title: str, sections: Sequence[Section], with_people: bool) -> str:
+    """The template filled; every value is escaped, and the page may load nothing."""
     return (
         _templates()
-        .get_template(template)
+        .get_template("report.html")
         .render(
             title=title,
             version=__version__,
+            warning=PEOPLE_PAGE if with_people else SYNTHETIC_PAGE,
             sections=sections,
             contents=[(section.id, section.name) for section in sections],
         )
@@ -78,102 +80,3 @@ def frames_json(frames: Sequence[Shown]) -> Markup:
     """Frames for the slider, safe inside a script element."""
     text = json.dumps([dataclasses.asdict(frame) for frame in frames])
     return Markup(text.replace("<", "\\u003c"))
-
-
-# Several runs side by side: what differs, how they went, and what they draw
-
-LAST_LINES = 30  # of the metrics, for the means at the end
-
-
-def build_comparison(runs: Sequence[RunFacts]) -> str:
-    """The page of several runs; their folders' names must differ."""
-    names = [run.folder.resolve().name for run in runs]
-    sections = [differing(runs, names), ends(runs, names), last_grids(runs, names)]
-    sections += [overlaid(runs, names), figures(runs, names)]
-    return render("report.html", f"{len(runs)} runs side by side", sections)
-
-
-def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
-    """The settings that are not the same everywhere."""
-    section = Section("settings", "What differs")
-    rows = [
-        [words(name), *(plain(run.settings.get(name)) for run in runs)]
-        for name in changed_settings(runs)
-    ]
-    digests = [run.config.get("data_digest", "") for run in runs]
-    if len(set(digests)) > 1:
-        rows.append(["training data", *digests])
-        section.notes.append("They were trained on different data: their figures do not compare.")
-    if rows:
-        section.tables.append(Table("Settings", rows, ("setting", *names)))
-    else:
-        section.notes.append("Nothing: the settings and the data are the same.")
-    return section
-
-
-def ends(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
-    """Where each run stands, and the means of its last metrics."""
-    rows = [
-        ["real images shown", *(kimg(run.nimg) for run in runs)],
-        ["resolution", *(f"{_last(run, 'resolution')} px" for run in runs)],
-    ]
-    for title, series in CHARTS:
-        for name in series:
-            rows.append([f"{title}: {name}", *(plain(_mean_at_end(run, name)) for run in runs)])
-    table = Table(f"Means of the last {LAST_LINES} lines of the metrics", rows, ("", *names))
-    return Section("ends", "Where they stand", tables=[table])
-
-
-def _last(run: RunFacts, name: str) -> object:
-    return run.metrics[-1].get(name, "") if run.metrics else ""
-
-
-def _mean_at_end(run: RunFacts, name: str) -> float | None:
-    values = [line[name] for line in run.metrics[-LAST_LINES:] if line.get(name) is not None]
-    return sum(values) / len(values) if values else None
-
-
-def last_grids(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
-    """The newest samples of each."""
-    section = Section("grids", "Newest synthetic samples")
-    for run, name in zip(runs, names, strict=True):
-        if run.grids:
-            grid = run.grids[-1]
-            label = f"{name}: {kimg(grid.nimg)}, {grid.size} px"
-            section.pictures.append(embed(grid.path, f"Synthetic slices of {label}", label))
-    return section
-
-
-def overlaid(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
-    """Each curve of all runs in one chart."""
-    section = Section("curves", "Curves")
-    for title, series in CHARTS:
-        for name in series:
-            curves = [
-                Curve(run_name, metric_points(run, name))
-                for run, run_name in zip(runs, names, strict=True)
-            ]
-            heading = f"{title}: {words(name)}"
-            svg = draw_chart(heading, curves, "thousand real images shown")
-            if svg:
-                section.charts.append(Chart(heading, svg))
-    return section
-
-
-def figures(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
-    """The figures of `mrigan evaluate` that all runs have."""
-    section = Section("evaluation", "Quality, value and 95 % interval")
-    found = [
-        {row["name"]: figure_row(row) for row in run.results["evaluation"].document["figures"]}
-        if "evaluation" in run.results
-        else {}
-        for run in runs
-    ]
-    common = [name for name in found[0] if all(name in rows for rows in found)]
-    if common:
-        rows = [[n, *(f"{f[n][1]} ({f[n][2]})" for f in found), found[0][n][4]] for n in common]
-        section.tables.append(Table("", rows, ("figure", *names, "real halves")))
-    else:
-        section.hint = "Not measured for all of them yet. For each run:"
-        section.command = "mrigan evaluate RUN --data STORE"
-    return section

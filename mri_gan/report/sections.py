@@ -6,18 +6,24 @@ import base64
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
-from mri_gan.config import TrainConfig, differences
-from mri_gan.report.charts import Curve, Point, draw_chart
-from mri_gan.report.facts import RunFacts
+from mri_gan.config import differences
+from mri_gan.pictures import Shows
+from mri_gan.report.charts import Chart, Curve, Point, build_chart
+from mri_gan.report.facts import Picture, RunFacts
 
 # What stands on a page, as plain values: text, tables, charts and pictures
 
-MIME = {".png": "image/png", ".apng": "image/apng", ".gif": "image/gif", ".webp": "image/webp"}
+MIME = {".png": "image/png", ".apng": "image/apng", ".gif": "image/gif"}
+# How a picture is announced: by the mark in its own file, never by where it was found.
+CAPTIONS = {
+    Shows.SYNTHETIC: "Synthetic",
+    Shows.REAL: "Real people",
+    Shows.BOTH: "Real people beside synthetic images",
+    Shows.LIKENESS: "Drawn to equal a given image",
+    Shows.CHART: "Chart",
+}
 
 
 @dataclass(frozen=True)
@@ -39,11 +45,13 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Chart:
-    """A drawn chart and what stands above it."""
+class Answer:
+    """What is known about one question, and the limits of that."""
 
-    title: str
-    svg: Markup
+    question: str
+    text: str
+    limits: Sequence[str] = ()
+    mood: str = ""  # "pass", "fail" or "": the colour of the text, never its only sign
 
 
 @dataclass
@@ -52,8 +60,7 @@ class Section:
 
     id: str
     name: str
-    verdict: str = ""
-    mood: str = ""  # "pass" or "fail": the colour of the verdict, never its only sign
+    answers: list[Answer] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     pictures: list[Shown] = field(default_factory=list)
@@ -61,17 +68,46 @@ class Section:
     frames: list[Shown] = field(default_factory=list)
     hint: str = ""  # what to type for what is missing
     command: str = ""
+    text: str = ""  # shown as it is
+
+    def add_pictures(self, pictures: Sequence[Picture], with_people: bool) -> None:
+        """Show the pictures that may be shown, and count those that are left out."""
+        shown = [p for p in pictures if may_show(p, with_people)]
+        self.pictures += [embed(p, words(p.path.stem)) for p in shown]
+        self.notes += left_out(pictures, with_people)
 
 
-def embed(path: Path, alt: str, label: str) -> Shown:
-    """A picture file as part of the page."""
-    return embed_bytes(path.read_bytes(), path.suffix, alt, label)
+def may_show(picture: Picture, with_people: bool) -> bool:
+    """Whether a picture belongs on a page; one without a mark may show anybody."""
+    return picture.shows is not None and (with_people or not picture.shows.shows_people)
 
 
-def embed_bytes(data: bytes, suffix: str, alt: str, label: str) -> Shown:
-    """Picture bytes as part of the page."""
-    text = base64.b64encode(data).decode("ascii")
-    return Shown(f"data:{MIME[suffix.lower()]};base64,{text}", alt, label)
+def left_out(pictures: Sequence[Picture], with_people: bool) -> list[str]:
+    """Sentences about the pictures that are not shown."""
+    hidden = [p for p in pictures if not may_show(p, with_people)]
+    people = [p.path.name for p in hidden if p.shows is not None]
+    unknown = [p.path.name for p in hidden if p.shows is None]
+    said = []
+    if people:
+        said.append(
+            f"Left out because they show people (--with-people shows them): {_some(people)}."
+        )
+    if unknown:
+        said.append(f"Left out because they carry no mark of what they show: {_some(unknown)}.")
+    return said
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def embed(picture: Picture, name: str) -> Shown:
+    """A marked picture file as part of the page, its caption by its own mark."""
+    assert picture.shows is not None
+    data = base64.b64encode(picture.path.read_bytes()).decode("ascii")
+    label = f"{CAPTIONS[picture.shows]}: {name}"
+    return Shown(f"data:{MIME[picture.path.suffix.lower()]};base64,{data}", label, label)
 
 
 def words(name: str) -> str:
@@ -91,7 +127,7 @@ def plain(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):
-        return ", ".join(f"{name} {plain(item)}" for name, item in value.items()) or "none"
+        return ", ".join(f"{name}: {plain(item)}" for name, item in value.items()) or "none"
     if isinstance(value, list | tuple):
         return ", ".join(plain(item) for item in value) or "none"
     return "" if value is None else str(value)
@@ -107,12 +143,10 @@ CHARTS = (
 )
 NAMES = {"d_loss": "critic", "g_loss": "generator", "real_score": "real", "fake_score": "fake"}
 MAX_FRAMES = 60
-# Not options: the store, the architecture or a file decides them.
-NO_OPTIONS = ("channels", "channel_names", "pixel_mm", "clamp", "channel_max")
 
 
-def data_sheet(run: RunFacts) -> Section:
-    """What was trained, on what, and where."""
+def progress(run: RunFacts) -> Section:
+    """How far training has come, with which settings, and where."""
     last = run.metrics[-1] if run.metrics else {}
     skipped = sum(int(line.get("skipped", 0)) for line in run.metrics)
     state = [
@@ -120,19 +154,12 @@ def data_sheet(run: RunFacts) -> Section:
         ("Resolution reached", f"{last['resolution']} px" if last else "none yet"),
         ("Fade-in of that level", plain(last.get("alpha", ""))),
         ("Seconds in steps", plain(sum(float(line.get("seconds", 0)) for line in run.metrics))),
-        (
-            "Updates left out as not finite",
-            plain(skipped),
-        ),
+        ("Updates skipped as not finite", plain(skipped)),
     ]
     machine = [(words(n), plain(run.config[n])) for n in _machine(run.config)]
-    tables = [Table("How far it has come", state)]
-    data = run.config.get("data")
-    if isinstance(data, dict):
-        tables.append(Table("The training data", [(words(k), plain(v)) for k, v in data.items()]))
+    tables = [Table("How far it has come", state), Table("Software and machine", machine)]
     tables.append(Table("Settings", [(words(k), plain(v)) for k, v in run.settings.items()]))
-    tables.append(Table("Software and machine", machine))
-    return Section("data", "What was trained on what", tables=tables)
+    return Section("progress", "Training", tables=tables)
 
 
 def _machine(config: dict[str, Any]) -> list[str]:
@@ -144,9 +171,8 @@ def curves(run: RunFacts) -> Section:
     section = Section("curves", "Curves")
     marks = level_marks(run.metrics)
     for title, names in CHARTS:
-        svg = draw_chart(title, list(_series(run, names)), "thousand real images shown", marks)
-        if svg:
-            section.charts.append(Chart(title, svg))
+        chart = build_chart(title, list(_series(run, names)), "thousand real images shown", marks)
+        section.charts += [chart] if chart else []
     if not section.charts:
         section.notes.append("No metrics have been written yet.")
     return section
@@ -179,22 +205,32 @@ def level_marks(lines: Sequence[dict[str, Any]]) -> list[tuple[float, str]]:
 def grids(run: RunFacts) -> Section:
     """Synthetic samples from fixed latents over the course of training, and real slices."""
     section = Section("grids", "Synthetic samples as training went")
-    chosen = thin_out(run.grids, MAX_FRAMES)
+    pictures = [grid.picture for grid in run.grids]
+    shown = [grid for grid in run.grids if may_show(grid.picture, run.with_people)]
     section.frames = [
-        embed(
-            grid.path,
-            f"Synthetic slices at {grid.size} px after {kimg(grid.nimg)}",
-            f"synthetic, {kimg(grid.nimg)}, {grid.size} px",
-        )
-        for grid in chosen
+        embed(grid.picture, f"{kimg(grid.nimg)}, {grid.size} px")
+        for grid in thin_out(shown, MAX_FRAMES)
     ]
-    if run.grids:
+    if shown:
         section.notes.append("The same latents at every moment: move the slider, or press Play.")
-    else:
+        section.notes += say_sides(run)
+    elif not run.grids:
         section.notes.append("No samples have been drawn yet.")
-    if run.reals:
-        section.pictures.append(embed(run.reals, "Real training slices", "real training slices"))
+    section.notes += left_out(pictures, run.with_people)
+    section.add_pictures([run.reals] if run.reals else [], run.with_people)
     return section
+
+
+def say_sides(run: RunFacts) -> list[str]:
+    """Which side of the body is where in the training slices; empty where that is not recorded."""
+    edges = run.config.get("data", {}).get("image_edges")
+    if not edges:
+        return []
+    side = {"R": "right", "L": "left"}
+    return [
+        f"{edges[0]} | {edges[1]}: the left edge of a picture is the {side[edges[0]]} side of the "
+        f"body, as in the training slices."
+    ]
 
 
 def thin_out(items: Sequence[Any], most: int) -> list[Any]:
@@ -208,52 +244,31 @@ def thin_out(items: Sequence[Any], most: int) -> list[Any]:
 def drawings(run: RunFacts) -> Section:
     """What `mrigan test`, `walk` and others have drawn from the checkpoints."""
     section = Section("drawings", "Drawn from the checkpoint")
-    for path in run.pictures:
-        name = words(path.stem)
-        section.pictures.append(embed(path, f"Synthetic: {name}", f"synthetic: {name}"))
-    if not section.pictures:
+    section.add_pictures(run.pictures, run.with_people)
+    if not run.pictures:
         section.hint = "Nothing yet. This draws samples and style mixing into the run folder:"
         section.command = f"mrigan test {shlex.quote(run.folder.name)}"
     return section
 
 
 def reproduction(run: RunFacts) -> Section:
-    """The command that trains this run again, and what the promise depends on."""
+    """The recorded command line, and what the promise to reproduce depends on."""
     section = Section("reproduce", "How to reproduce")
-    section.hint = (
-        "With the same store, seed, number of threads and versions, a CPU gives the same "
-        "weights bit for bit; a GPU gives them within rounding."
-    )
-    section.command = train_command(run)
+    recorded = run.config.get("command")
+    if recorded:
+        section.hint = (
+            "With the same store, seed, number of threads and versions, a CPU gives the same "
+            "weights bit for bit; a GPU gives them within rounding."
+        )
+        section.command = recorded if isinstance(recorded, str) else shlex.join(recorded)
+    else:
+        section.notes.append(
+            "The command line was not recorded: this run was begun by an earlier version. All its "
+            "settings are listed above."
+        )
     digest = run.config.get("data_digest", "")
     section.tables = [Table("Digests", [("training data", digest)])]
     return section
-
-
-def train_command(run: RunFacts) -> str:
-    """`mrigan train` with every setting that differs from its default."""
-    words = ["mrigan", "train", "STORE"]
-    defaults = TrainConfig().to_dict()
-    for name, value in run.settings.items():
-        if name == "max_size" or (name not in NO_OPTIONS and defaults.get(name) != value):
-            words += _option(name, value)
-    return shlex.join([*words, "--out", run.folder.name])
-
-
-def _option(name: str, value: Any) -> list[str]:
-    if name == "schedule":
-        return ["--schedule", "SCHEDULE"]  # the table itself stands among the settings
-    if name == "conditions":
-        return [word for column in value["columns"] for word in ("--condition", column["name"])]
-    flag = f"--{name.replace('_', '-')}"
-    if isinstance(value, bool):
-        return [flag] if value else []
-    return [] if value is None else [flag, plain_number(value)]
-
-
-def plain_number(value: Any) -> str:
-    """A setting as the command line takes it: 600000.0 -> '600000'."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def changed_settings(runs: Sequence[RunFacts]) -> list[str]:

@@ -93,7 +93,9 @@ class Drawing:
 
 def sample_sheet(drawing: Drawing, seeds: Sequence[int], columns: int) -> Image.Image:
     """One picture for each seed, row by row."""
-    return drawing.sheet(drawing.images(drawing.w(seeds), seeds), columns, drawing.words(seeds))
+    words = drawing.words(seeds)
+    labels = [f"seed {seed} {word}".strip() for seed, word in zip(seeds, words, strict=True)]
+    return drawing.sheet(drawing.images(drawing.w(seeds), seeds), columns, labels)
 
 
 def default_crossover(layers: int) -> int:
@@ -131,9 +133,11 @@ def mixing_sheet(
     width = len(coarse_seeds)
     mixed = torch.split(mixed_images(drawing, coarse_seeds, fine_seeds, crossover), width)
     rows = [torch.full_like(coarse[:1], -1), coarse]
-    for side, row in zip(fine, mixed, strict=True):
+    labels = ["fine | coarse", *(f"coarse: seed {seed}" for seed in coarse_seeds)]
+    for seed, side, row in zip(fine_seeds, fine, mixed, strict=True):
         rows += [side[None], row]
-    return drawing.sheet(torch.cat(rows), width + 1)
+        labels += [f"fine: seed {seed}", *("" for _ in row)]
+    return drawing.sheet(torch.cat(rows), width + 1, labels)
 
 
 def truncation_sweep(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:
@@ -165,13 +169,16 @@ def mixing_matrix(
     """
     a, b = (drawing.layered(drawing.w(seeds)) for seeds in (sources, donors))
     tops, sides = drawing.images(a, sources), drawing.images(b, donors)
-    rows, labels = [torch.full_like(tops[:1], -1), tops], ["", *("source" for _ in sources)]
+    rows, labels = (
+        [torch.full_like(tops[:1], -1), tops],
+        ["donor | source", *(f"seed {seed}" for seed in sources)],
+    )
     for name, band in zip(BANDS, bands_of(a.shape[1]), strict=True):
-        for donor, side in zip(b, sides, strict=True):
+        for seed, donor, side in zip(donors, b, sides, strict=True):
             ws = a.clone()
             ws[:, band.start : band.stop] = donor[band.start : band.stop]
             rows += [side[None], drawing.images(ws, sources)]
-            labels += [f"{name} from", *("" for _ in sources)]
+            labels += [f"{name}: seed {seed}", *("" for _ in sources)]
     return drawing.sheet(torch.cat(rows), len(sources) + 1, labels)
 
 

@@ -9,7 +9,10 @@ import numpy as np
 import torch
 
 from mri_gan import __version__
+from mri_gan.config import CONFIG
 from mri_gan.pictures import Shows
+from mri_gan.report import cards
+from mri_gan.report.facts import read_run
 from mri_gan.synth.figures import Drawing
 
 MARK = Shows.SYNTHETIC.value
@@ -230,7 +233,7 @@ def postprocessing(channels: int) -> list[dict[str, Any]]:
 
 
 def model_card(drawing: Drawing) -> str:
-    """What a user of the model should know, from the run; what it cannot know is left open."""
+    """What a user of the model should know, from its run folder; the unknown is left open."""
     trained, look = drawing.trained, drawing.look
     config = trained.config
     weights = sum(p.numel() for p in trained.generator.parameters())
@@ -245,18 +248,6 @@ def model_card(drawing: Drawing) -> str:
         "generator digest": trained.digest,
         "mrigan": __version__,
     }
-    lines = ["# Model card", "", f"{describe(drawing)}.", "", "| | |", "| --- | --- |"]
-    lines += [f"| {name} | {value} |" for name, value in rows.items()]
-    lines += [
-        "",
-        f"**Output.** {MARK}. For research; not for diagnosis.",
-        "",
-        "**Data and terms.** To be filled in: what it was trained on, under which terms. They",
-        "bind the model and its images too.",
-        "",
-        "**Privacy.** To be filled in from `mrigan audit`: whether samples copy training slices.",
-        "Not audited means not known.",
-        "",
-        "**Quality.** To be filled in from `mrigan evaluate`.",
-    ]
-    return "\n".join(lines) + "\n"
+    folder = trained.path.parent
+    run = read_run(folder) if (folder / CONFIG).is_file() else None
+    return cards.model_card(run, describe(drawing), rows)

@@ -60,12 +60,12 @@ def test_it_loads_without_a_complaint_and_asks_for_nothing(opened: Any, page_fil
 def test_the_slider_changes_the_picture(opened: Any) -> None:
     image, slider = opened.locator("[data-frames] img"), opened.locator("input[type=range]")
     newest = image.get_attribute("src")
-    assert opened.locator("output").inner_text() == "synthetic, 4 kimg, 16 px"
+    assert opened.locator("output").inner_text() == "Synthetic: 4 kimg, 16 px"
     slider.focus()
     slider.press("Home")  # by keyboard, as some people must
-    assert opened.locator("output").inner_text() == "synthetic, 1 kimg, 8 px"
+    assert opened.locator("output").inner_text() == "Synthetic: 1 kimg, 8 px"
     assert image.get_attribute("src") != newest
-    assert slider.get_attribute("aria-valuetext") == "synthetic, 1 kimg, 8 px"
+    assert slider.get_attribute("aria-valuetext") == "Synthetic: 1 kimg, 8 px"
 
 
 def test_play_ends_at_the_newest_picture(opened: Any) -> None:

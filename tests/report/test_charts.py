@@ -1,48 +1,70 @@
-"""Curves as SVG."""
+"""Curves on a page, and as SVG and PDF."""
 
 from __future__ import annotations
 
+import re
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 
-from mri_gan.report.charts import HEIGHT, WIDTH, Curve, draw_chart, nice_ticks, thin
+from mri_gan.report.charts import Chart, Curve, build_chart, save_charts, thin
 
 LINE = Curve("critic", tuple((float(i), float(i * i)) for i in range(11)))
 
 
-def svg_of(markup: str) -> ET.Element:
-    return ET.fromstring(str(markup).split("</svg>")[0] + "</svg>")
+def chart_of(*curves: Curve) -> Chart:
+    chart = build_chart("Losses", curves, "kimg", [(5.0, "16 px")])
+    assert chart is not None
+    return chart
 
 
-def test_the_line_spans_the_plotting_area() -> None:
-    polyline = svg_of(draw_chart("Losses", [LINE], "kimg")).find("polyline")
-    assert polyline is not None
-    points = [tuple(map(float, p.split(","))) for p in polyline.get("points", "").split()]
+def paths(markup: str, colour: str) -> list[list[tuple[float, float]]]:
+    """The points of every path that is drawn in a colour."""
+    found = [
+        path.get("d", "")
+        for path in ET.fromstring(markup).iter("path")
+        if f"stroke: {colour}" in path.get("style", "") and "clip-path" in path.attrib
+    ]
+    numbers = [re.findall(r"-?[\d.]+", d) for d in found]
+    return [list(zip(map(float, n[::2]), map(float, n[1::2]), strict=True)) for n in numbers]
+
+
+def test_a_curve_keeps_its_shape() -> None:
+    (points,) = paths(chart_of(LINE).svg, "var(--c0)")
     xs, ys = zip(*points, strict=True)
-    assert (min(xs), max(xs)) == (52, WIDTH - 12)
-    assert (min(ys), max(ys)) == (10, HEIGHT - 28)
-    assert list(xs) == sorted(xs)
-    assert list(ys) == sorted(ys, reverse=True)  # up is larger
+    width, height = xs[-1] - xs[0], ys[0] - ys[-1]  # up is larger
+    shape = [((x - xs[0]) / width, (ys[0] - y) / height) for x, y in points]
+    assert shape == [pytest.approx((i / 10, i * i / 100), abs=1e-4) for i in range(11)]
 
 
-def test_a_screen_reader_is_told_where_curves_begin_and_end() -> None:
-    assert svg_of(draw_chart("Losses", [LINE], "kimg")).get("aria-label") == (
-        "Losses: critic from 0 to 100"
-    )
+def test_colours_are_those_of_the_page_so_that_the_dark_has_its_own() -> None:
+    assert re.findall("#[0-9a-f]{6}", chart_of(LINE, Curve("b", LINE.points)).svg) == []
 
 
-def test_names_are_escaped() -> None:
-    assert "<b>" not in draw_chart("t", [Curve("<b>", ((0, 1), (1, 2)))], "x")
+def test_a_screen_reader_hears_where_curves_begin_and_end() -> None:
+    assert ET.fromstring(chart_of(LINE).svg).get("aria-label") == "Losses: critic from 0 to 100"
+
+
+def test_text_and_marks_are_text() -> None:
+    texts = [text.text for text in ET.fromstring(chart_of(LINE).svg).iter("text")]
+    assert {"critic", "kimg"} < set(texts)
+    assert any("16 px" in str(text) for text in texts)
+
+
+def test_names_are_escaped_and_no_formula() -> None:
+    svg = chart_of(Curve("<b> $x$", ((0, 1), (1, 2)))).svg
+    assert "<b>" not in svg
+    assert "&lt;b&gt; $x$" in svg
 
 
 def test_no_points_no_chart() -> None:
-    assert draw_chart("t", [Curve("a", ())], "x") == ""
+    assert build_chart("t", [Curve("a", ())], "x") is None
 
 
-def test_one_point_or_a_constant_can_be_drawn() -> None:
-    assert draw_chart("t", [Curve("a", ((1, 3),))], "x")
-    assert draw_chart("t", [Curve("a", ((1, 3), (2, 3)))], "x")
+@pytest.mark.parametrize("points", [((1.0, 3.0),), ((1.0, 3.0), (2.0, 3.0))])
+def test_one_point_or_a_constant_can_be_drawn(points: tuple[tuple[float, float], ...]) -> None:
+    assert "<path" in chart_of(Curve("a", points)).svg
 
 
 def test_thinning_keeps_the_mean() -> None:
@@ -52,9 +74,10 @@ def test_thinning_keeps_the_mean() -> None:
     assert sum(y for _, y in thinned) / 300 == pytest.approx(sum(y for _, y in points) / 1200)
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [(0, 10, [0, 2, 4, 6, 8, 10]), (-1.2, 0.9, [-1, -0.5, 0, 0.5]), (3, 3, [3])],
-)
-def test_ticks_are_round_numbers(low: float, high: float, ticks: list[float]) -> None:
-    assert nice_ticks(low, high) == ticks
+def test_papers_get_vectors_that_do_not_change(tmp_path: Path) -> None:
+    written = save_charts(tmp_path, [chart_of(LINE)])
+    first = [path.read_bytes() for path in written]
+    assert [path.name for path in written] == ["losses.svg", "losses.pdf"]
+    assert first[1].startswith(b"%PDF-")
+    save_charts(tmp_path, [chart_of(LINE)])
+    assert [path.read_bytes() for path in written] == first

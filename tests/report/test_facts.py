@@ -19,9 +19,9 @@ def test_a_run_is_read_whole(tmp_path: Path) -> None:
     run = read_run(folder)
     assert run.nimg == 4000
     assert [(g.nimg, g.size) for g in run.grids] == [(1000, 8), (2000, 8), (3000, 16), (4000, 16)]
-    assert [p.name for p in run.pictures] == ["mixing-16px.png"]  # not loss.png nor reals.png
+    assert [p.path.name for p in run.pictures] == ["mixing-16px.png"]  # not loss.png nor reals.png
     assert run.results["audit"].document == {"verdict": "fine"}
-    assert [p.name for p in run.results["audit"].pictures] == ["pairs.png"]
+    assert [p.path.name for p in run.results["audit"].pictures] == ["pairs.png"]
 
 
 def test_a_young_run_without_metrics_or_samples_is_read(tmp_path: Path) -> None:
@@ -43,17 +43,17 @@ def test_foreign_pictures_among_the_samples_are_left_out(tmp_path: Path) -> None
     [
         (None, "has no config.json"),
         ("{", "cannot be read as JSON"),
-        ("[]", "no JSON object"),
-        ("{}", "is no run"),
+        ("[]", "not a JSON object"),
+        ("{}", "not a run folder"),
     ],
 )
-def test_what_is_no_run_folder_is_told(tmp_path: Path, content: str | None, named: str) -> None:
+def test_other_folders_are_refused(tmp_path: Path, content: str | None, named: str) -> None:
     if content is not None:
         (tmp_path / "config.json").write_text(content)
     with pytest.raises(DataError, match=named):
         read_run(tmp_path)
 
 
-def test_a_missing_folder_is_told(tmp_path: Path) -> None:
+def test_a_missing_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="nowhere: no such folder"):
         read_run(tmp_path / "nowhere")

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from phantoms.runs import AUDIT, FIGURE, UTILITY, make_run, write_result
+from PIL import Image
 
 from mri_gan.cli.main import cli
+from mri_gan.pictures import Shows, save_png
+from mri_gan.report.comparison import build_comparison
 from mri_gan.report.facts import read_run
-from mri_gan.report.page import build_comparison, build_report
-from mri_gan.report.sections import thin_out, train_command
+from mri_gan.report.page import build_report
+from mri_gan.report.sections import CAPTIONS, thin_out
 
 
 class Tags(HTMLParser):
@@ -39,8 +46,7 @@ def test_every_picture_says_what_it_is(tmp_path: Path) -> None:
     images = [
         a for tag, a in Tags(build_report(read_run(make_run(tmp_path / "R")))).found if tag == "img"
     ]
-    assert len(images) == 2
-    assert [str(a["alt"]).split()[0] for a in images] == ["Synthetic", "Real"]
+    assert [a["alt"] for a in images] == ["Synthetic: 4 kimg, 16 px"]
 
 
 def test_names_cannot_break_out_of_the_page(tmp_path: Path) -> None:
@@ -54,7 +60,7 @@ def test_names_cannot_break_out_of_the_page(tmp_path: Path) -> None:
 
 def test_frames_of_the_slider_are_all_grids_in_order(tmp_path: Path) -> None:
     page = build_report(read_run(make_run(tmp_path / "R")))
-    labels = re.findall(r'"label": "synthetic, (\S+) kimg, (\d+) px"', page)
+    labels = re.findall(r'"label": "Synthetic: (\S+) kimg, (\d+) px"', page)
     assert labels == [("1", "8"), ("2", "8"), ("3", "16"), ("4", "16")]
 
 
@@ -76,32 +82,15 @@ def test_results_of_evaluate_are_shown_with_their_floor(tmp_path: Path) -> None:
 
 def test_a_failed_audit_says_so_in_words_first(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "R")
-    write_result(folder, "audit", AUDIT, "worst-pairs.png")
+    write_result(folder, "audit", AUDIT)
     page = build_report(read_run(folder))
     assert '<p class="verdict fail"><strong>fail: 3 samples are more like' in page
-    for text in (
-        "halves",
-        "2.031",
-        "1.234",
-        "750",
-        "0.43 .. 0.797",
-        "of 13 people",
-        "psi 0.7",
-        "worst",
-    ):
+    for text in ("halves", "2.031", "1.234", "750", "0.43 .. 0.797", "of 13 people", "psi 0.7"):
         assert text in page
+    assert page.index("fail: 3 samples") < page.index("<img")  # verdicts come first
 
 
-def test_a_pass_beside_a_critic_that_knows_its_people_is_not_green(tmp_path: Path) -> None:
-    folder = make_run(tmp_path / "R")
-    known = {"verdict": "pass", "sentence": "pass: none", "warning": "the critic knows them"}
-    write_result(folder, "audit", {**AUDIT, **known})
-    page = build_report(read_run(folder))
-    assert 'class="verdict pass"' not in page
-    assert "the critic knows them" in page
-
-
-def test_usefulness_is_told_beside_real_slices_and_a_guess(tmp_path: Path) -> None:
+def test_usefulness_stands_beside_real_slices_and_a_guess(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "R")
     write_result(folder, "utility", UTILITY)
     rows = re.findall(
@@ -119,11 +108,87 @@ def test_what_is_missing_comes_with_its_command(tmp_path: Path) -> None:
         assert command in page
 
 
-def test_the_command_to_reproduce_has_what_differs_from_the_defaults(tmp_path: Path) -> None:
-    run = read_run(make_run(tmp_path / "my run", kimg=2.5, phase=600, lr=0.002))
-    assert train_command(run) == (
-        "mrigan train STORE --max-size 16 --phase 600 --kimg 2.5 --lr 0.002 --mixing --out 'my run'"
-    )
+PEOPLE = [Shows.REAL, Shows.BOTH, Shows.LIKENESS]
+
+
+@pytest.mark.parametrize("shows", PEOPLE)
+def test_people_are_shown_only_where_the_reader_asks_for_them(tmp_path: Path, shows: Shows) -> None:
+    folder = make_run(tmp_path / "R")
+    secret = Image.new("L", (5, 5), 77)
+    save_png(folder / "synthetic-looking-name.png", secret, shows)
+    (folder / "audit").mkdir()
+    save_png(folder / "audit" / "worst-pairs.png", secret, shows)
+    (folder / "audit" / "audit.json").write_text(json.dumps(AUDIT))
+    data = base64.b64encode((folder / "synthetic-looking-name.png").read_bytes()).decode()
+    page = build_report(read_run(folder))
+    assert data not in page
+    assert "they show people (--with-people shows them): synthetic-looking-name.png" in page
+    assert "they show people (--with-people shows them): worst-pairs.png" in page
+    assert "they show people (--with-people shows them): reals.png" in page
+    page = build_report(read_run(folder, with_people=True))
+    assert page.count(data) == 2
+    assert f"{CAPTIONS[shows]}: synthetic looking name" in page
+    assert "Synthetic: synthetic looking name" not in page
+    assert "as confidential as the scans" in page
+
+
+def test_a_picture_without_a_mark_is_left_out_whoever_asks(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R")
+    Image.new("L", (5, 5), 77).save(folder / "holiday.png")
+    grid = folder / "samples" / "000004000-0016px.png"
+    Image.new("L", (24, 12), 80).save(grid)  # as an earlier version wrote it
+    for people in (False, True):
+        page = build_report(read_run(folder, with_people=people))
+        for file in (grid, folder / "holiday.png"):
+            assert base64.b64encode(file.read_bytes()).decode() not in page
+            assert f"no mark of what they show: {file.name}" in page
+
+
+def test_a_comparison_shows_no_people_either(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "A"), make_run(tmp_path / "B")]
+    newest = runs[0] / "samples" / "000004000-0016px.png"
+    save_png(newest, Image.new("L", (24, 12), 80), Shows.REAL)
+    data = base64.b64encode(newest.read_bytes()).decode()
+    assert data not in build_comparison([read_run(run) for run in runs])
+    assert data in build_comparison([read_run(run, with_people=True) for run in runs])
+
+
+@pytest.mark.parametrize(
+    ("changed", "said", "green"),
+    [
+        ({"verdict": "pass", "sentence": "pass: none", "membership": None}, "pass: none", True),
+        ({"verdict": "pass", "sentence": "pass: none", "membership": {"low": 0.99}}, "0.99", False),
+        ({"verdict": "pass", "warning": "learned by heart"}, "learned by heart", False),
+        ({"verdict": "pass", "trained_on_this_store": False}, "undecided: audited ag", False),
+        ({"verdict": "undecided", "sentence": "undecided: few", "views": []}, "few", False),
+    ],
+)
+def test_a_pass_is_green_only_where_nothing_speaks_against_it(
+    tmp_path: Path, changed: dict[str, Any], said: str, green: bool
+) -> None:
+    folder = make_run(tmp_path / "R")
+    write_result(folder, "audit", {**AUDIT, **changed})
+    page = build_report(read_run(folder))
+    assert said in page
+    assert ('class="verdict pass"' in page) == green
+
+
+def test_a_page_gives_no_permission(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R")
+    for page in (build_report(read_run(folder)), build_report(read_run(folder, True))):
+        assert "Unknown: not audited." in page
+        assert "Nothing here gives permission to share anything" in page
+        assert "may be shared</" not in page
+
+
+def test_the_recorded_command_is_printed_and_none_is_made_up(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "my run", kimg=2.5)
+    assert "command line was not recorded" in build_report(read_run(folder))
+    config = json.loads((folder / "config.json").read_text())
+    config["command"] = ["mrigan", "train", "S", "--loss", "wgan-gp", "--out", "my run"]
+    (folder / "config.json").write_text(json.dumps(config))
+    page = html.unescape(build_report(read_run(folder)))
+    assert "mrigan train S --loss wgan-gp --out 'my run'" in page
 
 
 def test_long_runs_keep_their_last_frame() -> None:
@@ -133,20 +198,43 @@ def test_long_runs_keep_their_last_frame() -> None:
 
 def test_a_comparison_shows_what_differs(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / "A", lr=0.001, seed=1), make_run(tmp_path / "B", lr=0.002, seed=1)]
-    for run in runs:
-        write_result(run, "evaluation", {"figures": [FIGURE]})
     page = build_comparison([read_run(run) for run in runs])
     rows = re.findall(r'<th scope="row">([^<]*)</th>', page)
     assert "lr" in rows
     assert "seed" not in rows
-    assert "swd 32 px" in rows
 
 
-def test_runs_on_other_data_are_told_apart(tmp_path: Path) -> None:
+def test_each_run_keeps_its_own_split_counts_and_floor(tmp_path: Path) -> None:
+    floors = {"A": (9.5, 13, "train"), "B": (4.25, 5, "test")}
+    for name, (floor, people, split) in floors.items():
+        document = {
+            "figures": [{**FIGURE, "floor": floor}],
+            "counts": {"people": people},
+            "store": {"split": split, "digest": name},
+        }
+        write_result(make_run(tmp_path / name), "evaluation", document)
+    page = build_comparison([read_run(tmp_path / name) for name in floors])
+    tables = re.findall(r"<table>.*?</table>", page, re.DOTALL)
+    for name, (floor, people, split) in floors.items():
+        other = next(values[0] for key, values in floors.items() if key != name)
+        own = [t for t in tables if f"of {people} people ({split})" in t]
+        assert len(own) == 1
+        assert f">{floor}<" in own[0]
+        assert f">{other}<" not in own[0]
+
+
+def test_runs_on_other_data_are_kept_apart(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / "A"), make_run(tmp_path / "B")]
     config = runs[1] / "config.json"
     config.write_text(config.read_text().replace('"d1"', '"d2"'))
     assert "trained on different data" in build_comparison([read_run(run) for run in runs])
+
+
+def test_charts_are_written_for_papers(tmp_path: Path) -> None:
+    run, out = make_run(tmp_path / "A"), tmp_path / "figures"
+    done = CliRunner().invoke(cli, ["report", str(run), "--figures", str(out)])
+    assert done.exit_code == 0
+    assert sorted(path.name for path in out.glob("losses.*")) == ["losses.pdf", "losses.svg"]
 
 
 def test_the_commands_write_pages(tmp_path: Path) -> None:

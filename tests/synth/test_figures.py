@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from phantoms.models import save_untrained
+from PIL import ImageDraw
 
 from mri_gan.pictures import to_grey
 from mri_gan.store.reader import StoreReader
@@ -58,10 +59,27 @@ def test_mixed_pictures_share_their_coarse_layers_with_the_column(drawing: Drawi
 
 
 def test_sheets_have_a_picture_for_every_seed(drawing: Drawing) -> None:
-    assert sample_sheet(drawing, range(6), 3).size == (3 * TILE + 2, 2 * TILE + 2)
-    assert mixing_sheet(drawing, [1, 2], [3, 4, 5]).size == (3 * TILE + 2, 4 * TILE + 2)
+    assert sample_sheet(drawing, range(6), 3).size == (3 * TILE + 2, 2 * (TILE + LABEL) + 2)
+    assert mixing_sheet(drawing, [1, 2], [3, 4, 5]).size == (3 * TILE + 2, 4 * (TILE + LABEL) + 2)
     matrix = mixing_matrix(drawing, [1, 2], [3, 4])
     assert matrix.size == (3 * TILE + 2, 7 * (TILE + LABEL) + 2)
+
+
+def test_sheets_name_the_seed_of_every_picture(
+    drawing: Drawing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+
+    def note(_self: object, _at: object, label: str, *_: object) -> None:
+        written.append(label)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", note)
+    sample_sheet(drawing, [5, 8], 2)
+    mixing_sheet(drawing, [1, 2], [3])
+    assert written == [
+        *("seed 5", "seed 8"),
+        *("fine | coarse", "coarse: seed 1", "coarse: seed 2", "fine: seed 3", "", ""),
+    ]
 
 
 def test_the_truncation_sweep_runs_from_the_mean_to_the_plain_sample(drawing: Drawing) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from mri_gan.config import TrainConfig
+from mri_gan.pictures import Shows, save_png
 
 FIGURE = {
     "name": "swd 32 px",
@@ -31,9 +32,10 @@ def make_run(folder: Path, ticks: int = 4, **settings: Any) -> Path:
     (folder / "metrics.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     for i in range(1, ticks + 1):
         grid = Image.new("L", (24, 12), 20 * i)
-        grid.save(folder / "samples" / f"{1000 * i:09d}-{lines[i - 1]['resolution']:04d}px.png")
-    Image.new("L", (24, 12), 200).save(folder / "reals.png")
-    Image.new("L", (24, 12), 100).save(folder / "loss.png")
+        name = f"{1000 * i:09d}-{lines[i - 1]['resolution']:04d}px.png"
+        save_png(folder / "samples" / name, grid, Shows.SYNTHETIC)
+    save_png(folder / "reals.png", Image.new("L", (24, 12), 200), Shows.REAL)
+    save_png(folder / "loss.png", Image.new("L", (24, 12), 100), Shows.CHART)
     return folder
 
 
@@ -91,9 +93,11 @@ def metrics_line(i: int) -> dict[str, Any]:
     }
 
 
-def write_result(run: Path, name: str, document: dict[str, Any], *pictures: str) -> None:
+def write_result(
+    run: Path, name: str, document: dict[str, Any], picture: str = "", shows: Shows = Shows.CHART
+) -> None:
     """What a judging command would leave in the run folder."""
     (run / name).mkdir()
     (run / name / f"{name}.json").write_text(json.dumps(document))
-    for picture in pictures:
-        Image.new("L", (9, 9), 50).save(run / name / picture)
+    if picture:
+        save_png(run / name / picture, Image.new("L", (9, 9), 50), shows)

@@ -24,13 +24,18 @@ Example:
     show_default=True,
     help="The HTML file.",
 )
+@options.with_people
 @options.quiet
-def command(runs: tuple[Path, ...], out: Path, quiet: bool) -> None:
-    """Write a self-contained HTML page that shows several RUN folders side by side."""
+def command(runs: tuple[Path, ...], out: Path, with_people: bool, quiet: bool) -> None:
+    """Write a self-contained HTML page that shows several RUN folders side by side.
+
+    Each run keeps its own split, people, counts and noise floor.
+    """
+    from mri_gan.report.comparison import build_comparison
     from mri_gan.report.facts import read_run
-    from mri_gan.report.page import build_comparison
 
     require(len(runs) > 1, "one run has nothing to be compared with", "give two or more")
     names = [run.resolve().name for run in runs]
     require(len(set(names)) == len(names), "two of the runs have the same name", "rename one")
-    options.write_page(out, build_comparison([read_run(run) for run in runs]), quiet)
+    page = build_comparison([read_run(run, with_people) for run in runs])
+    options.write_page(out, page, quiet)

@@ -11,7 +11,7 @@ from mri_gan.cli import options
 EPILOG = """\b
 Examples:
   mrigan report RUN
-  mrigan report RUN --out run.html
+  mrigan report RUN --out run.html --figures figures
 """
 
 
@@ -21,17 +21,35 @@ Examples:
     "--out",
     type=click.Path(path_type=Path),
     default=None,
-    help="The HTML file  [default: report.html in the run folder].",
+    help="HTML file  [default: report.html in the run folder].",
+)
+@options.with_people
+@click.option(
+    "--figures",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="Also write each chart as SVG and PDF into this folder.",
 )
 @options.quiet
-def command(run: Path, out: Path | None, quiet: bool) -> None:
+def command(
+    run: Path, out: Path | None, with_people: bool, figures: Path | None, quiet: bool
+) -> None:
     """Write a self-contained HTML page about a RUN folder.
 
-    Data sheet, curves, samples over time, whatever `mrigan test`, `walk`, `evaluate`, `audit` and
-    `utility` left in the folder, and how to reproduce it. The page needs no network. It shows real
-    training slices, so it is as confidential as they are.
+    What is known about copies and quality, samples over time, whatever `mrigan test`, `walk`,
+    `evaluate`, `audit` and `utility` left in the folder, a data sheet, a model card, and how to
+    reproduce it. The page needs no network and shows no real people unless --with-people is given.
     """
+    from mri_gan.files import make_folder
+    from mri_gan.report.charts import save_charts
     from mri_gan.report.facts import read_run
     from mri_gan.report.page import build_report
+    from mri_gan.report.sections import curves
 
-    options.write_page(out or run / "report.html", build_report(read_run(run)), quiet)
+    facts = read_run(run, with_people)
+    options.write_page(out or run / "report.html", build_report(facts), quiet)
+    if figures is not None:
+        make_folder(figures)
+        for path in save_charts(figures, curves(facts).charts):
+            if not quiet:
+                click.echo(path)

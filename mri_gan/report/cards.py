@@ -1,0 +1,145 @@
+"""Data sheet and model card of a run, filled from what it recorded.
+
+Gebru et al. 2021, "Datasheets for Datasets" (headings of section 3); Mitchell et al. 2019, "Model
+Cards for Model Reporting". What no program can know is left open, and named.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mri_gan.pictures import Shows
+from mri_gan.report import judging
+from mri_gan.report.facts import RunFacts
+from mri_gan.report.sections import Section, Table, plain, words
+
+COUNTED = ("left_out", "header_fields_removed")  # here nothing is a result
+OPEN = "not recorded; to be filled in by whoever holds the data"
+
+
+def data_sheet(run: RunFacts) -> Section:
+    """Who is in the training data, how it was made, and what was left out."""
+    recorded = run.config.get("data")
+    data = recorded if isinstance(recorded, dict) else {}
+    tables = [Table(title, rows) for title, rows in sheet_rows(data).items()]
+    section = Section("datasheet", "Data sheet of the training data", tables=tables)
+    section.notes.append(
+        "By the headings of Gebru et al., Datasheets for Datasets (2021). Only numbers: names of "
+        "people and files are not kept in a run."
+    )
+    return section
+
+
+def sheet_rows(data: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """Rows by heading."""
+    ages = data.get("ages") or {}
+    return {
+        "Motivation": [("why it was collected, by whom, paid by", OPEN)],
+        "Composition": [
+            ("people trained on", _known(data, "training_subjects")),
+            ("slices trained on", _known(data, "training_slices")),
+            ("people in each split", _known(data, "people")),
+            ("slices in each split", _known(data, "slices")),
+            ("ages", _say_ages(ages)),
+            ("sex", _known(data, "sex")),
+            ("channels", _known(data, "channels")),
+            ("planes", _known(data, "planes")),
+            ("sides", _known(data, "sides")),
+            ("left and right edge of a picture", _known(data, "image_edges")),
+            ("labels missing in", _known(data, "left_out_for_missing_labels")),
+        ],
+        "Collection": [
+            ("scanners", _known(data, "scanners")),
+            ("consent, approval by an ethics board", OPEN),
+        ],
+        "Preparation": [
+            ("options", _known(data, "preparation")),
+            ("bits per pixel", _known(data, "bits_per_pixel")),
+            ("pixel size, mm (least, greatest)", _known(data, "pixel_mm")),
+            ("slices by native size, px", _known(data, "slices_by_native_size")),
+            ("left out", _known(data, "left_out")),
+            ("header fields removed", _known(data, "header_fields_removed")),
+            ("volumes with a face", _known(data, "volumes_with_a_face")),
+        ],
+        "Uses, distribution, maintenance": [("terms, contact, withdrawal of a person", OPEN)],
+    }
+
+
+def _known(data: Mapping[str, Any], name: str) -> str:
+    value = data.get(name)
+    nothing: tuple[Any, ...] = (None,) if name in COUNTED else (None, [], {})
+    return "not recorded" if value in nothing else plain(value)
+
+
+def _say_ages(ages: Mapping[str, Any]) -> str:
+    if not ages:
+        return "not recorded"
+    return (
+        f"{plain(ages.get('least'))} to {plain(ages.get('most'))}, median "
+        f"{plain(ages.get('median'))}; known for {plain(ages.get('people'))} people"
+    )
+
+
+def model_card_section(run: RunFacts) -> Section:
+    """The model card as text to be copied, with the header that model hubs read."""
+    settings = run.settings
+    rows = {
+        "architecture": str(settings.get("arch", (settings.get("model") or {}).get("arch", ""))),
+        "training": f"{run.nimg:,} real images shown, loss {settings.get('loss', '')}, "
+        f"seed {settings.get('seed', '')}",
+        "mrigan": str(run.config.get("mrigan", "")),
+    }
+    section = Section("card", "Model card", text=model_card(run, run.name, rows))
+    section.notes.append("For a README.md beside an exported model; the first lines are for hubs.")
+    return section
+
+
+def model_card(run: RunFacts | None, description: str, rows: Mapping[str, str]) -> str:
+    """A model card in Markdown; without a run, data and results are left open."""
+    arch = rows.get("architecture", "").split(",")[0]
+    lines = [*card_header(run, arch), "# Model card", "", f"{description}.", "", "| | |"]
+    lines += ["| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())]
+    lines += ["", f"**Output.** {Shows.SYNTHETIC.value}. For research; not for diagnosis.", ""]
+    if run is None:
+        lines += ["**Data.** To be filled in: what it was trained on, under which terms.", ""]
+    else:
+        lines += ["## Training data", ""]
+        for title, entries in sheet_rows(run.config.get("data") or {}).items():
+            lines += [f"**{title}**", "", *(f"- {name}: {value}" for name, value in entries), ""]
+    lines += ["## What is known, and what is not", ""]
+    answers = judging.verdicts(run).answers if run else judging.unknown()
+    for answer in answers:
+        lines += [f"**{answer.question}** {answer.text}", ""]
+        lines += [*(f"- {limit}" for limit in answer.limits), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def card_header(run: RunFacts | None, arch: str) -> list[str]:
+    """The YAML header that model hubs read, each value as JSON, which is YAML."""
+    tags = ["medical", "mri", "synthetic", "gan", *([words(arch)] if arch else [])]
+    values: dict[str, Any] = {
+        "library_name": "mrigan",
+        "license": "other",
+        "license_name": "terms-of-the-training-data",
+        "pipeline_tag": "unconditional-image-generation",
+        "tags": tags,
+    }
+    found = run.results.get("evaluation") if run else None
+    metrics = [
+        {"type": str(figure["name"]), "name": str(figure["name"]), "value": figure["value"]}
+        for figure in (found.document.get("figures", []) if found else [])
+        if figure.get("value") is not None
+    ]
+    if metrics and run is not None and found is not None:
+        store = found.document.get("store", {})
+        dataset = {
+            "type": "private",
+            "name": "store of the run",
+            "split": store.get("split", "train"),
+        }
+        task = {"type": "unconditional-image-generation"}
+        result = {"task": task, "dataset": dataset, "metrics": metrics}
+        values["model-index"] = [{"name": run.name, "results": [result]}]
+    return ["---", *(f"{name}: {json.dumps(value)}" for name, value in values.items()), "---", ""]

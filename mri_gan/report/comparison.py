@@ -1,0 +1,133 @@
+"""Several runs side by side: what differs and what they draw, each with its own floor."""
+
+from __future__ import annotations
+
+import itertools
+import shlex
+from collections.abc import Sequence
+from dataclasses import replace
+
+from mri_gan.report.charts import Curve, build_chart
+from mri_gan.report.facts import RunFacts
+from mri_gan.report.judging import copies_answer, figure_table, quality_answer
+from mri_gan.report.page import render
+from mri_gan.report.sections import (
+    CHARTS,
+    Section,
+    Table,
+    changed_settings,
+    embed,
+    kimg,
+    left_out,
+    may_show,
+    metric_points,
+    plain,
+    words,
+)
+
+LAST_LINES = 30  # of the metrics, for the means at the end
+
+
+def build_comparison(runs: Sequence[RunFacts]) -> str:
+    """The page of several runs; their folders' names must differ."""
+    names = [run.name for run in runs]
+    sections = [
+        answers(runs),
+        last_grids(runs),
+        *itertools.starmap(figures, enumerate(runs)),
+        differing(runs, names),
+    ]
+    sections += [ends(runs, names), overlaid(runs, names)]
+    return render(f"{len(runs)} runs side by side", sections, any(run.with_people for run in runs))
+
+
+def answers(runs: Sequence[RunFacts]) -> Section:
+    """What is known about each run, in words."""
+    section = Section("verdicts", "What is known, and what is not")
+    for run in runs:
+        for answer in (copies_answer(run), quality_answer(run)):
+            section.answers.append(replace(answer, question=f"{run.name}: {answer.question}"))
+    return section
+
+
+def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
+    """The settings that are not the same everywhere."""
+    section = Section("settings", "What differs")
+    rows = [
+        [words(name), *(plain(run.settings.get(name)) for run in runs)]
+        for name in changed_settings(runs)
+    ]
+    digests = [run.config.get("data_digest", "") for run in runs]
+    if len(set(digests)) > 1:
+        rows.append(["training data", *digests])
+        section.notes.append("They were trained on different data: their figures do not compare.")
+    if rows:
+        section.tables.append(Table("Settings", rows, ("setting", *names)))
+    else:
+        section.notes.append("Nothing: the settings and the data are the same.")
+    return section
+
+
+def ends(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
+    """Where each run stands, and the means of its last metrics."""
+    rows = [
+        ["real images shown", *(kimg(run.nimg) for run in runs)],
+        ["resolution", *(f"{_last(run, 'resolution')} px" for run in runs)],
+    ]
+    for title, series in CHARTS:
+        for name in series:
+            rows.append([f"{title}: {name}", *(plain(_mean_at_end(run, name)) for run in runs)])
+    table = Table(f"Means of the last {LAST_LINES} lines of the metrics", rows, ("", *names))
+    return Section("ends", "Where they stand", tables=[table])
+
+
+def _last(run: RunFacts, name: str) -> object:
+    return run.metrics[-1].get(name, "") if run.metrics else ""
+
+
+def _mean_at_end(run: RunFacts, name: str) -> float | None:
+    values = [line[name] for line in run.metrics[-LAST_LINES:] if line.get(name) is not None]
+    return sum(values) / len(values) if values else None
+
+
+def last_grids(runs: Sequence[RunFacts]) -> Section:
+    """The newest samples of each."""
+    section = Section("grids", "Newest synthetic samples")
+    for run in runs:
+        pictures = [grid.picture for grid in run.grids]
+        section.notes += [f"{run.name}: {said}" for said in left_out(pictures, run.with_people)]
+        shown = [grid for grid in run.grids if may_show(grid.picture, run.with_people)]
+        for grid in shown[-1:]:
+            name = f"{run.name}, {kimg(grid.nimg)}, {grid.size} px"
+            section.pictures.append(embed(grid.picture, name))
+    return section
+
+
+def overlaid(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
+    """Each curve of all runs in one chart."""
+    section = Section("curves", "Curves")
+    for title, series in CHARTS:
+        for name in series:
+            curves = [
+                Curve(run_name, metric_points(run, name))
+                for run, run_name in zip(runs, names, strict=True)
+            ]
+            heading = f"{title}: {words(name)}"
+            chart = build_chart(heading, curves, "thousand real images shown")
+            section.charts += [chart] if chart else []
+    return section
+
+
+def figures(number: int, run: RunFacts) -> Section:
+    """The figures of one run with the floor that was measured for it, and for no other."""
+    section = Section(f"evaluation-{number}", f"{run.name}: quality beside its own floor")
+    result = run.results.get("evaluation")
+    if result is None:
+        section.hint = "Not measured yet. This does it:"
+        section.command = f"mrigan evaluate {shlex.quote(run.folder.name)} --data STORE"
+        return section
+    section.tables.append(figure_table(result.document))
+    digest = result.document.get("store", {}).get("digest")
+    if digest:
+        section.notes.append(f"Store {digest}. Floors of other splits or stores do not apply.")
+    return section
