@@ -260,14 +260,9 @@ class Source(PickledByValue):
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """All files that it is made of, those of its mask included."""
-        return (self.member, *self.others, *(self.mask.members if self.mask else ()))
-
-    @property
-    def every_member(self) -> tuple[Member, ...]:
-        """The files that its slices are made of, those of its mask and channels too."""
-        beside = (*self.channels, *(() if self.mask is None else (self.mask,)))
-        return (self.member, *self.others, *(m for one in beside for m in one.every_member))
+        """All files that it is made of, those of its mask and of its channels included."""
+        beside = (*self.channels, *((self.mask,) if self.mask else ()))
+        return (self.member, *self.others, *(m for one in beside for m in one.members))
 
     @property
     def is_volume(self) -> bool:

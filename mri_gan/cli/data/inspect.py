@@ -17,7 +17,7 @@ from mri_gan.cli.data.source_options import (
     source_options,
 )
 from mri_gan.config import require
-from mri_gan.errors import Stopped, printable
+from mri_gan.errors import DataError, Stopped, printable
 from mri_gan.preparation import PLANES, PrepareConfig
 
 if TYPE_CHECKING:
@@ -55,7 +55,14 @@ TABLES = (
     ),
     *("voxels_mm", "orientations", "planes", "resized", "dropped_fields", "ignored_kinds"),
 )
-LISTS = ("same_pixels", "near_duplicates", "outliers", "flat_slices", "doubtful_orientation")
+LISTS = (
+    "same_pixels",
+    "near_duplicates",
+    "rescans",
+    "outliers",
+    "flat_slices",
+    "doubtful_orientation",
+)
 
 
 @click.command("inspect", epilog=EPILOG)
@@ -123,12 +130,25 @@ def command(
         "unlisted": [list(pair) for pair in plan.bad],
         "seconds": round(time.perf_counter() - start, 2),
     }
+    _warn_of_splits(facts, strict=strict, quiet=quiet)
     if sheet is not None:
         _write_sheet(survey, sheet)
     if as_json:
         options.print_json(facts)
     elif not quiet:
         _print_table(facts)
+
+
+def _warn_of_splits(facts: dict[str, Any], *, strict: bool, quiet: bool) -> None:
+    """Warn of what looks alike in two splits; raises DataError where it is strict."""
+    for what, count in facts["across_splits"].items():
+        if not count:
+            continue
+        text = f"{count:,} {what} lie in different splits; --people TABLE makes them one person"
+        if strict:
+            raise DataError(f"--strict: {text}", "mrigan inspect without --strict names them")
+        if not quiet:
+            click.echo(f"warning: {text}", err=True)
 
 
 def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -> Survey:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -23,7 +23,17 @@ from mri_gan.ingest.cut.orientation import (
     make_cube,
     mirror_doubts,
 )
-from mri_gan.ingest.look.duplicates import FLAT, Glance, find_equal, find_near, find_odd, name_of
+from mri_gan.ingest.look.duplicates import (
+    FLAT,
+    RESCAN_PX,
+    Glance,
+    across_splits,
+    find_equal,
+    find_near,
+    find_odd,
+    find_rescans,
+    name_of,
+)
 from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.source import Source
 from mri_gan.preparation import PLANES, PrepareConfig
@@ -125,6 +135,7 @@ def look(source: Source, config: PrepareConfig, learned: Learned = NOTHING_LEARN
     def see(seen: Exposure) -> None:
         wholes.append(glimpse(seen, config, THUMB_PX))
 
+    source = replace(source, channels=())  # the first contrast stands for all
     outcome: Outcome = process(source, config, learned, see)
     found = Look(outcome.kind, outcome.reason, outcome.empty, outcome.deselected)
     found.whole = wholes[0] if wholes else None
@@ -172,6 +183,7 @@ def _glance(
         small / max(float(np.linalg.norm(small)), 1e-9),
         float(grey.mean()),
         float(grey.std()),
+        _to_8_bit(_decode(images[RESCAN_PX], RESCAN_PX, pixels.dtype, pixels)).tobytes(),
     )
 
 
@@ -190,6 +202,7 @@ class Survey:
         """Everything worth telling, as plain values."""
         glances = self.slices
         records = [glance.record for glance in glances]
+        near, rescans = find_near(glances), find_rescans(glances)
         left_out = [(s.member.label, f.kind, f.reason) for s, f in self.looks if not f.slices]
         return {
             "sources": len(self.looks),
@@ -206,7 +219,12 @@ class Survey:
             **count_notes(Counter(n for record in records for n in all_notes(record))),
             "grey_percentiles": grey_percentiles(sum(f.counts for _, f in self.looks)),
             "same_pixels": find_equal(glances),
-            "near_duplicates": find_near(glances),
+            "near_duplicates": near,
+            "rescans": rescans,
+            "across_splits": {
+                "near duplicates": across_splits(near, {name_of(r): r.split for r in records}),
+                "rescans": across_splits(rescans, {r.subject: r.split for r in records}),
+            },
             "outliers": find_odd(glances),
             "flat_slices": [name_of(g.record) for g in glances if g.contrast < FLAT],
             "empty_slices": sum(found.empty for _, found in self.looks),

@@ -276,7 +276,7 @@ def is_pseudonym(name: str) -> bool:
 
 def public_reason(reason: str, source: Source) -> str:
     """Why a source gave no slices, without its folders, and without its names where hidden."""
-    members = source.every_member
+    members = source.members
     if not source.hidden:
         for member in members:
             reason = reason.replace(str(member.container), member.container.name)

@@ -345,7 +345,7 @@ def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:
         hasher.update(dump([source.name, member.size, member.stamp, source.naming.split]))
         if source.labels:
             hasher.update(dump(source.labels))
-        for other in source.every_member[1:]:
+        for other in source.members[1:]:
             hasher.update(dump([other.name.split("/")[-1], other.size, other.stamp]))
     return hasher.hexdigest()
 
