@@ -38,6 +38,8 @@ def _read_dicom(data: bytes) -> Pixels | None:
     import pydicom
 
     header = pydicom.dcmread(io.BytesIO(data))
+    if header.ImageOrientationPatient != [1, 0, 0, 0, 1, 0] or header.get("PixelPaddingValue"):
+        return None  # turned, or padded: then its pixels are not where they are stored
     slope = float(header.get("RescaleSlope") or 1)
     values = header.pixel_array.astype(np.float32) * slope
     return np.asarray(values + float(header.get("RescaleIntercept") or 0))
@@ -89,6 +91,9 @@ def _read_tiff(data: bytes) -> Pixels | None:
             return None
         if any(tag in page.tags for tag in (266, 274, 338)):
             return None
+        whole = len(page.dataoffsets) * page.rowsperstrip == page.imagelength
+        if not whole or 277 not in page.tags or 278 not in page.tags:
+            return None  # strips that do not make up the picture are read this way or that
         values = page.asarray()
         return np.asarray(np.iinfo(values.dtype).max - values if page.photometric == 0 else values)
 

@@ -218,9 +218,12 @@ def _sixteen_bits(image: Image.Image) -> NDArray[np.uint16]:
 
 
 def _is_negative(image: Image.Image) -> bool:
-    """Whether 0 is white, which Pillow turns round in pictures of 8 bits only."""
-    tags: Any = getattr(image, "tag_v2", {})
-    return bool(tags.get(PHOTOMETRIC) == WHITE_IS_ZERO)
+    """Whether 0 is white, which Pillow turns round in pictures of 8 bits only.
+
+    A TIFF that does not say it is read so by Pillow and tifffile.
+    """
+    tags: Any = getattr(image, "tag_v2", None)
+    return tags is not None and tags.get(PHOTOMETRIC, WHITE_IS_ZERO) == WHITE_IS_ZERO
 
 
 def _wide(values: NDArray[Any]) -> NDArray[np.uint16]:

@@ -51,3 +51,36 @@ def test_no_flip_passes_silently() -> None:
     for bit in range(8 * len(data)):
         with contextlib.suppress(DataError):
             assert gunzip(phantoms.flipped(data, bit), 2000) == voxels
+
+
+@pytest.mark.parametrize("size", [0, 10, 2000])
+def test_the_work_grows_with_the_members_and_not_with_their_square(
+    size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed: list[int] = []
+
+    class Counted:
+        """The decompressor, and how many bytes it is handed."""
+
+        def __init__(self, wbits: int) -> None:
+            self._true = zlib.decompressobj(wbits)
+
+        def decompress(self, data: bytes, most: int) -> bytes:
+            handed.append(len(data))
+            return self._true.decompress(data, most)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._true, name)
+
+    class Library:
+        error = zlib.error
+        decompressobj = Counted
+
+    monkeypatch.setattr(inflate, "fastest", Library)
+    work = []
+    for count in (4000, 8000):
+        handed.clear()
+        stream = b"".join(gzip.compress(bytes([i % 256]) * size) for i in range(count))
+        assert len(inflate.gunzip(stream, 1 << 26)) == count * size
+        work.append(sum(handed))
+    assert work[1] < 2.2 * work[0]

@@ -69,7 +69,8 @@ def size_of(header: Any) -> tuple[int, int]:
 def axes_of(header: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Directions in which columns and rows are counted, in LPS."""
     values = numbers(header, "ImageOrientationPatient", 6)
-    if not np.allclose(np.linalg.norm(values.reshape(2, 3), axis=1), 1, atol=0.01):
+    turned = values.reshape(2, 3)
+    if not np.allclose(turned @ turned.T, np.eye(2), atol=0.02):  # two unit vectors at right angles
         raise DataError("ImageOrientationPatient is damaged")
     return values[:3], values[3:]
 
@@ -87,6 +88,8 @@ class Place:
         self.along, self.down = axes_of(header if plane is None else plane)
         self.corner = position_of(header)
         self.row_mm, self.column_mm = numbers(sizes, "PixelSpacing", 2).tolist()
+        if min(self.row_mm, self.column_mm) <= 0:
+            raise DataError("PixelSpacing is damaged")
         self.thick_mm = number(sizes, "SliceThickness", 0) or 1.0
 
 

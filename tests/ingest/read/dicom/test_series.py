@@ -200,7 +200,8 @@ def test_signed_pixels_keep_their_sign() -> None:
     [
         ("PixelSpacing", [1.5, 1.5], "PixelSpacing differs"),
         ("PixelSpacing", None, "no PixelSpacing"),
-        ("PixelSpacing", [-1, 1], "PixelSpacing differs"),
+        ("PixelSpacing", [-1, 1], "PixelSpacing is damaged"),
+        ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0], "ImageOrientationPatient is damaged"),
     ],
 )
 def test_slices_that_do_not_fit_together_say_why(field: str, values: Any, reason: str) -> None:
