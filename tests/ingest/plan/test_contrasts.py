@@ -106,3 +106,23 @@ def test_a_folder_called_masks_is_explained(tmp_path: Path) -> None:
     top = phantoms.write_folder(tmp_path / "masks", {"a/1.png": b"", "a/2.png": b""})
     with pytest.raises(DataError, match="2 masks were left out because they lie in a folder"):
         plan_of(top)
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_masks_of_nnunet_belong_to_every_channel(tmp_path: Path, channels: int) -> None:
+    names = [f"imagesTr/hippocampus_00{n}_000{c}.nii" for n in (1, 3) for c in range(channels)]
+    names += [f"labelsTr/hippocampus_00{n}.nii" for n in (1, 3)]
+    top = phantoms.write_folder(tmp_path / "Dataset004", dict.fromkeys(names, b""))
+    plan = plan_of(top, masks=True)
+    paired = {s.name.split("/")[-1][:15]: s.mask.name for s in plan.sources if s.mask}
+    assert len(plan.sources) == 2 * channels
+    assert paired == {f"hippocampus_00{n}": f"labelsTr/hippocampus_00{n}.nii" for n in (1, 3)}
+
+
+def test_loose_slices_of_the_course_are_one_person(tmp_path: Path) -> None:
+    names = [f"case_691_slice_{k}.nii.png" for k in range(12)]
+    top = phantoms.write_folder(tmp_path / "loose", dict.fromkeys(names, b""))
+    for choices in ({}, {"layout": "oasis-course"}):
+        plan = plan_of(top, **choices)
+        assert {s.naming.subject for s in plan.sources} == {"691"}
+        assert len({s.naming.split for s in plan.sources}) == 1

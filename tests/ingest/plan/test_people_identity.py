@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from mri_gan.cli.main import cli
 from mri_gan.errors import UsageError
-from mri_gan.ingest.plan.people import KEY_BYTES, find_key, pseudonym
+from mri_gan.ingest.plan.people import KEY_BYTES, find_key, pseudonym, scrub
 from mri_gan.ingest.plan.plan import Plan, build_plan
 from mri_gan.preparation import KEY_FILE, PrepareConfig
 from mri_gan.store.reader import StoreReader
@@ -183,3 +183,9 @@ def test_a_crossed_split_names_the_person_and_not_the_pseudonym(tmp_path: Path) 
     archive = phantoms.write_zip(tmp_path / "a.zip", files)
     with pytest.raises(UsageError, match="9000001"):
         plan_of(archive)
+
+
+def test_folders_called_as_words_of_a_reason_leave_it_readable() -> None:
+    reason = "its slices are not evenly spaced; is a file missing?"
+    assert scrub(reason, ["/x/slices/file/IM0010.dcm"]) == reason
+    assert scrub("anna_smith/a.dcm is cut", ["/x/anna_smith/a.dcm"]) == "it/it is cut"
