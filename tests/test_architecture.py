@@ -35,9 +35,10 @@ ALLOWED = {
     "ingest": BOTTOM | {"store"},
     "export": BOTTOM | {"store"},
     "report": BOTTOM,  # reads files that the other commands wrote
-    "synth": BOTTOM | MIDDLE | {"report"},  # a model card tells what a page tells
+    # A model card holds what a page holds; image files are read as prepare reads them.
+    "synth": BOTTOM | MIDDLE | {"report", "ingest"},
     "train": BOTTOM | MIDDLE | {"synth"},
-    "evaluate": BOTTOM | MIDDLE | {"synth"},
+    "evaluate": BOTTOM | MIDDLE | {"synth", "ingest"},
     "library": BOTTOM | MIDDLE | {"ingest", "export", "synth", "train", "evaluate"},
     "cli": BOTTOM
     | MIDDLE

@@ -15,6 +15,7 @@ from PIL import Image
 from mri_gan.config import LEVELS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
+from mri_gan.ingest.read.image_files import FORMATS, read_grey_file
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Look, Trained, condition_rows, draw_seeds
 
@@ -155,7 +156,6 @@ def as_tensor(images: Pixels) -> torch.Tensor:
 # Images of other people's models: a folder of picture files of one size
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
 RESIZER = "Pillow box"
 
 
@@ -222,21 +222,9 @@ def _size_of(path: Path) -> tuple[int, int]:
 
 
 def read_image(path: Path, size: int) -> Pixels:
-    """One picture as grey [size, size], 0..1; larger ones are averaged down."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            grey = to_grey_unit(image)
-    except Exception as error:
-        raise DataError(f"{path}: cannot be read ({one_line(error)})", "remove it") from error
+    """One picture as grey [size, size], 0..1, as `prepare` reads it; larger ones are averaged."""
+    grey = read_grey_file(path)
     if grey.shape[0] == size:
         return grey
     small = Image.fromarray(grey).resize((size, size), Image.Resampling.BOX)
     return np.asarray(small, np.float32)
-
-
-def to_grey_unit(image: Image.Image) -> Pixels:
-    """A picture of 8 or 16 bits, grey or colour, as 0..1."""
-    if image.mode.startswith("I"):  # 16 bits; Pillow's own conversion to 8 would whiten them
-        values: NDArray[Any] = np.asarray(image)
-        return np.asarray(values / 65535, np.float32)
-    return np.asarray(np.asarray(image.convert("L")) / 255, np.float32)

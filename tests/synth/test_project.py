@@ -136,15 +136,17 @@ def test_a_target_is_padded_to_a_square_with_black() -> None:
 
 def test_colour_becomes_grey_and_grey_colour(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), (255, 0, 0)).save(tmp_path / "c.png")
-    assert float(read_target(tmp_path / "c.png", 8, 1).mean()) == pytest.approx(-1 / 3, abs=1e-4)
+    luma = 76 / 255  # of red by ITU-R 601, 0.299, in 8 bits
+    mean = float(read_target(tmp_path / "c.png", 8, 1).mean())
+    assert mean == pytest.approx(2 * luma - 1, abs=1e-4)
     Image.new("L", (8, 8), 255).save(tmp_path / "g.png")
     assert read_target(tmp_path / "g.png", 8, 3).shape == (1, 3, 8, 8)
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
-def test_what_is_no_image_is_told(tmp_path: Path, content: bytes) -> None:
+def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.png: is no readable image"):
+    with pytest.raises(DataError, match=r"a\.png: unreadable image"):
         read_target(tmp_path / "a.png", 8, 1)
     with pytest.raises(DataError, match=r"b\.png: No such file"):
         read_target(tmp_path / "b.png", 8, 1)

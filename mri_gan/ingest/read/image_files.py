@@ -17,6 +17,7 @@ import os
 import struct
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
@@ -24,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from mri_gan.errors import DataError
-from mri_gan.files import crc32, one_line
+from mri_gan.files import crc32, explain_os_error, one_line
 from mri_gan.ingest.read.dropped_fields import PNG_MAGIC, png_chunks, walk_png
 
 # Image files to grey pixels, their bit depth kept
@@ -53,6 +54,21 @@ def read_image(data: bytes, verify: bool = True) -> NDArray[Any]:
     if len(pages) != 1:
         raise DataError(f"{len(pages)} pages where one is needed", "save each as a file of its own")
     return pages[0]
+
+
+def read_grey_file(path: Path) -> NDArray[np.float32]:
+    """Grey pixels [H, W] of an image file as 0..1, white being the white of its bit depth.
+
+    The one reader for single pictures: what `prepare` takes from a file, the other commands take.
+    Raises DataError naming the file.
+    """
+    try:
+        pixels = read_image(path.read_bytes())
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    except DataError as error:
+        raise DataError(f"{path}: {error.message}", error.hint) from error
+    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
 
 
 def read_pages(data: bytes, verify: bool = True) -> list[NDArray[Any]]:
