@@ -75,7 +75,7 @@ class Interrupted(BaseException):
 
 # Packages that `pip install mrigan` leaves out, and the extra that brings them
 EXTRAS = {
-    **dict.fromkeys(("torch", "matplotlib", "skimage", "jinja2", "markupsafe"), "train"),
+    **dict.fromkeys(("torch", "matplotlib", "scipy", "skimage", "jinja2", "markupsafe"), "train"),
     "pydicom": "dicom",
     "distributed": "dask",
 }
