@@ -212,7 +212,9 @@ def styles(
         generator.map(z[rows], None if condition is None else condition[rows])
         for rows in full_batches(len(seeds), BATCH)
     ]
-    return truncate(torch.cat(ws)[: len(seeds)], generator.w_avg, psi)
+    drawn = torch.cat(ws)[: len(seeds)]
+    # The middle of latents is no style: near it, networks without styles draw nothing sensible.
+    return truncate(drawn, generator.w_avg, psi) if generator.has_styles else drawn
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,9 @@ import torch
 from phantoms.models import SMALL, save_untrained
 
 from mri_gan.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
+from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError, UsageError
+from mri_gan.nets.build import build_generator
 from mri_gan.synth.sample import (
     Look,
     Trained,
@@ -74,3 +76,9 @@ def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
     save_checkpoint(path, Checkpoint(SMALL, 1, 8, 1.0, "digest", {"g_ema": {}}))
     with pytest.raises(DataError, match="no generator"):
         load_trained(path)
+
+
+def test_networks_without_styles_are_not_truncated() -> None:
+    generator = build_generator(ModelConfig(arch="fastgan", max_size=8, capacity=1 / 64)).eval()
+    whole = draw_seeds(generator, range(2), Look(8, psi=1.0))
+    assert torch.equal(draw_seeds(generator, range(2), Look(8, psi=0.5)), whole)
