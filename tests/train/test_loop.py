@@ -223,7 +223,7 @@ def test_a_caller_is_told_of_every_checkpoint_when_it_is_there(
 
 def test_a_schedule_of_the_users_own_is_followed_and_continued(store: Path, tmp_path: Path) -> None:
     stages = (Stage(8, 0, 24, 12, 2e-3), Stage(16, 16, 8, 4))
-    config = replace(CONFIG, schedule=stages, batch=0, lr=0.0, n_critic=2, penalty_every=3)
+    config = replace(CONFIG, schedule=stages, batch=None, lr=None, n_critic=2, penalty_every=3)
     whole = train(Run(store, tmp_path / "whole", config, OPTIONS))
     assert whole.name == "ckpt-000000048.pt"
     lines = read_metrics(tmp_path / "whole" / METRICS)
@@ -234,7 +234,7 @@ def test_a_schedule_of_the_users_own_is_followed_and_continued(store: Path, tmp_
 
 def test_another_schedule_is_another_run(store: Path, tmp_path: Path) -> None:
     stages = (Stage(8, 0, 24, 12), Stage(16, 16, 8, 4))
-    config = replace(CONFIG, schedule=stages, batch=0, lr=0.0)
+    config = replace(CONFIG, schedule=stages, batch=None, lr=None)
     run_until(store, tmp_path, 12, config)
     other = replace(config, schedule=(stages[0], replace(stages[1], fade=12)))
     with pytest.raises(UsageError, match="schedule was"):
