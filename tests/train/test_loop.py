@@ -11,6 +11,7 @@ from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.config import METRICS, PLOT, Stage, TrainConfig, read_json, read_metrics
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
+from mri_gan.schedule import settings_used
 from mri_gan.synth.sample import load_trained
 from mri_gan.train.data import load_training_data
 from mri_gan.train.loop import crosses, train
@@ -199,7 +200,7 @@ def test_a_level_that_fades_in_is_drawn_as_it_does(whole: Path) -> None:
 
 def test_the_run_folder_tells_settings_data_and_environment(store: Path, whole: Path) -> None:
     facts = read_json(whole / "config.json")
-    assert TrainConfig.from_dict(facts["settings"]) == CONFIG
+    assert facts["settings"] == settings_used(CONFIG)
     data = load_training_data(store, CONFIG, None)
     assert facts["data_digest"] == data.digest
     assert facts["data"]["training_slices"] == len(data.indices)

@@ -243,7 +243,8 @@ def train_one(session: Session, store: Path, size: int, words: str, minutes: flo
     place = ("--device", session.device)
     chosen = shlex.split(f"{words} {TINY} --phase 200" if session.tiny else words)
     session.mrigan(
-        *(f"train {size}", "train", store, *chosen, "--max-size", size, *place, "--quiet"),
+        f"train {size}",
+        *("train", store, *chosen, "--max-size", size, *place, "--quiet"),
         *("--minutes", f"{minutes:.3f}", "--keep", 1, "--out", run),
     )
     session.mrigan(f"test {size}", "test", run, *place, "--figure", "samples")
