@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: demo test lint faults mutants bench reference install clean
+.PHONY: demo test lint faults mutants bench gpu reference install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python tools/demo.py --out $(DEMO)
@@ -38,6 +38,10 @@ bench: $(VENV)/.installed
 
 reference: $(VENV)/.installed
 	$(BIN)/python tools/command_reference.py --out build/commands.md
+
+# On a machine with a GPU; see docs/training.md.
+gpu: $(VENV)/.installed
+	$(BIN)/python tools/gpu/run_gpu.py --minutes $(or $(MINUTES),10) --out build/gpu
 
 install: $(VENV)/.installed
 

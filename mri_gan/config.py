@@ -52,10 +52,14 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The settings that differ between two dictionaries, one readable phrase each."""
     names = sorted(set(before) | set(now))
     return [
-        f"{name} was {before.get(name)}, now {now.get(name)}"
+        f"{name} was {_in_words(before.get(name))}, now {_in_words(now.get(name))}"
         for name in names
         if before.get(name) != now.get(name)
     ]
+
+
+def _in_words(value: Any) -> str:
+    return "by the schedule" if value is None else str(value)
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -87,7 +91,7 @@ ARCH_DEFAULTS: dict[str, dict[str, Any]] = {
     "stylegan": {},
     "stylegan2": {  # Karras 2020, appendix B; learning rate, batch: Karras 2020b, table 5
         "loss": "r1",
-        "gp_weight": 0.0,  # by size and batch
+        "gp_weight": None,  # by size and batch
         "penalty_every": 16,
         "path_weight": 2.0,
         "batch": 32,
@@ -128,7 +132,7 @@ def defaults_of(arch: str, loss: str | None = None, critic: str | None = None) -
         if arch == "dcgan" and loss == "wgan-gp":
             defaults |= DCGAN_GP_DEFAULTS
         if loss != "r1":
-            defaults.pop("gp_weight", None)  # 0 has a meaning for r1 alone
+            defaults.pop("gp_weight", None)  # None has a meaning for r1 alone
             defaults.pop("penalty_every", None)
         if loss not in AUGMENTABLE_LOSSES:
             defaults.pop("augment", None)
@@ -305,9 +309,9 @@ class TrainConfig(JsonConfig):
     init_size: int = 8  # of architectures that grow
     max_size: int = 256
     phase: int = 600_000  # images of fade-in, and again of full weight, per level
-    kimg: float = 0.0  # thousands of images in all; 0 means to the end of the schedule
-    batch: int = 0  # 0 means 16, or by level with `sched`
-    lr: float = 0.0  # 0 means 1e-3, or by level with `sched`
+    kimg: float | None = None  # thousands of images in all; None: to the end of the schedule
+    batch: int | None = None  # None: 16, or by level with `sched`
+    lr: float | None = None  # None: 1e-3, or by level with `sched`
     sched: bool = False
     mixing: bool = False
     flip: bool = False
@@ -326,7 +330,8 @@ class TrainConfig(JsonConfig):
     loss: str = "wgan-gp"
     n_critic: int = 1
     share_fakes: bool = False  # one batch of fakes for a step of both networks
-    gp_weight: float = 10.0  # of the gradient penalty, or gamma of R1; 0 for R1: by size and batch
+    gp_weight: float | None = 10.0  # of the penalty, or gamma of R1; None for R1: by size, batch
+    freeze_critic: int = 0  # levels of the critic, from the largest, that stay as they are
     penalty_every: int = 1  # steps
     drift: float = 1e-3
     clip: float = 0.01  # of the critic's weights, for wgan-clip
@@ -355,9 +360,20 @@ class TrainConfig(JsonConfig):
             "start at or below the largest size",
         )
         require(self.phase >= 1, f"--phase {self.phase}", "give at least 1 image")
-        require(self.kimg >= 0, f"--kimg {self.kimg}", "give a positive number")
-        require(0 <= self.batch <= 4096, f"--batch {self.batch}", "give 1 to 4096")
-        require(self.lr >= 0, f"--lr {self.lr}", "give a positive number")
+        for name, value in (("kimg", self.kimg), ("batch", self.batch), ("lr", self.lr)):
+            require(value is None or value > 0, f"--{name} {value}", "give a number above 0")
+        require((self.batch or 1) <= 4096, f"--batch {self.batch}", "give 1 to 4096")
+        require(
+            self.freeze_critic == 0 or self.critic == "own",
+            f"--freeze-critic with --critic {self.critic}",
+            "only the architecture's own critic has levels to keep",
+        )
+        require(
+            (self.loss == "r1" and self.gp_weight is None) or (self.gp_weight or 0) >= 0,
+            f"--gp-weight {self.gp_weight}",
+            "give 0 (no penalty) or more",
+        )
+        require(self.freeze_critic >= 0, f"--freeze-critic {self.freeze_critic}", "give 0 or more")
         require(self.loss in LOSS_NAMES, f"--loss {self.loss}", f"choose one of {LOSS_NAMES}")
         require(
             self.precision in PRECISIONS,
@@ -400,6 +416,9 @@ class TrainConfig(JsonConfig):
         if "conditions" in nested:
             nested["conditions"] = Conditions.from_dict(nested["conditions"])
         nested["schedule"] = tuple(Stage(**stage) for stage in nested.get("schedule", ()))
+        # Earlier versions wrote 0 for "by the schedule".
+        names = ("kimg", "batch", "lr", *(["gp_weight"] if nested.get("loss") == "r1" else []))
+        nested |= {name: None for name in names if nested.get(name) == 0}
         return super().from_dict(nested)
 
     @property

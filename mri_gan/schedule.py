@@ -91,7 +91,7 @@ def total_images(config: TrainConfig) -> int:
 
     With a `kimg` beyond the schedule the largest level simply stays longer.
     """
-    return round(config.kimg * 1000) if config.kimg else starts(config)[-1]
+    return round(config.kimg * 1000) if config.kimg is not None else starts(config)[-1]
 
 
 def phase_at(config: TrainConfig, nimg: int) -> Phase:
@@ -100,6 +100,16 @@ def phase_at(config: TrainConfig, nimg: int) -> Phase:
     start, stage = max(((at, s) for at, s in begun if at <= nimg), key=lambda pair: pair[1].size)
     alpha = min(1.0, (nimg - start) / stage.fade) if stage.fade else 1.0
     return Phase(stage.size, alpha, stage.batch, stage.lr)
+
+
+def settings_used(config: TrainConfig) -> dict[str, Any]:
+    """The settings with what a level decides written out, where it is the same at all levels."""
+    used = config.to_dict() | {"kimg": total_images(config) / 1000}
+    if not config.schedule:
+        batches, rates = {s.batch for s in stages(config)}, {s.lr for s in stages(config)}
+        used |= {"batch": batches.pop()} if len(batches) == 1 else {}
+        used |= {"lr": rates.pop()} if len(rates) == 1 else {}
+    return used
 
 
 def step_number(config: TrainConfig, nimg: int) -> int:

@@ -77,9 +77,11 @@ def test_a_run_that_starts_at_its_last_size_never_fades() -> None:
     assert {phase.alpha for _, phase in phases_from(config, 0)} == {1.0}
 
 
-@pytest.mark.parametrize("batch", [0, 7, 16, 300])
-@pytest.mark.parametrize("kimg", [0.0, 0.9, 5.0])
-def test_steps_are_numbered_without_gaps_whatever_the_batches(batch: int, kimg: float) -> None:
+@pytest.mark.parametrize("batch", [None, 7, 16, 300])
+@pytest.mark.parametrize("kimg", [None, 0.9, 5.0])
+def test_steps_are_numbered_without_gaps_whatever_the_batches(
+    batch: int | None, kimg: float | None
+) -> None:
     config = TrainConfig(max_size=32, phase=300, sched=True, batch=batch, kimg=kimg)
     steps = phases_from(config, 0)
     assert [step_number(config, nimg) for nimg, _ in steps] == list(range(len(steps)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +28,46 @@ with_people = click.option(
 seed = click.option(
     "--seed", type=int, default=0, show_default=True, help="Every random choice follows from it."
 )
+
+
+def pick_device(name: str) -> str:
+    """The torch device of a name; `auto` is a GPU where there is one.
+
+    Raises UsageError where this machine has no such device.
+    """
+    # Threads of torch's OpenMP wait for each other in a busy loop. On a machine that does anything
+    # else that made training several times slower; a short loop costs next to nothing when idle.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    import torch
+
+    if name in ("auto", "cuda"):
+        # One GPU for each process that torchrun started on this machine.
+        gpu = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+        name = gpu if name == "cuda" or torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(f"--device {name} is not available here", "try --device cpu") from error
+    return name
+
+
+device = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    callback=lambda _ctx, _param, value: pick_device(value),
+    help="auto, cpu, cuda, cuda:1, mps.",
+)
+
+
+def has_gpu() -> bool:
+    """Whether this machine seems to have a GPU that torch can use, without importing torch."""
+    return any(Path(path).exists() for path in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))
+
+
+def train_command(store: Path) -> str:
+    """The command that trains on a store and suits this machine."""
+    return f"mrigan train {shlex.quote(str(store))} --preset {'gpu' if has_gpu() else 'laptop'}"
 
 
 def print_json(value: Any) -> None:

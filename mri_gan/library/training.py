@@ -87,7 +87,7 @@ def train(
     start_from: str | Path | None = None,
     transfer: bool = False,
     device: str = AUTO,
-    snap_kimg: float = 0.0,
+    snap_kimg: float | None = None,
     keep: int = 3,
     **settings: Any,
 ) -> TrainedRun:
@@ -119,6 +119,7 @@ def train(
             on_tick=lambda line: _each(callbacks, "on_metrics", line),
             on_snapshot=lambda path: _each(callbacks, "on_checkpoint", path),
             on_note=lambda text: _each(callbacks, "on_note", text),
+            on_warning=lambda text: _each(callbacks, "on_note", text),
             before_save=lock.check,
         )
         checkpoint = train_run(run, Path(start_from) if start_from else None)

@@ -87,6 +87,20 @@ LEAK = 0.2
 FOLDING_PAYS_PX = 256
 
 
+def widen(x: Tensor) -> Tensor:
+    """Half precision as float32, all else as it is; any shape."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def fade(old: Tensor, new: Tensor, alpha: float) -> Tensor:
+    """`old` at alpha 0, `new` at 1; one shape.  Karras et al. 2018, figure 2.
+
+    On a GPU autocast may leave one of them in float32, which torch does not mix.
+    """
+    kind = torch.promote_types(old.dtype, new.dtype)
+    return torch.lerp(old.to(kind), new.to(kind), alpha)
+
+
 def leaky_relu(x: Tensor) -> Tensor:
     """Apply the leaky rectifier with slope 0.2; any shape.  Karras et al. 2018, appendix A.1."""
     return F.leaky_relu(x, LEAK)
@@ -249,7 +263,8 @@ def adaptive_instance_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float =
     n, channels, height, width = x.shape
     if innermost(x) or is_traced():
         # The way below would copy to the other order of axes and back, and holds for N alone.
-        variance, mean = torch.var_mean(x, dim=(2, 3), correction=0, keepdim=True)
+        # In float32 at least: a mean rounded to bfloat16 is off by a tenth of a deviation.
+        variance, mean = torch.var_mean(widen(x), dim=(2, 3), correction=0, keepdim=True)
         factor = scale[:, :, None, None] * torch.rsqrt(variance + eps)
         offset = shift[:, :, None, None] - mean * factor
         return torch.addcmul(offset.to(x.dtype), x, factor.to(x.dtype))
@@ -300,7 +315,7 @@ def minibatch_stddev(x: Tensor, group_size: int = 4, *, parts: int = 1) -> Tenso
     if n % parts:
         raise ValueError(f"{n} images cannot be cut into {parts} equal parts")
     size = max(d for d in range(1, group_size + 1) if (n // parts) % d == 0)
-    groups = x.reshape(parts, size, -1, channels, height, width)  # [P, G, M, C, H, W]
+    groups = widen(x).reshape(parts, size, -1, channels, height, width)  # [P, G, M, C, H, W]
     spread = (groups.var(dim=1, correction=0) + 1e-8).sqrt()  # [P, M, C, H, W]
     value = spread.mean(dim=(2, 3, 4))[:, None, :]  # [P, 1, M]
     channel = value.expand(-1, size, -1).reshape(n, 1, 1, 1).expand(-1, -1, height, width)

@@ -20,6 +20,7 @@ from mri_gan.nets.layers import (
     channels_at,
     check_alpha,
     check_resolution,
+    fade,
     leaky_relu,
     minibatch_stddev,
     pixel_norm,
@@ -131,7 +132,7 @@ class Critic(CriticNet):
         for r in below:
             x = self.blocks[str(r)](x)
             if r == resolution and alpha < 1.0:
-                x = torch.lerp(self._features(downsample_mean2(images)), x, alpha)
+                x = fade(self._features(downsample_mean2(images)), x, alpha)
         scores: Tensor = self.blocks["4"](x, parts=parts, condition=condition)
         return scores
 
@@ -212,7 +213,7 @@ class Synthesis(nn.Module):
         if alpha == 1.0 or resolution == 4:
             return image
         old = upsample_nearest2(self.to_image[str(resolution // 2)](lower))
-        return torch.lerp(old, image, alpha)
+        return fade(old, image, alpha)
 
 
 def check_single(ws: Tensor, noise: Noise) -> None:

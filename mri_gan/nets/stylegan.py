@@ -24,6 +24,7 @@ from mri_gan.nets.layers import (
     channels_at,
     check_alpha,
     check_resolution,
+    fade,
     leaky_relu,
     num_style_layers,
     pixel_norm,
@@ -211,7 +212,7 @@ class Synthesis(nn.Module):
         if alpha == 1.0 or resolution == 4:
             return image
         old = upsample_nearest2(self.to_image[str(resolution // 2)](lower))
-        return torch.lerp(old, image, alpha)
+        return fade(old, image, alpha)
 
 
 class Generator(GeneratorNet):

@@ -15,7 +15,7 @@ from torch import Tensor
 from mri_gan.config import TrainConfig
 from mri_gan.nets.augmentation.pipeline import augment, draw_augmentations
 from mri_gan.schedule import Phase
-from mri_gan.train.parallel import World, generator, rows
+from mri_gan.train.parallel import World, generator, row_index
 
 INTERVAL = 4  # steps between two changes of p; Karras et al. 2020b, section 3
 CEILING = 0.8  # augmentations do not leak below it; Karras et al. 2020b, section 2.2
@@ -62,7 +62,8 @@ def view_of(
         kinds=tuple(config.augment_kinds.split(",")),
         mirror=config.flip,
     )
-    own = draws if world.size == 1 else draws.rows(rows(world, phase.batch))
+    chosen = row_index(world, phase.batch, state.p.device)
+    own = draws if world.size == 1 else draws.rows(chosen)
     return lambda images: augment(images, own, coloured)
 
 

@@ -141,6 +141,7 @@ def seconds_left(
 
 # How long a step takes on this device: real steps on images without meaning
 
+STEP_SHARE = 0.4  # of the speed of a bare convolution that a whole step reaches, about
 FEW = 4  # images of the step that tells whether a whole batch can be afforded
 Kind = tuple[bool, bool, bool]  # whether a step pays a penalty, moves the generator, pays a path
 
@@ -166,6 +167,28 @@ def seconds_per_image(
         seconds_of(state, config, phase, nimgs[0], n, device)
         seconds += len(nimgs) / steps * seconds_of(state, config, phase, nimgs[0], n, device)
     return seconds / n
+
+
+def quick_seconds(config: TrainConfig, device: str, first: int = 0) -> float:
+    """Very roughly, the time from nimg `first` to the end, by one convolution's speed."""
+    work = work_between(config, first, total_images(config), device)
+    return work / (STEP_SHARE * convolution_rate(device, config.precision))
+
+
+@functools.lru_cache(maxsize=8)
+def convolution_rate(device: str, precision: str) -> float:
+    """FLOP per second of a convolution as the networks have them, measured in a moment."""
+    kind = torch.bfloat16 if precision == "bf16" else torch.float32
+    x = torch.ones(8, 128, 32, 32, device=device, dtype=kind)
+    weight = torch.ones(128, 128, 3, 3, device=device, dtype=kind)
+    best = math.inf
+    for _ in range(4):
+        start = time.perf_counter()
+        torch.nn.functional.conv2d(x, weight, padding=1)
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        best = min(best, time.perf_counter() - start)
+    return 2 * x.numel() * 9 * 128 / best
 
 
 def kinds_of_steps(config: TrainConfig, phase: Phase, begin: int) -> dict[Kind, list[int]]:
@@ -236,7 +259,8 @@ def estimate(config: TrainConfig, keep: int, device: str, with_time: bool = True
         generator=g,
         critic=d,
         checkpoint_bytes=weights,
-        disk_bytes=(max(keep, 1) + 1) * weights,
+        # The newest, the best, the last of each level, and one that is being written.
+        disk_bytes=(max(keep, 1) + 1 + len(list(levels(config)))) * weights,
         memory_bytes=PROCESS_BYTES
         + weights
         + FLOAT_BYTES * (g + d)

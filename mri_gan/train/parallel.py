@@ -7,6 +7,7 @@ numbers are a pure function of (seed, purpose, nimg).
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
@@ -110,6 +111,12 @@ def rows(world: World, batch: int) -> list[int]:
         return [g * groups + i for g in range(GROUP) for i in range(first, first + share)]
     share = batch // world.size
     return list(range(world.rank * share, (world.rank + 1) * share))
+
+
+@functools.lru_cache(maxsize=64)
+def row_index(world: World, batch: int, device: torch.device) -> Tensor:
+    """The same rows as a tensor on the device; a list would be copied there in every step."""
+    return torch.tensor(rows(world, batch), device=device)
 
 
 def check_world(config: TrainConfig, world: World) -> None:

@@ -20,7 +20,7 @@ from mri_gan.checkpoint import (
 )
 from mri_gan.config import TrainConfig, differences
 from mri_gan.errors import DataError, UsageError
-from mri_gan.schedule import phase_at, stages, total_images
+from mri_gan.schedule import phase_at, settings_used, stages, total_images
 from mri_gan.train.parallel import key
 from mri_gan.train.run_folder import Run
 from mri_gan.train.state import TrainState, build_state, match_order, restore_side_state
@@ -87,7 +87,7 @@ def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
         path = find_checkpoint(start_from)
         checkpoint = load_checkpoint(path)
         if run.options.transfer and may_go_on(checkpoint, run.config, digest):
-            changed = differences(checkpoint.config.to_dict(), run.config.to_dict())
+            changed = differences(settings_used(checkpoint.config), settings_used(run.config))
             restore(state, checkpoint, path)
             run.on_note(f"going on from {path} ({state.nimg / 1000:g} kimg), {'; '.join(changed)}")
             return state
@@ -122,11 +122,7 @@ def may_go_on(checkpoint: Checkpoint, config: TrainConfig, digest: str) -> bool:
 
 def check_same_run(path: Path, checkpoint: Checkpoint, config: TrainConfig, digest: str) -> None:
     """Raise UsageError, telling what differs, unless the checkpoint belongs to this command."""
-    before, now = checkpoint.config.to_dict(), config.to_dict()
-    changed = differences(
-        {k: v for k, v in before.items() if k not in MAY_CHANGE},
-        {k: v for k, v in now.items() if k not in MAY_CHANGE},
-    )
+    changed = changed_settings(checkpoint.config, config)
     if checkpoint.data != digest:
         changed.append("the training data")
     if changed:
@@ -134,6 +130,15 @@ def check_same_run(path: Path, checkpoint: Checkpoint, config: TrainConfig, dige
             f"{path}: trained with other settings ({'; '.join(changed)})",
             "use the same settings, another --out to start anew, or --ckpt with --transfer",
         )
+
+
+def changed_settings(before: TrainConfig, now: TrainConfig) -> list[str]:
+    """What differs between two configurations and may not, within one run."""
+    old, new = settings_used(before), settings_used(now)
+    return differences(
+        {k: v for k, v in old.items() if k not in MAY_CHANGE},
+        {k: v for k, v in new.items() if k not in MAY_CHANGE},
+    )
 
 
 def restore(state: TrainState, checkpoint: Checkpoint, path: Path) -> None:

@@ -15,7 +15,7 @@ import torch
 from mri_gan import __version__
 from mri_gan.config import CONFIG, TrainConfig
 from mri_gan.files import StopSignal, write_text
-from mri_gan.schedule import Phase, total_images
+from mri_gan.schedule import Phase, settings_used, stages, total_images
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.summary import describe_data_set
 from mri_gan.train.data import TrainingData
@@ -32,7 +32,7 @@ class RunOptions:
 
     device: str = "cpu"
     ahead: int = 4  # batches read in advance
-    snap_kimg: float = 0.0  # thousand images between checkpoints; 0 means about 25 in all
+    snap_kimg: float | None = None  # thousand images between checkpoints; None: about 25 in all
     keep: int = 3  # checkpoints
     transfer: bool = False  # take from `start_from` what fits, instead of continuing it
     labels: Path | None = None  # a table that adds labels to those in the store
@@ -79,6 +79,7 @@ class Run:
     on_begin: Callable[[], None] = _nothing  # the run can be trained, and begins or goes on
     on_tick: Callable[[dict[str, Any]], None] = _ignore  # every line of metrics, in every process
     on_snapshot: Callable[[Path], None] = _ignore  # after every checkpoint, in the first process
+    command: tuple[str, ...] = ()  # the words that started it
     before_save: Callable[[], None] = _agree  # may raise, to end the run without writing more
 
     @property
@@ -93,12 +94,14 @@ class Run:
         Never more than between two checkpoints, so that a resumed run writes the same lines.
         """
         tick = min(TICK_IMAGES, self.total // 1000)
-        return max(1, min(tick, round(self.options.snap_kimg * 1000) or tick))
+        snap = self.options.snap_kimg
+        return max(1, min(tick, tick if snap is None else round(snap * 1000)))
 
     @property
     def snap(self) -> int:
         """Images between two checkpoints: a whole number of ticks."""
-        wanted = self.options.snap_kimg * 1000 or min(self.total / 25, 100_000)
+        snap = self.options.snap_kimg
+        wanted = min(self.total / 25, 100_000) if snap is None else snap * 1000
         return max(1, round(wanted / self.tick)) * self.tick
 
 
@@ -109,7 +112,9 @@ def write_config(run: Run, data: TrainingData) -> None:
     """Write everything that is needed to understand the run later, or to do it again."""
     labels = run.options.labels is not None  # how it is called, and where it lies, may tell names
     facts = {
-        "settings": run.config.to_dict(),
+        "command": list(run.command),
+        "settings": settings_used(run.config),
+        "levels": [dataclasses.asdict(stage) for stage in stages(run.config)],
         "options": dataclasses.asdict(replace(run.options, labels=None)) | {"labels": labels},
         "data_digest": data.digest,
         "data": describe_data(run, data),

@@ -27,6 +27,8 @@ def prepare_device(precision: str, device: str) -> None:
     """
     if not device.startswith("cuda"):
         return
+    # One for each process; else all of them use the first one as well.
+    torch.cuda.set_device(torch.device(device).index or 0)
     reduced = precision == "bf16"
     torch.backends.cudnn.allow_tf32 = reduced
     torch.backends.cuda.matmul.allow_tf32 = reduced
@@ -167,6 +169,20 @@ class TrainState:
     suspect: int = 0
 
 
+def freeze_levels(d: nn.Module, count: int) -> None:
+    """Keep the weights of a critic's `count` largest levels as they are.
+
+    They see edges and textures, which another data set has as well: Mo et al. 2020, section 3.
+    """
+    named = [(name.split("."), weight) for name, weight in d.named_parameters()]
+    sizes = sorted({int(parts[1]) for parts, _ in named if parts[0] == "blocks"} - {4})
+    kept = {str(size) for size in sizes[len(sizes) - count :]} if count else set()
+    for parts, weight in named:
+        shared = parts[0] == "from_image" and not parts[1].isdigit()
+        of_level = parts[0] in ("from_image", "blocks", "norms") and parts[1] in kept
+        weight.requires_grad_(not (of_level or (shared and count > 0)))
+
+
 def build_state(config: TrainConfig, device: torch.device) -> TrainState:
     """The state at nimg 0; initial weights are a function of the seed alone."""
     with torch.random.fork_rng(devices=[]):
@@ -174,6 +190,8 @@ def build_state(config: TrainConfig, device: torch.device) -> TrainState:
         g, d = build_generator(config.model), build_critic(config.model)
     for net in (g, d):
         lay_out(net, config, device)
+    if config.freeze_critic:
+        freeze_levels(d, config.freeze_critic)
     g_ema = copy.deepcopy(g).requires_grad_(False).eval()
     return TrainState(
         g,

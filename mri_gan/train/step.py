@@ -17,8 +17,8 @@ from mri_gan.nets.protocol import broadcast_styles, draw_noise, mix_styles
 from mri_gan.schedule import Phase, step_number
 from mri_gan.train.augment import View, adapt, signs_of, view_of
 from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty
-from mri_gan.train.parallel import SOLO, World, average, generator, gradients, rows
-from mri_gan.train.state import TrainState, clip_weights, step_if_finite
+from mri_gan.train.parallel import SOLO, World, average, generator, gradients, row_index
+from mri_gan.train.state import TrainState, clip_weights, freeze_levels, step_if_finite
 
 # Path-length regularisation: a step in w should change the image by a fixed amount
 
@@ -61,7 +61,7 @@ def add_path_gradients(
     noise = draw_noise(state.g.noise_shapes(phase.batch, phase.resolution), rng)
     shape = (phase.batch, config.channels, phase.resolution, phase.resolution)
     directions = torch.randn(shape, generator=rng, device=device)
-    own = rows(world, phase.batch)
+    own = row_index(world, phase.batch, device)
     own = own[: (len(own) + 1) // 2]
     if condition is not None:
         condition = condition[: len(own)]
@@ -159,7 +159,7 @@ def to_network_range(
     if config.flip:
         rng = generator(config.seed, "flip", nimg, device=real.device)
         drawn = torch.rand(phase.batch, generator=rng, device=real.device)
-        flips = drawn[rows(world, phase.batch)] < 0.5
+        flips = drawn[row_index(world, phase.batch, real.device)] < 0.5
         real = torch.where(flips[:, None, None, None], real.flip(-1), real)
     if phase.alpha < 1:
         coarse = F.interpolate(F.avg_pool2d(real, 2), scale_factor=2.0, mode="nearest")
@@ -183,7 +183,7 @@ def draw_fakes(
     mixes = config.mixing and state.g.has_styles and layers > 1
     crossover = draw_crossover(phase.batch, layers, rng) if mixes else None
     if world.size > 1:
-        own = rows(world, phase.batch)
+        own = row_index(world, phase.batch, rng.device)
         latents, noise = latents[:, own], [layer[own] for layer in noise]
         crossover = None if crossover is None else crossover[own]
     with in_precision(config, rng.device):
@@ -269,11 +269,12 @@ def critic_penalty(
         return scores
 
     if LOSSES[config.loss].penalty == "r1":
-        return r1_penalty(score, real, config.gp_weight or r1_gamma(phase))
+        gamma = r1_gamma(phase) if config.gp_weight is None else config.gp_weight
+        return r1_penalty(score, real, gamma)
     mix = torch.rand(phase.batch, 1, 1, 1, generator=rng, device=real.device)
     if world.size > 1:
-        mix = mix[rows(world, phase.batch)]
-    return gradient_penalty(score, real, fake, mix, config.gp_weight)
+        mix = mix[row_index(world, phase.batch, real.device)]
+    return gradient_penalty(score, real, fake, mix, config.gp_weight or 0.0)
 
 
 def step_generator(
@@ -297,6 +298,8 @@ def step_generator(
     loss = kind.generator(scores, real_scores) if kind.pairs else kind.generator(scores)
     loss.backward()  # type: ignore[no-untyped-call]
     state.d.requires_grad_(True)
+    if config.freeze_critic:
+        freeze_levels(state.d, config.freeze_critic)
     stats = {"g_loss": loss.detach()}
     if path_due(config, state.nimg):
         stats |= add_path_gradients(state, config, phase, world, condition)

@@ -81,7 +81,7 @@ def test_dry_run_prints_the_schedule_and_writes_nothing(store: Path, tmp_path: P
     assert [(level["size"], level["from_nimg"]) for level in levels] == [(8, 0), (16, 64)]
     assert not (tmp_path / "run").exists()
     needs = json.loads(done.stdout)["needs"]
-    assert needs["disk_bytes"] == 101 * needs["checkpoint_bytes"] > 0
+    assert needs["disk_bytes"] == 103 * needs["checkpoint_bytes"] > 0
     assert min(needs.values()) > 0
     for word in ("parameters", "disk", "memory", "time"):
         assert f"{word}: " in done.stderr

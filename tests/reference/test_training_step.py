@@ -50,7 +50,7 @@ CASES: dict[str, dict[str, Any]] = {
     "stylegan2, path length": {
         "arch": "stylegan2",
         "loss": "r1",
-        "gp_weight": 0.0,
+        "gp_weight": None,
         "path_weight": 2.0,
         "path_every": 2,
         "mixing": True,

@@ -31,7 +31,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "stylegan2": {
         "arch": "stylegan2",
         "loss": "r1",
-        "gp_weight": 0.0,
+        "gp_weight": None,
         "penalty_every": 3,
         "path_weight": 2.0,
         "path_every": 2,

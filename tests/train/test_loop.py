@@ -11,6 +11,7 @@ from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.config import METRICS, PLOT, Stage, TrainConfig, read_json, read_metrics
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
+from mri_gan.schedule import settings_used
 from mri_gan.synth.sample import load_trained
 from mri_gan.train.data import load_training_data
 from mri_gan.train.loop import crosses, train
@@ -199,7 +200,7 @@ def test_a_level_that_fades_in_is_drawn_as_it_does(whole: Path) -> None:
 
 def test_the_run_folder_tells_settings_data_and_environment(store: Path, whole: Path) -> None:
     facts = read_json(whole / "config.json")
-    assert TrainConfig.from_dict(facts["settings"]) == CONFIG
+    assert facts["settings"] == settings_used(CONFIG)
     data = load_training_data(store, CONFIG, None)
     assert facts["data_digest"] == data.digest
     assert facts["data"]["training_slices"] == len(data.indices)
@@ -223,7 +224,7 @@ def test_a_caller_is_told_of_every_checkpoint_when_it_is_there(
 
 def test_a_schedule_of_the_users_own_is_followed_and_continued(store: Path, tmp_path: Path) -> None:
     stages = (Stage(8, 0, 24, 12, 2e-3), Stage(16, 16, 8, 4))
-    config = replace(CONFIG, schedule=stages, batch=0, lr=0.0, n_critic=2, penalty_every=3)
+    config = replace(CONFIG, schedule=stages, batch=None, lr=None, n_critic=2, penalty_every=3)
     whole = train(Run(store, tmp_path / "whole", config, OPTIONS))
     assert whole.name == "ckpt-000000048.pt"
     lines = read_metrics(tmp_path / "whole" / METRICS)
@@ -234,7 +235,7 @@ def test_a_schedule_of_the_users_own_is_followed_and_continued(store: Path, tmp_
 
 def test_another_schedule_is_another_run(store: Path, tmp_path: Path) -> None:
     stages = (Stage(8, 0, 24, 12), Stage(16, 16, 8, 4))
-    config = replace(CONFIG, schedule=stages, batch=0, lr=0.0)
+    config = replace(CONFIG, schedule=stages, batch=None, lr=None)
     run_until(store, tmp_path, 12, config)
     other = replace(config, schedule=(stages[0], replace(stages[1], fade=12)))
     with pytest.raises(UsageError, match="schedule was"):

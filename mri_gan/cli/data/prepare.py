@@ -279,7 +279,7 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
         options.print_json(facts)
     elif not quiet:
         print_tables(facts)
-        click.echo(f"\nLook at {out / 'preview.png'}; train with: mrigan train {out}")
+        click.echo(f"\nLook at {out / 'preview.png'}; train with: {options.train_command(out)}")
     if dataset_json.LAYOUT in facts["layouts"] and not quiet:
         click.echo(f"mrigan: {dataset_json.NOT_PEOPLE}", err=True)
     if not quiet:

@@ -67,7 +67,6 @@ def command(
     from mri_gan.pictures import Shows, save_png
     from mri_gan.store.reader import StoreReader
 
-    judging.calm_threads()
     require(
         (ckpt is None) != (images is None),
         "what is to be audited?",

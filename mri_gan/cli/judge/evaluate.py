@@ -109,7 +109,6 @@ def command(
     from mri_gan.evaluate.evaluation import save_figures
     from mri_gan.store.reader import StoreReader
 
-    judging.calm_threads()
     require(
         (ckpt is None) != (choices["images"] is None),
         "what is to be judged?",

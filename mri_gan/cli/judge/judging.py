@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +36,7 @@ OPTIONS = (
     click.option(
         "--noise", type=float, default=1.0, show_default=True, help="Strength of the noise."
     ),
-    click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps."),
+    options.device,
     options.seed,
     options.as_json,
     options.quiet,
@@ -81,11 +80,6 @@ def shared(psi: float) -> Callable[[Command], Command]:
 def first_seed(drawing: Drawing) -> int:
     """The seed of the first image; those of two `--seed`s do not meet."""
     return drawing.seed * SEEDS_APART
-
-
-def calm_threads() -> None:
-    """Let threads of torch sleep when they wait; see `mrigan train`. Before torch is imported."""
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,6 @@ def command(
     """
     from mri_gan.store.reader import StoreReader
 
-    judging.calm_threads()
     with StoreReader(data) as store:
         facts, beside = _compare(store, ckpt, quiet or as_json, **choices)
     written = judging.write_results(out or beside / "utility", "utility.json", facts)

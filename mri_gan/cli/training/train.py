@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,10 @@ Examples:
     help="Images during which a level fades in, and again during which it stays.",
 )
 @click.option(
-    "--kimg", type=float, default=0.0, help="Thousand images in all  [default: by --phase]."
+    "--kimg",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    help="Thousand images in all  [default: by --phase].",
 )
 @click.option(
     "--minutes",
@@ -85,9 +89,17 @@ Examples:
     default=0.0,
     help="Save and end after so long; the same command goes on  [default: no limit].",
 )
-@click.option("--batch", type=int, default=0, help="Images per step  [default: 16, or by --sched].")
 @click.option(
-    "--lr", type=float, default=0.0, help="Learning rate  [default: 1e-3, or by --sched]."
+    "--batch",
+    type=click.IntRange(1, 4096),
+    default=None,
+    help="Images per step  [default: 16, or by --sched].",
+)
+@click.option(
+    "--lr",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=None,
+    help="Learning rate  [default: 1e-3, or by --sched].",
 )
 @click.option(
     "--schedule",
@@ -96,9 +108,11 @@ Examples:
     default=None,
     help="Table (.tsv) or .json of levels: size, fade, stay, batch, lr; see docs/training.md.",
 )
-@click.option("--sched", is_flag=True, help="Learning rate and batch by level, as in the paper.")
-@click.option("--mixing", is_flag=True, help="Style mixing: two latents for 90 % of the batches.")
-@click.option("--flip", is_flag=True, help="Mirror images at random. Swaps left and right: think.")
+@click.option("--sched/--no-sched", help="Learning rate and batch by level, as in the paper.")
+@click.option("--mixing/--no-mixing", help="Style mixing: two latents for 90 % of the batches.")
+@click.option(
+    "--flip/--no-flip", help="Also swaps left and right, which is wrong for most anatomy."
+)
 @click.option(
     "--capacity",
     default="full",
@@ -120,10 +134,10 @@ Examples:
 )
 @click.option(
     "--gp-weight",
-    type=float,
+    type=click.FloatRange(0),
     default=10.0,
     show_default=True,
-    help="Penalty (gamma of r1; 0 there: by size and batch).",
+    help="Weight of the penalty; gamma of r1  [stylegan2: by size and batch].",
 )
 @click.option(
     "--penalty-every",
@@ -136,9 +150,9 @@ Examples:
 @click.option(
     "--precision",
     type=click.Choice(("auto", *PRECISIONS)),
-    default="fp32",
-    show_default=True,
-    help="Arithmetic of the networks; auto is bf16 where the hardware has it.",
+    default=None,
+    help="Arithmetic of the networks; auto is bf16 where the hardware has it "
+    " [default: auto on a GPU, else fp32].",
 )
 @click.option(
     "--drift", type=float, default=1e-3, show_default=True, help="Weight of the drift term."
@@ -189,17 +203,38 @@ Examples:
     show_default=True,
     help="Seconds after which processes of torchrun give up on one that does not answer.",
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps.")
-@click.option("--threads", type=int, default=0, help="CPU threads  [default: all].")
-@click.option("--ahead", type=int, default=4, show_default=True, help="Batches read in advance.")
+@click.option(
+    "--freeze-critic",
+    type=click.IntRange(0, 8),
+    default=0,
+    show_default=True,
+    help="Keep so many of the critic's levels, from the largest, as --ckpt has them: for few data.",
+)
+@options.device
+@click.option(
+    "--threads", type=click.IntRange(1), default=None, help="CPU threads  [default: all]."
+)
+@click.option(
+    "--ahead",
+    type=click.IntRange(0),
+    default=4,
+    show_default=True,
+    help="Batches read in advance; 0 reads in turn.",
+)
 @click.option(
     "--snap",
     "snap_kimg",
-    type=float,
-    default=0.0,
-    help="kimg between checkpoints [default: about 25 in a run].",
+    type=click.FloatRange(0, min_open=True),
+    default=None,
+    help="kimg between checkpoints  [default: about 25 in a run].",
 )
-@click.option("--keep", type=int, default=3, show_default=True, help="Checkpoints to keep.")
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    default=3,
+    show_default=True,
+    help="Newest checkpoints to keep, besides the best and the last of each level.",
+)
 @click.option(
     "--eval-every",
     "eval_kimg",
@@ -209,7 +244,9 @@ Examples:
 )
 @click.option("--tensorboard", is_flag=True, help="Write curves and samples for TensorBoard too.")
 @click.option(
-    "--dry-run", is_flag=True, help="Print settings, schedule and what it takes; train nothing."
+    "--dry-run",
+    is_flag=True,
+    help="Print settings, schedule, what it takes and what is in --out; train nothing.",
 )
 @options.quiet
 def command(
@@ -223,10 +260,10 @@ def command(
     transfer: bool,
     timeout: float,
     device: str,
-    precision: str,
-    threads: int,
+    precision: str | None,
+    threads: int | None,
     ahead: int,
-    snap_kimg: float,
+    snap_kimg: float | None,
     keep: int,
     minutes: float,
     eval_kimg: float | None,
@@ -244,9 +281,8 @@ def command(
     from mri_gan.store.reader import StoreReader
 
     require(not transfer or ckpt is not None, "--transfer takes weights from --ckpt", "give both")
-    # Threads of torch's OpenMP wait for each other in a busy loop. On a machine that does anything
-    # else that made training several times slower; a short loop costs next to nothing when idle.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    frozen = choices["freeze_critic"] > 0
+    require(not frozen or transfer, "--freeze-critic keeps what --transfer takes", "give both")
     choices["precision"] = setup.pick_precision(precision, device)
     if schedule_file is not None:
         choices |= setup.use_schedule(schedule_file)
@@ -259,18 +295,29 @@ def command(
     if threads:
         setup.use_threads(threads)
     if dry_run:
-        setup.print_plan(config, setup.pick_device(device), keep, quiet)
+        setup.print_plan(config, device, keep, quiet, out)
         return
     from mri_gan.cli.training.launcher import join_torchrun
     from mri_gan.files import make_folder
     from mri_gan.train.run_folder import RunOptions
 
-    place = setup.pick_device(device)
-    run_options = RunOptions(place, ahead, snap_kimg, keep, transfer, labels, minutes)
+    run_options = RunOptions(device, ahead, snap_kimg, keep, transfer, labels, minutes)
     out = out or Path(f"{store}-run")
     make_folder(out)
     world = join_torchrun(timeout)
     _run(store, out, config, run_options, world, ckpt, eval_kimg, tensorboard, quiet)
+
+
+def command_line(words: Sequence[str], names: dict[Path | None, str]) -> tuple[str, ...]:
+    """The words of a call for `config.json`, paths as what they are: folders can name people."""
+    called = {str(path): name for path, name in names.items() if path is not None}
+
+    def hide(word: str) -> str:
+        head, _, tail = word.rpartition("=") if word.startswith("--") else ("", "", word)
+        shown = called.get(tail, "FILE" if "/" in tail or "\\" in tail else tail)
+        return f"{head}={shown}" if head else shown
+
+    return ("mrigan", *map(hide, words))
 
 
 def _run(
@@ -298,11 +345,14 @@ def _run(
             line = stack.enter_context(open_live(quiet, f"mrigan train {out}"))
             if world.size > 1:
                 stop.watch_parent()
-            told = {"on_step": line.show, "on_note": line.note, **watch}
+            told: dict[str, Any] = {"on_step": line.show, "on_note": line.note, **watch}
+            named = {store: "STORE", out: "RUN", ckpt: "CKPT", run_options.labels: "LABELS"}
+            told["command"] = command_line(sys.argv[1:], named)
+            told["on_warning"] = line.warn if world.is_first else line.note
 
             def begin() -> None:
                 write_given(out / GIVEN_FILE)
-                line.note(setup.tell_disk(config, out, run_options.keep))
+                setup.announce(config, out, run_options, line)
 
             told["on_begin"] = begin
             if eval_kimg is not None and world.is_first:
@@ -310,9 +360,12 @@ def _run(
                 told["on_snapshot"] = setup.in_turn(see, watch.get("on_snapshot"))
             if isinstance(lock, FolderLock):
                 told["before_save"] = lock.check
-            last = train(Run(store, out, config, run_options, world, stop, **told), ckpt)
+            run = Run(store, out, config, run_options, world, stop, **told)
+            last = train(run, ckpt)
     finally:
         leave(world)
+        if world.is_first:
+            setup.repeat_problems(out)
     if not quiet:
         click.echo(f"\n{last}\nLook at {out / 'samples'} and {out / 'loss.png'}; then: ", nl=False)
         click.echo(f"mrigan test {out} --size {config.max_size}")

@@ -18,10 +18,13 @@ from mri_gan.config import (
     require,
     starting_settings,
 )
-from mri_gan.errors import UsageError
+
+LONG_S = 3 * 86_400  # a run that takes longer is named before it begins
 
 if TYPE_CHECKING:
+    from mri_gan.cli.training.progress import LiveView
     from mri_gan.train.cost import Needs
+    from mri_gan.train.run_folder import RunOptions
 
 
 GIVEN_BY = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
@@ -61,33 +64,37 @@ def use_schedule(path: Path) -> dict[str, Any]:
         require(not given, f"{flag} beside --schedule", "the file says it; give one of them")
     stages = read_schedule(path)
     ends = {"init_size": stages[0].size, "max_size": stages[-1].size}
-    return {**ends, "schedule": stages, "batch": 0, "lr": 0.0, "sched": False}
+    return {**ends, "schedule": stages, "batch": None, "lr": None, "sched": False}
 
 
-def print_plan(config: TrainConfig, device: str, keep: int, quiet: bool) -> None:
+def print_plan(config: TrainConfig, device: str, keep: int, quiet: bool, out: Path | None) -> None:
     """Settings, schedule and what the run takes as JSON; for people, a summary on stderr."""
     import dataclasses
 
-    from mri_gan.schedule import stages, starts, total_images
+    from mri_gan.schedule import settings_used, stages, starts, total_images
     from mri_gan.train.cost import estimate
 
     needs = estimate(config, keep, device)
+    found = describe_run(out, config) if out is not None and out.is_dir() else None
     levels = [
         {"size": s.size, "from_nimg": start, "fade": s.fade, "batch": s.batch, "lr": s.lr}
         for s, start in zip(stages(config), starts(config), strict=False)
     ]
     options.print_json(
         {
-            "settings": config.to_dict(),
+            "settings": settings_used(config),
             "levels": levels,
             "total_nimg": total_images(config),
             "device": device,
             "needs": dataclasses.asdict(needs),
+            "run": found,
         }
     )
     if not quiet:
         for text in describe_needs(needs, config, device, keep):
             click.echo(text, err=True)
+        if found is not None:
+            click.echo(describe_run_in_words(found), err=True)
 
 
 def describe_needs(needs: Needs, config: TrainConfig, device: str, keep: int) -> list[str]:
@@ -96,27 +103,123 @@ def describe_needs(needs: Needs, config: TrainConfig, device: str, keep: int) ->
     return [
         "parameters: generator {:.1f} M, critic {:.1f} M".format(*millions),
         f"disk: {options.human_bytes(needs.checkpoint_bytes)} for a checkpoint, "
-        f"{options.human_bytes(needs.disk_bytes)} for the {keep} that are kept and a new one",
+        f"{options.human_bytes(needs.disk_bytes)} for the {keep} newest, the best, the last of "
+        "each level and a new one",
         f"memory: about {options.human_bytes(needs.memory_bytes)} at {config.max_size} px",
         f"time: very roughly {options.human_seconds(needs.seconds)} on {device} as it is now",
     ]
 
 
-def tell_disk(config: TrainConfig, out: Path, keep: int) -> str:
-    """What the checkpoints will take, and whether the disk has it."""
+def announce(config: TrainConfig, out: Path, run_options: RunOptions, line: LiveView) -> None:
+    """Say before the first step what the run takes, and warn of what it will not get."""
+    from mri_gan.train.cost import estimate, quick_seconds
+
+    needs = estimate(config, run_options.keep, run_options.device, with_time=False)
+    seconds = quick_seconds(config, run_options.device, begun_nimg(out))
+    line.note(describe_start(needs, config, run_options.device, seconds))
+    limit = 60 * run_options.minutes
+    for text in find_shortages(needs, config, run_options.device, out, seconds, limit):
+        line.warn(text)
+
+
+def describe_start(needs: Needs, config: TrainConfig, device: str, seconds: float) -> str:
+    """Device, precision, time, memory and disk in one line."""
+    return (
+        f"{device}, {config.precision}: very roughly {options.human_seconds(seconds)} to the end, "
+        f"about {options.human_bytes(needs.memory_bytes)} of memory at {config.max_size} px; "
+        f"checkpoints take up to {options.human_bytes(needs.checkpoint_bytes)} each, "
+        f"{options.human_bytes(needs.disk_bytes)} in all"
+    )
+
+
+def find_shortages(
+    needs: Needs, config: TrainConfig, device: str, out: Path, seconds: float, limit_s: float
+) -> list[str]:
+    """What this machine does not have for the run, one line each with what to do."""
     import shutil
 
-    from mri_gan.train.cost import estimate
-
-    needs = estimate(config, keep, "cpu", with_time=False)
-    text = (
-        f"checkpoints take up to {options.human_bytes(needs.checkpoint_bytes)}, "
-        f"the newest {keep} are kept"
-    )
+    found = []
+    if seconds > LONG_S and not limit_s:
+        faster = "" if device.startswith("cuda") else "; a GPU is some hundred times as fast"
+        found.append(
+            f"this run takes about {options.human_seconds(seconds)} on {device}{faster}. "
+            "--preset laptop trains smaller networks, --minutes ends in time, Ctrl-C stops"
+        )
+    memory = memory_of(device)
+    if memory and needs.memory_bytes > memory:
+        found.append(
+            f"{device} has {options.human_bytes(memory)} of memory, the last level takes about "
+            f"{options.human_bytes(needs.memory_bytes)}: give a smaller --batch, --max-size or "
+            "--capacity"
+        )
     free = shutil.disk_usage(out).free
     if free < needs.disk_bytes:
-        text += f"; the disk has only {options.human_bytes(free)} left: free some, or lower --keep"
-    return text
+        found.append(
+            f"the disk has only {options.human_bytes(free)} left: free some, or lower --keep"
+        )
+    return found
+
+
+def memory_of(device: str) -> int:
+    """Bytes of memory that a device has in all; 0 where the system does not say."""
+    import torch
+
+    if device.startswith("cuda"):
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 0
+
+
+def begun_nimg(out: Path) -> int:
+    """How far the run in a folder has come; 0 where there is none."""
+    from mri_gan.checkpoint import checkpoint_nimg, list_checkpoints
+
+    return max(map(checkpoint_nimg, list_checkpoints(out)), default=0)
+
+
+def repeat_problems(out: Path) -> None:
+    """Print on standard error what went wrong in the run so far, whether it ended well or not."""
+    from mri_gan.cli.training.progress import echo
+    from mri_gan.config import METRICS, read_metrics
+    from mri_gan.train.monitor import describe_problems
+
+    for text in describe_problems(read_metrics(out / METRICS)):
+        echo(f"mrigan: warning: {text}")
+
+
+def describe_run(out: Path, config: TrainConfig) -> dict[str, Any]:
+    """The run that is in a folder: where it would go on, what is left, why it would be refused."""
+    from mri_gan.checkpoint import newest_valid
+    from mri_gan.schedule import total_images
+    from mri_gan.train.resume import changed_settings
+
+    path, checkpoint, damaged = newest_valid(out)
+    facts: dict[str, Any] = {"damaged": [error.message for error in damaged]}
+    if checkpoint is None:
+        return facts | {"checkpoint": None}
+    return facts | {
+        "checkpoint": str(path),
+        "nimg": checkpoint.nimg,
+        "left_nimg": max(0, total_images(config) - checkpoint.nimg),
+        "refused_for": changed_settings(checkpoint.config, config),
+    }
+
+
+def describe_run_in_words(facts: dict[str, Any]) -> str:
+    """The same as one line for people."""
+    if facts["damaged"]:
+        return f"in --out: {'; '.join(facts['damaged'])}"
+    if facts["checkpoint"] is None:
+        return "in --out: no checkpoint, the run would begin anew"
+    if facts["refused_for"]:
+        changed = "; ".join(facts["refused_for"])
+        return f"in --out: {facts['checkpoint']} was trained with other settings ({changed})"
+    return (
+        f"in --out: would continue from {facts['checkpoint']}, "
+        f"{facts['left_nimg'] / 1000:g} kimg are left"
+    )
 
 
 def open_board(stack: contextlib.ExitStack, out: Path) -> dict[str, Any]:
@@ -173,27 +276,15 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
-def pick_device(name: str) -> str:
+def pick_precision(name: str | None, device: str) -> str:
+    """`auto` resolved for this machine, so that the run's settings say what was used."""
     import torch
 
-    if name in ("auto", "cuda"):
-        # One GPU for each process that torchrun started on this machine.
-        gpu = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-        name = gpu if name == "cuda" or torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--device {name} is not available here", "try --device cpu") from error
-    return name
-
-
-def pick_precision(name: str, device: str) -> str:
-    """`auto` resolved for this machine, so that the run's settings say what was used."""
+    on_gpu = device.startswith("cuda")
+    name = name or ("auto" if on_gpu else "fp32")
     if name != "auto":
         return name
-    import torch
-
-    if pick_device(device).startswith("cuda"):
+    if on_gpu:
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
     asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every torch version
     fast = any(getattr(torch.cpu, ask, lambda: False)() for ask in asks)

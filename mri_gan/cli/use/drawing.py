@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from mri_gan.cli import options
 from mri_gan.config import require
 
 if TYPE_CHECKING:
     from mri_gan.synth.sample import Look, Trained
 
-
-# Threads of torch's OpenMP wait for each other in a busy loop, which costs much on a machine that
-# does anything else and nothing when idle; to be said before torch is imported.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 size = click.option(
     "--size", type=int, default=None, help="Pixels  [default: the largest trained]."
@@ -43,19 +39,7 @@ styles = click.option(
     multiple=True,
     help="A projection.npz of `mrigan project` in place of seeds; may be repeated.",
 )
-device = click.option("--device", default="cpu", show_default=True, help="cpu, cuda, mps.")
-
-
-def check_device(name: str) -> None:
-    """Raise UsageError when this machine has no such device."""
-    import torch
-
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        from mri_gan.errors import UsageError
-
-        raise UsageError(f"--device {name}: not available here", "try cpu") from error
+device = options.device
 
 
 def load(
@@ -66,7 +50,6 @@ def load(
 
     require(-2 <= psi <= 2, f"--psi {psi}", "give -2 to 2; 1 is no truncation")
     require(0 <= noise <= 2, f"--noise {noise}", "give 0 to 2; 1 is as trained")
-    check_device(device)
     trained = load_trained(ckpt, device)
     chosen = trained.size if size is None else size
     return trained, Look(chosen, alpha_for(trained, chosen), psi, noise)

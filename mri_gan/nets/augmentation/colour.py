@@ -82,13 +82,19 @@ def band_gains(factors: Tensor) -> Tensor:
 
     2020b, appendix B: each factor in turn, normalised by the power of natural images.
     """
-    power = torch.tensor(BAND_POWER, dtype=factors.dtype, device=factors.device)
+    power = _band_power(factors.device, factors.dtype)
     gains = torch.ones_like(factors)
     for band in range(BANDS):
         step = torch.ones_like(factors)
         step[:, band] = factors[:, band]
         gains = gains * step / (power * step.square()).sum(dim=1, keepdim=True).sqrt()
     return gains
+
+
+@lru_cache(maxsize=16)
+def _band_power(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Kept where it is used: a copy to the GPU in every step would make the host wait."""
+    return torch.tensor(BAND_POWER, dtype=dtype, device=device)
 
 
 @lru_cache(maxsize=16)

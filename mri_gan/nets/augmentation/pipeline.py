@@ -53,7 +53,7 @@ class Draws:
     noise: Tensor | None = None  # [N, C, S, S]
     cutout: tuple[Tensor, Tensor] | None = None  # centre [N, 2], active [N]
 
-    def rows(self, chosen: list[int]) -> Draws:
+    def rows(self, chosen: Tensor) -> Draws:
         """The draws of some images of the batch."""
         picked: dict[str, Any] = {}
         for field in fields(self):
