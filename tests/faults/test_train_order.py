@@ -11,7 +11,7 @@ import phantoms
 import pytest
 
 from mri_gan.config import TrainConfig
-from mri_gan.schedule import total_images
+from mri_gan.schedule import phase_at, total_images
 from mri_gan.store.reader import StoreReader
 from mri_gan.train.data import Batches
 
@@ -83,4 +83,4 @@ def test_fifty_stops_leave_no_trace_in_the_order(
         before = shown(many, number_of, 0, stop, ahead)
         after = shown(many, number_of, len(before), total_images(CONFIG), ahead)
         assert before + after == whole, f"stopped at {stop}"
-        assert after or stop >= len(whole) - CONFIG.batch
+        assert after or stop >= len(whole) - phase_at(CONFIG, 0).batch

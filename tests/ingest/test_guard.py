@@ -54,7 +54,8 @@ def test_good_slices_beside_any_failure_go_through(tmp_path: Path, monkeypatch: 
     def fail_once(member: Any) -> bytes:
         if member == sources[0].member:
             raise _NobodyExpectsThis("odd")
-        return read(member)
+        found: bytes = read(member)
+        return found
 
     monkeypatch.setattr(one_source, "read_member", fail_once)
     outcomes = one_source.process_all(sources, PrepareConfig())

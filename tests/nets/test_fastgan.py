@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -40,7 +42,8 @@ def test_whole_network_is_the_one_written_plainly() -> None:
     """Layer by layer with torch's own functions; figure 3 of the paper."""
     torch.manual_seed(0)
     generator = Generator(max_resolution=64, capacity=1 / 128, latent_dim=8).eval()
-    s, z = generator.synthesis, normal(3, 8)
+    s: Any = generator.synthesis
+    z = normal(3, 8)
 
     def normalised(x: Tensor, norm: nn.Module) -> Tensor:
         parts = (norm.running_mean, norm.running_var, norm.weight, norm.bias)

@@ -96,7 +96,7 @@ def plain_critic_step(state: PlainState, config: TrainConfig, phase: Phase, real
     loss = fake_scores.mean() - real_scores.mean() + config.drift * (real_scores**2).mean()
     mix = torch.rand(phase.batch, 1, 1, 1, generator=rng, device=rng.device).to(real.dtype)
     penalty = gradient_penalty(
-        lambda images: state.d(images, phase.alpha), real, fake, mix, config.gp_weight
+        lambda images: state.d(images, phase.alpha), real, fake, mix, config.gp_weight or 0.0
     )
     loss = loss + penalty
     loss.backward()

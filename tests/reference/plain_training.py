@@ -157,7 +157,7 @@ def critic_penalty(
         mix = torch.rand(phase.batch, 1, 1, 1, generator=rng)
         between = ((1 - mix) * real + mix * fake).requires_grad_()
         norms = pixel_gradient(score, between).pow(2).sum(dim=(1, 2, 3)).sqrt()
-        return t.config.gp_weight * ((norms - 1) ** 2).mean()
+        return float(t.config.gp_weight or 0) * ((norms - 1) ** 2).mean()
     if t.config.loss == "r1":
         gamma = t.config.gp_weight or 0.0002 * phase.resolution**2 / phase.batch
         squares = pixel_gradient(score, real.clone().requires_grad_()).pow(2).sum(dim=(1, 2, 3))

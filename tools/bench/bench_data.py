@@ -26,6 +26,7 @@ from mri_gan.files import StopSignal
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.run.prepare import write_store
 from mri_gan.preparation import PrepareConfig
+from mri_gan.schedule import phase_at
 from mri_gan.train.data import Batches
 from mri_gan.train.state import build_state, to_device
 from mri_gan.train.step import train_step
@@ -120,7 +121,7 @@ def bench_level(store: Path, config: TrainConfig, seconds: float) -> Row:
         wait=sum(waits) / taken,
         longest_wait_ms=1e3 * max(waits),
         supply=supply,
-        demand=len(waits) * config.batch / taken,
+        demand=len(waits) * phase_at(config, 0).batch / taken,
     )
 
 
@@ -132,7 +133,7 @@ def bench_supply(store: Path, config: TrainConfig) -> float:
         start = time.perf_counter()
         for _ in range(SUPPLY_BATCHES):
             next(reading)
-        return SUPPLY_BATCHES * config.batch / (time.perf_counter() - start)
+        return SUPPLY_BATCHES * phase_at(config, 0).batch / (time.perf_counter() - start)
 
 
 def describe(row: Row) -> str:

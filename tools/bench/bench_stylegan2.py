@@ -125,7 +125,7 @@ def build_steps(size: int, batch: int, capacity: float) -> dict[str, Step]:
     plain = build_plain_state2(config)
     real = torch.rand(batch, 1, size, size) * 2 - 1
     images = torch.randint(0, 256, (batch, 1, size, size), dtype=torch.uint8)
-    phase = Phase(size, 1.0, batch, config.lr)
+    phase = Phase(size, 1.0, batch, choices["lr"])
 
     def ours(precision: str) -> Step:
         own = dataclasses.replace(config, precision=precision)

@@ -272,7 +272,7 @@ class TestPipeline:
     def test_rows_of_the_draws_are_what_the_whole_batch_gets(self) -> None:
         x = normal(6, 1, 8, 8)
         draws = draw_augmentations(6, 0.8, rng(), size=8, channels=1, kinds=KINDS)
-        some = augment(x[[1, 4]], draws.rows([1, 4]))
+        some = augment(x[[1, 4]], draws.rows(torch.tensor([1, 4])))
         torch.testing.assert_close(some, augment(x, draws)[[1, 4]])
 
     def test_unknown_kinds_are_refused(self) -> None:
