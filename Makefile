@@ -11,7 +11,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python tools/demo.py --out $(DEMO)
 
 test: $(VENV)/.installed lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -45,9 +45,11 @@ gpu: $(VENV)/.installed
 
 install: $(VENV)/.installed
 
-# On Linux PyPI's torch brings 5 GB of CUDA. Where there is no NVIDIA GPU the 200 MB build for CPUs is
-# taken from PyTorch's own index; `make TORCH_INDEX= ...` leaves that out.
-TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,https://download.pytorch.org/whl/cpu)
+# On Linux PyPI's torch brings 5 GB of CUDA. Where there is no NVIDIA GPU the 200 MB build for CPUs
+# is taken from PyTorch's own index, if it answers; `make TORCH_INDEX= ...` leaves that out.
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+ANSWERS := $(PYTHON) -c "import urllib.request as u; u.urlopen('$(CPU_INDEX)/torch/', timeout=5)"
+TORCH_INDEX ?= $(shell command -v nvidia-smi >/dev/null || { $(ANSWERS) 2>/dev/null && echo $(CPU_INDEX); })
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
