@@ -112,6 +112,13 @@ class GeneratorNet(nn.Module):
         """Map latents to styles: z [N, latent_dim], condition [N, condition_dim] -> w [N, D]."""
         raise NotImplementedError
 
+    def truncate(self, w: Tensor, psi: float) -> Tensor:
+        """Pull w towards its mean by `psi`; without styles w is a latent and stays as it is.
+
+        The middle of latents is not a style: near it such networks draw nothing sensible.
+        """
+        return truncate(w, self.w_avg, psi) if self.has_styles else w
+
     def forward(
         self,
         z: Tensor,  # [N, latent_dim]

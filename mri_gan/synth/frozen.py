@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mri_gan.errors import DataError, UsageError
-from mri_gan.nets.protocol import broadcast_styles, truncate
+from mri_gan.nets.protocol import broadcast_styles
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import condition_rows, latents, noise_for
 
@@ -47,7 +47,7 @@ class Frozen(nn.Module):
         net, look = self.generator, self.look
         z = z.flatten(1)
         told = None if self.condition is None else self.condition.expand(z.shape[0], -1)
-        w = truncate(net.map(z, told), net.w_avg, look.psi)
+        w = net.truncate(net.map(z, told), look.psi)
         ws = broadcast_styles(w, net.num_layers(look.size))
         images: Tensor = net.synthesis(
             ws, resolution=look.size, alpha=look.alpha, noise=self.noise or None

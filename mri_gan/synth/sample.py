@@ -22,7 +22,7 @@ from mri_gan.conditions import Column, Conditions, describe, encode, parse
 from mri_gan.config import LEVELS, TrainConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import build_generator
-from mri_gan.nets.protocol import GeneratorNet, broadcast_styles, noise_from_seeds, truncate
+from mri_gan.nets.protocol import GeneratorNet, broadcast_styles, noise_from_seeds
 
 # Seeds as a person writes them: `0-999,2000`
 
@@ -212,9 +212,7 @@ def styles(
         generator.map(z[rows], None if condition is None else condition[rows])
         for rows in full_batches(len(seeds), BATCH)
     ]
-    drawn = torch.cat(ws)[: len(seeds)]
-    # The middle of latents is no style: near it, networks without styles draw nothing sensible.
-    return truncate(drawn, generator.w_avg, psi) if generator.has_styles else drawn
+    return generator.truncate(torch.cat(ws)[: len(seeds)], psi)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from mri_gan.conditions import UNKNOWN, Column, Conditions, parse
 from mri_gan.config import require
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
-from mri_gan.nets.protocol import truncate
 from mri_gan.pictures import Shows, build_tile, png_text
 from mri_gan.synth.figures import Drawing, magnification, shown
 from mri_gan.synth.sample import BATCH, condition_rows, full_batches, latents
@@ -104,7 +103,7 @@ def map_latents(drawing: Drawing, z: Tensor, condition: Tensor | None) -> Tensor
             net.map(z[rows], None if told is None else told[rows])
             for rows in full_batches(len(z), BATCH)
         ]
-    return truncate(torch.cat(ws)[: len(z)], net.w_avg, drawing.look.psi)
+    return net.truncate(torch.cat(ws)[: len(z)], drawing.look.psi)
 
 
 def way(points: Tensor, steps: int, loop: bool, between: Between) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import tempfile
 from pathlib import Path
 
 import lmdb
@@ -34,10 +35,13 @@ def edited(store: Path, copy: Path, name: bytes, key: bytes, value: bytes | None
 
 
 def value_of(store: Path, name: bytes, key: bytes) -> bytes:
-    env = lmdb.open(str(store), max_dbs=16, readonly=True, lock=False)
+    copy = Path(tempfile.mkdtemp()) / "s"
+    shutil.copytree(store, copy)  # another test may have the store itself open
+    env = lmdb.open(str(copy), max_dbs=16, lock=False)
     with env.begin(db=env.open_db(name, create=False)) as txn:
         value = txn.get(key)
     env.close()
+    shutil.rmtree(copy.parent)
     assert value is not None
     return bytes(value)
 

@@ -143,7 +143,7 @@ def build_plan(
         ignored=ignored.total(),
         ignored_kinds=dict(ignored.most_common()),
         listed=n_files + len(bad) + ignored.total(),
-        set_aside=n_files + len(bad) - sum(len(source.members) for source in sources),
+        set_aside=n_files + len(bad) - len({m for source in sources for m in source.members}),
         bad=tuple((name, reason) for name, reason, _ in hidden_bad),
         digest=_digest(sources, config),
         true_labels=true_labels,

@@ -24,7 +24,7 @@ from mri_gan.ingest.run import task
 from mri_gan.ingest.run.first_pass import count_teachers, learn
 from mri_gan.ingest.run.fork_server import PRELOAD
 from mri_gan.ingest.run.ordered_pool import Engine, OrderedPool, Workers, open_engine
-from mri_gan.ingest.source import Source
+from mri_gan.ingest.source import Member, Source
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store import schema
 from mri_gan.store.environment import has_begun, open_environment
@@ -228,15 +228,15 @@ def count_files(plan: Plan, skipped: Iterable[str]) -> dict[str, int]:
     `skipped` are the public labels of sources that gave no slices.
     """
     lost = Counter(skipped)
-    left_out = 0
-    for source in plan.sources if lost else ():
-        if lost[source.public_label]:
-            lost[source.public_label] -= 1
-            left_out += len(source.members)
-    stored = sum(len(source.members) for source in plan.sources) - left_out
+    stored: set[Member] = set()  # a mask may belong to several sources, and is one file
+    left_out: set[Member] = set()
+    for source in plan.sources:
+        is_lost = lost[source.public_label] > 0
+        lost[source.public_label] -= is_lost
+        (left_out if is_lost else stored).update(source.members)
     return {
         "listed": plan.listed,
-        "stored": stored,
-        "left_out": left_out + plan.set_aside,
+        "stored": len(stored),
+        "left_out": len(left_out - stored) + plan.set_aside,
         "ignored": plan.ignored,
     }

@@ -95,7 +95,7 @@ def test_a_missing_half_is_named(tmp_path: Path, suffix: str, missing: str) -> N
     with pytest.raises(DataError, match=rf"0042_t1{suffix}: its \{missing} .*is missing"):
         plan_of(folder)
     phantoms.slices_folder(folder, size=8)
-    assert [label for label, _ in plan_of(folder).bad] == [str(folder / f"0042_t1{suffix}")]
+    assert [label for label, _ in plan_of(folder).bad] == [f"0042_t1{suffix}"]
 
 
 @pytest.mark.parametrize("half", [0, 1])
