@@ -39,7 +39,7 @@ bench: $(VENV)/.installed
 reference: $(VENV)/.installed
 	$(BIN)/python tools/command_reference.py --out build/commands.md
 
-# On a machine with a GPU; see docs/training.md.
+# On a machine with a GPU; see docs/benchmarks.md.
 gpu: $(VENV)/.installed
 	$(BIN)/python tools/gpu/run_gpu.py --minutes $(or $(MINUTES),10) --out build/gpu
 

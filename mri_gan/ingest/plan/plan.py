@@ -428,7 +428,7 @@ def take_shard(plan: Plan, shard: Shard) -> Plan:
     if shard.number > 1:
         part = replace(part, masks=0, left_out={}, deselected=0, ignored=0, bad=())
         part = replace(part, ignored_kinds={}, set_aside=0)
-    own = sum(len(source.members) for source in part.sources)
+    own = len({member for source in part.sources for member in source.members})
     return replace(part, listed=own + part.set_aside + part.ignored)
 
 
