@@ -27,8 +27,9 @@ def prepare_device(precision: str, device: str) -> None:
     """
     if not device.startswith("cuda"):
         return
-    # One for each process; else all of them use the first one as well.
-    torch.cuda.set_device(torch.device(device).index or 0)
+    if torch.cuda.is_available():
+        # One for each process; else all of them use the first one as well.
+        torch.cuda.set_device(torch.device(device).index or 0)
     reduced = precision == "bf16"
     torch.backends.cudnn.allow_tf32 = reduced
     torch.backends.cuda.matmul.allow_tf32 = reduced

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.cli.main import cli
-from mri_gan.config import METRICS, PRESETS, read_metrics
+from mri_gan.config import METRICS, PRESETS, STYLED, read_metrics
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import load_trained
 
@@ -139,7 +139,7 @@ def test_a_mistake_is_one_line_with_a_remedy(
 def test_a_run_with_other_settings_is_refused(store: Path, run: Path) -> None:
     done = mrigan("train", store, *SMALL, "--out", run, "--lr", 0.5)
     assert done.exit_code == 2
-    assert "lr was 0.0, now 0.5" in one_line(done)
+    assert "lr was 0.001, now 0.5" in one_line(done)
 
 
 def test_a_damaged_checkpoint_is_named(run: Path, tmp_path: Path) -> None:
@@ -166,7 +166,9 @@ def test_a_preset_sets_defaults_and_options_win_over_it(store: Path, preset: str
     settings = json.loads(mrigan("train", store, "--preset", preset, "--dry-run").stdout)[
         "settings"
     ]
-    assert settings["mixing"] is True
+    assert settings["mixing"] is (settings["arch"] in STYLED)
+    styled = mrigan("train", store, "--preset", preset, "--arch", "stylegan", "--dry-run")
+    assert json.loads(styled.stdout)["settings"]["mixing"] is True
     assert settings["phase"] == PRESETS[preset]["phase"]
     words = ("--phase", 77, "--preset", preset, "--dry-run")
     assert json.loads(mrigan("train", store, *words).stdout)["settings"]["phase"] == 77
@@ -198,7 +200,9 @@ def test_a_table_of_labels_conditions_a_run_and_is_asked_for_again(
 def test_a_schedule_file_takes_the_place_of_options(store: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.tsv"
     path.write_text("size\tfade\tstay\tbatch\n8\t0\t100\t10\n16\t50\t100\t5\n")
-    done = mrigan("train", store, "--preset", "gpu", "--schedule", path, "--dry-run")
+    words = ("--preset", "gpu", "--arch", "stylegan", "--schedule", path, "--dry-run")
+    done = mrigan("train", store, *words)
+    assert done.exit_code == 0, done.stderr
     plan = json.loads(done.stdout)
     assert [(level["size"], level["from_nimg"]) for level in plan["levels"]] == [(8, 0), (16, 100)]
     assert plan["total_nimg"] == 250

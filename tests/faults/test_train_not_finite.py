@@ -107,11 +107,11 @@ def test_three_in_a_row_go_back_and_try_otherwise(
 ) -> None:
     poison(place, value, lambda state: state.nimg >= BAD_FROM and state.attempt == 0)
     notes: list[str] = []
-    last = train(Run(store, tmp_path, CONFIG, OPTIONS, on_note=notes.append))
+    last = train(Run(store, tmp_path, CONFIG, OPTIONS, on_warning=notes.append))
     # The newest checkpoint before the third bad step, which may have left out one or two.
     back = [note for note in notes if "back to" in note]
     assert len(back) == 1
-    assert "ckpt-000000048.pt, attempt 1" in back[0]
+    assert "ckpt-000000048.pt with half the learning rate" in back[0]
     assert load_checkpoint(last).state["attempt"] == 1
     assert last.name == "ckpt-000000096.pt"
     check_all_checkpoints(tmp_path)
@@ -173,7 +173,7 @@ def test_after_three_rollbacks_the_file_to_use_is_named_and_can_be_used(
     poison(place, float("nan"), lambda state: bool(spoilt) and state.nimg >= BAD_FROM)
     notes: list[str] = []
     with pytest.raises(DataError, match="diverged 4 times") as given_up:
-        train(Run(store, tmp_path / "a", longer, OPTIONS, on_note=notes.append))
+        train(Run(store, tmp_path / "a", longer, OPTIONS, on_warning=notes.append))
     assert sum("back to" in note for note in notes) == 3
     newest = list_checkpoints(tmp_path / "a")[0]
     assert f"--ckpt {newest} --transfer, a lower --lr" in str(given_up.value)
@@ -183,5 +183,5 @@ def test_after_three_rollbacks_the_file_to_use_is_named_and_can_be_used(
     (tmp_path / "b").mkdir()
     train(Run(store, tmp_path / "b", lower, options, on_note=notes.append), start_from=newest)
     assert f"going on from {newest} ({load_checkpoint(newest).nimg / 1000:g} kimg)" in notes[-1]
-    assert "lr was 0.0, now 0.0001" in notes[-1]
+    assert "lr was 0.001, now 0.0001" in notes[-1]
     assert list_checkpoints(tmp_path / "b")[0].name == "ckpt-000000160.pt"

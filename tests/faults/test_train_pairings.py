@@ -97,7 +97,7 @@ CASES: list[tuple[tuple[str, ...], int, str, str]] = [
     (("{other}", "--out", "{run}"), 2, "the training data", "another --out"),
     (("{masks}", "--out", "{run}"), 2, "channels was 1, now 2", "another --out"),
     (("{deep}", "--out", "{run}"), 2, "the training data", "another --out"),
-    (("{store}", "--out", "{run}", "--lr", "0.5"), 2, "lr was 0.0, now 0.5", "same settings"),
+    (("{store}", "--out", "{run}", "--lr", "0.5"), 2, "lr was 0.001, now 0.5", "same settings"),
     (("{store}", "--out", "{run}", "--loss", "r1"), 2, "loss was wgan-gp, now r1", "another --out"),
     (("{store}", "--out", "{run}", "--arch", "progan"), 2, "arch was stylegan", "another --out"),
     (("{store}", "--out", "{run}", "--max-size", "32"), 2, "max_size was 16", "--transfer"),
@@ -113,7 +113,7 @@ CASES: list[tuple[tuple[str, ...], int, str, str]] = [
     (("{store}", *OUT, "--ckpt", "{tmp}/no.pt"), 1, "no such file", "spelling"),
     (("{store}", *OUT, "--ckpt", "{file}"), 1, "not a mrigan checkpoint", "older checkpoint"),
     (("{store}", *OUT, "--ckpt", "{top}/half.pt"), 1, "half.pt", "older checkpoint"),
-    (("{store}", *OUT, "--ckpt", "{ckpt}", "--lr", "1"), 2, "lr was 0.0", "--transfer"),
+    (("{store}", *OUT, "--ckpt", "{ckpt}", "--lr", "0.5"), 2, "lr was 0.001", "--transfer"),
     (("{other}", *OUT, "--ckpt", "{ckpt}"), 2, "the training data", "--transfer"),
     (("{store}", *OUT, "--transfer"), 2, "--ckpt", "give both"),
     (("{store}", *OUT, "--schedule", "{tmp}/no"), 2, "cannot be read", "No such file"),
@@ -126,7 +126,7 @@ CASES: list[tuple[tuple[str, ...], int, str, str]] = [
         "names none of the subjects",
         "for example",
     ),
-    (("{store}", *OUT, "--batch", "5000"), 2, "--batch 5000", "1 to 4096"),
+    (("{store}", *OUT, "--batch", "5000"), 2, "'--batch': 5000", "1<=x<=4096"),
     (("{store}", *OUT, "--init-size", "32"), 2, "--init-size 32 is above", "start at or below"),
 ]
 
