@@ -94,7 +94,7 @@ def test_every_option_of_train_that_shapes_the_weights_is_a_field() -> None:
     ("name", "config", "computed"),
     [
         ("prepare", PrepareConfig(), {"window", "split", "depth", "landmarks"} | LISTS),
-        ("train", TrainConfig(), {"max_size", "capacity"}),
+        ("train", TrainConfig(), {"max_size", "capacity", "precision"}),
     ],
 )
 def test_defaults_of_options_are_those_of_the_fields(
