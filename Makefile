@@ -41,7 +41,7 @@ reference: $(VENV)/.installed
 
 # On a machine with a GPU; see docs/benchmarks.md.
 gpu: $(VENV)/.installed
-	$(BIN)/python tools/gpu/run_gpu.py --minutes $(or $(MINUTES),10) --out build/gpu
+	$(BIN)/python tools/gpu/run_gpu.py --minutes $(or $(MINUTES),10) --out build/gpu $(if $(PARTS),--parts $(PARTS))
 
 install: $(VENV)/.installed
 

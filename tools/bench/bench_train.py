@@ -69,8 +69,9 @@ class Row:
 @click.option("--json", "as_json", is_flag=True)
 def main(sizes: str, batch: int, capacity: float, repeats: int, quick: bool, as_json: bool) -> None:
     """Measure training steps; every ratio is of medians measured in turn in this run."""
+    shapes = PEAK_SHAPES
     if quick:
-        sizes, capacity = "8,16", 1 / 16
+        sizes, capacity, shapes = "8,16", 1 / 16, [(64, 16)]
     facts = {
         "machine": machine(),
         "threads": torch.get_num_threads(),
@@ -82,9 +83,9 @@ def main(sizes: str, batch: int, capacity: float, repeats: int, quick: bool, as_
     rows: list[Row] = []
     peaks = {"fp32": 0.0, "bf16": 0.0}
     for size in map(int, sizes.split(",")):
-        raise_peaks(peaks)
+        raise_peaks(peaks, shapes)
         rows += bench_size(size, batch, capacity, repeats)
-        raise_peaks(peaks)
+        raise_peaks(peaks, shapes)
         if not as_json:  # as they come: the whole run takes ten minutes
             click.echo("\n".join(describe(row, peaks) for row in rows[-3:]))
     if as_json:
@@ -165,10 +166,10 @@ def build_steps(size: int, capacity: float, device: torch.device = CPU) -> dict[
     }
 
 
-def raise_peaks(peaks: dict[str, float]) -> None:
-    """Measure GFLOP/s of 3x3 convolutions, three shapes in two layouts; keep the best so far."""
+def raise_peaks(peaks: dict[str, float], shapes: list[tuple[int, int]] = PEAK_SHAPES) -> None:
+    """Measure GFLOP/s of 3x3 convolutions, all shapes in two layouts; keep the best so far."""
     for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16)):
-        for channels, px in PEAK_SHAPES:
+        for channels, px in shapes:
             for layout in (torch.contiguous_format, torch.channels_last):
                 peaks[name] = max(peaks[name], convolution_rate(channels, px, dtype, layout))
 
