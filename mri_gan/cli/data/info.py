@@ -65,7 +65,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("layout", ", ".join(facts["layouts"])),
         ("masks left out", f"{facts['masks']:,}"),
         ("empty slices dropped", f"{facts['empty_slices']:,}"),
-        ("slices not asked for", f"{facts.get('deselected_slices', 0):,}"),
+        ("slices not selected", f"{facts.get('deselected_slices', 0):,}"),
         ("sources skipped", ", ".join(f"{n} {k}" for k, n in facts["skipped"].items()) or "none"),
         ("header fields left out", _fields(facts.get("dropped_fields", {}))),
         ("volumes with a face", f"{facts.get('faces', 0):,}"),

@@ -130,7 +130,7 @@ def test_what_is_not_asked_for_is_counted(tmp_path: Path, prepare: Prepare, name
         assert [record.position for record in opened.records] == [2, 4, 6, 8]
         assert opened.summary["deselected_slices"] == 7
     shown = CliRunner().invoke(cli, ["info", str(store)])
-    assert re.search(r"slices not asked for +│ 7", shown.stdout)
+    assert re.search(r"slices not selected +│ 7", shown.stdout)
 
 
 def positions(folder: Path, **choices: Any) -> list[tuple[str, int]]:
