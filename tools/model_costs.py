@@ -1,4 +1,4 @@
-"""Parameters and work of every architecture at every size, as the tables of docs/models.md.
+"""Parameters and work of every architecture at every size; docs/models.md has an excerpt.
 
 Counted on torch's meta device, where shapes are computed and nothing else: two FLOP for a
 multiply-add of convolutions and matrix products, forward, for one image.
