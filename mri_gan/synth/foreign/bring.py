@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,28 @@ from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.nets.protocol import GeneratorNet
 from mri_gan.synth.foreign.containers import read_weights
 from mri_gan.synth.foreign.stylegan2_ada import (
-    is_stylegan2_ada,
+    find_parts,
     is_tensorflow,
     read_stylegan2_ada,
 )
 from mri_gan.synth.foreign.stylegan2_port import is_stylegan2_port, read_stylegan2_port
 from mri_gan.synth.foreign.stylegan_port import is_stylegan_port, read_stylegan_port
-from mri_gan.synth.foreign.taking import ONLY, Imported, Weights
+from mri_gan.synth.foreign.taking import (
+    ONLY,
+    Imported,
+    Weights,
+    find_network,
+    take_part,
+)
 
 MEAN_OF = 10_000  # latents, where the file has no mean of w
+OTHERS = {  # a tensor by which files of other networks are known, and what they are
+    "final_conv.0.weight": "holds a critic of StyleGAN2, but no generator",
+    "S.net.0.weight": "is of the package stylegan2_pytorch, whose networks are built differently",
+    "initial_block": "is of the package stylegan2_pytorch, whose networks are built differently",
+    "style_mapping.0.weight": "is of a StyleGAN of MMEditing, whose layers are named differently",
+    "synthesis.input.weight": "is a network of StyleGAN3's own architecture (alias-free)",
+}
 
 
 def read_foreign(path: Path, size: int | None = None) -> Imported:
@@ -44,16 +58,51 @@ def read_foreign(path: Path, size: int | None = None) -> Imported:
         )
     if is_stylegan_port(value):
         return read_stylegan_port(value, what, size)
-    if is_stylegan2_ada(value):
+    if find_parts(value):
         found = read_stylegan2_ada(value, what)
     elif is_stylegan2_port(value):
         found = read_stylegan2_port(value, what)
     else:
-        raise DataError(f"{path}: holds no generator of a known program", ONLY)
+        raise DataError(f"{path}: {describe_other(value)}", ONLY)
+    found = keep_what_fits(found)
     if size not in (None, found.model.max_size):
         only = found.model.max_size
         raise UsageError(f"--size {size}: the network draws {only} px only", "leave it out")
     return found
+
+
+def describe_other(value: Any) -> str:
+    """What a file of weights holds instead of a generator that can be taken, as far as is seen."""
+    for mark, words in OTHERS.items():
+        if find_network(value, mark) is not None:
+            return words
+    return "holds no generator of a known program"
+
+
+def keep_what_fits(found: Imported) -> Imported:
+    """The networks without a critic, or a generator beside its average, of another shape.
+
+    The notes say which was left out. Raises DataError where the average itself does not fit.
+    """
+    with torch.device("meta"):
+        g = build_generator(found.model).state_dict()
+        d = build_critic(found.model).state_dict()
+    check_fit(found.g_ema, g)
+    notes, kept = list(found.notes), {"g": found.g, "d": found.d}
+    for name, title, shapes in (("g", "g", g), ("d", "the critic", d)):
+        weights = kept[name]
+        if weights is not None:
+            kept[name] = take_part(partial(check_fit, weights, shapes), title, notes)
+    return replace(found, g=kept["g"], d=kept["d"], notes=tuple(notes))
+
+
+def check_fit(weights: Weights, shapes: Weights) -> Weights:
+    """The weights; raises DataError unless they have the names and shapes of our network."""
+    for name in sorted((weights.keys() | shapes.keys()) - {"w_avg"}):
+        theirs, ours = (tuple(t[name].shape) if name in t else None for t in (weights, shapes))
+        if theirs != ours:
+            raise DataError(f"{name} is {theirs or 'missing'}, not {ours or 'there'} here", ONLY)
+    return weights
 
 
 def to_channels(found: Imported, channels: int) -> Imported:

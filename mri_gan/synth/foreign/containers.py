@@ -7,10 +7,9 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from mri_gan.errors import DataError
 from mri_gan.files import explain_os_error, one_line
@@ -173,12 +172,3 @@ def _all_storages(item: Any, what: str) -> list[tuple[torch.dtype, str, int]]:
         elif hasattr(value, "args"):
             waiting += [value.args, value.state, value.items]
     return found
-
-
-def is_tensors(value: Any) -> TypeGuard[dict[str, Tensor]]:
-    """Whether it is a state dict: texts to tensors."""
-    return (
-        isinstance(value, dict)
-        and bool(value)
-        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
-    )

@@ -20,6 +20,7 @@ from mri_gan.synth.foreign.taking import (
     Imported,
     Taker,
     Weights,
+    find_network,
     is_binomial,
     is_size,
     stylegan2_shape,
@@ -34,13 +35,33 @@ MAPPING_LR = 0.01  # of our mapping network, within its weights
 ALIAS_FREE = ("synthesis.input.weight", "synthesis.input.freqs")
 LINEAR = ("affine", "embed", "skip", "out")  # layers without a rectifier
 PARTS = ("G_ema", "G")  # the running average first
+TENSORS = "state_dict"  # the name of a network of which only the tensors are known
+CLAMP = 256  # of those programs' layers
+MARKS = ("synthesis.b4.const", "b4.fc.weight")  # of their generator and their critic
 
 
-def is_stylegan2_ada(value: Any) -> bool:
-    """Whether this is what such a pickle holds: networks by their names, or one network."""
-    return isinstance(value, Shell) or (
-        isinstance(value, dict) and any(isinstance(value.get(name), Shell) for name in PARTS)
-    )
+def find_parts(value: Any) -> dict[str, Any]:
+    """The networks of a file by their names, G_ema where there is one alone; empty if none.
+
+    A state dict stands for its network: what is no tensor is taken to be as those programs have it.
+    """
+    if isinstance(value, Shell):
+        return {PARTS[0]: value}
+    if not isinstance(value, dict):
+        return {}
+    parts = {name: as_network(value.get(name)) for name in (*PARTS, "D")}
+    alone = as_network(value)
+    if not any(parts[name] for name in PARTS) and alone:
+        return {PARTS[0]: alone}
+    return parts if any(parts[name] for name in PARTS) else {}
+
+
+def as_network(part: Any) -> Shell | None:
+    """A network, or a state dict with a tensor of such a network, as a network."""
+    if isinstance(part, Shell) or not isinstance(part, dict):
+        return part if isinstance(part, Shell) else None
+    found = find_network(part, MARKS[0]) or find_network(part, MARKS[1])
+    return None if found is None else Shell(TENSORS, {"_parameters": found[1]})
 
 
 def is_tensorflow(value: Any) -> bool:
@@ -54,11 +75,13 @@ def read_stylegan2_ada(value: Any, what: str) -> Imported:
 
     A part that does not fit beside a generator that does is left out, which the notes say.
     """
-    parts: dict[str, Any] = {"G_ema": value} if isinstance(value, Shell) else value
-    name = next(name for name in PARTS if isinstance(parts.get(name), Shell))
+    parts = find_parts(value)
+    name = next(name for name in PARTS if parts.get(name))
     notes = ["the fixed noise images of the file are left out: noise is drawn by seed here"]
     if name != PARTS[0]:
         notes.append(f"the file has no running average of its generator: {name} is drawn from")
+    if parts[name].name == TENSORS:
+        notes.append("only tensors are there: layers are taken to be as those programs build them")
     taker = Taker(dict(tensors_of(parts[name])), f"{what}: {name}")
     model = shape_of(parts[name], taker)
     g_ema = generator_weights(parts[name], taker, model)
@@ -70,8 +93,8 @@ def read_stylegan2_ada(value: Any, what: str) -> Imported:
     def read_d() -> Weights:
         return critic_weights(parts["D"], f"{what}: D", model, notes)
 
-    g = take_part(read_g, "G", notes) if isinstance(parts.get("G"), Shell) else None
-    d = take_part(read_d, "D, the critic,", notes) if isinstance(parts.get("D"), Shell) else None
+    g = take_part(read_g, "G", notes) if parts.get("G") else None
+    d = take_part(read_d, "D, the critic,", notes) if parts.get("D") else None
     classes = tuple(map(str, range(model.condition_dim)))
     spec = Conditions((Column("class", classes),)) if classes else Conditions()
     return Imported(model, g_ema, g, d, spec, tuple(notes))
@@ -113,6 +136,8 @@ def check_architecture(shell: Shell, taker: Taker) -> None:
             f"{taker.what}: is a network of StyleGAN3's own architecture (alias-free)",
             "only networks of StyleGAN2's can be imported (--cfg=stylegan2 in that program)",
         )
+    if "synthesis.b4.const" not in taker and "b4.fc.weight" in taker:
+        raise DataError(f"{taker.what}: is a critic, not a generator", "give the whole snapshot")
     if "synthesis.b4.const" not in taker:
         raise DataError(f"{taker.what}: is not of StyleGAN2's architecture", ONLY)
     for path, module in modules_of(shell):
@@ -146,6 +171,8 @@ def shape_of(shell: Shell, taker: Taker) -> ModelConfig:
         raise DataError(f"{taker.what}: z and w are of different lengths", ONLY)
     embed = taker.take("mapping.embed.weight") if "mapping.embed.weight" in taker else None
     clamp = find(shell, f"synthesis.b{sizes[-1]}.conv1").get("conv_clamp")
+    if shell.name == TENSORS:
+        clamp = CLAMP
     return stylegan2_shape(
         taker.what,
         widths,
@@ -219,6 +246,6 @@ def critic_weights(shell: Shell, what: str, model: ModelConfig, notes: list[str]
         _copy(taker, out, f"b4.{theirs}", f"blocks.4.{ours}", "weight", "bias")
     taker.finish(UNUSED)
     group = find(shell, "b4.mbstd").get("group_size")
-    if group != GROUP:
+    if group not in (None, GROUP):
         notes.append(f"its critic sees the spread of groups of {group}, ours of {GROUP}")
     return out

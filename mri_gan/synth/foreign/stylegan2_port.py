@@ -18,6 +18,9 @@ from mri_gan.synth.foreign.taking import (
     Imported,
     Taker,
     Weights,
+    find_network,
+    find_networks,
+    is_average,
     is_binomial,
     is_size,
     stylegan2_shape,
@@ -25,40 +28,13 @@ from mri_gan.synth.foreign.taking import (
 )
 
 UNUSED = (r"\.kernel$", r"^noises\.")
-WRAPPERS = ("module.", "_orig_mod.", "generator.", "decoder.")  # what programs wrap a network in
 MARK = "conv1.conv.modulation.weight"
-PARTS = ("g_ema", "g", "state_dict")  # the running average first
-
-
-def find_generator(value: Any) -> tuple[str, dict[str, Tensor]] | None:
-    """The name and the state dict of the generator: a part of the file, or the file itself."""
-    if not isinstance(value, dict):
-        return None
-    for name, part in (*((name, value.get(name)) for name in PARTS), ("", value)):
-        plain = unwrap(part)
-        if plain is not None and MARK in plain:
-            return name, plain
-    return None
-
-
-def unwrap(part: Any) -> dict[str, Tensor] | None:
-    """The tensors of a state dict without the names of wrappers around the network."""
-    if not isinstance(part, dict):
-        return None
-    plain = {name: value for name, value in part.items() if isinstance(value, Tensor)}
-    for wrapper in WRAPPERS:
-        if any(name.startswith(wrapper) for name in plain):
-            plain = {
-                name.removeprefix(wrapper): value
-                for name, value in plain.items()
-                if name.startswith(wrapper)
-            }
-    return plain
+CRITIC_MARK = "final_conv.0.weight"
 
 
 def is_stylegan2_port(value: Any) -> bool:
     """Whether this is what such a checkpoint holds."""
-    return find_generator(value) is not None
+    return find_network(value, MARK) is not None
 
 
 def read_stylegan2_port(value: dict[str, Any], what: str) -> Imported:
@@ -66,24 +42,15 @@ def read_stylegan2_port(value: dict[str, Any], what: str) -> Imported:
 
     A part that does not fit beside a generator that does is left out, which the notes say.
     """
-    found = find_generator(value)
+    found = find_network(value, MARK)
     assert found is not None
     name, ema = found
     notes = ["the fixed noise images of the file are left out: noise is drawn by seed here"]
-    if name == "g":
-        notes.append("the file has no running average of its generator: g is drawn from")
+    if name.rpartition(".")[2] in ("g", "generator"):
+        notes.append(f"the file has no running average of its generator: {name} is drawn from")
     taker = Taker(ema, f"{what}: {name}" if name else what)
     model = shape_of(taker)
     g_ema = generator_weights(taker, model)
-
-    def take(
-        part: str, title: str, read: Callable[[Taker, ModelConfig], Weights]
-    ) -> Weights | None:
-        if part == name or value.get(part) is None:
-            return None
-        other = Taker(unwrap(value[part]) or {}, f"{what}: {part}")
-        return take_part(lambda: read(other, model), title, notes)
-
     average = value.get("latent_avg")
     if isinstance(average, Tensor):
         other = Taker({"latent_avg": average.reshape(-1)}, what)
@@ -91,8 +58,24 @@ def read_stylegan2_port(value: dict[str, Any], what: str) -> Imported:
             lambda: {"w_avg": other.take("latent_avg", model.latent_dim)}, "latent_avg", notes
         )
         g_ema |= mean or {}
-    g, d = take("g", "g", generator_weights), take("d", "d, the critic,", critic_weights)
+    others = [part for part in find_networks(value, MARK) if not is_average(part[0])]
+    g = None
+    if others and others[0][0] != name:
+        g = take_part(lambda: _read(others[0], generator_weights, model, what), "g", notes)
+    critic = next(find_networks(value, CRITIC_MARK), ("d", {}))
+    d = None
+    if critic[1] or value.get("d") is not None:
+        d = take_part(lambda: _read(critic, critic_weights, model, what), "d, the critic,", notes)
     return Imported(model, g_ema, g, d, notes=tuple(notes))
+
+
+def _read(
+    part: tuple[str, Weights],
+    read: Callable[[Taker, ModelConfig], Weights],
+    model: ModelConfig,
+    what: str,
+) -> Weights:
+    return read(Taker(part[1], f"{what}: {part[0]}"), model)
 
 
 def shape_of(taker: Taker) -> ModelConfig:

@@ -26,13 +26,11 @@ from torch import Tensor
 from mri_gan.config import LEVELS, ModelConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.layers import channels_at
-from mri_gan.synth.foreign.containers import is_tensors
-from mri_gan.synth.foreign.taking import ONLY, Imported, Taker, Weights
+from mri_gan.synth.foreign.taking import ONLY, Imported, Taker, Weights, find_network
 
 MAPPING_LR = 0.01  # of our mapping network, within its weights
 ROOT2 = math.sqrt(2)
 UNUSED = (r"\.conv1\.[12]\.weight(_flip)?$",)  # the blur
-PARTS = ("g_running", "g_ema", "generator", "g")  # the running average first
 FIRST = "generator.progression.0.conv1.input"
 CRITIC_NOTE = (
     "the file's critic is left out: where the width changes its layers are wider than the paper's, "
@@ -42,24 +40,13 @@ CRITIC_NOTE = (
 
 def is_stylegan_port(value: Any) -> bool:
     """Whether this is what such a checkpoint holds."""
-    return find_generator(value) is not None
-
-
-def find_generator(value: Any) -> dict[str, Tensor] | None:
-    """The state dict of the generator."""
-    if not isinstance(value, dict):
-        return None
-    for part in (value, *(value.get(name) for name in PARTS)):
-        if part is not None and is_tensors(part):
-            plain = {name.removeprefix("module."): tensor for name, tensor in part.items()}
-            if FIRST in plain:
-                return plain
-    return None
+    return find_network(value, FIRST) is not None
 
 
 def read_stylegan_port(value: Any, what: str, size: int | None = None) -> Imported:
     """Its generator up to `size`, by default the largest size that has been trained."""
-    taker = Taker(find_generator(value) or {}, what)
+    name, weights = find_network(value, FIRST) or ("", {})
+    taker = Taker(weights, f"{what}: {name}" if name else what)
     sizes = [4 << i for i in taker.numbers(r"generator\.progression\.(\d+)\.conv2\.conv\.bias")]
     if size is not None and (size not in sizes or size not in LEVELS):
         known = ", ".join(str(r) for r in sizes if r in LEVELS)

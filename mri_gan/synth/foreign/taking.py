@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,9 @@ from mri_gan.errors import DataError
 
 Weights = dict[str, Tensor]
 ONLY = "only the architectures that `mrigan import --help` names can be imported"
+
+AVERAGES = ("ema", "running", "average", "smooth")  # words in the names of a running average
+DEEPEST = 3  # of dictionaries inside dictionaries
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,33 @@ class Taker:
             raise DataError(
                 f"{self.what}: {len(left)} tensors have no place here, such as {left[0][:80]}", ONLY
             )
+
+
+def is_average(name: str) -> bool:
+    """Whether a part's name says that it is the running average of the generator."""
+    return any(word in name.lower() for word in AVERAGES)
+
+
+def find_networks(
+    value: Any, mark: str, path: str = "", depth: int = 0
+) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Every network that has a tensor named `mark`, without the names of what it is wrapped in."""
+    if not isinstance(value, dict) or depth > DEEPEST:
+        return
+    tensors = {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, Tensor)}
+    for name in tensors:
+        prefix = name.removesuffix(mark)
+        if name.endswith(mark) and (not prefix or prefix.endswith(".")):
+            inside = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            yield ".".join(filter(None, (path, prefix.rstrip(".")))), inside
+    for name, part in value.items():
+        yield from find_networks(part, mark, f"{path}.{name}" if path else str(name), depth + 1)
+
+
+def find_network(value: Any, mark: str) -> tuple[str, dict[str, Tensor]] | None:
+    """The name and the state dict of the network with that tensor; running averages first."""
+    found = list(find_networks(value, mark))
+    return min(found, key=lambda part: not is_average(part[0]), default=None)
 
 
 def take_part(read: Callable[[], Weights], name: str, notes: list[str]) -> Weights | None:

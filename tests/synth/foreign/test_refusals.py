@@ -13,7 +13,7 @@ import torch
 from phantoms import ada_pickles, foreign
 
 from mri_gan.errors import DataError
-from mri_gan.synth.foreign.bring import read_foreign
+from mri_gan.synth.foreign.bring import build_checkpoint, read_foreign
 from mri_gan.synth.foreign.taking import Imported
 
 
@@ -50,6 +50,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: {"G_ema": None, "weight_gain": 1 / np.sqrt(512)},
         "holds no generator of a known program",
     ),
+    "a critic alone": (
+        lambda: ada_pickles.build_critic(foreign.ada_critic(2)),
+        "is a critic, not a generator",
+    ),
     "another generator": (
         lambda: {"G_ema": ada_pickles.grow({"a.weight": torch.ones(2, 2)}, "Generator")},
         "not of StyleGAN2's architecture",
@@ -77,6 +81,14 @@ def test_a_network_that_is_not_ours_is_refused_by_its_architecture(
     assert not {"numpy", "run", "damaged"} & set(str(caught.value).split())
 
 
+WIDER = {4: 32, 8: 32, 16: 16}
+
+
+def without_spread(inputs: int) -> foreign.State:
+    """A critic whose last convolution sees another number of channels."""
+    return foreign.ada_critic(2) | {"b4.conv.weight": torch.ones(16, inputs, 3, 3)}
+
+
 LEFT_OUT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a critic of another shape": (
         lambda v: v.update(D=ada_pickles.build_critic(foreign.ada_critic(2), "orig")),
@@ -85,6 +97,27 @@ LEFT_OUT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a critic of another size": (
         lambda v: v.update(D=ada_pickles.build_critic(foreign.ada_critic(2, {4: 9, 8: 9}))),
         "D, the critic, is left out: {file}: D: has no tensor b16.fromrgb.weight",
+    ),
+    "a wider critic": (
+        lambda v: v.update(D=ada_pickles.build_critic(foreign.ada_critic(2, WIDER))),
+        "the critic is left out: blocks.16.conv0.bias is (16,), not (8,) here",
+    ),
+    "a critic without the spread of a batch": (
+        lambda v: v.update(D=ada_pickles.build_critic(without_spread(16))),
+        "the critic is left out: blocks.4.conv.weight is (16, 16, 3, 3), not (16, 17, 3, 3) here",
+    ),
+    "a critic with two channels of spread": (
+        lambda v: v.update(D=ada_pickles.build_critic(without_spread(18))),
+        "the critic is left out: blocks.4.conv.weight is (16, 18, 3, 3), not (16, 17, 3, 3) here",
+    ),
+    "a critic of classes beside a generator without": (
+        lambda v: v.update(D=ada_pickles.build_critic(foreign.ada_critic(2, classes=3))),
+        "D, the critic, is left out: {file}: D: 18 tensors have no place here, such as "
+        "mapping.embed.weight",
+    ),
+    "a wider generator beside its average": (
+        lambda v: v.update(G=ada_pickles.build_generator(foreign.ada_generator(1, WIDER))),
+        "g is left out: synthesis.blocks.16.conv0.affine.bias is (32,), not (16,) here",
     ),
     "a critic that is not finite": (
         lambda v: v["D"].get_submodule("b8.conv0").weight.data.fill_(torch.nan),
@@ -108,6 +141,7 @@ def test_what_is_good_is_taken_and_what_is_left_is_said(tmp_path: Path, name: st
     found = read_foreign(path)
     assert says.format(file=path) in found.notes
     assert (found.d is None) == ("critic" in name)
+    build_checkpoint(found)
 
 
 def of_port(path: Path, **parts: Any) -> Imported:
@@ -122,6 +156,24 @@ def test_a_bad_critic_of_the_port_does_not_lose_its_generator(tmp_path: Path) ->
         assert found.d is None
         assert any("d, the critic, is left out" in note for note in found.notes)
     assert of_port(tmp_path / "port.pt", d=foreign.port2_critic(2)).d is not None
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"d": foreign.port2_critic(2)}, "a critic of StyleGAN2, but no generator"),
+        (foreign.ada_critic(2), "is a critic, not a generator"),
+        ({"GAN": {"S.net.0.weight": torch.ones(2, 2)}}, "is of the package stylegan2_pytorch"),
+        ({"synthesis.input.weight": torch.ones(2, 2)}, "StyleGAN3's own architecture"),
+        ({"netG": {"main.0.weight": torch.ones(2)}}, "no generator of a known program"),
+    ],
+)
+def test_a_state_dict_of_another_network_is_named(
+    tmp_path: Path, value: dict[str, Any], says: str
+) -> None:
+    torch.save(value, tmp_path / "a.pt")
+    with pytest.raises(DataError, match=says):
+        read_foreign(tmp_path / "a.pt")
 
 
 def test_a_mean_of_another_length_is_left_out(tmp_path: Path) -> None:

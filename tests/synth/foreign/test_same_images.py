@@ -176,6 +176,26 @@ def test_a_stylegan2_ada_pickle(
     assert found.d is not None
 
 
+STATE_DICTS: dict[str, Callable[[dict[str, foreign.State]], object]] = {
+    "all": lambda states: states,
+    "the generator alone": lambda states: states["G_ema"],
+    "several processes": lambda states: {f"module.{k}": v for k, v in states["G_ema"].items()},
+}
+
+
+@pytest.mark.parametrize("chosen", STATE_DICTS.values(), ids=STATE_DICTS)
+def test_state_dicts_of_stylegan2_ada(
+    tmp_path: Path, chosen: Callable[[dict[str, foreign.State]], object]
+) -> None:
+    _, states = ada_pickles.snapshot()
+    save(tmp_path / "net.pt", chosen(states))
+    found = read_foreign(tmp_path / "net.pt")
+    noise = noise_for(found)
+    drawn = ours(found, latents(), noise)
+    assert difference(drawn, ada_images(states["G_ema"], latents(), noise, None)) < CLOSE
+    assert found.model.clamp == 256
+
+
 def test_widths_that_are_no_powers_of_two(tmp_path: Path) -> None:
     widths = {4: 40, 8: 23, 16: 11}  # min(187 // r, 40), and 184 to 186 as well
     states = ada_pickles.save_ada_pickle(tmp_path / "net.pkl", widths=widths)
@@ -220,6 +240,11 @@ PORT_FILES: dict[str, Callable[[foreign.State], object]] = {
     "the generator alone": lambda state: state,
     "alone, several processes": lambda state: {f"module.{k}": v for k, v in state.items()},
     "no average": lambda state: {"g": state},
+    "an average under another name": lambda state: {
+        "state_dict": {f"generator_ema.{k}": v for k, v in state.items()}
+        | {f"generator.{k}": 0 * v for k, v in state.items()}
+    },
+    "a state dict inside a part": lambda state: {"g_ema": {"state_dict": state}},
     "a decoder beside an encoder": lambda state: {
         "state_dict": {"encoder.w": torch.ones(1)} | {f"decoder.{k}": v for k, v in state.items()}
     },
