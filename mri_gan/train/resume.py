@@ -128,8 +128,16 @@ def check_same_run(path: Path, checkpoint: Checkpoint, config: TrainConfig, dige
     if changed:
         raise UsageError(
             f"{path}: trained with other settings ({'; '.join(changed)})",
-            "use the same settings, another --out to start anew, or --ckpt with --transfer",
+            "use the same settings, another --out to start anew, or --ckpt with --transfer"
+            + grey_hint(checkpoint, config),
         )
+
+
+def grey_hint(checkpoint: Checkpoint, config: TrainConfig) -> str:
+    """What helps where an imported network of three channels meets grey images."""
+    if checkpoint.data != IMPORTED or (checkpoint.config.channels, config.channels) != (3, 1):
+        return ""
+    return "; `mrigan import --to-channels 1` makes a network whose image layers fit as well"
 
 
 def changed_settings(before: TrainConfig, now: TrainConfig) -> list[str]:
@@ -169,7 +177,5 @@ def transfer(run: Run, state: TrainState, checkpoint: Checkpoint, path: Path) ->
         taken, left = taken + len(fitting), left + len(own) - len(fitting)
     if not taken:
         raise DataError(f"{path}: none of its weights fit these settings", "use another checkpoint")
-    channels = (checkpoint.config.channels, run.config.channels)
-    grey = "; `mrigan import --to-channels 1` makes a network whose image layers fit as well"
-    hint = grey if checkpoint.data == IMPORTED and channels == (3, 1) else ""
+    hint = grey_hint(checkpoint, run.config)
     run.on_note(f"took {taken} tensors from {path}; {left} start anew{hint}")

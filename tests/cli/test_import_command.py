@@ -103,6 +103,10 @@ def test_a_network_of_three_channels_on_a_grey_store_is_told_how_to_become_grey(
     done = mrigan("train", store, *words, "--batch", 8, "--out", tmp_path / "run", "--phase", 8)
     assert done.exit_code == 0, done.stderr
     assert "--to-channels 1" in done.stderr
+    without = [word for word in words if word != "--transfer"]
+    done = mrigan("train", store, *without, "--out", tmp_path / "other")
+    assert done.exit_code == 2
+    assert "--to-channels 1" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["ada.pkl", "port2.pt", "port1.model"])

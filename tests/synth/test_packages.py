@@ -47,7 +47,7 @@ def test_the_command_lists_the_formats_there_are() -> None:
 # Making an ONNX or torch.export program takes many seconds: two run always, all by `make faults`.
 PROGRAMS = [
     pytest.param(arch, format_, marks=[] if quick else [pytest.mark.slow])
-    for arch in ("dcgan", "progan", "stylegan", "stylegan2")
+    for arch in ("dcgan", "progan", "stylegan", "stylegan2", "fastgan")
     for format_ in ("torchscript", "torch-export", "onnx")
     for quick in [format_ == "torchscript" or (arch, format_) in QUICK]
 ]

@@ -20,6 +20,10 @@ MARKS = {
     "zip": re.compile(rb"PK[\x01-\x06][\x02-\x06]"),
     "mat": re.compile(rb"[\x01-\x0f]\x00\x00\x00"),
     "nrrd": re.compile(rb"\d+|[a-z]+: "),
+    "hdf5": re.compile(rb"TREE|HEAP|SNOD|OHDR|[\x01-\x16]\0[\x08-\x78]\0[\0-\x05]\0\0\0"),
+    "mha": re.compile(rb"\d+|[A-Za-z]+ = "),
+    "minc": re.compile(rb"[a-z]+space|image|step|\0\0\0[\x01-\x0c]"),
+    "stylegan-zip": re.compile(rb"PK[\x01-\x06][\x02-\x06]|[{\[\"]"),
     "npy": re.compile(rb"'[a-z_]+'|\d+"),
 }
 

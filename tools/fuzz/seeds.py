@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import json
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +19,10 @@ from numpy.typing import NDArray
 Pixels = NDArray[Any]
 STACK = phantoms.brain_volume().astype(np.int16)
 SLICE = phantoms.slice_pixels(24, 24, seed=1)
+
+
+class DamagedError(Exception):
+    """Another library finds the pixels damaged: none may be read."""
 
 
 class Kind(NamedTuple):
@@ -50,11 +57,10 @@ def _nifti(number: int) -> bytes:
 
 
 def _read_nifti(data: bytes) -> Pixels | None:
-    import gzip
-
     data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     image = nib.Nifti1Image.from_bytes(data)
-    return np.asarray(nib.as_closest_canonical(image).dataobj, np.float32)
+    voxels = np.asarray(nib.as_closest_canonical(image).dataobj, np.float32)
+    return voxels.reshape(voxels.shape[:3]) if voxels.size == np.prod(voxels.shape[:3]) else None
 
 
 def _png(number: int) -> bytes:
@@ -132,16 +138,126 @@ def _saved(write: Callable[..., Any], *arguments: Any) -> bytes:
     return stream.getvalue()
 
 
-def _mat(_: int) -> bytes:
+def _mat(number: int) -> bytes:
     from scipy.io import savemat
 
-    return _saved(savemat, {"image": STACK})
+    data = _saved(savemat, {"image": STACK}, True, "5", False, bool(number % 2))
+    return b"MATLAB 5.0 MAT-file".ljust(116) + data[116:]  # without the time of day
 
 
-def _nrrd(_: int) -> bytes:
+def _read_mat(data: bytes) -> Pixels | None:
+    """The array, where it is a packed file with one of our first tags; zlib checks its sum."""
+    good = _mat(1)
+    if data[124:136] != good[124:136]:
+        return None
+    try:
+        stream = zlib.decompressobj()
+        stream.decompress(data[136 : len(good)])
+    except zlib.error as error:
+        raise DamagedError from error
+    if not stream.eof:
+        raise DamagedError
+    return STACK.transpose(1, 0, 2)[::-1, ::-1]
+
+
+def _nrrd(number: int) -> bytes:
+    sizes, how = " ".join(map(str, STACK.shape)), "gzip" if number % 2 else "raw"
+    head = f"NRRD0004\ntype: short\ndimension: 3\nsizes: {sizes}\nencoding: {how}\n"
+    values = STACK.tobytes("F")
+    packed = gzip.compress(values, mtime=0) if number % 2 else values
+    return f"{head}endian: little\n\n".encode() + packed
+
+
+def _read_nrrd(data: bytes) -> Pixels | None:
+    for number in (0, 1):
+        good = _nrrd(number)
+        head = good[: good.index(b"\n\n") + 2]
+        if data.startswith(head):
+            return _unpacked(data[len(head) :], bool(number))[::-1, ::-1]
+    return None
+
+
+def _hdf5(number: int) -> bytes:
+    import h5py
+
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        how = {"compression": "gzip", "chunks": (2, *STACK.shape[1:])} if number % 2 else {}
+        file.create_dataset("reconstruction_rss", data=STACK, **how)
+        file.attrs["max"] = 1.0
+    return stream.getvalue()
+
+
+def _read_hdf5(data: bytes) -> Pixels | None:
+    import h5py
+
+    with h5py.File(io.BytesIO(data), "r") as file:
+        values = file["reconstruction_rss"][()]
+    plain = values.shape == STACK.shape and values.dtype == STACK.dtype
+    return values.transpose(2, 1, 0)[::-1, ::-1] if plain else None
+
+
+def _mha(number: int) -> bytes:
+    packed = zlib.compress(STACK.tobytes("F")) if number % 2 else STACK.tobytes("F")
+    more = f"CompressedData = True\nCompressedDataSize = {len(packed)}\n" if number % 2 else ""
     sizes = " ".join(map(str, STACK.shape))
-    head = f"NRRD0004\ntype: short\ndimension: 3\nsizes: {sizes}\nencoding: raw\nendian: little\n\n"
-    return head.encode() + STACK.tobytes("F")
+    head = f"ObjectType = Image\nNDims = 3\nBinaryData = True\n{more}"
+    head += "BinaryDataByteOrderMSB = False\nTransformMatrix = 1 0 0 0 1 0 0 0 1\n"
+    head += f"Offset = 0 0 0\nElementSpacing = 1 1 1\nDimSize = {sizes}\n"
+    return f"{head}ElementType = MET_SHORT\nElementDataFile = LOCAL\n".encode() + packed
+
+
+def _read_mha(data: bytes) -> Pixels | None:
+    """The voxels of a file with one of our headers; DamagedError where zlib finds damage."""
+    for number in (0, 1):
+        good = _mha(number)
+        head = good[: good.index(b"LOCAL\n") + 6]
+        if data.startswith(head):
+            return _unpacked(data[len(head) :], bool(number))[::-1, ::-1]
+    return None
+
+
+def _unpacked(data: bytes, packed: bool) -> Pixels:
+    """STACK's values; raises DamagedError where they are not all there."""
+    try:
+        stream = zlib.decompressobj(47)
+        data = stream.decompress(data) if packed else data[: STACK.nbytes]
+        whole = len(data) == STACK.nbytes and (stream.eof or not packed)
+    except zlib.error as error:
+        raise DamagedError from error
+    if not whole:
+        raise DamagedError
+    return np.frombuffer(data, "<i2").reshape(STACK.shape, order="F")
+
+
+def _minc(_: int) -> bytes:
+    from nibabel.externals.netcdf import netcdf_file
+
+    stream = io.BytesIO()
+    file = netcdf_file(stream, "w")
+    for name, length in zip(("zspace", "yspace", "xspace"), STACK.shape, strict=True):
+        file.createDimension(name, length)
+        axis = file.createVariable(name, "i", ())
+        axis.step, axis.start, axis.spacing = 1.0, 0.0, b"regular__"
+    image = file.createVariable("image", "h", ("zspace", "yspace", "xspace"))
+    image[:] = STACK
+    image.signtype = b"signed__"
+    image.valid_range = np.array([0.0, 32767.0])
+    for name, value in (("image-max", 1000.0), ("image-min", 0.0)):
+        file.createVariable(name, "d", ("zspace",))[:] = value
+    file.flush()
+    return stream.getvalue()
+
+
+def _stylegan_zip(number: int) -> bytes:
+    stream = io.BytesIO()
+    names = [f"00000/img0000000{i}.png" for i in range(3)]
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name in names:
+            archive.writestr(name, _png(0))
+        labels = [[name, i % 2] for i, name in enumerate(names)] if number % 2 else None
+        archive.writestr("dataset.json", json.dumps({"labels": labels}))
+    return stream.getvalue()
 
 
 KINDS = {
@@ -154,6 +270,10 @@ KINDS = {
     "mgh": Kind(".mgz", lambda n: phantoms.mgh_bytes(STACK, gzip=bool(n % 2)), _nothing),
     "npy": Kind(".npy", lambda _: _saved(np.save, STACK), _nothing),
     "npz": Kind(".npz", lambda _: _saved(np.savez_compressed, STACK), _nothing),
-    "mat": Kind(".mat", _mat, _nothing),
-    "nrrd": Kind(".nrrd", _nrrd, _nothing),
+    "mat": Kind(".mat", _mat, _read_mat),
+    "nrrd": Kind(".nrrd", _nrrd, _read_nrrd),
+    "hdf5": Kind(".h5", _hdf5, _read_hdf5),
+    "mha": Kind(".mha", _mha, _read_mha),
+    "minc": Kind(".mnc", _minc, _nothing),
+    "stylegan-zip": Kind(".zip", _stylegan_zip, _nothing),
 }

@@ -14,7 +14,8 @@ from mri_gan.synth.foreign import arrays
 from mri_gan.synth.foreign.pickles import BETTER, Call, Name, Stored
 
 DEEPEST = 200
-MOST_REPEATED = 1 << 20  # elements of a tensor that uses numbers of its storage more than once
+MOST_REPEATED = 1 << 26  # elements of all tensors that use them more often
+MOST_TIMES = 4  # that each number of a storage may well be in tensors
 DTYPES = {
     "FloatStorage": torch.float32,
     "DoubleStorage": torch.float64,
@@ -29,11 +30,18 @@ DTYPES = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Storage:
     """The numbers that tensors are views of."""
 
     values: Tensor  # [numel]
+    used: int = 0  # elements of the tensors so far
+
+    def claim(self, numel: int) -> int:
+        """How many elements of one more tensor may be there, each a few times."""
+        new = min(numel, MOST_TIMES * self.values.numel() - self.used)
+        self.used += new
+        return new
 
 
 @dataclass(eq=False)
@@ -56,6 +64,7 @@ class Realiser:
     find: Find
     load: Load
     depth: int = 0  # of torch files inside pickles
+    room: int = MOST_REPEATED  # elements that tensors may have beyond those of the file
 
     def __post_init__(self) -> None:
         self._done: dict[int, Any] = {}
@@ -155,7 +164,7 @@ def build_bytes(_: Realiser, args: Any, state: Any, items: Any) -> bytes:
     return args[0].encode("latin1")
 
 
-def build_tensor(_: Realiser, args: Any, state: Any, items: Any) -> Tensor:
+def build_tensor(realiser: Realiser, args: Any, state: Any, items: Any) -> Tensor:
     """A view of a storage, copied; it must lie within, and be no larger except for small ones."""
     storage, offset, size, stride = args[:4]
     if not isinstance(storage, Storage):
@@ -168,8 +177,11 @@ def build_tensor(_: Realiser, args: Any, state: Any, items: Any) -> Tensor:
         numel *= length
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     available = storage.values.numel()
-    if numel > max(available, MOST_REPEATED) or (numel and last >= available):
+    if numel and last >= available:
         raise ValueError("a tensor beyond its storage")
+    realiser.room -= max(0, numel - storage.claim(numel))
+    if realiser.room < 0:
+        raise ValueError("tensors repeat their storage beyond reason")
     return torch.as_strided(storage.values, size, stride, offset).clone()
 
 

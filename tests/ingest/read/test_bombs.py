@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tarfile
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 import phantoms
 import pytest
 
-MOST_BYTES = 1 << 30
+GIB = MOST_BYTES = 1 << 30
 CHILD = """
 import sys
 from pathlib import Path
@@ -104,6 +105,57 @@ def zeros_nifti(shape: tuple[int, ...]) -> bytes:
     return packed + packer.flush()
 
 
+def npz_of_zeros(start: bytes, n_bytes: int) -> bytes:
+    """A NumPy archive whose array begins so and goes on in zeros."""
+    stream = io.BytesIO()
+    with (
+        zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("arr_0.npy", "w", force_zip64=True) as file,
+    ):
+        file.write(start)
+        for _ in range(n_bytes >> 20):
+            file.write(bytes(1 << 20))
+    return stream.getvalue()
+
+
+def npy_start(shape: tuple[int, ...]) -> bytes:
+    stream = io.BytesIO()
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(stream, header)
+    return stream.getvalue()
+
+
+def mat_of_zeros(n_bytes: int) -> bytes:
+    """A MATLAB file whose array of 16^3 voxels has so many bytes, compressed."""
+
+    def element(kind: int, content: bytes) -> bytes:
+        return struct.pack("<II", kind, len(content)) + content
+
+    body = element(6, struct.pack("<II", 9, 0)) + element(5, struct.pack("<4i", 16, 16, 16, 1))
+    body += element(1, b"image   ") + struct.pack("<II", 2, n_bytes)
+    packer = zlib.compressobj(9)
+    packed = packer.compress(struct.pack("<II", 14, len(body) + n_bytes) + body)
+    for _ in range(n_bytes >> 20):
+        packed += packer.compress(bytes(1 << 20))
+    head = b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM"
+    return head + element(15, packed + packer.flush())
+
+
+def hdf5_chunk(n_bytes: int) -> bytes:
+    """An array of 64^3 voxels that lie in one chunk of so many bytes."""
+    import h5py
+
+    stream, chunks = io.BytesIO(), (n_bytes >> 20, 1024, 1024)
+    with h5py.File(stream, "w") as file:
+        array = file.create_dataset(
+            "image", (64,) * 3, "u1", chunks=chunks, maxshape=(None,) * 3, compression="gzip"
+        )
+        packer = zlib.compressobj(9)
+        packed = b"".join(packer.compress(bytes(1 << 20)) for _ in range(n_bytes >> 20))
+        array.id.write_direct_chunk((0, 0, 0), packed + packer.flush())
+    return stream.getvalue()
+
+
 def tar_of_zeros(pack: Callable[[bytes], bytes], n_bytes: int) -> bytes:
     info = tarfile.TarInfo("a.nii")
     info.size = n_bytes
@@ -118,6 +170,15 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "GNU long name": ("a.tgz", lambda: long_header(tarfile.GNUTYPE_LONGNAME, 2 << 30), "too long"),
     "TIFF pages": ("a.tif", lambda: large_pages(30, 8000), "too many"),
     "gzipped NIfTI": ("a.nii.gz", lambda: zeros_nifti((512, 512, 512)), "bomb"),
+    "NPZ, longer than it says": ("a.npz", lambda: npz_of_zeros(npy_start((16,) * 3), GIB), "more"),
+    "NPZ header": (
+        "a.npz",
+        lambda: npz_of_zeros(b"\x93NUMPY\2\0" + struct.pack("<I", GIB), GIB),
+        "header is too long",
+    ),
+    "NPZ shape": ("a.npz", lambda: npz_of_zeros(npy_start((1 << 20,) * 3), 1 << 20), "bomb"),
+    "MATLAB": ("a.mat", lambda: mat_of_zeros(GIB), "bomb"),
+    "HDF5 chunk": ("a.h5", lambda: hdf5_chunk(GIB), "bomb"),
     "tar.xz": ("a.tar.xz", lambda: tar_of_zeros(lzma.compress, 600 << 20), "bomb"),
     "tar.bz2": ("a.tar.bz2", lambda: tar_of_zeros(bz2.compress, 300 << 20), "bomb"),
 }

@@ -101,6 +101,11 @@ def tensor(numel: int, offset: int, size: tuple[int, ...], stride: tuple[int, ..
     )
 
 
+def many(data: bytes, count: int) -> bytes:
+    """A list of what one pickle holds, so many times."""
+    return b"\x80\x02](" + data[2:-1] * count + b"e."
+
+
 def tarred(data: bytes) -> bytes:
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
@@ -195,6 +200,9 @@ SHAPES: dict[str, Callable[[str], bytes]] = {
     ),
     "a tensor of repeated numbers": lambda c: zipped(
         tensor(4, 0, (1 << 40,), (0,)), {"a/data/0": b"\0" * 16}
+    ),
+    "many tensors of repeated numbers": lambda c: zipped(
+        many(tensor(4, 0, (1 << 20,), (0,)), 1000), {"a/data/0": b"\0" * 16}
     ),
     "a storage of an unknown kind": lambda c: zipped(
         b"\x80\x02" + storage(4, "EvilStorage") + b".", {"a/data/0": b"\0" * 16}

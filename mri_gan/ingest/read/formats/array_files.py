@@ -6,8 +6,9 @@ import io
 import math
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -19,6 +20,7 @@ from mri_gan.ingest.read.inflate import UNPACKED_BYTES
 from mri_gan.ingest.read.volume import Volume, build_volume, check_shape, is_narrow
 from mri_gan.ingest.source import MAX_RATIO
 
+MAX_HEADER_BYTES = 1 << 16
 SMALLEST_PX = 8  # the side of a picture
 COLOURS = (3, 4)
 # Which array of several is the scan: of fastMRI, of the figshare tumours, and the usual words.
@@ -116,8 +118,15 @@ def read_npy(data: bytes, labels: bool = False, chosen: int | None = None) -> Vo
 
 def _describe(name: str, stream: IO[bytes]) -> Described:
     version = npy.read_magic(stream)
+    field = 2 if version == (1, 0) else 4
+    start = stream.read(field)
+    length = int.from_bytes(start, "little")
+    if length > MAX_HEADER_BYTES:  # numpy would read it first
+        raise DataError("its header is too long")
     read: Any = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read(stream)
+    shape, _, dtype = read(io.BytesIO(start + stream.read(length)))
+    if min(shape, default=0) < 0:
+        raise DataError(f"announces the shape {shape}")
     return Described(name, shape, dtype)
 
 
@@ -132,8 +141,11 @@ def read_npz(data: bytes, labels: bool = False, chosen: int | None = None) -> Vo
         name = choose_array(found, len(data))
         described = next(one for one in found if one.name == name)
         info = archive.getinfo(f"{name}.npy")
-        if math.prod(described.shape) * described.dtype.itemsize > info.file_size:
+        announced = math.prod(described.shape) * described.dtype.itemsize
+        if announced > info.file_size:
             raise DataError("shorter than its header announces (truncated?)")
+        if info.file_size - announced > MAX_HEADER_BYTES:
+            raise DataError("more data than its header announces")
         array = np.load(io.BytesIO(archive.read(info)), allow_pickle=False)
     return volume_of_stack(array, False, labels, chosen)
 
@@ -148,10 +160,33 @@ def read_mat(data: bytes, labels: bool = False, chosen: int | None = None) -> Vo
         if kind in MATLAB_KINDS or re.fullmatch(r"u?int(8|16|32|64)", kind)
     ]
     name = choose_array(found, len(data))
+    check_unpacked(data)
     array = loadmat(io.BytesIO(data), variable_names=[name])[name]
     return volume_of_stack(np.asarray(array), True, labels, chosen)
 
 
+def check_unpacked(data: bytes) -> None:
+    """Raise DataError or zlib.error where packed variables are damaged, or far too large.
+
+    SciPy allocates what the innermost tag announces, whatever the array's shape is, and does not
+    read on to the checksum.
+    """
+    at, limit = MAT_HEADER_BYTES, max(UNPACKED_BYTES, MAX_RATIO * len(data))
+    order: Literal["little", "big"] = "big" if data[126:128] == b"MI" else "little"
+    while at + 8 <= len(data):
+        kind, length = (int.from_bytes(data[at + i : at + i + 4], order) for i in (0, 4))
+        stream, rest = zlib.decompressobj(), data[at + 8 : at + 8 + length]
+        while kind == MAT_COMPRESSED and rest and limit >= 0:
+            limit -= len(stream.decompress(rest, 1 << 20))
+            rest = stream.unconsumed_tail
+        if limit < 0:
+            raise DataError("looks like a decompression bomb")
+        if kind == MAT_COMPRESSED and not stream.eof:
+            raise DataError("a packed variable is cut short")
+        at += 8 + length
+
+
+MAT_HEADER_BYTES, MAT_COMPRESSED = 128, 15  # MathWorks, MAT-File Format, section 1
 MATLAB_KINDS = {"double": "float64", "single": "float32", "logical": "bool"}
 READERS: dict[str, Callable[[bytes, bool, int | None], Volume]] = {
     ".npy": read_npy,

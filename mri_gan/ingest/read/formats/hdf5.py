@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 
 import numpy as np
 
 from mri_gan.errors import DataError
 from mri_gan.ingest.read.formats.array_files import Described, choose_array, volume_of_stack
+from mri_gan.ingest.read.inflate import UNPACKED_BYTES
 from mri_gan.ingest.read.volume import Volume
+from mri_gan.ingest.source import MAX_RATIO
 
 MAX_ITEMS = 10_000  # that are looked at
 
@@ -21,6 +24,16 @@ def open_hdf5(data: bytes) -> Any:
     except ImportError as error:
         raise DataError("needs one more package: pip install mrigan[hdf5]") from error
     return h5py.File(io.BytesIO(data), "r")
+
+
+def check_chunks(array: Any, n_bytes: int) -> None:
+    """Raise DataError for an array of a file of so many bytes that would fill the memory.
+
+    HDF5 unpacks whole chunks, which may be larger than the array.
+    """
+    chunk = math.prod(array.chunks or (0,)) * array.dtype.itemsize
+    if max(chunk, array.nbytes) > max(UNPACKED_BYTES, MAX_RATIO * n_bytes):
+        raise DataError("looks like a decompression bomb")
 
 
 def read_hdf5(
@@ -43,5 +56,6 @@ def read_hdf5(
         array = file[choose_array(found, len(data))]
         if array.is_virtual or array.external:
             raise DataError("its pixels lie in other files")
+        check_chunks(array, len(data))
         values = array[()]
     return volume_of_stack(values.T if matlab else values, matlab, labels, chosen)

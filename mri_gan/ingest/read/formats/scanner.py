@@ -13,7 +13,7 @@ from nibabel.minc1 import Minc1File, MincImageArrayProxy
 from nibabel.minc2 import Minc2File
 
 from mri_gan.errors import DataError
-from mri_gan.ingest.read.formats.hdf5 import open_hdf5
+from mri_gan.ingest.read.formats.hdf5 import check_chunks, open_hdf5
 from mri_gan.ingest.read.volume import Volume, build_volume, check_shape, take_one
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -44,6 +44,7 @@ def read_minc(data: bytes, labels: bool = False) -> Volume:
     """The volume of a MINC file, version 1 (netCDF) or 2 (HDF5)."""
     if data.startswith(HDF5_MAGIC):
         with open_hdf5(data) as file:
+            check_chunks(file["minc-2.0/image/0/image"], len(data))
             return _build(Minc2File(file), labels)
     if not data.startswith(NETCDF_MAGIC):
         raise DataError("is no MINC file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import io
 import tempfile
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import numpy as np
 import phantoms
 import pytest
 from numpy.typing import NDArray
+from scipy.io import savemat
 
 from mri_gan.errors import DataError, MriganError
 from mri_gan.ingest.plan.plan import build_plan
@@ -66,8 +68,6 @@ def hdf5_bytes(name: str, array: NDArray[Any], **also: Any) -> bytes:
 
 
 def mat_bytes(**arrays: Any) -> bytes:
-    from scipy.io import savemat
-
     return saved(savemat, arrays, True, "5", False, True)
 
 
@@ -84,6 +84,9 @@ def mat73_bytes(name: str, array: NDArray[Any]) -> bytes:
     return head + data[len(head) :]
 
 
+PACKED_MAT = {
+    "p1.mat": saved(lambda f: savemat(f, {"image": STACK.transpose(1, 2, 0)}, do_compression=True))
+}
 IN_PLACE: dict[str, Files] = {
     "nrrd": itk_files(".nrrd"),
     "packed nrrd": itk_files(".nrrd", packed=True),
@@ -155,6 +158,28 @@ def test_a_header_that_says_what_is_not_so_is_refused(
         pytest.fail("the header has another size; mend this test")
     with pytest.raises(MriganError, match=reason):
         read(tmp_path, found)
+
+
+@pytest.mark.parametrize("kind", ["packed nrrd", "packed mha", "packed mhd", "packed mat"])
+def test_packed_voxels_that_are_damaged_are_refused(tmp_path: Path, kind: str) -> None:
+    """ITK and SciPy take what they have unpacked by then for the voxels."""
+    files = PACKED_MAT if kind == "packed mat" else IN_PLACE[kind]
+    name = max(files, key=lambda name: len(files[name]))
+    read(tmp_path / "good", files)
+    for share in (0.3, 0.5, 0.7, 0.9):
+        data = bytearray(files[name])
+        data[int(len(data) * share)] ^= 4
+        with pytest.raises(MriganError):
+            read(tmp_path / str(share), files | {name: bytes(data)})
+    with pytest.raises(MriganError):
+        read(tmp_path / "end", files | {name: files[name][:-2]})
+
+
+def test_a_packed_nrrd_of_bzip2_is_read(tmp_path: Path) -> None:
+    head, _, voxels = IN_PLACE["nrrd"]["p1.nrrd"].partition(b"\n\n")
+    head = head.replace(b"encoding: raw", b"encoding: bzip2")
+    volume = read(tmp_path, {"p1.nrrd": head + b"\n\n" + bz2.compress(voxels)})
+    np.testing.assert_array_equal(volume.voxels, BRAIN)
 
 
 def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
