@@ -81,8 +81,9 @@ AUGMENTS = ("none", "fixed", "ada")
 CRITICS = ("own", "features", "both")  # of the architecture, on frozen features, or one of each
 FEATURE_CRITIC = "efficientnet-lite0"  # whose features critics of `features` and `both` see
 AUGMENT_KINDS = ("blit", "geometry", "colour", "tone", "filter", "noise", "cutout")
-AUGMENTABLE_LOSSES = ("logistic", "r1", "hinge", "relativistic")
-PENALISED_LOSSES = ("wgan-gp", "r1")  # with a penalty on the gradient of each image's score
+AUGMENTABLE_LOSSES = ("logistic", "r1", "hinge", "relativistic", "r3gan")
+PENALISED_LOSSES = ("wgan-gp", "r1", "r3gan")  # with a penalty on the gradient of each image's score
+BY_SIZE_LOSSES = ("r1", "r3gan")  # whose gamma may follow size and batch: `gp_weight` None
 
 # Where a paper's settings are not the defaults; presets and options win over them.
 ARCH_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -110,13 +111,22 @@ ARCH_DEFAULTS: dict[str, dict[str, Any]] = {
         "augment_kinds": "tone",
     },
 }
-# A critic on features needs no penalty: Sauer 2021, section 3.3.
+# Without a penalty (Sauer 2021, section 3.3) the critics on features are sure of everything for
+# the first thousands of images, and variety is lost; with R1 and R2 (Huang 2024) neither happens.
+BY_FEATURES: dict[str, Any] = {
+    "loss": "r3gan",
+    "gp_weight": 1.0,
+    "penalty_every": 1,
+    "share_fakes": True,
+    "path_weight": 0.0,
+}
 CRITIC_DEFAULTS: dict[str, dict[str, Any]] = {
     "own": {},
-    "features": {"loss": "relativistic", "share_fakes": True, "path_weight": 0.0},
-    "both": {"loss": "relativistic", "share_fakes": True, "path_weight": 0.0},
+    "features": BY_FEATURES,
+    "both": BY_FEATURES,
 }
 LOSS_DEFAULTS: dict[str, dict[str, Any]] = {
+    "r3gan": {"gp_weight": None, "penalty_every": 1},  # gamma by size and batch
     "wgan-clip": {"n_critic": 5, "lr": 5e-5},  # Arjovsky 2017, algorithm 1
 }
 # Gulrajani 2017, algorithm 1; the other architectures were built around one critic step.
@@ -126,13 +136,16 @@ DCGAN_GP_DEFAULTS: dict[str, Any] = {"n_critic": 5, "lr": 1e-4, "batch": 64}
 def defaults_of(arch: str, loss: str | None = None, critic: str | None = None) -> dict[str, Any]:
     """The settings that an architecture, with the loss and critic of the user, begins from."""
     defaults = dict(ARCH_DEFAULTS[arch])
-    defaults |= CRITIC_DEFAULTS[critic or defaults.get("critic", "own")]
+    by_critic = CRITIC_DEFAULTS[critic or defaults.get("critic", "own")]
+    if loss not in (None, by_critic.get("loss")):  # the user's loss has a penalty of its own
+        by_critic = {k: v for k, v in by_critic.items() if k not in ("gp_weight", "penalty_every")}
+    defaults |= by_critic
     if loss is not None and loss != defaults.get("loss"):
         defaults |= LOSS_DEFAULTS.get(loss, {})
         if arch == "dcgan" and loss == "wgan-gp":
             defaults |= DCGAN_GP_DEFAULTS
-        if loss != "r1":
-            defaults.pop("gp_weight", None)  # None has a meaning for r1 alone
+        if loss not in BY_SIZE_LOSSES:
+            defaults.pop("gp_weight", None)
             defaults.pop("penalty_every", None)
         if loss not in AUGMENTABLE_LOSSES:
             defaults.pop("augment", None)
@@ -181,7 +194,7 @@ def check_augment(augment: str, p: float, kinds: str, loss: str) -> None:
 
 # What was asked for, as frozen objects that are checked once and written as JSON
 
-LOSS_NAMES = ("wgan-gp", "wgan-clip", "logistic", "r1", "hinge", "relativistic")
+LOSS_NAMES = ("wgan-gp", "wgan-clip", "logistic", "r1", "hinge", "relativistic", "r3gan")
 PRECISIONS = ("fp32", "bf16")
 MISSING = ("unknown", "skip")  # what becomes of a training slice that lacks a label
 # What a newcomer can trust; anything given on the command line wins over the preset.
@@ -323,7 +336,7 @@ class TrainConfig(JsonConfig):
     loss: str = "wgan-gp"
     n_critic: int = 1
     share_fakes: bool = False  # one batch of fakes for a step of both networks
-    gp_weight: float | None = 10.0  # of the penalty, or gamma of R1; None for R1: by size, batch
+    gp_weight: float | None = 10.0  # of the penalty, or gamma of R1 and R2; None: by size, batch
     freeze_critic: int = 0  # levels of the critic, from the largest, that stay as they are
     penalty_every: int = 1  # steps
     drift: float = 1e-3
@@ -362,7 +375,7 @@ class TrainConfig(JsonConfig):
             "only the architecture's own critic has levels to keep",
         )
         require(
-            (self.loss == "r1" and self.gp_weight is None) or (self.gp_weight or 0) >= 0,
+            (self.loss in BY_SIZE_LOSSES and self.gp_weight is None) or (self.gp_weight or 0) >= 0,
             f"--gp-weight {self.gp_weight}",
             "give 0 (no penalty) or more",
         )

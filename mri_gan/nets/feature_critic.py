@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from mri_gan.nets.convolution import convolve
 from mri_gan.nets.filters import block_precision
 from mri_gan.nets.layers import leaky_relu, minibatch_stddev
 from mri_gan.nets.protocol import ConditionProjection, CriticNet
@@ -23,6 +24,9 @@ from mri_gan.nets.stylegan2 import check_largest
 STAGE_ENDS = (3, 5, 11, 16)  # blocks of EfficientNet-Lite0 before 1/4, 1/8, 1/16, 1/32 of the size
 MIXED = 64  # channels of every scale after mixing
 WIDTH = 64  # of the small critics
+# Standard deviation of each scale after mixing, the finest first: the mean of brain and knee slices
+# at 64, 128 and 256 px, which differ by less than a quarter. Small critics begin with scores of 1.
+SPREADS = (12.0, 9.5, 6.3, 2.9)
 MAP_PX = 4  # a side of each small critic's scores
 LOWEST_PX = 64  # smaller images are enlarged to this before the features
 MEAN, SCALE = 127 / 128, 127.5 / 128  # EfficientNet-Lite takes (grey - 127) / 128 of 0..255
@@ -112,13 +116,15 @@ class RandomMixing(nn.Module):
 
     Each scale through a 1x1 convolution, then from the coarsest to the finest the sum with the
     enlarged one below through a 3x3 convolution.  Sauer et al. 2021, section 3.2 and figure 2.
-    The weights are drawn once, never trained, and kept in checkpoints.
+    Each is divided by `SPREADS`.  The weights are drawn once, never trained, and kept in
+    checkpoints.
     """
 
     def __init__(self, widths: Iterable[int]) -> None:
         super().__init__()
         self.channels = [self._draw(f"channels{i}", w, 1) for i, w in enumerate(widths)]
         self.scales = [self._draw(f"scales{i}", MIXED, 3) for i in range(len(self.channels) - 1)]
+        self.register_buffer("spreads", torch.tensor(SPREADS[: len(self.channels)]))
 
     def _draw(self, name: str, inputs: int, px: int) -> str:
         weight = torch.empty(MIXED, inputs, px, px)
@@ -131,7 +137,12 @@ class RandomMixing(nn.Module):
         for i in range(len(mixed) - 2, -1, -1):
             enlarged = F.interpolate(mixed[i + 1], mixed[i].shape[2:], mode="bilinear")
             mixed[i] = F.conv2d(mixed[i] + enlarged, self.get_buffer(self.scales[i]), padding=1)
-        return mixed
+        return [x / spread for x, spread in zip(mixed, self.spreads, strict=True)]
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
+        """As every module does; checkpoints of earlier versions divided by nothing."""
+        state.setdefault(f"{prefix}spreads", torch.ones_like(self.spreads))
+        super()._load_from_state_dict(state, prefix, *others)
 
 
 class SmallCritic(nn.Module):
@@ -154,8 +165,9 @@ class SmallCritic(nn.Module):
 
     def forward(self, x: Tensor, *, parts: int, condition: Tensor | None = None) -> Tensor:
         for layer in self.halve:
-            x = leaky_relu(layer(x))
-        x = leaky_relu(self.compare(minibatch_stddev(x, parts=parts)))
+            x = leaky_relu(convolve(x, layer.weight, layer.bias, stride=2, padding=1))
+        compared = minibatch_stddev(x, parts=parts)
+        x = leaky_relu(convolve(compared, self.compare.weight, self.compare.bias, padding=1))
         scores = F.interpolate(self.score(x), (MAP_PX, MAP_PX)).flatten(1)
         projected: Tensor = self.project(x.mean((2, 3)), condition)
         return scores + projected[:, None]
@@ -238,12 +250,29 @@ class Critic(CriticNet):
 
         On a CPU depthwise convolutions in bfloat16 take twice as long.
         """
+        inputs = self.trained_inputs(images)
+        return self.score_inputs(inputs, alpha=alpha, parts=parts, condition=condition)
+
+    def trained_inputs(self, images: Tensor) -> list[Tensor]:
+        """The mixed features of each scale, the finest first: four of [N, 64, r, r]."""
         check_square(images)
         with block_precision(images, low=False):
-            mixed = self.mixing(self.describe(images.float()))
+            mixed: list[Tensor] = self.mixing(self.describe(images.float()))
+        return mixed
+
+    def score_inputs(
+        self,
+        inputs: list[Tensor],
+        *,
+        alpha: float = 1.0,
+        parts: int = 1,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """The scores of the small critics on mixed features: [N, 64]."""
+        with block_precision(inputs[0], low=False):
             scores = [
                 critic(x, parts=parts, condition=condition)
-                for critic, x in zip(self.critics, mixed, strict=True)
+                for critic, x in zip(self.critics, inputs, strict=True)
             ]
         return torch.cat(scores, 1)
 
@@ -275,8 +304,24 @@ class JointCritic(CriticNet):
         parts: int = 1,
         condition: Tensor | None = None,
     ) -> Tensor:
+        inputs = self.trained_inputs(images)
+        return self.score_inputs(inputs, alpha=alpha, parts=parts, condition=condition)
+
+    def trained_inputs(self, images: Tensor) -> list[Tensor]:
+        """The images and the mixed features of each scale."""
+        return [images, *self.by_features.trained_inputs(images)]
+
+    def score_inputs(
+        self,
+        inputs: list[Tensor],
+        *,
+        alpha: float = 1.0,
+        parts: int = 1,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """The scores of the critics on features, then those of the ordinary one: [N, 80]."""
         given: dict[str, Any] = {"alpha": alpha, "parts": parts, "condition": condition}
-        own: Tensor = self.own(images, **given).float().reshape(len(images), -1)
-        scores: Tensor = self.by_features(images, **given)
+        own: Tensor = self.own(inputs[0], **given).float().reshape(len(inputs[0]), -1)
+        scores = self.by_features.score_inputs(inputs[1:], **given)
         columns = MAP_PX * MAP_PX // own.shape[1]
         return torch.cat([scores, own.repeat_interleave(columns, 1)], 1)

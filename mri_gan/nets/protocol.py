@@ -156,6 +156,22 @@ class CriticNet(nn.Module):
         """
         raise NotImplementedError
 
+    def trained_inputs(self, images: Tensor) -> list[Tensor]:
+        """What the trained layers are given: the images, or frozen features of them."""
+        return [images]
+
+    def score_inputs(
+        self,
+        inputs: list[Tensor],  # of `trained_inputs`
+        *,
+        alpha: float = 1.0,
+        parts: int = 1,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """The scores of the images that the inputs are of, as `forward` gives them."""
+        scores: Tensor = self(inputs[0], alpha=alpha, parts=parts, condition=condition)
+        return scores
+
 
 def check_condition(condition: Tensor | None, n: int, condition_dim: int) -> None:
     """Raise ValueError unless the condition is what a network of `condition_dim` takes."""

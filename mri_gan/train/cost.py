@@ -19,7 +19,7 @@ from mri_gan.config import ModelConfig, TrainConfig
 from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.nets.protocol import CriticNet, GeneratorNet, broadcast_styles
 from mri_gan.schedule import Phase, phase_at, starts, step_number, total_images
-from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty
+from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty, zero_centred_penalty
 from mri_gan.train.state import TrainState, build_state
 from mri_gan.train.step import path_due, path_lengths, penalty_due, train_step
 
@@ -301,9 +301,12 @@ def remembered_bytes(
 
     def learn_critic() -> None:
         both = None if condition is None else condition.repeat(2, 1)
-        critic(torch.cat([real, fake]), parts=2, condition=both)
+        inputs = [x.requires_grad_() for x in critic.trained_inputs(torch.cat([real, fake]))]
+        scores = critic.score_inputs(inputs, parts=2, condition=both)
         kind = LOSSES[config.loss].penalty
-        if kind == "gradient":
+        if kind == "zero-centred":
+            zero_centred_penalty(scores, inputs)
+        elif kind == "gradient":
             gradient_penalty(score, real, fake, mix)
         elif kind == "r1":
             r1_penalty(score, real)

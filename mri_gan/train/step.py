@@ -16,7 +16,7 @@ from mri_gan.config import TrainConfig
 from mri_gan.nets.protocol import broadcast_styles, draw_noise, mix_styles
 from mri_gan.schedule import Phase, step_number
 from mri_gan.train.augment import View, adapt, signs_of, view_of
-from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty
+from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty, zero_centred_penalty
 from mri_gan.train.parallel import SOLO, World, average, generator, gradients, row_index
 from mri_gan.train.state import TrainState, clip_weights, freeze_levels, step_if_finite
 
@@ -230,13 +230,20 @@ def step_critic(
         view_of(state.augment, config, phase, of, state.nimg, world) for of in ("real", "fake")
     )
     seen = torch.cat([view(real), view_fake(fake)])
+    centred = with_penalty and kind.penalty == "zero-centred"
     with in_precision(config, real.device):
-        scores = state.d(seen, alpha=phase.alpha, parts=2, condition=both)
+        inputs = state.d.trained_inputs(seen)
+        if centred:
+            inputs = [x.detach().requires_grad_() for x in inputs]
+        scores = state.d.score_inputs(inputs, alpha=phase.alpha, parts=2, condition=both)
     real_scores, fake_scores = scores.float().chunk(2)
     loss = kind.critic(real_scores, fake_scores, config.drift if kind.drifts else 0.0)
     stats = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
     if with_penalty and kind.penalty != "none":
-        penalty = critic_penalty(state, config, phase, real, fake, rng, world, condition, view)
+        if centred:
+            penalty = zero_centred_penalty(scores, inputs, gamma_of(config, phase))
+        else:
+            penalty = critic_penalty(state, config, phase, real, fake, rng, world, condition, view)
         loss = loss + config.penalty_every * penalty
         stats["penalty"] = penalty.detach()
     loss.backward()  # type: ignore[no-untyped-call]
@@ -269,8 +276,7 @@ def critic_penalty(
         return scores
 
     if LOSSES[config.loss].penalty == "r1":
-        gamma = r1_gamma(phase) if config.gp_weight is None else config.gp_weight
-        return r1_penalty(score, real, gamma)
+        return r1_penalty(score, real, gamma_of(config, phase))
     mix = torch.rand(phase.batch, 1, 1, 1, generator=rng, device=real.device)
     if world.size > 1:
         mix = mix[row_index(world, phase.batch, real.device)]
@@ -344,6 +350,11 @@ def running_statistics(net: torch.nn.Module) -> list[Tensor]:
     norms = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     kept = [buffer for norm in norms for buffer in (norm.running_mean, norm.running_var)]
     return [buffer for buffer in kept if buffer is not None]
+
+
+def gamma_of(config: TrainConfig, phase: Phase) -> float:
+    """The weight of R1 (and R2): the user's, or by size and batch."""
+    return r1_gamma(phase) if config.gp_weight is None else config.gp_weight
 
 
 def r1_gamma(phase: Phase) -> float:

@@ -76,6 +76,7 @@ def test_the_frozen_network_is_in_no_checkpoint_and_the_mixing_is() -> None:
     assert {name for name in names if name.startswith("mixing")} == {
         *(f"mixing.channels{i}" for i in range(4)),
         *(f"mixing.scales{i}" for i in range(3)),
+        "mixing.spreads",
     }
 
 

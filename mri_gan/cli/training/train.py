@@ -127,7 +127,8 @@ Examples:
     default="wgan-gp",
     callback=setup.use_defaults,
     is_eager=True,
-    help="What is minimised  [default: wgan-gp; dcgan: logistic; stylegan2: r1].",
+    help="What is minimised  [default: wgan-gp; dcgan: logistic; stylegan2: r1; critics on features: "
+    "r3gan].",
 )
 @click.option(
     "--n-critic", type=int, default=1, show_default=True, help="Critic steps per step of G."
@@ -137,7 +138,7 @@ Examples:
     type=click.FloatRange(0),
     default=10.0,
     show_default=True,
-    help="Weight of the penalty; gamma of r1  [stylegan2: by size and batch].",
+    help="Weight of the penalty; gamma of r1 and r3gan  [stylegan2: by size and batch].",
 )
 @click.option(
     "--penalty-every",
