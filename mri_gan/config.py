@@ -82,7 +82,11 @@ CRITICS = ("own", "features", "both")  # of the architecture, on frozen features
 FEATURE_CRITIC = "efficientnet-lite0"  # whose features critics of `features` and `both` see
 AUGMENT_KINDS = ("blit", "geometry", "colour", "tone", "filter", "noise", "cutout")
 AUGMENTABLE_LOSSES = ("logistic", "r1", "hinge", "relativistic", "r3gan")
-PENALISED_LOSSES = ("wgan-gp", "r1", "r3gan")  # with a penalty on the gradient of each image's score
+PENALISED_LOSSES = (
+    "wgan-gp",
+    "r1",
+    "r3gan",
+)  # on the gradient of each image's score
 BY_SIZE_LOSSES = ("r1", "r3gan")  # whose gamma may follow size and batch: `gp_weight` None
 
 # Where a paper's settings are not the defaults; presets and options win over them.

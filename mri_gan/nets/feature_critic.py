@@ -120,6 +120,8 @@ class RandomMixing(nn.Module):
     checkpoints.
     """
 
+    spreads: Tensor
+
     def __init__(self, widths: Iterable[int]) -> None:
         super().__init__()
         self.channels = [self._draw(f"channels{i}", w, 1) for i, w in enumerate(widths)]
@@ -145,6 +147,11 @@ class RandomMixing(nn.Module):
         super()._load_from_state_dict(state, prefix, *others)
 
 
+def _convolve_normed(layer: Any, x: Tensor, stride: int = 1) -> Tensor:
+    """What a spectrally normalised layer does; penalties are quicker through our convolution."""
+    return convolve(x, layer.weight, layer.bias, stride=stride, padding=1)
+
+
 class SmallCritic(nn.Module):
     """Scores of features or images: [N, inputs, r, r] -> [N, 16], each of a part of the image.
 
@@ -165,9 +172,8 @@ class SmallCritic(nn.Module):
 
     def forward(self, x: Tensor, *, parts: int, condition: Tensor | None = None) -> Tensor:
         for layer in self.halve:
-            x = leaky_relu(convolve(x, layer.weight, layer.bias, stride=2, padding=1))
-        compared = minibatch_stddev(x, parts=parts)
-        x = leaky_relu(convolve(compared, self.compare.weight, self.compare.bias, padding=1))
+            x = leaky_relu(_convolve_normed(layer, x, stride=2))
+        x = leaky_relu(_convolve_normed(self.compare, minibatch_stddev(x, parts=parts)))
         scores = F.interpolate(self.score(x), (MAP_PX, MAP_PX)).flatten(1)
         projected: Tensor = self.project(x.mean((2, 3)), condition)
         return scores + projected[:, None]

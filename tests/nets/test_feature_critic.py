@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mri_gan.nets.feature_critic import (
+    SPREADS,
     STAGE_ENDS,
     Critic,
     FrozenFeatures,
@@ -88,8 +89,8 @@ def test_mixing_goes_from_the_coarsest_scale_to_the_finest() -> None:
     high = F.conv2d(fine, mixing.get_buffer("channels0"))
     high = high + F.interpolate(low, scale_factor=2, mode="bilinear", align_corners=False)
     high = F.conv2d(high, mixing.get_buffer("scales0"), padding=1)
-    for ours, plain in zip(mixing([fine, coarse]), (high, low), strict=True):
-        torch.testing.assert_close(ours, plain)
+    for ours, plain, spread in zip(mixing([fine, coarse]), (high, low), SPREADS[:2], strict=True):
+        torch.testing.assert_close(ours, plain / spread)
 
 
 def test_every_layer_of_a_small_critic_has_a_spectral_norm_of_one() -> None:
@@ -161,3 +162,32 @@ def test_the_critic_of_pixels_scores_sixteen_parts(size: int) -> None:
 def test_images_that_are_not_square_are_refused() -> None:
     with pytest.raises(ValueError, match="not square"):
         critic()(normal(1, 1, 32, 16))
+
+
+def test_inputs_of_the_trained_layers_give_the_scores_of_the_images() -> None:
+    images = normal(4, 1, 32, 32)
+    own = OwnCritic(max_resolution=32, capacity=1 / 32)
+    for judge in (critic(), own, JointCritic(own, critic())):
+        inputs = judge.eval().trained_inputs(images)
+        torch.testing.assert_close(judge.score_inputs(inputs), judge(images))
+
+
+def test_small_critics_are_given_values_of_about_one() -> None:
+    """Discs, bright on black, as slices are: each scale within a factor of two."""
+    line = torch.linspace(-1, 1, 64)
+    radius = (line[:, None] ** 2 + line**2).sqrt()
+    discs = torch.stack([((radius < r) * 1.5 - 1)[None] for r in (0.4, 0.5, 0.6, 0.7)])
+    for x in critic(64).trained_inputs(discs):
+        assert 0.5 < x.std().item() < 2
+
+
+def test_checkpoints_of_earlier_versions_keep_their_critics() -> None:
+    """They were given features as they are, and their mixing has no spreads."""
+    judge = critic()
+    state = {k: v for k, v in judge.state_dict().items() if k != "mixing.spreads"}
+    earlier = critic()
+    earlier.load_state_dict(state)
+    images = normal(2, 1, 32, 32)
+    now, then = judge.trained_inputs(images), earlier.trained_inputs(images)
+    for ours, theirs, spread in zip(now, then, SPREADS, strict=True):
+        torch.testing.assert_close(ours * spread, theirs)

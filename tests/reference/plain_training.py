@@ -5,8 +5,9 @@ one; every penalty is a few lines of autograd. Only the random numbers are share
 they are a pure function of (seed, purpose, nimg), drawn here in the documented order.
 
 Gulrajani et al. 2017 (WGAN-GP), Arjovsky et al. 2017 (clipping), Goodfellow et al. 2014, Lim and Ye
-2017 (hinge), Mescheder et al. 2018 (R1), Karras et al. 2018 (fade, drift), 2019 (mixing, mean of w,
-running mean of weights), 2020 (path length, lazy regularisation), 2020b (adaptive augmentation).
+2017 (hinge), Mescheder et al. 2018 (R1), Huang et al. 2024 (R1 and R2, pairs), Karras et al. 2018
+(fade, drift), 2019 (mixing, mean of w, running mean of weights), 2020 (path length, lazy
+regularisation), 2020b (adaptive augmentation).
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from mri_gan.nets.augmentation.pipeline import augment, draw_augmentations
 from mri_gan.nets.protocol import draw_noise
 from mri_gan.schedule import Phase
 from mri_gan.train.parallel import generator as keyed
+
+PAIRED = ("relativistic", "r3gan")
 
 
 @dataclass
@@ -77,10 +80,12 @@ def plain_step(
         for group in optimiser.param_groups:
             group["lr"] = phase.lr
     shown, drawn = (None, None) if conditions is None else (conditions[0], conditions[1])
-    plain_critic_step(t, phase, prepare_real(t, phase, images), shown)
+    if t.config.share_fakes or t.config.loss in PAIRED:
+        drawn = shown
+    real_scores = plain_critic_step(t, phase, prepare_real(t, phase, images), shown)
     t.steps += 1
     if t.steps % t.config.n_critic == 0:
-        plain_generator_step(t, phase, drawn)
+        plain_generator_step(t, phase, drawn, real_scores)
         move_running_mean(t, phase)
     t.nimg += phase.batch
 
@@ -110,9 +115,13 @@ def keyed_for(t: PlainTraining, *purpose: str) -> torch.Generator:
 
 def plain_critic_step(
     t: PlainTraining, phase: Phase, real: Tensor, condition: Tensor | None
-) -> None:
-    """Real images against as many generated ones, both augmented; then the penalty."""
-    rng = keyed_for(t, "critic")
+) -> Tensor:
+    """Real images against as many generated ones, both augmented; then the penalty.
+
+    Returns the scores of the real ones.
+    """
+    shares = t.config.share_fakes and (t.steps + 1) % t.config.n_critic == 0
+    rng = keyed_for(t, "generator" if shares else "critic")
     with torch.no_grad():
         fake, _ = generate(t, phase, rng, condition)
     see_real, see_fake = augmentation(t, phase, "real"), augmentation(t, phase, "fake")
@@ -127,7 +136,16 @@ def plain_critic_step(
             scores: Tensor = t.d(see_real(x), alpha=phase.alpha, condition=condition)
             return scores
 
-        loss = loss + t.config.penalty_every * critic_penalty(t, phase, score, real, fake, rng)
+        if t.config.loss == "r3gan":  # R1 and R2, of what the critic sees
+            both = (see_real(real), see_fake(fake))
+            halves = [
+                zero_centred(t, phase, lambda x: t.d(x, alpha=phase.alpha, condition=condition), x)
+                for x in both
+            ]
+            loss = loss + t.config.penalty_every * (halves[0] + halves[1])
+        else:
+            penalty = critic_penalty(t, phase, score, real, fake, rng)
+            loss = loss + t.config.penalty_every * penalty
     loss.backward()  # type: ignore[no-untyped-call]
     t.d_opt.step()
     if t.config.loss == "wgan-clip":
@@ -135,6 +153,8 @@ def plain_critic_step(
             for weight in t.d.parameters():
                 weight.copy_(weight.clip(-t.config.clip, t.config.clip))
     move_augmentation(t, phase, real_scores)
+    scored: Tensor = real_scores.detach()
+    return scored
 
 
 def critic_loss(config: TrainConfig, real: Tensor, fake: Tensor) -> Tensor:
@@ -145,6 +165,8 @@ def critic_loss(config: TrainConfig, real: Tensor, fake: Tensor) -> Tensor:
         return fake.mean() - real.mean()
     if config.loss == "hinge":
         return (1 - real).clamp(min=0).mean() + (1 + fake).clamp(min=0).mean()
+    if config.loss in PAIRED:  # Jolicoeur-Martineau 2019, section 3.2.2
+        return -F.logsigmoid(real - fake).mean()
     # -log sigmoid(real) - log(1 - sigmoid(fake))
     return -F.logsigmoid(real).mean() - F.logsigmoid(-fake).mean()
 
@@ -159,10 +181,15 @@ def critic_penalty(
         norms = pixel_gradient(score, between).pow(2).sum(dim=(1, 2, 3)).sqrt()
         return float(t.config.gp_weight or 0) * ((norms - 1) ** 2).mean()
     if t.config.loss == "r1":
-        gamma = t.config.gp_weight or 0.0002 * phase.resolution**2 / phase.batch
-        squares = pixel_gradient(score, real.clone().requires_grad_()).pow(2).sum(dim=(1, 2, 3))
-        return gamma / 2 * squares.mean()
+        return zero_centred(t, phase, score, real)
     return torch.zeros(())
+
+
+def zero_centred(t: PlainTraining, phase: Phase, score: Any, images: Tensor) -> Tensor:
+    """R1 at real images, R2 at generated ones: Huang et al. 2024, section 2.2."""
+    gamma = t.config.gp_weight or 0.0002 * phase.resolution**2 / phase.batch
+    squares = pixel_gradient(score, images.clone().requires_grad_()).pow(2).sum(dim=(1, 2, 3))
+    return gamma / 2 * squares.mean()
 
 
 def pixel_gradient(score: Any, images: Tensor) -> Tensor:
@@ -197,7 +224,9 @@ def generate(
     return images, w
 
 
-def plain_generator_step(t: PlainTraining, phase: Phase, condition: Tensor | None) -> None:
+def plain_generator_step(
+    t: PlainTraining, phase: Phase, condition: Tensor | None, real_scores: Tensor
+) -> None:
     """The generator against the critic as it now is, on augmented images, too."""
     t.g.zero_grad()
     images, w = generate(t, phase, keyed_for(t, "generator"), condition)
@@ -206,6 +235,8 @@ def plain_generator_step(t: PlainTraining, phase: Phase, condition: Tensor | Non
     )
     saturates_not = t.config.loss in ("logistic", "r1")
     loss = -F.logsigmoid(scores).mean() if saturates_not else -scores.mean()
+    if t.config.loss in PAIRED:
+        loss = -F.logsigmoid(scores - real_scores).mean()
     generator_steps = (t.steps - 1) // t.config.n_critic  # before this one
     if t.config.path_weight and generator_steps % t.config.path_every == 0:
         loss = loss + t.config.path_every * path_penalty(t, phase, condition)

@@ -22,6 +22,7 @@ from mri_gan.train.losses import (
     relativistic_generator_loss,
     wgan_critic_loss,
     wgan_generator_loss,
+    zero_centred_penalty,
 )
 
 
@@ -176,3 +177,14 @@ def test_relativistic_losses_are_cross_entropies_of_pairs() -> None:
     torch.testing.assert_close(relativistic_generator_loss(fake, real), generator)
     drifted = critic + 0.5 * real.square().mean()
     torch.testing.assert_close(relativistic_critic_loss(real, fake, 0.5), drifted)
+
+
+def test_zero_centred_penalty_is_r1_and_r2_of_the_mean_score_at_all_places() -> None:
+    """Two critics with 16 places each, linear in two inputs: their gradients are the weights."""
+    a, b = normal(16, 6), normal(16, 3, seed=1)
+    x, y = (normal(8, n, seed=n).requires_grad_() for n in (6, 3))
+    scores = torch.cat([x @ a.T, y @ b.T], 1)
+    r1 = 3.0 / 2 * (a.mean(0).square().sum() + b.mean(0).square().sum())
+    torch.testing.assert_close(zero_centred_penalty(scores, [x, y], 3.0), 2 * r1)
+    single = zero_centred_penalty(x @ a[0], [x], 3.0)
+    torch.testing.assert_close(single, 3.0 * a[0].square().sum())

@@ -127,8 +127,8 @@ Examples:
     default="wgan-gp",
     callback=setup.use_defaults,
     is_eager=True,
-    help="What is minimised  [default: wgan-gp; dcgan: logistic; stylegan2: r1; critics on features: "
-    "r3gan].",
+    help="What is minimised  [default: wgan-gp; dcgan: logistic; stylegan2: r1; critics on "
+    "features: r3gan].",
 )
 @click.option(
     "--n-critic", type=int, default=1, show_default=True, help="Critic steps per step of G."
