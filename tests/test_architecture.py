@@ -37,12 +37,13 @@ ALLOWED = {
     "report": BOTTOM,  # reads files that the other commands wrote
     # A model card holds what a page holds; image files are read as prepare reads them.
     "synth": BOTTOM | MIDDLE | {"report", "ingest"},
+    "explore": BOTTOM | MIDDLE | {"synth"},
     "train": BOTTOM | MIDDLE | {"synth"},
     "evaluate": BOTTOM | MIDDLE | {"synth", "ingest"},
     "library": BOTTOM | MIDDLE | {"ingest", "export", "synth", "train", "evaluate"},
     "cli": BOTTOM
     | MIDDLE
-    | {"ingest", "export", "synth", "train", "evaluate", "report", "library"},
+    | {"ingest", "export", "synth", "explore", "train", "evaluate", "report", "library"},
     "__main__": {"cli"},
     "__init__": {"library", "config", "preparation", "errors"},  # when a name is first used
 }

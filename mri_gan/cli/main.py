@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "test": ("mri_gan.cli.use.test", "Draw image grids from a checkpoint."),
     "import": ("mri_gan.cli.training.import_", "Bring in weights that other programs trained."),
     "generate": ("mri_gan.cli.use.generate", "Draw images by seed, as files."),
+    "explore": ("mri_gan.cli.use.explore", "Serve a page to try a generator out."),
     "walk": ("mri_gan.cli.use.walk", "Draw a moving picture from seed to seed."),
     "project": ("mri_gan.cli.use.project", "Find the style that draws a given image."),
     "export-model": ("mri_gan.cli.use.export_model", "Write a generator for other programs."),

@@ -230,8 +230,17 @@ class Look:
 
 
 @torch.no_grad()
-def draw(generator: GeneratorNet, ws: Tensor, noise_seeds: Sequence[int], look: Look) -> Tensor:
-    """Images [N, C, size, size], about -1..1, on the CPU; ws [N, L, D], one noise seed each."""
+def draw(
+    generator: GeneratorNet,
+    ws: Tensor,
+    noise_seeds: Sequence[int],
+    look: Look,
+    batch: int | None = None,
+) -> Tensor:
+    """Images [N, C, size, size], about -1..1, on the CPU; ws [N, L, D], one noise seed each.
+
+    `batch` images at once; another number than by default changes the last bits.
+    """
     drawn = [
         generator.synthesis(
             ws[rows],
@@ -239,7 +248,7 @@ def draw(generator: GeneratorNet, ws: Tensor, noise_seeds: Sequence[int], look: 
             alpha=look.alpha,
             noise=noise_for(generator, [noise_seeds[row] for row in rows], look),
         ).cpu()
-        for rows in full_batches(len(ws), batch_for(look.size))
+        for rows in full_batches(len(ws), batch or batch_for(look.size))
     ]
     return torch.cat(drawn)[: len(ws)]
 

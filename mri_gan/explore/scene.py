@@ -1,0 +1,232 @@
+"""What a person can move in front of a generator, and the image that comes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mri_gan.conditions import UNKNOWN, Column, encode
+from mri_gan.config import LEVELS, require
+from mri_gan.errors import UsageError
+from mri_gan.files import make_folder
+from mri_gan.nets.protocol import broadcast_styles, mix_styles
+from mri_gan.synth.directions import Directions, find_directions
+from mri_gan.synth.figures import Drawing, default_crossover
+from mri_gan.synth.generate import MASKS, GenerateConfig, paths, stem, to_depth, write_image
+from mri_gan.synth.sample import LARGEST, Look, Trained, alpha_for, draw, styles
+
+MOVE, LABEL = "move", "label"  # names of the numbered fields of a form: move0, label1
+REACH = 3.0  # standard deviations each way along a direction
+PSI, NOISE = (0.0, 1.5), (0.0, 2.0)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything that decides one image of a generator."""
+
+    seed: int
+    size: int  # px
+    psi: float = 0.7
+    noise: float = 1.0
+    detail_seed: int | None = None  # whose styles the last layers take
+    crossover: int = 1  # layers from `seed`
+    moves: tuple[float, ...] = ()  # along each direction, in standard deviations of w
+    labels: tuple[tuple[str, str], ...] = ()  # (name, value); unknown ones are left out
+
+    @property
+    def condition(self) -> str:
+        """The labels as `--condition` takes them."""
+        return ",".join(f"{name}={value}" for name, value in self.labels)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether `mrigan generate` draws the same: no mixing, nothing moved."""
+        return self.detail_seed is None and not any(self.moves)
+
+
+class Explorer:
+    """A generator with its directions; one image is drawn at a time."""
+
+    def __init__(self, trained: Trained, method: str = "sefa", count: int = 6) -> None:
+        self.trained = trained
+        self.sizes = [s for s in trained.generator.resolutions if s in LEVELS and self._drawable(s)]
+        self.columns: tuple[Column, ...] = trained.conditions.columns
+        self._lock = threading.Lock()
+        hand = Drawing(trained, Look(trained.size, trained.alpha))
+        self.has_noise = hand.has_noise
+        self.has_styles = trained.generator.has_styles
+        self.layers = trained.generator.num_layers(trained.size)
+        self.crossover = default_crossover(self.layers)
+        self.found: Directions | None = None
+        if self.has_styles and count:
+            self.found = find_directions(hand, method, min(count, trained.generator.w_avg.numel()))
+
+    def _drawable(self, size: int) -> bool:
+        try:
+            alpha_for(self.trained, size)
+        except UsageError:
+            return False
+        return True
+
+    @property
+    def directions(self) -> int:
+        """How many directions there are to move along."""
+        return len(self.found.vectors) if self.found else 0
+
+    def read_scene(self, form: Mapping[str, str]) -> Scene:
+        """The scene that a form's fields describe; what is left out has its default.
+
+        Raises UsageError for a value that the generator cannot draw.
+        """
+        detail = form.get("detail_seed") or None
+        scene = Scene(
+            _integer(form, "seed", 0, LARGEST),
+            _integer(form, "size", 1, LEVELS[-1], self.trained.size),
+            _number(form, "psi", *PSI, 0.7),
+            _number(form, "noise", *NOISE, 1.0),
+            None if detail is None else _integer(form, "detail_seed", 0, LARGEST),
+            _integer(form, "crossover", 1, max(1, self.layers - 1), self.crossover),
+            tuple(_number(form, f"{MOVE}{i}", -REACH, REACH, 0.0) for i in range(self.directions)),
+            tuple(self._labels(form)),
+        )
+        alpha_for(self.trained, scene.size)
+        require(self.has_styles or scene.detail_seed is None, "this network has no styles to mix")
+        self._condition(scene)
+        return scene
+
+    def _labels(self, form: Mapping[str, str]) -> list[tuple[str, str]]:
+        given = [form.get(f"{LABEL}{i}", default_value(c)) for i, c in enumerate(self.columns)]
+        pairs = zip(self.columns, given, strict=True)
+        return [
+            (column.name, value)
+            for column, value in pairs
+            if not (column.gaps and value == UNKNOWN and UNKNOWN not in column.values)
+        ]
+
+    def _condition(self, scene: Scene) -> Tensor | None:
+        spec = self.trained.conditions
+        return torch.from_numpy(encode(spec, dict(scene.labels))) if spec else None
+
+    def draw(self, scene: Scene, *, exact: bool = False) -> NDArray[np.float32]:
+        """The image [C, H, W] of a scene, about -1..1.
+
+        `exact` draws the bits of `mrigan generate`, which takes a full batch; otherwise rounding
+        differs in the last bits.
+        """
+        net, look = self.trained.generator, self._look(scene)
+        condition = self._condition(scene)
+        layers = net.num_layers(scene.size)
+        seeds = [scene.seed] + ([] if scene.detail_seed is None else [scene.detail_seed])
+        with self._lock:
+            w = styles(net, seeds, scene.psi, condition)
+            ws = broadcast_styles(w[:1] + self._moved(scene).to(w.device), layers)
+            if len(seeds) > 1 and layers > 1:
+                first = min(scene.crossover, layers - 1)
+                ws = mix_styles(ws[:, 0], w[1:], first, layers)
+            return np.asarray(draw(net, ws, seeds[:1], look, None if exact else 1)[0].numpy())
+
+    def _look(self, scene: Scene) -> Look:
+        return Look(scene.size, alpha_for(self.trained, scene.size), scene.psi, scene.noise)
+
+    def _moved(self, scene: Scene) -> Tensor:
+        """What the moves add to w [1, D]."""
+        if self.found is None or not any(scene.moves):
+            return torch.zeros(1, 1)
+        steps = torch.tensor(scene.moves) * self.found.spread
+        return (steps[:, None] * self.found.vectors).sum(0, keepdim=True)
+
+    def describe(self, scene: Scene) -> str:
+        """A scene in words, for the picture's text and for lists."""
+        words = [f"seed {scene.seed}", f"{scene.size} px"]
+        if self.has_styles:
+            words.append(f"truncation {scene.psi:g}")
+        if self.has_noise and scene.noise != 1:
+            words.append(f"noise {scene.noise:g}")
+        if scene.detail_seed is not None:
+            words.append(f"detail of seed {scene.detail_seed} after {scene.crossover} layers")
+        words += [f"direction {i + 1} {m:+g}" for i, m in enumerate(scene.moves) if m]
+        return ", ".join([*words, *(f"{name} {value}" for name, value in scene.labels)])
+
+    def save(self, scene: Scene, folder: Path) -> Path:
+        """Write the image as a PNG (and its mask, where it has one), named after its seed.
+
+        The file's text chunks hold the whole scene and the digest of the generator; the same scene
+        is the same file. Raises DataError when the disk refuses.
+        """
+        text = json.dumps(dataclasses.asdict(scene))
+        facts = {"seed": str(scene.seed), "scene": text, "condition": scene.condition}
+        facts["generator"] = self.trained.digest
+        name = hashlib.sha256(f"{self.trained.digest} {text}".encode()).hexdigest()[:8]
+        config = GenerateConfig(scene.size, psi=scene.psi, noise=scene.noise)
+        made = [
+            path.with_name(path.name.replace(stem(scene.seed), f"{stem(scene.seed)}-{name}"))
+            for path in paths(folder, scene.seed, self.trained, config)
+        ]
+        make_folder(folder / MASKS if self.trained.has_mask else folder)
+        image = to_depth(self.draw(scene, exact=True), 8)
+        write_image(made, image, facts, self.trained, config)
+        return made[0]
+
+
+def default_value(column: Column) -> str:
+    """The value that a label starts with: the first class, or the mean in training."""
+    return column.values[0] if column.is_class else f"{column.mean:g}"
+
+
+def _number(form: Mapping[str, str], name: str, low: float, high: float, default: float) -> float:
+    try:
+        value = float(form.get(name) or default)
+    except ValueError:
+        value = math.nan
+    require(low <= value <= high, f"{name} is no number from {low:g} to {high:g}")
+    return value
+
+
+def _integer(form: Mapping[str, str], name: str, low: int, high: int, default: int = 0) -> int:
+    text = form.get(name) or str(default)
+    valid = text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high
+    require(valid, f"{name} is no whole number from {low} to {high}")
+    return int(text)
+
+
+def controls(explorer: Explorer) -> dict[str, Any]:
+    """What the page needs to know to show the controls that this generator has."""
+    columns = [
+        {
+            "name": f"{LABEL}{i}",
+            "title": "slice position" if column.name == "position" else column.name,
+            "values": [*column.values, *([UNKNOWN] if column.gaps else [])],
+            "is_class": column.is_class,
+            "low": column.low,
+            "high": column.high,
+            "step": (column.high - column.low) / 200 or 1,
+            "value": default_value(column),
+        }
+        for i, column in enumerate(explorer.columns)
+    ]
+    return {
+        "sizes": explorer.sizes,
+        "size": explorer.trained.size,
+        "has_styles": explorer.has_styles,
+        "has_noise": explorer.has_noise,
+        "layers": explorer.layers,
+        "crossover": explorer.crossover,
+        "moves": [f"{MOVE}{i}" for i in range(explorer.directions)],
+        "method": explorer.found.method if explorer.found else "",
+        "reach": REACH,
+        "psi": PSI,
+        "noise": NOISE,
+        "columns": columns,
+    }

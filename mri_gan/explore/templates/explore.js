@@ -1,0 +1,92 @@
+"use strict";
+// Draws what the controls say, the newest state first; a picture under way is never waited for twice.
+const at = (id) => document.getElementById(id);
+const form = at("scene"), picture = at("picture"), problem = at("problem"), told = at("status");
+let busy = false, again = false;
+
+const query = () => new URLSearchParams(new FormData(form)).toString();
+
+const words = () => {
+  const parts = [];
+  for (const field of form.elements) {
+    if (!field.name || field.value === "") { continue; }
+    if (field.name === "crossover" && !form.elements.detail_seed.value) { continue; }
+    if (field.name.startsWith("move") && Number(field.value) === 0) { continue; }
+    const value = field.tagName === "SELECT" ? field.selectedOptions[0].text : field.value;
+    parts.push(`${field.labels[0].textContent.toLowerCase()} ${value}`);
+  }
+  return parts.join(", ");
+};
+
+const fail = async (answer) => { problem.textContent = await answer.text(); };
+
+const draw = async () => {
+  for (const number of document.querySelectorAll("[data-of]")) {
+    number.textContent = Number(Number(at(number.dataset.of).value).toPrecision(4));
+  }
+  again = true;
+  if (busy) { return; }
+  busy = true;
+  while (again) {
+    again = false;
+    const text = words();
+    try {
+      const answer = await fetch(`picture?${query()}`);
+      if (!answer.ok) { await fail(answer); continue; }
+      const old = picture.src;
+      picture.src = URL.createObjectURL(await answer.blob());
+      await picture.decode();
+      picture.alt = `Synthetic slice: ${text}`;
+      at("caption").textContent = text;
+      problem.textContent = "";
+      URL.revokeObjectURL(old);
+    } catch {
+      problem.textContent = "No answer: is `mrigan explore` still running in the terminal?";
+    }
+  }
+  busy = false;
+};
+
+const set = (name, value) => {
+  form.elements[name].value = value;
+  draw();
+};
+
+const show = (saved) => {
+  for (const field of form.elements) {
+    if (field.name) { field.value = saved.get(field.name) ?? ""; }
+  }
+  draw();
+  at("seed").focus();
+};
+
+const save = async () => {
+  const asked = query();
+  try {
+    const answer = await fetch(`save?${asked}`, { method: "POST" });
+    if (!answer.ok) { await fail(answer); return; }
+    const made = await answer.json();
+    told.textContent = `Saved as ${made.file}`;
+    const item = document.createElement("li"), button = document.createElement("button");
+    button.type = "button";
+    button.textContent = "Show again";
+    button.setAttribute("aria-label", `Show again: ${made.text}`);
+    button.addEventListener("click", () => show(new URLSearchParams(asked)));
+    item.append(`${made.file}: ${made.text} `, button);
+    at("saved").prepend(item);
+  } catch {
+    problem.textContent = "Nothing was saved: is `mrigan explore` still running in the terminal?";
+  }
+};
+
+form.addEventListener("input", draw);
+form.addEventListener("submit", (event) => event.preventDefault());
+at("previous").addEventListener("click", () => set("seed", Math.max(0, Number(at("seed").value) - 1)));
+at("next").addEventListener("click", () => set("seed", Number(at("seed").value) + 1));
+at("random").addEventListener("click", () => set("seed", crypto.getRandomValues(new Uint32Array(1))[0]));
+at("save").addEventListener("click", save);
+at("still")?.addEventListener("click", () => {
+  for (const field of form.querySelectorAll("[name^=move]")) { field.value = 0; }
+  draw();
+});
+draw();

@@ -1,0 +1,115 @@
+"""What a person moves, and that what they keep is what the other commands draw."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from phantoms.models import SMALL, save_untrained
+from PIL import Image
+
+from mri_gan.cli.main import cli
+from mri_gan.conditions import Column, Conditions
+from mri_gan.errors import UsageError
+from mri_gan.explore.scene import Explorer, controls
+from mri_gan.pictures import Shows, read_mark
+from mri_gan.synth.sample import load_trained
+
+LABELS = Conditions(
+    (Column("position", (), 0.5, 0.3, 0.0, 1.0), Column("group", ("AD", "CN"), gaps=True))
+)
+
+
+def explorer_of(folder: Path, **settings: Any) -> Explorer:
+    return Explorer(load_trained(save_untrained(folder, dataclasses.replace(SMALL, **settings))))
+
+
+@pytest.fixture(scope="module")
+def explorer(tmp_path_factory: pytest.TempPathFactory) -> Explorer:
+    return explorer_of(tmp_path_factory.mktemp("explore"), conditions=LABELS)
+
+
+def test_controls_are_those_that_the_network_has(explorer: Explorer, tmp_path: Path) -> None:
+    shown = controls(explorer)
+    assert shown["sizes"] == [8, 16]
+    assert len(shown["moves"]) == 6
+    assert [column["title"] for column in shown["columns"]] == ["slice position", "group"]
+    assert shown["columns"][1]["values"] == ["AD", "CN", "unknown"]
+    plain = controls(explorer_of(tmp_path, arch="dcgan", mixing=False, max_size=16))
+    assert (plain["has_styles"], plain["has_noise"], plain["moves"]) == (False, False, [])
+    assert (plain["sizes"], plain["columns"]) == ([16], [])
+
+
+def test_every_control_changes_the_image(explorer: Explorer) -> None:
+    start = {"seed": "3", "noise": "0"}
+    before = explorer.draw(explorer.read_scene(start))
+    for name, value in {
+        "seed": "4", "psi": "0.2", "noise": "1", "detail_seed": "9", "move0": "3", "move5": "-3",
+        "label0": "0.9", "label1": "CN",
+    }.items():  # fmt: skip
+        scene = explorer.read_scene({**start, name: value})
+        assert np.abs(explorer.draw(scene) - before).max() > 1e-4, name
+
+
+def test_a_move_of_a_whole_direction_is_its_spread(explorer: Explorer) -> None:
+    """Psi 0 leaves the mean style, so that the move is all that differs: closed form."""
+    assert explorer.found is not None
+    scene = explorer.read_scene({"psi": "0", "move1": "2"})
+    expected = 2 * explorer.found.spread[1] * explorer.found.vectors[1]
+    np.testing.assert_allclose(explorer._moved(scene)[0].numpy(), expected.numpy(), rtol=1e-6)
+
+
+def test_a_preview_differs_by_rounding_only(explorer: Explorer) -> None:
+    scene = explorer.read_scene({"seed": "3", "detail_seed": "4"})
+    np.testing.assert_allclose(explorer.draw(scene), explorer.draw(scene, exact=True), atol=1e-5)
+
+
+def test_what_is_saved_is_what_generate_draws(explorer: Explorer, tmp_path: Path) -> None:
+    form = {"seed": "7", "psi": "0.5", "label0": "0.25", "label1": "CN"}
+    scene = explorer.read_scene(form)
+    assert scene.is_plain
+    path = explorer.save(scene, tmp_path / "kept")
+    words = ["generate", str(explorer.trained.path), "--seeds", "7", "--psi", "0.5"]
+    words += ["--condition", scene.condition, "--out", str(tmp_path / "drawn")]
+    done = CliRunner().invoke(cli, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.stderr
+    with Image.open(path) as kept, Image.open(tmp_path / "drawn" / "seed000007.png") as drawn:
+        assert kept.tobytes() == drawn.tobytes()
+        assert json.loads(str(kept.info["scene"]))["psi"] == 0.5
+        assert kept.info["seed"] == "7"
+    assert read_mark(path) is Shows.SYNTHETIC
+
+
+def test_the_same_scene_is_one_file_and_another_is_another(
+    explorer: Explorer, tmp_path: Path
+) -> None:
+    one, other = (explorer.read_scene({"seed": "7", "move0": move}) for move in ("1", "2"))
+    for scene in (one, other, one):
+        explorer.save(scene, tmp_path)
+    assert len(list(tmp_path.glob("seed000007-*.png"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seed", "-1"), ("seed", "9" * 30), ("seed", "1.5"), ("seed", "²"), ("size", "64"),
+        ("size", "12"), ("psi", "nan"), ("psi", "9"), ("noise", "inf"), ("move0", "4"),
+        ("crossover", "99"), ("detail_seed", "x"), ("label0", "x"), ("label1", "bogus"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_drawn_is_named(explorer: Explorer, name: str, value: str) -> None:
+    with pytest.raises(UsageError):
+        explorer.read_scene({name: value})
+
+
+def test_words_for_a_scene(explorer: Explorer) -> None:
+    scene = explorer.read_scene({"seed": "3", "detail_seed": "4", "move1": "-1.5", "label1": "CN"})
+    assert explorer.describe(scene) == (
+        "seed 3, 16 px, truncation 0.7, detail of seed 4 after 4 layers, direction 2 -1.5, "
+        "position 0.5, group CN"
+    )
