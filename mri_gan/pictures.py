@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from mri_gan.files import write_bytes
+from mri_gan.greys import to_grey
 
 GAP = 2
 COMPRESS_LEVEL = 2  # a fifth of the time of Pillow's default for a tenth more bytes
@@ -52,15 +53,6 @@ def png_text(shows: Shows, facts: Mapping[str, str] = {}) -> PngImagePlugin.PngI
     for name, value in {COMMENT: shows.value, **facts}.items():
         text.add_itxt(name, value)
     return text
-
-
-def to_grey(images: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pictures [..., H, W] of uint8, uint16 or float -1..1 as 8-bit grey."""
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype == np.uint16:
-        return (images >> 8).astype(np.uint8)
-    return np.asarray(np.floor((np.clip(images, -1, 1) + 1) * 127.5 + 0.5), np.uint8)
 
 
 def build_sheet(

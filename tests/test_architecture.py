@@ -18,7 +18,16 @@ MAX_LINES = 500  # one subject, not one screen
 MAX_MODULES = 12  # of a folder: what a newcomer can look through in a minute
 
 # What each part may import, itself apart. Every part must be named here.
-BOTTOM = {"conditions", "config", "errors", "files", "pictures", "preparation", "pretrained"}
+BOTTOM = {
+    "conditions",
+    "config",
+    "errors",
+    "files",
+    "greys",
+    "pictures",
+    "preparation",
+    "pretrained",
+}
 MIDDLE = {"store", "nets", "checkpoint", "schedule"}
 ALLOWED = {
     "errors": set(),
@@ -26,12 +35,13 @@ ALLOWED = {
     "conditions": {"errors"},
     "config": {"conditions", "errors"},
     "preparation": {"config", "errors"},
-    "pictures": {"files", "errors"},
+    "greys": set(),
+    "pictures": {"files", "errors", "greys"},
     "pretrained": {"files", "errors"},
     "schedule": BOTTOM,
     "checkpoint": BOTTOM,
     "store": BOTTOM,
-    "nets": {"config", "errors", "pretrained"},  # nets knows nothing of other files
+    "nets": {"config", "errors", "greys", "pretrained"},  # nets knows nothing of other files
     "ingest": BOTTOM | {"store"},
     "export": BOTTOM | {"store"},
     "report": BOTTOM,  # reads files that the other commands wrote

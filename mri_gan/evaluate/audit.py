@@ -16,7 +16,8 @@ from mri_gan.evaluate.copies.limits import gumbel_limit, person_maxima
 from mri_gan.evaluate.copies.planting import USUAL, plant
 from mri_gan.evaluate.copies.search import NOBODY, Search, warp
 from mri_gan.evaluate.copies.tiles import VIEWS, compare_tiles
-from mri_gan.evaluate.images import ImageSet, Pixels
+from mri_gan.evaluate.images import ImageSet
+from mri_gan.greys import Pixels
 
 Groups = NDArray[np.int64]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mri_gan.evaluate.families import Family, Rows, Source, Table, Values, redraw_with
-from mri_gan.evaluate.images import Pixels
+from mri_gan.greys import Pixels
 
 # Nearest neighbours by matrix products, block by block: fast, exact, flat in memory
 

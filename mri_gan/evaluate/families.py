@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mri_gan.evaluate.images import ImageSet, Pixels
+from mri_gan.evaluate.images import ImageSet
+from mri_gan.greys import Pixels
 
 # Halves and bootstrap draws by group, so that no person stands on two sides
 

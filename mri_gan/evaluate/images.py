@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,15 +14,14 @@ from PIL import Image
 from mri_gan.config import LEVELS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
+from mri_gan.greys import Pixels, to_stored, to_unit
 from mri_gan.ingest.read.image_files import FORMATS, read_grey_file
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Look, Trained, condition_rows, draw_seeds
 
 # Where images to judge come from: a checkpoint or the splits of a store, read in batches
 
-Pixels = NDArray[np.float32]  # [N, S, S], 0..1, one channel
 BATCH = 64
-FULL_SCALE = {8: 255, 16: 65535}
 
 
 @dataclass(frozen=True)
@@ -62,13 +60,6 @@ class ImageSet:
             yield start, self.read(start, min(start + BATCH, len(self)))
 
 
-def quantise(images: Pixels, depth: int) -> Pixels:
-    """Round -1..1 to the grey levels that a file of this bit depth has, as 0..1."""
-    top = FULL_SCALE[depth]
-    levels = np.floor((np.clip(images, -1, 1) + 1) * (top / 2) + 0.5)
-    return np.asarray(levels / top, np.float32)
-
-
 def fakes_of(
     trained: Trained, look: Look, seeds: range, depth: int, conditions: torch.Tensor | None = None
 ) -> ImageSet:
@@ -81,7 +72,7 @@ def fakes_of(
     def read(start: int, stop: int) -> Pixels:
         some = None if rows is None else rows[start:stop]
         drawn = draw_seeds(trained.generator, seeds[start:stop], look, some)[:, 0]
-        return quantise(drawn.numpy(), depth)
+        return to_unit(to_stored(drawn.numpy(), depth))
 
     return ImageSet("fakes", look.size, np.arange(len(seeds)), read)
 
@@ -121,11 +112,6 @@ def reals_of(
     numbers = {name: i for i, name in enumerate(sorted({r.subject for r in store.records}))}
     groups = np.array([numbers[store.records[int(i)].subject] for i in indices], np.int64)
     return ImageSet("reals", size, groups, read, indices)
-
-
-def to_unit(images: NDArray[Any]) -> Pixels:
-    """uint8 or uint16 as 0..1."""
-    return np.asarray(images, np.float32) / np.float32(np.iinfo(images.dtype).max)
 
 
 def check_fit(trained: Trained, store: StoreReader, size: int) -> None:

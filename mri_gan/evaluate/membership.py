@@ -16,16 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mri_gan.checkpoint import load_checkpoint
 from mri_gan.conditions import Conditions, encode
 from mri_gan.errors import MriganError
 from mri_gan.evaluate.families import bootstrap, interval
-from mri_gan.evaluate.images import BATCH, ImageSet, to_unit
-from mri_gan.nets.build import build_critic
-from mri_gan.nets.protocol import CriticNet
+from mri_gan.evaluate.images import BATCH, ImageSet
+from mri_gan.nets.protocol import CriticNet, to_signed
 from mri_gan.store.labels import slice_labels
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth.sample import Trained, alpha_for
+from mri_gan.synth.sample import Trained, alpha_for, load_critic
 
 Scores = NDArray[np.float64]  # [N]
 
@@ -109,18 +107,6 @@ def rate_above(members: Scores, others: Scores, false_positives: float = 0.01) -
 MOST_SLICES = 4096  # of each set
 
 
-def load_critic(trained: Trained) -> CriticNet | None:
-    """The critic in a generator's checkpoint, or None where it was left out of the file."""
-    checkpoint = load_checkpoint(trained.path)
-    critic = build_critic(trained.config.model)
-    try:
-        critic.load_state_dict(checkpoint.state["d"])
-    except (KeyError, RuntimeError):
-        return None
-    critic.requires_grad_(False).eval()
-    return critic
-
-
 def judge_membership(
     trained: Trained, store: StoreReader, train: ImageSet, held_out: ImageSet | None, seed: int = 0
 ) -> tuple[Membership | None, str]:
@@ -161,7 +147,7 @@ def _score(
     def batches() -> Iterator[tuple[Tensor, Tensor | None]]:
         for start in range(0, len(indices), BATCH):
             rows = slice(start, start + BATCH)
-            images = torch.from_numpy(to_unit(store.read(size, indices[rows])) * 2 - 1)
+            images = to_signed(torch.from_numpy(store.read(size, indices[rows])))
             yield images.to(device), None if vectors is None else vectors[rows].to(device)
 
     return score_images(critic, batches(), alpha_for(trained, size))

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 
 from mri_gan.errors import DataError, UsageError
 from mri_gan.evaluate.families import bootstrap, interval
-from mri_gan.evaluate.images import BATCH, pick_conditions, quantise, to_unit
+from mri_gan.evaluate.images import BATCH, pick_conditions
+from mri_gan.greys import to_stored, to_unit
 from mri_gan.store.labels import slice_labels
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Look, Trained, draw_seeds
@@ -259,7 +260,7 @@ def draw_examples(
     for i in range(0, len(seeds), BATCH):
         some = None if rows is None else rows[i : i + BATCH]
         batch = draw_seeds(trained.generator, seeds[i : i + BATCH], look, some).numpy()
-        drawn.append(torch.from_numpy(quantise(batch, depth)))
+        drawn.append(torch.from_numpy(to_unit(to_stored(batch, depth))))
         tell(len(batch))
     raw, groups = torch.cat(drawn), np.arange(len(seeds))
     if values is not None:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan.evaluate.audit import FALSE_ALARMS, TRUSTED, TRUSTED_RECALL, Audit
-from mri_gan.evaluate.images import ImageSet, Pixels
+from mri_gan.evaluate.images import ImageSet
 from mri_gan.evaluate.membership import Membership
+from mri_gan.greys import Pixels
 from mri_gan.pictures import build_sheet
 
 WORST = 8

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from mri_gan.config import require
+from mri_gan.greys import to_stored
 from mri_gan.library.scans import Volume
 from mri_gan.pictures import build_sheet
-from mri_gan.synth.generate import to_depth
 from mri_gan.synth.sample import (
     Look,
     Trained,
@@ -94,7 +94,7 @@ class Model:
         images = draw_seeds(self.trained.generator, [seed] * slices, look, spec)
         pixel = (self.trained.pixel_mm or 1.0) * self.size / look.size
         affine = np.diag([-pixel, -pixel, spacing_mm, 1.0])
-        return Volume(to_depth(images[:, 0].numpy(), 8), affine, "synthetic", source=str(seed))
+        return Volume(to_stored(images[:, 0].numpy(), 8), affine, "synthetic", source=str(seed))
 
     def _look(self, size: int | None, psi: float, noise: float) -> Look:
         size = self.size if size is None else size
@@ -103,7 +103,7 @@ class Model:
     def _repr_html_(self) -> str:
         """A row of pictures, for notebooks."""
         images = self.draw(range(SHOWN))[:, 0].numpy()
-        sheet, stream = build_sheet(to_depth(images, 8), SHOWN, scale=2), io.BytesIO()
+        sheet, stream = build_sheet(to_stored(images, 8), SHOWN, scale=2), io.BytesIO()
         sheet.save(stream, "PNG")
         data = base64.b64encode(stream.getvalue()).decode()
         return f'<img alt="{SHOWN} synthetic slices" src="data:image/png;base64,{data}">'

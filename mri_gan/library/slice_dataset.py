@@ -17,6 +17,8 @@ from torch.utils.data import Dataset
 from mri_gan.conditions import as_class, as_number
 from mri_gan.config import require, require_level
 from mri_gan.errors import UsageError
+from mri_gan.greys import white_of
+from mri_gan.nets.protocol import to_signed
 from mri_gan.store.labels import Labels, read_label_table, slice_labels
 from mri_gan.store.reader import StoreReader
 
@@ -101,9 +103,9 @@ class SliceDataset(Dataset[Any]):
         images = torch.from_numpy(stored)
         if self.scale == "raw":
             return images
-        white = 255.0 if stored.itemsize == 1 else 65535.0
-        values = images.to(torch.float32)
-        return values.div_(white) if self.scale == "unit" else values.mul_(2 / white).sub_(1)
+        if self.scale == "unit":
+            return images.float().div_(white_of(images))
+        return to_signed(images)
 
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:

@@ -11,7 +11,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from mri_gan.greys import white_of
 from mri_gan.nets.layers import EqualLinear, pixel_norm
+
+# The range that networks work in
+
+
+def to_signed(images: Tensor) -> Tensor:
+    """Stored uint8 or uint16 as float32 -1..1: black to white."""
+    return images.float().mul_(2 / white_of(images)).sub_(1)
+
 
 # What goes into the synthesis network besides its weights: styles per layer, and noise
 

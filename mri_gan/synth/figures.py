@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from mri_gan.greys import to_grey
 from mri_gan.nets.protocol import broadcast_styles, mix_styles
-from mri_gan.pictures import build_sheet, to_grey
+from mri_gan.pictures import build_sheet
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import (
     Look,

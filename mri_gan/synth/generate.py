@@ -32,6 +32,7 @@ from mri_gan.files import (
     write_bytes,
     write_text,
 )
+from mri_gan.greys import to_stored
 from mri_gan.pictures import Shows, png_text
 from mri_gan.store.labels import one_cell
 from mri_gan.synth.sample import (
@@ -47,13 +48,6 @@ from mri_gan.synth.sample import (
 # One synthetic image as the bytes of a file that says it is synthetic
 
 COMPRESS_LEVEL = 3  # of PNGs: half the time of Pillow's default for two per cent more bytes
-
-
-def to_depth(images: NDArray[np.float32], depth: int) -> NDArray[Any]:
-    """Pictures of -1..1 as unsigned integers of 8 or 16 bits; what lies outside is clipped."""
-    white = 2**depth - 1
-    scaled = (np.clip(images, -1, 1) + 1) * np.float32(white / 2) + np.float32(0.5)
-    return np.asarray(np.floor(scaled).clip(0, white), np.uint8 if depth == 8 else np.uint16)
 
 
 def png_bytes(
@@ -264,7 +258,7 @@ def drawn_batches(
         rows = condition_rows(trained.conditions, config.condition, some)
         images = draw_seeds(trained.generator, some, config.look, rows).numpy()
         words = describe_rows(trained.conditions, rows, len(some))
-        yield some, to_depth(images, config.depth), words
+        yield some, to_stored(images, config.depth), words
 
 
 def write_image(

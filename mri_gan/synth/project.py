@@ -25,17 +25,16 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mri_gan.checkpoint import load_checkpoint
 from mri_gan.config import require
 from mri_gan.errors import DataError
 from mri_gan.files import write_bytes
+from mri_gan.greys import to_stored
 from mri_gan.ingest.read.image_files import read_grey_file
-from mri_gan.nets.build import build_critic
 from mri_gan.pictures import COMMENT, Shows
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
-from mri_gan.synth.generate import png_bytes, to_depth
-from mri_gan.synth.sample import Trained, condition_rows, styles
+from mri_gan.synth.generate import png_bytes
+from mri_gan.synth.sample import Trained, condition_rows, load_critic, styles
 
 # A person's image as the target of a projection
 
@@ -232,11 +231,8 @@ def normalise_(noise: list[Tensor]) -> None:
 
 def critic_features(drawing: Drawing, device: torch.device | str) -> Features | None:
     """The outputs of the critic's finest convolutions, or None where the file has no critic."""
-    checkpoint = load_checkpoint(drawing.trained.path, device)
-    critic = build_critic(checkpoint.config.model).to(device).requires_grad_(False).eval()
-    try:
-        critic.load_state_dict(checkpoint.state["d"])
-    except (KeyError, RuntimeError):
+    critic = load_critic(drawing.trained, device)
+    if critic is None:
         return None
     told = condition_rows(drawing.trained.conditions, drawing.condition, [0])
     kept: list[Tensor] = []
@@ -290,7 +286,7 @@ def save_projection(out: Path, found: Projection, trained: Trained) -> None:
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, ws=found.ws[0].cpu().numpy(), **arrays)
     write_bytes(out / "projection.npz", stream.getvalue())
-    image = to_depth(found.image.numpy(), 8)
+    image = to_stored(found.image.numpy(), 8)
     pixels = image if len(image) == 3 else image[:1]
     facts = {"generator": trained.digest, "made by": "projection of a given image"}
     write_bytes(out / "result.png", png_bytes(pixels, facts, Shows.LIKENESS))

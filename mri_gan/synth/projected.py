@@ -20,9 +20,10 @@ from torch import Tensor
 from mri_gan.config import require
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, make_folder, one_line, write_bytes
+from mri_gan.greys import to_stored
 from mri_gan.pictures import Shows
 from mri_gan.synth.figures import Drawing, default_crossover
-from mri_gan.synth.generate import png_bytes, to_depth
+from mri_gan.synth.generate import png_bytes
 
 HINT = "give a projection.npz that `mrigan project` wrote for this model and --size"
 
@@ -120,7 +121,7 @@ def mix_projections(
 def write_projections(drawing: Drawing, files: Sequence[Path], out: Path, depth: int) -> list[Path]:
     """One PNG for each file, `style000000.png` and on; the names of files may name people."""
     make_folder(out)
-    images = to_depth(draw_projections(drawing, load_projections(files, drawing)).numpy(), depth)
+    images = to_stored(draw_projections(drawing, load_projections(files, drawing)).numpy(), depth)
     facts = {"generator": drawing.trained.digest, "made by": "projection of a given image"}
     written = [out / f"style{number:06d}.png" for number in range(len(images))]
     for path, image in zip(written, images, strict=True):

@@ -21,8 +21,9 @@ from mri_gan.checkpoint import digest, find_checkpoint, load_checkpoint
 from mri_gan.conditions import Column, Conditions, describe, encode, parse
 from mri_gan.config import LEVELS, TrainConfig
 from mri_gan.errors import DataError, UsageError
-from mri_gan.nets.build import build_generator
-from mri_gan.nets.protocol import GeneratorNet, broadcast_styles, noise_from_seeds
+from mri_gan.nets.build import build_critic, build_generator
+from mri_gan.nets.protocol import CriticNet, GeneratorNet, broadcast_styles, noise_from_seeds
+from mri_gan.store.schema import label_channels
 
 # Seeds as a person writes them: `0-999,2000`
 
@@ -127,7 +128,7 @@ class Trained:
     @property
     def has_mask(self) -> bool:
         """Whether the last channel is a mask of the others."""
-        return self.channel_names[-1] == "mask"
+        return len(self.channel_names) - 1 in label_channels(self.channel_names)
 
 
 def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
@@ -156,6 +157,17 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
         config.conditions,
         pixel_mm_at(config, checkpoint.resolution),
     )
+
+
+def load_critic(trained: Trained, device: torch.device | str = "cpu") -> CriticNet | None:
+    """The critic in a generator's checkpoint, or None where it was left out of the file."""
+    checkpoint = load_checkpoint(trained.path, device)
+    critic = build_critic(trained.config.model).to(device)
+    try:
+        critic.load_state_dict(checkpoint.state["d"])
+    except (KeyError, RuntimeError):
+        return None
+    return critic.requires_grad_(False).eval()
 
 
 def pixel_mm_at(config: TrainConfig, size: int) -> float | None:

@@ -14,12 +14,11 @@ from torch import Tensor
 
 from mri_gan.config import TrainConfig
 from mri_gan.nets.augmentation.pipeline import augment, draw_augmentations
-from mri_gan.schedule import Phase
-from mri_gan.train.parallel import World, generator, row_index
+from mri_gan.store.schema import label_channels
+from mri_gan.train.parallel import Step
 
 INTERVAL = 4  # steps between two changes of p; Karras et al. 2020b, section 3
 CEILING = 0.8  # augmentations do not leak below it; Karras et al. 2020b, section 2.2
-MASK = "mask"
 
 View = Callable[[Tensor], Tensor]  # images [n, C, R, R] -> what the critic sees of them
 
@@ -40,37 +39,29 @@ def start_augmenting(config: TrainConfig, device: torch.device) -> AugmentState:
     )
 
 
-def view_of(
-    state: AugmentState,
-    config: TrainConfig,
-    phase: Phase,
-    purpose: str,
-    nimg: int,
-    world: World,
-) -> View:
+def view_of(state: AugmentState, step: Step, purpose: str) -> View:
     """The augmentation of one batch, which may be applied to it any number of times."""
+    config = step.config
     if config.augment == "none":
         return lambda images: images
-    rng = generator(config.seed, "augment", purpose, nimg, device=state.p.device)
     coloured = colour_channels(config)
     draws = draw_augmentations(
-        phase.batch,
+        step.phase.batch,
         state.p,
-        rng,
-        size=phase.resolution,
+        step.rng("augment", purpose, device=state.p.device),
+        size=step.phase.resolution,
         channels=coloured,
         kinds=tuple(config.augment_kinds.split(",")),
         mirror=config.flip,
     )
-    chosen = row_index(world, phase.batch, state.p.device)
-    own = draws if world.size == 1 else draws.rows(chosen)
+    own = draws if step.world.size == 1 else draws.rows(step.own_rows(state.p.device))
     return lambda images: augment(images, own, coloured)
 
 
 def colour_channels(config: TrainConfig) -> int:
     """How many channels hold intensities; masks come behind them."""
-    names = config.channel_names
-    return names.index(MASK) if MASK in names else config.channels
+    masks = label_channels(config.channel_names)
+    return masks[0] if masks else config.channels
 
 
 def signs_of(config: TrainConfig, real_scores: Tensor) -> list[Tensor]:
@@ -78,23 +69,22 @@ def signs_of(config: TrainConfig, real_scores: Tensor) -> list[Tensor]:
     return [real_scores.detach().sign().mean()] if config.augment == "ada" else []
 
 
-def adapt(
-    state: AugmentState, config: TrainConfig, phase: Phase, signs: list[Tensor]
-) -> dict[str, Tensor]:
+def adapt(state: AugmentState, step: Step, signs: list[Tensor]) -> dict[str, Tensor]:
     """Gather the signs of the scores of real images; every few steps move p by them.
 
     `signs` are those of the whole batch.  So far as real images are told from others more often
     than the target, p grows, by at most 1 in `ada_kimg`; otherwise it shrinks.  Karras et al.
     2020b, section 3, r_t.
     """
+    config = step.config
     if config.augment == "none":
         return {}
     for sign in signs:
         state.signs += sign
         state.steps += 1
     if state.steps == INTERVAL:
-        step = INTERVAL * phase.batch / (1000 * config.ada_kimg)
+        move = INTERVAL * step.phase.batch / (1000 * config.ada_kimg)
         towards = (state.signs / INTERVAL - config.ada_target).sign()
-        state.p.add_(step * towards).clamp_(0.0, CEILING)
+        state.p.add_(move * towards).clamp_(0.0, CEILING)
         state.signs, state.steps = torch.zeros_like(state.signs), 0
     return {"augment_p": state.p.clone()}

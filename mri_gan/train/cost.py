@@ -17,11 +17,11 @@ from torch.utils.flop_counter import flop_registry
 
 from mri_gan.config import ModelConfig, TrainConfig
 from mri_gan.nets.build import build_critic, build_generator
-from mri_gan.nets.protocol import CriticNet, GeneratorNet, broadcast_styles
+from mri_gan.nets.protocol import CriticNet, GeneratorNet
 from mri_gan.schedule import Phase, phase_at, starts, step_number, total_images
 from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty, zero_centred_penalty
 from mri_gan.train.state import TrainState, build_state
-from mri_gan.train.step import path_due, path_lengths, penalty_due, train_step
+from mri_gan.train.step import draw_styled, path_due, path_lengths, penalty_due, train_step
 
 # What training costs, in FLOP, as a pure function of the configuration
 
@@ -294,10 +294,8 @@ def remembered_bytes(
         return scores
 
     def draw(n: int) -> tuple[Tensor, Tensor]:
-        w = generator.map(z[:n], None if condition is None else condition[:n])
-        ws = broadcast_styles(w, generator.num_layers(size))
-        images = generator.synthesis(ws, resolution=size, noise=[x[:n] for x in noise])
-        return images, ws
+        some = None if condition is None else condition[:n]
+        return draw_styled(generator, phase, z[:n], [x[:n] for x in noise], some)
 
     def learn_critic() -> None:
         both = None if condition is None else condition.repeat(2, 1)

@@ -11,6 +11,7 @@ import functools
 import hashlib
 import itertools
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -25,7 +26,7 @@ from mri_gan.config import TrainConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
 from mri_gan.nets.dcgan import BatchNorm
-from mri_gan.schedule import stages
+from mri_gan.schedule import Phase, stages
 
 # Random numbers as a pure function of (seed, purpose, nimg): a stop leaves no trace in them
 
@@ -117,6 +118,33 @@ def rows(world: World, batch: int) -> list[int]:
 def row_index(world: World, batch: int, device: torch.device) -> Tensor:
     """The same rows as a tensor on the device; a list would be copied there in every step."""
     return torch.tensor(rows(world, batch), device=device)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one training step works under: the same for every part of it."""
+
+    config: TrainConfig
+    phase: Phase
+    nimg: int  # before it
+    world: World = SOLO
+
+    def rng(self, *purpose: str, device: torch.device) -> torch.Generator:
+        """The random numbers of this step for one purpose, of the whole batch."""
+        return generator(self.config.seed, *purpose, self.nimg, device=device)
+
+    def own_rows(self, device: torch.device) -> Tensor:
+        """This process's rows of the batch."""
+        return row_index(self.world, self.phase.batch, device)
+
+    def keep_own(self, drawn: Tensor) -> Tensor:
+        """This process's rows of what was drawn for the whole batch [N, ..]."""
+        return drawn if self.world.size == 1 else drawn[self.own_rows(drawn.device)]
+
+    def in_precision(self, device: torch.device) -> AbstractContextManager[object]:
+        """The networks' arithmetic; losses, penalties and weights stay float32."""
+        enabled = self.config.precision == "bf16"
+        return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
 
 
 def check_world(config: TrainConfig, world: World) -> None:

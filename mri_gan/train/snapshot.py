@@ -21,6 +21,7 @@ from mri_gan.checkpoint import (
 from mri_gan.conditions import describe
 from mri_gan.config import METRICS, REALS, SAMPLES, TrainConfig, read_metrics
 from mri_gan.errors import DataError
+from mri_gan.nets.protocol import to_signed
 from mri_gan.pictures import Shows, build_sheet, save_png
 from mri_gan.schedule import Phase, level_start, phase_at, stages
 from mri_gan.store.reader import StoreReader
@@ -148,7 +149,7 @@ def read_reals(run: Run, data: TrainingData, size: int) -> Tensor:
     """As many training slices as a grid shows, the same ones at every size; -1..1."""
     with StoreReader(run.store) as store:
         stored = store.read(size, data.indices[grid_positions(data, run.config.seed)])
-    return torch.from_numpy(stored).float() * (2 / np.iinfo(stored.dtype).max) - 1
+    return to_signed(torch.from_numpy(stored))
 
 
 def draw_reals(run: Run, data: TrainingData) -> None:

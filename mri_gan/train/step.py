@@ -6,18 +6,24 @@ Path length: Karras et al. 2020, section 3.2 and equation 4.
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mri_gan.config import TrainConfig
-from mri_gan.nets.protocol import broadcast_styles, draw_noise, mix_styles
+from mri_gan.nets.protocol import (
+    GeneratorNet,
+    Noise,
+    broadcast_styles,
+    draw_noise,
+    mix_styles,
+    to_signed,
+)
 from mri_gan.schedule import Phase, step_number
 from mri_gan.train.augment import View, adapt, signs_of, view_of
 from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty, zero_centred_penalty
-from mri_gan.train.parallel import SOLO, World, average, generator, gradients, row_index
+from mri_gan.train.parallel import SOLO, Step, World, average, gradients
 from mri_gan.train.state import TrainState, clip_weights, freeze_levels, step_if_finite
 
 # Path-length regularisation: a step in w should change the image by a fixed amount
@@ -45,9 +51,7 @@ def path_due(config: TrainConfig, nimg: int) -> bool:
 
 def add_path_gradients(
     state: TrainState,
-    config: TrainConfig,
-    phase: Phase,
-    world: World,
+    step: Step,
     condition: Tensor | None = None,  # [n, K]
 ) -> dict[str, Tensor]:
     """Add the gradients of the penalty to the generator's, and move the mean of the lengths.
@@ -55,30 +59,46 @@ def add_path_gradients(
     With half of the batch, without mixing, and weighted for the steps that it is left out of
     (appendix B).  Each process takes half of its own rows.
     """
-    device = state.g.w_avg.device
-    rng = generator(config.seed, "path", state.nimg, device=device)
+    device, config, phase = state.g.w_avg.device, step.config, step.phase
+    rng = step.rng("path", device=device)
     z = torch.randn((phase.batch, config.latent_dim), generator=rng, device=device)
     noise = draw_noise(state.g.noise_shapes(phase.batch, phase.resolution), rng)
     shape = (phase.batch, config.channels, phase.resolution, phase.resolution)
     directions = torch.randn(shape, generator=rng, device=device)
-    own = row_index(world, phase.batch, device)
+    own = step.own_rows(device)
     own = own[: (len(own) + 1) // 2]
     if condition is not None:
         condition = condition[: len(own)]
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-        w = state.g.map(z[own], condition)
-        ws = broadcast_styles(w, state.g.num_layers(phase.resolution))
-        images = state.g.synthesis(
-            ws, resolution=phase.resolution, alpha=phase.alpha, noise=[x[own] for x in noise]
-        )
+    with step.in_precision(device):
+        images, ws = draw_styled(state.g, phase, z[own], [x[own] for x in noise], condition)
     lengths = path_lengths(images.float(), ws, directions[own])
     mean = lengths.detach().mean()
-    average(world, [mean])
+    average(step.world, [mean])
     mean = state.path_mean.lerp(mean, MEAN_DECAY)
     penalty = config.path_weight * (lengths - mean).square().mean()
     (config.path_every * penalty).backward()  # type: ignore[no-untyped-call]
     state.path_mean.copy_(torch.where(mean.isfinite(), mean, state.path_mean))
     return {"path_penalty": penalty.detach(), "path_length": mean}
+
+
+def draw_styled(
+    g: GeneratorNet,
+    phase: Phase,
+    z: Tensor,  # [n, latent_dim], or two styles each: [2, n, latent_dim]
+    noise: Noise,
+    condition: Tensor | None = None,  # [n, K]
+    crossover: Tensor | None = None,  # [n], the layer at which the second style begins
+) -> tuple[Tensor, Tensor]:
+    """Images [n, C, R, R] of a generator that learns, and their styles ws [n, L, D]."""
+    layers = g.num_layers(phase.resolution)
+    if crossover is None:
+        ws = broadcast_styles(g.map(z, condition), layers)
+    else:
+        both = None if condition is None else condition.repeat(2, 1)
+        w, w_other = g.map(z.flatten(0, 1), both).chunk(2)
+        ws = mix_styles(w, w_other, crossover, layers)
+    images = g.synthesis(ws, resolution=phase.resolution, alpha=phase.alpha, noise=noise)
+    return images, ws
 
 
 # One step of training: what changes in a TrainState, and how
@@ -108,32 +128,27 @@ def train_step(
     nimg, count = state.nimg, step_number(config, state.nimg)
     for optimiser in (state.g_opt, state.d_opt):
         optimiser.param_groups[0]["lr"] = phase.lr
-    real = to_network_range(images, phase, config, nimg, world)
+    step = Step(config, phase, nimg, world)
+    real = to_network_range(images, step)
     shown, asked = (None, None) if conditions is None else conditions
     if config.share_fakes or LOSSES[config.loss].pairs:
         asked = shown  # a pair of one condition
     due = penalty_due(config, count)
     moves = (count + 1) % config.n_critic == 0
-    drawn = draw_once(state, config, phase, world, asked) if moves and config.share_fakes else None
-    stats = step_critic(state, config, phase, real, world, due, shown, drawn)
+    drawn = draw_once(state, step, asked) if moves and config.share_fakes else None
+    stats = step_critic(state, step, real, due, shown, drawn)
     scores = stats.pop(REAL_SCORES)
     if moves:
-        stats |= step_generator(state, config, phase, world, asked, drawn, scores)
+        stats |= step_generator(state, step, asked, drawn, scores)
         update_ema(state, ema_decay(phase.batch * config.n_critic, nimg, config.ema_kimg))
     state.nimg = nimg + phase.batch
     return stats
 
 
-def draw_once(
-    state: TrainState,
-    config: TrainConfig,
-    phase: Phase,
-    world: World,
-    condition: Tensor | None,  # [n, K]
-) -> Drawn:
+def draw_once(state: TrainState, step: Step, condition: Tensor | None) -> Drawn:
     """The fakes that both networks learn from, with the generator's gradients to come."""
-    rng = generator(config.seed, "generator", state.nimg, device=state.g.w_avg.device)
-    return draw_fakes(state, config, phase, rng, world, condition)
+    rng = step.rng("generator", device=state.g.w_avg.device)
+    return draw_fakes(state, step, rng, condition)
 
 
 def penalty_due(config: TrainConfig, count: int) -> bool:
@@ -141,25 +156,16 @@ def penalty_due(config: TrainConfig, count: int) -> bool:
     return count % config.penalty_every == 0
 
 
-def in_precision(config: TrainConfig, device: torch.device) -> AbstractContextManager[object]:
-    """The networks' arithmetic; losses, penalties and weights stay float32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
-
-
-def to_network_range(
-    images: Tensor, phase: Phase, config: TrainConfig, nimg: int, world: World = SOLO
-) -> Tensor:
+def to_network_range(images: Tensor, step: Step) -> Tensor:
     """uint8 or uint16 [n, C, R, R] to float -1..1, flipped and faded as the phase says.
 
     While a level fades in, real images fade with it (Karras 2018, appendix A), so that the
     critic cannot tell them by detail that the generator is not yet allowed to draw.
     """
-    top = 255.0 if images.dtype == torch.uint8 else 65535.0
-    real = images.float().mul_(2 / top).sub_(1)
-    if config.flip:
-        rng = generator(config.seed, "flip", nimg, device=real.device)
-        drawn = torch.rand(phase.batch, generator=rng, device=real.device)
-        flips = drawn[row_index(world, phase.batch, real.device)] < 0.5
+    phase, real = step.phase, to_signed(images)
+    if step.config.flip:
+        rng = step.rng("flip", device=real.device)
+        flips = step.keep_own(torch.rand(phase.batch, generator=rng, device=real.device)) < 0.5
         real = torch.where(flips[:, None, None, None], real.flip(-1), real)
     if phase.alpha < 1:
         coarse = F.interpolate(F.avg_pool2d(real, 2), scale_factor=2.0, mode="nearest")
@@ -169,33 +175,24 @@ def to_network_range(
 
 def draw_fakes(
     state: TrainState,
-    config: TrainConfig,
-    phase: Phase,
+    step: Step,
     rng: torch.Generator,
-    world: World = SOLO,
     condition: Tensor | None = None,  # [n, K]
-) -> tuple[Tensor, Tensor]:
+) -> Drawn:
     """Images [n, C, R, R] of the generator in training, and their w [n, D], in float32."""
-    layers = state.g.num_layers(phase.resolution)
-    shape = (2, phase.batch, config.latent_dim)
+    batch, resolution = step.phase.batch, step.phase.resolution
+    layers = state.g.num_layers(resolution)
+    shape = (2, batch, step.config.latent_dim)
     latents = torch.randn(shape, generator=rng, device=rng.device)  # [2, N, D]
-    noise = draw_noise(state.g.noise_shapes(phase.batch, phase.resolution), rng)
-    mixes = config.mixing and state.g.has_styles and layers > 1
-    crossover = draw_crossover(phase.batch, layers, rng) if mixes else None
-    if world.size > 1:
-        own = row_index(world, phase.batch, rng.device)
-        latents, noise = latents[:, own], [layer[own] for layer in noise]
-        crossover = None if crossover is None else crossover[own]
-    with in_precision(config, rng.device):
-        if crossover is not None:
-            both = None if condition is None else condition.repeat(2, 1)
-            w, w_other = state.g.map(latents.flatten(0, 1), both).chunk(2)
-            ws = mix_styles(w, w_other, crossover, layers)
-        else:
-            w = state.g.map(latents[0], condition)
-            ws = broadcast_styles(w, layers)
-        images = state.g.synthesis(ws, resolution=phase.resolution, alpha=phase.alpha, noise=noise)
-    return images.float(), w.float()
+    noise = draw_noise(state.g.noise_shapes(batch, resolution), rng)
+    mixes = step.config.mixing and state.g.has_styles and layers > 1
+    crossover = step.keep_own(draw_crossover(batch, layers, rng)) if mixes else None
+    a, b = map(step.keep_own, latents)
+    z = a if crossover is None else torch.stack((a, b))
+    with step.in_precision(rng.device):
+        own_noise = [step.keep_own(layer) for layer in noise]
+        images, ws = draw_styled(state.g, step.phase, z, own_noise, condition, crossover)
+    return images.float(), ws[:, 0].float()  # no image changes its style before the second layer
 
 
 def draw_crossover(n: int, layers: int, rng: torch.Generator) -> Tensor:
@@ -210,107 +207,97 @@ def draw_crossover(n: int, layers: int, rng: torch.Generator) -> Tensor:
 
 def step_critic(
     state: TrainState,
-    config: TrainConfig,
-    phase: Phase,
+    step: Step,
     real: Tensor,
-    world: World = SOLO,
     with_penalty: bool = True,
     condition: Tensor | None = None,  # [n, K]
     drawn: Drawn | None = None,  # or it draws its own
 ) -> Stats:
     """One optimiser step of the critic on real images and as many fakes of the same conditions."""
-    kind = LOSSES[config.loss]
-    rng = generator(config.seed, "critic", state.nimg, device=real.device)
+    config, kind = step.config, LOSSES[step.config.loss]
+    rng = step.rng("critic", device=real.device)
     with torch.no_grad():
-        fake, _ = drawn or draw_fakes(state, config, phase, rng, world, condition)
+        fake, _ = drawn or draw_fakes(state, step, rng, condition)
     fake = fake.detach()
     state.d_opt.zero_grad(set_to_none=True)
     both = None if condition is None else condition.repeat(2, 1)
-    view, view_fake = (
-        view_of(state.augment, config, phase, of, state.nimg, world) for of in ("real", "fake")
-    )
+    view, view_fake = (view_of(state.augment, step, of) for of in ("real", "fake"))
     seen = torch.cat([view(real), view_fake(fake)])
     centred = with_penalty and kind.penalty == "zero-centred"
-    with in_precision(config, real.device):
+    with step.in_precision(real.device):
         inputs = state.d.trained_inputs(seen)
         if centred:
             inputs = [x.detach().requires_grad_() for x in inputs]
-        scores = state.d.score_inputs(inputs, alpha=phase.alpha, parts=2, condition=both)
+        scores = state.d.score_inputs(inputs, alpha=step.phase.alpha, parts=2, condition=both)
     real_scores, fake_scores = scores.float().chunk(2)
     loss = kind.critic(real_scores, fake_scores, config.drift if kind.drifts else 0.0)
     stats = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
     if with_penalty and kind.penalty != "none":
         if centred:
-            penalty = zero_centred_penalty(scores, inputs, gamma_of(config, phase))
+            penalty = zero_centred_penalty(scores, inputs, gamma_of(config, step.phase))
         else:
-            penalty = critic_penalty(state, config, phase, real, fake, rng, world, condition, view)
+            penalty = critic_penalty(state, step, real, fake, rng, condition, view)
         loss = loss + config.penalty_every * penalty
         stats["penalty"] = penalty.detach()
     loss.backward()  # type: ignore[no-untyped-call]
     signs = signs_of(config, real_scores)
-    average(world, [*gradients(state.d.parameters()), *signs])
+    average(step.world, [*gradients(state.d.parameters()), *signs])
     stats["skipped"] = step_if_finite(state.d_opt)
     if kind.clips:
         clip_weights(state.d, config.clip)
-    stats |= adapt(state.augment, config, phase, signs)
+    stats |= adapt(state.augment, step, signs)
     return {"d_loss": loss.detach(), **stats, REAL_SCORES: real_scores.detach()}
 
 
 def critic_penalty(
     state: TrainState,
-    config: TrainConfig,
-    phase: Phase,
+    step: Step,
     real: Tensor,
     fake: Tensor,
     rng: torch.Generator,
-    world: World,
     condition: Tensor | None = None,  # [n, K]
     view: View = lambda images: images,
 ) -> Tensor:
     """The penalty on the critic's gradient that belongs to the loss: a scalar."""
+    config, phase = step.config, step.phase
 
     def score(images: Tensor) -> Tensor:
         seen = view(images)
-        with in_precision(config, images.device):
+        with step.in_precision(images.device):
             scores: Tensor = state.d(seen, alpha=phase.alpha, condition=condition)
         return scores
 
     if LOSSES[config.loss].penalty == "r1":
         return r1_penalty(score, real, gamma_of(config, phase))
-    mix = torch.rand(phase.batch, 1, 1, 1, generator=rng, device=real.device)
-    if world.size > 1:
-        mix = mix[row_index(world, phase.batch, real.device)]
+    mix = step.keep_own(torch.rand(phase.batch, 1, 1, 1, generator=rng, device=real.device))
     return gradient_penalty(score, real, fake, mix, config.gp_weight or 0.0)
 
 
 def step_generator(
     state: TrainState,
-    config: TrainConfig,
-    phase: Phase,
-    world: World = SOLO,
+    step: Step,
     condition: Tensor | None = None,  # [n, K]
     drawn: Drawn | None = None,  # or it draws its own
     real_scores: Tensor | None = None,  # of the critic's last step, for losses of pairs
 ) -> Stats:
     """One optimiser step of the generator against the critic as it is now."""
-    device = state.g.w_avg.device
+    config, kind = step.config, LOSSES[step.config.loss]
     state.g_opt.zero_grad(set_to_none=True)
     state.d.requires_grad_(False)
-    images, w = drawn or draw_once(state, config, phase, world, condition)
-    seen = view_of(state.augment, config, phase, "generator", state.nimg, world)(images)
-    with in_precision(config, device):
-        scores = state.d(seen, alpha=phase.alpha, condition=condition)
-    kind = LOSSES[config.loss]
+    images, w = drawn or draw_once(state, step, condition)
+    seen = view_of(state.augment, step, "generator")(images)
+    with step.in_precision(images.device):
+        scores = state.d(seen, alpha=step.phase.alpha, condition=condition)
     loss = kind.generator(scores, real_scores) if kind.pairs else kind.generator(scores)
     loss.backward()  # type: ignore[no-untyped-call]
     state.d.requires_grad_(True)
     if config.freeze_critic:
         freeze_levels(state.d, config.freeze_critic)
     stats = {"g_loss": loss.detach()}
-    if path_due(config, state.nimg):
-        stats |= add_path_gradients(state, config, phase, world, condition)
+    if path_due(config, step.nimg):
+        stats |= add_path_gradients(state, step, condition)
     w_mean = w.detach().mean(0)
-    average(world, [*gradients(state.g.parameters()), w_mean])
+    average(step.world, [*gradients(state.g.parameters()), w_mean])
     skipped = step_if_finite(state.g_opt)
     # Left out, too, with an update that is: a weight of 0, so that the device need not be asked.
     weight = (1 - W_AVG_DECAY) * (1 - skipped)

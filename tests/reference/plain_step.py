@@ -17,7 +17,7 @@ from mri_gan.nets.layers import resolutions_up_to
 from mri_gan.nets.protocol import draw_noise
 from mri_gan.schedule import Phase
 from mri_gan.train.losses import gradient_penalty
-from mri_gan.train.parallel import generator
+from mri_gan.train.parallel import Step, generator
 from mri_gan.train.state import ADAM_BETAS, ADAM_EPS, TrainState
 from mri_gan.train.step import W_AVG_DECAY, Stats, ema_decay, to_network_range
 
@@ -59,7 +59,7 @@ def plain_train_step(state: PlainState, config: TrainConfig, phase: Phase, image
     """
     for optimiser in (state.g_opt, state.d_opt):
         optimiser.param_groups[0]["lr"] = phase.lr
-    real = to_network_range(images, phase, config, state.nimg)
+    real = to_network_range(images, Step(config, phase, state.nimg))
     stats = plain_critic_step(state, config, phase, real)
     stats |= plain_generator_step(state, config, phase)
     plain_ema(state, ema_decay(phase.batch, state.nimg))

@@ -177,6 +177,20 @@ def test_records_come_back(written: Path) -> None:
         assert [r.native for r in store.records] == list(NATIVES)
 
 
+def test_a_split_has_its_own_slices_and_no_other(tmp_path: Path) -> None:
+    splits = ("train", "validate", "test", "train", "validate", "")
+    with StoreWriter(tmp_path, HEADER) as writer:
+        for i, split in enumerate(splits):
+            record, images = encoded(i, HEADER)
+            changed = SliceRecord.from_json(record).to_json(split=split)
+            writer.add_source([(changed, images)])
+        writer.finish(summary(writer))
+    with StoreReader(tmp_path) as reader:
+        found = {split: reader.indices(split).tolist() for split in sorted({*splits})}
+        assert found == {"": [5], "test": [2], "train": [0, 3], "validate": [1, 4]}
+        assert reader.indices().tolist() == [0, 1, 2, 3, 4, 5]
+
+
 def test_the_checksum_of_a_record_is_that_of_its_native_pixels(written: Path) -> None:
     with StoreReader(written) as store:
         for i, record in enumerate(store.records):

@@ -11,21 +11,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan.errors import UsageError
+from mri_gan.greys import to_stored
 from mri_gan.pictures import Shows
-from mri_gan.synth.generate import nifti_bytes, png_bytes, to_depth
+from mri_gan.synth.generate import nifti_bytes, png_bytes
 
 RAMP = np.linspace(-1.1, 1.1, 12, dtype=np.float32).reshape(1, 3, 4)
 
 
 @pytest.mark.parametrize(("depth", "white"), [(8, 255), (16, 65535)])
 def test_black_and_white_are_the_ends_of_the_range(depth: int, white: int) -> None:
-    pixels = to_depth(np.array([-2, -1, 0, 1, 2], np.float32), depth)
+    pixels = to_stored(np.array([-2, -1, 0, 1, 2], np.float32), depth)
     assert pixels.tolist() == [0, 0, (white + 1) // 2, white, white]
 
 
 @pytest.mark.parametrize("depth", [8, 16])
 def test_a_png_keeps_its_pixels_and_says_that_it_is_synthetic(depth: int) -> None:
-    pixels = to_depth(RAMP, depth)
+    pixels = to_stored(RAMP, depth)
     with Image.open(io.BytesIO(png_bytes(pixels, {"seed": "7"}))) as image:
         assert image.info["Comment"] == Shows.SYNTHETIC.value
         assert image.info["seed"] == "7"
@@ -33,7 +34,7 @@ def test_a_png_keeps_its_pixels_and_says_that_it_is_synthetic(depth: int) -> Non
 
 
 def test_a_colour_png_has_its_channels_last() -> None:
-    pixels = to_depth(np.concatenate([RAMP, 0 * RAMP, -RAMP]), 8)
+    pixels = to_stored(np.concatenate([RAMP, 0 * RAMP, -RAMP]), 8)
     with Image.open(io.BytesIO(png_bytes(pixels, {}))) as image:
         assert np.array_equal(np.asarray(image), pixels.transpose(1, 2, 0))
 
@@ -45,7 +46,7 @@ def test_what_a_png_cannot_hold_is_refused(pixels: NDArray[Any]) -> None:
 
 
 def test_a_nifti_has_the_pixel_size_and_says_that_it_is_synthetic() -> None:
-    pixels = to_depth(RAMP, 16)
+    pixels = to_stored(RAMP, 16)
     read = nibabel.Nifti1Image.from_bytes(gzip.decompress(nifti_bytes(pixels, 0.9, {"seed": "7"})))
     assert read.header.get_zooms()[:2] == pytest.approx((0.9, 0.9))
     assert read.header["descrip"].item() == b"SYNTHETIC, no scan; mrigan seed 7"
@@ -57,6 +58,6 @@ def test_a_nifti_has_the_pixel_size_and_says_that_it_is_synthetic() -> None:
 
 
 def test_equal_images_are_equal_files() -> None:
-    pixels = to_depth(RAMP, 8)
+    pixels = to_stored(RAMP, 8)
     assert nifti_bytes(pixels, None, {}) == nifti_bytes(pixels, None, {})
     assert png_bytes(pixels, {}) == png_bytes(pixels, {})

@@ -18,18 +18,19 @@ from mri_gan.train.augment import (
     start_augmenting,
     view_of,
 )
-from mri_gan.train.parallel import SOLO, World
+from mri_gan.train.parallel import Step, World
 from mri_gan.train.state import RMSprop, build_optimiser, step_if_finite
 
 CONFIG = TrainConfig(max_size=8, loss="r1", augment="ada", ada_kimg=1.0, batch=10)
 PHASE = Phase(8, 1.0, 10, 1e-3)
+STEP = Step(CONFIG, PHASE, 0)
 CPU = torch.device("cpu")
 
 
 def adapted(scores: list[float], steps: int, p: float = 0.0) -> AugmentState:
     state = start_augmenting(replace(CONFIG, augment_p=p), CPU)
     for _ in range(steps):
-        adapt(state, CONFIG, PHASE, signs_of(CONFIG, torch.tensor(scores)))
+        adapt(state, STEP, signs_of(CONFIG, torch.tensor(scores)))
     return state
 
 
@@ -54,13 +55,13 @@ def test_a_fixed_p_stays() -> None:
     config = replace(CONFIG, augment="fixed", augment_p=0.3)
     state = start_augmenting(config, CPU)
     for _ in range(8):
-        stats = adapt(state, config, PHASE, signs_of(config, torch.ones(10)))
+        stats = adapt(state, Step(config, PHASE, 0), signs_of(config, torch.ones(10)))
     assert float(stats["augment_p"]) == pytest.approx(0.3)
 
 
 def test_without_augmentation_the_critic_sees_the_images_themselves() -> None:
     config = replace(CONFIG, augment="none")
-    view = view_of(start_augmenting(config, CPU), config, PHASE, "real", 0, SOLO)
+    view = view_of(start_augmenting(config, CPU), Step(config, PHASE, 0), "real")
     images = torch.randn(10, 1, 8, 8)
     assert view(images) is images
 
@@ -68,19 +69,19 @@ def test_without_augmentation_the_critic_sees_the_images_themselves() -> None:
 def test_a_view_repeats_and_depends_on_purpose_and_progress() -> None:
     config = replace(CONFIG, augment="fixed", augment_p=0.9)
     state, images = start_augmenting(config, CPU), torch.randn(10, 1, 8, 8)
-    view = view_of(state, config, PHASE, "real", 0, SOLO)
+    view = view_of(state, Step(config, PHASE, 0), "real")
     assert torch.equal(view(images), view(images))
-    assert torch.equal(view(images), view_of(state, config, PHASE, "real", 0, SOLO)(images))
+    assert torch.equal(view(images), view_of(state, Step(config, PHASE, 0), "real")(images))
     for purpose, nimg in (("fake", 0), ("real", 10)):
-        other = view_of(state, config, PHASE, purpose, nimg, SOLO)(images)
+        other = view_of(state, Step(config, PHASE, nimg), purpose)(images)
         assert not torch.allclose(view(images), other)
 
 
 def test_processes_see_their_rows_of_the_same_augmentations() -> None:
     config = replace(CONFIG, augment="fixed", augment_p=0.9)
     state, images = start_augmenting(config, CPU), torch.randn(10, 1, 8, 8)
-    whole = view_of(state, config, PHASE, "real", 0, SOLO)(images)
-    second = view_of(state, config, PHASE, "real", 0, World(1, 2))(images[5:])
+    whole = view_of(state, Step(config, PHASE, 0), "real")(images)
+    second = view_of(state, Step(config, PHASE, 0, World(1, 2)), "real")(images[5:])
     torch.testing.assert_close(second, whole[5:])
 
 

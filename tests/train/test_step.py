@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mri_gan.conditions import build
 from mri_gan.config import LOSS_NAMES, PRECISIONS, TrainConfig
 from mri_gan.schedule import Phase
+from mri_gan.train.parallel import Step
 from mri_gan.train.state import TrainState, build_state, step_if_finite
 from mri_gan.train.step import draw_crossover, ema_decay, to_network_range, train_step
 
@@ -107,14 +108,14 @@ def test_a_gradient_that_is_not_finite_never_reaches_weights_or_moments() -> Non
 @pytest.mark.parametrize(("dtype", "top"), [(torch.uint8, 255), (torch.uint16, 65535)])
 def test_black_is_minus_one_and_white_is_one(dtype: torch.dtype, top: int) -> None:
     grey = torch.tensor([0, top]).to(dtype).reshape(1, 1, 1, 2)
-    real = to_network_range(grey, Phase(8, 1.0, 1, 0), CONFIG, 0)
+    real = to_network_range(grey, Step(CONFIG, Phase(8, 1.0, 1, 0), 0))
     assert real.flatten().tolist() == [-1.0, 1.0]
 
 
 def test_real_images_fade_with_their_level() -> None:
-    whole = to_network_range(images(), Phase(16, 1.0, 4, 0), CONFIG, 0)
-    coarse = to_network_range(images(), Phase(16, 0.0, 4, 0), CONFIG, 0)
-    half = to_network_range(images(), Phase(16, 0.5, 4, 0), CONFIG, 0)
+    whole = to_network_range(images(), Step(CONFIG, Phase(16, 1.0, 4, 0), 0))
+    coarse = to_network_range(images(), Step(CONFIG, Phase(16, 0.0, 4, 0), 0))
+    half = to_network_range(images(), Step(CONFIG, Phase(16, 0.5, 4, 0), 0))
     blocks = whole.unfold(2, 2, 2).unfold(3, 2, 2).mean((-1, -2))
     assert torch.allclose(coarse[..., ::2, ::2], blocks, atol=1e-6)
     assert torch.allclose(half, (whole + coarse) / 2, atol=1e-6)
@@ -123,15 +124,15 @@ def test_real_images_fade_with_their_level() -> None:
 def test_images_are_mirrored_only_when_asked() -> None:
     config = replace(CONFIG, flip=True)
     phase = Phase(16, 1.0, 4, 0)
-    plain = to_network_range(images(), phase, CONFIG, 0)
-    flipped = [to_network_range(images(), phase, config, nimg) for nimg in range(0, 40, 4)]
+    plain = to_network_range(images(), Step(CONFIG, phase, 0))
+    flipped = [to_network_range(images(), Step(config, phase, nimg)) for nimg in range(0, 40, 4)]
     mirrored = [
         torch.equal(a, b.flip(-1)) for batch in flipped for a, b in zip(batch, plain, strict=True)
     ]
     same = [torch.equal(a, b) for batch in flipped for a, b in zip(batch, plain, strict=True)]
     assert all(m != s for m, s in zip(mirrored, same, strict=True))
     assert 8 <= sum(mirrored) <= 32
-    assert torch.equal(to_network_range(images(), phase, CONFIG, 4), plain)
+    assert torch.equal(to_network_range(images(), Step(CONFIG, phase, 4)), plain)
 
 
 def test_the_running_mean_has_its_half_life_in_images() -> None:

@@ -27,7 +27,8 @@ from mri_gan.evaluate.audit import FALSE_ALARMS, Detector, as_set, first_rows, p
 from mri_gan.evaluate.copies.limits import gumbel_limit, person_maxima
 from mri_gan.evaluate.copies.planting import KINDS, gamma, mirror, move
 from mri_gan.evaluate.copies.tiles import VIEWS
-from mri_gan.evaluate.images import ImageSet, Pixels, reals_of
+from mri_gan.evaluate.images import ImageSet, reals_of
+from mri_gan.greys import Pixels
 from mri_gan.store.reader import StoreReader
 
 SPLITS = ("train", "validate", "test")

@@ -19,7 +19,6 @@ from mri_gan.store.codec import encode, encode_upsampled
 from mri_gan.store.pyramid import enlarge, levels_below
 from mri_gan.store.schema import EncodedSlice, SliceRecord
 
-MASK_CHANNEL = 1
 AT_ONCE = 16  # slices: numpy's calls cost more than the small levels themselves
 
 
@@ -85,7 +84,7 @@ def encode_stack(
     """All eight levels of slices [N, C, S, S] and masks [N, S, S]; a checksum ties each record."""
     with_masks = pixels if masks is None else np.concatenate((pixels, masks[:, None]), axis=1)
     images = np.ascontiguousarray(with_masks)
-    labels = () if masks is None else (MASK_CHANNEL,)
+    labels = () if masks is None else (pixels.shape[1],)  # behind the shades
     levels = levels_below(images, labels)
     encoded: list[EncodedSlice] = []
     for number, (record, image) in enumerate(zip(records, images, strict=True)):

@@ -26,6 +26,7 @@ from PIL import Image, ImageOps
 
 from mri_gan.errors import DataError
 from mri_gan.files import crc32, explain_os_error, one_line
+from mri_gan.greys import to_unit
 from mri_gan.ingest.read.dropped_fields import PNG_MAGIC, png_chunks, walk_png
 
 # Image files to grey pixels, their bit depth kept
@@ -68,7 +69,7 @@ def read_grey_file(path: Path) -> NDArray[np.float32]:
         raise explain_os_error(error, path) from error
     except DataError as error:
         raise DataError(f"{path}: {error.message}", error.hint) from error
-    return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max)
+    return to_unit(pixels)
 
 
 def read_pages(data: bytes, verify: bool = True) -> list[NDArray[Any]]:

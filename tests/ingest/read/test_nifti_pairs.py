@@ -72,6 +72,21 @@ def test_a_nifti_pair_keeps_its_own_affine() -> None:
     np.testing.assert_array_equal(volume.voxels, BRAIN)
 
 
+@pytest.mark.parametrize("slope", [-2.0, 0.5, -0.25])
+def test_a_nifti_pair_is_scaled_as_nibabel_scales_it(slope: float) -> None:
+    """What is dark at a negative slope is bright in the file."""
+    stored = np.arange(-12, 12, dtype=np.int16).reshape(2, 3, 4)
+    header: Any = nib.Nifti1PairHeader()
+    header.set_data_shape(stored.shape)
+    header.set_data_dtype(np.int16)
+    header.set_sform(np.eye(4), code=1)
+    header["scl_slope"], header["scl_inter"] = slope, 0.0
+    voxels = io.BytesIO(stored.tobytes(order="F"))
+    theirs = header.data_from_fileobj(voxels)
+    np.testing.assert_allclose(read_pair(header.binaryblock, voxels.getvalue()).voxels, theirs)
+    assert theirs[1, 2, 3] == 11 * slope  # y = scl_slope x: the standard's nifti1.h
+
+
 @pytest.mark.parametrize(
     "suffixes", [(".hdr", ".img"), (".HDR", ".IMG"), (".hdr", ".img.gz"), (".img", ".hdr")]
 )
