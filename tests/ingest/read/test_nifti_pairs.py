@@ -72,11 +72,11 @@ def test_a_nifti_pair_keeps_its_own_affine() -> None:
     np.testing.assert_array_equal(volume.voxels, BRAIN)
 
 
-@pytest.mark.parametrize("slope", [-2.0, 0.5, -0.25])
+@pytest.mark.parametrize("slope", [-1.5, 0.5, -0.25])
 def test_a_nifti_pair_is_scaled_as_nibabel_scales_it(slope: float) -> None:
     """What is dark at a negative slope is bright in the file."""
     stored = np.arange(-12, 12, dtype=np.int16).reshape(2, 3, 4)
-    header: Any = nib.Nifti1PairHeader()
+    header: Any = nib.nifti1.Nifti1PairHeader()
     header.set_data_shape(stored.shape)
     header.set_data_dtype(np.int16)
     header.set_sform(np.eye(4), code=1)
