@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mri_gan.pictures import GAP, Shows, build_sheet, read_mark, save_png, to_grey
+from mri_gan.greys import to_grey
+from mri_gan.pictures import GAP, Shows, build_sheet, read_mark, save_png
 
 
 def numbered(count: int, size: int = 8) -> NDArray[np.uint8]:
