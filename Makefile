@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 
-.PHONY: demo test lint faults mutants bench gpu reference install clean
+.PHONY: demo test lint faults mutants bench gpu reference site install clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python tools/demo.py --out $(DEMO)
@@ -38,6 +38,10 @@ bench: $(VENV)/.installed
 
 reference: $(VENV)/.installed
 	$(BIN)/python tools/command_reference.py --out build/commands.md
+
+# The documentation as a site in build/site; warnings and links that lead nowhere are errors.
+site: $(VENV)/.installed
+	$(BIN)/python tools/build_site.py
 
 # On a machine with a GPU; see docs/benchmarks.md.
 gpu: $(VENV)/.installed
