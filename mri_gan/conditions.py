@@ -70,7 +70,7 @@ class Column:
             return [float(text == known) for known in self.values]
         number = as_number(value)
         if number is None:
-            raise UsageError(f"{self.name}={value} is no number", f"give {self.choices()}")
+            raise UsageError(f"{self.name}={value}is not a number", f"give {self.choices()}")
         return [(number - self.mean) / self.scale] + [1.0] * self.gaps
 
     def choices(self) -> str:
@@ -141,7 +141,7 @@ def _build_column(asked: str, labels: Sequence[Labels]) -> Column:
     given = [row[name] for row in labels if name in row]
     if not given:
         known = ", ".join(sorted({key for row in labels for key in row})) or "none"
-        raise UsageError(f"no training slice has the label {name}", f"labels there are: {known}")
+        raise UsageError(f"no training slice has the label {name}", f"known labels: {known}")
     gaps = len(given) < len(labels)
     numbers = [as_number(value) for value in given]
     if kind == "class" or None in numbers:
@@ -209,7 +209,7 @@ def _asked(column: Column, given: Mapping[str, str]) -> str | float | None:
     number = None if column.is_class else as_number(value)
     if number is not None and not column.low <= number <= column.high:
         raise UsageError(
-            f"{column.name}={value} lies outside the training data", f"give {column.choices()}"
+            f"{column.name}={value} is outside the training data", f"give {column.choices()}"
         )
     return value
 

@@ -27,7 +27,7 @@ def require(condition: bool, message: str, hint: str = "") -> None:
 
 def require_level(name: str, value: int) -> None:
     """Raise UsageError unless the value is one of the eight resolution levels."""
-    require(value in LEVELS, f"{name} {value} is no level", f"choose one of {LEVELS}")
+    require(value in LEVELS, f"{name} {value}is not a level", f"choose one of {LEVELS}")
 
 
 class JsonConfig:
@@ -68,7 +68,7 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UsageError(f"{path}: cannot be read as JSON", str(error)) from error
-    require(isinstance(value, dict), f"{path}: is no JSON object")
+    require(isinstance(value, dict), f"{path}: not a JSON object")
     return dict(value)
 
 
@@ -168,7 +168,7 @@ def check_arch(arch: str, *, mixing: bool, stages: Sequence[Any], path_weight: f
     require(styled or not mixing, f"--mixing: {arch} has no styles to mix", "leave it out")
     require(
         styled or not path_weight,
-        f"--path-weight {path_weight}: {arch} has no styles whose paths have a length",
+        f"--path-weight {path_weight}: {arch} has no styles to measure path lengths of",
         "leave it out",
     )
     require(path_weight >= 0, f"--path-weight {path_weight}", "give 0 (none) or more")
@@ -186,7 +186,7 @@ def check_augment(augment: str, p: float, kinds: str, loss: str) -> None:
     require(
         augment == "none" or loss in AUGMENTABLE_LOSSES,
         f"--augment {augment} with --loss {loss}",
-        f"it needs one of {AUGMENTABLE_LOSSES}, whose scores tell of overfitting",
+        f"it needs one of {AUGMENTABLE_LOSSES}, whose scores show overfitting",
     )
     named = kinds.split(",")
     require(

@@ -35,7 +35,8 @@ def check_naming(pattern: str) -> None:
         groups = set(re.compile(pattern).groupindex)
     except re.error as error:
         raise UsageError(
-            f"--naming {pattern}: no regular expression ({error})", f"example: {NAMING_EXAMPLE}"
+            f"--naming {pattern}: not a valid regular expression ({error})",
+            f"example: {NAMING_EXAMPLE}",
         ) from error
     require(
         "subject" in groups,
@@ -120,7 +121,7 @@ class PrepareConfig(JsonConfig):
         check_naming(self.naming)
         require(
             AUTO in (self.naming, self.layout),
-            "--naming and --layout say the same thing twice",
+            "--naming and --layout exclude each other",
             "give one of them",
         )
         require(
@@ -136,7 +137,7 @@ class PrepareConfig(JsonConfig):
         require(0 <= self.fov <= 2000, f"--fov {self.fov}", "give millimetres, such as 256")
         require(
             not self.fov or self.fit == "pad",
-            "--fov and --fit crop or keep say two things about the same square",
+            "--fov and --fit crop or keep exclude each other",
             "give one of them",
         )
         check_slices(self.slices)
@@ -160,7 +161,7 @@ class PrepareConfig(JsonConfig):
         require(
             not (self.reorient and (self.masks or self.channels)),
             "--reorient turns one volume alone",
-            "leave --masks and --channels out, or mend the headers first",
+            "leave --masks and --channels out, or fix the headers first",
         )
         require(len(self.channels) != 1, "--channels with one contrast", "use --contrast for one")
         require(self.scan != "", "--scan is empty", "leave it out, or name one")

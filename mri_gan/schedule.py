@@ -161,9 +161,9 @@ def _json_rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise UsageError(f"--schedule {path}: is no JSON", str(error)) from error
+        raise UsageError(f"--schedule {path}: not valid JSON", str(error)) from error
     right = isinstance(value, list) and all(isinstance(row, dict) for row in value)
-    require(right, f"--schedule {path}: is no list of objects", EXAMPLE)
+    require(right, f"--schedule {path}: not a list of objects", EXAMPLE)
     return list(enumerate(value, start=1))
 
 
@@ -193,4 +193,4 @@ def _number(where: str, name: str, value: Any) -> Any:
         require(number == int(number), f"{where}: {name} {value}", "give a whole number")
         return int(number)
     except (TypeError, ValueError, OverflowError) as error:
-        raise UsageError(f"{where}: {name} {value} is no number", f"give {EXAMPLE}") from error
+        raise UsageError(f"{where}: {name} {value}is not a number", f"give {EXAMPLE}") from error

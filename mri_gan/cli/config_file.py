@@ -50,7 +50,7 @@ def _config_option() -> click.Option:
         expose_value=False,
         callback=_use_file,
         metavar="FILE.toml",
-        help="Take options from this file; those on the command line win.",
+        help="Take options from this file; the command line overrides them.",
     )
 
 
@@ -87,7 +87,7 @@ def read_options(path: Path, command: click.Command) -> dict[str, Any]:
         if flag not in known or known[flag].name == "config":
             near = difflib.get_close_matches(flag, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"see mrigan {command.name} --help"
-            raise UsageError(f"--config {path}: {key} is no option of {command.name}", hint)
+            raise UsageError(f"--config {path}: unknown option {key} of {command.name}", hint)
         values[str(known[flag].name)] = _as_given(value, known[flag])
     return values
 

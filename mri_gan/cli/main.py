@@ -17,25 +17,25 @@ from mri_gan.files import explain_os_error
 # Name -> (module, one line of help). Listing them here keeps `mrigan --help` from importing any.
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "prepare": ("mri_gan.cli.data.prepare", "Turn scans into a multi-resolution store."),
-    "inspect": ("mri_gan.cli.data.inspect", "Tell what is in scans before preparing them."),
+    "inspect": ("mri_gan.cli.data.inspect", "Show what is in scans before preparing them."),
     "info": ("mri_gan.cli.data.info", "Show what a store holds."),
-    "check": ("mri_gan.cli.data.check", "Prove that a store is whole."),
+    "check": ("mri_gan.cli.data.check", "Verify that a store is intact."),
     "merge": ("mri_gan.cli.data.merge", "Join stores into one."),
     "export": ("mri_gan.cli.data.export", "Write a store as PNG, NIfTI or another tool's data."),
-    "train": ("mri_gan.cli.training.train", "Train a progressive StyleGAN on a store."),
+    "train": ("mri_gan.cli.training.train", "Train a generator on a store."),
     "test": ("mri_gan.cli.use.test", "Draw image grids from a checkpoint."),
-    "import": ("mri_gan.cli.training.import_", "Bring in weights that other programs trained."),
+    "import": ("mri_gan.cli.training.import_", "Import weights that other programs trained."),
     "generate": ("mri_gan.cli.use.generate", "Draw images by seed, as files."),
     "explore": ("mri_gan.cli.use.explore", "Serve a page to try a generator out."),
-    "walk": ("mri_gan.cli.use.walk", "Draw a moving picture from seed to seed."),
+    "walk": ("mri_gan.cli.use.walk", "Draw an animation from seed to seed."),
     "project": ("mri_gan.cli.use.project", "Find the style that draws a given image."),
     "export-model": ("mri_gan.cli.use.export_model", "Write a generator for other programs."),
-    "directions": ("mri_gan.cli.use.directions", "Find what a generator varies."),
+    "directions": ("mri_gan.cli.use.directions", "Find what a generator varies most."),
     "evaluate": (
         "mri_gan.cli.judge.evaluate",
         "Measure how close synthetic slices are to real ones.",
     ),
-    "audit": ("mri_gan.cli.judge.audit", "Tell whether synthetic slices copy real people."),
+    "audit": ("mri_gan.cli.judge.audit", "Check whether synthetic slices copy real people."),
     "utility": (
         "mri_gan.cli.judge.utility",
         "Train a network on synthetic slices, test it on real ones.",
@@ -151,6 +151,6 @@ def _say(text: str) -> None:
 @click.version_option(__version__, "-V", "--version", prog_name="mrigan")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
-    """Synthetic MRI: prepare real scans, train a generator on them, look at what it makes."""
+    """Synthetic MRI: prepare scans, train a generative model on them, and sample slices."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())

@@ -26,7 +26,7 @@ with_people = click.option(
     help="Also show pictures of real people; the page is then as confidential as the scans.",
 )
 seed = click.option(
-    "--seed", type=int, default=0, show_default=True, help="Every random choice follows from it."
+    "--seed", type=int, default=0, show_default=True, help="Seed for all random numbers."
 )
 
 

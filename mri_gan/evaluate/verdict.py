@@ -39,11 +39,11 @@ def say_verdict(result: Audit) -> str:
     if result.verdict == "pass":
         return (
             f"pass: no sample is more like a training slice than new people may be ({counts}); "
-            "copies of the kinds listed as not seen may be among them"
+            "copies of the kinds listed as not detected may be among them"
         )
     if not result.is_trusted:
         return (
-            f"undecided: fewer than {TRUSTED_RECALL:.0%} of plain planted copies were seen, "
+            f"undecided: fewer than {TRUSTED_RECALL:.0%} of plain planted copies were detected, "
             f"because people of this store are too few or too alike for a limit ({counts})"
         )
     return (
@@ -54,12 +54,12 @@ def say_verdict(result: Audit) -> str:
 
 
 def list_kinds(recall: dict[str, float]) -> str:
-    """Which kinds of copies would have been seen, of a thousand alone among the samples."""
+    """Which kinds of copies would be detected, of a thousand alone among the samples."""
     seen = [f"{kind} {share * 1000:.0f}" for kind, share in recall.items() if share >= 0.5]
     missed = [f"{kind} {share * 1000:.0f}" for kind, share in recall.items() if share < 0.5]
     return (
-        f"of 1,000 copies of each kind: seen: {', '.join(seen) or 'none'}; "
-        f"not seen: {', '.join(missed) or 'none'}"
+        f"of 1,000 copies of each kind: detected: {', '.join(seen) or 'none'}; "
+        f"not detected: {', '.join(missed) or 'none'}"
     )
 
 

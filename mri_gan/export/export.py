@@ -59,7 +59,7 @@ def require_free(out: Path, *, overwrite: bool) -> None:
     if not out.exists() and not out.is_symlink():
         return
     if not overwrite:
-        raise UsageError(f"{out}: is already there", "give another --out, or --overwrite")
+        raise UsageError(f"{out}: already exists", "give another --out, or --overwrite")
     if out.is_dir() and any(out.iterdir()) and not _is_export(out):
         raise UsageError(
             f"{out}: holds files that no export wrote",
@@ -169,7 +169,7 @@ def export(
         on_progress(done)
         if stop:
             raise Stopped(
-                f"{out}: stopped after {done} images", "nothing was left", stop.signum or 2
+                f"{out}: stopped after {done} images", "nothing was kept", stop.signum or 2
             )
 
     try:

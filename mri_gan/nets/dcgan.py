@@ -116,7 +116,7 @@ class Generator(LatentGenerator):
     """Uniform latents to images.  Radford et al. 2016, section 4 and figure 1.
 
     Batch statistics in training, running ones in `eval()`, where an image depends on nothing but
-    its own latent.  Raises ValueError for a max_resolution that is no power of two in 8..1024.
+    its own latent.  Raises ValueError for a max_resolution that is not a power of two in 8..1024.
     """
 
     def __init__(

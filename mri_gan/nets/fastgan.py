@@ -123,7 +123,7 @@ class Generator(LatentGenerator):
     """Normalised latents to images.  Liu et al. 2021, section 3.1.
 
     Batch statistics in training, running ones in `eval()`, where an image depends on nothing but
-    its own latent.  Raises ValueError for a max_resolution that is no power of two in 8..1024.
+    its own latent.  Raises ValueError for a max_resolution that is not a power of two in 8..1024.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class Generator(LatentGenerator):
     ) -> None:
         super().__init__()
         if max_resolution not in FULL_WIDTHS or max_resolution < 8:
-            raise ValueError(f"{max_resolution} px is no power of two in 8..1024")
+            raise ValueError(f"{max_resolution} px is not a power of two in 8..1024")
         self.resolutions = (max_resolution,)
         self.latent_dim, self.condition_dim = latent_dim, condition_dim
         self.embed = ConditionEmbedding(condition_dim, latent_dim)

@@ -32,7 +32,7 @@ def check_resolution(resolution: int, largest: int = LARGEST_PX) -> None:
     """Raise ValueError unless `resolution` is a power of two in 4..`largest` px."""
     is_power_of_two = resolution > 0 and resolution & (resolution - 1) == 0
     if not (is_power_of_two and SMALLEST_PX <= resolution <= largest):
-        raise ValueError(f"resolution {resolution} px is no power of two in 4..{largest}")
+        raise ValueError(f"resolution {resolution} px is not a power of two in 4..{largest}")
 
 
 def check_alpha(alpha: float) -> None:

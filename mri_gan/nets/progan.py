@@ -81,7 +81,7 @@ class Critic(CriticNet):
     """Score images, higher for real: images [N, image_channels, R, R] -> scores [N].
 
     Initial weights come from the global random generator.  Raises ValueError for a max_resolution
-    that is no power of two in 4..1024, or a capacity not above 0.  Karras et al. 2018, table 2.
+    that is not a power of two in 4..1024, or a capacity not above 0.  Karras et al. 2018, table 2.
     """
 
     def __init__(
@@ -240,7 +240,7 @@ class Generator(LatentGenerator):
     """Normalised latents to images.  Karras et al. 2018, section 2 and table 2.
 
     Initial weights come from the global random generator.  Raises ValueError for a max_resolution
-    that is no power of two in 4..1024, or a capacity not above 0.
+    that is not a power of two in 4..1024, or a capacity not above 0.
     """
 
     def __init__(

@@ -190,7 +190,7 @@ class Generator(GeneratorNet):
     """Mapping, synthesis and the running mean of w (`w_avg`, kept up to date by the trainer).
 
     Initial weights come from the global random generator.  Raises ValueError for a max_resolution
-    that is no power of two in 4..1024.  Karras et al. 2020, configuration F.
+    that is not a power of two in 4..1024.  Karras et al. 2020, configuration F.
     """
 
     def __init__(

@@ -123,7 +123,7 @@ def figures(number: int, run: RunFacts) -> Section:
     section = Section(f"evaluation-{number}", f"{run.name}: quality beside its own floor")
     result = run.results.get("evaluation")
     if result is None:
-        section.hint = "Not measured yet. This does it:"
+        section.hint = "Not measured yet. Run:"
         section.command = f"mrigan evaluate {shlex.quote(run.folder.name)} --data STORE"
         return section
     section.tables.append(figure_table(result.document))

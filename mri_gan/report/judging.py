@@ -117,7 +117,7 @@ def use_answer(run: RunFacts) -> Answer:
         f"{plain(document.get('guess'))} by a guess."
     )
     return Answer(
-        question, text, [f"{_utility_caption(document)}. One task says little of others."]
+        question, text, [f"{_utility_caption(document)}. One task says little about others."]
     )
 
 
@@ -197,9 +197,9 @@ def audit(run: RunFacts) -> Section:
     views = document.get("views", [])
     names = [str(view["name"]) for view in views]
     section.tables.append(Table(_audit_caption(document), list(audit_rows(views)), ("", *names)))
-    caption = "Of 1,000 copies of each kind, alone among the samples, would be seen"
+    caption = "Of 1,000 copies of each kind, alone among the samples, would be detected"
     rows = [[kind, f"{share * 1000:.0f}"] for kind, share in document.get("recall", {}).items()]
-    section.tables.append(Table(caption, rows, ("kind", "seen")))
+    section.tables.append(Table(caption, rows, ("kind", "detected")))
     return section
 
 
@@ -267,6 +267,6 @@ def _utility_caption(document: dict[str, Any]) -> str:
 
 
 def _missing(section: Section, run: RunFacts, command: str) -> Section:
-    section.hint = "Not measured yet. This does it:"
+    section.hint = "Not measured yet. Run:"
     section.command = f"mrigan {command} {shlex.quote(run.folder.name)} --data STORE"
     return section

@@ -157,7 +157,7 @@ def progress(run: RunFacts) -> Section:
         ("Updates skipped as not finite", plain(skipped)),
     ]
     machine = [(words(n), plain(run.config[n])) for n in _machine(run.config)]
-    tables = [Table("How far it has come", state), Table("Software and machine", machine)]
+    tables = [Table("Progress", state), Table("Software and machine", machine)]
     tables.append(Table("Settings", [(words(k), plain(v)) for k, v in run.settings.items()]))
     return Section("progress", "Training", tables=tables)
 
@@ -246,7 +246,7 @@ def drawings(run: RunFacts) -> Section:
     section = Section("drawings", "Drawn from the checkpoint")
     section.add_pictures(run.pictures, run.with_people)
     if not run.pictures:
-        section.hint = "Nothing yet. This draws samples and style mixing into the run folder:"
+        section.hint = "Nothing yet. To draw samples and style mixing, run:"
         section.command = f"mrigan test {shlex.quote(run.folder.name)}"
     return section
 

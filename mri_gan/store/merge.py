@@ -45,7 +45,7 @@ def merge_stores(
                     writer.add_source([encoded])
                     on_progress(writer.slices_done)
                     if stop:
-                        raise Stopped(f"{out}: stopped", "nothing was left", stop.signum or 2)
+                        raise Stopped(f"{out}: stopped", "nothing was kept", stop.signum or 2)
             for store in stores:
                 for entry in store.skipped():
                     writer.skip_source(entry["source"], entry["kind"], entry["reason"])
@@ -55,7 +55,7 @@ def merge_stores(
 def require_free(out: Path) -> None:
     """Raise UsageError when something is at `out` already."""
     if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
-        raise UsageError(f"{out}: is already there", "give another --out")
+        raise UsageError(f"{out}: already exists", "give another --out")
 
 
 @contextlib.contextmanager
@@ -90,7 +90,7 @@ def in_shard_order(stores: Sequence[StoreReader]) -> list[StoreReader]:
     for store, part in zip(stores, parts, strict=True):
         if part is None or (part["count"], part["plan"]) != (count, plan):
             raise UsageError(
-                f"{store.folder}: is no shard of the same sources and options as {first.folder}",
+                f"{store.folder}: is not a shard of the same sources and options as {first.folder}",
                 "give the same SOURCES, options, --id-key and N to all parts",
             )
         if part["number"] in by_number:

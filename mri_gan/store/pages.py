@@ -105,12 +105,12 @@ def _latest_state(head: bytes) -> tuple[_Tree, _Tree, int, int]:
     """The trees, the last page and the page size of the state that LMDB will open."""
     size = _Tree.at(head, PAGE_HEADER + _META.size).size
     if size not in {2**n for n in range(9, 17)} or len(head) < size + 160:
-        raise DamagedPageError("MDB_INVALID: no LMDB file")
+        raise DamagedPageError("MDB_INVALID: not an LMDB file")
     states = []
     for start in (0, size):
         offset = start + PAGE_HEADER
         if _META.unpack_from(head, offset) != (MAGIC, LMDB_VERSION):
-            raise DamagedPageError("MDB_INVALID: no LMDB file")
+            raise DamagedPageError("MDB_INVALID: not an LMDB file")
         offset += _META.size
         trees = (_Tree.at(head, offset), _Tree.at(head, offset + _TREE.size))
         last, transaction = _STATE.unpack_from(head, offset + 2 * _TREE.size)

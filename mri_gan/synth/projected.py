@@ -54,7 +54,7 @@ def load_projection(path: Path, drawing: Drawing) -> Projected:
     except OSError as error:
         raise explain_os_error(error, path) from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
-        raise DataError(f"{path}: is no projection ({one_line(error)})", HINT) from error
+        raise DataError(f"{path}: not a projection ({one_line(error)})", HINT) from error
     net, look = drawing.trained.generator, drawing.look
     shapes = [shape[2:] for shape in net.noise_shapes(1, look.size)] if noise else []
     fits = tuple(ws.shape) == (net.num_layers(look.size), len(net.w_avg))

@@ -49,7 +49,7 @@ def parse_seeds(text: str) -> list[int]:
 def _range(part: str) -> tuple[int, int]:
     match = re.fullmatch(r"([0-9]{1,19})(?:\s*-\s*([0-9]{1,19}))?", part)
     if match is None:
-        raise UsageError(f"--seeds: {part or 'nothing'} is no seed or range", EXAMPLE)
+        raise UsageError(f"--seeds: {part or 'nothing'} is not a seed or range", EXAMPLE)
     first = int(match[1])
     last = int(match[2] or match[1])
     if last < first:

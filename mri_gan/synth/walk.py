@@ -57,7 +57,7 @@ def check_suffix(path: Path) -> None:
     """Raise UsageError unless the name ends as one of the formats does."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(
-            f"{path}: {path.suffix or 'no ending'} is no format of moving pictures here",
+            f"{path}: {path.suffix or 'no ending'} is not a supported animation format",
             "write .png (animated PNG, lossless) or .gif; ffmpeg makes an MP4 of either",
         )
 
@@ -146,7 +146,9 @@ def find_column(spec: Conditions, name: str) -> Column:
     numbers = {column.name: column for column in spec.columns if not column.is_class}
     if name not in numbers:
         told = ", ".join(numbers) or "none"
-        raise UsageError(f"--sweep {name}: no number the model was told", f"there are: {told}")
+        raise UsageError(
+            f"--sweep {name}: not a number among the model's conditions", f"there are: {told}"
+        )
     return numbers[name]
 
 

@@ -77,8 +77,8 @@ def tell_missing(run: Run, data: TrainingData) -> None:
         run.on_note(f"{data.left_out} training slices lack a label and are left out")
     if data.unlabelled:
         run.on_note(
-            f"{data.unlabelled} of {len(data.indices)} training slices lack a label, which the "
-            "networks are told as unknown; --missing skip would leave them out"
+            f"{data.unlabelled} of {len(data.indices)} training slices lack a label and are "
+            "trained as unknown; --missing skip leaves them out"
         )
 
 

@@ -243,5 +243,5 @@ def _all_reduce(
         reason = "no answer within --timeout" if late else "it has ended"
         raise DataError(
             f"lost contact with another process of this run ({reason})",
-            "see what it said; the same command continues from the last checkpoint",
+            "see its output; the same command continues from the last checkpoint",
         ) from error

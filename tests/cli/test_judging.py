@@ -156,7 +156,7 @@ def test_without_a_running_mean_a_checkpoint_cannot_be_judged(
         (["{run}", "--data", "{store}", "--size", "64"], 2, "choose --size from 8, 16, 32"),
         (["{run}", "--data", "{store}", "--split", "test"], 1, "2 people"),
         (["{run}", "--data", "{store}", "--count", "12"], 1, "needs 8 fakes and 8 reals"),
-        (["--data", "{store}"], 2, "give a checkpoint or --images"),
+        (["--data", "{store}"], 2, "give either a checkpoint or --images"),
         (["{run}", "--images", "{tmp}", "--data", "{store}"], 2, "one of them"),
         (["--images", "{tmp}", "--data", "{store}"], 1, "holds no images"),
         (["{run}", "--data", "{store}", "--features", "fid"], 2, "choose from pca"),
@@ -208,7 +208,7 @@ def test_an_audit_of_the_right_store_says_what_it_would_have_seen(
     )
     done = mrigan("audit", path, "--data", people, "--count", 60)
     assert done.exit_code == 0, done.stderr
-    for text in ("of 1,000 copies of each kind: seen:", "psi 0.7", "limit for new people"):
+    for text in ("of 1,000 copies of each kind: detected:", "psi 0.7", "limit for new people"):
         assert text in done.stdout
     assert "membership inference left out: the checkpoint has no critic" in done.stdout
 

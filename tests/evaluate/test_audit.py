@@ -89,9 +89,9 @@ def test_many_samples_nearer_than_people_are_are_no_pass() -> None:
     assert "60.0% are more like a training slice" in say_verdict(result)
 
 
-def test_kinds_are_listed_as_seen_and_not_seen() -> None:
+def test_kinds_are_listed_as_detected_and_not_detected() -> None:
     words = list_kinds({"exact": 1.0, "noise": 0.25})
-    assert words == "of 1,000 copies of each kind: seen: exact 1000; not seen: noise 250"
+    assert words == "of 1,000 copies of each kind: detected: exact 1000; not detected: noise 250"
 
 
 def test_a_store_where_one_person_has_two_names_is_undecided() -> None:

@@ -81,7 +81,7 @@ def test_what_is_no_torchscript_is_refused_before_it_is_loaded(tmp_path: Path) -
     torch.save({"a": torch.zeros(1)}, tmp_path / "weights.pt")
     (tmp_path / "text.pt").write_text("text")
     for name in ("weights.pt", "text.pt"):
-        with pytest.raises(DataError, match="is no TorchScript file"):
+        with pytest.raises(DataError, match="not a TorchScript file"):
             load_torchscript(tmp_path / name)
     with pytest.raises(DataError, match="no such file"):
         load_torchscript(tmp_path / "none.pt")

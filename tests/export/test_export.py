@@ -215,7 +215,7 @@ def test_a_gap_between_slices_is_refused(prepare: Prepare, tmp_path: Path) -> No
 
 def test_a_target_in_the_way_is_refused_and_kept(store: Path, tmp_path: Path) -> None:
     out = exported(store, tmp_path / "o", "png", level=8)
-    with pytest.raises(UsageError, match="already there"):
+    with pytest.raises(UsageError, match="already exists"):
         exported(store, out, "png")
     exported(store, out, "webdataset", overwrite=True)
     assert sorted(p.name for p in out.iterdir()) == ["export.json", "shard-000000.tar"]

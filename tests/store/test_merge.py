@@ -102,7 +102,7 @@ def test_the_same_slice_twice_is_refused(tmp_path: Path, prepare: Prepare) -> No
 def test_what_is_in_the_way_stays(tmp_path: Path, prepare: Prepare, sources: list[Path]) -> None:
     part = prepare(tmp_path / "a", sources[0])
     before = (part / "data.mdb").read_bytes()
-    with pytest.raises(UsageError, match="already there"):
+    with pytest.raises(UsageError, match="already exists"):
         merged(part, part)
     assert (part / "data.mdb").read_bytes() == before
 

@@ -111,11 +111,11 @@ def test_the_commands_take_projections(files: list[Path], run: Path, tmp_path: P
 
 
 def test_what_does_not_fit_is_one_line(files: list[Path], drawing: Drawing, tmp_path: Path) -> None:
-    (tmp_path / "text.npz").write_text("no projection")
+    (tmp_path / "text.npz").write_text("not a projection")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     np.savez(tmp_path / "objects.npz", ws=np.array([print], object))
     for name in ("text.npz", "other.npz", "objects.npz"):
-        with pytest.raises(DataError, match="is no projection"):
+        with pytest.raises(DataError, match="not a projection"):
             load_projection(tmp_path / name, drawing)
     with pytest.raises(DataError, match="no such file"):
         load_projection(tmp_path / "none.npz", drawing)

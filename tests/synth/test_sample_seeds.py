@@ -17,11 +17,11 @@ def test_numbers_and_ranges_in_the_order_written_each_once(text: str, seeds: lis
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "nothing is no seed"),
-        ("a", "a is no seed"),
-        ("-1", "-1 is no seed"),
-        ("1-2-3", "1-2-3 is no seed"),
-        ("1.5", "1.5 is no seed"),
+        ("", "nothing is not a seed"),
+        ("a", "a is not a seed"),
+        ("-1", "-1 is not a seed"),
+        ("1-2-3", "1-2-3 is not a seed"),
+        ("1.5", "1.5 is not a seed"),
         ("9-1", "runs backwards"),
         ("0-99999999", "more than 10,000,000"),
         ("9999999999999999999", "too large"),

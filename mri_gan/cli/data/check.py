@@ -35,7 +35,7 @@ MAX_THREADS = 16
 def command(store: Path, threads: int | None, as_json: bool, quiet: bool) -> None:
     """Read all of a STORE and compare it with its checksums, counts and digest.
 
-    Exit code 1 names the first images that are damaged or the first thing that is wrong.
+    With exit code 1 the first damaged images, or the first other faults, are named.
     """
     from mri_gan.config import LEVELS
     from mri_gan.files import stop_on_signal
@@ -89,7 +89,7 @@ def _print_table(store: Path, report: Report) -> None:
     table.add_row("read", f"{sizes}, {pixels}")
     table.add_row("time", speed)
     table.add_row("damaged images", f"{len(report.bad):,}")
-    table.add_row("result", "wrong" if report.bad or report.wrong else "all is as it was written")
+    table.add_row("result", "wrong" if report.bad or report.wrong else "intact")
     options.open_console().print(table)
 
 

@@ -38,7 +38,7 @@ MAX_WORKERS = 16
     default=None,
     help="Pixels  [default: the largest native level; all levels for stylegan-lmdb].",
 )
-@click.option("--split", type=click.Choice(SPLITS), default=None, help="Only this split.")
+@click.option("--split", type=click.Choice(SPLITS), default=None, help="Write this split only.")
 @click.option("--anonymous", is_flag=True, help="Number the subjects instead of naming them.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export at --out.")
 @click.option(
@@ -60,10 +60,9 @@ def command(
 ) -> None:
     """Write the slices of a STORE as PNG, NIfTI, or the data set of another tool.
 
-    png and png16 make folders split/subject; nifti puts the slices of a volume together again;
-    stylegan-zip is for StyleGAN2 and 3, stylegan-lmdb for the PyTorch ports of StyleGAN. Masks lie
-    beside their pictures with the labels of their source; StyleGAN's formats have no place for
-    them.
+    png and png16 make folders split/subject; nifti reassembles volumes; stylegan-zip is for
+    StyleGAN2 and 3, stylegan-lmdb for the PyTorch ports of StyleGAN. Masks are written beside their
+    images with the labels of their source; StyleGAN's formats cannot hold them.
     """
     from mri_gan.export.export import ExportConfig, count_images, describe_export, export
     from mri_gan.files import stop_on_signal

@@ -93,11 +93,11 @@ def command(
     strict: bool,
     **choices: Any,
 ) -> None:
-    """Read SOURCES as `prepare` would and tell what is in them; nothing in them is changed.
+    """Read SOURCES as `prepare` would and show what they hold; nothing is changed.
 
-    Shows layouts, subjects, shapes, spacings, orientations and greys, slices that occur twice or
-    look like one of another subject, outliers, volumes whose header and picture seem to disagree,
-    masks, what would be left out and why, and the size of the store.
+    Shows layouts, subjects, shapes, spacings, orientations and grey levels, slices that occur
+    twice or look like one of another subject, outliers, volumes whose header and picture seem to
+    disagree, masks, what would be left out and why, and the size of the store.
     """
     from mri_gan.ingest.plan.plan import build_plan
 
@@ -144,7 +144,7 @@ def _warn_of_splits(facts: dict[str, Any], *, strict: bool, quiet: bool) -> None
     for what, count in facts["across_splits"].items():
         if not count:
             continue
-        text = f"{count:,} {what} lie in different splits; --people TABLE makes them one person"
+        text = f"{count:,} {what} are in different splits; --people TABLE makes them one person"
         if strict:
             raise DataError(f"--strict: {text}", "mrigan inspect without --strict names them")
         if not quiet:

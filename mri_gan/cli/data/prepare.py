@@ -59,7 +59,7 @@ Examples:
 @click.option(
     "--split-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Table of subject and split, such as a store's splits.tsv; it wins over a shipped split.",
+    help="Table of subject and split, such as a store's splits.tsv; it overrides a shipped split.",
 )
 @people_options
 @click.option(
@@ -75,13 +75,13 @@ Examples:
     type=click.Choice(IDS),
     default="auto",
     show_default=True,
-    help="Replace subjects' ids and file names by keyed pseudonyms: auto does so for DICOM and ids "
+    help="Replace subject ids and file names by keyed pseudonyms: auto does so for DICOM and ids "
     "like those of the OAI.",
 )
 @click.option(
     "--id-key",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="File of the secret key, made if missing [default: ids.key in --out].",
+    help="File of the secret key, created if missing [default: ids.key in --out].",
 )
 @options.seed
 @click.option(
@@ -92,13 +92,13 @@ Examples:
     default="local",
     show_default=True,
     metavar="local|dask=ADDRESS",
-    help="Who does the work: processes of this machine, or a Dask cluster.",
+    help="Where the work is done: in processes of this machine, or on a Dask cluster.",
 )
 @click.option(
     "--shard",
     metavar="I/N",
     default=None,
-    help="Write only part I of N, to be joined by mrigan merge: for the array jobs of a cluster.",
+    help="Write only part I of N, for array jobs of a cluster; mrigan merge joins them.",
 )
 @click.option("--overwrite", is_flag=True, help="Delete a store that is already at --out.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")
@@ -163,7 +163,7 @@ def command(
     write_given(out / GIVEN_FILE)
     if any(map(people.is_pseudonym, plan.true_labels)) and not (quiet or as_json):
         click.echo(
-            f"ids are pseudonyms; who has {key_file} can undo them: keep it, and do not pass it on"
+            f"ids are pseudonyms; who has {key_file} can undo them: keep it, and do not share it"
         )
     _report(out, facts, plan, as_json, quiet)
 
@@ -287,7 +287,7 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
             click.echo(f"warning: {text}", err=True)
     if facts.get("faces") and not quiet:
         click.echo(
-            f"{facts['faces']} of the volumes seem to show a face, by which people can be known: "
+            f"{facts['faces']} of the volumes seem to show a face, which can identify people: "
             "remove it before you share anything made from them",
             err=True,
         )
@@ -297,6 +297,7 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
         name = _true_label(plan, first["source"])
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
         raise DataError(
-            f"{name}: {first['reason']}{more}; left out of {out}, all else is in it",
-            f"replace what is damaged and prepare again, or go on without; list: mrigan info {out}",
+            f"{name}: {first['reason']}{more}; left out of {out}, everything else is in it",
+            "replace the damaged files and prepare again, or continue without them; list: "
+            f"mrigan info {out}",
         )

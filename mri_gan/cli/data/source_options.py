@@ -22,13 +22,13 @@ _plane = click.option(
     type=click.Choice(("auto", *PLANES)),
     default="auto",
     show_default=True,
-    help="How volumes are cut: auto takes the plane of thick slices, else axial.",
+    help="How volumes are cut: auto takes the plane of thick slices, otherwise axial.",
 )
 _reorient = click.option(
     "--reorient",
     is_flag=True,
-    help="Turn brains that lie another way than their header says, as inspect reports them; left "
-    "and right are taken as they are.",
+    help="Turn brains whose header disagrees with the picture, as inspect reports them; left and "
+    "right are kept as they are.",
 )
 _scan = click.option(
     "--scan",
@@ -43,39 +43,39 @@ _layout = click.option(
     type=click.Choice(LAYOUTS),
     default="auto",
     show_default=True,
-    help="Whose file names these are; auto looks at each.",
+    help="Naming scheme of the files; auto decides for each.",
 )
 _naming = click.option(
     "--naming",
     default="auto",
     show_default=True,
     metavar="REGEX",
-    help="Your own file names: a regular expression with the named group subject and, where you "
-    "like, session, split, side, slice, mask and class.",
+    help="Regular expression for your own file names, with the named group subject and optionally "
+    "session, split, side, slice, mask and class.",
 )
 _classes = click.option(
     "--classes",
     is_flag=True,
-    help="Image files lie in class folders, as in MNIST: the folder becomes the label class.",
+    help="Image files are in class folders, as in MNIST: the folder becomes the label class.",
 )
 _include = click.option(
     "--include",
     multiple=True,
     metavar="GLOB",
-    help="Take only files whose path fits, such as '*_T1w.nii.gz'; may be given several times.",
+    help="Take only files whose path matches, such as '*_T1w.nii.gz'; may be repeated.",
 )
 _exclude = click.option(
     "--exclude",
     multiple=True,
     metavar="GLOB",
-    help="Leave out files whose path fits, such as 'derivatives/*'.",
+    help="Leave out files whose path matches, such as 'derivatives/*'; may be repeated.",
 )
 _contrast = click.option(
     "--contrast",
     default="",
     metavar="NAMES",
     callback=options.split_words,
-    help="Take only scans of these contrasts, such as T1w or t1ce,flair, by the words of BIDS, "
+    help="Take only scans of these contrasts, such as T1w or t1ce,flair, in the words of BIDS, "
     "BraTS, nnU-Net (0000) and most other names.",
 )
 _channels = click.option(
@@ -84,27 +84,27 @@ _channels = click.option(
     metavar="NAMES",
     callback=options.split_words,
     help="Make contrasts of one head the channels of one image, such as t1,t1ce,t2,flair; they "
-    "must lie on the same voxels.",
+    "must share one voxel grid.",
 )
 _people_file = click.option(
     "--people",
     "people_file",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="TABLE",
-    help="Who is who: a table with the columns file (or folder) and person and, where you like, "
+    help="Table of who is who, with the columns file (or folder) and person, and optionally "
     "session, split and labels.",
 )
 _strict = click.option(
     "--strict",
     is_flag=True,
-    help="Refuse where it is doubtful who is who, or which contrasts are meant.",
+    help="Refuse when people or contrasts are ambiguous, instead of warning.",
 )
 _fit = click.option(
     "--fit",
     type=click.Choice(FITS),
     default="pad",
     show_default=True,
-    help="Make slices square by padding or by cropping, never by squeezing; pad and crop may "
+    help="Make slices square by padding or by cropping, never by stretching; pad and crop may "
     "resample to the nearest level, keep leaves square pixels as they are and pads to the next.",
 )
 _fov = click.option(
@@ -112,16 +112,16 @@ _fov = click.option(
     type=float,
     default=0.0,
     metavar="MM",
-    help="One common field of view: the square is this wide for every volume, cropped or padded "
-    "about its middle.",
+    help="Common field of view: a square of this width for every volume, cropped or padded about "
+    "its middle.",
 )
 _slices = click.option(
     "--slices",
     default="all",
     show_default=True,
     metavar="LOW:HIGH",
-    help="Part of each stack: shares of the way from the first to the last slice with tissue, such "
-    "as 0.2:0.8, or mm along the axis, such as -20mm:30mm.",
+    help="Part of each stack: shares of the range from the first to the last slice with tissue, "
+    "such as 0.2:0.8, or mm along the axis, such as -20mm:30mm.",
 )
 _every = click.option(
     "--every", type=int, default=1, show_default=True, help="Take every n-th slice."
@@ -131,29 +131,29 @@ _intensity = click.option(
     type=click.Choice(INTENSITIES),
     default="percentile",
     show_default=True,
-    help="How a volume's values become greys; nyul learns from the training split, keep leaves "
-    "8-bit values as they are.",
+    help="How a volume's values become grey levels; nyul learns from the training split, keep "
+    "leaves 8-bit values as they are.",
 )
 _landmarks = click.option(
     "--landmarks",
     type=click.Path(path_type=Path, file_okay=False),
     callback=options.read_landmarks,
     metavar="STORE",
-    help="Take what nyul has learned from another store.",
+    help="Reuse the landmarks that nyul learned for another store.",
 )
 _window = click.option(
     "--window",
     default="0.5,99.5",
     show_default=True,
     callback=options.parse_numbers(2, float),
-    help="Percentiles that become black (of all voxels) and white (of the foreground).",
+    help="Percentiles for black (of all voxels) and white (of the foreground).",
 )
 _min_foreground = click.option(
     "--min-foreground",
     type=float,
     default=0.02,
     show_default=True,
-    help="Drop slices of volumes with a smaller share of tissue.",
+    help="Drop slices of volumes with a smaller fraction of tissue.",
 )
 _depth = click.option(
     "--depth",
@@ -170,14 +170,14 @@ _also = click.option(
     default="",
     metavar="KINDS",
     callback=lambda _ctx, _param, text: tuple(filter(None, text.split(","))),
-    help=f"DICOM files to take although they are no MR scans: {', '.join(ALSO)}.",
+    help=f"Kinds of DICOM files to take besides MR scans: {', '.join(ALSO)}.",
 )
 _volume = click.option(
     "--volume",
     type=click.IntRange(0),
     default=None,
     metavar="N",
-    help="Which volume of files that hold several, such as fMRI; counted from 0.",
+    help="Which volume to take from files of several, such as fMRI; counted from 0.",
 )
 
 

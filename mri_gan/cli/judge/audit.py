@@ -60,17 +60,17 @@ def command(
 ) -> None:
     """Compare samples of CKPT with every training slice of the store that it was trained on.
 
-    Samples are drawn as `mrigan generate` draws them. What is too alike is measured on people: how
-    like their slices are to those of other people. Planted copies show which kinds of copies would
-    have been seen. Exit code 1 where the model was trained on another store.
+    Samples are drawn as `mrigan generate` draws them. The limit of likeness is measured on
+    people: how like their slices are to those of other people. Planted copies show which kinds of
+    copies would be detected. Exit code 1 if the model was trained on another store.
     """
     from mri_gan.pictures import Shows, save_png
     from mri_gan.store.reader import StoreReader
 
     require(
         (ckpt is None) != (images is None),
-        "what is to be audited?",
-        "give a checkpoint or --images DIR, one of them",
+        "nothing to audit, or two things",
+        "give either a checkpoint or --images DIR",
     )
     with StoreReader(data) as store:
         judged = judging.Judged.find(store, ckpt, images, count, drawing, DEPTH)

@@ -34,7 +34,7 @@ def command(runs: tuple[Path, ...], out: Path, with_people: bool, quiet: bool) -
     from mri_gan.report.comparison import build_comparison
     from mri_gan.report.facts import read_run
 
-    require(len(runs) > 1, "one run has nothing to be compared with", "give two or more")
+    require(len(runs) > 1, "one run cannot be compared", "give two or more")
     names = [run.resolve().name for run in runs]
     require(len(set(names)) == len(names), "two of the runs have the same name", "rename one")
     page = build_comparison([read_run(run, with_people) for run in runs])

@@ -104,15 +104,15 @@ def command(
     """Compare images from a checkpoint or run folder CKPT with the real slices of one split.
 
     Every figure stands beside its noise floor: the same distance between two halves of the real
-    people. docs/evaluation.md says what each can tell and what it cannot.
+    people. docs/evaluation.md explains what each can and cannot show.
     """
     from mri_gan.evaluate.evaluation import save_figures
     from mri_gan.store.reader import StoreReader
 
     require(
         (ckpt is None) != (choices["images"] is None),
-        "what is to be judged?",
-        "give a checkpoint or --images DIR, one of them",
+        "nothing to evaluate, or two things",
+        "give either a checkpoint or --images DIR",
     )
     with StoreReader(data) as store:
         result, facts, beside = _evaluate(store, ckpt, quiet or as_json, **choices)

@@ -62,8 +62,8 @@ def command(
 ) -> None:
     """Train one small network on slices of CKPT and one on real ones; test both on held-out people.
 
-    The scores say how much of what real slices teach the synthetic ones teach, too. On the CPU in
-    minutes, at 64 px or less.
+    The scores show how much of what real slices teach is also learned from synthetic ones. Takes
+    minutes on a CPU, at 64 px or less.
     """
     from mri_gan.store.reader import StoreReader
 

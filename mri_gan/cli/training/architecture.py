@@ -23,7 +23,7 @@ OPTIONS = (
     click.option(
         "--share-fakes",
         is_flag=True,
-        help="Both networks learn from one batch of fakes: quicker  [default with features].",
+        help="Train both networks on one batch of fakes, which is faster  [default with features].",
     ),
     click.option(
         "--mapping-depth", type=int, default=8, show_default=True, help="Layers from z to w."
@@ -38,14 +38,14 @@ OPTIONS = (
         "--path-weight",
         type=float,
         default=0.0,
-        help="Weight of the path length  [default: stylegan2: 2, others none].",
+        help="Weight of the path length penalty  [default: stylegan2: 2, others none].",
     ),
     click.option(
         "--path-every",
         type=int,
         default=4,
         show_default=True,
-        help="Steps of the generator per path length.",
+        help="Generator steps per path length penalty.",
     ),
     click.option(
         "--augment",
@@ -59,13 +59,13 @@ OPTIONS = (
         type=float,
         default=0.0,
         show_default=True,
-        help="Probability of each augmentation, or where ada begins.",
+        help="Probability of each augmentation; ada starts from it.",
     ),
     click.option(
         "--augment-kinds",
         default="blit,geometry,colour",
         show_default=True,
-        help="Also: tone, filter, noise, cutout. Left and right are kept unless --flip is given.",
+        help="More kinds: tone, filter, noise, cutout. Left and right are kept without --flip.",
     ),
     click.option(
         "--ada-target",
@@ -79,7 +79,7 @@ OPTIONS = (
         type=float,
         default=500.0,
         show_default=True,
-        help="Thousand images in which ada may go from 0 to 1.",
+        help="Thousand images that ada takes at least from 0 to 1.",
     ),
 )
 

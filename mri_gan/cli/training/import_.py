@@ -19,10 +19,10 @@ Examples:
 
 @click.command("import", epilog=EPILOG)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="The checkpoint, .pt.")
 @click.option(
-    "--to-channels", type=int, default=None, help="1 makes a network of three channels grey."
+    "--out", required=True, type=click.Path(path_type=Path), help="Checkpoint to write, .pt."
 )
+@click.option("--to-channels", type=int, default=None, help="1 makes a three-channel network grey.")
 @click.option(
     "--size",
     type=int,
@@ -34,11 +34,11 @@ Examples:
 def command(
     file: Path, out: Path, to_channels: int | None, size: int | None, overwrite: bool, quiet: bool
 ) -> None:
-    """Bring in a FILE of weights; nothing in it is run, whatever it holds.
+    """Import a FILE of weights; nothing in it is executed.
 
-    Known are network pickles of the StyleGAN2-ADA and StyleGAN3 repositories (StyleGAN2's
+    Reads network pickles of the StyleGAN2-ADA and StyleGAN3 repositories (StyleGAN2's
     architecture), and checkpoints of the common PyTorch ports of StyleGAN2 and of the progressive
-    StyleGAN. What comes out can be drawn from and trained on.
+    StyleGAN. The result can be sampled and trained further.
     """
     from mri_gan.files import make_folder
     from mri_gan.synth.foreign.bring import import_weights, summary

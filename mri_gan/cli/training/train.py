@@ -47,7 +47,7 @@ Examples:
     "--out",
     type=click.Path(path_type=Path),
     default=None,
-    help="Folder of the run  [default: STORE with -run behind its name].",
+    help="Run folder  [default: STORE-run].",
 )
 @click.option(
     "--preset",
@@ -55,7 +55,7 @@ Examples:
     callback=setup.use_defaults,
     is_eager=True,
     expose_value=False,
-    help="Settings for a laptop, one GPU, or as in the paper; other options win over it.",
+    help="Settings for a laptop, one GPU, or as in the paper; other options override it.",
 )
 @click.option(
     "--arch",
@@ -64,7 +64,7 @@ Examples:
     show_default=True,
     callback=setup.use_defaults,
     is_eager=True,
-    help="Kind of networks, see docs/models.md; it sets defaults as in its paper.",
+    help="Architecture, see docs/models.md; it sets the defaults of its paper.",
 )
 @click.option("--init-size", type=int, default=8, show_default=True, help="First level in px.")
 @click.option(
@@ -75,7 +75,7 @@ Examples:
     type=int,
     default=600_000,
     show_default=True,
-    help="Images during which a level fades in, and again during which it stays.",
+    help="Images over which a level fades in, and again as many over which it stays.",
 )
 @click.option(
     "--kimg",
@@ -87,7 +87,7 @@ Examples:
     "--minutes",
     type=click.FloatRange(0),
     default=0.0,
-    help="Save and end after so long; the same command goes on  [default: no limit].",
+    help="Minutes after which to save and end; the same command continues  [default: no limit].",
 )
 @click.option(
     "--batch",
@@ -109,7 +109,7 @@ Examples:
     help="Table (.tsv) or .json of levels: size, fade, stay, batch, lr; see docs/training.md.",
 )
 @click.option("--sched/--no-sched", help="Learning rate and batch by level, as in the paper.")
-@click.option("--mixing/--no-mixing", help="Style mixing: two latents for 90 % of the batches.")
+@click.option("--mixing/--no-mixing", help="Style mixing: two latents for 90 % of the images.")
 @click.option(
     "--flip/--no-flip", help="Also swaps left and right, which is wrong for most anatomy."
 )
@@ -127,32 +127,38 @@ Examples:
     default="wgan-gp",
     callback=setup.use_defaults,
     is_eager=True,
-    help="What is minimised  [default: wgan-gp; dcgan: logistic; stylegan2: r1; critics on "
+    help="Loss function  [default: wgan-gp; dcgan: logistic; stylegan2: r1; critics on "
     "features: r3gan].",
 )
 @click.option(
-    "--n-critic", type=int, default=1, show_default=True, help="Critic steps per step of G."
+    "--n-critic", type=int, default=1, show_default=True, help="Critic steps per generator step."
 )
 @click.option(
     "--gp-weight",
     type=click.FloatRange(0),
     default=10.0,
     show_default=True,
-    help="Weight of the penalty; gamma of r1 and r3gan  [stylegan2: by size and batch].",
+    help="Weight of the gradient penalty; gamma of r1 and r3gan  [stylegan2: by size and batch].",
 )
 @click.option(
     "--penalty-every",
     type=int,
     default=1,
     show_default=True,
-    help="Steps per penalty (lazy above 1).",
+    help="Steps per gradient penalty (lazy above 1).",
 )
-@click.option("--clip", type=float, default=0.01, show_default=True, help="Limit for wgan-clip.")
+@click.option(
+    "--clip",
+    type=float,
+    default=0.01,
+    show_default=True,
+    help="Limit of the weights for wgan-clip.",
+)
 @click.option(
     "--precision",
     type=click.Choice(("auto", *PRECISIONS)),
     default=None,
-    help="Arithmetic of the networks; auto is bf16 where the hardware has it "
+    help="Precision of the networks; auto is bf16 where the hardware supports it "
     " [default: auto on a GPU, else fp32].",
 )
 @click.option(
@@ -163,13 +169,13 @@ Examples:
     type=float,
     default=10.0,
     show_default=True,
-    help="Half-life of the generator's running mean, in thousand images; 0 is none.",
+    help="Half-life of the generator's running mean (EMA), in thousand images; 0 turns it off.",
 )
 @click.option(
     "--condition",
     "condition_names",
     multiple=True,
-    help="Label to train with: class, age, position, side, ... (several times; NAME:class).",
+    help="Label to train with: class, age, position, side, ... (may be repeated; NAME:class).",
 )
 @click.option(
     "--labels",
@@ -190,26 +196,26 @@ Examples:
     "--ckpt",
     type=click.Path(path_type=Path),
     default=None,
-    help="Start from this checkpoint, or run folder, when --out holds none yet.",
+    help="Start from this checkpoint or run folder if --out has no checkpoint yet.",
 )
 @click.option(
     "--transfer",
     is_flag=True,
-    help="Take from --ckpt the weights that fit; with equal data, networks and levels go on there.",
+    help="Take the weights that fit from --ckpt; continue where data, networks and levels match.",
 )
 @click.option(
     "--timeout",
     type=click.FloatRange(1),
     default=120,
     show_default=True,
-    help="Seconds after which processes of torchrun give up on one that does not answer.",
+    help="Seconds to wait for a process of torchrun that does not answer.",
 )
 @click.option(
     "--freeze-critic",
     type=click.IntRange(0, 8),
     default=0,
     show_default=True,
-    help="Keep so many of the critic's levels, from the largest, as --ckpt has them: for few data.",
+    help="Number of the critic's largest levels to keep as in --ckpt; for small data sets.",
 )
 @options.device
 @click.option(
@@ -220,7 +226,7 @@ Examples:
     type=click.IntRange(0),
     default=4,
     show_default=True,
-    help="Batches read in advance; 0 reads in turn.",
+    help="Batches to read ahead; 0 reads none.",
 )
 @click.option(
     "--snap",
@@ -241,13 +247,13 @@ Examples:
     "eval_kimg",
     type=click.FloatRange(0, min_open=True),
     default=None,
-    help="kimg between evaluations of checkpoints, into evaluation.jsonl  [default: none].",
+    help="kimg between evaluations, written to evaluation.jsonl  [default: none].",
 )
 @click.option("--tensorboard", is_flag=True, help="Write curves and samples for TensorBoard too.")
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Print settings, schedule, what it takes and what is in --out; train nothing.",
+    help="Print settings, schedule, estimates and the state of --out; train nothing.",
 )
 @options.quiet
 def command(
@@ -276,7 +282,7 @@ def command(
     """Train a generator (a progressive StyleGAN, or --arch) on the training split of a STORE.
 
     The run folder gets checkpoints, sample grids, metrics.jsonl and loss.png. Run the same
-    command again to continue an interrupted run, or with a larger --kimg to go on further.
+    command again to continue an interrupted run, or with a larger --kimg to train longer.
     """
     from mri_gan.library.training import build_config
     from mri_gan.store.reader import StoreReader

@@ -61,7 +61,7 @@ def use_schedule(path: Path) -> dict[str, Any]:
     for name in ("init_size", "max_size", "phase", "batch", "lr", "sched"):
         given = context.get_parameter_source(name) in GIVEN_BY or name in file_values(context)
         flag = f"--{name.replace('_', '-')}"
-        require(not given, f"{flag} beside --schedule", "the file says it; give one of them")
+        require(not given, f"{flag} beside --schedule", "the file sets it; leave one of them out")
     stages = read_schedule(path)
     ends = {"init_size": stages[0].size, "max_size": stages[-1].size}
     return {**ends, "schedule": stages, "batch": None, "lr": None, "sched": False}
@@ -140,10 +140,10 @@ def find_shortages(
 
     found = []
     if seconds > LONG_S and not limit_s:
-        faster = "" if device.startswith("cuda") else "; a GPU is some hundred times as fast"
+        faster = "" if device.startswith("cuda") else "; a GPU is about a hundred times as fast"
         found.append(
             f"this run takes about {options.human_seconds(seconds)} on {device}{faster}. "
-            "--preset laptop trains smaller networks, --minutes ends in time, Ctrl-C stops"
+            "--preset laptop trains smaller networks, --minutes limits the time, Ctrl-C stops"
         )
     memory = memory_of(device)
     if memory and needs.memory_bytes > memory:

@@ -24,13 +24,19 @@ Examples:
     type=click.Choice(["sefa", "pca", "both"]),
     default="both",
     show_default=True,
-    help="Of the style layers' weights (sefa) or of w itself (pca).",
+    help="From the style layers' weights (sefa) or from w itself (pca).",
 )
-@click.option("--count", type=int, default=6, show_default=True, help="Directions of each.")
 @click.option(
-    "--reach", type=float, default=3.0, show_default=True, help="Standard deviations each way."
+    "--count", type=int, default=6, show_default=True, help="Number of directions of each method."
 )
-@click.option("--sweeps", is_flag=True, help="A moving picture of each direction as well.")
+@click.option(
+    "--reach",
+    type=float,
+    default=3.0,
+    show_default=True,
+    help="Standard deviations in each direction.",
+)
+@click.option("--sweeps", is_flag=True, help="Also write an animation of each direction.")
 @drawing.size
 @drawing.psi
 @drawing.noise

@@ -31,7 +31,7 @@ condition = click.option(
     "--condition",
     default=None,
     metavar="NAME=VALUE,..",
-    help="What to draw, for a model trained with labels  [default: drawn from them].",
+    help="Labels to draw, for a model trained with them  [default: as in training].",
 )
 styles = click.option(
     "--styles",

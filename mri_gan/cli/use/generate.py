@@ -19,14 +19,14 @@ Examples:
   mrigan generate RUN --seeds 0-99 --condition group=CN,age=70 --out controls
 """
 
-SEEDS_OR_STYLES = "give --seeds 0-999, or --styles projection.npz"
+SEEDS_OR_STYLES = "give --seeds 0-999 or --styles projection.npz"
 # Listed here and compared by a test, so that help does not import torch.
 FORMATS = ("png", "zip", "nifti")
 
 
 @click.command("generate", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path))
-@click.option("--seeds", default=None, help="Numbers and ranges: 0-999,2000.")
+@click.option("--seeds", default=None, help="Seeds: numbers and ranges such as 0-999,2000.")
 @drawing.styles
 @click.option(
     "--out",
@@ -43,7 +43,11 @@ FORMATS = ("png", "zip", "nifti")
     help="One PNG or NIfTI per seed, or one zip of PNGs.",
 )
 @click.option(
-    "--depth", type=click.Choice(["8", "16"]), default="8", show_default=True, help="Bits."
+    "--depth",
+    type=click.Choice(["8", "16"]),
+    default="8",
+    show_default=True,
+    help="Bits per pixel.",
 )
 @drawing.size
 @drawing.psi
@@ -77,13 +81,13 @@ def command(
     """Draw one image for each seed from a checkpoint or run folder CKPT.
 
     A seed gives the same image whatever else is drawn with it. Run the same command again to
-    continue, or with more seeds to add some. Every file says in its metadata that it is synthetic.
+    continue, or with more seeds to add some. Every file is marked as synthetic in its metadata.
     """
     from mri_gan.files import stop_on_signal
     from mri_gan.synth.generate import GenerateConfig, generate, pixel_size
     from mri_gan.synth.sample import describe_seeds, parse_seeds
 
-    require(bool(seeds) != bool(styles), "what to draw is not given once", SEEDS_OR_STYLES)
+    require(bool(seeds) != bool(styles), "neither --seeds nor --styles, or both", SEEDS_OR_STYLES)
     if styles:
         require(format_ == "png", f"--format {format_} with --styles", "only png is possible")
         _draw_styles(ckpt, styles, out, int(depth), size, noise, condition, device, quiet)

@@ -30,7 +30,7 @@ Examples:
     show_default=True,
     help="One style, or one for each layer: nearer, but less like what the model draws.",
 )
-@click.option("--steps", type=int, default=500, show_default=True, help="Of the optimiser.")
+@click.option("--steps", type=int, default=500, show_default=True, help="Optimiser steps.")
 @click.option("--lr", type=float, default=0.1, show_default=True, help="Learning rate.")
 @click.option(
     "--features-file",

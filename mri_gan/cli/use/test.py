@@ -37,23 +37,30 @@ DEFAULT = ("samples", "mixing")
 @drawing.psi
 @drawing.noise
 @drawing.condition
-@click.option("--rows", type=click.IntRange(1, 64), default=4, show_default=True, help="Rows.")
-@click.option("--cols", type=click.IntRange(1, 64), default=8, show_default=True, help="Columns.")
 @click.option(
-    "--crossover", type=int, default=None, help="Layers from the coarse source  [default: 3/4]."
+    "--rows", type=click.IntRange(1, 64), default=4, show_default=True, help="Rows of the sheet."
+)
+@click.option(
+    "--cols", type=click.IntRange(1, 64), default=8, show_default=True, help="Columns of the sheet."
+)
+@click.option(
+    "--crossover",
+    type=int,
+    default=None,
+    help="Layers taken from the coarse source  [default: 3/4].",
 )
 @click.option(
     "--figure",
     "figures",
     multiple=True,
     type=click.Choice([*FIGURES, "all"]),
-    help="Which pictures, may be repeated  [default: samples and mixing].",
+    help="Pictures to draw; may be repeated  [default: samples and mixing].",
 )
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
     default=None,
-    help="Store: show the nearest training slice beside each sample.",
+    help="Store; shows the nearest training slice beside each sample.",
 )
 @drawing.styles
 @options.seed

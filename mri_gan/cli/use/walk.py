@@ -21,7 +21,7 @@ Examples:
 
 @click.command("walk", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path))
-@click.option("--seeds", default="0-3", show_default=True, help="Where the way leads: 0-3,9.")
+@click.option("--seeds", default="0-3", show_default=True, help="Seeds to visit: 0-3,9.")
 @click.option(
     "--out",
     required=True,
@@ -36,8 +36,8 @@ Examples:
     show_default=True,
     help="Straight lines in w, or great circles in z.",
 )
-@click.option("--loop", is_flag=True, help="End where it began, without a halt.")
-@click.option("--sweep", default=None, help="Run a number of the condition through its range.")
+@click.option("--loop", is_flag=True, help="Return to the start, without a pause.")
+@click.option("--sweep", default=None, help="Vary this number of the condition through its range.")
 @click.option("--fps", type=float, default=12, show_default=True, help="Frames per second.")
 @drawing.styles
 @drawing.size
@@ -63,9 +63,9 @@ def command(
     device: str,
     quiet: bool,
 ) -> None:
-    """Walk from seed to seed of a checkpoint or run folder CKPT, as a moving picture.
+    """Write an animation from seed to seed of a checkpoint or run folder CKPT.
 
-    The noise stays the same throughout, so that grain does not flicker. With --styles the way leads
+    The noise stays the same throughout, so that grain does not flicker. With --styles the walk goes
     from one projected image to the next, through w of every layer and the noise that was found.
     """
     from mri_gan.files import make_folder
@@ -77,7 +77,11 @@ def command(
 
     check_suffix(out)
     if styles:
-        require(space == "w" and sweep is None, "--styles is a walk in w", "give no other way")
+        require(
+            space == "w" and sweep is None,
+            "--styles walks in w only",
+            "leave --space and --sweep out",
+        )
     walk = Walk(tuple(parse_seeds(seeds)), steps, space, loop, sweep)
     trained, look = drawing.load(ckpt, size, psi, noise, device)
     make_folder(out.parent)

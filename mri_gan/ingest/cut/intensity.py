@@ -169,7 +169,7 @@ def foreground_threshold(sample: Sample) -> float:
     Raises DataError when all voxels are equal.
     """
     if sample[0] == sample[-1]:
-        raise DataError("all voxels are equal; nothing to see")
+        raise DataError("all voxels are equal")
     threshold = find_otsu(sample)
     # Any value in the gap between air and tissue separates them as well; the middle is farthest
     # from the noise of both.

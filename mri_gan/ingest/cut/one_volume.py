@@ -78,7 +78,7 @@ def process_volume(
     chosen = [position for position in wanted if filled[position]]
     outcome = Outcome(empty=len(wanted) - len(chosen), deselected=len(filled) - len(wanted))
     if not chosen:
-        outcome.kind, outcome.reason = "empty", "no slice that is asked for has enough foreground"
+        outcome.kind, outcome.reason = "empty", "no selected slice has enough foreground"
         return outcome
     if on_volume is not None:
         on_volume(seen)

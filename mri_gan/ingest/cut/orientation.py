@@ -59,7 +59,7 @@ def header_doubts(header: Any) -> Iterator[str]:
     """What a NIfTI header says against itself."""
     sform, qform = header.get_sform(coded=True)[0], header.get_qform(coded=True)[0]
     if sform is None and qform is None:
-        yield "the header does not say which way it lies"
+        yield "the header does not record its orientation"
     elif sform is not None and qform is not None:
         ways = ["".join(map(str, nib.aff2axcodes(affine))) for affine in (sform, qform)]
         if ways[0] != ways[1]:
@@ -94,7 +94,7 @@ def brain_doubts(cube: Cube) -> Iterator[str]:
     """Whether a brain truly lies another way than its header says."""
     axes = true_axes(cube)
     if axes:
-        yield f"its axes, R A S by the header, look like {axes} (left from right cannot be told)"
+        yield f"its axes, R A S by the header, look like {axes} (left or right cannot be told)"
 
 
 @functools.lru_cache(maxsize=1)
@@ -163,7 +163,7 @@ def _turn_to(cube: Cube, others: NDArray[np.float32]) -> str:
     gain = likeness[name] - likeness["RAS"]
     if name in ("RAS", "LAS") or likeness[name] < ALIKE or gain < BETTER:
         return ""
-    return "it lies otherwise than the other volumes of its kind"
+    return "its orientation differs from the other volumes of its kind"
 
 
 def _turns(cube: Cube) -> Iterator[tuple[str, Cube]]:

@@ -15,8 +15,8 @@ from mri_gan.ingest.source import DATASET_JSON, Labels, Member, Source, suffix_o
 LAYOUT = "stylegan"
 NUMBERED = re.compile(r"(?:^|/)\d{5}/img\d{8}\.[a-z]+$")  # as StyleGAN's tool names files
 NOT_PEOPLE = (
-    "pictures of a StyleGAN data set do not say whose they are: each counts as a person of its "
-    "own, so one person may be in several splits"
+    "pictures of a StyleGAN data set do not say whose they are: each counts as a different "
+    "person, so one person may be in several splits"
 )
 
 
@@ -62,7 +62,7 @@ def read_dataset_json(member: Member) -> dict[str, Labels] | None:
     try:
         content = json.loads(read_member(member))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{member.label}: is no JSON", "mend it or move it away") from error
+        raise DataError(f"{member.label}: not valid JSON", "fix it or move it away") from error
     if not isinstance(content, dict) or "labels" not in content:
         return None
     names, column = content.get("class_names"), str(content.get("class_column", "class"))
@@ -75,7 +75,7 @@ def read_dataset_json(member: Member) -> dict[str, Labels] | None:
         }
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{member.label}: its labels are no pairs of file and class", "mend it or move it away"
+            f"{member.label}: its labels are no pairs of file and class", "fix it or move it away"
         ) from error
 
 

@@ -143,7 +143,7 @@ def _look(member: Member, also: Sequence[str]) -> tuple[str, _File | None]:
     _require_picture(header, found)
     framed = FRAMES in found.tags
     if not framed and count_frames(header) > 1:
-        raise DataError("multi-frame DICOM that does not say where its frames lie")
+        raise DataError("multi-frame DICOM without frame positions")
     turned = None if framed else np.concatenate(axes_of(header))
     place = () if framed else tuple(position_of(header).tolist())
     digest = zlib.crc32(data[-found.pixels :] if 0 < found.pixels < len(data) else data)
@@ -191,7 +191,7 @@ def _require_picture(header: Any, found: Elements) -> None:
     if not (is_filled(header, "Rows") and is_filled(header, "Columns")):
         raise DataError("a slice without a size (cut short?)")
     if FRAMES not in found.tags and not is_filled(header, "ImagePositionPatient"):
-        raise DataError("no ImagePositionPatient: where this slice lies is unknown")
+        raise DataError("no ImagePositionPatient: the position of this slice is unknown")
     if found.pixels > max(SMALL_BYTES, MAX_RATIO * found.n_bytes):
         raise DataError("looks like a decompression bomb")
     size_of(header)

@@ -314,7 +314,7 @@ def _class_of(name: str) -> tuple[str, str, int]:
     classes = [f for f in folders if f.lower() not in words.SPLIT_FOLDERS.keys() | NO_CLASS]
     if not classes:
         raise UsageError(
-            f"{name}: lies in no class folder", "put it into one, or leave --classes out"
+            f"{name}: is not in a class folder", "put it into one, or leave --classes out"
         )
     stem = file.removesuffix(suffix_of(file))
     found = TRAILING_NUMBER.match(stem)

@@ -136,7 +136,7 @@ def read_mask_volume(mask: Source) -> Volume:
     volume = read_source_volume(mask, labels=True)
     voxels = volume.voxels
     if (voxels != np.round(voxels)).any() or voxels.min() < 0:
-        raise DataError("holds more than whole numbers from 0; it is no mask")
+        raise DataError("holds more than whole numbers from 0; not a mask")
     return volume
 
 
@@ -154,7 +154,7 @@ def require_fit(volume: Volume, other: Volume, name: str = "its mask") -> None:
     corners = np.array([(0, 0, 0, 1), (*volume.voxels.shape, 1)]).T
     apart = np.abs((other.affine - volume.affine) @ corners).max()
     if apart > PLACE_MM:
-        raise DataError(f"{name} lies {apart:.1f} mm beside it")
+        raise DataError(f"{name} is {apart:.1f} mm away from it")
 
 
 def spread(labels: NDArray[Any], known: Sequence[int], depth: int) -> NDArray[Any]:

@@ -296,7 +296,7 @@ def scrub(reason: str, names: Iterable[str]) -> str:
 # What was concluded about people and contrasts, in words, and what about it is doubtful
 
 LONG = 4  # letters that two people's names share before it looks like one person
-USE_PEOPLE = "if that is wrong, say who is who with --people TABLE"
+USE_PEOPLE = "if that is wrong, assign people with --people TABLE"
 CLASS_NAME = re.compile(
     r"dement|tumou?r|glioma|mening|pituit|normal|healthy|positive|negative|benign|malignant|"
     r"^(?:ad|cn|[el]?mci|yes|no|hc|hgg|lgg|controls?|patients?)$",
@@ -362,7 +362,7 @@ def _classes(sources: Sequence[Source], config: PrepareConfig) -> str:
     called = sorted(who for who in people if CLASS_NAME.search(who))
     if config.classes or len(people) < 2 or 2 * len(called) < len(people):
         return ""
-    return f"the people are called {', '.join(called[:3])}: if those are classes, add --classes"
+    return f"people are named {', '.join(called[:3])}: if those are classes, add --classes"
 
 
 def _crowd(sources: Sequence[Source], config: PrepareConfig) -> str:
@@ -375,10 +375,10 @@ def _crowd(sources: Sequence[Source], config: PrepareConfig) -> str:
         return ""
     if config.classes:
         return (
-            f"each of the {len(sources):,} images is a person of its own, so that splits are by "
+            f"each of the {len(sources):,} images counts as a different person, so splits are by "
             f"image: pictures of one person may be in several; {USE_PEOPLE}"
         )
-    return f"each of the {len(sources):,} files is a person of its own; {USE_PEOPLE}"
+    return f"each of the {len(sources):,} files counts as a different person; {USE_PEOPLE}"
 
 
 def _long_stems(sources: Iterable[Source]) -> str:
@@ -393,7 +393,7 @@ def _long_stems(sources: Iterable[Source]) -> str:
             one = next(iter(people))
             other = next(who for who, split in people.items() if split != people[one])
             two = f"{one} ({people[one]}) and {other} ({people[other]})"
-            return f"{two} have much of a name in common; {USE_PEOPLE}"
+            return f"{two} have similar names; {USE_PEOPLE}"
     return ""
 
 
@@ -411,7 +411,9 @@ def _no_split(sources: Iterable[Source], config: PrepareConfig) -> str:
     empty = [split for split in SPLITS if not counts[split] and shares[split]]
     if not empty:
         return ""
-    return f"nobody is in {' and '.join(empty)}: without them nothing can be judged on new people"
+    return (
+        f"nobody is in {' and '.join(empty)}: a model cannot be judged on new people without them"
+    )
 
 
 def _mixed(sources: Sequence[Source], config: PrepareConfig) -> str:

@@ -176,7 +176,7 @@ def _explain_masks(masks: Sequence[Source]) -> str:
     text = f"{len(masks)} masks were left out"
     if not named:
         return text
-    return f"{text} because they lie in a folder called {named[0]}; rename it if they are scans"
+    return f"{text} because they are in a folder called {named[0]}; rename it if they are scans"
 
 
 def layouts_of(sources: Iterable[Source]) -> tuple[str, ...]:
@@ -375,7 +375,7 @@ def _require_trained_classes(sources: Sequence[Source], config: PrepareConfig) -
     if missing:
         raise UsageError(
             f"--classes: no image of {', '.join(missing)} is in the training split",
-            "say who is who with --people TABLE, or change --split or --seed",
+            "assign people with --people TABLE, or change --split or --seed",
         )
 
 
@@ -398,7 +398,9 @@ def parse_shard(text: str) -> Shard:
     number, _, count = text.partition("/")
     if number.isdecimal() and count.isdecimal() and 1 <= int(number) <= int(count):
         return Shard(int(number), int(count))
-    raise UsageError(f"--shard {text}: is no part", "give I/N with I from 1 to N, such as 3/8")
+    raise UsageError(
+        f"--shard {text}: not of the form I/N", "give I/N with I from 1 to N, such as 3/8"
+    )
 
 
 def take_shard(plan: Plan, shard: Shard) -> Plan:

@@ -141,12 +141,12 @@ def read_people(path: Path) -> dict[str, Person]:
     people: dict[str, Person] = {}
     for number, row in rows[1:]:
         if len(row) <= max(where, who) or not (row[where] and row[who]):
-            raise UsageError(f"{path}:{number}: has no file or no person", "fill in both")
+            raise UsageError(f"{path}:{number}: file or person is missing", "fill in both")
         cells = dict(zip(columns, row, strict=False))
         key = plain_text(row[where]).strip("/").casefold()
         person = _person(cells, columns[where], columns[who], f"{path}:{number}")
         if people.setdefault(key, person) != person:
-            raise UsageError(f"{path}:{number}: {row[where]} is there twice", "keep one of them")
+            raise UsageError(f"{path}:{number}: {row[where]} is listed twice", "keep one of them")
     return people
 
 
@@ -177,7 +177,7 @@ def apply_people(sources: Sequence[Source], people: dict[str, Person], path: Pat
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise UsageError(
             f"{path}: has no row for {missing[0]}{more}",
-            "name each file or a folder that it lies in",
+            "name each file or the folder that holds it",
         )
     return [_as(one, source) for one, source in zip(found, sources, strict=True) if one]
 

@@ -123,7 +123,7 @@ def _pages(data: bytes) -> Iterator[Image.Image]:
     with Image.open(io.BytesIO(data), formats=FORMATS) as image:
         _require_few(image.width * image.height, MAX_PIXELS, image)
         if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
-            raise DataError("a moving picture", "save each frame as a file of its own")
+            raise DataError("an animated image", "save each frame as a file of its own")
         yield image
 
 

@@ -151,7 +151,7 @@ def _together(found: Sequence[tuple[int, ...]], depth: int) -> tuple[int, ...]:
     labels = tuple(sorted({label for some in found for label in some} | {0}))
     if len(labels) > 1 << depth:
         raise UsageError(
-            f"--masks: the masks hold {len(labels)} labels, more than {depth} bits can tell apart",
+            f"--masks: the masks hold {len(labels)} labels, more than {depth} bits can hold",
             "use --depth 16, or check that these are masks",
         )
     return labels

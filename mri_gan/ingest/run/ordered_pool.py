@@ -147,7 +147,7 @@ def _result(future: Future[list[Result]]) -> list[Result]:
         return future.result()
     except CancelledError as error:  # not by us: the scheduler of a cluster went away
         raise DataError(
-            "the workers went away before the work was done",
+            "the workers disappeared before the work was done",
             "what was done is kept; start them and run the same command again",
         ) from error
 

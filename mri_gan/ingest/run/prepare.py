@@ -79,7 +79,7 @@ def write_store(
                     )
             writer.flush()
             if not writer.slices_done:
-                raise DataError(_nothing(plan, writer), "mrigan inspect tells the reason for each")
+                raise DataError(_nothing(plan, writer), "mrigan inspect lists the reason for each")
             writer.finish(summarise(writer, plan, learned, time.perf_counter() - start))
         # A cluster may not see this folder.
         return complete(folder, engine if isinstance(workers, int) else None)

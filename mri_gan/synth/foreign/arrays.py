@@ -27,7 +27,7 @@ def read_dtype(args: Sequence[Any], state: Any) -> np.dtype[Any]:
     """
     code = args[0]
     if not isinstance(code, str) or not KNOWN.fullmatch(code):
-        raise ValueError("no dtype of plain numbers")
+        raise ValueError("not a dtype of plain numbers")
     order = ORDERS[state[1] if state is not None else "="]
     return np.dtype(code).newbyteorder(order)
 
@@ -37,8 +37,8 @@ def read_array(
 ) -> NDArray[Any]:
     """An array from its bytes, copied; raises ValueError unless they fill the shape exactly."""
     if not isinstance(dtype, np.dtype) or not isinstance(data, bytes | bytearray):
-        raise ValueError("no numbers")
+        raise ValueError("not numbers")
     shape = tuple(map(int, shape))
     if min(shape, default=0) < 0 or order not in ("C", "F"):
-        raise ValueError("no shape")
+        raise ValueError("not a shape")
     return np.frombuffer(data, dtype).reshape(shape, order=order).copy()  # type: ignore[call-overload,no-any-return]

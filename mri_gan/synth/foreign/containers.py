@@ -41,7 +41,7 @@ def read_weights(path: Path) -> Any:
 def load_bytes(data: bytes, what: str, depth: int) -> Any:
     """The content of a file that lies in memory; `depth` counts files inside files."""
     if depth > DEEPEST_FILES:
-        raise DataError(f"{what}: holds files inside files beyond reason", BETTER)
+        raise DataError(f"{what}: holds files nested too deeply", BETTER)
     if data[:4] == b"PK\x03\x04":
         return _load_zip(data, what, depth)
     if data[TAR_MARK_AT : TAR_MARK_AT + len(TAR_MARK)] == TAR_MARK:
@@ -87,7 +87,7 @@ def _load_zip(data: bytes, what: str, depth: int) -> Any:
         names = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
         if len(pickles) != 1:
-            raise DataError(f"{what}: is a zip, but of no weights", BETTER)
+            raise DataError(f"{what}: is a zip without weights", BETTER)
         if any(info.compress_type != zipfile.ZIP_STORED for info in names.values()):
             raise DataError(f"{what}: is a compressed zip, which torch does not write", BETTER)
         root = pickles[0].removesuffix("data.pkl")
@@ -130,7 +130,7 @@ def _load_legacy(data: bytes, at: int, what: str, depth: int) -> Any:
         at += length
     protocol, system, item, keys = heads
     if protocol != LEGACY_PROTOCOL or not isinstance(system, dict) or not isinstance(keys, list):
-        raise DataError(f"{what}: is no torch file of a known form", BETTER)
+        raise DataError(f"{what}: not a torch file of a known form", BETTER)
     if system.get("little_endian") is not True:
         raise DataError(f"{what}: was written on a big-endian machine", "save it anew")
     wanted = {key: (dtype, numel) for dtype, key, numel in _all_storages(item, what)}

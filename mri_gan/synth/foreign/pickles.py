@@ -89,9 +89,9 @@ def read_pickle(data: bytes | memoryview, what: str) -> tuple[Any, int]:
         raise
     # Whatever a made-up stream does to the stack, it is the file's fault and not a crash.
     except (ValueError, IndexError, TypeError, KeyError, AttributeError, OverflowError) as error:
-        raise DataError(f"{what}: is no readable pickle ({one_line(error)})", BETTER) from error
+        raise DataError(f"{what}: not a readable pickle ({one_line(error)})", BETTER) from error
     except (RecursionError, MemoryError) as error:
-        raise DataError(f"{what}: is nested or sized beyond reason", BETTER) from error
+        raise DataError(f"{what}: is too large or nested too deeply", BETTER) from error
 
 
 BETTER = "give a file as its program wrote it"
@@ -203,7 +203,7 @@ class _Reader:
             target.items = [] if target.items is None else target.items
             target = target.items
         if not isinstance(target, list):
-            raise ValueError("items added to what is no list")
+            raise ValueError("items added to something that is not a list")
         target += values
 
     def op_setitem(self, _: Any) -> None:
@@ -219,7 +219,7 @@ class _Reader:
             target.items = {} if target.items is None else target.items
             target = target.items
         if not isinstance(target, dict):
-            raise ValueError("names set in what is no dictionary")
+            raise ValueError("names set in something that is not a dictionary")
         target.update(_pairs(run))
 
     def op_global(self, arg: str) -> None:
@@ -229,7 +229,7 @@ class _Reader:
     def op_stack_global(self, _: Any) -> None:
         name, module = self.pop(), self.pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            raise ValueError("a global whose name is no text")
+            raise ValueError("a global whose name is not text")
         self.stack.append(Name(module, name))
 
     def op_reduce(self, _: Any) -> None:
@@ -261,5 +261,5 @@ class _Reader:
 def _pairs(run: list[Any]) -> dict[Any, Any]:
     """Names and values in turn; to hash a made-up key could take for ever."""
     if not all(isinstance(key, str | int | float | bytes | None) for key in run[::2]):
-        raise ValueError("a dictionary whose names are no plain values")
+        raise ValueError("a dictionary whose names are not plain values")
     return dict(zip(run[::2], run[1::2], strict=True))

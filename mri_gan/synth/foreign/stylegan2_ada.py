@@ -112,7 +112,7 @@ def tensors_of(shell: Shell) -> Iterator[tuple[str, Tensor]]:
 def modules_of(shell: Shell, path: str = "", depth: int = 0) -> Iterator[tuple[str, Shell]]:
     """The module and all inside it, by their path."""
     if depth > 10:
-        raise DataError("modules inside modules beyond reason", ONLY)
+        raise DataError("modules nested too deeply", ONLY)
     yield path, shell
     for name, part in (shell.attributes.get("_modules") or {}).items():
         if isinstance(part, Shell):

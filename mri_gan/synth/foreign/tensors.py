@@ -76,7 +76,7 @@ class Realiser:
         if item is None or isinstance(item, str | bytes | bytearray | int | float):
             return item
         if level > DEEPEST:
-            raise DataError(f"{self.what}: is nested beyond reason", BETTER)
+            raise DataError(f"{self.what}: is nested too deeply", BETTER)
         key = id(item)
         if key in self._done:
             return self._done[key]
@@ -160,7 +160,7 @@ def build_bytes(_: Realiser, args: Any, state: Any, items: Any) -> bytes:
     if not args or isinstance(args[0], bytes):
         return bytes(*args)
     if not isinstance(args[0], str):
-        raise ValueError("no bytes")
+        raise ValueError("not bytes")
     return args[0].encode("latin1")
 
 
@@ -168,7 +168,7 @@ def build_tensor(realiser: Realiser, args: Any, state: Any, items: Any) -> Tenso
     """A view of a storage, copied; it must lie within, and be no larger except for small ones."""
     storage, offset, size, stride = args[:4]
     if not isinstance(storage, Storage):
-        raise ValueError("no storage")
+        raise ValueError("not a storage")
     size, stride = tuple(map(int, size)), tuple(map(int, stride))
     if len(size) != len(stride) or min((offset, *size, *stride), default=0) < 0:
         raise ValueError("bad shape")
@@ -188,14 +188,14 @@ def build_tensor(realiser: Realiser, args: Any, state: Any, items: Any) -> Tenso
 def build_first(_: Realiser, args: Any, state: Any, items: Any) -> Any:
     """A parameter: its tensor."""
     if not isinstance(args[0], Tensor):
-        raise ValueError("no tensor")
+        raise ValueError("not a tensor")
     return args[0]
 
 
 def build_typed(realiser: Realiser, args: Any, state: Any, items: Any) -> Tensor:
     """A tensor with attributes of its own: function, class, arguments, attributes."""
     if args[0] not in ("torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor"):
-        raise ValueError("no plain tensor")
+        raise ValueError("not a plain tensor")
     return build_tensor(realiser, args[2], None, None)
 
 
@@ -228,7 +228,7 @@ def build_persistent(realiser: Realiser, args: Any, state: Any, items: Any) -> S
     """An object of NVIDIA's persistent classes; the source code it carries is dropped unread."""
     meta = args[0]
     if meta.get("type") != "class" or not isinstance(meta.get("state"), dict):
-        raise ValueError("no persistent class")
+        raise ValueError("not a persistent class")
     return Shell(str(meta["class_name"]), meta["state"])
 
 

@@ -68,7 +68,7 @@ def read_archive(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file", "check --features-file") from error
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: is no TorchScript file ({one_line(error)})", SAVED) from error
+        raise DataError(f"{path}: not a TorchScript file ({one_line(error)})", SAVED) from error
     except OSError as error:
         raise explain_os_error(error, path) from error
     return stream.getvalue()
@@ -78,13 +78,13 @@ def check_names(path: Path, members: list[zipfile.ZipInfo]) -> None:
     """Raise DataError unless it looks like a program and no two members share a name."""
     names = [info.filename.lower() for info in members]
     if not any("/code/" in name and name.endswith(".py") for name in names):
-        raise DataError(f"{path}: is no TorchScript file", SAVED)
+        raise DataError(f"{path}: not a TorchScript file", SAVED)
     if len(set(names)) < len(names):
         raise DataError(f"{path}: has two members of one name", SAVED)
     if any(i.file_size > LARGEST_CODE for i in members if i.filename.lower().endswith(".py")):
-        raise DataError(f"{path}: has code beyond reason", SAVED)
+        raise DataError(f"{path}: has too much code", SAVED)
     if sum(info.file_size for info in members) > LARGEST:
-        raise DataError(f"{path}: unpacks to more than any network", SAVED)
+        raise DataError(f"{path}: unpacks to more than any network needs", SAVED)
 
 
 def check_source(path: Path, source: bytes) -> None:

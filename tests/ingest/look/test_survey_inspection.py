@@ -98,7 +98,7 @@ def test_percentiles_of_counted_greys() -> None:
 def test_the_table(odd: Path) -> None:
     result = inspect(odd)
     assert result.exit_code == 0
-    assert result.stderr.startswith("warning: each of the 36 files is a person of its own")
+    assert result.stderr.startswith("warning: each of the 36 files counts as a different person")
     for text in ("subjects", "35", "twin_0.png", "would be left out", "store"):
         assert text in result.stdout
 

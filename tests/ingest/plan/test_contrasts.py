@@ -104,7 +104,7 @@ def test_one_version_of_a_freesurfer_scan_is_taken_and_brainmask_is_no_mask(
 
 def test_a_folder_called_masks_is_explained(tmp_path: Path) -> None:
     top = phantoms.write_folder(tmp_path / "masks", {"a/1.png": b"", "a/2.png": b""})
-    with pytest.raises(DataError, match="2 masks were left out because they lie in a folder"):
+    with pytest.raises(DataError, match="2 masks were left out because they are in a folder"):
         plan_of(top)
 
 

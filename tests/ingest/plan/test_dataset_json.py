@@ -128,4 +128,4 @@ def test_prepare_warns_that_people_are_not_known(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a.zip", CLASSES)
     done = CliRunner().invoke(cli, ["prepare", str(path), "--out", str(tmp_path / "s")])
     assert done.exit_code == 0, done.stderr
-    assert "each counts as a person of its own" in done.stderr
+    assert "each counts as a different person" in done.stderr

@@ -39,7 +39,7 @@ def test_a_subject_alone_is_enough_and_is_searched_in_the_path() -> None:
 @pytest.mark.parametrize(
     ("pattern", "message"),
     [
-        ("(", "no regular expression"),
+        ("(", "not a valid regular expression"),
         (r"(\d+)", "no group named subject"),
         (r"(?P<subject>\d+)(?P<eye>.)", "unknown groups eye"),
     ],

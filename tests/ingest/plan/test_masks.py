@@ -209,8 +209,12 @@ def test_slices_without_a_mask_are_left_out_and_counted(tmp_path: Path, prepare:
     ("scan", "mask", "reason"),
     [
         ("1.nii", phantoms.nifti_bytes(TISSUES[1:], "LPS", dtype="uint8"), "19 x 26 x 22"),
-        ("1.nii", phantoms.nifti_bytes(TISSUES, "LPS", (1, 1, 2), dtype="uint8"), "beside it"),
-        ("1.nii", phantoms.nifti_bytes(BRAIN, "LPS"), "no mask"),
+        (
+            "1.nii",
+            phantoms.nifti_bytes(TISSUES, "LPS", (1, 1, 2), dtype="uint8"),
+            "mm away",
+        ),
+        ("1.nii", phantoms.nifti_bytes(BRAIN, "LPS"), "not a mask"),
         ("1.nii", b"nothing", "too short"),
         ("1.png", phantoms.png_bytes(phantoms.slice_pixels(32, 64)), "64 x 32"),
         ("1.png", b"nothing", "unreadable"),

@@ -43,7 +43,7 @@ def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: P
 @pytest.mark.parametrize(
     ("names", "doubt"),
     [
-        ([f"{who}.png" for who in PEOPLE], "each of the 10 files is a person of its own"),
+        ([f"{who}.png" for who in PEOPLE], "each of the 10 files counts as a different person"),
         ([f"slice_{k}.png" for k in range(12)], "one person holds all 12 files"),
         (GOOD[:9], "nobody is in validate and test"),
         ([f"train/{name}" for name in GOOD], "nobody is in validate and test"),
@@ -53,7 +53,7 @@ def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: P
                 for split, word in (("train", "a"), ("test", "b"))
                 for k in (1, 2)
             ],
-            "p123b (test) and p123a (train) have much of a name in common",
+            "p123b (test) and p123a (train) have similar names",
         ),
         (
             [f"{name[:3]}_{c}{name[3:]}" for name in GOOD for c in ("t1", "t2")],
@@ -61,7 +61,7 @@ def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: P
         ),
         (
             [f"{c}/img_{k}.png" for c in ("NonDemented", "MildDemented") for k in range(4)],
-            "the people are called MildDemented, NonDemented: if those are classes, add --classes",
+            "people are named MildDemented, NonDemented: if those are classes, add --classes",
         ),
     ],
 )
@@ -112,9 +112,9 @@ def test_a_table_says_who_is_who(tmp_path: Path) -> None:
     ("table", "message"),
     [
         ("x\tanna\n", "names no columns of files and people"),
-        ("file\tperson\nx\t\n", r"people\.tsv:2: has no file or no person"),
+        ("file\tperson\nx\t\n", r"people\.tsv:2: file or person is missing"),
         ("file\tperson\tsplit\nx\tanna\tleft\n", "left is not a split"),
-        ("file\tperson\nx\tanna\nx\tbert\n", "x is there twice"),
+        ("file\tperson\nx\tanna\nx\tbert\n", "x is listed twice"),
         ("file\tperson\nx\tanna\n", r"has no row for .*y/c\.png and 1 more"),
         ("file\tperson\tsplit\nx\ta\ttrain\ny\ta\ttest\n", "subject a is in two splits"),
     ],

@@ -77,7 +77,7 @@ def test_a_missing_a_double_and_a_strange_shard_are_refused(tmp_path: Path, arch
         merged(tmp_path / "a", first, second)
     with pytest.raises(UsageError, match="shard 1/3 is given twice"):
         merged(tmp_path / "b", first, second, first)
-    with pytest.raises(UsageError, match="strange: is no shard of the same sources"):
+    with pytest.raises(UsageError, match="strange: is not a shard of the same sources"):
         merged(tmp_path / "c", first, second, strange)
     assert not any((tmp_path / name).exists() for name in "abc")
 

@@ -161,7 +161,7 @@ def test_when_all_workers_are_gone_it_says_so(
         monkeypatch.setattr(
             "mri_gan.ingest.run.prepare.open_engine", lambda *_: nullcontext(engine)
         )
-        with pytest.raises(DataError, match="workers went away"):
+        with pytest.raises(DataError, match="workers disappeared"):
             prepare_on(made, archive, tmp_path / "far")
         engine.close()
 

@@ -55,7 +55,7 @@ class _Frame:
         sizes, plane = group("PixelMeasuresSequence"), group("PlaneOrientationSequence")
         position = group("PlanePositionSequence")
         if sizes is None or plane is None or position is None:
-            raise DataError("multi-frame DICOM that does not say where its frames lie")
+            raise DataError("multi-frame DICOM without frame positions")
         self.place = Place(position, sizes, plane)
         scale = group("PixelValueTransformationSequence")
         self.scale = header if scale is None else scale

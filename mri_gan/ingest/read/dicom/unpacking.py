@@ -20,7 +20,7 @@ from mri_gan.ingest.source import MAX_RATIO
 def unpack(header: Any, found: Elements) -> NDArray[Any]:
     """Stored pixels [H, W], or [F, H, W] of several frames."""
     if number(header, "SamplesPerPixel", 1) != 1:
-        raise DataError("colour DICOM is no scan")
+        raise DataError("colour DICOM is not a scan")
     frames, bits = count_frames(header), int(number(header, "BitsAllocated"))
     announced = math.prod((frames, *size_of(header))) * max(bits // 8, 1)
     if announced > max(UNPACKED_BYTES, MAX_RATIO * found.n_bytes):

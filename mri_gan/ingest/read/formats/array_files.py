@@ -91,14 +91,14 @@ def volume_of_stack(
 
 def _one_of_several(array: NDArray[Any], chosen: int | None) -> NDArray[Any]:
     if array.shape[-1] in COLOURS:
-        raise DataError("colour pictures are no scan", "save one channel")
+        raise DataError("colour images are not scans", "save one channel")
     check_shape((*array.shape[1:], array.shape[0]), chosen)
     return np.asarray(array[chosen or 0])
 
 
 def _axis(array: NDArray[Any], slices_last: bool) -> int:
     if array.shape[-1] in COLOURS and min(array.shape[:2]) >= 4 * SMALLEST_PX:
-        raise DataError("a colour picture is no scan", "save one channel")
+        raise DataError("a colour image is not a scan", "save one channel")
     shortest = int(np.argmin(array.shape))
     others = [side for axis, side in enumerate(array.shape) if axis != shortest]
     if 2 * array.shape[shortest] <= min(others):

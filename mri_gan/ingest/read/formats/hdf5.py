@@ -55,7 +55,7 @@ def read_hdf5(
         file.visititems(note)  # follows no links
         array = file[choose_array(found, len(data))]
         if array.is_virtual or array.external:
-            raise DataError("its pixels lie in other files")
+            raise DataError("its pixels are in other files")
         check_chunks(array, len(data))
         values = array[()]
     return volume_of_stack(values.T if matlab else values, matlab, labels, chosen)

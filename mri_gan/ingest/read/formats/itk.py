@@ -61,7 +61,7 @@ def read_itk(
     kind = "nrrd" if suffix in (".nrrd", ".nhdr") else "meta"
     header = _read_nrrd(data) if kind == "nrrd" else _read_meta(data)
     if bool(header.file) != (voxels is not None):
-        raise DataError("its voxels do not lie where its header says")
+        raise DataError("its voxels are not where its header says")
     check_shape(header.shape, chosen)
     announced = math.prod(header.shape) * header.voxel_bytes
     held = len(data) - header.length if voxels is None else len(voxels)
@@ -220,5 +220,5 @@ def _header(sizes: str, kind: str, packed: str, file: str, length: int) -> Heade
     if kind.lower() not in SIZES:
         raise DataError(f"voxel type {kind[:20]!r} is not a plain number")
     if file and (Path(file).name != file or not re.fullmatch(r"[^%\s]+", file)):
-        raise DataError("its voxels lie in another folder or in many files", "save it as one file")
+        raise DataError("its voxels are in another folder or in many files", "save it as one file")
     return Header(tuple(shape), SIZES[kind.lower()], packed, file, length)

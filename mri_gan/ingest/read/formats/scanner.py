@@ -47,7 +47,7 @@ def read_minc(data: bytes, labels: bool = False) -> Volume:
             check_chunks(file["minc-2.0/image/0/image"], len(data))
             return _build(Minc2File(file), labels)
     if not data.startswith(NETCDF_MAGIC):
-        raise DataError("is no MINC file")
+        raise DataError("not a MINC file")
     from nibabel.externals.netcdf import netcdf_file
 
     with netcdf_file(io.BytesIO(data), mmap=False) as file:

@@ -72,7 +72,7 @@ def test_one_of_several_echoes_is_chosen() -> None:
 
 
 def test_frames_without_a_place_are_refused() -> None:
-    with pytest.raises(DataError, match="does not say where its frames lie"):
+    with pytest.raises(DataError, match="without frame positions"):
         read_series([enhanced([BRAIN], SharedFunctionalGroupsSequence=None)])
 
 

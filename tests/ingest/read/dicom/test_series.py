@@ -87,7 +87,7 @@ def test_without_patient_id_the_series_is_the_subject(tmp_path: Path) -> None:
 
 
 def test_multi_frame_files_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="multi-frame DICOM that does not say where its frames lie"):
+    with pytest.raises(DataError, match="multi-frame DICOM without frame positions"):
         plan_of(tmp_path, phantoms.dicom_files(BRAIN, NumberOfFrames=2))
 
 
