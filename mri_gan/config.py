@@ -200,6 +200,7 @@ def check_augment(augment: str, p: float, kinds: str, loss: str) -> None:
 
 LOSS_NAMES = ("wgan-gp", "wgan-clip", "logistic", "r1", "hinge", "relativistic", "r3gan")
 PRECISIONS = ("fp32", "bf16")
+LAYOUTS = ("", "channels-last")
 MISSING = ("unknown", "skip")  # what becomes of a training slice that lacks a label
 # What a newcomer can trust; anything given on the command line wins over the preset.
 PRESETS: dict[str, dict[str, Any]] = {
@@ -354,6 +355,7 @@ class TrainConfig(JsonConfig):
     ada_kimg: float = 500.0  # thousand images in which the probability may go from 0 to 1
     ema_kimg: float = 10.0  # half-life of the generator's running mean, thousand images
     precision: str = "fp32"
+    layout: str = ""  # on a CPU: "channels-last" where that measured quicker, else by architecture
     seed: int = 0
     schedule: tuple[Stage, ...] = ()  # from a file, in place of phase, batch, lr and sched
     conditions: Conditions = NO_CONDITIONS  # what the networks are told about an image
@@ -390,6 +392,7 @@ class TrainConfig(JsonConfig):
             f"--precision {self.precision}",
             f"choose one of {PRECISIONS}",
         )
+        require(self.layout in LAYOUTS, f"layout {self.layout}", f"one of {LAYOUTS}")
         require(self.penalty_every >= 1, f"--penalty-every {self.penalty_every}", "at least 1")
         require(self.clip > 0, f"--clip {self.clip}", "give a positive number")
         require(self.n_critic >= 1, f"--n-critic {self.n_critic}", "give at least 1")
@@ -474,6 +477,20 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         if isinstance(line, dict) and isinstance(line.get("nimg"), int):
             lines.append(line)
     return lines
+
+
+def list_problems(lines: list[dict[str, Any]]) -> dict[str, tuple[int, int, str]]:
+    """Problems that a run's metrics hold, by name: the first and last nimg, and the last text."""
+    found: dict[str, tuple[int, int, str]] = {}
+    rollbacks = 0
+    for line in lines:
+        for text in line.get("events", ()):
+            rollbacks += 1
+            found[f"rollback {rollbacks}"] = (line["nimg"], line["nimg"], text)
+        for name, text in line.get("problems", {}).items():
+            first = found[name][0] if name in found else line["nimg"]
+            found[name] = (first, line["nimg"], text)
+    return found
 
 
 # Names that a command line needs before anything heavy is imported

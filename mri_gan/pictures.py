@@ -97,3 +97,13 @@ def save_png(path: Path, image: Image.Image, shows: Shows) -> None:
     stream = io.BytesIO()
     image.save(stream, "PNG", pnginfo=png_text(shows), compress_level=COMPRESS_LEVEL)
     write_bytes(path, stream.getvalue())
+
+
+SPIKE = 20.0  # a largest value so many times the usual ones hides all else on a linear axis
+
+
+def find_spike(values: Sequence[float]) -> float | None:
+    """Where an axis should turn from linear to logarithmic, or None: there is no spike."""
+    sizes = np.abs(np.array(values, dtype=np.float64))
+    usual = float(np.percentile(sizes, 90)) if len(sizes) else 0.0
+    return usual if usual > 0 and sizes.max() > SPIKE * usual else None

@@ -11,7 +11,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from mri_gan.greys import to_grey
-from mri_gan.pictures import GAP, Shows, build_sheet, read_mark, save_png
+from mri_gan.pictures import GAP, Shows, build_sheet, find_spike, read_mark, save_png
 
 
 def numbered(count: int, size: int = 8) -> NDArray[np.uint8]:
@@ -100,3 +100,20 @@ def test_what_cannot_be_read_has_no_mark(tmp_path: Path) -> None:
 
 def test_only_charts_and_drawings_may_be_shown_to_all() -> None:
     assert {s.name for s in Shows if not s.shows_people} == {"SYNTHETIC", "CHART"}
+
+
+@pytest.mark.parametrize(
+    ("values", "usual"),
+    [
+        ([], None),
+        ([0.0, 0.0], None),
+        ([1.0, -1.2, 0.8] * 10, None),
+        ([2.0] * 30 + [39.0], None),
+        ([2.0] * 30 + [-41.0], 2.0),
+        ([2.0] * 30 + [3e14], 2.0),
+    ],
+)
+def test_a_spike_is_a_value_of_twenty_times_the_usual_size(
+    values: list[float], usual: float | None
+) -> None:
+    assert find_spike(values) == usual

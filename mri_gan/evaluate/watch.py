@@ -17,7 +17,7 @@ from mri_gan.evaluate.images import ImageSet, fakes_of, reals_of
 from mri_gan.evaluate.membership import encode_slices
 from mri_gan.files import write_text
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth.sample import Look, alpha_for, load_trained
+from mri_gan.synth.sample import load_trained, look_at
 
 FILE = "evaluation.jsonl"
 IMAGES = 512  # of each set
@@ -62,7 +62,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
 def score_checkpoint(store: Path, checkpoint: Path, device: str, seed: int) -> dict[str, Any]:
     """One line: nimg, size, and each figure with its value and its noise floor."""
     trained = load_trained(checkpoint, device)
-    look = Look(trained.size, alpha_for(trained, trained.size), psi=1.0)
+    look = look_at(trained, psi=1.0)
     with StoreReader(store) as opened:
         reals = reals_of(opened, ("train",), look.size, IMAGES, seed)
         conditions = None

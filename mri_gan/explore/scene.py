@@ -21,11 +21,12 @@ from mri_gan.conditions import UNKNOWN, Column, encode
 from mri_gan.config import LEVELS, require
 from mri_gan.errors import UsageError
 from mri_gan.files import make_folder
+from mri_gan.greys import to_stored
 from mri_gan.nets.protocol import broadcast_styles, mix_styles
 from mri_gan.synth.directions import Directions, find_directions
 from mri_gan.synth.figures import Drawing, default_crossover
-from mri_gan.synth.generate import MASKS, GenerateConfig, paths, stem, to_depth, write_image
-from mri_gan.synth.sample import LARGEST, Look, Trained, alpha_for, draw, styles
+from mri_gan.synth.generate import MASKS, GenerateConfig, paths, stem, write_image
+from mri_gan.synth.sample import LARGEST, Look, Trained, draw, look_at, styles
 
 MOVE, LABEL = "move", "label"  # names of the numbered fields of a form: move0, label1
 REACH = 3.0  # standard deviations each way along a direction
@@ -75,7 +76,7 @@ class Explorer:
 
     def _drawable(self, size: int) -> bool:
         try:
-            alpha_for(self.trained, size)
+            look_at(self.trained, size)
         except UsageError:
             return False
         return True
@@ -101,7 +102,7 @@ class Explorer:
             tuple(_number(form, f"{MOVE}{i}", -REACH, REACH, 0.0) for i in range(self.directions)),
             tuple(self._labels(form)),
         )
-        alpha_for(self.trained, scene.size)
+        look_at(self.trained, scene.size)
         require(self.has_styles or scene.detail_seed is None, "this network has no styles to mix")
         self._condition(scene)
         return scene
@@ -127,7 +128,7 @@ class Explorer:
         """
         net, look = self.trained.generator, self._look(scene)
         condition = self._condition(scene)
-        layers = net.num_layers(scene.size)
+        layers = net.num_layers(look.px)
         seeds = [scene.seed] + ([] if scene.detail_seed is None else [scene.detail_seed])
         with self._lock:
             w = styles(net, seeds, scene.psi, condition)
@@ -138,7 +139,7 @@ class Explorer:
             return np.asarray(draw(net, ws, seeds[:1], look, None if exact else 1)[0].numpy())
 
     def _look(self, scene: Scene) -> Look:
-        return Look(scene.size, alpha_for(self.trained, scene.size), scene.psi, scene.noise)
+        return look_at(self.trained, scene.size, scene.psi, scene.noise)
 
     def _moved(self, scene: Scene) -> Tensor:
         """What the moves add to w [1, D]."""
@@ -175,7 +176,7 @@ class Explorer:
             for path in paths(folder, scene.seed, self.trained, config)
         ]
         make_folder(folder / MASKS if self.trained.has_mask else folder)
-        image = to_depth(self.draw(scene, exact=True), 8)
+        image = to_stored(self.draw(scene, exact=True), 8)
         write_image(made, image, facts, self.trained, config)
         return made[0]
 

@@ -19,10 +19,10 @@ from mri_gan.pictures import build_sheet
 from mri_gan.synth.sample import (
     Look,
     Trained,
-    alpha_for,
     condition_rows,
     draw_seeds,
     load_trained,
+    look_at,
 )
 
 POSITION = "position"
@@ -97,8 +97,7 @@ class Model:
         return Volume(to_stored(images[:, 0].numpy(), 8), affine, "synthetic", source=str(seed))
 
     def _look(self, size: int | None, psi: float, noise: float) -> Look:
-        size = self.size if size is None else size
-        return Look(size, alpha_for(self.trained, size), psi, noise)
+        return look_at(self.trained, size, psi, noise)
 
     def _repr_html_(self) -> str:
         """A row of pictures, for notebooks."""

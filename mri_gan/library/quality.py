@@ -17,7 +17,7 @@ from mri_gan.evaluate.images import ImageSet, check_fit, check_size, fakes_of, i
 from mri_gan.evaluate.membership import encode_slices
 from mri_gan.library.drawing import Model, load_model
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth.sample import Look, alpha_for
+from mri_gan.synth.sample import look_at
 from mri_gan.train.data import was_trained_on
 
 DEPTH = 8  # bits of the pictures that `generate` writes
@@ -103,7 +103,7 @@ def _take(
     trained = (model if isinstance(model, Model) else load_model(model, device)).trained
     size = trained.size if size is None else size
     check_fit(trained, store, size)
-    look = Look(size, alpha_for(trained, size), psi, noise)
+    look = look_at(trained, size, psi, noise)
     conditions: torch.Tensor | None = None
     if trained.conditions:
         try:

@@ -13,6 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from mri_gan.files import write_bytes
+from mri_gan.pictures import find_spike
 
 Point = tuple[float, float]
 MAX_POINTS = 300  # more would not be seen
@@ -128,6 +129,9 @@ def _plot(axes: Any, chart: Chart) -> None:
     for x, text in chart.marks:
         axes.axvline(x, color=INK, linestyle=":", linewidth=0.8)
         axes.text(x, 0.97, f" {text}", transform=axes.get_xaxis_transform(), fontsize=8, va="top")
+    if (usual := find_spike([y for curve in chart.curves for _, y in curve.points])) is not None:
+        axes.set_yscale("symlog", linthresh=usual)
+        axes.yaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(chart.x_name)
     axes.grid(axis="y", color=RULE, linewidth=0.6)
     axes.spines[:].set_visible(False)

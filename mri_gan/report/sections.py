@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mri_gan.config import differences
+from mri_gan.config import differences, list_problems
 from mri_gan.pictures import Shows
 from mri_gan.report.charts import Chart, Curve, Point, build_chart
 from mri_gan.report.facts import Picture, RunFacts
@@ -157,7 +157,14 @@ def progress(run: RunFacts) -> Section:
         ("Updates skipped as not finite", plain(skipped)),
     ]
     machine = [(words(n), plain(run.config[n])) for n in _machine(run.config)]
-    tables = [Table("Progress", state), Table("Software and machine", machine)]
+    tables = [Table("Progress", state)]
+    if problems := list_problems(run.metrics):
+        rows = [
+            (name, f"{kimg(first)} to {kimg(last)}", text)
+            for name, (first, last, text) in problems.items()
+        ]
+        tables.append(Table("Problems", rows, ("", "when", "what was seen")))
+    tables.append(Table("Software and machine", machine))
     tables.append(Table("Settings", [(words(k), plain(v)) for k, v in run.settings.items()]))
     return Section("progress", "Training", tables=tables)
 

@@ -50,7 +50,7 @@ def find_directions(drawing: Drawing, method: str, count: int) -> Directions:
     if method == "pca":
         values, vectors = principal(w)
     else:
-        values, vectors = factorise(style_weights(net, drawing.look.size))
+        values, vectors = factorise(style_weights(net, drawing.look.px))
     vectors = fix_signs(vectors[:count])
     spread = (w @ vectors.T).std(dim=0)
     return Directions(method, vectors, spread, values[:count] / values.sum())

@@ -68,7 +68,7 @@ class Drawing:
 
     def layered(self, w: Tensor) -> Tensor:
         """One style for all layers: [N, D] -> [N, L, D]."""
-        return broadcast_styles(w, self.trained.generator.num_layers(self.look.size))
+        return broadcast_styles(w, self.trained.generator.num_layers(self.look.px))
 
     def images(self, w: Tensor, noise_seeds: Sequence[int], noise: float | None = None) -> Tensor:
         """Images [N, C, size, size] of styles [N, D] or [N, L, D]."""
@@ -89,7 +89,7 @@ class Drawing:
     @property
     def has_noise(self) -> bool:
         """Whether noise changes this network's images."""
-        return bool(noise_for(self.trained.generator, [0], Look(self.look.size)))
+        return bool(noise_for(self.trained.generator, [0], Look(self.look.px)))
 
 
 def sample_sheet(drawing: Drawing, seeds: Sequence[int], columns: int) -> Image.Image:
@@ -115,7 +115,7 @@ def mixed_images(
     [R * C, channels, size, size], row by row: rows are fine seeds, columns coarse seeds. Layers
     before `crossover` are coarse.  Karras et al. 2019, section 3.1, figure 3.
     """
-    layers = drawing.trained.generator.num_layers(drawing.look.size)
+    layers = drawing.trained.generator.num_layers(drawing.look.px)
     crossover = default_crossover(layers) if crossover is None else crossover
     coarse = drawing.w(coarse_seeds).repeat(len(fine_seeds), 1)
     fine = drawing.w(fine_seeds).repeat_interleave(len(coarse_seeds), 0)

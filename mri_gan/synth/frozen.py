@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.protocol import broadcast_styles
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import condition_rows, latents, noise_for
+from mri_gan.synth.sample import condition_rows, latents, noise_for, synthesise
 
 TOLERANCE = 1e-4  # of the largest magnitude in the images, or of 1 where that is less
 CHECKED_BATCHES = (1, 3)
@@ -48,10 +48,8 @@ class Frozen(nn.Module):
         z = z.flatten(1)
         told = None if self.condition is None else self.condition.expand(z.shape[0], -1)
         w = net.truncate(net.map(z, told), look.psi)
-        ws = broadcast_styles(w, net.num_layers(look.size))
-        images: Tensor = net.synthesis(
-            ws, resolution=look.size, alpha=look.alpha, noise=self.noise or None
-        )
+        ws = broadcast_styles(w, net.num_layers(look.px))
+        images = synthesise(net, ws, self.noise or None, look)
         return images.clamp(-1, 1) if self.clamped else images
 
 

@@ -109,6 +109,7 @@ class GenerateConfig(JsonConfig):
     format: str = "png"
     depth: int = 8  # bits
     pixel_mm: float | None = None
+    drawn_px: int = 0  # as in Look
 
     def __post_init__(self) -> None:
         require(self.format in FORMATS, f"--format {self.format}", f"choose one of {FORMATS}")
@@ -119,7 +120,7 @@ class GenerateConfig(JsonConfig):
     @property
     def look(self) -> Look:
         """The part that the network is asked for."""
-        return Look(self.size, self.alpha, self.psi, self.noise)
+        return Look(self.size, self.alpha, self.psi, self.noise, self.drawn_px)
 
 
 def generate(
@@ -235,7 +236,7 @@ def draw_files(
                 targets = paths(folder, seed, trained, config)
                 facts = {"seed": str(seed), "condition": word, "generator": trained.digest}
                 waiting.append(pool.submit(write_image, targets, image, facts, trained, config))
-            while len(waiting) > 4 * batch_for(config.size):
+            while len(waiting) > 4 * batch_for(config.look.px):
                 waiting.popleft().result()
             done += len(some)
             tell(done)
@@ -252,7 +253,7 @@ def drawn_batches(
     trained: Trained, config: GenerateConfig, seeds: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], NDArray[Any], list[str]]]:
     """Seeds, images [N, C, H, W] in the file's depth, and conditions in words."""
-    batch = batch_for(config.size)
+    batch = batch_for(config.look.px)
     for start in range(0, len(seeds), batch):
         some = seeds[start : start + batch]
         rows = condition_rows(trained.conditions, config.condition, some)

@@ -34,7 +34,7 @@ from mri_gan.pictures import COMMENT, Shows
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
 from mri_gan.synth.generate import png_bytes
-from mri_gan.synth.sample import Trained, condition_rows, load_critic, styles
+from mri_gan.synth.sample import Trained, condition_rows, load_critic, styles, synthesise
 
 # A person's image as the target of a projection
 
@@ -112,10 +112,10 @@ def project(
     net, look = drawing.trained.generator, drawing.look
     rng = torch.Generator().manual_seed(effort.seed)
     mean, spread = statistics(drawing)
-    layers = net.num_layers(look.size)
+    layers = net.num_layers(look.px)
     count = layers if effort.space == "w+" else 1
     w = mean.expand(1, count, -1).clone().requires_grad_(True)
-    shapes = net.noise_shapes(1, look.size) if look.noise else []
+    shapes = net.noise_shapes(1, look.px) if look.noise else []
     noise = [torch.randn(shape, generator=rng).to(mean.device) for shape in shapes]
     noise = [image.requires_grad_(True) for image in noise]
     optimiser = torch.optim.Adam([w, *noise], betas=(0.9, 0.999), lr=effort.lr)
@@ -125,12 +125,8 @@ def project(
     for step in range(effort.steps):
         set_rate(optimiser, effort, step)
         shaken = w + spread * shake(step, effort.steps) * torch.randn(w.shape, generator=rng).to(w)
-        image = net.synthesis(
-            shaken.expand(1, layers, -1),
-            resolution=look.size,
-            alpha=look.alpha,
-            noise=[look.noise * part for part in noise] or None,
-        )
+        scaled = [look.noise * part for part in noise] or None
+        image = synthesise(net, shaken.expand(1, layers, -1), scaled, look)
         near = distance(image, target, features, wanted, effort)
         loss = near + effort.noise_weight * sum_of(map(correlation, noise))
         optimiser.zero_grad()
@@ -148,7 +144,7 @@ def finish(drawing: Drawing, ws: Tensor, noise: list[Tensor], losses: list[float
     net, look = drawing.trained.generator, drawing.look
     final = [part.detach() for part in noise]
     scaled = [look.noise * part for part in final] or None
-    image = net.synthesis(ws, resolution=look.size, alpha=look.alpha, noise=scaled)
+    image = synthesise(net, ws, scaled, look)
     return Projection(ws.clone(), final, image[0].cpu(), losses)
 
 
@@ -242,7 +238,9 @@ def critic_features(drawing: Drawing, device: torch.device | str) -> Features | 
 
     def features(image: Tensor) -> list[Tensor]:
         kept.clear()
-        critic(image, alpha=drawing.look.alpha, condition=None if told is None else told.to(device))
+        look = drawing.look
+        alpha = look.alpha if look.px == look.size else 1.0  # shrunk: of a level that is not new
+        critic(image, alpha=alpha, condition=None if told is None else told.to(device))
         return [*kept[1 : 1 + FEATURE_LAYERS]]
 
     return features

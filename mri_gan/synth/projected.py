@@ -24,6 +24,7 @@ from mri_gan.greys import to_stored
 from mri_gan.pictures import Shows
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.generate import png_bytes
+from mri_gan.synth.sample import synthesise
 
 HINT = "give a projection.npz that `mrigan project` wrote for this model and --size"
 
@@ -56,8 +57,8 @@ def load_projection(path: Path, drawing: Drawing) -> Projected:
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
         raise DataError(f"{path}: not a projection ({one_line(error)})", HINT) from error
     net, look = drawing.trained.generator, drawing.look
-    shapes = [shape[2:] for shape in net.noise_shapes(1, look.size)] if noise else []
-    fits = tuple(ws.shape) == (net.num_layers(look.size), len(net.w_avg))
+    shapes = [shape[2:] for shape in net.noise_shapes(1, look.px)] if noise else []
+    fits = tuple(ws.shape) == (net.num_layers(look.px), len(net.w_avg))
     if not fits or [tuple(image.shape) for image in noise] != shapes or not ws.isfinite().all():
         raise UsageError(f"{path}: does not fit {drawing.trained.path} at {look.size} px", HINT)
     device = net.w_avg.device
@@ -69,11 +70,11 @@ def draw_projections(drawing: Drawing, found: Sequence[Projected]) -> Tensor:
     """One image each [N, C, size, size], drawn one by one as when they were found."""
     net, look = drawing.trained.generator, drawing.look
     images = [
-        net.synthesis(
+        synthesise(
+            net,
             one.ws[None],
-            resolution=look.size,
-            alpha=look.alpha,
-            noise=[look.noise * image for image in one.noise] if look.noise else None,
+            [look.noise * image for image in one.noise] if look.noise else None,
+            look,
         ).cpu()
         for one in found
     ]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mri_gan.checkpoint import digest, find_checkpoint, load_checkpoint
@@ -176,19 +177,27 @@ def pixel_mm_at(config: TrainConfig, size: int) -> float | None:
 
 
 def alpha_for(trained: Trained, size: int) -> float:
-    """The fade-in weight to draw a size with: in force for the newest, full for lower ones.
+    """The fade-in weight at a size: in force for the newest, full for lower ones."""
+    return trained.alpha if size == trained.size else 1.0
 
+
+def look_at(
+    trained: Trained, size: int | None = None, psi: float = 0.7, noise: float = 1.0
+) -> Look:
+    """How to draw a size in px, by default the largest trained.
+
+    Smaller ones are drawn at that size and shrunk: their own image layers were last trained long
+    ago.
     Raises UsageError, naming the sizes there are, for one that has not been trained.
     """
-    smallest = min(trained.config.init_size, trained.size)
-    drawable = [size for size in trained.generator.resolutions if size in LEVELS]
-    reached = [level for level in drawable if smallest <= level <= trained.size]
+    size = trained.size if size is None else size
+    reached = [level for level in LEVELS if level <= trained.size]
     if size not in reached:
         raise UsageError(
             f"{trained.path}: has not been trained at {size} px",
             f"choose --size from {', '.join(map(str, reached))}, or train on",
         )
-    return trained.alpha if size == trained.size else 1.0
+    return Look(size, trained.alpha, psi, noise, trained.size)
 
 
 def latents(seeds: Sequence[int], latent_dim: int, device: torch.device | str) -> Tensor:
@@ -231,6 +240,7 @@ def styles(
 class Look:
     """How to draw: resolution in px, fade-in weight, truncation, and strength of the noise.
 
+    The network draws at `drawn_px`, 0 for `size`; larger drawings are shrunk to `size`.
     `noise` 1 is as trained, 0 none: a young network draws grain with its noise before it has
     learned texture, and shows its anatomy better without.
     """
@@ -239,6 +249,26 @@ class Look:
     alpha: float = 1.0
     psi: float = 0.7
     noise: float = 1.0
+    drawn_px: int = 0
+
+    @property
+    def px(self) -> int:
+        """The resolution at which the network draws."""
+        return self.drawn_px or self.size
+
+
+def synthesise(
+    generator: GeneratorNet,
+    ws: Tensor,  # [N, L, D]
+    noise: Sequence[Tensor] | None,
+    look: Look,
+) -> Tensor:
+    """Images [N, C, size, size] where the generator is; may be differentiated.
+
+    Smaller ones than drawn are the means of whole blocks of pixels, as the store's levels are.
+    """
+    images = generator.synthesis(ws, resolution=look.px, alpha=look.alpha, noise=noise)
+    return images if look.px == look.size else F.avg_pool2d(images, look.px // look.size)
 
 
 @torch.no_grad()
@@ -254,13 +284,13 @@ def draw(
     `batch` images at once; another number than by default changes the last bits.
     """
     drawn = [
-        generator.synthesis(
+        synthesise(
+            generator,
             ws[rows],
-            resolution=look.size,
-            alpha=look.alpha,
-            noise=noise_for(generator, [noise_seeds[row] for row in rows], look),
+            noise_for(generator, [noise_seeds[row] for row in rows], look),
+            look,
         ).cpu()
-        for rows in full_batches(len(ws), batch or batch_for(look.size))
+        for rows in full_batches(len(ws), batch or batch_for(look.px))
     ]
     return torch.cat(drawn)[: len(ws)]
 
@@ -269,7 +299,7 @@ def noise_for(generator: GeneratorNet, seeds: Sequence[int], look: Look) -> list
     """The noise images of each seed in the look's strength, or None for none."""
     if not look.noise:
         return None
-    shapes = generator.noise_shapes(1, look.size)
+    shapes = generator.noise_shapes(1, look.px)
     noise = noise_from_seeds(seeds, shapes, device=generator.w_avg.device)
     return noise if look.noise == 1 else [look.noise * layer for layer in noise]
 
@@ -282,4 +312,4 @@ def draw_seeds(
 ) -> Tensor:
     """One image for each seed [N, C, size, size]."""
     w = styles(generator, seeds, look.psi, condition)
-    return draw(generator, broadcast_styles(w, generator.num_layers(look.size)), seeds, look)
+    return draw(generator, broadcast_styles(w, generator.num_layers(look.px)), seeds, look)

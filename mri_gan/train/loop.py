@@ -6,7 +6,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from mri_gan.checkpoint import checkpoint_path, newest_valid
+from mri_gan.checkpoint import (
+    Checkpoint,
+    checkpoint_nimg,
+    checkpoint_path,
+    list_checkpoints,
+    load_checkpoint,
+    newest_valid,
+)
 from mri_gan.config import METRICS, read_metrics
 from mri_gan.errors import DataError, Stopped
 from mri_gan.files import make_folder, remove_leftovers
@@ -23,7 +30,7 @@ from mri_gan.train.monitor import (
     record_event,
 )
 from mri_gan.train.parallel import agree, any_rank, check_world, key, share_norms, wait_for_all
-from mri_gan.train.resume import out_of_memory_told, restore, resume, salted
+from mri_gan.train.resume import out_of_memory_told, pick_layout, restore, resume, salted
 from mri_gan.train.run_folder import Progress, Run, write_config
 from mri_gan.train.snapshot import draw_reals, report_problems, snapshot
 from mri_gan.train.state import TrainState, prepare_device, to_device
@@ -51,6 +58,7 @@ def train(run: Run, start_from: Path | None = None) -> Path:
         for folder in (run.folder, run.folder / "samples"):
             remove_leftovers(folder)
     wait_for_all(run.world)
+    run = pick_layout(run)
     state = resume(run, data.digest, start_from)
     share_norms(run.world, state.g, state.d)
     if run.world.is_first:
@@ -87,7 +95,7 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
     config = salted(run.config, state.attempt)
     monitor = Monitor(run.folder, state.nimg, run.world)
     first, start = state.nimg, time.perf_counter()
-    health = Health.of(read_metrics(run.folder / METRICS))
+    health = Health.of(read_metrics(run.folder / METRICS), config.loss)
     options = run.options
     with Batches(run.store, config, state.nimg, options.ahead, run.world, data) as batches:
         asked = time.perf_counter()
@@ -153,6 +161,28 @@ def best_checkpoint(run: Run) -> Path | None:
     return path if path is not None and path.exists() else None
 
 
+def go_back(run: Run) -> tuple[Path, Checkpoint] | None:
+    """The newest checkpoint that loads and at which nothing was wrong, else the newest that loads.
+
+    Those behind it are deleted: they would be taken for the newest when the run is continued.
+    """
+    lines = read_metrics(run.folder / METRICS)
+    wrong = {line["nimg"] for line in lines if set(line.get("problems", ())) - {"starvation"}}
+    good = [path for path in list_checkpoints(run.folder) if checkpoint_nimg(path) not in wrong]
+    for path in good:
+        try:
+            checkpoint = load_checkpoint(path)
+        except DataError:
+            continue
+        if run.world.is_first:
+            for later in list_checkpoints(run.folder):
+                if checkpoint_nimg(later) > checkpoint.nimg:
+                    later.unlink()
+        return path, checkpoint
+    path_, checkpoint_, _ = newest_valid(run.folder)
+    return None if path_ is None or checkpoint_ is None else (path_, checkpoint_)
+
+
 def advise_restart(good: Path | None) -> str:
     """What to do with a run that went wrong."""
     if good is None:
@@ -201,14 +231,19 @@ def log(run: Run, monitor: Monitor, state: TrainState, phase: Phase) -> None:
 
 
 def roll_back(run: Run, state: TrainState, why: str) -> None:
-    """Go back to the newest checkpoint with other random numbers; give up at the third time."""
-    path, checkpoint, _ = newest_valid(run.folder)
+    """Go back to the newest good checkpoint with other random numbers; give up at the third time.
+
+    Raises DataError, naming the checkpoint to use, where there is none or it was tried enough.
+    """
+    found = go_back(run)
+    wait_for_all(run.world)  # before any process reads what the first one has left
     attempt = state.attempt + 1
-    if checkpoint is None or path is None:
+    if found is None:
         raise DataError(
             f"{run.folder}: training diverged before its first checkpoint ({why})",
             advise_restart(None),
         )
+    path, checkpoint = found
     at = f"{state.nimg / 1000:g} kimg"
     if attempt > MAX_ATTEMPTS:
         raise DataError(

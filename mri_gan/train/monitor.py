@@ -14,10 +14,17 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mri_gan.config import METRICS, PLOT, SAMPLES, read_metrics
+from mri_gan.config import (
+    AUGMENTABLE_LOSSES,
+    METRICS,
+    PLOT,
+    SAMPLES,
+    list_problems,
+    read_metrics,
+)
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, write_bytes, write_text
-from mri_gan.pictures import COMMENT, Shows
+from mri_gan.pictures import COMMENT, Shows, find_spike
 from mri_gan.schedule import Phase
 from mri_gan.train.parallel import SOLO, World, average
 from mri_gan.train.step import Stats
@@ -31,7 +38,10 @@ LOST_NIMG = 10_000  # before, a generator has hardly begun
 STARVED_ABOVE = 0.05  # share of the time spent waiting for data
 NOTICEABLE_S = 1.0  # a shorter tick is mostly noise
 YOUNG = 0.2  # share of a run in which samples may still be all alike
+NOISE_ABOVE = 2.0  # diversity of fakes as a share of that of reals
+NOISE_NIMG = 2_000  # before, an untrained generator draws little else
 SATURATED_ABOVE = 50.0  # gap between the mean scores of reals and fakes
+CERTAIN_BELOW = 0.01  # loss of a critic that is 0 where it is never wrong; well trained: 0.3 to 1
 DIVERGED_LOSS = 1e5
 DIVERGED_TICKS = 3  # in a row; a single spike may recover
 
@@ -52,6 +62,17 @@ def find_divergence(metrics: dict[str, Any]) -> str:
     return ""
 
 
+def find_certainty(metrics: dict[str, Any], bounded: bool) -> str:
+    """What shows that a critic is hardly ever wrong; empty when it is."""
+    gap = (metrics.get("real_score") or 0.0) - (metrics.get("fake_score") or 0.0)
+    if gap > SATURATED_ABOVE:
+        return f"the critic's scores of real and synthetic slices are {gap:.0f} apart"
+    loss = metrics.get("d_loss")
+    if bounded and loss is not None and loss < CERTAIN_BELOW:
+        return f"the critic's loss is only {loss:.2g}"
+    return ""
+
+
 def diversity(images: Tensor) -> float:
     """Mean absolute difference of pictures [N, C, H, W] that follow each other, N at least 2."""
     return float((images[1:] - images[:-1]).abs().mean())
@@ -61,14 +82,15 @@ def diversity(images: Tensor) -> float:
 class Health:
     """What has been seen of a run so far: each problem is reported when it begins."""
 
+    bounded: bool = False  # whether the critic's loss is 0 at best, as all but Wasserstein's are
     known: set[str] = field(default_factory=set)
-    best: float = 0.0  # highest diversity of fakes as a share of that of reals
+    best: float = 0.0  # highest diversity of fakes as a share of that of reals, at most 1
     lost: int = 0  # snapshots in a row whose samples were nearly all alike
 
     @classmethod
-    def of(cls, lines: list[dict[str, Any]]) -> Health:
+    def of(cls, lines: list[dict[str, Any]], loss: str) -> Health:
         """What the metrics of a run say of it, so that a resumed run goes on as it would have."""
-        health = cls()
+        health = cls(loss in AUGMENTABLE_LOSSES)
         for line in lines:
             if "diversity" in line:
                 health.known = set(line.get("problems", ()))
@@ -78,7 +100,7 @@ class Health:
     def judge(self, metrics: dict[str, Any], share: float, done: float) -> dict[str, str]:
         """The problems by name; `share` as in `find_problems`, `done` is the share of the run."""
         counts = share < self.best / 2 or done > YOUNG
-        problems = find_problems(metrics, share if counts else 1.0)
+        problems = find_problems(metrics, share if counts else 1.0, self.bounded)
         self._note(metrics["nimg"], share, "collapse" in problems)
         return problems
 
@@ -94,15 +116,16 @@ class Health:
         return self.lost >= LOST_SNAPSHOTS
 
     def _note(self, nimg: int, share: float, collapse: bool) -> None:
-        self.best = max(self.best, share)
+        self.best = max(self.best, min(share, 1.0))
         lost = collapse and share < LOST_BELOW and nimg >= LOST_NIMG
         self.lost = self.lost + 1 if lost else 0
 
 
-def find_problems(metrics: dict[str, Any], share: float) -> dict[str, str]:
+def find_problems(metrics: dict[str, Any], share: float, bounded: bool = False) -> dict[str, str]:
     """Problems by name, each as one line with a remedy; empty when all is well.
 
-    `metrics` is a line of metrics.jsonl; `share` the diversity of fakes by that of reals.
+    `metrics` is a line of metrics.jsonl; `share` the diversity of fakes by that of reals;
+    `bounded` as in `Health`.
     """
     problems = {}
     if share < COLLAPSED_BELOW:
@@ -110,13 +133,17 @@ def find_problems(metrics: dict[str, Any], share: float) -> dict[str, str]:
             f"samples differ from each other only {share:.0%} as much as real slices do: "
             "mode collapse? Try a lower --lr, a larger --batch or more data"
         )
-    gap = (metrics.get("real_score") or 0.0) - (metrics.get("fake_score") or 0.0)
+    elif share > NOISE_ABOVE and metrics["nimg"] >= NOISE_NIMG:
+        problems["noise"] = (
+            f"samples differ from each other {share:.1f} times as much as real slices do: "
+            "noise rather than slices. Try a lower --lr or another --arch"
+        )
     if why := find_divergence(metrics):
         problems["divergence"] = f"training diverges: {why}. Try a lower --lr"
-    elif gap > SATURATED_ABOVE:
+    elif why := find_certainty(metrics, bounded):
         problems["saturation"] = (
-            f"the critic's scores of real and synthetic slices are {gap:.0f} apart: it has won, "
-            "and the generator learns little. Try a lower --lr or a larger --gp-weight"
+            f"{why}: it has won, and the generator learns little. "
+            "Try a lower --lr, a larger --gp-weight, --augment or more data"
         )
     if metrics.get("data_wait", 0.0) > STARVED_ABOVE and metrics["seconds"] > NOTICEABLE_S:
         problems["starvation"] = (
@@ -124,17 +151,6 @@ def find_problems(metrics: dict[str, Any], share: float) -> dict[str, str]:
             "a local disk or raise --ahead"
         )
     return problems
-
-
-def list_problems(lines: list[dict[str, Any]]) -> dict[str, tuple[int, int, str]]:
-    """Problems that a run's metrics hold, by name: the first and last nimg, and the last text."""
-    found: dict[str, tuple[int, int, str]] = {}
-    for line in lines:
-        events = {f"rollback {i + 1}": text for i, text in enumerate(line.get("events", ()))}
-        for name, text in (line.get("problems", {}) | events).items():
-            first = found[name][0] if name in found else line["nimg"]
-            found[name] = (first, line["nimg"], text)
-    return found
 
 
 def describe_problems(lines: list[dict[str, Any]]) -> list[str]:
@@ -148,10 +164,11 @@ def describe_problems(lines: list[dict[str, Any]]) -> list[str]:
 def record_event(run: Path, nimg: int, text: str) -> None:
     """Keep in the metrics what happened to a run that went back to its state after `nimg`.
 
-    In the last line up to there, since those behind it are dropped.
+    In the last line up to there, since those behind it are dropped; once, although a run that is
+    killed before its next checkpoint goes back again.
     """
     lines = [line for line in read_metrics(run / METRICS) if line["nimg"] <= nimg]
-    if lines:
+    if lines and text not in lines[-1].get("events", ()):
         lines[-1] = lines[-1] | {"events": [*lines[-1].get("events", ()), text]}
         write_text(run / METRICS, "".join(json.dumps(line) + "\n" for line in lines))
 
@@ -346,37 +363,31 @@ class Monitor:
         return count
 
 
-SPIKE = 20.0  # a largest value so many times the usual ones hides all else on a linear axis
-
-
-def draw_losses(run: Path, path: Path | None = None) -> None:
-    """The curves of a run's metrics as `loss.png`, levels marked where they begin.
-
-    `path` may name another file: .svg and .pdf are drawings of lines, for papers.
-    """
+def draw_losses(run: Path) -> None:
+    """The curves of a run's metrics as `loss.png`, levels marked where they begin."""
     lines = read_metrics(run / METRICS)
     if lines:
-        path = path or run / PLOT
-        write_bytes(path, plot_losses(lines, path.suffix[1:] or "png"))
+        write_bytes(run / PLOT, plot_losses(lines))
 
 
-def spread_axis(values: list[float]) -> float | None:
-    """Where an axis should turn from linear to logarithmic, or None: there is no spike."""
-    sizes = np.abs(np.array(values))
-    usual = float(np.percentile(sizes, 90)) if values else 0.0
-    return usual if usual > 0 and sizes.max() > SPIKE * usual else None
+def plot_losses(lines: list[dict[str, Any]]) -> bytes:
+    """The bytes of a PNG: losses above, mean scores of real and fake images below."""
+    stream = io.BytesIO()
+    draw_curves(lines).savefig(stream, format="png", dpi=100, metadata={COMMENT: Shows.CHART.value})
+    return stream.getvalue()
 
 
-def plot_losses(lines: list[dict[str, Any]], form: str = "png") -> bytes:
-    """A picture's bytes: losses above, mean scores of real and fake images below.
+def draw_curves(lines: list[dict[str, Any]]) -> Any:
+    """The same as a figure of matplotlib.
 
-    After a spike the axis is linear up to the usual values and logarithmic beyond them.
+    After a spike an axis is linear up to the usual values and logarithmic beyond them.
     """
     # The object interface, not pyplot: no display, no global state, safe in any thread.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6), layout="constrained")
+    FigureCanvasAgg(figure)
     upper, lower = figure.subplots(2, 1, sharex=True)
     for axes, scores in ((upper, False), (lower, True)):
         values: list[float] = []
@@ -390,18 +401,14 @@ def plot_losses(lines: list[dict[str, Any]], form: str = "png") -> bytes:
         if axes.get_lines():
             # Beside the curves: inside, it covers the end of one.
             axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        if (usual := spread_axis(values)) is not None:
+        if (usual := find_spike(values)) is not None:
             axes.set_yscale("symlog", linthresh=usual)
         axes.grid(alpha=0.3)
         mark_levels(axes, lines)
     upper.set_ylabel("loss")
     lower.set_ylabel("mean score")
     lower.set_xlabel("thousand real images shown")
-    stream = io.BytesIO()
-    FigureCanvasAgg(figure)
-    notes = {"png": {COMMENT: Shows.CHART.value}, "svg": {"Description": Shows.CHART.value}}
-    figure.savefig(stream, format=form, dpi=100, metadata=notes.get(form))
-    return stream.getvalue()
+    return figure
 
 
 def mark_levels(axes: Any, lines: list[dict[str, Any]]) -> None:

@@ -18,10 +18,11 @@ from mri_gan.checkpoint import (
     load_checkpoint,
     newest_valid,
 )
-from mri_gan.config import TrainConfig, differences
+from mri_gan.config import CONFIG, LAYOUTS, TrainConfig, differences, read_json
 from mri_gan.errors import DataError, UsageError
+from mri_gan.nets.convolution import measure_innermost
 from mri_gan.schedule import phase_at, settings_used, stages, total_images
-from mri_gan.train.parallel import key
+from mri_gan.train.parallel import agree, key
 from mri_gan.train.run_folder import Run
 from mri_gan.train.state import TrainState, build_state, match_order, restore_side_state
 
@@ -63,12 +64,39 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 # What may change between two calls that continue the same run: where it ends, and what is only
 # told of the data, for which its digest answers.
-MAY_CHANGE = ("kimg", "channel_names", "pixel_mm")
+MAY_CHANGE = ("kimg", "channel_names", "pixel_mm", "layout")
+INNERMOST_PAYS = 2.0  # times as fast a bare convolution, for all that is slower with it
 
 
 def salted(config: TrainConfig, attempt: int) -> TrainConfig:
     """The configuration of the `attempt`-th try after a rollback: other random numbers."""
     return replace(config, seed=key(config.seed, "attempt", attempt)) if attempt else config
+
+
+def pick_layout(run: Run) -> Run:
+    """The run with the order of axes that is quick on this processor, or that it began with.
+
+    All processes take that of the first one.
+    """
+    if run.options.device != "cpu":
+        return run
+    if list_checkpoints(run.folder):
+        layout = begun_layout(run.folder)
+    else:
+        low = run.config.precision == "bf16"
+        layout = "channels-last" if measure_innermost(low) > INNERMOST_PAYS else ""
+    if not agree(run.world, key(layout)):
+        layout = ""
+    return replace(run, config=replace(run.config, layout=layout))
+
+
+def begun_layout(folder: Path) -> str:
+    """The order of axes that a run began with, by its `config.json`."""
+    try:
+        layout = read_json(folder / CONFIG)["settings"]["layout"]
+    except (UsageError, KeyError, TypeError):  # of an earlier version, or damaged
+        return ""
+    return layout if layout in LAYOUTS else ""
 
 
 def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:

@@ -50,11 +50,12 @@ def channels_innermost(config: TrainConfig, device: torch.device) -> bool:
     """Whether channels should lie next to each other in memory.
 
     Tensor cores of a GPU work on bfloat16 so; in the other order cuDNN turns every tensor around
-    and back. On a CPU convolutions are quicker so, and normalisations of each channel slower.
+    and back. On a CPU convolutions are quicker so, and normalisations of each channel slower: by
+    how much decides the run's `layout`, and where that is little, the architecture.
     """
     if device.type == "cuda":
         return config.precision == "bf16"
-    return config.arch in ("stylegan2", "fastgan")
+    return config.layout == "channels-last" or config.arch in ("stylegan2", "fastgan")
 
 
 def to_device(array: Any, device: str) -> torch.Tensor:

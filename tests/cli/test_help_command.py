@@ -77,6 +77,7 @@ LISTS = {"include", "exclude", "contrast", "channels", "also", "volume"}
 TRAIN_FROM_STORE = {"channels", "channel_names", "pixel_mm"}
 TRAIN_FROM_FILES = {"schedule", "conditions"}
 TRAIN_FROM_CRITIC = {"critic_features", "features_digest", "features_licence"}
+TRAIN_FROM_MACHINE = {"layout"}  # measured
 TRAIN_FROM_WEIGHTS = {"channel_max", "clamp", "blur_bias"}  # of networks made elsewhere
 
 
@@ -87,6 +88,7 @@ def test_every_option_of_prepare_that_shapes_the_store_is_a_field() -> None:
 def test_every_option_of_train_that_shapes_the_weights_is_a_field() -> None:
     shaping = set(options_of("train")) - TRAIN_MANNERS
     elsewhere = TRAIN_FROM_STORE | TRAIN_FROM_FILES | TRAIN_FROM_CRITIC | TRAIN_FROM_WEIGHTS
+    elsewhere |= TRAIN_FROM_MACHINE
     assert shaping == fields_of(TrainConfig) - elsewhere
 
 

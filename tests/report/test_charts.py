@@ -81,3 +81,12 @@ def test_papers_get_vectors_that_do_not_change(tmp_path: Path) -> None:
     assert first[1].startswith(b"%PDF-")
     save_charts(tmp_path, [chart_of(LINE)])
     assert [path.read_bytes() for path in written] == first
+
+
+def test_one_spike_does_not_flatten_the_rest() -> None:
+    values = [1.0, 2.0] * 20 + [3e6] + [1.0, 2.0] * 20
+    svg = chart_of(Curve("critic", tuple(enumerate(values)))).svg
+    (points,) = paths(svg, "var(--c0)")
+    heights = [y for _, y in points]
+    assert heights[0] - heights[1] > 0.03 * (max(heights) - min(heights))
+    assert "mathdefault" not in svg

@@ -102,6 +102,17 @@ def test_usefulness_stands_beside_real_slices_and_a_guess(tmp_path: Path) -> Non
     assert ("nothing (a guess)", "0.1") in rows
 
 
+def test_what_went_wrong_in_training_is_listed_with_when(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R")
+    assert "<caption>Problems" not in build_report(read_run(folder))
+    with (folder / "metrics.jsonl").open("a") as stream:
+        for nimg in (5000, 6000):
+            line = {"nimg": nimg, "resolution": 16, "problems": {"collapse": "all alike"}}
+            stream.write(json.dumps(line) + "\n")
+    page = build_report(read_run(folder))
+    assert re.search(r"collapse</th>\s*<td[^>]*>5 kimg to 6 kimg</td>\s*<td[^>]*>all alike", page)
+
+
 def test_what_is_missing_comes_with_its_command(tmp_path: Path) -> None:
     page = build_report(read_run(make_run(tmp_path / "R")))
     for command in ("mrigan test R", "mrigan evaluate R --data STORE", "mrigan audit R"):

@@ -18,6 +18,7 @@ from mri_gan.synth.sample import (
     draw_seeds,
     full_batches,
     load_trained,
+    look_at,
     styles,
 )
 
@@ -67,8 +68,17 @@ def test_psi_0_gives_one_and_the_same_style(trained: Trained) -> None:
 
 def test_a_size_not_reached_names_those_that_were(trained: Trained) -> None:
     with pytest.raises(UsageError, match="choose --size from 8, 16"):
-        alpha_for(trained, 32)
+        look_at(trained, 32)
     assert (alpha_for(trained, 16), alpha_for(trained, 8)) == (0.5, 1.0)
+
+
+def test_smaller_sizes_are_the_trained_size_shrunk(trained: Trained) -> None:
+    whole = draw_seeds(trained.generator, [1, 2], look_at(trained))
+    small = draw_seeds(trained.generator, [1, 2], look_at(trained, 8))
+    blocks = whole.reshape(2, 1, 8, 2, 8, 2).mean((3, 5))
+    assert torch.allclose(small, blocks, atol=1e-6)
+    own = draw_seeds(trained.generator, [1, 2], Look(8))
+    assert not torch.allclose(own, blocks, atol=1e-2)  # of the image layer of 8 px
 
 
 def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from mri_gan.checkpoint import checkpoint_nimg, list_checkpoints, load_checkpoint
-from mri_gan.config import METRICS, TrainConfig, read_metrics
+from mri_gan.config import METRICS, TrainConfig, list_problems, read_metrics
 from mri_gan.errors import DataError
 from mri_gan.train import monitor, snapshot, step
 from mri_gan.train.loop import train
-from mri_gan.train.monitor import list_problems
+from mri_gan.train.monitor import Health
 from mri_gan.train.run_folder import Run, RunOptions
 from mri_gan.train.state import TrainState
 
@@ -115,6 +116,32 @@ def test_finite_divergence_goes_back_with_half_the_learning_rate_and_is_kept_in_
     assert text == next(w for w in warnings if "diverged" in w)
 
 
+def test_it_goes_back_beyond_checkpoints_at_which_something_was_wrong(
+    store: Path,
+    tmp_path: Path,
+    turn: Callable[[Poison], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+    turn(lambda state: state.nimg >= 88 and state.attempt == 0)
+
+    def judge(self: Health, metrics: dict[str, Any], *_: float) -> dict[str, str]:
+        seen.append(metrics["nimg"])
+        names = {48: "starvation", 64: "collapse", 80: "saturation"}
+        name = names.get(metrics["nimg"]) if len(seen) <= 5 else None
+        return {name: "wrong"} if name else {}
+
+    monkeypatch.setattr(Health, "judge", judge)
+    warnings: list[str] = []
+    train(Run(store, tmp_path, CONFIG, OPTIONS, on_warning=warnings.append))
+    assert seen[:7] == [16, 32, 48, 64, 80, 64, 80]
+    assert any("back to ckpt-000000048.pt" in text for text in warnings)
+    assert all(
+        load_checkpoint(path).state["attempt"] == (checkpoint_nimg(path) > 48)
+        for path in list_checkpoints(tmp_path)
+    )
+
+
 def test_no_checkpoint_is_made_of_a_state_that_diverges(
     store: Path, tmp_path: Path, turn: Callable[[Poison], None]
 ) -> None:
@@ -162,3 +189,41 @@ def test_the_best_and_the_last_of_each_level_are_kept_besides_the_newest(
 
 def nimg_of(folder: Path) -> int:
     return int(read_metrics(folder / METRICS)[-1]["nimg"])
+
+
+HOPELESS: dict[str, dict[str, Any]] = {
+    "stylegan": {"max_size": 16, "phase": 800},
+    "stylegan2": {"arch": "stylegan2", "loss": "r1", "gp_weight": None, "path_weight": 2.0},
+    "dcgan": {"arch": "dcgan", "loss": "logistic"},
+    "fastgan": {
+        "arch": "fastgan",
+        "critic": "both",
+        "loss": "relativistic",
+        "share_fakes": True,
+        "phase": 320,
+        "batch": 16,
+    },
+}
+
+
+@pytest.mark.parametrize("name", HOPELESS)
+def test_a_hopeless_learning_rate_never_ends_without_a_word(
+    store: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(monitor, "NOISE_NIMG", 100)
+    # What happens depends on the last bits: it diverges for good, or collapses, or a critic wins.
+    small = {"max_size": 8, "phase": 2400, "batch": 8, "capacity": 1 / 64, "latent_dim": 8}
+    config = TrainConfig(**{**small, "lr": 0.5, **HOPELESS[name]})
+    warnings: list[str] = []
+    run = Run(store, tmp_path, config, on_warning=warnings.append)
+    said = ""
+    try:
+        train(run)
+    except DataError as error:
+        said = f"{error}"
+    problems = list_problems(read_metrics(tmp_path / METRICS))
+    assert set(problems) & {"divergence", "collapse", "noise", "saturation"}
+    assert warnings or "diverged" in said
+    assert all("--lr" in text for text in (said, *warnings) if text and "back to" not in text)
+    saved = list_checkpoints(tmp_path)
+    assert all_finite(tmp_path) if saved else "before its first checkpoint" in said

@@ -1,11 +1,13 @@
 """Problems are told by name, with a remedy, and only when they are there."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from mri_gan.config import METRICS, read_metrics
 from mri_gan.train.monitor import (
     Health,
     best_nimg,
@@ -13,10 +15,11 @@ from mri_gan.train.monitor import (
     diversity,
     find_divergence,
     find_problems,
+    record_event,
     spectrum_distance,
 )
 
-FINE = {"real_score": 1.0, "fake_score": -1.0, "data_wait": 0.001, "seconds": 10.0}
+FINE = {"nimg": 2000, "real_score": 1.0, "fake_score": -1.0, "data_wait": 0.001, "seconds": 10.0}
 
 
 def test_a_healthy_run_has_none() -> None:
@@ -29,6 +32,7 @@ def test_a_healthy_run_has_none() -> None:
         ({}, 0.1, "collapse", "--lr"),
         ({"real_score": 90.0}, 0.5, "saturation", "--gp-weight"),
         ({"data_wait": 0.2}, 0.5, "starvation", "--ahead"),
+        ({}, 1.3, "noise", "--lr"),
     ],
 )
 def test_each_problem_names_a_remedy(
@@ -37,6 +41,33 @@ def test_each_problem_names_a_remedy(
     found = find_problems({**FINE, **change}, fakes / 0.6)
     assert list(found) == [problem]
     assert remedy in found[problem]
+
+
+@pytest.mark.parametrize(
+    ("loss", "d_loss", "won"),
+    [
+        ("relativistic", 0.002, True),
+        ("hinge", 0.0, True),
+        ("logistic", 0.03, False),
+        ("r1", None, False),
+        ("wgan-gp", 0.002, False),
+        ("wgan-clip", -3.0, False),
+    ],
+)
+def test_a_critic_that_is_never_wrong_has_won_where_its_loss_says_so(
+    loss: str, d_loss: float | None, won: bool
+) -> None:
+    health = Health.of([], loss)
+    problems = health.judge({**FINE, "d_loss": d_loss, "nimg": 1}, 0.8, 0.5)
+    assert list(problems) == (["saturation"] if won else [])
+
+
+def test_noise_is_no_problem_of_a_young_run_and_makes_later_slices_no_collapse() -> None:
+    health = Health()
+    assert look(health, 4.0, done=0.1, nimg=9000) == []
+    assert look(health, 4.0, done=0.3, nimg=1999) == []
+    assert look(health, 0.45, done=0.1, nimg=9000) == []
+    assert "4.0 times as much" in look(health, 4.0, done=0.3, nimg=2000)[0]
 
 
 def test_a_short_wait_at_the_start_is_no_starvation() -> None:
@@ -96,7 +127,7 @@ def test_samples_all_alike_in_three_snapshots_are_lost_but_not_before_ten_thousa
 def test_a_resumed_run_goes_on_with_what_its_metrics_say() -> None:
     line = {"nimg": 20_000, "diversity": 0.05, "problems": {"collapse": "all alike"}}
     before = {"nimg": 10_000, "diversity": 0.7}
-    health = Health.of([before, line, {"nimg": 25_000}, line])
+    health = Health.of([before, line, {"nimg": 25_000}, line], "wgan-gp")
     assert (health.best, health.lost, health.known) == (0.7, 2, {"collapse"})
     assert look(health, 0.05, 0.9, nimg=30_000) == []  # known already
     assert health.collapsed
@@ -106,12 +137,22 @@ def test_problems_in_the_metrics_are_listed_with_where_they_began_and_ended() ->
     lines: list[dict[str, Any]] = [
         {"nimg": 1000},
         {"nimg": 2000, "problems": {"collapse": "alike"}, "events": ["went back"]},
+        {"nimg": 3000, "events": ["went back again"]},
         {"nimg": 4000, "problems": {"collapse": "still alike"}},
     ]
     assert describe_problems(lines) == [
-        "collapse (2 to 4 kimg): still alike",
         "rollback 1 (2 to 2 kimg): went back",
+        "collapse (2 to 4 kimg): still alike",
+        "rollback 2 (3 to 3 kimg): went back again",
     ]
+
+
+def test_what_happened_is_recorded_once_where_the_run_went_back_to(tmp_path: Path) -> None:
+    (tmp_path / METRICS).write_text('{"nimg": 8}\n{"nimg": 16}\n{"nimg": 24}\n')
+    for text in ("first", "first", "second"):
+        record_event(tmp_path, 20, text)
+    lines = read_metrics(tmp_path / METRICS)
+    assert lines == [{"nimg": 8}, {"nimg": 16, "events": ["first", "second"]}]
 
 
 def test_twice_the_amplitude_is_six_decibels_at_every_radius() -> None:

@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import torch
 
-from mri_gan.config import METRICS, TrainConfig, read_metrics
+from mri_gan.config import METRICS, TrainConfig, list_problems, read_metrics
 from mri_gan.synth import sample
 from mri_gan.train import loop, monitor, snapshot, step
 from mri_gan.train.data import Batches
 from mri_gan.train.loop import train
-from mri_gan.train.monitor import list_problems
 from mri_gan.train.run_folder import Run, RunOptions
 
 CONFIG = TrainConfig(max_size=8, phase=160, batch=8, capacity=1 / 64, latent_dim=8, lr=1e-3)

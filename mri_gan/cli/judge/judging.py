@@ -138,11 +138,11 @@ class Judged:
     ) -> Judged:
         """Images of a checkpoint, from seeds that start at a million times the drawing's."""
         from mri_gan.evaluate.images import check_fit, fakes_of
-        from mri_gan.synth.sample import Look, alpha_for, load_trained
+        from mri_gan.synth.sample import load_trained, look_at
 
         trained = load_trained(ckpt, drawing.device)
         size = trained.size if drawing.size is None else drawing.size
-        look = Look(size, alpha_for(trained, size), drawing.psi, drawing.noise)
+        look = look_at(trained, size, drawing.psi, drawing.noise)
         check_fit(trained, store, size)
         first, bits = first_seed(drawing), depth or int(store.header["depth"])
         conditions, told = training_conditions(store, trained)

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 size = click.option(
-    "--size", type=int, default=None, help="Pixels  [default: the largest trained]."
+    "--size",
+    type=int,
+    default=None,
+    help="Pixels; smaller ones are shrunk from the largest trained, the default.",
 )
 psi = click.option(
     "--psi", type=float, default=0.7, show_default=True, help="Truncation; 1 is none."
@@ -46,10 +49,9 @@ def load(
     ckpt: Path, size: int | None, psi: float, noise: float, device: str
 ) -> tuple[Trained, Look]:
     """The generator of a checkpoint or run folder, and how to draw with it."""
-    from mri_gan.synth.sample import Look, alpha_for, load_trained
+    from mri_gan.synth.sample import load_trained, look_at
 
     require(-2 <= psi <= 2, f"--psi {psi}", "give -2 to 2; 1 is no truncation")
     require(0 <= noise <= 2, f"--noise {noise}", "give 0 to 2; 1 is as trained")
     trained = load_trained(ckpt, device)
-    chosen = trained.size if size is None else size
-    return trained, Look(chosen, alpha_for(trained, chosen), psi, noise)
+    return trained, look_at(trained, size, psi, noise)

@@ -103,6 +103,7 @@ def command(
         format_,
         int(depth),
         pixel_mm or pixel_size(trained, look.size),
+        look.drawn_px,
     )
     start = time.perf_counter()
     bar = options.Progress(len(wanted), " images", quiet or as_json)

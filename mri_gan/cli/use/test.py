@@ -102,11 +102,11 @@ def command(
     from mri_gan.synth.figures import Drawing
 
     trained, look = drawing.load(ckpt, size, psi, noise, device)
-    layers = trained.generator.num_layers(look.size)
+    layers = trained.generator.num_layers(look.px)
     require(
         crossover is None or 0 < crossover < layers,
         f"--crossover {crossover}",
-        f"{look.size} px has {layers} layers: give 1 to {layers - 1}",
+        f"{look.px} px has {layers} layers: give 1 to {layers - 1}",
     )
     seeds = range(seed * 1000, seed * 1000 + rows * cols)  # neighbours share no picture
     folder = out or trained.path.parent
