@@ -71,7 +71,7 @@ def kind_of(source: Source) -> str:
         return "probability map"
     if TEMPLATE.search(name):
         return "template"
-    return KINDS.get(source.naming.contrast, "")
+    return source.naming.kind or KINDS.get(source.naming.contrast, "")
 
 
 def choose_pictures(

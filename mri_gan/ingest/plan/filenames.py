@@ -29,7 +29,7 @@ TRAILING_NUMBER = re.compile(
 # What a collection's scans are where their names do not say it.
 USUAL_CONTRAST = {"oasis1": "t1", "oasis2": "t1", "neurite": "t1", "freesurfer": "t1"}
 FREESURFER_MASKS = re.compile(
-    r"/(?:(?:lh|rh)\.)?(?:aseg|aparc|wmparc|ribbon|filled|wm)[^/]*$", re.IGNORECASE
+    r"/(?:(?:lh|rh)\.)?(?:aseg|aparc|wmparc|ribbon|filled|wm|mask)[^/]*$", re.IGNORECASE
 )
 EXAMPLES = {
     "oasis-course": "keras_png_slices_train/case_001_slice_0.nii.png",
@@ -63,7 +63,28 @@ def _identify(names: Sequence[str]) -> list[Naming]:
     known = [identify(name) for name in names]
     known = _agree_on_labels(known)
     rest = iter(_infer([name for name, one in zip(names, known, strict=True) if one is None]))
-    return _one_spelling([next(rest) if one is None else one for one in known])
+    every = [next(rest) if one is None else one for one in known]
+    return _follow_images(_one_spelling(every))
+
+
+def _follow_images(namings: Sequence[Naming]) -> list[Naming]:
+    """Masks of nobody go to the one person whose name has the same numbers (`lb7` to `im7`)."""
+    people = {naming.subject for naming in namings if not naming.mask}
+    by_number: dict[str, set[str]] = {}
+    for who in people:
+        by_number.setdefault(_numbers_of(who), set()).add(who)
+
+    def follow(naming: Naming) -> Naming:
+        same = by_number.get(_numbers_of(naming.subject), set())
+        if not naming.mask or naming.subject in people or len(same) != 1:
+            return naming
+        return replace(naming, subject=next(iter(same)))
+
+    return [follow(naming) for naming in namings]
+
+
+def _numbers_of(who: str) -> str:
+    return " ".join(re.findall(r"\d+", who)) or who
 
 
 def _agree_on_labels(known: Sequence[Naming | None]) -> list[Naming | None]:
@@ -182,6 +203,8 @@ def _fit(name: str, scheme: Scheme) -> Naming | None:
     said = read_scheme(scheme, name)
     if said is None:
         return None
+    if scheme.layout == "freesurfer":
+        said = {**said, **read_freesurfer_subject(said["subject"])}
     side = {"l": "left", "r": "right"}.get(said.get("side", "").lower(), said.get("side", ""))
     contrast = said.get("contrast", "")
     naming = Naming(
@@ -231,6 +254,17 @@ def _folder_contrast(folders: str) -> str:
     return next(filter(None, said), "")
 
 
+def read_freesurfer_subject(folder: str) -> dict[str, str]:
+    """Subject and session of a folder of FreeSurfer's, such as `sub-01_ses-2.long.sub-01`."""
+    own = re.sub(r"\.long\..*$|_(?:base|template)$", "", folder)
+    found = BIDS.search(f"{own}_")
+    if found or own.startswith("sub-"):
+        session = (found and found["session"]) or _entity(own, "ses")
+        return {"subject": found["subject"] if found else own[4:], "session": session}
+    said = words.read_words(own, "folder")
+    return {"subject": said.text or own, "session": said.visit} if said.visit else {"subject": own}
+
+
 # All paths that fit no scheme
 
 
@@ -262,6 +296,7 @@ def _inferred(name: str, one: Parsed, is_volume: bool) -> Naming:
         mask=is_mask(name),
         contrast=last("contrast"),
         run=last("run"),
+        kind="derivative" if one.is_made else "",
     )
 
 

@@ -357,12 +357,22 @@ def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:
 
 
 def _classes(sources: Sequence[Source], config: PrepareConfig) -> str:
-    """People who are called as classes are."""
-    people = {s.naming.subject.rpartition("/")[2] for s in sources if s.naming.layout == "images"}
-    called = sorted(who for who in people if CLASS_NAME.search(who))
-    if config.classes or len(people) < 2 or 2 * len(called) < len(people):
+    """People who are called as classes are, or few people in folders that are."""
+    unknown = [s for s in sources if s.naming.layout == "images"]
+    people = {s.naming.subject.rpartition("/")[2] for s in unknown}
+    if config.classes or len(people) < 2:
         return ""
-    return f"people are named {', '.join(called[:3])}: if those are classes, add --classes"
+    called = sorted(who for who in people if CLASS_NAME.search(who))
+    if 2 * len(called) >= len(people):
+        return f"people are named {', '.join(called[:3])}: if those are classes, add --classes"
+    folders = {part for s in unknown for part in plain_text(s.member.name).split("/")[:-1]}
+    called = sorted(folder for folder in folders if CLASS_NAME.search(folder))
+    if len(called) < 2 or len(people) > 2 * len(called):
+        return ""
+    return (
+        f"only {_count(len(people), 'person', 'people')} in folders named "
+        f"{', '.join(called[:3])}: if those are classes, add --classes"
+    )
 
 
 def _crowd(sources: Sequence[Source], config: PrepareConfig) -> str:

@@ -81,27 +81,32 @@ SPLIT_FOLDERS = {
     "validation": "validate",
     "test": "test",
     "testing": "test",
+    "dev": "validate",
+    "eval": "test",
 }
 SPLIT_WORD = re.compile(
-    r"^(?:.*[_\-. ])?(?P<word>train|training|val|valid|validate|validation|test|testing)"
-    r"(?:[_\-. ]?(?:set|data|v\d|batch_\d+|images|img|imgs|slices))?$",
+    r"^(?:.*[_\-. ])?(?P<word>train|training|val|valid|validate|validation|test|testing|dev|eval)"
+    r"(?:[AB]|[_\-. ]?(?:sets?|data|v\d|batch_\d+|images|img|imgs|slices|scans|cases|in|out|"
+    r"mri))*$",
     re.IGNORECASE,
 )
 MASK_FOLDERS = {
-    *("labels", "labelstr", "labelsts", "labelsval", "mask", "masks", "seg", "segs"),
-    *("segmentation", "segmentations", "groundtruth", "ground_truth", "gt", "annotations"),
+    *("label", "labels", "labelstr", "labelsts", "labelsval", "mask", "masks", "seg", "segs"),
+    *("segmentation", "segmentations", "groundtruth", "ground_truth", "ground", "gt", "gts"),
+    *("annotation", "annotations", "contour", "contours", "manual_segmentation", "masques"),
 }
 MASK_WORD = re.compile(
-    r"(?:^|[_\-. ])(?:f|d|a|w)?(?:seg\d*|masks?\d*|msk|labels?|tissues?|brainmask|parc|"
-    r"aparc\+aseg|aparc|wmparc|segmentation|segm|ribbon|gt|lesion|lesionsmooth|laendo|wmh|gtv|roi|"
-    r"delineation)"
+    r"(?:^|[_\-. ])(?:f|d|a|w)?(?:[a-z]*seg\d*|masks?\d*|msk|labels?\d*(?:for[a-z]+)?|"
+    r"tissues?|brainmask|parc|aparc\+aseg|aparc|wmparc|segmentation|segm|ribbon|gt|lesion|lesionsmooth|laendo|wmh|gtv|"
+    r"roi|delineation)"
     r"(?:[_\-. ]|$)",
     re.IGNORECASE,
 )
 PROBABILITY = re.compile(r"(?:^|[_\-.])(?:probseg|probmap|pve_?\d|c[1-6](?=p\d|T1))", re.IGNORECASE)
 GROUP_WORD = re.compile(
     r"^(?:site|center|centre|hospital|group|cohort|batch|part|disc|disk|fold|scanner|vendor|"
-    r"domain|folder|dir|class|chunk|sub_?set|set|release|v)[_\-. ]*[a-z0-9]{0,4}$",
+    r"domain|folder|dir|class|chunk|sub_?set|set|release|study|exp|experiment|v)"
+    r"[_\-. ]*[a-z0-9]{0,4}$",
     re.IGNORECASE,
 )
 _CLASS_WORDS = """
@@ -110,6 +115,11 @@ _CLASS_WORDS = """
     demented nondemented positive negative benign malignant asd td mdd scz
 """
 CLASS_WORDS = frozenset(_CLASS_WORDS.split())
+# Of these a person has one only, so that numbers in two of them are two people.
+_DIAGNOSES = """
+    ad cn mci emci lmci smc hc hgg lgg gbm asd td mdd scz control controls patient patients
+"""
+DIAGNOSES = frozenset(_DIAGNOSES.split())
 _NUMBERED = {
     "slice": r"(?:slices?|slc|sl|s|z|img|image|im|frame|idx|page|layer|depth)",
     "visit": r"(?:ses|sess|session|visit|timepoint|time|tp|wave|month|mo|week|wk|year|yr|fu|"
@@ -120,6 +130,7 @@ NUMBERED = {kind: re.compile(rf"^{words}(\d+)$", re.I) for kind, words in _NUMBE
 ANNOUNCING = {kind: re.compile(rf"^{words}$", re.I) for kind, words in _NUMBERED.items()}
 VISIT_WORD = re.compile(
     r"^(?:baseline|bl|follow-?up|fu|pre-?op|post-?op|preoperative|postoperative|retest|"
+    r"(?:19|20)\d\d[01]\d[0-3]\d[0-2]\d[0-5]\d[0-5]\d\d*|"
     r"(?:19|20)\d\d-?[01]\d-?[0-3]\d(?:_.*)?|(?:19|20)\d\d|\d+\.\d+\.\d[\d.]*)$",
     re.IGNORECASE,
 )
@@ -127,8 +138,13 @@ PERSON_WORD = re.compile(
     r"^(?:p|pt|pat|patient|sub|subj|subject|case|person|participant|volunteer|id|subjid)$", re.I
 )
 GLUED_CONTRAST = re.compile(r"^(.*\d)(t1w?|t1ce|t1c|t2w?|flair|pdw?)$", re.IGNORECASE)
-SEPARATORS = re.compile(r"[_\-. ()\[\]+,;=]+")
+SEPARATORS = re.compile(r"[_\-. ()\[\]+,;=#@]+")
 GLUED_NUMBER = re.compile(r"^(\D*?)(\d+)$")
+GLUED_WORDS = re.compile(
+    r"(?<=\d)(?=(?:slice|slc|img|ses|visit|run|day|week|month|scan)_?\d)", re.I
+)
+GLUED_RUN = re.compile(r"^(t1|t2|flair|pd)(\d\d)$", re.IGNORECASE)
+SPELLED_DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)[-._]([01]\d)[-._]([0-3]\d)(?!\d)")
 
 
 @dataclass
@@ -145,6 +161,7 @@ class Words:
     run: str = ""
     position: int = -1
     last: str = ""  # the kind of the last word
+    counts_slices: bool = True
 
     @property
     def text(self) -> str:
@@ -171,9 +188,13 @@ def contrast_of(word: str) -> str:
 
 
 @functools.lru_cache(maxsize=1 << 15)  # folders, and slices' names, come again and again
-def read_words(text: str) -> Words:
-    """Sort the words of a folder's or a file's name without its suffix."""
-    found = Words()
+def read_words(text: str, kind: str = "image") -> Words:
+    """Sort the words of a folder's or a file's name without its suffix.
+
+    `kind` is `image`, `volume` or `folder`: numbers count slices in names of images only.
+    """
+    found = Words(counts_slices=kind == "image")
+    text = SPELLED_DATE.sub(r"\1\2\3", GLUED_WORDS.sub("_", text))
     parts = re.split(f"({SEPARATORS.pattern})", text)
     tokens, gaps = parts[::2], ["", *parts[1::2]]
     pairs = [(token, gap) for token, gap in zip(tokens, gaps, strict=True) if token]
@@ -199,12 +220,19 @@ def _take(tokens: list[str], found: Words, gap: str) -> int:
 def _may_be(kind: str, word: str, found: Words) -> bool:
     # A letter or two and a number may be a person; where somebody was named already, they are not.
     letters = word.rstrip("0123456789").lower()
+    if kind == "slice" and not found.counts_slices:
+        return bool(found.name) and letters != "s"
     short = letters == "s" if kind == "slice" else len(letters) < 3
     return bool(found.name) or not short
 
 
 def _sort_one(token: str, found: Words, gap: str) -> None:
     lower = token.lower()
+    run = GLUED_RUN.match(token)
+    if run:
+        found.run = run[2]
+        _set(found, "contrast", contrast_of(run[1]))
+        return
     for kind, words in (("contrast", CONTRAST_OF), ("plane", PLANE_WORDS), ("side", SIDE_WORDS)):
         if lower in words:
             _set(found, kind, words[lower])
