@@ -7,13 +7,13 @@ of public collections, and where none fits, by all names together.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.ingest.plan import words
-from mri_gan.ingest.plan.inference import NAMELESS, Parsed, infer_people
+from mri_gan.ingest.plan.inference import NAMELESS, SHORT_NUMBER, Parsed, infer_people
 from mri_gan.ingest.plan.schemes import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
 from mri_gan.ingest.source import IMAGE_SUFFIXES, Naming, common_prefix, suffix_of, whole_number
 from mri_gan.preparation import NAMING_EXAMPLE, PrepareConfig
@@ -60,7 +60,7 @@ def identify_all(names: Sequence[str], config: PrepareConfig) -> list[Naming]:
 
 
 def _identify(names: Sequence[str]) -> list[Naming]:
-    known = [identify(name) for name in names]
+    known = identify_each(names)
     known = _agree_on_labels(known)
     rest = iter(_infer([name for name, one in zip(names, known, strict=True) if one is None]))
     every = [next(rest) if one is None else one for one in known]
@@ -107,6 +107,22 @@ def _one_spelling(namings: Sequence[Naming]) -> list[Naming]:
     return [
         replace(n, subject=spelled.setdefault(n.subject.casefold(), n.subject)) for n in namings
     ]
+
+
+def identify_each(names: Iterable[str]) -> list[Naming | None]:
+    """Every path by the first scheme that fits it, without the others; None where none does."""
+    unfit = set()  # what slices' paths share but their number, where no scheme fits
+    found: list[Naming | None] = []
+    for name in names:
+        number = SHORT_NUMBER.search(name)
+        form = number and (name[: number.start()], len(number[0]), name[number.end() :])
+        if form in unfit:
+            found.append(None)
+            continue
+        found.append(identify(name))
+        if found[-1] is None and form:
+            unfit.add(form)
+    return found
 
 
 def identify(name: str) -> Naming | None:
