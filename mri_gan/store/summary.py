@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from mri_gan.config import SPLITS
-from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import ACQUIRED, DROPPED, FACE, TURNED, SliceRecord
+
+if TYPE_CHECKING:
+    from mri_gan.store.reader import StoreReader
 
 AGE, SEX = ("age", "age_years", "years"), ("sex", "gender")  # names of labels, in any case
 OPTIONS = ("intensity", "orientation", "planes", "depth", "deface", "padding")
@@ -117,8 +117,8 @@ def find_edges(records: Sequence[SliceRecord]) -> list[str]:
 def _edges(record: SliceRecord) -> tuple[str, str] | None:
     if record.affine is None:
         return None
-    step = np.array(record.affine)[:, 0]  # millimetres in RAS+ from one column to the next
-    if np.abs(step).argmax() != 0:
+    step = [row[0] for row in record.affine]  # millimetres in RAS+ from one column to the next
+    if abs(step[0]) < max(map(abs, step)):
         return None
     return ("L", "R") if step[0] > 0 else ("R", "L")
 

@@ -20,21 +20,21 @@ from mri_gan.preparation import PrepareConfig
 WHITE = 65535
 SCANNER_VALUES = WHITE // 8  # what a set of scanner values does not reach
 DARK = 16  # of 255: a set whose 99th percentile is below shows next to nothing
-LOOK_AT, LEARN_FROM = 16, 400  # files, evenly spread
 MAX_SAMPLES = 1_000_000
 
 
-def find_image_window(sources: Sequence[Source], config: PrepareConfig) -> tuple[float, ...]:
+def find_image_window(
+    some: Sequence[Source], teachers: Sequence[Source], config: PrepareConfig
+) -> tuple[float, ...]:
     """Black and white of a set of 16-bit images with a scanner's values; empty for other sets.
 
-    They are the percentiles of `--window`, as of volumes, over the images of the training split.
+    `some` are looked at; of `teachers`, images of the training split, the percentiles of
+    `--window` are taken, as of volumes.
     """
-    flat = [s for s in sources if not s.is_volume]
-    if config.intensity == "keep" or not any(map(_is_16_bit, _spread(flat, LOOK_AT))):
+    if config.intensity == "keep" or not any(map(_is_16_bit, some)):
         return ()
-    teachers = [s for s in flat if s.naming.split == "train"] or flat
     counts = np.zeros(WHITE + 1, np.int64)
-    for source in _spread(teachers, LEARN_FROM):
+    for source in teachers:
         pixels = _read(source)
         if pixels is not None and pixels.dtype == np.uint16:
             counts += np.bincount(pixels.ravel(), minlength=WHITE + 1)
@@ -55,19 +55,14 @@ def _window(sample: NDArray[np.uint16], config: PrepareConfig) -> tuple[float, .
     return (black, white) if black < white else ()
 
 
-def find_darkness(sources: Sequence[Source]) -> tuple[int, ...]:
+def find_darkness(some: Sequence[Source]) -> tuple[int, ...]:
     """The 99th percentile of some images' pixels, of 255 grey levels, where it is low."""
-    flat = _spread([s for s in sources if not s.is_volume], LOOK_AT)
-    found = [pixels for pixels in map(_read, flat) if pixels is not None]
+    found = [pixels for pixels in map(_read, some) if pixels is not None]
     if not found:
         return ()
     grey = np.concatenate([(p >> 8 if p.dtype == np.uint16 else p).ravel() for p in found])
     level = int(np.percentile(grey, 99))
     return (level,) if level < DARK else ()
-
-
-def _spread(sources: Sequence[Source], count: int) -> Sequence[Source]:
-    return sources[:: max(1, len(sources) // count)]
 
 
 def _is_16_bit(source: Source) -> bool:

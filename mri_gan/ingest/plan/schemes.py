@@ -6,6 +6,7 @@ The order matters: the first that fits wins.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,13 +21,18 @@ class Scheme:
     """One collection's names."""
 
     layout: str
-    form: re.Pattern[str]
+    text: str
     images: bool = True  # whether image files have such names too, or volumes only
     upper: bool = False  # subjects in capital letters, however they are spelled
 
+    @functools.cached_property
+    def form(self) -> re.Pattern[str]:
+        """The expression, compiled where names are read: other processes do without."""
+        return re.compile(self.text, re.IGNORECASE)
+
 
 def _scheme(layout: str, form: str, **choices: bool) -> Scheme:
-    return Scheme(layout, re.compile(form, re.IGNORECASE), **choices)
+    return Scheme(layout, form, **choices)
 
 
 OASIS_COURSE = re.compile(

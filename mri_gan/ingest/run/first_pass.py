@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 CHUNK = 16
+LOOK_AT, LEARN_FROM = 16, 400  # image files, evenly spread
 PRELOAD = "mri_gan.ingest.run.first_pass"
 
 Result = TypeVar("Result")
@@ -39,7 +40,7 @@ def learn(
         raise UsageError(
             "--masks: no source has a mask", "see how masks are named in docs/data.md, or leave it"
         )
-    window, darkness = _look_at_images(sources, config)
+    window, darkness = _look_at_images(sources, config, workers)
     no_labels: tuple[int, ...] = ()
     found = _over(_labels_of_all, masks, no_labels, workers, stop, on_progress)
     labels = _together(found, config.depth) if config.masks else ()
@@ -52,13 +53,39 @@ def learn(
 
 
 def _look_at_images(
-    sources: Sequence[Source], config: PrepareConfig
+    sources: Sequence[Source], config: PrepareConfig, workers: Workers
 ) -> tuple[tuple[float, ...], tuple[int, ...]]:
-    """The window of 16-bit images, and how dark the others are."""
+    """The window of 16-bit images, and how dark the others are; read by a worker process."""
+    from mri_gan.ingest.run.ordered_pool import OrderedPool, open_engine
+
+    flat = [source for source in sources if not source.is_volume]
+    if not flat:
+        return (), ()
+    teachers = [source for source in flat if source.naming.split == "train"] or flat
+    work = _spread(flat, LOOK_AT), _spread(teachers, LEARN_FROM)
+    function = functools.partial(_look_at_all, config=config)
+    with open_engine(min(workers, 1) if isinstance(workers, int) else workers, PRELOAD) as engine:
+        pool = OrderedPool(function, lambda _: ((), ()), engine)
+        return next(iter(pool.map([[work]])))[1]
+
+
+def _spread(sources: Sequence[Source], count: int) -> Sequence[Source]:
+    return sources[:: max(1, len(sources) // count)]
+
+
+def _look_at_all(
+    work: Sequence[tuple[Sequence[Source], Sequence[Source]]], config: PrepareConfig
+) -> list[tuple[tuple[float, ...], tuple[int, ...]]]:
+    return [_look_at(some, teachers, config) for some, teachers in work]
+
+
+def _look_at(
+    some: Sequence[Source], teachers: Sequence[Source], config: PrepareConfig
+) -> tuple[tuple[float, ...], tuple[int, ...]]:
     from mri_gan.ingest.cut.image_window import find_darkness, find_image_window
 
-    window = find_image_window(sources, config)
-    return window, () if window else find_darkness(sources)
+    window = find_image_window(some, teachers, config)
+    return window, () if window else find_darkness(some)
 
 
 def count_teachers(sources: Sequence[Source], config: PrepareConfig) -> int:
