@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 from dataclasses import dataclass, field
-from pickle import PickleBuffer
-from typing import Any, SupportsIndex
+from typing import Any
 
 from mri_gan.store.schema import EncodedSlice
-
-# What one source gave, and what all sources together taught: nouns that everything passes on
-
-LARGE = 1 << 10  # bytes, from which on copying costs more than keeping account
 
 
 @dataclass
@@ -24,23 +18,6 @@ class Outcome:
     deselected: int = 0  # slices that --slices and --every leave out
     kind: str = ""  # "damaged", "mask", "empty" or "unmasked" when there are no slices
     reason: str = ""
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> tuple[Any, ...]:
-        """Pickled with its large images as buffers, which need not be copied (PEP 574)."""
-        slices = self.slices
-        if operator.index(protocol) >= 5:
-            slices = [(record, _as_buffers(images)) for record, images in slices]
-        return Outcome, (slices, self.empty, self.deselected, self.kind, self.reason)
-
-
-def _as_buffers(images: dict[int, bytes]) -> dict[int, Any]:
-    return {
-        level: PickleBuffer(image) if len(image) >= LARGE else image
-        for level, image in images.items()
-    }
-
-
-# What all sources together taught
 
 
 @dataclass(frozen=True)

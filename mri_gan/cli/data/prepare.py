@@ -130,20 +130,15 @@ def command(
     config = PrepareConfig(**choices)
     for source in sources:
         require(source.exists(), f"{source}: no such file or folder", "check the spelling")
-    if workers != 0 and engine == LOCAL and not dry_run:
-        from mri_gan.ingest.run.fork_server import warm_up_for
-
-        warm_up_for(sources)  # before anything else, since all the rest can be done meanwhile
     from mri_gan.ingest.plan import people
     from mri_gan.ingest.plan.plan import parse_shard
-    from mri_gan.ingest.run import ordered_pool, plan_process
+    from mri_gan.ingest.run import ordered_pool
 
     part = parse_shard(shard) if shard else None
     ordered_pool.check_engine(engine)
     key_file = id_key or out / KEY_FILE
     key = functools.partial(_find_key, key_file, dry_run, shared=not part or id_key is not None)
-    make = functools.partial(_plan, sources, config, key, (split_file, people_file), part)
-    plan = plan_process.plan_apart(make, _load_modules)
+    plan = _plan(sources, config, key, (split_file, people_file), part)
     report_people(plan, strict=strict, quiet=quiet, as_json=as_json or dry_run)
     if dry_run:
         options.print_json(
@@ -166,12 +161,6 @@ def command(
             f"ids are pseudonyms; who has {key_file} can undo them: keep it, and do not share it"
         )
     _report(out, facts, plan, as_json, quiet)
-
-
-def _load_modules() -> None:
-    """Import what is needed once the plan is there."""
-    from mri_gan.files import FolderLock  # noqa: F401
-    from mri_gan.ingest.run import local_processes, prepare  # noqa: F401
 
 
 def _plan(

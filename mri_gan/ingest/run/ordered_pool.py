@@ -155,6 +155,7 @@ def _result(future: Future[list[Result]]) -> list[Result]:
 # Who does the work: this process, processes of this machine, or a Dask cluster
 
 DASK = "dask="
+PRELOAD = "mri_gan.ingest.cut.one_source"  # loaded once for all local workers
 Workers = int | str  # so many processes of this machine (0: this one), or "dask=ADDRESS"
 
 

@@ -22,8 +22,7 @@ from mri_gan.ingest.plan.people import public_reason
 from mri_gan.ingest.plan.plan import Plan
 from mri_gan.ingest.run import task
 from mri_gan.ingest.run.first_pass import count_teachers, learn
-from mri_gan.ingest.run.fork_server import PRELOAD
-from mri_gan.ingest.run.ordered_pool import Engine, OrderedPool, Workers, open_engine
+from mri_gan.ingest.run.ordered_pool import PRELOAD, Engine, OrderedPool, Workers, open_engine
 from mri_gan.ingest.source import Member, Source
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store import schema

@@ -13,7 +13,6 @@ from mri_gan.errors import DataError
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read import archives
 from mri_gan.ingest.read.archives import list_members, read_member
-from mri_gan.ingest.run.fork_server import begins_with_volume
 from mri_gan.ingest.source import (
     MAX_MEMBER_BYTES,
     Member,
@@ -259,16 +258,3 @@ def test_common_prefix_is_whole_folders(names: list[str], prefix: str) -> None:
 def test_a_label_names_the_archive_and_the_member(tmp_path: Path) -> None:
     archive = phantoms.write_zip(tmp_path / "a.zip", FILES)
     assert listed(archive)[0].label == f"{archive}:set/a_1.png"
-
-
-@pytest.mark.parametrize(
-    ("name", "volume"),
-    [("a.nii.gz", True), ("a.png", False), ("a.zip", False), ("a.tar.gz", True), ("a.txt", False)],
-)
-def test_a_glance_tells_whether_volumes_are_to_be_expected(
-    tmp_path: Path, name: str, volume: bool
-) -> None:
-    file = tmp_path / "deep" / name
-    file.parent.mkdir()
-    file.touch()
-    assert begins_with_volume(file) == begins_with_volume(tmp_path) == volume
