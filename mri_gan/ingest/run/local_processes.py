@@ -75,9 +75,9 @@ def worker_context(preload: str) -> multiprocessing.context.BaseContext:
 
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([preload])
-    resource_tracker.ensure_running()  # it unblocks signals when it is started within
-    with _stop_signals_blocked():
-        forkserver.ensure_running()
+    for start in (resource_tracker.ensure_running, forkserver.ensure_running):
+        with _stop_signals_blocked():  # for each, since the first one unblocks two of them
+            start()
     return context
 
 
