@@ -25,6 +25,7 @@ BOTTOM = {
     "files",
     "greys",
     "pictures",
+    "tables",
     "preparation",
     "pretrained",
 }
@@ -36,6 +37,7 @@ ALLOWED = {
     "config": {"conditions", "errors"},
     "preparation": {"config", "errors"},
     "greys": set(),
+    "tables": {"errors"},
     "pictures": {"files", "errors", "greys"},
     "pretrained": {"files", "errors"},
     "schedule": BOTTOM,

@@ -18,6 +18,7 @@ from mri_gan.evaluate.copies.search import NOBODY, Search, warp
 from mri_gan.evaluate.copies.tiles import VIEWS, compare_tiles
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.greys import Pixels
+from mri_gan.tables import html_table
 
 Groups = NDArray[np.int64]
 
@@ -167,6 +168,16 @@ class Audit:
         if self.copies:
             return "fail"
         return "pass" if self.is_trusted and self.near <= self.near_limit else "undecided"
+
+    def _repr_html_(self) -> str:
+        """The verdict and what it rests on, for notebooks."""
+        rows: list[tuple[object, ...]] = [
+            ("verdict", self.verdict),
+            ("samples that copy a training slice", self.copies),
+            ("people copied", self.people_copied),
+            *((f"planted copies seen: {kind}", f"{s:.0%}") for kind, s in self.recall.items()),
+        ]
+        return html_table(f"audit of {len(self.samples):,} samples", rows)
 
     def _above(self, found: Likeness) -> NDArray[np.bool_]:
         return np.asarray((found.values > self.limits[:, None]).any(0))

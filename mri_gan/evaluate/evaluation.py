@@ -39,6 +39,7 @@ from mri_gan.evaluate.patches import scales_at, ssim_families, swd_family
 from mri_gan.files import write_bytes
 from mri_gan.pictures import COMMENT, Shows
 from mri_gan.store.reader import StoreReader
+from mri_gan.tables import html_table
 
 FEWEST_PEOPLE = 4  # two in each half
 FEWEST_APART = 2  # people to fit features on
@@ -154,6 +155,12 @@ class Evaluation:
     real_s: float = 0.0  # seconds for reading and describing
     fake_s: float = 0.0  # drawing too
     compare_s: float = 0.0
+
+    def _repr_html_(self) -> str:
+        """The figures beside their floors, for notebooks."""
+        rows = [(f.name, f.at_floor, f.floor, f.unit, f.reading) for f in self.figures]
+        head = ["figure", "synthetic", "people among themselves", "unit", "reading"]
+        return html_table(f"{self.fakes:,} synthetic, {self.reals:,} real slices", rows, head)
 
     @property
     def images_per_s(self) -> float:

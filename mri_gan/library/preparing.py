@@ -15,6 +15,7 @@ from mri_gan.ingest.run.local_processes import available_cpus
 from mri_gan.ingest.run.prepare import Tick, complete, is_complete, write_store
 from mri_gan.preparation import KEY_FILE, PrepareConfig
 from mri_gan.store.reader import StoreReader
+from mri_gan.tables import html_table
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,17 @@ class Prepared:
     people: str  # who was found in the names, in a sentence
     doubts: tuple[str, ...]  # what should be looked at before the splits are trusted
     facts: dict[str, Any] = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        """The counts, and what should be looked at, for notebooks."""
+        rows: list[tuple[object, ...]] = [
+            ("slices", f"{self.slices:,}"),
+            ("subjects", f"{self.subjects:,}"),
+            ("left out", f"{len(self.left_out):,}"),
+            ("people", self.people),
+            *(("to check", doubt) for doubt in self.doubts),
+        ]
+        return html_table(str(self.folder), rows)
 
 
 def prepare(

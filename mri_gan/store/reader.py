@@ -23,6 +23,7 @@ from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.pyramid import enlarge
 from mri_gan.store.schema import SliceRecord, index_key, label_channels, load
 from mri_gan.store.sealing import BadRecordError
+from mri_gan.tables import html_table
 
 # px; below, threads that take turns at the interpreter lose more than they gain: at 128 px two
 # threads read half as fast as one.
@@ -136,6 +137,16 @@ class StoreReader:
 
     def __repr__(self) -> str:
         return f"StoreReader({str(self.folder)!r}): {len(self):,} slices, {self.n_bytes:,} bytes"
+
+    def _repr_html_(self) -> str:
+        """What it holds as a table, for notebooks."""
+        splits = self.summary["split_slices"].items()
+        people = self.summary["split_subjects"]
+        rows: list[tuple[object, ...]] = [
+            (split, f"{count:,} slices of {people[split]:,} subjects") for split, count in splits
+        ]
+        rows += [("largest native level", f"{self.max_native} px"), ("digest", self.digest)]
+        return html_table(f"{self.folder}: {len(self):,} slices", rows)
 
     @functools.cached_property
     def _pool(self) -> ThreadPoolExecutor:
