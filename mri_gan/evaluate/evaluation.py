@@ -30,7 +30,7 @@ from mri_gan.evaluate.families import (
     describe_set,
     halves,
     interval,
-    take,
+    take_rows,
 )
 from mri_gan.evaluate.features import FITS, Features, load_efficientnet, read_fit
 from mri_gan.evaluate.images import ImageSet, reals_of
@@ -84,7 +84,7 @@ def set_apart(reals: ImageSet, others: ImageSet | None, seed: int = 0) -> tuple[
     if len(people) - count < FEWEST_PEOPLE:
         return reals, reals
     chosen = np.isin(reals.groups, people[:count])
-    return reals.take(~chosen), reals.take(chosen)
+    return reals.select_images(~chosen), reals.select_images(chosen)
 
 
 def build_families(
@@ -234,11 +234,11 @@ def compare(
     values = family.compare(reals, fakes)
     floors, matched = [], []
     for i, (first, second) in enumerate(split):
-        side = take(reals, first)
+        side = take_rows(reals, first)
         count = min(len(second), len(fake))
         some = np.random.default_rng((seed, i)).permutation
-        floors.append(family.compare(side, take(reals, some(second)[:count])))
-        matched.append(family.compare(side, take(fakes, some(len(fake))[:count])))
+        floors.append(family.compare(side, take_rows(reals, some(second)[:count])))
+        matched.append(family.compare(side, take_rows(fakes, some(len(fake))[:count])))
     draws = family.redraw(
         reals,
         fakes,

@@ -94,12 +94,12 @@ def redraw_with(compare: Compare) -> Redraw:
         reals: Table, fakes: Table, real_rows: Sequence[Rows], fake_rows: Sequence[Rows]
     ) -> list[Values]:
         pairs = zip(real_rows, fake_rows, strict=True)
-        return [compare(take(reals, a), take(fakes, b)) for a, b in pairs]
+        return [compare(take_rows(reals, a), take_rows(fakes, b)) for a, b in pairs]
 
     return redraw
 
 
-def take(table: Table, rows: Rows | slice) -> Table:
+def take_rows(table: Table, rows: Rows | slice) -> Table:
     """Some rows of a table."""
     return {name: values[rows] for name, values in table.items()}
 

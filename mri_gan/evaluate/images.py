@@ -40,7 +40,7 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.groups)
 
-    def take(self, chosen: NDArray[np.bool_]) -> ImageSet:
+    def select_images(self, chosen: NDArray[np.bool_]) -> ImageSet:
         """Some of the images [N], in the same order."""
         rows = np.flatnonzero(chosen)
 

@@ -35,7 +35,7 @@ class Watch:
     device: str = "cpu"
     seed: int = 0
 
-    def see(self, checkpoint: Path) -> dict[str, Any] | None:
+    def evaluate_checkpoint(self, checkpoint: Path) -> dict[str, Any] | None:
         """Evaluate a checkpoint when it is due; returns the line written, or None.
 
         Lines of a lost continuation of the run are dropped.

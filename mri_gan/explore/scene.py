@@ -26,7 +26,7 @@ from mri_gan.nets.protocol import broadcast_styles, mix_styles
 from mri_gan.synth.directions import Directions, find_directions
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.generate import MASKS, GenerateConfig, paths, stem, write_image
-from mri_gan.synth.sample import LARGEST, Look, Trained, draw, look_at, styles
+from mri_gan.synth.sample import LARGEST, Look, Trained, draw_images, look_at, styles_of_seeds
 
 MOVE, LABEL = "move", "label"  # names of the numbered fields of a form: move0, label1
 REACH = 3.0  # standard deviations each way along a direction
@@ -131,12 +131,14 @@ class Explorer:
         layers = net.num_layers(look.px)
         seeds = [scene.seed] + ([] if scene.detail_seed is None else [scene.detail_seed])
         with self._lock:
-            w = styles(net, seeds, scene.psi, condition)
+            w = styles_of_seeds(net, seeds, scene.psi, condition)
             ws = broadcast_styles(w[:1] + self._moved(scene).to(w.device), layers)
             if len(seeds) > 1 and layers > 1:
                 first = min(scene.crossover, layers - 1)
                 ws = mix_styles(ws[:, 0], w[1:], first, layers)
-            return np.asarray(draw(net, ws, seeds[:1], look, None if exact else 1)[0].numpy())
+            return np.asarray(
+                draw_images(net, ws, seeds[:1], look, None if exact else 1)[0].numpy()
+            )
 
     def _look(self, scene: Scene) -> Look:
         return look_at(self.trained, scene.size, scene.psi, scene.noise)

@@ -13,7 +13,7 @@ from typing import Any
 from mri_gan.pictures import Shows
 from mri_gan.report import judging
 from mri_gan.report.facts import RunFacts
-from mri_gan.report.sections import Section, Table, plain, words
+from mri_gan.report.sections import Section, Table, to_text, words
 
 COUNTED = ("left_out", "header_fields_removed")  # here nothing is a result
 OPEN = "not recorded; to be filled in by whoever holds the data"
@@ -70,15 +70,15 @@ def sheet_rows(data: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
 def _known(data: Mapping[str, Any], name: str) -> str:
     value = data.get(name)
     nothing: tuple[Any, ...] = (None,) if name in COUNTED else (None, [], {})
-    return "not recorded" if value in nothing else plain(value)
+    return "not recorded" if value in nothing else to_text(value)
 
 
 def _say_ages(ages: Mapping[str, Any]) -> str:
     if not ages:
         return "not recorded"
     return (
-        f"{plain(ages.get('least'))} to {plain(ages.get('most'))}, median "
-        f"{plain(ages.get('median'))}; known for {plain(ages.get('people'))} people"
+        f"{to_text(ages.get('least'))} to {to_text(ages.get('most'))}, median "
+        f"{to_text(ages.get('median'))}; known for {to_text(ages.get('people'))} people"
     )
 
 

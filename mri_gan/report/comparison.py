@@ -21,7 +21,7 @@ from mri_gan.report.sections import (
     left_out,
     may_show,
     metric_points,
-    plain,
+    to_text,
     words,
 )
 
@@ -54,7 +54,7 @@ def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     """The settings that are not the same everywhere."""
     section = Section("settings", "What differs")
     rows = [
-        [words(name), *(plain(run.settings.get(name)) for run in runs)]
+        [words(name), *(to_text(run.settings.get(name)) for run in runs)]
         for name in changed_settings(runs)
     ]
     digests = [run.config.get("data_digest", "") for run in runs]
@@ -76,7 +76,7 @@ def ends(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     ]
     for title, series in CHARTS:
         for name in series:
-            rows.append([f"{title}: {name}", *(plain(_mean_at_end(run, name)) for run in runs)])
+            rows.append([f"{title}: {name}", *(to_text(_mean_at_end(run, name)) for run in runs)])
     table = Table(f"Means of the last {LAST_LINES} lines of the metrics", rows, ("", *names))
     return Section("ends", "Where they stand", tables=[table])
 

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from mri_gan.report.facts import RunFacts
-from mri_gan.report.sections import Answer, Section, Table, plain
+from mri_gan.report.sections import Answer, Section, Table, to_text
 
 HEAD = ("figure", "value", "95 % interval", "fakes against half", "real halves")
 MEANING = (
@@ -98,8 +98,8 @@ def _far(figures: Sequence[dict[str, Any]]) -> str:
     if not shares:
         return "Measured, without a verdict: see the table."
     return (
-        f"Measured, without a verdict: distances are {plain(float(median(shares)))} times (median "
-        f"of {len(shares)}) those of people among themselves."
+        f"Measured, without a verdict: distances are {to_text(float(median(shares)))} times "
+        f"(median of {len(shares)}) those of people among themselves."
     )
 
 
@@ -112,9 +112,9 @@ def use_answer(run: RunFacts) -> Answer:
     document = result.document
     synthetic, real = document.get("train_on_synthetic", {}), document.get("train_on_real", {})
     text = (
-        f"{document.get('measure', 'score')} {plain(synthetic.get('value'))} trained on synthetic "
-        f"slices, {plain(real.get('value'))} on real ones, "
-        f"{plain(document.get('guess'))} by a guess."
+        f"{document.get('measure', 'score')} {to_text(synthetic.get('value'))} trained on "
+        f"synthetic slices, {to_text(real.get('value'))} on real ones, "
+        f"{to_text(document.get('guess'))} by a guess."
     )
     return Answer(
         question, text, [f"{_utility_caption(document)}. One task says little about others."]
@@ -158,10 +158,10 @@ def figure_row(figure: dict[str, Any]) -> list[str]:
     """One figure as the cells of the table."""
     return [
         str(figure.get("name")),
-        plain(figure.get("value")),
-        f"{plain(figure.get('low'))} .. {plain(figure.get('high'))}",
-        plain(figure.get("at_floor")),
-        plain(figure.get("floor")),
+        to_text(figure.get("value")),
+        f"{to_text(figure.get('low'))} .. {to_text(figure.get('high'))}",
+        to_text(figure.get("at_floor")),
+        to_text(figure.get("floor")),
     ]
 
 
@@ -177,7 +177,7 @@ def _caption(document: dict[str, Any]) -> str:
 
 def _drawn(document: dict[str, Any]) -> str:
     return (
-        f", psi {plain(document['psi'])}, noise {plain(document.get('noise'))}"
+        f", psi {to_text(document['psi'])}, noise {to_text(document.get('noise'))}"
         if "psi" in document
         else ""
     )
@@ -205,12 +205,12 @@ def audit(run: RunFacts) -> Section:
 
 def audit_rows(views: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
     """Likeness and counts, one column for each way of measuring."""
-    yield ["most alike sample", *(plain(v["likeness"]["samples"]["max"]) for v in views)]
+    yield ["most alike sample", *(to_text(v["likeness"]["samples"]["max"]) for v in views)]
     yield [
         "most alike person, to other people",
-        *(plain(v["likeness"]["people"]["max"]) for v in views),
+        *(to_text(v["likeness"]["people"]["max"]) for v in views),
     ]
-    yield ["limit for new people", *(plain(v["limit"]) for v in views)]
+    yield ["limit for new people", *(to_text(v["limit"]) for v in views)]
     yield ["samples above the limit", *(f"{v['copies']} ({v['share']:.2%})" for v in views)]
 
 
@@ -228,8 +228,9 @@ def _audit_caption(document: dict[str, Any]) -> str:
 def _membership(found: dict[str, Any]) -> str:
     rate = found.get("rate")
     return (
-        f"Finding people of the training set by the critic's scores: AUC {plain(found.get('auc'))} "
-        f"({plain(found.get('low'))} .. {plain(found.get('high'))}, 95 % interval; 0.5 is a guess)"
+        f"Finding people of the training set by the critic's scores: AUC "
+        f"{to_text(found.get('auc'))} ({to_text(found.get('low'))} .. "
+        f"{to_text(found.get('high'))}, 95 % interval; 0.5 is a guess)"
         + (f"; {rate:.1%} of training slices found at 1 % false positives." if rate else ".")
     )
 
@@ -242,14 +243,18 @@ def utility(run: RunFacts) -> Section:
         return _missing(section, run, "utility")
     document = result.document
     rows = [
-        [name, plain(score["value"]), f"{plain(score.get('low'))} .. {plain(score.get('high'))}"]
+        [
+            name,
+            to_text(score["value"]),
+            f"{to_text(score.get('low'))} .. {to_text(score.get('high'))}",
+        ]
         for name, score in (
             ("real slices", document.get("train_on_real")),
             ("synthetic slices", document.get("train_on_synthetic")),
         )
         if score
     ]
-    rows.append(["nothing (a guess)", plain(document.get("guess")), ""])
+    rows.append(["nothing (a guess)", to_text(document.get("guess")), ""])
     head = ("trained on", str(document.get("measure", "score")), "95 % interval")
     section.tables.append(Table(_utility_caption(document), rows, head))
     if document.get("labels"):

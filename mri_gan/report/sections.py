@@ -120,16 +120,16 @@ def kimg(nimg: float) -> str:
     return f"{nimg / 1000:.4g} kimg"
 
 
-def plain(value: Any) -> str:
+def to_text(value: Any) -> str:
     """A value as people read it."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {plain(item)}" for name, item in value.items()) or "none"
+        return ", ".join(f"{name}: {to_text(item)}" for name, item in value.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(plain(item) for item in value) or "none"
+        return ", ".join(to_text(item) for item in value) or "none"
     return "" if value is None else str(value)
 
 
@@ -152,11 +152,11 @@ def progress(run: RunFacts) -> Section:
     state = [
         ("Real images shown", f"{run.nimg:,} ({kimg(run.nimg)})"),
         ("Resolution reached", f"{last['resolution']} px" if last else "none yet"),
-        ("Fade-in of that level", plain(last.get("alpha", ""))),
-        ("Seconds in steps", plain(sum(float(line.get("seconds", 0)) for line in run.metrics))),
-        ("Updates skipped as not finite", plain(skipped)),
+        ("Fade-in of that level", to_text(last.get("alpha", ""))),
+        ("Seconds in steps", to_text(sum(float(line.get("seconds", 0)) for line in run.metrics))),
+        ("Updates skipped as not finite", to_text(skipped)),
     ]
-    machine = [(words(n), plain(run.config[n])) for n in _machine(run.config)]
+    machine = [(words(n), to_text(run.config[n])) for n in _machine(run.config)]
     tables = [Table("Progress", state)]
     if problems := list_problems(run.metrics):
         rows = [
@@ -165,7 +165,7 @@ def progress(run: RunFacts) -> Section:
         ]
         tables.append(Table("Problems", rows, ("", "when", "what was seen")))
     tables.append(Table("Software and machine", machine))
-    tables.append(Table("Settings", [(words(k), plain(v)) for k, v in run.settings.items()]))
+    tables.append(Table("Settings", [(words(k), to_text(v)) for k, v in run.settings.items()]))
     return Section("progress", "Training", tables=tables)
 
 

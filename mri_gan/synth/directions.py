@@ -18,7 +18,7 @@ from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
 from mri_gan.nets.protocol import GeneratorNet
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import BATCH, styles
+from mri_gan.synth.sample import BATCH, styles_of_seeds
 
 METHODS = ("sefa", "pca")
 SAMPLES = 10_000  # of w
@@ -62,7 +62,7 @@ def sample_w(drawing: Drawing) -> Tensor:
 
     seeds = range(SAMPLES)
     rows = condition_rows(drawing.trained.conditions, drawing.condition, seeds)
-    w = styles(drawing.trained.generator, seeds, 1.0, rows).cpu().float()
+    w = styles_of_seeds(drawing.trained.generator, seeds, 1.0, rows).cpu().float()
     return w - w.mean(dim=0)
 
 

@@ -20,9 +20,9 @@ from mri_gan.synth.sample import (
     Trained,
     condition_rows,
     describe_rows,
-    draw,
+    draw_images,
     noise_for,
-    styles,
+    styles_of_seeds,
 )
 
 # How images are shown on sheets
@@ -64,7 +64,9 @@ class Drawing:
     def w(self, seeds: Sequence[int], psi: float | None = None) -> Tensor:
         """Truncated w of each seed [N, D]."""
         rows = condition_rows(self.trained.conditions, self.condition, seeds)
-        return styles(self.trained.generator, seeds, self.look.psi if psi is None else psi, rows)
+        return styles_of_seeds(
+            self.trained.generator, seeds, self.look.psi if psi is None else psi, rows
+        )
 
     def layered(self, w: Tensor) -> Tensor:
         """One style for all layers: [N, D] -> [N, L, D]."""
@@ -74,7 +76,7 @@ class Drawing:
         """Images [N, C, size, size] of styles [N, D] or [N, L, D]."""
         look = self.look if noise is None else replace(self.look, noise=noise)
         ws = w if w.ndim == 3 else self.layered(w)
-        return draw(self.trained.generator, ws, noise_seeds, look)
+        return draw_images(self.trained.generator, ws, noise_seeds, look)
 
     def words(self, seeds: Sequence[int]) -> list[str]:
         """The condition of each seed, for captions."""

@@ -34,7 +34,7 @@ from mri_gan.pictures import COMMENT, Shows
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
 from mri_gan.synth.generate import png_bytes
-from mri_gan.synth.sample import Trained, condition_rows, load_critic, styles, synthesise
+from mri_gan.synth.sample import Trained, condition_rows, load_critic, styles_of_seeds, synthesise
 
 # A person's image as the target of a projection
 
@@ -153,7 +153,7 @@ def statistics(drawing: Drawing) -> tuple[Tensor, Tensor]:
     """Mean [1, 1, D] and spread (one number) of w.  Appendix D."""
     seeds = range(MEAN_OF)
     rows = condition_rows(drawing.trained.conditions, drawing.condition, seeds)
-    w = styles(drawing.trained.generator, seeds, 1.0, rows)
+    w = styles_of_seeds(drawing.trained.generator, seeds, 1.0, rows)
     mean = w.mean(dim=0)
     return mean[None, None], (w - mean).square().sum(dim=1).mean().sqrt()
 

@@ -218,7 +218,7 @@ def full_batches(count: int, batch: int) -> Iterator[list[int]]:
 
 
 @torch.no_grad()
-def styles(
+def styles_of_seeds(
     generator: GeneratorNet,
     seeds: Sequence[int],
     psi: float,
@@ -272,7 +272,7 @@ def synthesise(
 
 
 @torch.no_grad()
-def draw(
+def draw_images(
     generator: GeneratorNet,
     ws: Tensor,
     noise_seeds: Sequence[int],
@@ -311,5 +311,5 @@ def draw_seeds(
     condition: Tensor | None = None,  # [N, K], or [K] for all
 ) -> Tensor:
     """One image for each seed [N, C, size, size]."""
-    w = styles(generator, seeds, look.psi, condition)
-    return draw(generator, broadcast_styles(w, generator.num_layers(look.px)), seeds, look)
+    w = styles_of_seeds(generator, seeds, look.psi, condition)
+    return draw_images(generator, broadcast_styles(w, generator.num_layers(look.px)), seeds, look)

@@ -75,12 +75,12 @@ def path_styles(drawing: Drawing, walk: Walk) -> Tensor:
     lines (Karras et al. 2019, section 4.1).
     """
     if walk.space == "w":
-        return way(drawing.w(walk.seeds), walk.steps, walk.loop, lerp)
+        return frames_through(drawing.w(walk.seeds), walk.steps, walk.loop, lerp)
     generator = drawing.trained.generator
     z = latents(walk.seeds, generator.latent_dim, generator.w_avg.device)
     rows = condition_rows(drawing.trained.conditions, drawing.condition, walk.seeds)
-    told = None if rows is None else way(rows, walk.steps, walk.loop, lerp)
-    return map_latents(drawing, way(z, walk.steps, walk.loop, slerp), told)
+    told = None if rows is None else frames_through(rows, walk.steps, walk.loop, lerp)
+    return map_latents(drawing, frames_through(z, walk.steps, walk.loop, slerp), told)
 
 
 def sweep_styles(drawing: Drawing, walk: Walk) -> Tensor:
@@ -106,7 +106,7 @@ def map_latents(drawing: Drawing, z: Tensor, condition: Tensor | None) -> Tensor
     return net.truncate(torch.cat(ws)[: len(z)], drawing.look.psi)
 
 
-def way(points: Tensor, steps: int, loop: bool, between: Between) -> Tensor:
+def frames_through(points: Tensor, steps: int, loop: bool, between: Between) -> Tensor:
     """Frames through all points: `steps` from each to the next, and the last or the first again.
 
     A loop leaves the first point out at its end, so that it can be repeated without a halt.

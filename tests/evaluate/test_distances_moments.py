@@ -15,7 +15,7 @@ from mri_gan.evaluate.distances import (
     kernel_parts,
     main_axes,
 )
-from mri_gan.evaluate.families import Source, Table, bootstrap, take
+from mri_gan.evaluate.families import Source, Table, bootstrap, take_rows
 
 rng = np.random.default_rng(0)
 A = rng.normal(0, 1, (300, 12)).astype(np.float32)
@@ -105,4 +105,4 @@ def test_redrawn_frechet_distances_spread_around_the_value() -> None:
     rows = [list(bootstrap(np.arange(len(x)), 50, 0)) for x in (A, B)]
     values = [v["fd[x]"] for v in family.redraw({"features": A}, {"features": B}, *rows)]
     assert np.mean(values) == pytest.approx(frechet(A, B), rel=0.1)
-    assert len(take({"features": A}, rows[0][0])["features"]) == 300
+    assert len(take_rows({"features": A}, rows[0][0])["features"]) == 300

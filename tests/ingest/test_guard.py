@@ -12,7 +12,7 @@ import pytest
 from mri_gan.errors import DataError, LabelMapError, SeriesError, UsageError
 from mri_gan.ingest.cut import one_source
 from mri_gan.ingest.guard import explain, reading
-from mri_gan.ingest.look.survey import look
+from mri_gan.ingest.look.survey import survey_source
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.preparation import PrepareConfig
 
@@ -60,4 +60,4 @@ def test_good_slices_beside_any_failure_go_through(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(one_source, "read_member", fail_once)
     outcomes = one_source.process_all(sources, PrepareConfig())
     assert [o.reason for o in outcomes] == ["unreadable (odd)"] + [""] * (len(sources) - 1)
-    assert look(sources[0], PrepareConfig()).reason == "unreadable (odd)"
+    assert survey_source(sources[0], PrepareConfig()).reason == "unreadable (odd)"

@@ -25,7 +25,7 @@ from mri_gan.nets.build import build_generator
 from mri_gan.synth.export_model import CARD, FORMATS, write_model
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.frozen import Frozen, check, examples
-from mri_gan.synth.sample import Look, draw, latents, load_trained
+from mri_gan.synth.sample import Look, draw_images, latents, load_trained
 
 QUICK = {("dcgan", "torch-export"), ("dcgan", "onnx"), ("progan", "torch-export")}
 
@@ -77,7 +77,7 @@ def test_programs_draw_the_same_images_for_any_number_of_latents(
     program = load_program(model)
     for count in (1, 3, 32):
         ws = drawing.layered(drawing.w(range(count)))
-        wanted = draw(drawing.trained.generator, ws, [0] * count, drawing.look).numpy()
+        wanted = draw_images(drawing.trained.generator, ws, [0] * count, drawing.look).numpy()
         found = program(latents(range(count), drawing.trained.generator.latent_dim, "cpu"))
         assert np.abs(found - wanted).max() < 1e-4 * max(1, np.abs(wanted).max())
         assert len({image.tobytes() for image in found}) == count

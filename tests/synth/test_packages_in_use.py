@@ -16,7 +16,7 @@ from PIL import Image
 
 from mri_gan.synth.export_model import write_model
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import Look, draw, load_trained
+from mri_gan.synth.sample import Look, draw_images, load_trained
 
 MODEL = "00000_MRIGAN_MRI_SLICE_FULL"
 
@@ -78,7 +78,7 @@ def test_medigan_draws_each_picture_once(medigan: Path, drawing: Drawing) -> Non
     assert again < zero
     assert not zero & one
     ws = drawing.layered(drawing.w(range(3)))
-    wanted = draw(drawing.trained.generator, ws, [0] * 3, drawing.look).clamp(-1, 1).numpy()
+    wanted = draw_images(drawing.trained.generator, ws, [0] * 3, drawing.look).clamp(-1, 1).numpy()
     images = np.load(medigan / "images.npy")
     assert np.abs(images / 127.5 - 1 - wanted[:, 0]).max() < 0.01
 
@@ -105,7 +105,9 @@ def test_monai_checks_the_bundle_and_writes_its_pictures(drawing: Drawing, tmp_p
     assert len(first) == len(second) == 5
     assert len({*first.values(), *second.values()}) == 10
     ws = drawing.layered(drawing.w(range(1)))
-    wanted = draw(drawing.trained.generator, ws, [0], drawing.look).clamp(-1, 1).numpy()[0, 0]
+    wanted = (
+        draw_images(drawing.trained.generator, ws, [0], drawing.look).clamp(-1, 1).numpy()[0, 0]
+    )
     (path,) = (tmp_path / "eval0").rglob("0_synthetic.png")
     assert np.abs(np.asarray(Image.open(path)) / 127.5 - 1 - wanted).max() < 0.02
 

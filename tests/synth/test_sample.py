@@ -19,7 +19,7 @@ from mri_gan.synth.sample import (
     full_batches,
     load_trained,
     look_at,
-    styles,
+    styles_of_seeds,
 )
 
 
@@ -62,7 +62,7 @@ def test_the_strength_of_the_noise_scales_what_it_adds(trained: Trained) -> None
 
 
 def test_psi_0_gives_one_and_the_same_style(trained: Trained) -> None:
-    w = styles(trained.generator, [1, 2, 3], psi=0.0)
+    w = styles_of_seeds(trained.generator, [1, 2, 3], psi=0.0)
     assert torch.equal(w, trained.generator.w_avg.expand(3, -1))
 
 

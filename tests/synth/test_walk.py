@@ -18,6 +18,7 @@ from mri_gan.synth.sample import Look, load_trained
 from mri_gan.synth.walk import (
     Walk,
     check_suffix,
+    frames_through,
     lerp,
     path_styles,
     save_animation,
@@ -25,7 +26,6 @@ from mri_gan.synth.walk import (
     sweep_parts,
     swept,
     walk_frames,
-    way,
 )
 
 SPEC = Conditions(
@@ -71,8 +71,15 @@ def test_a_great_circle_between_equal_ends_stays_there() -> None:
 
 def test_a_way_without_loop_ends_at_its_last_point() -> None:
     points = torch.tensor([[0.0], [1.0], [3.0]])
-    assert way(points, 2, False, lerp).flatten().tolist() == [0.0, 0.5, 1.0, 2.0, 3.0]
-    assert way(points, 2, True, lerp).flatten().tolist() == [0.0, 0.5, 1.0, 2.0, 3.0, 1.5]
+    assert frames_through(points, 2, False, lerp).flatten().tolist() == [0.0, 0.5, 1.0, 2.0, 3.0]
+    assert frames_through(points, 2, True, lerp).flatten().tolist() == [
+        0.0,
+        0.5,
+        1.0,
+        2.0,
+        3.0,
+        1.5,
+    ]
 
 
 def test_a_sweep_runs_from_the_least_to_the_largest_and_back_in_a_loop() -> None:

@@ -72,7 +72,7 @@ def fewer_slices(images: ImageSet, count: int) -> ImageSet:
     for row, group in enumerate(images.groups.tolist()):
         seen[group] = seen.get(group, 0) + 1
         chosen[row] = seen[group] <= count
-    return images.take(chosen)
+    return images.select_images(chosen)
 
 
 def compare_people(people: ImageSet) -> Values:
@@ -81,7 +81,7 @@ def compare_people(people: ImageSet) -> Values:
     found = np.full((len(VIEWS), len(names), len(names)), -np.inf)
     for j, name in enumerate(names):
         rest = people.groups != name
-        likeness = Detector(people.take(~rest)).compare(people.take(rest))
+        likeness = Detector(people.select_images(~rest)).compare(people.select_images(rest))
         for view, values in enumerate(likeness.values):
             found[view, np.arange(len(names)) != j, j] = person_maxima(values, people.groups[rest])
     return found
@@ -110,7 +110,7 @@ def measure_recall(people: ImageSet, copies: int) -> dict[str, Any]:
     """The share of each kind of copies above the limits of an audit of 1,000 samples."""
     names = np.unique(people.groups)
     held = np.isin(people.groups, names[: max(1, len(names) // 4)])
-    train, others = people.take(~held), people.take(held)
+    train, others = people.select_images(~held), people.select_images(held)
     detector = Detector(train)
     known = np.concatenate(
         [
@@ -140,7 +140,7 @@ def judge_pairs(people: ImageSet) -> dict[str, float]:
     names = np.unique(people.groups)
     scores, labels, sides = [], [], []
     for half, some in enumerate((names[::2], names[1::2])):
-        images = people.take(np.isin(people.groups, some))
+        images = people.select_images(np.isin(people.groups, some))
         for kind, values in enumerate(score_pairs(images, np.random.default_rng(half))):
             scores += values.tolist()
             labels += [kind] * len(values)
@@ -160,7 +160,7 @@ def score_pairs(images: ImageSet, rng: np.random.Generator) -> list[Values]:
     detector = Detector(images)
     different = detector.compare(images, images.groups).values[0]
     similar = [
-        Detector(images.take(others)).compare(as_set(pixels[row : row + 1])).values[0, 0]
+        Detector(images.select_images(others)).compare(as_set(pixels[row : row + 1])).values[0, 0]
         for row in range(len(images))
         if (others := (images.groups == images.groups[row]) & (np.arange(len(images)) != row)).any()
     ]

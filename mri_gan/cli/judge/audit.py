@@ -100,7 +100,7 @@ def _audit(
 
     train = reals_of(store, ("train",), judged.size, judging.ALL, seed)
     held_out = _held_out(store, judged.size, seed)
-    samples = judged.take(count)
+    samples = judged.take_images(count)
     right = judging.is_trained_on(judged.trained, store)
     total = len(samples) + len(train) + (len(held_out) if held_out else 0)
     with options.Progress(total, " images", silent) as bar:

@@ -158,7 +158,7 @@ def _evaluate(
     judged = judging.Judged.find(store, ckpt, images, count, drawing)
     refuse_trained_on(judged, features)
     reals, apart = read_people(store, split, judged.size, count, seed)
-    drawn = judged.take(fakes or len(reals))
+    drawn = judged.take_images(fakes or len(reals))
     built = build_features(features, apart, device, more)
     families = build_families(judged.size, max(len(reals), len(drawn)), built, seed)
     right = judging.is_trained_on(judged.trained, store)

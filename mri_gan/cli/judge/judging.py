@@ -87,7 +87,7 @@ class Judged:
     """The images to judge: where they come from, at which size, and what results say of them."""
 
     size: int
-    take: Callable[[int], ImageSet]  # the first so many
+    take_images: Callable[[int], ImageSet]  # the first so many
     facts: dict[str, Any]
     beside: Path  # where results go by default
     trained: Trained | None = None

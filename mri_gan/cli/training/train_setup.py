@@ -242,7 +242,7 @@ def open_watch(
 
     def see(checkpoint: Path) -> None:
         try:
-            line = watch.see(checkpoint)
+            line = watch.evaluate_checkpoint(checkpoint)
         except MriganError as error:
             note(f"not evaluated: {error}")
             return

@@ -160,7 +160,7 @@ def _describe(
     if not (rows > 0 and columns > 0):
         raise DataError("voxel sizes make no sense; its header is damaged")
     shape = slices.display_shape(volume, config.plane)[1:]
-    placed = slices.place(shape, (rows, columns), config.fit, config.fov)
+    placed = slices.place_slice(shape, (rows, columns), config.fit, config.fov)
     record = replace(
         record_of(source, placed, shape),
         plane=config.plane,

@@ -164,7 +164,7 @@ def native_level(side_px: float) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def place(
+def place_slice(
     shape: tuple[int, ...], spacing: tuple[float, float], fit: str, fov: float = 0.0
 ) -> Place:
     """Where a slice [H, W] of that spacing (row, column) goes.
@@ -200,7 +200,7 @@ def fit_square(
     smallest and largest value that resampling may produce, `ground` is what is padded with. One
     resampling does both the square pixels and the level; a slice that already fits is not touched.
     """
-    placed = place(pixels.shape, spacing, fit, fov)
+    placed = place_slice(pixels.shape, spacing, fit, fov)
     return Fitted(_pad(resize(pixels, *placed.size, limits), placed.padding, ground), placed)
 
 

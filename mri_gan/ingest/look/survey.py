@@ -125,10 +125,12 @@ def look_all(
     sources: Sequence[Source], config: PrepareConfig, learned: Learned = NOTHING_LEARNED
 ) -> list[Look]:
     """One chunk of sources in order; runs in worker processes."""
-    return [look(source, config, learned) for source in sources]
+    return [survey_source(source, config, learned) for source in sources]
 
 
-def look(source: Source, config: PrepareConfig, learned: Learned = NOTHING_LEARNED) -> Look:
+def survey_source(
+    source: Source, config: PrepareConfig, learned: Learned = NOTHING_LEARNED
+) -> Look:
     """Do with one source what `prepare` does, and keep only what tells about it."""
     wholes: list[Glimpse] = []
 

@@ -44,7 +44,7 @@ def read_splits(path: Path) -> dict[str, str]:
                 f"{path}:{number}: is not a subject and a split",
                 f"write subject, tab, and one of {', '.join(SPLIT_FOLDERS)}",
             )
-        subject, split = plain(row[0]), SPLIT_FOLDERS[row[1].lower()]
+        subject, split = plain_subject(row[0]), SPLIT_FOLDERS[row[1].lower()]
         if splits.setdefault(subject, split) != split:
             raise UsageError(
                 f"{path}: subject {row[0]} is in two splits ({splits[subject]} and {split})",
@@ -53,7 +53,7 @@ def read_splits(path: Path) -> dict[str, str]:
     return splits
 
 
-def plain(subject: str) -> str:
+def plain_subject(subject: str) -> str:
     """A subject without what some tables write before it."""
     return subject.removeprefix("sub-").removeprefix("OAI")
 
@@ -99,7 +99,7 @@ def apply_splits(
     by_pseudonym = any(re.fullmatch(PSEUDONYM, subject) for subject in splits)
 
     def find(subject: str) -> str | None:
-        split = splits.get(plain(subject))
+        split = splits.get(plain_subject(subject))
         return splits.get(pseudonym_of(subject)) if split is None and by_pseudonym else split
 
     found = {subject: find(subject) for subject in {s.naming.subject for s in sources}}

@@ -145,7 +145,7 @@ def _outcomes(
     sources: Iterable[Source], config: PrepareConfig, learned: Learned, engine: Engine | None
 ) -> Iterator[tuple[Source, Outcome]]:
     function = functools.partial(task.process_chunk, config=config, learned=learned)
-    pool = OrderedPool(function, task.died, engine, task.weigh)
+    pool = OrderedPool(function, task.crashed_outcome, engine, task.weigh)
     return pool.map(chunked(sources))
 
 

@@ -30,7 +30,7 @@ def write_companions(parts: Sequence[tuple[Path, Sequence[str]]]) -> list[dict[s
     return [companions.write_companions(folder, names) for folder, names in parts]
 
 
-def died(_source: Source) -> Outcome:
+def crashed_outcome(_source: Source) -> Outcome:
     """The outcome of a source that killed its worker even alone."""
     return Outcome(kind="damaged", reason="its decoder crashed or ran out of memory")
 

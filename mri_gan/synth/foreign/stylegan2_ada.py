@@ -165,18 +165,18 @@ def shape_of(shell: Shell, taker: Taker) -> ModelConfig:
     sizes = taker.numbers(r"synthesis\.b(\d+)\.conv1\.weight")
     if not is_size(sizes):
         raise DataError(f"{taker.what}: has the sizes {sizes}", ONLY)
-    widths = {r: len(taker.take(f"synthesis.b{r}.conv1.weight")) for r in sizes}
-    w_dim = taker.take("mapping.w_avg").numel()
+    widths = {r: len(taker.take_tensor(f"synthesis.b{r}.conv1.weight")) for r in sizes}
+    w_dim = taker.take_tensor("mapping.w_avg").numel()
     if shell.attributes.get("z_dim", w_dim) != w_dim:
         raise DataError(f"{taker.what}: z and w are of different lengths", ONLY)
-    embed = taker.take("mapping.embed.weight") if "mapping.embed.weight" in taker else None
+    embed = taker.take_tensor("mapping.embed.weight") if "mapping.embed.weight" in taker else None
     clamp = find(shell, f"synthesis.b{sizes[-1]}.conv1").get("conv_clamp")
     if shell.name == TENSORS:
         clamp = CLAMP
     return stylegan2_shape(
         taker.what,
         widths,
-        channels=len(taker.take(f"synthesis.b{sizes[-1]}.torgb.bias")),
+        channels=len(taker.take_tensor(f"synthesis.b{sizes[-1]}.torgb.bias")),
         latent_dim=w_dim,
         mapping_depth=len(taker.numbers(r"mapping\.fc(\d+)\.weight")),
         condition_dim=0 if embed is None else embed.shape[1],
@@ -186,7 +186,7 @@ def shape_of(shell: Shell, taker: Taker) -> ModelConfig:
 
 def _copy(taker: Taker, out: Weights, theirs: str, ours: str, *names: str) -> None:
     for name in names:
-        out[f"{ours}.{name}"] = taker.take(f"{theirs}.{name}")
+        out[f"{ours}.{name}"] = taker.take_tensor(f"{theirs}.{name}")
 
 
 def _mapping(shell: Shell, taker: Taker, out: Weights, condition_dim: int) -> None:
@@ -204,17 +204,19 @@ def _mapping(shell: Shell, taker: Taker, out: Weights, condition_dim: int) -> No
 
 def generator_weights(shell: Shell, taker: Taker, model: ModelConfig) -> Weights:
     """Their generator's tensors under our names; but for one factor all conventions agree."""
-    out: Weights = {"w_avg": taker.take("mapping.w_avg")}
+    out: Weights = {"w_avg": taker.take_tensor("mapping.w_avg")}
     _mapping(shell, taker, out, model.condition_dim)
     for e in range(2, model.max_size.bit_length()):
         theirs, ours = f"synthesis.b{1 << e}", f"synthesis.blocks.{1 << e}"
         if e == 2:
-            out[f"{ours}.constant"] = taker.take(f"{theirs}.const")
+            out[f"{ours}.constant"] = taker.take_tensor(f"{theirs}.const")
         for conv in ("conv1",) if e == 2 else ("conv0", "conv1"):
             _copy(taker, out, f"{theirs}.{conv}", f"{ours}.{conv}", *STYLED)
             without_noise = f"{theirs}.{conv}.noise_strength" not in taker
             strength = (
-                torch.zeros(()) if without_noise else taker.take(f"{theirs}.{conv}.noise_strength")
+                torch.zeros(())
+                if without_noise
+                else taker.take_tensor(f"{theirs}.{conv}.noise_strength")
             )
             out[f"{ours}.{conv}.noise_strength"] = strength
         _copy(taker, out, f"{theirs}.torgb", f"{ours}.to_image", *STYLED)

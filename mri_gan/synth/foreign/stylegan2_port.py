@@ -55,7 +55,9 @@ def read_stylegan2_port(value: dict[str, Any], what: str) -> Imported:
     if isinstance(average, Tensor):
         other = Taker({"latent_avg": average.reshape(-1)}, what)
         mean = take_part(
-            lambda: {"w_avg": other.take("latent_avg", model.latent_dim)}, "latent_avg", notes
+            lambda: {"w_avg": other.take_tensor("latent_avg", model.latent_dim)},
+            "latent_avg",
+            notes,
         )
         g_ema |= mean or {}
     others = [part for part in find_networks(value, MARK) if not is_average(part[0])]
@@ -84,7 +86,7 @@ def shape_of(taker: Taker) -> ModelConfig:
     for name, kernel in taker.weights.items():
         if name.endswith(".kernel") and not is_binomial(kernel):
             raise DataError(f"{taker.what}: {name} is another filter than [1 3 3 1]", ONLY)
-    image, w = taker.take("to_rgb1.bias"), taker.take("style.1.bias")
+    image, w = taker.take_tensor("to_rgb1.bias"), taker.take_tensor("style.1.bias")
     return stylegan2_shape(taker.what, widths, image.numel(), len(w), depth)
 
 
@@ -95,7 +97,9 @@ def widths_of(taker: Taker) -> dict[int, int]:
     if not is_size(sizes):
         raise DataError(f"{taker.what}: has {pairs} pairs of layers", ONLY)
     names = ["conv1", *(f"convs.{2 * i + 1}" for i in range(pairs))]
-    return {r: taker.take(f"{n}.conv.weight").shape[1] for r, n in zip(sizes, names, strict=True)}
+    return {
+        r: taker.take_tensor(f"{n}.conv.weight").shape[1] for r, n in zip(sizes, names, strict=True)
+    }
 
 
 def generator_weights(taker: Taker, model: ModelConfig) -> Weights:
@@ -104,8 +108,8 @@ def generator_weights(taker: Taker, model: ModelConfig) -> Weights:
     sizes = resolutions_up_to(model.max_size)
     for i in range(model.mapping_depth):
         for name in ("weight", "bias"):
-            out[f"mapping.layers.{i}.{name}"] = taker.take(f"style.{i + 1}.{name}")
-    out["synthesis.blocks.4.constant"] = taker.take("input.input")[0]
+            out[f"mapping.layers.{i}.{name}"] = taker.take_tensor(f"style.{i + 1}.{name}")
+    out["synthesis.blocks.4.constant"] = taker.take_tensor("input.input")[0]
     for i, r in enumerate(sizes):
         ours = f"synthesis.blocks.{r}"
         if i:
@@ -113,21 +117,21 @@ def generator_weights(taker: Taker, model: ModelConfig) -> Weights:
         _styled(taker, out, f"convs.{2 * i - 1}" if i else "conv1", f"{ours}.conv1")
         image = f"to_rgbs.{i - 1}" if i else "to_rgb1"
         _modulated(taker, out, image, f"{ours}.to_image")
-        out[f"{ours}.to_image.bias"] = taker.take(f"{image}.bias").flatten()
+        out[f"{ours}.to_image.bias"] = taker.take_tensor(f"{image}.bias").flatten()
     taker.finish(UNUSED)
     return out
 
 
 def _styled(taker: Taker, out: Weights, theirs: str, ours: str) -> None:
     _modulated(taker, out, theirs, ours)
-    out[f"{ours}.noise_strength"] = taker.take(f"{theirs}.noise.weight", 1)[0]
-    out[f"{ours}.bias"] = taker.take(f"{theirs}.activate.bias").flatten()
+    out[f"{ours}.noise_strength"] = taker.take_tensor(f"{theirs}.noise.weight", 1)[0]
+    out[f"{ours}.bias"] = taker.take_tensor(f"{theirs}.activate.bias").flatten()
 
 
 def _modulated(taker: Taker, out: Weights, theirs: str, ours: str) -> None:
-    out[f"{ours}.weight"] = taker.take(f"{theirs}.conv.weight")[0]
+    out[f"{ours}.weight"] = taker.take_tensor(f"{theirs}.conv.weight")[0]
     for name in ("weight", "bias"):
-        out[f"{ours}.affine.{name}"] = taker.take(f"{theirs}.conv.modulation.{name}")
+        out[f"{ours}.affine.{name}"] = taker.take_tensor(f"{theirs}.conv.modulation.{name}")
 
 
 def critic_weights(taker: Taker, model: ModelConfig) -> Weights:
@@ -138,16 +142,16 @@ def critic_weights(taker: Taker, model: ModelConfig) -> Weights:
     for i, r in enumerate(sizes[:0:-1], start=1):
         _pair(taker, out, f"convs.{i}.conv1", f"blocks.{r}.conv0", 0)
         _pair(taker, out, f"convs.{i}.conv2", f"blocks.{r}.conv1", 1)
-        out[f"blocks.{r}.skip.weight"] = taker.take(f"convs.{i}.skip.1.weight")
+        out[f"blocks.{r}.skip.weight"] = taker.take_tensor(f"convs.{i}.skip.1.weight")
     _pair(taker, out, "final_conv", "blocks.4.conv", 0)
     for i in (0, 1):
         for name in ("weight", "bias"):
-            out[f"blocks.4.dense{i}.{name}"] = taker.take(f"final_linear.{i}.{name}")
+            out[f"blocks.4.dense{i}.{name}"] = taker.take_tensor(f"final_linear.{i}.{name}")
     taker.finish(UNUSED)
     return out
 
 
 def _pair(taker: Taker, out: Weights, theirs: str, ours: str, first: int) -> None:
     """A convolution without bias, and the bias of the rectifier behind it."""
-    out[f"{ours}.weight"] = taker.take(f"{theirs}.{first}.weight")
-    out[f"{ours}.bias"] = taker.take(f"{theirs}.{first + 1}.bias").flatten()
+    out[f"{ours}.weight"] = taker.take_tensor(f"{theirs}.{first}.weight")
+    out[f"{ours}.bias"] = taker.take_tensor(f"{theirs}.{first + 1}.bias").flatten()

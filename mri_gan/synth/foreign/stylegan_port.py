@@ -68,13 +68,13 @@ def is_trained(taker: Taker, size: int) -> bool:
     """Whether a level has moved from its start, where biases and noise are zero."""
     index = size.bit_length() - 3
     names = (f"progression.{index}.conv2.conv.bias", f"to_rgb.{index}.conv.bias")
-    return any(bool(taker.take(f"generator.{name}").any()) for name in names)
+    return any(bool(taker.take_tensor(f"generator.{name}").any()) for name in names)
 
 
 def shape_of(taker: Taker, largest: int) -> ModelConfig:
     """The configuration of a generator that grows to a size."""
     widths = {
-        4 << i: len(taker.take(f"generator.progression.{i}.conv2.conv.bias"))
+        4 << i: len(taker.take_tensor(f"generator.progression.{i}.conv2.conv.bias"))
         for i in range(largest.bit_length() - 2)
     }
     capacity = widths[4] / channels_at(4)
@@ -82,9 +82,9 @@ def shape_of(taker: Taker, largest: int) -> ModelConfig:
         raise DataError(f"{taker.what}: its widths {widths} follow no known rule", ONLY)
     return ModelConfig(
         max_size=largest,
-        channels=len(taker.take("generator.to_rgb.0.conv.bias")),
+        channels=len(taker.take_tensor("generator.to_rgb.0.conv.bias")),
         capacity=capacity,
-        latent_dim=len(taker.take("style.1.linear.bias")),
+        latent_dim=len(taker.take_tensor("style.1.linear.bias")),
         mapping_depth=len(taker.numbers(r"style\.(\d+)\.linear\.bias")),
         blur_bias=True,
     )
@@ -95,14 +95,14 @@ def generator_weights(taker: Taker, model: ModelConfig) -> Weights:
     out: Weights = {}
     for i in range(model.mapping_depth):
         theirs, ours = f"style.{2 * i + 1}.linear", f"mapping.layers.{i}"
-        out[f"{ours}.weight"] = taker.take(f"{theirs}.weight_orig") / MAPPING_LR
-        out[f"{ours}.bias"] = taker.take(f"{theirs}.bias") / MAPPING_LR
+        out[f"{ours}.weight"] = taker.take_tensor(f"{theirs}.weight_orig") / MAPPING_LR
+        out[f"{ours}.bias"] = taker.take_tensor(f"{theirs}.bias") / MAPPING_LR
     levels = model.max_size.bit_length() - 2
     for i in range(levels):
         _block(taker, out, f"generator.progression.{i}", f"synthesis.blocks.{4 << i}", i == 0)
         image, ours = f"generator.to_rgb.{i}.conv", f"synthesis.to_image.{4 << i}"
-        out[f"{ours}.weight"] = taker.take(f"{image}.weight_orig") * ROOT2
-        out[f"{ours}.bias"] = taker.take(f"{image}.bias")
+        out[f"{ours}.weight"] = taker.take_tensor(f"{image}.weight_orig") * ROOT2
+        out[f"{ours}.bias"] = taker.take_tensor(f"{image}.bias")
     beyond = "|".join(str(i) for i in range(levels, 9)) or "none"
     taker.finish((*UNUSED, rf"^generator\.(progression|to_rgb)\.({beyond})\."))
     return out
@@ -111,24 +111,26 @@ def generator_weights(taker: Taker, model: ModelConfig) -> Weights:
 def _block(taker: Taker, out: Weights, theirs: str, ours: str, is_first: bool) -> None:
     """One resolution."""
     if is_first:
-        out[f"{ours}.constant"] = taker.take(f"{theirs}.conv1.input")[0]
+        out[f"{ours}.constant"] = taker.take_tensor(f"{theirs}.conv1.input")[0]
         bias = torch.zeros(len(out[f"{ours}.constant"]))
     else:
         out[f"{ours}.conv0.weight"], bias = _growing(taker, f"{theirs}.conv1")
     out[f"{ours}.style0.bias"] = bias
-    out[f"{ours}.conv1.weight"] = taker.take(f"{theirs}.conv2.conv.weight_orig")
-    out[f"{ours}.style1.bias"] = taker.take(f"{theirs}.conv2.conv.bias")
+    out[f"{ours}.conv1.weight"] = taker.take_tensor(f"{theirs}.conv2.conv.weight_orig")
+    out[f"{ours}.style1.bias"] = taker.take_tensor(f"{theirs}.conv2.conv.bias")
     for i in (0, 1):
-        strength = taker.take(f"{theirs}.noise{i + 1}.weight_orig").flatten()
+        strength = taker.take_tensor(f"{theirs}.noise{i + 1}.weight_orig").flatten()
         out[f"{ours}.style{i}.noise.weight"] = strength * math.sqrt(2 / len(strength))
         affine, adain = f"{ours}.style{i}.adain.affine", f"{theirs}.adain{i + 1}.style.linear"
-        out[f"{affine}.weight"] = taker.take(f"{adain}.weight_orig") * ROOT2
-        out[f"{affine}.bias"] = taker.take(f"{adain}.bias")
+        out[f"{affine}.weight"] = taker.take_tensor(f"{adain}.weight_orig") * ROOT2
+        out[f"{affine}.bias"] = taker.take_tensor(f"{adain}.bias")
 
 
 def _growing(taker: Taker, theirs: str) -> tuple[Tensor, Tensor]:
     """Kernel and bias of the layer that doubles: nearest and convolution, or both in one."""
     if f"{theirs}.0.weight" in taker:
-        fused = taker.take(f"{theirs}.0.weight")  # [in, out, 3, 3]
-        return fused.transpose(0, 1).flip(2, 3) / 4, taker.take(f"{theirs}.0.bias")
-    return taker.take(f"{theirs}.1.conv.weight_orig"), taker.take(f"{theirs}.1.conv.bias")
+        fused = taker.take_tensor(f"{theirs}.0.weight")  # [in, out, 3, 3]
+        return fused.transpose(0, 1).flip(2, 3) / 4, taker.take_tensor(f"{theirs}.0.bias")
+    return taker.take_tensor(f"{theirs}.1.conv.weight_orig"), taker.take_tensor(
+        f"{theirs}.1.conv.bias"
+    )

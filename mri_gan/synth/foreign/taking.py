@@ -46,7 +46,7 @@ class Taker:
     def __contains__(self, name: str) -> bool:
         return name in self.weights
 
-    def take(self, name: str, *shape: int) -> Tensor:
+    def take_tensor(self, name: str, *shape: int) -> Tensor:
         """One tensor as float32; raises DataError unless it is there, in that shape if given."""
         if name not in self.weights:
             raise DataError(f"{self.what}: has no tensor {name[:80]}", ONLY)
