@@ -221,10 +221,16 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "paper": {"sched": True, "mixing": True, "phase": 600_000, "capacity": "full"},
 }
-# Where no architecture is given: the one whose pictures measured best, up to the size where it did.
-# At 128 px its critics win within minutes, so `gpu` keeps the progressive StyleGAN.
+# Where no architecture is given: the one whose pictures measured best (docs/results.md).
 FAST_PRESETS: dict[str, dict[str, Any]] = {
     "laptop": {"arch": "fastgan", "max_size": 64, "phase": 20_000, "precision": "auto"},
+    "gpu": {
+        "arch": "fastgan",
+        "max_size": 256,
+        "phase": 40_000,
+        "precision": "auto",
+        "capacity": "large",
+    },
 }
 
 

@@ -93,14 +93,17 @@ class TestDefaults:
         found = settings(store, "--arch", arch, "--preset", preset, "--phase", 77, "--lr", 0.5)
         assert (found["arch"], found["phase"], found["lr"]) == (arch, 77, 0.5)
 
-    def test_laptop_takes_the_light_generator_unless_another_is_given(self, store: Path) -> None:
-        done = mrigan("train", store, "--preset", "laptop", "--capacity", 1 / 64, "--dry-run")
+    @pytest.mark.parametrize(("preset", "size"), [("laptop", 64), ("gpu", 256)])
+    def test_presets_take_the_light_generator_unless_another_is_given(
+        self, store: Path, preset: str, size: int
+    ) -> None:
+        done = mrigan("train", store, "--preset", preset, "--capacity", 1 / 64, "--dry-run")
         found = json.loads(done.stdout)["settings"]
-        assert (found["arch"], found["critic"], found["max_size"]) == ("fastgan", "both", 64)
-        assert found["loss"] == "r3gan"
-        assert found["share_fakes"] is True
-        for preset in ("gpu", "paper"):
-            assert settings(store, "--preset", preset)["arch"] == "stylegan"
+        assert (found["arch"], found["critic"], found["max_size"]) == ("fastgan", "both", size)
+        assert (found["loss"], found["gp_weight"], found["share_fakes"]) == ("r3gan", 1.0, True)
+
+    def test_the_preset_of_the_paper_is_the_progressive_stylegan(self, store: Path) -> None:
+        assert settings(store, "--preset", "paper")["arch"] == "stylegan"
 
     def test_a_critic_on_features_says_whose(self, store: Path) -> None:
         found = settings(store, "--critic", "features")
