@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +73,15 @@ def train_command(store: Path) -> str:
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     click.echo(json.dumps(value, indent=2))
+
+
+def report_files(paths: Sequence[Path], as_json: bool, quiet: bool, **facts: Any) -> None:
+    """What a command has written: a line each, or one JSON document with further facts."""
+    if as_json:
+        print_json({"files": [str(path) for path in paths], **facts})
+    elif not quiet:
+        for path in paths:
+            click.echo(path)
 
 
 def write_page(path: Path, page: str, quiet: bool) -> None:

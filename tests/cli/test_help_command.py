@@ -129,6 +129,12 @@ def test_every_option_is_explained(name: str) -> None:
     assert [o.name for o in options_of(name).values() if not o.help] == []
 
 
+# `train` writes its results as lines of JSON, `explore` has none.
+@pytest.mark.parametrize("name", [*(set(COMMANDS) - {"train", "explore"})])
+def test_every_command_that_reports_does_so_for_programs(name: str) -> None:
+    assert "--json" in options_of(name)["as_json"].opts
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_name_in_the_list_is_the_name_of_the_command(name: str) -> None:
     assert command_named(name).name == name

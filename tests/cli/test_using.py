@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,23 @@ def test_a_model_is_exported_with_its_card(run: Path, tmp_path: Path) -> None:
     assert mrigan("export-model", run, *words).exit_code == 0
     names = {path.name for path in (tmp_path / "model").iterdir()}
     assert names == {"generator.pt", "MODEL_CARD.md"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["walk", "{run}", "--seeds", "0-1", "--steps", "2", "--out", "{tmp}/walk.gif"],
+        ["test", "{run}", "--figure", "samples", "--figure", "strip", "--out", "{tmp}/sheets"],
+        ["export-model", "{run}", "--format", "torchscript", "--out", "{tmp}/model"],
+        ["directions", "{run}", "--out", "{tmp}/d", "--count", "2"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_files_are_named_for_programs(run: Path, tmp_path: Path, words: list[str]) -> None:
+    done = mrigan(*[word.format(run=run, tmp=tmp_path) for word in words], "--json")
+    assert done.exit_code == 0, done.stderr
+    files = {Path(name) for name in json.loads(done.stdout)["files"]}
+    assert files == {path for path in tmp_path.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(

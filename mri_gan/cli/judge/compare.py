@@ -25,8 +25,11 @@ Example:
     help="The HTML file.",
 )
 @options.with_people
+@options.as_json
 @options.quiet
-def command(runs: tuple[Path, ...], out: Path, with_people: bool, quiet: bool) -> None:
+def command(
+    runs: tuple[Path, ...], out: Path, with_people: bool, as_json: bool, quiet: bool
+) -> None:
     """Write a self-contained HTML page that shows several RUN folders side by side.
 
     Each run keeps its own split, people, counts and noise floor.
@@ -38,4 +41,6 @@ def command(runs: tuple[Path, ...], out: Path, with_people: bool, quiet: bool) -
     names = [run.resolve().name for run in runs]
     require(len(set(names)) == len(names), "two of the runs have the same name", "rename one")
     page = build_comparison([read_run(run, with_people) for run in runs])
-    options.write_page(out, page, quiet)
+    options.write_page(out, page, quiet or as_json)
+    if as_json:
+        options.print_json({"files": [str(out)], "runs": names})

@@ -30,9 +30,15 @@ Examples:
     default=None,
     help="Also write each chart as SVG and PDF into this folder.",
 )
+@options.as_json
 @options.quiet
 def command(
-    run: Path, out: Path | None, with_people: bool, figures: Path | None, quiet: bool
+    run: Path,
+    out: Path | None,
+    with_people: bool,
+    figures: Path | None,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Write a self-contained HTML page about a RUN folder.
 
@@ -47,9 +53,9 @@ def command(
     from mri_gan.report.sections import curves
 
     facts = read_run(run, with_people)
-    options.write_page(out or run / "report.html", build_report(facts), quiet)
+    page, charts = out or run / "report.html", list[Path]()
+    options.write_page(page, build_report(facts), quiet or as_json)
     if figures is not None:
         make_folder(figures)
-        for path in save_charts(figures, curves(facts).charts):
-            if not quiet:
-                click.echo(path)
+        charts = list(save_charts(figures, curves(facts).charts))
+    options.report_files([page, *charts] if as_json else charts, as_json, quiet)

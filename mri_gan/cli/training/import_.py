@@ -30,9 +30,16 @@ Examples:
     help="Largest size to take of a progressive network  [default: the largest trained].",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file at --out.")
+@options.as_json
 @options.quiet
 def command(
-    file: Path, out: Path, to_channels: int | None, size: int | None, overwrite: bool, quiet: bool
+    file: Path,
+    out: Path,
+    to_channels: int | None,
+    size: int | None,
+    overwrite: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> None:
     """Import a FILE of weights; nothing in it is executed.
 
@@ -47,8 +54,11 @@ def command(
     require(file.is_file() or not file.exists(), f"{file}: is a folder", "name a file")
     make_folder(out.parent)
     checkpoint, model, notes = import_weights(file, out, to_channels, size)
-    if quiet:
+    said = summary(model, checkpoint.state)
+    if as_json:
+        options.print_json({"files": [str(out)], "summary": said, "notes": list(notes)})
+    if quiet or as_json:
         return
     for note in notes:
         click.echo(f"mrigan: {note}", err=True)
-    click.echo(f"{out}: {summary(model, checkpoint.state)}")
+    click.echo(f"{out}: {said}")

@@ -27,6 +27,7 @@ FORMATS = ("safetensors", "torchscript", "torch-export", "onnx", "medigan", "mon
 @drawing.psi
 @drawing.noise
 @drawing.condition
+@options.as_json
 @options.quiet
 def command(
     ckpt: Path,
@@ -36,6 +37,7 @@ def command(
     psi: float,
     noise: float,
     condition: str | None,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Write the generator of a checkpoint or run folder CKPT for other programs, with a model card.
@@ -47,6 +49,5 @@ def command(
     from mri_gan.synth.figures import Drawing
 
     trained, look = drawing.load(ckpt, size, psi, noise, "cpu")
-    for path in write_model(Drawing(trained, look, condition), format_, out):
-        if not quiet:
-            click.echo(path)
+    written = list(write_model(Drawing(trained, look, condition), format_, out))
+    options.report_files(written, as_json, quiet, generator_digest=trained.digest)

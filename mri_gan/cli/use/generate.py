@@ -84,13 +84,20 @@ def command(
     continue, or with more seeds to add some. Every file is marked as synthetic in its metadata.
     """
     from mri_gan.files import stop_on_signal
+    from mri_gan.synth.figures import Drawing
     from mri_gan.synth.generate import GenerateConfig, generate, pixel_size
+    from mri_gan.synth.projected import write_projections
     from mri_gan.synth.sample import describe_seeds, parse_seeds
 
     require(bool(seeds) != bool(styles), "neither --seeds nor --styles, or both", SEEDS_OR_STYLES)
     if styles:
         require(format_ == "png", f"--format {format_} with --styles", "only png is possible")
-        _draw_styles(ckpt, styles, out, int(depth), size, noise, condition, device, quiet)
+        trained, look = drawing.load(ckpt, size, 1.0, noise, device)
+        written = write_projections(Drawing(trained, look, condition), styles, out, int(depth))
+        if as_json:
+            options.report_files(written, as_json, quiet, generator_digest=trained.digest)
+        elif not quiet:
+            click.echo(f"{out}: {len(written):,} images that look like what was projected")
         return
     wanted = parse_seeds(seeds or "")
     trained, look = drawing.load(ckpt, size, psi, noise, device)
@@ -124,24 +131,3 @@ def command(
     elif not quiet:
         rate = f", {new / seconds:,.1f} images/s" if new else ""
         click.echo(f"{out}: {len(wanted):,} synthetic images, {new:,} of them new{rate}")
-
-
-def _draw_styles(
-    ckpt: Path,
-    styles: tuple[Path, ...],
-    out: Path,
-    depth: int,
-    size: int | None,
-    noise: float,
-    condition: str | None,
-    device: str,
-    quiet: bool,
-) -> None:
-    """One file for each projection."""
-    from mri_gan.synth.figures import Drawing
-    from mri_gan.synth.projected import write_projections
-
-    trained, look = drawing.load(ckpt, size, 1.0, noise, device)
-    written = write_projections(Drawing(trained, look, condition), styles, out, depth)
-    if not quiet:
-        click.echo(f"{out}: {len(written):,} images that look like what was projected")

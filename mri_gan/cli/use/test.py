@@ -71,6 +71,7 @@ DEFAULT = ("samples", "mixing")
     help="Folder of the pictures  [default: beside the checkpoint].",
 )
 @drawing.device
+@options.as_json
 @options.quiet
 def command(
     ckpt: Path,
@@ -87,6 +88,7 @@ def command(
     seed: int,
     out: Path | None,
     device: str,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Draw picture sheets from a checkpoint or run folder CKPT.
@@ -111,11 +113,13 @@ def command(
     seeds = range(seed * 1000, seed * 1000 + rows * cols)  # neighbours share no picture
     folder = out or trained.path.parent
     make_folder(folder)
-    if not quiet:
+    if not (quiet or as_json):
         click.echo(f"from {trained.path} ({trained.nimg / 1000:g} kimg)")
     if styles:
-        _draw_styles(Drawing(trained, look, condition), styles, crossover, folder, quiet)
+        written = _draw_styles(Drawing(trained, look, condition), styles, crossover, folder)
+        options.report_files(written, as_json, quiet)
         return
+    written = []
     wanted = FIGURES if "all" in figures else (figures or DEFAULT)
     for name in [*wanted, *(["nearest"] if data else [])]:
         try:
@@ -129,14 +133,14 @@ def command(
             continue
         path = folder / f"{name}-{look.size}px.png"
         save_png(path, picture, Shows.BOTH if name == "nearest" else Shows.SYNTHETIC)
-        if not quiet:
-            click.echo(path)
+        written.append(path)
+    options.report_files(written, as_json, quiet)
 
 
 def _draw_styles(
-    hand: Drawing, styles: tuple[Path, ...], crossover: int | None, folder: Path, quiet: bool
-) -> None:
-    """The two sheets of projected images."""
+    hand: Drawing, styles: tuple[Path, ...], crossover: int | None, folder: Path
+) -> list[Path]:
+    """The two sheets of projected images, as files."""
     from mri_gan.pictures import Shows, save_png
     from mri_gan.synth.projected import draw_projections, load_projections, mix_projections
 
@@ -144,11 +148,10 @@ def _draw_styles(
     sheets = {"projected": hand.sheet(draw_projections(hand, found), min(len(found), 8))}
     if hand.trained.generator.has_styles:
         sheets["projected-mixing"] = mix_projections(hand, found, crossover)
-    for name, sheet in sheets.items():
-        path = folder / f"{name}-{hand.look.size}px.png"
+    paths = {folder / f"{name}-{hand.look.size}px.png": sheet for name, sheet in sheets.items()}
+    for path, sheet in paths.items():
         save_png(path, sheet, Shows.LIKENESS)
-        if not quiet:
-            click.echo(path)
+    return list(paths)
 
 
 def _draw(

@@ -45,6 +45,7 @@ Examples:
 @drawing.noise
 @drawing.condition
 @drawing.device
+@options.as_json
 @options.quiet
 def command(
     ckpt: Path,
@@ -61,6 +62,7 @@ def command(
     noise: float,
     condition: str | None,
     device: str,
+    as_json: bool,
     quiet: bool,
 ) -> None:
     """Write an animation from seed to seed of a checkpoint or run folder CKPT.
@@ -93,6 +95,8 @@ def command(
     else:
         frames = walk_frames(hand, walk).numpy()
         save_animation(out, frames, look.size, fps)
-    if not quiet:
+    if as_json:
+        options.print_json({"files": [str(out)], "frames": len(frames), "size": look.size})
+    elif not quiet:
         said = describe(walk, len(frames)) if not styles else f"{len(frames)} frames in w"
         click.echo(f"{out}: {said}")
