@@ -1,4 +1,7 @@
-"""Pictures of a StyleGAN data set: `dataset.json` has their classes, nothing has their people."""
+"""What a `dataset.json` says: classes of a StyleGAN data set, or the channels of nnU-Net and MSD.
+
+Nothing says whose the pictures of a StyleGAN data set are.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ from dataclasses import replace
 from typing import Any
 
 from mri_gan.errors import DataError
+from mri_gan.ingest.plan.words import contrast_of
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.source import DATASET_JSON, Labels, Member, Source, suffix_of
 
 LAYOUT = "stylegan"
+OF_NNUNET = {"channel_names", "modality", "numTraining", "training", "file_ending"}
 NUMBERED = re.compile(r"(?:^|/)\d{5}/img\d{8}\.[a-z]+$")  # as StyleGAN's tool names files
 NOT_PEOPLE = (
     "pictures of a StyleGAN data set do not say whose they are: each counts as a different "
@@ -27,9 +32,34 @@ def apply_dataset_json(sources: Sequence[Source], members: Sequence[Member]) -> 
     StyleGAN's changes nothing. Raises DataError for one that cannot be read.
     """
     found = {m.name.rpartition("/")[0]: m for m in members if is_dataset_json(m.name)}
-    tables = {folder: read_dataset_json(member) for folder, member in found.items()}
+    contents = {folder: _load(member) for folder, member in found.items()}
+    channels = {folder: read_channels(content) for folder, content in contents.items()}
+    sources = [_name_channel(source, channels) for source in sources]
+    tables = {folder: read_classes(content, found[folder]) for folder, content in contents.items()}
     known = {folder: table for folder, table in tables.items() if table is not None}
-    return [_apply(source, known) for source in sources] if known else list(sources)
+    return [_apply(source, known) for source in sources] if known else sources
+
+
+def read_channels(content: Any) -> dict[str, str]:
+    """{number of four digits: contrast} of a data set of nnU-Net's or the MSD's, else nothing."""
+    if not isinstance(content, dict):
+        return {}
+    named = content.get("channel_names") or content.get("modality")
+    if not isinstance(named, dict):
+        return {}
+    return {
+        str(number).zfill(4): contrast_of(str(word)) or str(word).lower()
+        for number, word in named.items()
+    }
+
+
+def _name_channel(source: Source, channels: Mapping[str, Mapping[str, str]]) -> Source:
+    """The source with the name of its contrast, where that was a channel's number."""
+    folder = source.member.name.rpartition("/")[0]
+    while folder and folder not in channels:
+        folder = folder.rpartition("/")[0]
+    contrast = channels.get(folder, {}).get(source.naming.contrast)
+    return replace(source, naming=replace(source.naming, contrast=contrast)) if contrast else source
 
 
 def is_dataset_json(name: str) -> bool:
@@ -54,16 +84,24 @@ def _apply(source: Source, tables: Mapping[str, Mapping[str, Labels]]) -> Source
     return replace(source, naming=naming, labels=labels or source.labels)
 
 
+def _load(member: Member) -> Any:
+    try:
+        return json.loads(read_member(member))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{member.label}: is not JSON", "fix it or move it away") from error
+
+
 def read_dataset_json(member: Member) -> dict[str, Labels] | None:
-    """{file: labels} of a StyleGAN data set; None for another program's file of this name.
+    """{file: labels} of a StyleGAN data set; None for another program's file of this name."""
+    return read_classes(_load(member), member)
+
+
+def read_classes(content: Any, member: Member) -> dict[str, Labels] | None:
+    """{file: labels}; None for what another program wrote, such as nnU-Net.
 
     A whole number is a class, by its name where the file has names; a list is one number a column.
     """
-    try:
-        content = json.loads(read_member(member))
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{member.label}: not valid JSON", "fix it or move it away") from error
-    if not isinstance(content, dict) or "labels" not in content:
+    if not isinstance(content, dict) or "labels" not in content or OF_NNUNET & content.keys():
         return None
     names, column = content.get("class_names"), str(content.get("class_column", "class"))
     pairs = content["labels"] or []

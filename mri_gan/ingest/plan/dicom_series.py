@@ -20,6 +20,7 @@ from mri_gan.config import AUTO
 from mri_gan.errors import DataError
 from mri_gan.ingest.guard import reading
 from mri_gan.ingest.plan.filenames import identify_all, split_of
+from mri_gan.ingest.plan.words import read_words
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.dicom.elements import Elements
 from mri_gan.ingest.read.dicom.headers import (
@@ -54,6 +55,7 @@ SCREENSHOTS = "1.2.840.10008.5.1.4.1.1.7"
 DERIVED_WORDS = {"PROJECTION IMAGE", "MIP", "MINIP", "MPR", "PROJECTION"}
 PHASE_WORDS = {"P", "PHASE", "PHASE MAP", "PHASE_MAP"}
 SCOUT = re.compile(r"\b(scout|locali[sz]er|survey|3[ -]?plane|loc)\b", re.IGNORECASE)
+AGENT = re.compile(r"(?<![a-z])(post|gd|gad\w*|km|ce|contrast)(?![a-z])|\+ ?c\b", re.IGNORECASE)
 # What programs write where a name or number of a patient was.
 NOBODY = re.compile(
     r"(anon\w*|unknown|none|null|n/?a|0+|x+|test|patient|subject|no ?name|de-?id\w*|removed)?",
@@ -218,13 +220,24 @@ def _source(files: Sequence[_File], prefix: str, config: PrepareConfig) -> Sourc
     subject = pseudonym(_person(first, prefix))
     key = pseudonym(repr(_series_key(first)))
     name = first.member.name
-    naming = Naming("dicom", subject, session=study, split=split_of(name))
+    contrast = _contrast(first.header)
+    naming = Naming("dicom", subject, session=study, split=split_of(name), contrast=contrast)
     if config.naming != AUTO:
         naming = replace(identify_all([name], config)[0], layout="dicom")
     others = tuple(file.member for file in files[1:])
     return Source(
         first.member, f"dicom/{naming.subject}/{study}-{key}", naming, others, chosen=config.volume
     )
+
+
+def _contrast(header: Any) -> str:
+    """The contrast that the description of a series, or its protocol, names."""
+    for name in ("SeriesDescription", "ProtocolName"):
+        said = text(header, name)
+        contrast = read_words(said, "folder").contrast
+        if contrast:
+            return "t1ce" if contrast == "t1" and AGENT.search(said) else contrast
+    return ""
 
 
 def _person(file: _File, prefix: str) -> str:

@@ -35,7 +35,13 @@ from mri_gan.ingest.plan.people import (
     unify_people,
 )
 from mri_gan.ingest.plan.slice_range import choose_images
-from mri_gan.ingest.plan.splits import apply_people, apply_splits, read_people, read_splits
+from mri_gan.ingest.plan.splits import (
+    apply_people,
+    apply_splits,
+    read_people,
+    read_splits,
+    set_stacks_aside,
+)
 from mri_gan.ingest.plan.words import MASK_FOLDERS, plain_text
 from mri_gan.ingest.read.archives import list_source
 from mri_gan.ingest.source import (
@@ -224,6 +230,7 @@ def _list(path: Path, config: PrepareConfig) -> _Listed:
     usable = [member for member in members if not why_unread(member)]
     wanted = [member for member in usable if matches_globs(member.name, config)]
     parts, unpaired = pair_members(m for m in wanted if m.suffix not in DICOM_SUFFIXES)
+    parts, stacks = set_stacks_aside(parts, members)
     series, rest = _series(wanted, config)
     return _Listed(
         path,
@@ -232,7 +239,7 @@ def _list(path: Path, config: PrepareConfig) -> _Listed:
         series,
         ignored=listing.ignored + unread + rest.ignored,
         excluded=len(usable) - len(wanted),
-        bad=listing.bad + unpaired + rest.bad,
+        bad=listing.bad + unpaired + stacks + rest.bad,
     )
 
 

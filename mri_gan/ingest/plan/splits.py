@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error, one_line, write_text
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, plain_text
-from mri_gan.ingest.source import Labels, Source
+from mri_gan.ingest.read.archives import read_member
+from mri_gan.ingest.source import VOLUME_SUFFIXES, Labels, Member, Source
 from mri_gan.store.labels import (
     NO_VALUE,
     SUBJECTS,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 PSEUDONYM = r"p[0-9a-f]{12}"
 SPLIT_COLUMN = "split"
+STACK_TABLE = "labels.csv"
+MAX_TABLE_BYTES = 8 << 20
 PATH_COLUMNS = ("file", "folder", "path", "name", "filename")
 PERSON_COLUMNS = ("person", *SUBJECTS, "patient", "patient_id")
 
@@ -207,6 +210,38 @@ def _look_up(people: dict[str, Person], source: Source) -> Person | None:
             if key in people:
                 return people[key]
     return None
+
+
+def set_stacks_aside(
+    parts: Sequence[tuple[Member, ...]], members: Iterable[Member]
+) -> tuple[list[tuple[Member, ...]], list[tuple[str, str]]]:
+    """The sources without stacks of slices of many people, and (label, reason) of those.
+
+    A `labels.csv` with a subject for each slice lies beside them, as PACGAN has it.
+    """
+    tables = [m for m in members if m.name.rpartition("/")[2].lower() == STACK_TABLE]
+    rows = {m.name.rpartition("/")[0]: _count_slices(m) for m in tables}
+    kept, bad = [], []
+    for part in parts:
+        count = rows.get(part[0].name.rpartition("/")[0], 0)
+        if count and part[0].suffix in VOLUME_SUFFIXES:
+            reason = (
+                f"is a stack of slices, of which {STACK_TABLE} beside it names the people of "
+                f"{count}: write each slice to a file of its own, and use --people"
+            )
+            bad.append((part[0].label, reason))
+        else:
+            kept.append(part)
+    return kept, bad
+
+
+def _count_slices(table: Member) -> int:
+    """How many slices a table says the person of; 0 for another program's table."""
+    if table.size > MAX_TABLE_BYTES:
+        return 0
+    lines = read_member(table).decode("utf-8-sig", errors="replace").splitlines()
+    columns = {column.strip().lower() for column in lines[0].split(",")} if lines else set()
+    return len(list(filter(str.strip, lines[1:]))) if {"id", "subject_id"} <= columns else 0
 
 
 def write_splits(store: StoreReader, path: Path) -> None:

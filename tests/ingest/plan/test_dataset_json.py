@@ -129,3 +129,20 @@ def test_prepare_warns_that_people_are_not_known(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["prepare", str(path), "--out", str(tmp_path / "s")])
     assert done.exit_code == 0, done.stderr
     assert "each counts as a different person" in done.stderr
+
+
+NNUNET = {"channel_names": {"0": "T1", "1": "FLAIR"}, "labels": {"background": 0, "all": [1, 2]}}
+MSD = {"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "Anterior"}, "numTraining": 2}
+
+
+def test_channels_of_nnunet_are_called_as_its_table_says(tmp_path: Path) -> None:
+    files = [f"imagesTr/BRATS_00{i}_000{c}.png" for i in (1, 2) for c in (0, 1)]
+    plan = plan_of(write_zip(tmp_path / "a.zip", NNUNET, files))
+    assert [s.naming.contrast for s in plan.sources] == ["t1", "flair"] * 2
+    assert all(source.labels is None for source in plan.sources)
+
+
+def test_a_table_of_the_msd_is_none_of_classes(tmp_path: Path) -> None:
+    plan = plan_of(write_zip(tmp_path / "a.zip", MSD, ["imagesTr/a_001.png", "imagesTr/a_002.png"]))
+    assert len(plan.sources) == 2
+    assert all(source.labels is None for source in plan.sources)

@@ -11,6 +11,7 @@ import numpy as np
 import phantoms
 import pytest
 
+from mri_gan.errors import SeriesError
 from mri_gan.ingest.plan.plan import Plan, build_plan
 from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.preparation import PrepareConfig
@@ -166,3 +167,31 @@ def test_identifiers_stay_off_the_terminal(tmp_path: Path, capfd: Any) -> None:
     }
     assert is_one_brain(plan_of(tmp_path, files))
     assert capfd.readouterr() == ("", "")
+
+
+def two_at_each_place(**fields: Any) -> Files:
+    """A series of two volumes at the same places, the second twice as bright."""
+    first = phantoms.dicom_files(BRAIN, uid="1.2.3", SeriesInstanceUID="1.9", **fields)
+    second = phantoms.dicom_files(2 * BRAIN, uid="1.2.4", SeriesInstanceUID="1.9")
+    later = {f"late/{name}": changed(data, TriggerTime=500) for name, data in second.items()}
+    return {name: changed(data, TriggerTime=20) for name, data in first.items()} | later
+
+
+def test_volumes_of_one_series_are_told_apart_and_one_is_chosen(tmp_path: Path) -> None:
+    files = two_at_each_place()
+    plan = plan_of(tmp_path, files)
+    with pytest.raises(SeriesError, match="2 volumes in one series, different in TriggerTime"):
+        read_source_volume(plan.sources[0])
+    chosen = build_plan([tmp_path / "set"], PrepareConfig(volume=1)).sources[0]
+    np.testing.assert_array_equal(read_source_volume(chosen).voxels, 2 * BRAIN)
+
+
+@pytest.mark.parametrize(
+    ("description", "contrast"),
+    [("t1_mprage_sag_p2", "t1"), ("AX T2 FLAIR", "flair"), ("AX T1 FS POST", "t1ce"), ("x", "")],
+)
+def test_the_description_of_a_series_names_its_contrast(
+    tmp_path: Path, description: str, contrast: str
+) -> None:
+    files = phantoms.dicom_files(BRAIN, SeriesDescription=description)
+    assert plan_of(tmp_path, files).sources[0].naming.contrast == contrast

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from mri_gan.errors import DataError, UsageError
+from mri_gan.errors import DataError, SeriesError, UsageError
 from mri_gan.ingest.read.dicom.elements import EXPLICIT_LE, Elements, read_elements
 from mri_gan.ingest.read.dicom.frames import choose_frames
 from mri_gan.ingest.read.dicom.headers import (
@@ -18,6 +19,7 @@ from mri_gan.ingest.read.dicom.headers import (
     axes_of,
     count_frames,
     find_affine,
+    number,
     position_of,
     size_of,
 )
@@ -30,14 +32,31 @@ if TYPE_CHECKING:
 # Elements by which files are told apart and sorted, and those without which there is no picture.
 PLANNED = {
     *(0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080060, 0x0008103E, 0x00100020),
+    0x00181030,
     *(0x00180081, 0x0020000D, 0x0020000E, 0x00200032, 0x00200037, 0x00280008, 0x00280010),
     *(0x00280002, 0x00280011, 0x00280100),
 }
 PICTURED = {
-    *(0x00180050, 0x00180088, 0x00280004, 0x00280006, 0x00280030, 0x00280101, 0x00280102),
+    *(0x00180080, 0x00180082, 0x00181060, 0x00181314, 0x00189087, 0x00200012, 0x00200013),
+    *(
+        0x00200100,
+        0x00180050,
+        0x00180088,
+        0x00280004,
+        0x00280006,
+        0x00280030,
+        0x00280101,
+        0x00280102,
+    ),
     *(0x00280103, 0x00280120, 0x00280121, 0x00281052, 0x00281053, 0x00283000, 0x52009229),
     *(0x52009230,),
 }
+# By what volumes of one series differ, the first that does
+TELLING = (
+    *("TemporalPositionIdentifier", "DiffusionBValue", "InversionTime", "FlipAngle"),
+    *("RepetitionTime", "AcquisitionNumber", "TriggerTime"),
+)
+SAME_PLACE_MM = 1e-3
 DIRECTORY, FRAMES = 0x00041220, 0x52009230
 
 
@@ -88,12 +107,45 @@ def read_series(files: Sequence[bytes], chosen: int | None = None, labels: bool 
         else:
             across = np.cross(*axes_of(first))
             read.sort(key=lambda one: float(across @ position_of(one[0])))
+            read = choose_volume(read, across, chosen)
             found = read[0][1]
             affine = find_affine([Place(one) for one, _ in read])
             stack = np.stack([in_units(unpack(*one), one[0]).T for one in read], axis=-1)
         if str(first.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1":
             stack = np.nanmax(stack) - stack
         return build_volume(nib.Nifti1Image(stack, affine), labels, dropped_names(found))
+
+
+def choose_volume(
+    read: Sequence[tuple[Any, Elements]], across: NDArray[np.float64], chosen: int | None
+) -> list[tuple[Any, Elements]]:
+    """The files of one volume, of a sorted series that may hold several at the same places.
+
+    Raises SeriesError, which says by what they differ, unless one is `chosen`; files that do not
+    make whole volumes are given back as they are.
+    """
+    depths = np.array([float(across @ position_of(header)) for header, _ in read])
+    starts = np.flatnonzero(np.diff(depths, prepend=-np.inf) > SAME_PLACE_MM)
+    count = len(read) // len(starts)
+    if count < 2 or (starts != np.arange(len(starts)) * count).any() or len(read) % count:
+        return list(read)
+    places = [list(read[i : i + count]) for i in range(0, len(read), count)]
+    name = next((name for name in TELLING if _tells_apart(places, name)), "")
+    if chosen is None or chosen >= count:
+        last = count - 1
+        raise SeriesError(
+            f"{count} volumes in one series, different in {name or 'nothing that it says'}",
+            f"choose one with --volume (0 to {last})",
+        )
+    order = name or "InstanceNumber"
+    return [sorted(place, key=lambda one: number(one[0], order, 0))[chosen] for place in places]
+
+
+def _tells_apart(places: Sequence[Sequence[tuple[Any, Elements]]], name: str) -> bool:
+    """Whether the files at every place have the same values of an element, each its own."""
+    found = [sorted(number(header, name, math.nan) for header, _ in place) for place in places]
+    distinct = len(set(found[0])) == len(found[0]) and not any(map(math.isnan, found[0]))
+    return distinct and all(np.allclose(values, found[0], rtol=1e-4) for values in found)
 
 
 def dropped_names(found: Elements) -> tuple[str, ...]:
