@@ -2,7 +2,7 @@
 
     python tools/naming_schemes.py
 
-prints the table of `docs/data.md`. `{who}` is the person as the collection writes it; each name of
+prints what a file of each becomes. `{who}` is the person as the collection writes it; each name of
 `files` exists for everybody.
 """
 
@@ -701,7 +701,7 @@ OWN = (
 
 
 def table_rows() -> list[str]:
-    """The table of `docs/data.md`: what the first file of each collection becomes."""
+    """A table of what the first file of each collection becomes."""
     rows = ["| collection | a file | person | layout |", "| --- | --- | --- | --- |"]
     for one in COLLECTIONS:
         names = [file.replace("{who}", who) for who in one.people[:2] for file in one.files]

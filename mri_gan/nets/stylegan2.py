@@ -2,8 +2,31 @@
 
 Karras, Laine, Aittala, Hellsten, Lehtinen and Aila 2020, "Analyzing and Improving the Image
 Quality of StyleGAN" (configuration F), section 4.1 and figure 7c; half precision in the largest
-blocks: Karras et al. 2020b, appendix D.1. The conventions that weights made elsewhere must be
-mapped onto are listed in `docs/models.md`.
+blocks: Karras et al. 2020b, appendix D.1. Conventions, for mapping weights made elsewhere (R: a
+resolution, 4 to the image's):
+
+z: divided by its root mean square, eps 1e-8; a condition: `mapping.embed.dense` (bias, gain 1),
+  divided by its root mean square, behind z.
+Dense layers: weight [out, in] times lr / sqrt(in), bias times lr, stored weight N(0, 1) / lr.
+  `mapping.layers.0..7`: lr 0.01, then the rectifier: slope 0.2, gain sqrt(2), after the bias.
+`affine`: dense from w, gain 1, bias starts at 1; gives the style.
+`conv0`, `conv1`: kernel [out, in, 3, 3] times 1 / sqrt(9 in), times the style, divided by the root
+  of its sum of squares + 1e-8. `conv1`: conv2d, padding 1. `conv0`: conv_transpose2d of stride 2,
+  [in, out] exchanged and not flipped (2H + 1), then [1 3 3 1] x [1 3 3 1] / 64 times 4, padding 1.
+Noise: one image for all channels times `noise_strength`, after demodulation, before the bias; the
+  list has one for 4 px, then two per size, small to large: 17 at 1024 px.
+`to_image`: kernel [I, C, 1, 1] times the style times 1 / sqrt(C), not demodulated, plus bias, plus
+  the smaller image doubled by [1 3 3 1] (padded 2 before and 1 behind, gain 4).
+Styles: `conv1` at 4 px, each `conv0`, `conv1`; `to_image` shares the next `conv0`'s: 18 at 1024
+Constant: `synthesis.blocks.4.constant` [C, 4, 4], no activation.
+Critic: `conv1` smooths with padding 2 (H + 1), then 3x3 of stride 2, bias, rectifier; `skip` smooths
+  and halves (padding 1, stride 2), then 1x1 without bias; their sum times sqrt(1/2). At 4 px the
+  spread over groups of 4 (members a fixed stride apart) is the last channel; `conv`, `dense0` on
+  [C, 4, 4], `dense1`; with a condition the score is the inner product of `mapping` of the condition
+  and `dense1`'s outputs, over sqrt(their number).
+`ModelConfig.clamp` applies after the gain; 0 clamps (at 256) in half-precision blocks only.
+Widths: min(`channel_base` / R, `channel_max`) times the capacity, a multiple of 4; configuration F:
+  32768 and 512.
 """
 
 from __future__ import annotations

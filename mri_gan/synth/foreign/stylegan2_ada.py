@@ -1,7 +1,7 @@
 """Network pickles of the StyleGAN2-ADA and StyleGAN3 repositories, of StyleGAN2's architecture.
 
 Names and shapes as published with those pickles; the equations behind them are those of Karras et
-al. 2020 and 2020b, which `docs/models.md` sets beside ours.
+al. 2020 and 2020b, which `nets/stylegan2.py` sets beside ours.
 """
 
 from __future__ import annotations
