@@ -290,6 +290,11 @@ class Source(PickledByValue):
         return self.member.suffix in PAIR_SUFFIXES
 
 
+def members_of(sources: Iterable[Source]) -> set[Member]:
+    """The files of some sources, each once: a mask may belong to several."""
+    return {member for source in sources for member in source.members}
+
+
 def pair_members(members: Iterable[Member]) -> tuple[list[Parts], Unlisted]:
     """Each member alone, but a header and its voxels of one stem and folder together.
 

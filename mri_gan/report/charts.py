@@ -13,9 +13,10 @@ from typing import Any
 from markupsafe import Markup
 
 from mri_gan.files import write_bytes
-from mri_gan.pictures import find_spike
+from mri_gan.pictures import COMMENT, Shows, find_spike
 
 Point = tuple[float, float]
+X_NAME = "thousand real images shown"
 MAX_POINTS = 300  # more would not be seen
 INK, RULE = "#5d5d66", "#d7d7d2"
 SERIES = ("#0a5c8f", "#c0500c", "#2e7d32", "#7b3fa0", "#a8326a", "#1b1b1f")
@@ -75,6 +76,56 @@ def build_chart(
     return Chart(title, shown, x_name, tuple(marks)) if shown else None
 
 
+# The charts of a run, from the lines of its metrics
+
+RUN_CHARTS = (
+    ("Losses", ("d_loss", "g_loss", "penalty")),
+    ("Mean scores of the critic", ("real_score", "fake_score")),
+    ("Speed, images per second", ("images_per_s",)),
+    ("Share of the time spent waiting for data", ("data_wait",)),
+)
+CURVE_NAMES = {
+    "d_loss": "critic",
+    "g_loss": "generator",
+    "real_score": "real",
+    "fake_score": "fake",
+}
+
+
+def chart_metrics(lines: Sequence[dict[str, Any]]) -> list[Chart]:
+    """Losses, scores, speed and waiting for data over the images shown, where there are any."""
+    charts = []
+    for title, names in RUN_CHARTS:
+        curves = [
+            Curve(CURVE_NAMES.get(name, name.replace("_", " ")), metric_points(lines, name))
+            for name in names
+        ]
+        charts.append(build_chart(title, curves, X_NAME, mark_levels(lines)))
+    return [chart for chart in charts if chart]
+
+
+def metric_points(lines: Sequence[dict[str, Any]], name: str) -> tuple[Point, ...]:
+    """One metric as (thousand images, value), where it was finite."""
+    return tuple(
+        (line["nimg"] / 1000, float(line[name]))
+        for line in lines
+        if isinstance(line.get(name), int | float)
+    )
+
+
+def mark_levels(lines: Sequence[dict[str, Any]]) -> list[tuple[float, str]]:
+    """Where each resolution begins: (thousand images, '32 px')."""
+    marks: list[tuple[float, str]] = []
+    for line in lines:
+        text = f"{line.get('resolution')} px"
+        if not marks or marks[-1][1] != text:
+            marks.append((line["nimg"] / 1000, text))
+    return marks
+
+
+# Drawing
+
+
 def thin(points: Sequence[Point], most: int = MAX_POINTS) -> tuple[Point, ...]:
     """At most `most` points: the means of neighbouring ones."""
     if len(points) <= most:
@@ -86,6 +137,28 @@ def thin(points: Sequence[Point], most: int = MAX_POINTS) -> tuple[Point, ...]:
 
 def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
+
+
+def draw_png(charts: Sequence[Chart]) -> bytes:
+    """Charts below each other as one PNG, marked as one."""
+    stream = io.BytesIO()
+    draw_figure(charts).savefig(stream, dpi=100, metadata={COMMENT: Shows.CHART.value})
+    return stream.getvalue()
+
+
+def draw_figure(charts: Sequence[Chart]) -> Any:
+    """Charts below each other as a figure of matplotlib, axes in the order of the charts."""
+    # The object interface, not pyplot: no display, no global state, safe in any thread.
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 3 * len(charts)), layout="constrained")
+        panels = figure.subplots(len(charts), 1, squeeze=False)[:, 0]
+        for axes, chart in zip(panels, charts, strict=True):
+            _plot(axes, chart)
+            axes.set_ylabel(chart.title.lower())
+    return figure
 
 
 def save_charts(folder: Path, charts: Sequence[Chart]) -> list[Path]:

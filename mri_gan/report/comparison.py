@@ -7,12 +7,11 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mri_gan.report.charts import Curve, build_chart
+from mri_gan.report.charts import RUN_CHARTS, X_NAME, Curve, build_chart, metric_points
 from mri_gan.report.facts import RunFacts
 from mri_gan.report.judging import copies_answer, figure_table, quality_answer
 from mri_gan.report.page import render
 from mri_gan.report.sections import (
-    CHARTS,
     Section,
     Table,
     changed_settings,
@@ -20,7 +19,6 @@ from mri_gan.report.sections import (
     kimg,
     left_out,
     may_show,
-    metric_points,
     to_text,
     words,
 )
@@ -74,7 +72,7 @@ def ends(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
         ["real images shown", *(kimg(run.nimg) for run in runs)],
         ["resolution", *(f"{_last(run, 'resolution')} px" for run in runs)],
     ]
-    for title, series in CHARTS:
+    for title, series in RUN_CHARTS:
         for name in series:
             rows.append([f"{title}: {name}", *(to_text(_mean_at_end(run, name)) for run in runs)])
     table = Table(f"Means of the last {LAST_LINES} lines of the metrics", rows, ("", *names))
@@ -106,14 +104,14 @@ def last_grids(runs: Sequence[RunFacts]) -> Section:
 def overlaid(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     """Each curve of all runs in one chart."""
     section = Section("curves", "Curves")
-    for title, series in CHARTS:
+    for title, series in RUN_CHARTS:
         for name in series:
             curves = [
-                Curve(run_name, metric_points(run, name))
+                Curve(run_name, metric_points(run.metrics, name))
                 for run, run_name in zip(runs, names, strict=True)
             ]
             heading = f"{title}: {words(name)}"
-            chart = build_chart(heading, curves, "thousand real images shown")
+            chart = build_chart(heading, curves, X_NAME)
             section.charts += [chart] if chart else []
     return section
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from mri_gan.config import differences, list_problems
 from mri_gan.pictures import Shows
-from mri_gan.report.charts import Chart, Curve, Point, build_chart
+from mri_gan.report.charts import Chart, chart_metrics
 from mri_gan.report.facts import Picture, RunFacts
 
 # What stands on a page, as plain values: text, tables, charts and pictures
@@ -135,13 +135,6 @@ def to_text(value: Any) -> str:
 
 # The sections that training itself fills: data sheet, curves, grids over time, reproduction
 
-CHARTS = (
-    ("Losses", ("d_loss", "g_loss", "penalty")),
-    ("Mean scores of the critic", ("real_score", "fake_score")),
-    ("Speed, images per second", ("images_per_s",)),
-    ("Share of the time spent waiting for data", ("data_wait",)),
-)
-NAMES = {"d_loss": "critic", "g_loss": "generator", "real_score": "real", "fake_score": "fake"}
 MAX_FRAMES = 60
 
 
@@ -176,37 +169,10 @@ def _machine(config: dict[str, Any]) -> list[str]:
 def curves(run: RunFacts) -> Section:
     """Losses, scores, speed and waiting for data over the images shown."""
     section = Section("curves", "Curves")
-    marks = level_marks(run.metrics)
-    for title, names in CHARTS:
-        chart = build_chart(title, list(_series(run, names)), "thousand real images shown", marks)
-        section.charts += [chart] if chart else []
+    section.charts = chart_metrics(run.metrics)
     if not section.charts:
         section.notes.append("No metrics have been written yet.")
     return section
-
-
-def _series(run: RunFacts, names: Sequence[str]) -> Iterator[Curve]:
-    for name in names:
-        yield Curve(NAMES.get(name, words(name)), metric_points(run, name))
-
-
-def metric_points(run: RunFacts, name: str) -> tuple[Point, ...]:
-    """One metric as (thousand images, value), where it was finite."""
-    return tuple(
-        (line["nimg"] / 1000, float(line[name]))
-        for line in run.metrics
-        if isinstance(line.get(name), int | float)
-    )
-
-
-def level_marks(lines: Sequence[dict[str, Any]]) -> list[tuple[float, str]]:
-    """Where each resolution begins: (thousand images, '32 px')."""
-    marks: list[tuple[float, str]] = []
-    for line in lines:
-        text = f"{line.get('resolution')} px"
-        if not marks or marks[-1][1] != text:
-            marks.append((line["nimg"] / 1000, text))
-    return marks
 
 
 def grids(run: RunFacts) -> Section:

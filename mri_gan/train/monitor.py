@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import time
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from mri_gan.config import (
 )
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, write_bytes, write_text
-from mri_gan.pictures import COMMENT, Shows, find_spike
+from mri_gan.report.charts import chart_metrics, draw_png
 from mri_gan.schedule import Phase
 from mri_gan.train.parallel import SOLO, World, average
 from mri_gan.train.step import Stats
@@ -261,7 +260,7 @@ class Board:
 
 RATE_WINDOW_S = 5.0
 SKIPPED = ("skipped", "g_skipped")  # flags of updates left out: of the critic, of the generator
-CURVES = ("d_loss", "g_loss", "penalty", "real_score", "fake_score")
+LOSS_CHARTS = 2  # the first ones of a run: losses, and scores of the critic
 
 
 class Monitor:
@@ -364,65 +363,6 @@ class Monitor:
 
 
 def draw_losses(run: Path) -> None:
-    """The curves of a run's metrics as `loss.png`, levels marked where they begin."""
-    lines = read_metrics(run / METRICS)
-    if lines:
-        write_bytes(run / PLOT, plot_losses(lines))
-
-
-def plot_losses(lines: list[dict[str, Any]]) -> bytes:
-    """The bytes of a PNG: losses above, mean scores of real and fake images below."""
-    stream = io.BytesIO()
-    draw_curves(lines).savefig(stream, format="png", dpi=100, metadata={COMMENT: Shows.CHART.value})
-    return stream.getvalue()
-
-
-def draw_curves(lines: list[dict[str, Any]]) -> Any:
-    """The same as a figure of matplotlib.
-
-    After a spike an axis is linear up to the usual values and logarithmic beyond them.
-    """
-    # The object interface, not pyplot: no display, no global state, safe in any thread.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    FigureCanvasAgg(figure)
-    upper, lower = figure.subplots(2, 1, sharex=True)
-    for axes, scores in ((upper, False), (lower, True)):
-        values: list[float] = []
-        for name in CURVES:
-            points = [
-                (line["nimg"] / 1000, line[name]) for line in lines if line.get(name) is not None
-            ]
-            if points and name.endswith("score") == scores:
-                axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), linewidth=1)
-                values += [value for _, value in points]
-        if axes.get_lines():
-            # Beside the curves: inside, it covers the end of one.
-            axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
-        if (usual := find_spike(values)) is not None:
-            axes.set_yscale("symlog", linthresh=usual)
-        axes.grid(alpha=0.3)
-        mark_levels(axes, lines)
-    upper.set_ylabel("loss")
-    lower.set_ylabel("mean score")
-    lower.set_xlabel("thousand real images shown")
-    return figure
-
-
-def mark_levels(axes: Any, lines: list[dict[str, Any]]) -> None:
-    """A dotted line with the size where each level begins."""
-    seen: set[int] = set()
-    for line in lines:
-        if line["resolution"] not in seen:
-            seen.add(line["resolution"])
-            axes.axvline(line["nimg"] / 1000, color="grey", linestyle=":", linewidth=1)
-            axes.text(
-                line["nimg"] / 1000,
-                0.02,
-                f" {line['resolution']} px",
-                transform=axes.get_xaxis_transform(),
-                fontsize=8,
-                color="grey",
-            )
+    """The curves of losses and scores in a run's metrics as `loss.png`."""
+    if charts := chart_metrics(read_metrics(run / METRICS))[:LOSS_CHARTS]:
+        write_bytes(run / PLOT, draw_png(charts))

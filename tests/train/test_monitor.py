@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 
 from mri_gan.config import METRICS, read_metrics
+from mri_gan.report.charts import chart_metrics, draw_figure, draw_png
 from mri_gan.schedule import Phase
-from mri_gan.train.monitor import Monitor, draw_curves, draw_losses, plot_losses
+from mri_gan.train.monitor import Monitor, draw_losses
 
 PHASE = Phase(8, 1.0, 4, 1e-3)
 
@@ -29,7 +30,8 @@ def test_lines_beyond_the_checkpoint_and_half_lines_are_dropped(tmp_path: Path) 
 
 
 def test_the_plot_is_a_png_even_of_one_line_with_gaps() -> None:
-    assert plot_losses([{"nimg": 8, "resolution": 8, "d_loss": 1.0}]).startswith(b"\x89PNG")
+    line = {"nimg": 8, "resolution": 8, "d_loss": 1.0}
+    assert draw_png(chart_metrics([line])).startswith(b"\x89PNG")
 
 
 def test_after_a_spike_the_axis_is_logarithmic_beyond_the_usual_values() -> None:
@@ -37,7 +39,7 @@ def test_after_a_spike_the_axis_is_logarithmic_beyond_the_usual_values() -> None
         {"nimg": i, "resolution": 8, "d_loss": 3e14 if i == 9 else 1.0, "real_score": 2.0}
         for i in range(30)
     ]
-    losses, scores = draw_curves(lines).axes
+    losses, scores = draw_figure(chart_metrics(lines)).axes
     assert (losses.get_yscale(), scores.get_yscale()) == ("symlog", "linear")
     heights = losses.transData.transform([(0, 0.0), (0, 1.0), (0, 3e14)])[:, 1]
     assert heights[1] - heights[0] > 0.03 * (heights[2] - heights[0])  # 3e-15 on a linear axis
@@ -45,10 +47,10 @@ def test_after_a_spike_the_axis_is_logarithmic_beyond_the_usual_values() -> None
 
 def test_the_legend_covers_no_curve() -> None:
     lines = [{"nimg": i, "resolution": 8, "d_loss": float(i), "g_loss": -1.0} for i in range(30)]
-    figure = draw_curves(lines)
-    figure.canvas.draw()
+    figure = draw_figure(chart_metrics(lines))
+    figure.draw_without_rendering()
     axes = figure.axes[0]
-    assert axes.get_legend().get_window_extent().x0 >= axes.get_window_extent().x1
+    assert axes.get_legend().get_window_extent().y0 >= axes.get_window_extent().y1
 
 
 def test_a_line_can_be_added_to_after_the_snapshot(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from faults.children import Ended
 from faults.nursery import Nursery
+from mri_gan.store.schema import COMPANIONS
 
-EXPECTED_FILES = {"data.mdb", ".lock", "splits.tsv", "preview.png", "manifest.tsv"}
-EXPECTED_FILES |= {"ids.key", "prepare.toml"}
+EXPECTED_FILES = {"data.mdb", ".lock", "ids.key", "prepare.toml", *COMPANIONS}
 
 READ_ALL = """
 import hashlib, sys

@@ -53,6 +53,7 @@ from mri_gan.ingest.source import (
     Source,
     common_prefix,
     is_store,
+    members_of,
     pair_members,
     suffix_of,
     why_unread,
@@ -149,7 +150,7 @@ def build_plan(
         ignored=ignored.total(),
         ignored_kinds=dict(ignored.most_common()),
         listed=n_files + len(bad) + ignored.total(),
-        set_aside=n_files + len(bad) - len({m for source in sources for m in source.members}),
+        set_aside=n_files + len(bad) - len(members_of(sources)),
         bad=tuple((name, reason) for name, reason, _ in hidden_bad),
         digest=_digest(sources, config),
         true_labels=true_labels,
@@ -437,7 +438,7 @@ def take_shard(plan: Plan, shard: Shard) -> Plan:
     if shard.number > 1:
         part = replace(part, masks=0, left_out={}, deselected=0, ignored=0, bad=())
         part = replace(part, ignored_kinds={}, set_aside=0)
-    own = len({member for source in part.sources for member in source.members})
+    own = len(members_of(part.sources))
     return replace(part, listed=own + part.set_aside + part.ignored)
 
 

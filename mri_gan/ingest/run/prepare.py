@@ -23,7 +23,7 @@ from mri_gan.ingest.plan.plan import Plan
 from mri_gan.ingest.run import task
 from mri_gan.ingest.run.first_pass import count_teachers, learn
 from mri_gan.ingest.run.ordered_pool import PRELOAD, Engine, OrderedPool, Workers, open_engine
-from mri_gan.ingest.source import Member, Source
+from mri_gan.ingest.source import Source, members_of
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store import schema
 from mri_gan.store.environment import has_begun, open_environment
@@ -227,12 +227,12 @@ def count_files(plan: Plan, skipped: Iterable[str]) -> dict[str, int]:
     `skipped` are the public labels of sources that gave no slices.
     """
     lost = Counter(skipped)
-    stored: set[Member] = set()  # a mask may belong to several sources, and is one file
-    left_out: set[Member] = set()
+    parts: tuple[list[Source], list[Source]] = [], []  # that gave slices, and that gave none
     for source in plan.sources:
         is_lost = lost[source.public_label] > 0
         lost[source.public_label] -= is_lost
-        (left_out if is_lost else stored).update(source.members)
+        parts[is_lost].append(source)
+    stored, left_out = map(members_of, parts)
     return {
         "listed": plan.listed,
         "stored": len(stored),
