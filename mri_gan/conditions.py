@@ -1,4 +1,4 @@
-"""What the networks are told about an image: labels as a vector, by a specification.
+"""What the networks are given besides an image: labels as a vector, by a specification.
 
 A specification is made once from the labels of the training slices and kept in the run's
 configuration, so that training, sampling and judging encode labels alike. Networks without
@@ -127,7 +127,7 @@ def build(names: Sequence[str], labels: Sequence[Labels]) -> Conditions:
 
     A column whose values are all numbers is a number, any other a class; `name:class` makes a
     class of numbers. Raises UsageError for a column that no slice has, or that is the same for
-    all of them, and tells which columns there are.
+    all of them, and returns which columns there are.
     """
     if len(set(names)) < len(names):
         raise UsageError(f"--condition {', '.join(names)}: named twice", "name each one once")
@@ -200,7 +200,7 @@ def parse(spec: Conditions, text: str) -> NDArray[np.float32]:
 
 
 def _asked(column: Column, given: Mapping[str, str]) -> str | float | None:
-    """One column of `parse`: the value asked for, within what training has seen."""
+    """One column of `parse`: the value requested, within the range of training."""
     value = given.get(column.name)
     if value is None:
         return None if column.gaps or column.is_class else column.mean

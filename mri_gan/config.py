@@ -162,7 +162,7 @@ def critic_norm(arch: str, loss: str) -> str:
 
 
 def check_arch(arch: str, *, mixing: bool, stages: Sequence[Any], path_weight: float) -> None:
-    """Raise UsageError where an architecture is asked for what it cannot do."""
+    """Raise UsageError where an architecture cannot do what is requested."""
     require(arch in ARCHS, f"--arch {arch}", f"choose one of {ARCHS}")
     styled = arch in STYLED
     require(styled or not mixing, f"--mixing: {arch} has no styles to mix", "leave it out")
@@ -196,7 +196,7 @@ def check_augment(augment: str, p: float, kinds: str, loss: str) -> None:
     )
 
 
-# What was asked for, as frozen objects that are checked once and written as JSON
+# Settings, as frozen objects that are checked once and written as JSON
 
 LOSS_NAMES = ("wgan-gp", "wgan-clip", "logistic", "r1", "hinge", "relativistic", "r3gan")
 PRECISIONS = ("fp32", "bf16")
@@ -364,7 +364,7 @@ class TrainConfig(JsonConfig):
     layout: str = ""  # on a CPU: "channels-last" where that measured quicker, else by architecture
     seed: int = 0
     schedule: tuple[Stage, ...] = ()  # from a file, in place of phase, batch, lr and sched
-    conditions: Conditions = NO_CONDITIONS  # what the networks are told about an image
+    conditions: Conditions = NO_CONDITIONS  # what the networks are given besides an image
     missing: str = "unknown"
     channel_names: tuple[str, ...] = ()  # what each channel holds, as the store says
     pixel_mm: float | None = None  # edge of a pixel at max_size, where the store knows it
@@ -461,7 +461,7 @@ class TrainConfig(JsonConfig):
         )
 
 
-# What lies in a run folder under which name, readable without torch
+# What is in a run folder under which name, readable without torch
 
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"

@@ -15,7 +15,7 @@ def printable(text: str) -> str:
 
 
 class MriganError(Exception):
-    """Something the user can mend; `message` names the file, `hint` says what to do."""
+    """Something the user can fix; `message` names the file, `hint` says what to do."""
 
     exit_code = 1
 
@@ -50,7 +50,7 @@ class UsageError(MriganError):
     exit_code = 2
 
 
-class Stopped(MriganError):  # noqa: N818 - a stop asked for by the user is not an error
+class Stopped(MriganError):  # noqa: N818 - a stop by the user is not an error
     """A signal asked us to stop; what was done is saved (exit code 128 + signal)."""
 
     def __init__(self, message: str, hint: str = "", signum: int = 2) -> None:

@@ -87,7 +87,7 @@ def sync_folder(path: Path) -> None:
 def write_atomic(path: Path, write: Callable[[BinaryIO], object], n_bytes: int = 0) -> None:
     """Call `write` on a temporary neighbour, sync it and rename it into place.
 
-    `n_bytes` is how many bytes that will be, where it is known: a full disk is told so.
+    `n_bytes` is how many bytes that will be, where it is known: a full disk is reported with it.
 
     A crash at any moment leaves either the old file or the new one, never a part of one.
     Raises DataError with the reason (full disk, permission) and removes the temporary file.
@@ -204,7 +204,7 @@ def _stop_signums() -> list[int]:
 @contextlib.contextmanager
 def _leave_late(after_s: float) -> Iterator[None]:
     """End the process `after_s` seconds after a stop signal, unless the block ends before."""
-    # The system tells a thread by a pipe: Python's own handlers wait while the main thread is in
+    # The system notifies a thread by a pipe: Python's own handlers wait while the main thread is in
     # the middle of unpacking a large volume.
     reader, writer = os.pipe()
     os.set_blocking(writer, False)

@@ -24,7 +24,7 @@ def to_unit(images: NDArray[Any]) -> Pixels:
 
 
 def to_stored(images: NDArray[Any], depth: int = 8) -> NDArray[Any]:
-    """-1..1 as grey levels of 8 or 16 bits, rounded half up; what lies beyond is cut off."""
+    """-1..1 as grey levels of 8 or 16 bits, rounded half up; what is beyond is cut off."""
     levels = np.floor((np.clip(images, -1, 1) + 1) * (((1 << depth) - 1) / 2) + 0.5)
     return np.asarray(levels, np.uint8 if depth == 8 else np.uint16)
 

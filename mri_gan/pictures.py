@@ -99,7 +99,7 @@ def save_png(path: Path, image: Image.Image, shows: Shows) -> None:
     write_bytes(path, stream.getvalue())
 
 
-SPIKE = 20.0  # a largest value so many times the usual ones hides all else on a linear axis
+SPIKE = 20.0  # a largest value this many times the usual ones hides all else on a linear axis
 
 
 def find_spike(values: Sequence[float]) -> float | None:

@@ -1,4 +1,4 @@
-"""What `mrigan prepare` was asked for."""
+"""The options of `mrigan prepare`."""
 
 from __future__ import annotations
 
@@ -96,9 +96,9 @@ class PrepareConfig(JsonConfig):
     include: tuple[str, ...] = ()  # patterns of paths to take, and of paths to leave out
     exclude: tuple[str, ...] = ()
     contrast: tuple[str, ...] = ()  # the scans to take, by their contrast
-    reorient: bool = False  # brains that lie another way than their header says
+    reorient: bool = False  # brains oriented otherwise than their header says
     channels: tuple[str, ...] = ()  # contrasts of one head that become channels of one image
-    also: tuple[str, ...] = ()  # DICOM files that are no scans, to be taken all the same
+    also: tuple[str, ...] = ()  # DICOM files that are not scans, to be taken all the same
     volume: int | None = None  # which one of files that hold several
 
     def for_digest(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def file_values(ctx: click.Context) -> Mapping[str, Any]:
 def read_options(path: Path, command: click.Command) -> dict[str, Any]:
     """The options of one command, from a table of its name or else from the top of the file.
 
-    Raises UsageError for a file that is no TOML, or an option that the command does not have.
+    Raises UsageError for a file that is not TOML, or an option that the command does not have.
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -111,8 +111,8 @@ def _as_given(value: Any, option: click.Option) -> Any:
 def write_given(path: Path) -> None:
     """Write what the running command was given, so that `--config` takes it again.
 
-    Files are not named, since their folders may tell whose they are: a comment says which options
-    must be given anew.
+    Files are not named, since their folders may reveal whose they are: a comment says which options
+    must be given again.
     """
     from mri_gan.files import write_bytes
 

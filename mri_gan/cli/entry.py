@@ -26,7 +26,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     finally:
-        # All is done and told. Python gives these signals back to the system while it ends, and a
+        # All is done. Python gives these signals back to the system while it ends, and a
         # late one would make a finished command look as if it had been killed.
         _handle(signal.SIG_IGN)
 

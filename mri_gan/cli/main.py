@@ -99,7 +99,7 @@ class LazyGroup(click.Group):
             raise click.exceptions.Exit(2) from error
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what a user can mend is one line on stderr and an exit code."""
+        """Run the command; what a user can fix is one line on stderr and an exit code."""
         try:
             return super().invoke(ctx)
         except MriganError as error:

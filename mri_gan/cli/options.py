@@ -85,7 +85,7 @@ def report_files(paths: Sequence[Path], as_json: bool, quiet: bool, **facts: Any
 
 
 def write_page(path: Path, page: str, quiet: bool) -> None:
-    """Write an HTML file and tell where it is."""
+    """Write an HTML file and print where it is."""
     from mri_gan.files import make_folder, write_text
 
     make_folder(path.parent)

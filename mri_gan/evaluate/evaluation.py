@@ -117,7 +117,7 @@ class Figure:
 
     `floor` is the same distance between two halves of the real people, `at_floor` that between
     fakes and one half at the same counts: compare these two with each other. Their difference
-    lies within `apart_low` .. `apart_high` (95 %) and `reading` says in words what that means.
+    is within `apart_low` .. `apart_high` (95 %) and `reading` says in words what that means.
     """
 
     name: str
@@ -331,7 +331,7 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
 
 # Figures of an evaluation beside their floors, as a picture
 
-FAKES, REALS = "#b2432f", "#2f6db2"  # told apart by the colour-blind, too
+FAKES, REALS = "#b2432f", "#2f6db2"  # distinguishable for the colour-blind, too
 
 
 def save_figures(path: Path, figures: Sequence[Figure]) -> None:

@@ -73,7 +73,7 @@ class Family:
     """Figures that are computed together from one description.
 
     `needs` is the fewest images of each set that give a sensible figure. `redraw` gives the
-    figures for people drawn anew (rows of reals, rows of fakes), or values of the same spread
+    figures for people drawn again (rows of reals, rows of fakes), or values of the same spread
     where those would take too long.
     """
 
@@ -82,7 +82,7 @@ class Family:
     source: Source
     compare: Compare
     redraw: Redraw
-    better: str = "lower"  # or "higher", "zero" where both directions are bad, "told"
+    better: str = "lower"  # or "higher", "zero" where both directions are bad, "told": printed only
     unit: str = ""
     least: float = 0.0  # the figures cannot be below
 

@@ -62,7 +62,7 @@ def describe_one(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def first_order(image: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Statistics of the grey levels, wherever they lie."""
+    """Statistics of the grey levels, wherever they are."""
     values = image.astype(np.float64).reshape(-1)
     mean, deviation = values.mean(), values.std()
     z = (values - mean) / (deviation or 1.0)
@@ -126,7 +126,7 @@ def read_fit(reals: ImageSet) -> Pixels:
 
 
 def shrink(images: Pixels, largest: int = LARGEST_PX) -> Pixels:
-    """Means of blocks, so that images have at most so many pixels a side."""
+    """Means of blocks, so that images have at most this many pixels a side."""
     factor = max(1, images.shape[-1] // largest)
     return np.asarray(F.avg_pool2d(as_tensor(images), factor)[:, 0].numpy())
 

@@ -149,7 +149,7 @@ def images_in(folder: Path, size: int | None, limit: int, seed: int = 0) -> tupl
     """The pictures of a folder and below as a set, and how they were resized.
 
     Colours become grey; all must be square and of one size. Raises DataError where there are
-    none, where one differs or cannot be read, and UsageError where the size is no level.
+    none, where one differs or cannot be read, and UsageError where the size is not a level.
     """
     paths = list_images(folder)
     own = measure(paths)

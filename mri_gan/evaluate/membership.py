@@ -1,4 +1,4 @@
-"""Can the critic tell who was in the training set?
+"""Can the critic recognise who was in the training set?
 
 Hayes et al. 2019, "LOGAN: Membership inference attacks against generative models", section 4:
 the critic's score as the guess, on training people against people held out. The share found at
@@ -98,7 +98,7 @@ def infer_membership(
 
 
 def rate_above(members: Scores, others: Scores, false_positives: float = 0.01) -> float:
-    """The share of members above all but so many of the others."""
+    """The share of members above all but this many of the others."""
     ordered = np.sort(others)
     allowed = int(false_positives * len(ordered))
     return float((members > ordered[len(ordered) - 1 - allowed]).mean())

@@ -26,9 +26,9 @@ def judge_neighbours(
 ) -> dict[str, NDArray[np.float64]]:
     """What each image adds to the four figures, whose means they are.
 
-    precision: a fake lies within the k-th neighbour distance of some real [fakes]; density: of
-    how many, over k [fakes]; recall: a real lies within that of some fake [reals]; coverage: the
-    nearest fake of a real lies within its own [reals].
+    precision: a fake is within the k-th neighbour distance of some real [fakes]; density: of
+    how many, over k [fakes]; recall: a real is within that of some fake [reals]; coverage: the
+    nearest fake of a real is within its own [reals].
     """
     real_radius = torch.from_numpy(nearest(reals, reals, k, skip_self=True)[0][:, -1]) ** 2
     fake_radius = torch.from_numpy(nearest(fakes, fakes, k, skip_self=True)[0][:, -1]) ** 2
@@ -78,7 +78,7 @@ def judge_alpha(reals: Vectors, fakes: Vectors) -> dict[str, NDArray[np.float64]
     """What each image adds to alpha-precision, beta-recall and authenticity.
 
     precision [fakes]: the share of reals nearer to the middle of the reals than the fake is; it
-    lies in the alpha-support of the reals for every alpha from there on. recall [reals]: the same
+    is in the alpha-support of the reals for every alpha from there on. recall [reals]: the same
     of the nearest fake among fakes, or 2 where that is farther than the nearest other real.
     authentic [fakes]: whether the nearest real has another real nearer to it than the fake is.
     The middle is the mean: no one-class embedding is trained first.

@@ -87,7 +87,7 @@ PATCHES = 128  # per level and image
 COARSEST_PX = 16
 DIRECTIONS = 512
 BLOCK = 32  # directions at once, so that memory stays flat
-# Patches of one image resemble each other: with many images, fewer of each tell as much.
+# Patches of one image resemble each other: with many images, fewer of each are enough.
 MOST_PATCHES = 1 << 17  # per level and set of images
 
 Descriptors = NDArray[np.float32]  # [N, P, PATCH * PATCH]
@@ -193,7 +193,7 @@ def _wasserstein(a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.f
 
 
 def _quantiles(rows: NDArray[np.float32], at_least: int) -> NDArray[np.float32]:
-    """The rows stretched to at least so many quantiles; exact where the lengths divide."""
+    """The rows stretched to at least this many quantiles; exact where the lengths divide."""
     count = rows.shape[1]
     if at_least <= count:
         return rows

@@ -1,5 +1,5 @@
-"""Two tasks that a small network learns in minutes: where a slice lies, what tissue is where.
-Slices with what a small network is to tell of them: real ones, and synthetic ones.
+"""Two tasks that a small network learns in minutes: where a slice is, what tissue is where.
+Slices with what a small network is to predict: real ones, and synthetic ones.
 Is a network trained on synthetic slices as good on real people as one trained on real slices?
 
 Train on synthetic, test on real: Esteban et al. 2017, section 4; as a measure of image models:
@@ -26,7 +26,7 @@ from mri_gan.store.labels import slice_labels
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Look, Trained, draw_seeds
 
-# Two tasks that a small network learns in minutes: where a slice lies, what tissue is where
+# Two tasks that a small network learns in minutes: where a slice is, what tissue is where
 
 STEPS = 400
 TEACHING_BATCH = 32
@@ -37,7 +37,7 @@ WIDTH = 16
 
 @dataclass(frozen=True)
 class Examples:
-    """Images [N, 1, S, S] of 0..1 and what is to be told of them, and whose they are.
+    """Images [N, 1, S, S] of 0..1 and what is to be predicted, and whose they are.
 
     `targets` are positions [N] of 0..1, or classes of pixels [N, S, S].
     """
@@ -168,7 +168,7 @@ def apply(network: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([network(images[i : i + 256]) for i in range(0, len(images), 256)])
 
 
-# Slices with what a small network is to tell of them: real ones, and synthetic ones
+# Slices with what a small network is to predict: real ones, and synthetic ones
 
 HELD_OUT = ("validate", "test")
 
@@ -190,7 +190,7 @@ def pick_task(store: StoreReader, trained: Trained, wanted: str) -> str:
 def read_examples(
     store: StoreReader, splits: tuple[str, ...], size: int, task: str, limit: int, seed: int
 ) -> Examples:
-    """Real slices of some splits with what is to be told of them, at most 64 px.
+    """Real slices of some splits with what is to be predicted, at most 64 px.
 
     Raises DataError where there are none.
     """
@@ -272,7 +272,7 @@ def draw_examples(
 
 
 def _asked_positions(trained: Trained, rows: Tensor | None) -> Tensor | None:
-    """The positions that a conditional model was asked for [N], or None where it takes none."""
+    """The positions that a conditional model was given [N], or None where it takes none."""
     start = 0
     for column in trained.conditions.columns:
         if column.name == "position" and not column.is_class and rows is not None:
@@ -338,7 +338,7 @@ def compare_training(
     """Train the same small network on each, as long and on as many images, and test on people.
 
     Without labels of their own, synthetic slices get them from the first network trained on
-    reals: then both scores measure that network, and nothing is said of what is kept. Raises
+    reals: then both scores measure that network, and nothing is reported about what is kept. Raises
     DataError for too few images or people.
     """
     count = min(len(real), len(synthetic))

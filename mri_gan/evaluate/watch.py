@@ -27,7 +27,7 @@ FEATURES = ("random-cnn",)
 
 @dataclass(frozen=True)
 class Watch:
-    """Measures checkpoints of one run as they come, every so many images, into `FILE`."""
+    """Measures checkpoints of one run as they come, every N images, into `FILE`."""
 
     run: Path
     store: Path

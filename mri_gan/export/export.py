@@ -31,7 +31,7 @@ from mri_gan.store.schema import MASK
 
 # Where an export goes: written beside its place and renamed into it when whole
 
-MARKER = "export.json"  # tells a folder that was exported from one that was not
+MARKER = "export.json"  # marks a folder that was exported
 
 
 @contextlib.contextmanager
@@ -129,7 +129,7 @@ def count_images(store: StoreReader, config: ExportConfig) -> int:
 
 
 def describe_export(store: StoreReader, config: ExportConfig) -> str:
-    """What the other program must be told, or nothing."""
+    """What must be passed to the other program, or nothing."""
     if config.format == "stylegan-zip":
         classes = find_classes(store, store.indices(config.split).tolist())
         return f"labels: {classes.describe()}" if classes else "labels: none"

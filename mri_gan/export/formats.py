@@ -41,7 +41,7 @@ class Channels:
         self._contrasts = store.channel_names if IMAGE not in store.channel_names else ()
 
     def shades(self, image: Pixels) -> Pixels:
-        """The channels [..., C, H, W] of an image that are no mask."""
+        """The channels [..., C, H, W] of an image that are not masks."""
         return image if self._mask is None else image[..., self._shades, :, :]
 
     def labels(self, image: Pixels) -> Pixels | None:
@@ -110,7 +110,7 @@ def name_folders(subjects: Sequence[str]) -> dict[str, str]:
     for subject in subjects:
         plain = base = safe_name(subject)
         count = 1
-        while plain.lower() in taken:  # some file systems do not tell upper from lower case
+        while plain.lower() in taken:  # some file systems do not distinguish upper and lower case
             count += 1
             plain = f"{base}~{count}"
         taken.add(plain.lower())

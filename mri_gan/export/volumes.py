@@ -24,7 +24,7 @@ CANNOT = "export these slices as png, or choose a split without them"
 def write_volumes(store: StoreReader, selection: Selection, target: Path, tell: Tell) -> None:
     """`split/subject/[ses-1_]volume-0.nii.gz` for every volume that slices were cut from.
 
-    The mask of a store of masks lies beside it as `volume-0_mask.nii.gz`, with its labels.
+    The mask of a store of masks is beside it as `volume-0_mask.nii.gz`, with its labels.
     """
     channels = Channels(store)
     numbers: Counter[tuple[str, str]] = Counter()
@@ -57,7 +57,7 @@ def stacks_of(
 ) -> Iterator[tuple[str, NDArray[Any], NDArray[np.float64]]]:
     """The slices [N, C, rows, columns] of one volume and their affine, and those of its mask.
 
-    Raises DataError when the slices carry no geometry or do not lie at equal distances.
+    Raises DataError when the slices carry no geometry or are not equally spaced.
     """
     records = [store.records[index] for index in indices]
     affine = volume_affine(records)

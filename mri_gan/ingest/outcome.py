@@ -22,7 +22,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Learned:
-    """What all sources together have told; empty where it was not asked for."""
+    """What was learned from all sources together; empty where it was not needed."""
 
     mask_labels: tuple[int, ...] = ()  # values of masks, in order: spread evenly over the greys
     landmarks: tuple[float, ...] = ()  # where the standard scale of `nyul` has them, 0..1

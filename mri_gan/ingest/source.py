@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from mri_gan.store.schema import COMPANIONS, DATA_FILE
 
-# What one thing to read is called, wherever it lies, and which kinds of thing there are
+# What one thing to read is called, wherever it is, and which kinds of thing there are
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 STACK_SUFFIXES = (".tif", ".tiff")  # images of which one file may hold several
@@ -34,7 +34,7 @@ ARRAY_SUFFIXES = (".npy", ".npz", ".mat", ".h5", ".hdf5")
 VOLUME_SUFFIXES = (
     *(".nii", ".nii.gz", *MGH_SUFFIXES, ".mnc", *PAIR_SUFFIXES, ".nrrd", ".mha", *ARRAY_SUFFIXES),
 )
-# Suffix -> the package that reads it and the extra that brings it, where it is no dependency
+# Suffix -> the package that reads it and the extra that brings it, where it is not a dependency
 EXTRAS = {
     **dict.fromkeys(ITK_SUFFIXES, ("SimpleITK", "itk")),
     **dict.fromkeys((".h5", ".hdf5"), ("h5py", "hdf5")),
@@ -87,7 +87,7 @@ class Member(PickledByValue):
 
     `name` is the path inside its container with forward slashes; for a folder it starts with
     the folder's own name, so that a zipped folder and the folder itself have the same names.
-    `stamp` tells whether the content may have changed: a zip's CRC-32, or a file's time.
+    `stamp` shows whether the content may have changed: a zip's CRC-32, or a file's time.
     `offset` is where a tar member's bytes begin in the (decompressed) tar, else -1; of a sparse
     one, its header. `form` is the suffix that its first bytes deserve, where its name lacks it.
     """
@@ -118,7 +118,7 @@ class Member(PickledByValue):
 
     @property
     def is_of_store(self) -> bool:
-        """Whether it lies beside the data of a store, as its preview does."""
+        """Whether it is beside the data of a store, as its preview does."""
         return self.number is None and is_store(self.container.parent)
 
 
@@ -224,7 +224,7 @@ Labels = dict[str, str | float]
 
 @dataclass(frozen=True, slots=True)
 class Naming(PickledByValue):
-    """What a path tells; empty strings and -1 where it tells nothing."""
+    """What a path says; empty strings and -1 where it says nothing."""
 
     layout: str
     subject: str
@@ -237,7 +237,7 @@ class Naming(PickledByValue):
     label: str = ""  # its class
     contrast: str = ""  # t1, t2, flair, ..., or a channel's number
     run: str = ""
-    kind: str = ""  # of what is no plain picture: derivative, field map, ...
+    kind: str = ""  # of what is not a plain picture: derivative, field map, ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +252,7 @@ class Source(PickledByValue):
     name: str  # relative to the folder that all members of its container share
     naming: Naming
     others: tuple[Member, ...] = ()
-    labels: Labels | None = None  # age, sex, diagnosis, where a table tells them
+    labels: Labels | None = None  # age, sex, diagnosis, where a table gives them
     mask: Source | None = None  # what is drawn over it, for --masks
     channels: tuple[Source, ...] = ()  # the same head in other contrasts, for --channels
     hidden: bool = False  # under a pseudonym: the store may not hold the member's own name
@@ -319,8 +319,8 @@ def pair_members(members: Iterable[Member]) -> tuple[list[Parts], Unlisted]:
 
 
 def _pair_key(member: Member) -> tuple[str, str]:
-    """Where a half lies and its name without the suffix, which its other half shares."""
-    # In a folder every file is its own container; archives are told apart.
+    """Where a half is and its name without the suffix, which its other half shares."""
+    # In a folder every file is its own container; archives are distinguished.
     place = member.container.parent if member.number is None else member.container
     return str(place), member.name[: -len(suffix_of(member.name))]
 

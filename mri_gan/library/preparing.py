@@ -101,6 +101,6 @@ def prepare(
 def open_store(path: str | Path, threads: int = 4) -> StoreReader:
     """A complete store, for reading: `store.read(64, store.indices("train")[:16])`.
 
-    Raises DataError when the folder is no store, unfinished, damaged, or of a newer version.
+    Raises DataError when the folder is not a store, unfinished, damaged, or of a newer version.
     """
     return StoreReader(Path(path), threads)

@@ -43,7 +43,7 @@ def evaluate(
     """Compare a model, checkpoint, run folder, or folder of pictures, with one split of a store.
 
     Every figure of the result stands beside its noise floor; docs/evaluation.md says what each
-    can tell. Raises UsageError where they do not go together, DataError for too few people.
+    can show. Raises UsageError where they do not go together, DataError for too few people.
     """
     with StoreReader(Path(store)) as opened:
         judged = _take(model, opened, fakes, count, size, psi, noise, seed, device)

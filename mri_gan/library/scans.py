@@ -23,7 +23,7 @@ class Volume:
     """A stack of slices `voxels` [Z, H, W] or [C, Z, H, W].
 
     `affine` [4, 4] maps (column, row, slice, 1) to RAS+ millimetres; None where the slices carry
-    no geometry or lie at unequal distances.
+    no geometry or are unequally spaced.
     """
 
     voxels: NDArray[Any]

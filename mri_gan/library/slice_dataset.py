@@ -39,7 +39,7 @@ class Target:
 
 
 class SliceDataset(Dataset[Any]):
-    """Slices [C, H, W] of one split at one level; an item is read when it is asked for.
+    """Slices [C, H, W] of one split at one level; an item is read when it is needed.
 
     Without `labels` an item is a tensor, with one label a pair (tensor, label), with several
     (tensor, (label, ...)). With `as_dict` it is {"image", "index", "subject", each label}, as

@@ -43,7 +43,7 @@ def _feature_critic(model: ModelConfig) -> feature_critic.Critic:
 
 
 def _common(model: ModelConfig) -> dict[str, Any]:
-    """What every network is told."""
+    """What every network is built from."""
     return {
         "max_resolution": model.max_size,
         "image_channels": model.channels,
@@ -53,7 +53,7 @@ def _common(model: ModelConfig) -> dict[str, Any]:
 
 
 def _widths(model: ModelConfig) -> dict[str, Any]:
-    """What both networks of StyleGAN2 are told besides."""
+    """What both networks of StyleGAN2 take besides."""
     return {
         "channel_base": model.channel_base or stylegan2.CHANNEL_BASE,
         "channel_max": model.channel_max,

@@ -25,7 +25,7 @@ PAYS_FROM = 64 * 64 * 9  # numbers in a kernel; for fewer, our own calls cost mo
 
 
 def lay_innermost(net: nn.Module) -> None:
-    """Turn every kernel so that the channels it reads lie next to each other in memory.
+    """Turn every kernel so that the channels it reads are next to each other in memory.
 
     The order of the kernels decides that of the images after them.  A module whose `up` is true
     leads its kernel over the image as a transposed convolution, which reads the other channels.
@@ -62,7 +62,7 @@ def measure_innermost(low: bool) -> float:
 
 
 def innermost(x: Tensor) -> bool:
-    """Whether the channels of images or kernels lie next to each other in memory."""
+    """Whether the channels of images or kernels are next to each other in memory."""
     return x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
 
 
@@ -121,7 +121,7 @@ def _wanted(ctx: Any, argument: int) -> bool:
         return True
     try:
         return bool(ask(node))
-    except RuntimeError:  # a leaf that was asked for by name
+    except RuntimeError:  # a leaf requested by name
         return True
 
 
@@ -227,7 +227,7 @@ def _gather_kernel(x: Tensor, g: Tensor, like: Tensor, shape: Shape) -> Tensor:
 
 
 def _strips(x: Tensor, rows: int, step: int) -> Tensor:
-    """Strips of so many rows, one beginning every `step`: [N, C, H, W] -> [N * S, C, rows, W]."""
+    """Strips of this many rows, one beginning every `step`: [N, C, H, W] -> [N * S, C, rows, W]."""
     turned = x.permute(0, 2, 3, 1).unfold(1, rows, step)  # [N, S, W, C, rows]
     strips = turned.permute(0, 1, 4, 2, 3).contiguous().flatten(0, 1)
     return strips.permute(0, 3, 1, 2)

@@ -12,7 +12,7 @@ Doubling, halving and smoothing by the filter [1 3 3 1], as StyleGAN2 resamples.
 
 Zeros are never inserted: halving computes only the pixels that stay (a depthwise convolution of
 stride 2), doubling only the four taps that meet a pixel (its adjoint).  All three are linear maps
-of one another, and are told so to autograd: any derivative of any order is again one of them,
+of one another, and autograd knows it: any derivative of any order is again one of them,
 where torch's own second derivative of a depthwise convolution loops over the channels.
 
 Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", appendix B (filters
@@ -58,7 +58,7 @@ LOW_PRECISION_CLAMP = 256.0  # of activations there
 
 
 def autocasting(device_type: str) -> bool:
-    """Whether the caller asked for half precision."""
+    """Whether the caller requested half precision."""
     available = torch.amp.is_autocast_available(device_type)
     return available and torch.is_autocast_enabled(device_type)
 
@@ -175,7 +175,7 @@ class _Blur(torch.autograd.Function):
     """The blur as a symmetric linear map: with zero borders, its gradient is the blur itself.
 
     Autograd's own second derivative of a depthwise convolution loops over the channels to get a
-    kernel gradient that nobody asked for, and keeps the input for it.
+    kernel gradient that nobody needs, and keeps the input for it.
     """
 
     @staticmethod

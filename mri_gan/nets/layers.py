@@ -36,7 +36,7 @@ def check_resolution(resolution: int, largest: int = LARGEST_PX) -> None:
 
 
 def check_alpha(alpha: float) -> None:
-    """Raise ValueError unless the fade-in weight lies in 0..1."""
+    """Raise ValueError unless the fade-in weight is in 0..1."""
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"fade-in weight alpha {alpha} is not in 0..1")
 
@@ -306,10 +306,10 @@ def minibatch_stddev(x: Tensor, group_size: int = 4, *, parts: int = 1) -> Tenso
 
     [N, C, H, W] -> [N, C + 1, H, W].  The batch is cut into `parts` equal runs that never share a
     group (real and fake images in one pass: `parts=2`).  Within a run of n images a group holds
-    the largest divisor of n up to `group_size`; its members lie a fixed stride apart.  The
+    the largest divisor of n up to `group_size`; its members are a fixed stride apart.  The
     standard deviation over the group is averaged over channels and pixels.
 
-    Raises ValueError when N is no multiple of `parts`.  Karras et al. 2018, section 3.
+    Raises ValueError when N is not a multiple of `parts`.  Karras et al. 2018, section 3.
     """
     n, channels, height, width = x.shape
     if n % parts:

@@ -34,7 +34,7 @@ def demodulation(kernel: Tensor, style: Tensor) -> Tensor:
 
 
 def _power(kernel: Tensor) -> Tensor:
-    """The sum of squares of each pair of channels: -> [D, C], added up as the kernel lies."""
+    """The sum of squares of each pair of channels: -> [D, C], added up as the kernel is."""
     turned = kernel.transpose(0, 1)
     if innermost(turned):
         return turned.square().sum(dim=(2, 3)).T
@@ -81,11 +81,11 @@ def _convolve(x: Tensor, kernel: Tensor, up: bool, groups: int) -> Tensor:
 
 
 def choose_form(x: Tensor, channels: int) -> str:
-    """The faster form for inputs x [N, C, H, W] and so many outputs.
+    """The faster form for inputs x [N, C, H, W] and this many outputs.
 
     Kernels for each image cost by width, scaled activations by pixels.  On a CPU, as measured by
     `tools/bench/bench_modulation.py`: grouped is 1.2 to 5 times as slow below the bound and up to
-    1.3 times as fast above it, for any batch, and never pays where channels lie innermost, as in
+    1.3 times as fast above it, for any batch, and never pays where channels are innermost, as in
     training.  On a GPU, not measured, always scaled.
     """
     if is_traced():  # kernels for each image would fix the number of images

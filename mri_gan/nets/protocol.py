@@ -91,7 +91,7 @@ def noise_from_seeds(
 
 # What every generator and every critic can do, so that callers work for any `--arch`
 
-# Noise images for the layers in order; `None`, for one layer or for all, is no noise.
+# Noise images for the layers in order; `None`, for one layer or for all, means no noise.
 Noise = Sequence[Tensor | None] | None
 NoiseShape = tuple[int, int, int, int]  # [n, 1, r, r]
 
@@ -99,7 +99,7 @@ NoiseShape = tuple[int, int, int, int]  # [n, 1, r, r]
 class GeneratorNet(nn.Module):
     """A generator: z -> w (`map`), a style for each layer -> images (`synthesis`).
 
-    An architecture without styles has one layer, whose w is its input; `has_styles` tells.
+    An architecture without styles has one layer, whose w is its input; `has_styles` says so.
     """
 
     w_avg: Tensor  # [D], the running mean of w, kept by the trainer

@@ -64,7 +64,7 @@ def close_shared(folder: Path) -> None:
 def open_environment(folder: Path, *, readonly: bool, map_size: int = 0) -> lmdb.Environment:
     """Open the folder's environment.
 
-    Raises DataError when the folder is no store, or when its file is cut short or damaged in a way
+    Raises DataError when the folder is not a store, or when its file is truncated or damaged so
     that LMDB would answer with a crash.
     """
     file = folder / DATA_FILE

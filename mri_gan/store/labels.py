@@ -50,7 +50,7 @@ def _joined(record: SliceRecord, table: Table) -> Labels:
 
 
 def relative_positions(records: Sequence[SliceRecord]) -> list[float | None]:
-    """Where each slice lies within its scan, 0..1; None where its scan has no order.
+    """Where each slice is within its scan, 0..1; None where its scan has no order.
 
     By first and last slice kept, not by millimetres: heads differ in size, and slices without
     tissue are not in the store.
@@ -109,7 +109,7 @@ def read_label_table(path: Path) -> dict[str, Labels]:
     """{subject or source: labels} of a table with tabs or, by its name, commas.
 
     One column is named `subject` (or participant_id) or `source`; every other is a label, as a
-    number where it is one. Raises UsageError naming the file where it is no such table or says
+    number where it is one. Raises UsageError naming the file where it is not such a table or says
     two things of one name.
     """
     try:

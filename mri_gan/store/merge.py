@@ -122,7 +122,7 @@ def require_mergeable(stores: Sequence[StoreReader]) -> None:
 
 
 def _fact(store: StoreReader, name: str) -> Any:
-    """An entry of the header; what landmarks were given is told by what was learned."""
+    """An entry of the header; given landmarks follow from what was learned."""
     value = store.header.get(name, {})
     return {k: v for k, v in value.items() if k != "landmarks"} if name == "options" else value
 

@@ -2,7 +2,7 @@
 
 LMDB believes every number it finds in a page: a turned bit in one can send it outside of the file,
 which the system answers with a crash signal. Here the trees are walked first, and every offset,
-size and page number compared with the bounds it must keep. Only index pages are read; what lies in
+size and page number compared with the bounds it must keep. Only index pages are read; what is in
 the values is guarded by their own checksums.
 
 Layout of LMDB 0.9 on 64-bit machines. A page begins with its number (8 bytes), 2 unused bytes,
@@ -27,7 +27,7 @@ from mri_gan.store.schema import DATABASE_NAMES
 
 BRANCH, LEAF = 0x01, 0x02
 PAGE_HEADER, NODE_HEADER = 16, 8
-BIG, DATABASE = 0x01, 0x02  # a node's data lies in pages of its own; is a tree of its own
+BIG, DATABASE = 0x01, 0x02  # a node's data is in pages of its own; is a tree of its own
 NO_PAGE = 2**64 - 1
 MAGIC, LMDB_VERSION = 0xBEEFC0DE, 1
 INTEGER_KEYS = 0x08

@@ -76,7 +76,7 @@ def levels_below(image: Image, labels: Sequence[int] = ()) -> dict[int, Image]:
 
 
 def _with_labels(scaled: Image, native: Image, labels: Sequence[int]) -> Image:
-    """The scaled image with its label channels taken anew from the native one."""
+    """The scaled image with its label channels taken again from the native one."""
     if not labels or scaled.shape == native.shape:
         return scaled
     nearest = nearest_indices(int(native.shape[-1]), int(scaled.shape[-1]))

@@ -99,7 +99,7 @@ def _tuples(value: Any) -> Any:
 
 
 FACE, DROPPED = "face", "dropped:"
-ACQUIRED, TURNED = "acquired:", "turned:"  # another plane than asked for; another way than said
+ACQUIRED, TURNED = "acquired:", "turned:"  # plane of acquisition; estimated orientation
 
 
 # Made once: `json.dumps` makes one at every call.

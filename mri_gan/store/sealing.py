@@ -1,7 +1,7 @@
 """The frame of a record: which codec, and a checksum that nothing gets past.
 
 A record is one codec byte, a CRC-32 (4 bytes, little-endian) and a payload. The checksum covers
-the codec, the payload and the key under which the record lies, so that a damaged index page which
+the codec, the payload and the key of the record, so that a damaged index page which
 leads to the whole record of another slice is noticed, too. Who encodes does not know the key yet:
 such a record is sealed with the empty key, and `seal` adds the real one.
 """
@@ -27,7 +27,7 @@ def make_record(codec: int, payload: bytes | memoryview) -> bytes:
 
 
 def seal(record: bytes | memoryview, key: bytes) -> bytearray:
-    """The record with the key that it will lie under added to its checksum."""
+    """The record with the key that it will be stored under added to its checksum."""
     sealed = bytearray(record)
     codec, crc = _FRAME.unpack_from(record)
     _FRAME.pack_into(sealed, 0, codec, crc32(key, crc))

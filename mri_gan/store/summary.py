@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 AGE, SEX = ("age", "age_years", "years"), ("sex", "gender")  # names of labels, in any case
 OPTIONS = ("intensity", "orientation", "planes", "depth", "deface", "padding")
-PLANE, RESIZED = "plane:", "resized:"  # marks of what is told from other fields of a record
+PLANE, RESIZED = "plane:", "resized:"  # marks of what follows from other fields of a record
 WORTH_TELLING = ("image_window", "darkness")
 LEFT_OUT = ("masks", "empty_slices", "deselected_slices", "ignored_files")
 
@@ -44,7 +44,7 @@ def count_slices(records: Iterable[SliceRecord]) -> dict[str, Any]:
 
 
 def all_notes(record: SliceRecord) -> Iterator[str]:
-    """The notes of a slice record, and what its geometry tells."""
+    """The notes of a slice record, and what its geometry shows."""
     yield from record.notes or ()
     if record.affine is not None:
         yield f"{PLANE}{record.plane}"
@@ -105,7 +105,7 @@ def describe_ages(records: Sequence[SliceRecord]) -> dict[str, float]:
 
 
 def find_edges(records: Sequence[SliceRecord]) -> list[str]:
-    """Which side of the body lies at the left and right edge of every picture: ["R", "L"].
+    """Which side of the body is at the left and right edge of every picture: ["R", "L"].
 
     Empty where slices differ, have no geometry, or show the body from a side.
     """

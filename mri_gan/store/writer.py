@@ -43,7 +43,7 @@ class StoreWriter:
 
     `header` is the store's "format" entry: shape of the images, plan digest, options. Opening
     a folder that holds an unfinished store of the same header continues it; of another header
-    raises UsageError. `sources_done` tells where to continue.
+    raises UsageError. `sources_done` says where to continue.
     """
 
     def __init__(self, folder: Path, header: dict[str, Any]) -> None:
@@ -57,7 +57,7 @@ class StoreWriter:
         self.sources_done = 0
         self.slices_done = 0
         self.dropped = 0  # empty slices of volumes
-        self.deselected = 0  # slices of volumes and stacks that were not asked for
+        self.deselected = 0  # slices of volumes and stacks that were not selected
         self._continue_or_start(header)
 
     def __enter__(self) -> Self:
@@ -110,7 +110,7 @@ class StoreWriter:
     def add_source(self, slices: list[EncodedSlice], dropped: int = 0, deselected: int = 0) -> None:
         """Append all slices of the next source of the plan.
 
-        `dropped` more were empty, `deselected` more were not asked for.
+        `dropped` more were empty, `deselected` more were not selected.
         """
         batch = self._batch
         for record, images in slices:

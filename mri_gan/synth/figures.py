@@ -55,7 +55,7 @@ BANDS = ("coarse", "middle", "fine")
 
 @dataclass(frozen=True)
 class Drawing:
-    """A trained generator, how to draw with it, and what it is told."""
+    """A trained generator, how to draw with it, and its conditions."""
 
     trained: Trained
     look: Look
@@ -200,7 +200,7 @@ def interpolation_strip(
 def noise_effect(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:
     """Rows are seeds; columns: without noise, two draws of it, and its standard deviation.
 
-    The map is over 32 draws and scaled to its own maximum over all rows, which its label tells in
+    The map is over 32 draws and scaled to its own maximum over all rows, which its label gives in
     grey levels of 255.  Karras et al. 2019, section 3.2 and figure 4.
     """
     w = drawing.w(seeds)

@@ -119,7 +119,7 @@ class GenerateConfig(JsonConfig):
 
     @property
     def look(self) -> Look:
-        """The part that the network is asked for."""
+        """The part that concerns the network."""
         return Look(self.size, self.alpha, self.psi, self.noise, self.drawn_px)
 
 
@@ -140,7 +140,7 @@ def generate(
     folder = out.with_name(f".{out.name}.parts") if config.format == "zip" else out
     if config.format == "zip" and out.exists():
         raise UsageError(f"{out}: exists", "name another file, or delete it first")
-    condition_rows(trained.conditions, config.condition, [])  # tells what does not fit at once
+    condition_rows(trained.conditions, config.condition, [])  # reports what does not fit at once
     make_folder(folder / MASKS if trained.has_mask else folder)
     with FolderLock(folder):
         check_manifest(folder, manifest(trained, config))
@@ -214,7 +214,7 @@ def paths(folder: Path, seed: int, trained: Trained, config: GenerateConfig) -> 
 
 
 def present(folder: Path, seeds: Sequence[int]) -> list[int]:
-    """The seeds asked for and those of earlier calls, in order."""
+    """The seeds requested and those of earlier calls, in order."""
     earlier = (path.name.partition(".")[0].removeprefix("seed") for path in folder.glob("seed*.*"))
     return sorted({*seeds, *(int(name) for name in earlier if name.isdecimal())})
 

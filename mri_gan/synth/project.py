@@ -250,7 +250,7 @@ def network_features(path: Path, device: torch.device | str) -> Features:
     """Features of a TorchScript network that the user gives: a tensor, or several.
 
     It gets the image as it is, -1..1, grey repeated to three channels if it refuses one.
-    Raises DataError for a file that is no TorchScript, may reach files, or draws nothing from an
+    Raises DataError for a file that is not TorchScript, may reach files, or draws nothing from an
     image.
     """
     network = load_torchscript_program(path, device)

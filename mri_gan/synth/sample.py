@@ -71,7 +71,7 @@ def describe_seeds(seeds: Sequence[int]) -> str:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
-# What a trained network is told about each image it draws
+# What a trained network is given for each image it draws
 
 
 def draw_labels(spec: Conditions, seed: int) -> dict[str, str | float]:

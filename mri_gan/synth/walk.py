@@ -1,4 +1,4 @@
-"""Moving pictures: a way through the latents, or a sweep of a number that a model was told."""
+"""Animations: a path through the latents, or a sweep of a number of the condition."""
 
 from __future__ import annotations
 

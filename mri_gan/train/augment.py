@@ -1,7 +1,7 @@
 """Augmentation in training: what the critic gets to see, and with which probability.
 
 Karras et al. 2020b, section 3: a critic that overfits is sure of real images, so the mean sign of
-its scores of them tells when to augment more.
+its scores of them shows when to augment more.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def signs_of(config: TrainConfig, real_scores: Tensor) -> list[Tensor]:
 def adapt(state: AugmentState, step: Step, signs: list[Tensor]) -> dict[str, Tensor]:
     """Gather the signs of the scores of real images; every few steps move p by them.
 
-    `signs` are those of the whole batch.  So far as real images are told from others more often
+    `signs` are those of the whole batch.  As far as real images are recognised more often
     than the target, p grows, by at most 1 in `ada_kimg`; otherwise it shrinks.  Karras et al.
     2020b, section 3, r_t.
     """

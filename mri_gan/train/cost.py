@@ -131,7 +131,7 @@ def work_between(config: TrainConfig, first: int, nimg: int, device: str = "cpu"
 def seconds_left(
     config: TrainConfig, first: int, nimg: int, seconds: float, device: str = "cpu"
 ) -> float:
-    """Time to the end of a run that came from `first` to `nimg` in so many seconds.
+    """Time to the end of a run that came from `first` to `nimg` in this many seconds.
 
     Later levels cost more per image, so the rate so far is taken per FLOP.
     """
@@ -142,7 +142,7 @@ def seconds_left(
 # How long a step takes on this device: real steps on images without meaning
 
 STEP_SHARE = 0.4  # of the speed of a bare convolution that a whole step reaches, about
-FEW = 4  # images of the step that tells whether a whole batch can be afforded
+FEW = 4  # images of the step that shows whether a whole batch can be afforded
 Kind = tuple[bool, bool, bool]  # whether a step pays a penalty, moves the generator, pays a path
 
 
@@ -225,7 +225,7 @@ def seconds_of(
     return time.perf_counter() - start
 
 
-# What a run will take, told before it begins: parameters, disk, memory and time
+# What a run will take, estimated before it begins: parameters, disk, memory and time
 
 FLOAT_BYTES = 4
 TRIAL_S = 5.0  # about so long is a level tried

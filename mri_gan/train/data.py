@@ -25,7 +25,7 @@ from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Trained
 from mri_gan.train.parallel import SOLO, World, key, permutation, rows
 
-# Which slices of a store a run trains on, and what the networks are told about each
+# Which slices of a store a run trains on, and the labels of each
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def was_trained_on(trained: Trained, store: StoreReader) -> bool | None:
 
 
 def typical_pixel_mm(store: StoreReader, size: int) -> float | None:
-    """The median edge of a training slice's pixel at `size` px; None where one does not tell it."""
+    """The median edge of a training slice's pixel at `size` px; None where one lacks it."""
     records = [store.records[i] for i in train_indices(store)]
     known = [r.pixel_mm * r.native / size for r in records if r.pixel_mm]
     return round(median(known), 6) if len(known) == len(records) else None

@@ -80,7 +80,7 @@ def train(run: Run, start_from: Path | None = None) -> Path:
 
 
 def tell_missing(run: Run, data: TrainingData) -> None:
-    """Say what becomes of training slices that lack a label."""
+    """Report what becomes of training slices without a label."""
     if data.left_out:
         run.on_note(f"{data.left_out} training slices lack a label and are left out")
     if data.unlabelled:
@@ -207,7 +207,7 @@ def minutes_over(run: Run, state: TrainState) -> str:
 
 
 def crosses(before: int, after: int, interval: int) -> bool:
-    """Whether a multiple of the interval lies in (before, after]."""
+    """Whether a multiple of the interval is in (before, after]."""
     return before // interval != after // interval
 
 
@@ -259,7 +259,7 @@ def roll_back(run: Run, state: TrainState, why: str) -> None:
 
 
 def stopped(run: Run, state: TrainState) -> Stopped:
-    """What to tell after a signal."""
+    """The message after a signal."""
     return Stopped(
         f"stopped at {state.nimg / 1000:g} of {run.total / 1000:g} kimg",
         "run the same command again to continue",

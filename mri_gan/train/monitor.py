@@ -256,7 +256,7 @@ class Board:
             self._writer.close()
 
 
-# What a run tells while it goes: `metrics.jsonl`, one line per tick, and the loss plot
+# What a run writes while it goes: `metrics.jsonl`, one line per tick, and the loss plot
 
 RATE_WINDOW_S = 5.0
 SKIPPED = ("skipped", "g_skipped")  # flags of updates left out: of the critic, of the generator
@@ -300,7 +300,7 @@ class Monitor:
         self._added = now
 
     def tick(self, nimg: int, phase: Phase) -> dict[str, Any]:
-        """Write the means since the last tick as one line and begin anew."""
+        """Write the means since the last tick as one line and start again."""
         skipped = self._count_skipped()
         means = self._means()
         seconds = time.perf_counter() - self._start

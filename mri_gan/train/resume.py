@@ -63,7 +63,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 # How a run begins or continues: from its own checkpoint, another run's, or from nothing
 
 # What may change between two calls that continue the same run: where it ends, and what is only
-# told of the data, for which its digest answers.
+# part of the data, for which its digest answers.
 MAY_CHANGE = ("kimg", "channel_names", "pixel_mm", "layout")
 INNERMOST_PAYS = 2.0  # times as fast a bare convolution, for all that is slower with it
 
@@ -103,7 +103,7 @@ def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
     """The state to go on from: the run's newest valid checkpoint, else `start_from`, else new.
 
     Raises UsageError when the checkpoint is of other settings or data, DataError when there are
-    checkpoints and none can be read: a run is never silently begun anew.
+    checkpoints and none can be read: a run is never silently started again.
     """
     path, checkpoint, damaged = newest_valid(run.folder)
     if checkpoint is None and damaged:

@@ -21,7 +21,7 @@ from mri_gan.store.summary import describe_data_set
 from mri_gan.train.data import TrainingData
 from mri_gan.train.parallel import SOLO, World
 
-# What a run is: where it lives, what was asked for, and whom to tell
+# What a run is: its folder, its settings, and whom to notify
 
 TICK_IMAGES = 1000
 
@@ -65,7 +65,7 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """One training run: where it lives, what was asked for, who takes part, whom to tell."""
+    """One training run: its folder, its settings, its processes, whom to notify."""
 
     store: Path
     folder: Path
@@ -105,12 +105,12 @@ class Run:
         return max(1, round(wanted / self.tick)) * self.tick
 
 
-# `config.json` of a run folder: what was asked for, on what data, and on what machine
+# `config.json` of a run folder: the settings, on what data, and on what machine
 
 
 def write_config(run: Run, data: TrainingData) -> None:
     """Write everything that is needed to understand the run later, or to do it again."""
-    labels = run.options.labels is not None  # how it is called, and where it lies, may tell names
+    labels = run.options.labels is not None  # its name and folder may reveal names
     facts = {
         "command": list(run.command),
         "settings": settings_used(run.config),

@@ -127,7 +127,7 @@ def grid_positions(data: TrainingData, seed: int) -> NDArray[np.int64]:
 def save_sheet(
     run: Run, name: str, images: Tensor, conditions: NDArray[np.float32], shows: Shows
 ) -> None:
-    """A grid of pictures [N, C, R, R], -1..1, with what was asked for under each."""
+    """A grid of pictures [N, C, R, R], -1..1, with the labels under each."""
     spec = run.config.conditions
     labels = [describe(spec, row.tolist()) for row in conditions] if spec else ()
     scale = magnification(images.shape[-1])
@@ -138,7 +138,7 @@ def save_sheet(
 
 @contextlib.contextmanager
 def told_only(run: Run) -> Iterator[None]:
-    """Within, a picture that cannot be written is told, and training goes on without it."""
+    """Within, a picture that cannot be written is reported, and training goes on without it."""
     try:
         yield
     except DataError as error:

@@ -47,7 +47,7 @@ def lay_out(net: nn.Module, config: TrainConfig, device: torch.device) -> None:
 
 
 def channels_innermost(config: TrainConfig, device: torch.device) -> bool:
-    """Whether channels should lie next to each other in memory.
+    """Whether channels should be next to each other in memory.
 
     Tensor cores of a GPU work on bfloat16 so; in the other order cuDNN turns every tensor around
     and back. On a CPU convolutions are quicker so, and normalisations of each channel slower: by
@@ -118,7 +118,7 @@ def build_optimiser(net: nn.Module, config: TrainConfig) -> torch.optim.Optimize
 def match_order(optimiser: torch.optim.Optimizer) -> None:
     """Lay what an optimiser remembers of each weight out as the weight is.
 
-    The fused Adam goes through both as they lie in memory, and a checkpoint from another device
+    The fused Adam goes through both as they are in memory, and a checkpoint from another device
     or version may have them in another order of axes.
     """
     for weight, state in optimiser.state.items():

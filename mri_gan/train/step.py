@@ -160,7 +160,7 @@ def to_network_range(images: Tensor, step: Step) -> Tensor:
     """uint8 or uint16 [n, C, R, R] to float -1..1, flipped and faded as the phase says.
 
     While a level fades in, real images fade with it (Karras 2018, appendix A), so that the
-    critic cannot tell them by detail that the generator is not yet allowed to draw.
+    critic cannot recognise them by detail that the generator is not yet allowed to draw.
     """
     phase, real = step.phase, to_signed(images)
     if step.config.flip:

@@ -217,7 +217,7 @@ def _print_table(facts: dict[str, Any]) -> None:
 
     table = Table(title="as prepare would read it", show_header=False, title_justify="left")
     table.add_column()
-    table.add_column(overflow="fold")  # names end with what tells them apart
+    table.add_column(overflow="fold")  # names end with what distinguishes them
     for name, value in _rows(facts):
         table.add_row(name, "\n".join(escape(printable(line)) for line in value.split("\n")))
     options.open_console().print(table)

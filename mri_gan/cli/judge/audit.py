@@ -104,7 +104,7 @@ def _audit(
     right = judging.is_trained_on(judged.trained, store)
     total = len(samples) + len(train) + (len(held_out) if held_out else 0)
     with options.Progress(total, " images", silent) as bar:
-        kinds = () if right is False else USUAL  # then nothing is said of what would be seen
+        kinds = () if right is False else USUAL  # then no detection rates are printed
         result = audit(samples, train, held_out, right, kinds, seed=seed, tell=bar.add)
     membership, why = _membership(store, judged, train, held_out, seed)
     facts = {

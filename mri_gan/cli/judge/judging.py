@@ -87,7 +87,7 @@ class Judged:
     """The images to judge: where they come from, at which size, and what results say of them."""
 
     size: int
-    take_images: Callable[[int], ImageSet]  # the first so many
+    take_images: Callable[[int], ImageSet]  # the first N
     facts: dict[str, Any]
     beside: Path  # where results go by default
     trained: Trained | None = None
@@ -181,7 +181,7 @@ def training_conditions(store: StoreReader, trained: Trained) -> tuple[Tensor | 
 
 
 def describe_model(trained: Trained) -> dict[str, Any]:
-    """What the results say of the checkpoint: names only, since a path can tell who works here."""
+    """What the results say of the checkpoint: names only, since a path can identify people."""
     from mri_gan.files import digest_file
 
     return {

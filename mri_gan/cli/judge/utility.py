@@ -1,4 +1,4 @@
-"""`mrigan utility`: what a network learns from synthetic slices, told by real people."""
+"""`mrigan utility`: what a network learns from synthetic slices, measured on real people."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ GONE = "the launcher of this process is gone", "start all of them with torchrun 
 
 
 def join_torchrun(timeout_s: float) -> World:
-    """This process among those that `torchrun` started, which it tells by the environment.
+    """This process among those that `torchrun` started, as the environment says.
 
     Raises UsageError for half an environment, DataError where the others cannot be joined. Ends
     the process where the launcher ends while they are being joined, since nobody else would.

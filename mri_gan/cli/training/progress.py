@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mri_gan.train.run_folder import Progress
 
 
-# Lines that say where training is, for log files and whatever else is no terminal
+# Lines that say where training is, for log files and whatever else is not a terminal
 
 
 def echo(text: str) -> None:
@@ -31,7 +31,7 @@ def echo(text: str) -> None:
 
 
 class LiveView:
-    """What a training run is shown in: told of every step, and of what is worth a note."""
+    """What a training run is shown in: notified of every step, and of what is worth a note."""
 
     def __enter__(self) -> Self:
         return self
@@ -112,7 +112,7 @@ def open_live(quiet: bool, title: str) -> LiveView:
 class LivePanel(LiveView):
     """Level, progress, speed, losses and time left, redrawn twice a second; notes above it.
 
-    It draws only when it is told of a step, in the thread that trains, and stays silent when the
+    It draws only when notified of a step, in the thread that trains, and stays silent when the
     terminal is gone: training outlives it.
     """
 

@@ -26,7 +26,7 @@ def to_working_size(images: Tensor) -> Tensor:
 
 @cache
 def blur_matrix(size: int, sigma: float) -> Tensor:
-    """The matrix [size, size] that blurs a row by a Gaussian of so many px, edges repeated."""
+    """The matrix [size, size] that blurs a row by a Gaussian of this many px, edges repeated."""
     reach = max(1, round(3 * sigma + 0.5))
     steps = torch.arange(-reach, reach + 1)
     kernel = torch.exp(-(steps**2) / (2 * sigma**2))

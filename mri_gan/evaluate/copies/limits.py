@@ -13,7 +13,7 @@ MOST_PEOPLE = 100  # the factor hardly changes beyond, and drawing it for thousa
 
 @cache
 def limit_factor(people: int, new: int, alarm: float) -> float:
-    """How many deviations above the mean of `people` maxima the highest of `new` more lies.
+    """How many deviations above the mean of `people` maxima the highest of `new` more is.
 
     It is exceeded with probability `alarm`. The likeness of a person is the highest of many
     comparisons, so maxima of people follow about a Gumbel law (Fisher & Tippett 1928). For laws of

@@ -1,4 +1,4 @@
-"""Which training slices could a picture be a copy of, and how does it lie on them?
+"""Which training slices could a picture be a copy of, and how is it aligned with them?
 
 Every picture is tried in many poses (mirrored, turned, scaled, shifted) against all training
 slices at 32 px, whole and by halves, on whitened principal components; the best few are then
@@ -35,7 +35,7 @@ NOBODY = -1  # the group of pictures that belong to no person
 
 @dataclass(frozen=True)
 class Candidates:
-    """For each of n pictures k training slices, and how the picture lies on each.
+    """For each of n pictures k training slices, and how the picture is aligned with each.
 
     `rows` [n, k] into the training slices; `poses` [n, k, 2, 3] map a point (x, y, 1) of the
     training slice, in px from the middle, into the picture; `parts` [n, k] are the numbers of the

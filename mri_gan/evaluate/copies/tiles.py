@@ -1,4 +1,4 @@
-"""How much alike are a picture and a training slice that lie on each other? By tiles."""
+"""How much alike are a picture and a training slice that are aligned? By tiles."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ VIEWS = ("halves", "whole")
 
 
 def compare_tiles(pictures: Tensor, slices: Tensor) -> dict[str, Tensor]:
-    """The likeness [M] of pictures and slices [M, 64, 64] that lie on each other, in each view.
+    """The likeness [M] of pictures and slices [M, 64, 64] that are aligned, in each view.
 
     All are Fisher's z, atanh(r), of a mean correlation r of tiles in which the slice has structure.
     `halves`: of the most alike of the four halves, in the finest detail; `whole`: of all tiles, in

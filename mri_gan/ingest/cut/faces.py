@@ -7,7 +7,7 @@ Whether a volume of a head still has a face: a guess from shape, to warn and not
 Rays leave the middle of the upper head. On a whole head most of those that go up cross a dark
 shell, the skull, before they meet the scalp; on a skull-stripped brain they do not. Where there is
 a face, tissue reaches farther forward and down than it reaches backward; where it was removed, it
-does not. What this cannot tell: whether what is left of a face is enough to know somebody by, and
+does not. What this cannot show: whether what is left of a face is enough to know somebody by, and
 anything about slabs that hold a part of a head, ears, or contrasts in which the skull is not dark.
 """
 

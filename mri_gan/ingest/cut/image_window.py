@@ -82,4 +82,4 @@ def _read(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
     try:
         return read_image(read_member(source.member))
     except MriganError:
-        return None  # told when its slices are written
+        return None  # reported when its slices are written

@@ -30,7 +30,7 @@ Sample = NDArray[Any]  # some voxels of a volume in rising order [N], in the vol
 
 
 def take_sample(voxels: NDArray[Any]) -> Sample:
-    """A million voxels at most, from a grid over the volume; the same however it lies in memory."""
+    """A million voxels at most, from a grid over the volume; the same however it is in memory."""
     steps, counts = [1] * voxels.ndim, list(voxels.shape)
     while math.prod(counts) > MAX_SAMPLES:
         longest = counts.index(max(counts))
@@ -41,7 +41,7 @@ def take_sample(voxels: NDArray[Any]) -> Sample:
 
 
 def above(voxels: NDArray[Any], threshold: float) -> NDArray[np.bool_]:
-    """Where voxels lie above a threshold, compared in their own type."""
+    """Where voxels are above a threshold, compared in their own type."""
     return np.asarray(voxels > _in_type_of(voxels, threshold))
 
 
@@ -56,7 +56,7 @@ def _in_type_of(voxels: NDArray[Any], threshold: float) -> Any:
 
 
 def percentiles(sample: Sample, shares: ArrayLike) -> NDArray[np.float64]:
-    """The values below which so many per cent of a sample lie, linear between its members."""
+    """The values below which this many per cent of a sample are, linear between its members."""
     places = np.asarray(shares, np.float64) / 100 * (len(sample) - 1)
     low = np.floor(places).astype(np.int64)
     high = np.minimum(low + 1, len(sample) - 1)
@@ -67,7 +67,7 @@ def percentiles(sample: Sample, shares: ArrayLike) -> NDArray[np.float64]:
 def find_otsu(sample: Sample) -> float:
     """The threshold between two classes by N. Otsu (IEEE Trans. SMC 9, 1979), among 256 bins.
 
-    Raises DataError where the values are too close together for so many.
+    Raises DataError where the values are too close together for that many.
     """
     edges = np.linspace(float(sample[0]), float(sample[-1]), BINS + 1)
     whole = sample.dtype.kind in "ui"

@@ -76,7 +76,7 @@ def _rows_beside(length: int) -> int:
 
 @functools.lru_cache(maxsize=8)  # volumes of a data set often have one shape
 def find_bands(have: int, want: int, depth: int, rows: int) -> list[Band]:
-    """The matrix that brings `have` pixels to `want`, in bands of so many rows.
+    """The matrix that brings `have` pixels to `want`, in bands of this many rows.
 
     Every row adds up to 1, so that even areas stay as they are.
     """
@@ -88,7 +88,7 @@ def find_bands(have: int, want: int, depth: int, rows: int) -> list[Band]:
 
 def _find_band(have: int, want: int, depth: int, pixels: range) -> Band:
     dtype, steps = EXACT[depth]
-    scale = have / want  # pixel i of the output lies at (i + 1/2) * scale - 1/2 of the input
+    scale = have / want  # pixel i of the output is at (i + 1/2) * scale - 1/2 of the input
     centres = (np.array(pixels)[:, None] + 0.5) * scale - 0.5
     reach = LOBES * max(scale, 1)
     first, last = max(int(centres[0, 0] - reach), 0), min(int(centres[-1, 0] + reach) + 1, have - 1)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 NOTHING_LEARNED = Learned()
-Notes = tuple[str, ...] | None  # what is told once of each source
+Notes = tuple[str, ...] | None  # what is noted once per source
 
 
 def process(

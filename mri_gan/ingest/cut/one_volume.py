@@ -1,4 +1,4 @@
-"""From one volume to its encoded slices: which of them, how bright, and where they lie."""
+"""From one volume to its encoded slices: which of them, how bright, and where they are."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mri_gan.ingest.source import Source
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.schema import ACQUIRED, DROPPED, FACE, TURNED, EncodedSlice, SliceRecord
 
-COARSE_PX = 48  # along an axis: enough to see which way a brain lies
+COARSE_PX = 48  # along an axis: enough to see how a brain is oriented
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _expose(volume: Volume, config: PrepareConfig, learned: Learned) -> Exposure
 def _read_channel(
     source: Source, first: Volume, config: PrepareConfig, learned: Learned
 ) -> Exposure:
-    """The same head in another contrast; raises DataError unless it lies on the same voxels."""
+    """The same head in another contrast; raises DataError unless it has the same voxel grid."""
     volume = read_source_volume(source)
     require_fit(first, volume, f"its {source.naming.contrast}")
     return _expose(volume, config, learned)
@@ -137,7 +137,7 @@ def find_true_axes(volume: Volume) -> str:
 
 
 def _notes(seen: Exposure, acquired: str, plane: str, turned: str) -> tuple[str, ...] | None:
-    """What is told once of each source."""
+    """What is noted once per source."""
     face = (FACE,) if shows_face(seen.volume, seen.threshold) else ()
     otherwise = (f"{ACQUIRED}{acquired}",) if acquired not in ("", plane) else ()
     dropped = (f"{DROPPED}{name}" for name in seen.volume.dropped)
@@ -191,7 +191,7 @@ def _process_slab(
     labels: NDArray[Any] | None,
     notes: tuple[str, ...] | None,
 ) -> list[EncodedSlice]:
-    """Slices [N, H, W] of each channel that lie next to each other, and their masks.
+    """Slices [N, H, W] of each channel that are next to each other, and their masks.
 
     Notes are for the first.
     """

@@ -1,10 +1,10 @@
-"""Where header and picture seem to disagree about which way a volume lies.
+"""Where header and picture seem to disagree about how a volume is oriented.
 
-Four things can be told. A header may contradict itself or say nothing. A head or a brain is its
+Four things can be detected. A header may contradict itself or say nothing. A head or a brain is its
 own mirror image from left to right and in no other direction, so a better mirror along another axis
 means that the axes are mixed up. A volume that fits the others of its set better after it has been
 turned was probably stored another way, and so was a brain without its skull that is more like the
-average brain then. What cannot be told: left from right, because both
+average brain then. What cannot be detected: left against right, because both
 sides of a head look alike and a left knee is the mirror image of a right one.
 """
 
@@ -77,7 +77,7 @@ def mirror_doubts(cube: Cube) -> Iterator[str]:
 def true_axes(cube: Cube) -> str:
     """Which way the axes of a brain truly point, as in `PIR`, where its header says RAS.
 
-    Empty where it lies as its header says, or is not enough like the average brain to be judged:
+    Empty where it is oriented as its header says, or too unlike the average brain to be judged:
     a head with its skin is not. Left and right look alike: of the two answers the one is given that
     turns the brain and does not mirror it.
     """
@@ -91,7 +91,7 @@ def true_axes(cube: Cube) -> str:
 
 
 def brain_doubts(cube: Cube) -> Iterator[str]:
-    """Whether a brain truly lies another way than its header says."""
+    """Whether a brain is truly oriented otherwise than its header says."""
     axes = true_axes(cube)
     if axes:
         yield f"its axes, R A S by the header, look like {axes} (left or right cannot be told)"
@@ -132,7 +132,7 @@ def _turn_matrix(axes: str) -> NDArray[np.float64]:
 
 
 def reorient(volume: Volume, axes: str) -> Volume:
-    """The volume turned so that it lies as its header says, where that is truly `axes`."""
+    """The volume turned so that it is oriented as its header says, where that is truly `axes`."""
     matrix = _turn_matrix(axes)
     order = [int(np.flatnonzero(row)[0]) for row in matrix]
     flips = [k for k, axis in enumerate(order) if matrix[k, axis] < 0]
@@ -148,7 +148,7 @@ def reorient(volume: Volume, axes: str) -> Volume:
 
 
 def set_doubts(cubes: Sequence[Cube | None]) -> list[str]:
-    """For each volume that it lies otherwise than the others of its set, or an empty string."""
+    """For each volume that its orientation differs from the others of its set, or an empty text."""
     known = [cube for cube in cubes if cube is not None]
     if len(known) < ENOUGH:
         return [""] * len(cubes)

@@ -126,7 +126,7 @@ def display_shape(volume: Volume, plane: str) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a slice lies in its square level.
+    """Where a slice is in its square level.
 
     `size` is its height and width there; `scale` is level pixels per original pixel (rows,
     columns); `padding` is (top, bottom, left, right) in level pixels, negative where the slice is
@@ -242,7 +242,7 @@ def resize(
 def _pad(
     pixels: NDArray[Any], padding: tuple[int, int, int, int], ground: float = 0
 ) -> NDArray[Any]:
-    """Pixels [..., H, W] with so many more, or fewer where it is negative, on each side."""
+    """Pixels [..., H, W] with this many more, or fewer where it is negative, on each side."""
     top, bottom, left, right = padding
     *counts, rows, columns = pixels.shape
     pixels = pixels[

@@ -123,7 +123,7 @@ def _detail(seen: Sequence[Glance]) -> NDArray[np.float32]:
 
 
 def across_splits(pairs: Sequence[tuple[str, str]], splits: Mapping[str, str]) -> int:
-    """How many of the pairs lie in two different splits."""
+    """How many of the pairs are in two different splits."""
     return sum(splits[one] != splits[other] for one, other in pairs)
 
 

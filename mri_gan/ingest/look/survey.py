@@ -131,7 +131,7 @@ def look_all(
 def survey_source(
     source: Source, config: PrepareConfig, learned: Learned = NOTHING_LEARNED
 ) -> Look:
-    """Do with one source what `prepare` does, and keep only what tells about it."""
+    """Do with one source what `prepare` does, and keep only a description of it."""
     wholes: list[Glimpse] = []
 
     def see(seen: Exposure) -> None:
@@ -285,7 +285,7 @@ def spacing_text(record: SliceRecord) -> str:
 
 
 def grey_percentiles(counts: Any) -> dict[str, int]:
-    """The grey levels (0..255) below which 1, 50 and 99 per cent of the pixels lie."""
+    """The grey levels (0..255) below which 1, 50 and 99 per cent of the pixels are."""
     total = np.cumsum(counts)
     if not np.any(total):
         return {}

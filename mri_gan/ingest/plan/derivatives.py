@@ -1,4 +1,4 @@
-"""Which scans: pictures and not maps or series, one version of each, the contrasts asked for."""
+"""Which scans: pictures and not maps or series, one version of each, the contrasts requested."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PREFERRED = {
     ),
     "ukbiobank": ("t1", "t2_flair", "t1_unbiased", "t2_flair_unbiased", "t1_brain"),
 }
-# What is no picture of anatomy, by the contrast or the words of its name.
+# What is not a picture of anatomy, by the contrast or the words of its name.
 KINDS = {
     "bold": "fMRI",
     "asl": "perfusion series",
@@ -65,7 +65,7 @@ def matches_globs(name: str, config: PrepareConfig) -> bool:
 
 
 def kind_of(source: Source) -> str:
-    """What a file is where its name says that it is no plain picture; else an empty string."""
+    """What a file is where its name says that it is not a plain picture; else an empty string."""
     name = source.member.name
     if PROBABILITY.search(name):
         return "probability map"

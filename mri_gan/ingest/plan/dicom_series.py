@@ -72,7 +72,7 @@ def pseudonym(identifier: str) -> str:
 
 @dataclass
 class _File:
-    """One file with a picture of a scan, and what tells it apart from others."""
+    """One file with a picture of a scan, and what distinguishes it from others."""
 
     member: Member
     header: Any
@@ -162,7 +162,7 @@ def _words(header: Any) -> list[str]:
 
 
 def _kind(header: Any, found: Elements) -> tuple[str, str]:
-    """(word of --also, kind) of a file that is no slice of an MR scan; empty where it is one."""
+    """(word of --also, kind) of a file that is not a slice of an MR scan; empty where it is one."""
     modality = text(header, "Modality")
     if DIRECTORY in found.tags:
         return "", "DICOM directories"

@@ -185,7 +185,7 @@ def _number_volume(parsed: Parsed, stem: str) -> Parsed:
 
 
 def _drop_common_folders(files: Sequence[Parsed]) -> None:
-    """The first folders of all files that lie in any, where they hold no number of a person."""
+    """The first folders of all files that are in any, where they hold no number of a person."""
     deep = [file for file in files if file.folders]
     while deep and all(len(file.folders) > 1 for file in deep):
         firsts = {file.folders[0] for file in deep}
@@ -299,7 +299,7 @@ def _after_number(name: str) -> Ends | None:
 
 
 def _drop_ends(files: Sequence[Parsed], split_end: Callable[[str], Ends | None], of: str) -> None:
-    """The ends of keys, or of people's names, that tell a person's scans apart."""
+    """The ends of keys, or of people's names, that distinguish a person's scans."""
     split = {name: split_end(name) for name in {str(getattr(file, of)) for file in files}}
     if not _are_ends({(one[0].casefold(), one[1]) for one in split.values() if one}):
         return
@@ -315,7 +315,7 @@ def _drop_ends(files: Sequence[Parsed], split_end: Callable[[str], Ends | None],
 
 
 def _are_ends(pairs: set[tuple[str, str]]) -> bool:
-    """Whether the second halves of names tell scans of a person apart, and not people."""
+    """Whether the second halves of names distinguish scans of a person, and not people."""
     tails: dict[str, set[str]] = defaultdict(set)
     for one, tail in pairs:
         tails[one].add(tail)
@@ -373,7 +373,7 @@ def _choose_people(files: Sequence[Parsed]) -> None:
 
 
 def _person_folders(folders: Sequence[str]) -> list[str]:
-    """The folders down to the first that has a number and is no group's, else all."""
+    """The folders down to the first that has a number and is not a group's, else all."""
     for depth, folder in enumerate(folders):
         if any(c.isdigit() for c in folder) and not _is_group(folder):
             above = [f for f in folders[:depth] if not _is_class(f)]
@@ -422,9 +422,9 @@ def _share(flags: Iterable[bool]) -> float:
 
 
 def _keep_restarted_numbers_apart(files: Sequence[Parsed]) -> None:
-    """Names without a number, or numbers that begin anew, are not the same person in two splits.
+    """Names without a number, or numbers that begin again, are not the same person in two splits.
 
-    Nor are numbers that begin anew under two diagnoses.
+    Nor are numbers that begin again under two diagnoses.
     """
     _keep_apart(files, _split_places(files), bare=True)
     diagnoses = [next((f for f in file.path if f.lower() in DIAGNOSES), "") for file in files]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 IMAGE_FOLDERS = {"images", "image", "imagestr", "imagests", "img", "imgs", "scans", "slices"}
 IMAGE_WORDS = {"img", "image", "scan", "case", "vol", "volume", "t1", "t1w", "t2", "t2w", "ss"}
 BIDS_ENTITY = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9]+)")
-BIDS_MASK_ENTITIES = {"desc", "label", "atlas"}  # they tell masks of one scan apart
+BIDS_MASK_ENTITIES = {"desc", "label", "atlas"}  # they distinguish masks of one scan
 BEST_MASKS = ("aparc+aseg", "aseg")
 # Collections whose masks are drawn for a person's visit, whatever the contrast.
 OF_A_VISIT = {
@@ -44,7 +44,7 @@ def pair_masks(
 ) -> tuple[list[Source], list[Source]]:
     """The scans, each with its mask where there is one, and the masks that belong to none.
 
-    A mask belongs to the scan that its layout or its name says. Where names do not tell, it
+    A mask belongs to the scan that its layout or its name says. Where names are not enough, it
     belongs to the only scan of the same person, session, side and slice.
     """
     by_name, by_person = _group(masks, _key_of), _group(masks, _who_and_where)
@@ -116,7 +116,7 @@ def _entities(file: str) -> Hashable:
 
 
 def _plain_name(name: str) -> Hashable:
-    """A path without the folders and words that tell images and masks apart."""
+    """A path without the folders and words that distinguish images and masks."""
     *folders, file = name.lower().split("/")
     words = re.split(r"[_\-. ]+", file.removesuffix(suffix_of(file)))
     plain = [word for word in words if word not in IMAGE_WORDS and not MASK_WORD.fullmatch(word)]
@@ -147,7 +147,7 @@ def read_label_values(mask: Source) -> tuple[int, ...]:
 
 
 def require_fit(volume: Volume, other: Volume, name: str = "its mask") -> None:
-    """Raise DataError unless a mask, or another contrast, lies on the voxels of a scan."""
+    """Raise DataError unless a mask, or another contrast, shares the voxels of a scan."""
     if other.voxels.shape != volume.voxels.shape:
         shapes = (" x ".join(map(str, v.voxels.shape)) for v in (other, volume))
         raise DataError("{} is {} voxels, the scan {}".format(name, *shapes))

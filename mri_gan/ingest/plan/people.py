@@ -1,11 +1,11 @@
 """Age, sex and diagnosis from the `participants` table of a BIDS tree.
-Names that do not tell who somebody is: keyed pseudonyms, and what must not be written beside.
+Names that do not reveal who somebody is: keyed pseudonyms, and what must not be written beside.
 
 A pseudonym is a keyed hash (BLAKE2b with a random key of 256 bits). Of seven-digit numbers there
 are only ten million, so a hash that anybody can compute would be inverted by trying them all; with
 a secret key nobody can compute one, and so nobody can try. Who holds the key can: it is kept in
 a file of its own that is not part of the store. The order of a store's slices follows the
-pseudonyms, and so do the splits: both would otherwise tell ranks and groups of true numbers.
+pseudonyms, and so do the splits: both would otherwise reveal ranks and groups of true numbers.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _labels(columns: Sequence[str], row: Sequence[str]) -> Labels:
     }
 
 
-# Names that do not tell who somebody is: keyed pseudonyms, and what must not be written beside
+# Names that do not reveal who somebody is: keyed pseudonyms, and what must not be written beside
 
 KEY_BYTES = 32
 PSEUDONYM_BYTES = 6  # two of 10,000 people share a name once in six million keys
@@ -144,7 +144,7 @@ _OUR_WORDS = """
     scan scans series shape size slice slices spaced time voxels volume volumes with without
 """
 OUR_WORDS = frozenset(_OUR_WORDS.split())
-Key = Callable[[], bytes]  # asked for only where a pseudonym is needed
+Key = Callable[[], bytes]  # called only where a pseudonym is needed
 
 
 def new_key() -> bytes:

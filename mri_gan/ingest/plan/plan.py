@@ -85,7 +85,7 @@ class Plan:
     doubts: tuple[str, ...] = ()  # what should be looked at before the splits are trusted
     ignored_kinds: Mapping[str, int] = field(default_factory=dict)  # files, and why
     listed: int = 0  # files of all sources, whatever became of them
-    set_aside: int = 0  # files of masks, derivatives and what is not asked for, and of `bad`
+    set_aside: int = 0  # files of masks, derivatives and what is not selected, and of `bad`
 
 
 def build_plan(
@@ -98,7 +98,7 @@ def build_plan(
 ) -> Plan:
     """List, name, sort and split all sources.
 
-    `key` is asked for when pseudonyms are due; `split_file` says who is in which split, and
+    `key` is called when pseudonyms are due; `split_file` says who is in which split, and
     `people_file` whose each file is; `pair` finds the masks of scans even where they are not kept.
 
     Raises DataError when a path cannot be listed or nothing usable is found, UsageError when a

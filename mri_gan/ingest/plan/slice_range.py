@@ -21,7 +21,7 @@ class SliceRange:
     in_mm: bool
 
     def holds(self, value: float) -> bool:
-        """Whether a place lies within."""
+        """Whether a place is within."""
         return self.low - 1e-6 <= value <= self.high + 1e-6
 
 
@@ -40,7 +40,7 @@ def parse_range(text: str) -> SliceRange | None:
 def choose_cuts(
     positions_mm: Sequence[float], filled: Sequence[bool], config: PrepareConfig
 ) -> list[int]:
-    """The indices of a volume's slices that are asked for, filled or not.
+    """The indices of a volume's slices that are selected, filled or not.
 
     Shares are those of the way from the first filled slice to the last one.
     """
@@ -55,7 +55,7 @@ def choose_cuts(
 
 
 def every_nth(positions: Sequence[int], step: int) -> list[int]:
-    """Those positions that lie a multiple of `step` after the first one."""
+    """Those positions that are a multiple of `step` after the first one."""
     return [p for p in positions if (p - positions[0]) % step == 0]
 
 
@@ -65,7 +65,7 @@ def _between(positions: Iterable[int], extent: Sequence[int], wanted: SliceRange
 
 
 def choose_pages(count: int, config: PrepareConfig) -> list[int]:
-    """The pages of a stack that are asked for; shares are those of the whole stack."""
+    """The pages of a stack that are selected; shares are those of the whole stack."""
     pages, wanted = range(count), parse_range(config.slices)
     return every_nth(
         list(pages) if wanted is None else _between(pages, pages, wanted), config.every
@@ -73,7 +73,7 @@ def choose_pages(count: int, config: PrepareConfig) -> list[int]:
 
 
 def choose_images(sources: Sequence[Source], config: PrepareConfig) -> tuple[list[Source], int]:
-    """The sources without the image files that are not asked for, and how many those were.
+    """The sources without the image files that are not selected, and how many those were.
 
     Pages and slices of volumes are chosen later, when they are read.
 
@@ -96,7 +96,7 @@ def choose_images(sources: Sequence[Source], config: PrepareConfig) -> tuple[lis
 
 
 def _is_stack(source: Source) -> bool:
-    """Whether a TIFF holds several slices; one that cannot be read is kept, to be told later."""
+    """Whether a TIFF holds several slices; one that cannot be read is kept and reported later."""
     from mri_gan.ingest.read.image_files import count_pages
 
     return count_pages(read_member(source.member)) != 1

@@ -217,7 +217,7 @@ def set_stacks_aside(
 ) -> tuple[list[tuple[Member, ...]], list[tuple[str, str]]]:
     """The sources without stacks of slices of many people, and (label, reason) of those.
 
-    A `labels.csv` with a subject for each slice lies beside them, as PACGAN has it.
+    A `labels.csv` with a subject for each slice is beside them, as PACGAN has it.
     """
     tables = [m for m in members if m.name.rpartition("/")[2].lower() == STACK_TABLE]
     rows = {m.name.rpartition("/")[0]: _count_slices(m) for m in tables}

@@ -38,7 +38,7 @@ from mri_gan.ingest.source import (
     suffix_of,
 )
 
-# What `zipfile` raises for damaged members; ValueError for names that are no UTF-8.
+# What `zipfile` raises for damaged members; ValueError for names that are not UTF-8.
 ZIP_ERRORS = (
     zipfile.BadZipFile,
     zlib.error,
@@ -230,7 +230,7 @@ RAW_DEFLATE = -15
 def read_plain_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | None:
     """The bytes of a stored or deflated member, its checksum compared.
 
-    None says nothing about a member but that `zipfile` should look at it, and tell what is wrong.
+    None says nothing about a member but that `zipfile` should look at it and report what is wrong.
     """
     if info.flag_bits & ODD_FLAGS or archive.fp is None or not hasattr(os, "pread"):
         return None

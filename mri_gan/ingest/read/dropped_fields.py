@@ -1,4 +1,4 @@
-"""What a file says beside its pixels, by the names of fields only, to tell what was left out.
+"""What a file says beside its pixels, by the names of fields only, to report what was left out.
 
 Nothing of a header reaches a store but the geometry and the scale of its values. These fields
 are on the allow-list; all others that hold something are counted by name.

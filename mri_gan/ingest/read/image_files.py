@@ -152,7 +152,7 @@ def _tiff_pages(data: bytes) -> Iterator[Image.Image]:
 
 
 class Directory(NamedTuple):
-    """Where a page's directory is told from, and the bytes that make it the only one."""
+    """Where a page's directory is named, and the bytes that make it the only one."""
 
     as_only_one: tuple[tuple[int, bytes], ...]  # (position, bytes)
 
@@ -288,7 +288,7 @@ def read_plain_png(data: bytes) -> NDArray[Any] | None:
         pixels: NDArray[Any] = decode(data, shape, "mono" if kind == GREY else "rgb")
     except (KeyboardInterrupt, SystemExit):
         raise
-    except BaseException:  # a panic of the Rust side is no Exception
+    except BaseException:  # a panic of the Rust side is not an Exception
         return None
     return common_channel(pixels)
 
@@ -302,7 +302,7 @@ def common_channel(pixels: NDArray[Any]) -> NDArray[Any] | None:
 
 
 def read_plain_header(data: bytes) -> tuple[tuple[int, int], int, int] | None:
-    """((height, width), bits, kind) of a PNG that is plain as far as its chunks tell."""
+    """((height, width), bits, kind) of a PNG that is plain as far as its chunks show."""
     header = _header_of_plain_chunks(data)
     if header is None:
         return None

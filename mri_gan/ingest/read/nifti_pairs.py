@@ -25,7 +25,7 @@ from mri_gan.ingest.read.volume import (
 )
 from mri_gan.ingest.source import Source
 
-# Analyze does not store which way a scan lies. Left-anterior-superior is what nibabel, SPM and
+# Analyze does not store how a scan is oriented. Left-anterior-superior is what nibabel, SPM and
 # OASIS-1's T88 images take for granted; scans of OASIS-1 that are not yet in T88 space are
 # stored sagittally.
 USUAL_AXES = "LAS"

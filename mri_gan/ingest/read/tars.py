@@ -68,7 +68,7 @@ class _HeaderStream:
     """A stream as `tarfile` reads headers from it: forwards, and never more than a budget.
 
     A packed header may announce gigabytes. One byte is remembered, for which `tarfile` steps back
-    behind each member: a packed stream would have to begin anew.
+    behind each member: a packed stream would have to start again.
     """
 
     def __init__(self, stream: IO[bytes], limit: int) -> None:
@@ -152,7 +152,7 @@ def list_tar(path: Path) -> Listing:
             raise DataError(f"{path}: is not a readable tar ({one_line(error)})") from error
         raise explain_os_error(error, path) from error
     place = (lambda m: m.offset) if packed else (lambda m: natural_key(m.name))
-    found.members.sort(key=place)  # a hard link lies beside its target
+    found.members.sort(key=place)  # a hard link is beside its target
     return found
 
 
@@ -261,7 +261,7 @@ def read_tar_member(member: Member) -> bytes:
     """The bytes of a member; those of a packed tar are compared with what the plan saw.
 
     A packed tar can only be read forwards: the handle is kept between calls, so that members
-    in the archive's order cost one pass, and begins anew when asked to go back.
+    in the archive's order cost one pass, and starts again when it must go back.
     """
     try:
         data = _read_packed(member) if is_packed(member.container) else _read_plain(member)

@@ -83,7 +83,7 @@ def _parse(data: bytes, chosen: int | None) -> nib.Nifti1Image:
     if len(head) < NIFTI_1_HEADER:
         raise DataError("too short for a NIfTI header")
     kind = nib.Nifti2Image if head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c") else nib.Nifti1Image
-    # Extensions, which may be long, lie behind the header: four zeros say that there are none.
+    # Extensions, which may be long, are behind the header: four zeros say that there are none.
     size = NIFTI_2_HEADER if kind is nib.Nifti2Image else NIFTI_1_HEADER
     header = parse_header(kind.header_class, head[:size] + bytes(4))
     n_bytes = check_header(header, None if packed else len(data), chosen)
@@ -94,7 +94,7 @@ def _parse(data: bytes, chosen: int | None) -> nib.Nifti1Image:
 
 
 def _without_copy(image: nib.Nifti1Image, data: bytes) -> nib.Nifti1Image:
-    """The image with its voxels where they lie in memory, if they need no conversion."""
+    """The image with its voxels where they are in memory, if they need no conversion."""
     proxy: Any = image.dataobj
     if not is_narrow(proxy.dtype) or (proxy.slope, proxy.inter) != (1, 0):
         return image
@@ -110,8 +110,8 @@ def is_narrow(dtype: np.dtype[Any]) -> bool:
 def parse_header(kind: type[nib.AnalyzeHeader], data: bytes) -> nib.AnalyzeHeader:
     """The header that a file begins with.
 
-    Raises DataError where nibabel would mend it by a guess: of another size, or without the sizes
-    of voxels that nothing else tells.
+    Raises DataError where nibabel would repair it by a guess: of another size, or without the sizes
+    of voxels that nothing else gives.
     """
     header: nib.AnalyzeHeader = kind.from_fileobj(io.BytesIO(data), check=False)
     if int(header["sizeof_hdr"]) != header.sizeof_hdr:
@@ -181,7 +181,7 @@ def build_volume(
     image = nib.funcs.squeeze_image(image)
     _check_affine(np.asarray(image.affine, np.float64))
     canonical = nib.as_closest_canonical(image)
-    # In the order in which the file has them: for NIfTI, axial slices lie one after another.
+    # In the order in which the file has them: for NIfTI, axial slices are one after another.
     narrow = isinstance(canonical.dataobj, np.ndarray) and is_narrow(canonical.dataobj.dtype)
     dtype = canonical.dataobj.dtype.newbyteorder("=") if narrow else np.float32
     voxels = np.asarray(canonical.dataobj, dtype)

@@ -58,7 +58,7 @@ class DaskEngine:
         self._client.sync(self._count)
 
     async def _hear(self, event: tuple[float, Any]) -> None:
-        """What the scheduler tells of workers that come and go; runs in the client's thread."""
+        """What the scheduler reports of workers that come and go; runs in the client's thread."""
         told = event[1] if isinstance(event[1], dict) else {}
         if told.get("action") == "remove-worker":
             await self._client.cancel(self._lose(told["worker"]), asynchronous=True)

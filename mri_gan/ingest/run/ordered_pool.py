@@ -48,7 +48,7 @@ class OrderedPool(Generic[Item, Result]):
 
     `function` takes a sequence of items and returns one result for each. A chunk whose worker
     dies (out of memory, a crash in a decoder) is run again item by item; `on_death` makes the
-    result of an item that kills its worker even alone. `weigh` tells how much a chunk fills the
+    result of an item that kills its worker even alone. `weigh` gives how much a chunk fills the
     window of tasks in flight. Without an engine all runs in this process.
     """
 
@@ -156,7 +156,7 @@ def _result(future: Future[list[Result]]) -> list[Result]:
 
 DASK = "dask="
 PRELOAD = "mri_gan.ingest.cut.one_source"  # loaded once for all local workers
-Workers = int | str  # so many processes of this machine (0: this one), or "dask=ADDRESS"
+Workers = int | str  # this many processes of this machine (0: this one), or "dask=ADDRESS"
 
 
 def check_engine(name: str) -> None:

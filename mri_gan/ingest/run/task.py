@@ -11,7 +11,7 @@ from mri_gan.ingest.source import Source
 from mri_gan.preparation import PrepareConfig
 
 CHUNK = 16  # image files per task: enough to hide the cost of sending one
-VOLUME_WEIGHT = 64  # a volume's slices fill the window of tasks as so many images do
+VOLUME_WEIGHT = 64  # a volume's slices fill the window of tasks as this many images do
 
 
 def process_chunk(

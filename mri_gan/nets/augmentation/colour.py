@@ -120,7 +120,7 @@ def _band_matrices(size: int, device: torch.device, dtype: torch.dtype) -> Tenso
 
 
 def _reflecting_filter(kernel: Tensor, spacing: int, size: int) -> Tensor:
-    """A symmetric filter with its taps so many pixels apart, as a matrix [S, S]."""
+    """A symmetric filter with its taps this many pixels apart, as a matrix [S, S]."""
     matrix = torch.zeros(size, size, dtype=kernel.dtype)
     line = torch.arange(size)
     for k, tap in enumerate(kernel):

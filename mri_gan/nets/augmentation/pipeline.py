@@ -3,7 +3,7 @@
 Karras et al. 2020b, section 2.2 and appendix B.  Every transform happens with probability p and
 is differentiable, so that the generator learns through it; while p stays below 1 the distribution
 of augmented images determines that of the images, and augmentations do not leak into them.
-Left and right are exchanged only when asked for: in scans they mean something.
+Left and right are exchanged only on request: in scans they mean something.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def read_weights(path: Path) -> Any:
     """Everything in a file as tensors, dictionaries, lists, texts and numbers, and Shells.
 
     Nothing in the file is called, imported or run. Raises DataError with one line for anything
-    that is no such file.
+    that is not a such file.
     """
     try:
         if path.stat().st_size > LARGEST_BYTES:
@@ -39,7 +39,7 @@ def read_weights(path: Path) -> Any:
 
 
 def load_bytes(data: bytes, what: str, depth: int) -> Any:
-    """The content of a file that lies in memory; `depth` counts files inside files."""
+    """The content of a file that is in memory; `depth` counts files inside files."""
     if depth > DEEPEST_FILES:
         raise DataError(f"{what}: holds files nested too deeply", BETTER)
     if data[:4] == b"PK\x03\x04":

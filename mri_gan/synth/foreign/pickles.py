@@ -1,6 +1,6 @@
 """Pickles as data: a reader that has no way to call, import or set anything.
 
-A pickle is a small program. Python's own reader runs it and can at best be told which functions
+A pickle is a small program. Python's own reader runs it and can at best be given the functions
 it may call. This one interprets the same opcodes (Python's `pickletools` cuts the bytes into
 them), but builds descriptions: a name stays a `Name`, a call stays a `Call`, and only the caller
 decides which of them it understands. What it does not understand is an error.
@@ -42,7 +42,7 @@ class Call:
 
 @dataclass(eq=False)
 class Stored:
-    """A reference to bytes that lie outside of the pickle."""
+    """A reference to bytes that are outside of the pickle."""
 
     pid: Any
 
@@ -105,7 +105,7 @@ class _Reader:
         self.memo: dict[int, Any] = {}
 
     def result(self) -> Any:
-        """What lies on the stack at the end."""
+        """What is on the stack at the end."""
         if len(self.stack) != 1:
             raise ValueError("the stack does not hold one value at the end")
         return self.stack[0]
@@ -123,7 +123,7 @@ class _Reader:
             method(arg)
 
     def pop(self) -> Any:
-        """The top of the stack; a mark is no value."""
+        """The top of the stack; a mark is not a value."""
         value = self.stack.pop()
         if value is MARK:
             raise ValueError("a mark where a value should be")

@@ -43,7 +43,7 @@ MARKS = ("synthesis.b4.const", "b4.fc.weight")  # of their generator and their c
 def find_parts(value: Any) -> dict[str, Any]:
     """The networks of a file by their names, G_ema where there is one alone; empty if none.
 
-    A state dict stands for its network: what is no tensor is taken to be as those programs have it.
+    A state dict stands for its network: what is not a tensor is assumed as those programs have it.
     """
     if isinstance(value, Shell):
         return {PARTS[0]: value}
@@ -190,7 +190,7 @@ def _copy(taker: Taker, out: Weights, theirs: str, ours: str, *names: str) -> No
 
 
 def _mapping(shell: Shell, taker: Taker, out: Weights, condition_dim: int) -> None:
-    """The mapping; a learning-rate factor other than ours, which the gains tell, goes into it."""
+    """The mapping; a learning-rate factor other than ours, which the gains show, goes into it."""
     if condition_dim:
         _copy(taker, out, "mapping.embed", "mapping.embed.dense", "weight", "bias")
     for i in taker.numbers(r"mapping\.fc(\d+)\.weight"):

@@ -8,7 +8,7 @@ are those of Karras et al. 2018 and 2019. Where it differs from our networks:
   rectifier follows: the stored weights take the difference;
 - its mapping has no learning-rate factor in the weights: they are divided by ours;
 - it adds the bias of a growing layer before the blur, so it fades along the border: our networks
-  do the same when told so (`ModelConfig.blur_bias`);
+  do the same with (`ModelConfig.blur_bias`);
 - from 128 px it may double and convolve in one transposed kernel, which is mirrored and has a
   quarter of the weight: both are turned into ours;
 - it uses one noise image for both layers of a block, which is a matter of the noise given;

@@ -138,8 +138,8 @@ def stylegan2_shape(
 def find_base(what: str, widths: Mapping[int, int]) -> int:
     """The least base with min(base // r, maximum) at every r, the maximum being the largest width.
 
-    Below the maximum a width w at r says that the base lies in w r to w r + r - 1; at it, that it
-    is w r or more. Raises DataError where no base lies in all of these.
+    Below the maximum a width w at r says that the base is in w r to w r + r - 1; at it, that it
+    is w r or more. Raises DataError where no base is in all of these.
     """
     maximum = max(widths.values())
     least = max(w * r for r, w in widths.items())

@@ -104,7 +104,7 @@ class Realiser:
         raise DataError(f"{self.what}: holds a value of an unknown kind", BETTER)
 
     def _name(self, name: Name) -> str:
-        """A global that is no call: a dtype, or a class that a call of numpy or torch names."""
+        """A global that is not a call: a dtype, or a class that a call of numpy or torch names."""
         if name.module == "torch" and isinstance(getattr(torch, name.name, None), torch.dtype):
             return name.name
         if str(name) in CLASSES:
@@ -165,7 +165,7 @@ def build_bytes(_: Realiser, args: Any, state: Any, items: Any) -> bytes:
 
 
 def build_tensor(realiser: Realiser, args: Any, state: Any, items: Any) -> Tensor:
-    """A view of a storage, copied; it must lie within, and be no larger except for small ones."""
+    """A view of a storage, copied; it must be within, and be no larger except for small ones."""
     storage, offset, size, stride = args[:4]
     if not isinstance(storage, Storage):
         raise ValueError("not a storage")

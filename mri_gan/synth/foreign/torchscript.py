@@ -52,7 +52,7 @@ def load_torchscript_program(path: Path, device: torch.device | str = "cpu") -> 
 
 
 def read_archive(path: Path) -> bytes:
-    """The archive, packed anew from the members that were checked, each name once."""
+    """The archive, packed again from the members that were checked, each name once."""
     stream = io.BytesIO()
     try:
         if path.stat().st_size > LARGEST:

@@ -1,7 +1,7 @@
 """The elements of a DICOM file, walked in bounded memory before a parser builds objects of them.
 
 A megabyte of DICOM can hold two million items, or deflate a gigabyte: a parser believes them. Only
-the elements that say where a picture lies and what it is are handed on; of the rest the tags are
+the elements that say where a picture is and what it is are handed on; of the rest the tags are
 kept, to count what was left out. Layout of elements and items: DICOM PS3.5 sections 7 and A.
 """
 
@@ -44,7 +44,7 @@ PIECE_BYTES = 1 << 20
 
 
 class Element(NamedTuple):
-    """One element of the outermost data set: its tag, and where it and its value lie."""
+    """One element of the outermost data set: its tag, and where it and its value are."""
 
     tag: int
     start: int

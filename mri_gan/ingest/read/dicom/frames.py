@@ -16,7 +16,7 @@ from mri_gan.ingest.read.dicom.headers import Place, find_affine, is_filled, num
 from mri_gan.ingest.read.dicom.unpacking import in_units
 
 SAME_PLACE_MM = 1e-3
-TURN_DIGITS, ECHO_DIGITS = 2, 2  # what tells stacks and echoes apart
+TURN_DIGITS, ECHO_DIGITS = 2, 2  # what distinguishes stacks and echoes
 
 
 def choose_frames(

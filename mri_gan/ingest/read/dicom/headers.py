@@ -1,6 +1,6 @@
 """Values of a DICOM header, none of which has to be there or to be what it should.
 
-From them: where a stack of pictures lies.
+From them: where a stack of pictures is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
 
-EVEN = 0.1  # slices may lie this share of their distance away from an even spacing
+EVEN = 0.1  # slices may be this share of their distance away from an even spacing
 STRAIGHT = 0.02  # of a slice's distance it may be shifted within its plane: one degree
 SAME_SIZE = 0.01  # share by which the pixels of one series may differ
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
@@ -76,12 +76,12 @@ def axes_of(header: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def position_of(header: Any) -> NDArray[np.float64]:
-    """Where the middle of the first pixel lies, in LPS mm."""
+    """Where the middle of the first pixel is, in LPS mm."""
     return numbers(header, "ImagePositionPatient", 3)
 
 
 class Place:
-    """Where one picture lies, and the size of its pixels in mm."""
+    """Where one picture is, and the size of its pixels in mm."""
 
     def __init__(self, header: Any, sizes: Any = None, plane: Any = None) -> None:
         sizes = header if sizes is None else sizes
@@ -119,7 +119,7 @@ def find_affine(places: Sequence[Place]) -> NDArray[np.float64]:
 
 
 def check_distances(distances_mm: NDArray[np.float64]) -> None:
-    """Raise DataError unless slices lie at different places and evenly."""
+    """Raise DataError unless slices are at different positions and evenly spaced."""
     usual = float(np.median(distances_mm))
     if distances_mm.min() < 1e-3:
         raise DataError("several images at one place (time points?); give one of them")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mri_gan.ingest.read.volume import Volume
 
 
-# Elements by which files are told apart and sorted, and those without which there is no picture.
+# Elements by which files are distinguished and sorted, and those without which there is no picture.
 PLANNED = {
     *(0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080060, 0x0008103E, 0x00100020),
     0x00181030,

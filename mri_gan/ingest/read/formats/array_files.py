@@ -69,7 +69,7 @@ def _is_scan(one: Described) -> bool:
 def volume_of_stack(
     array: NDArray[Any], slices_last: bool, labels: bool, chosen: int | None
 ) -> Volume:
-    """A volume whose axial cuts are the array's slices as they lie, a millimetre per pixel.
+    """A volume whose axial cuts are the array's slices as they are stored, a millimetre per pixel.
 
     Slices are counted along the first axis, or the last one where a program counts so; three axes
     of which one is much the shortest are counted along that one.

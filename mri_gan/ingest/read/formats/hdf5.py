@@ -27,7 +27,7 @@ def open_hdf5(data: bytes) -> Any:
 
 
 def check_chunks(array: Any, n_bytes: int) -> None:
-    """Raise DataError for an array of a file of so many bytes that would fill the memory.
+    """Raise DataError for an array of a file of this many bytes that would fill the memory.
 
     HDF5 unpacks whole chunks, which may be larger than the array.
     """
@@ -41,7 +41,7 @@ def read_hdf5(
 ) -> Volume:
     """The stack in a file: its only array of slices, or the one that is named like a scan.
 
-    MATLAB writes its axes in reverse and counts slices last. Raises DataError for arrays that lie
+    MATLAB writes its axes in reverse and counts slices last. Raises DataError for arrays that are
     in other files, which a file from elsewhere could otherwise have read.
     """
     with open_hdf5(data) as file:

@@ -1,6 +1,6 @@
 """NRRD and MetaImage, read by SimpleITK after their headers were looked at.
 
-SimpleITK reads files only: the bytes lie in a temporary folder for that long, in memory where the
+SimpleITK reads files only: the bytes are in a temporary folder for that long, in memory where the
 system has such a place.
 """
 
@@ -54,7 +54,7 @@ class Header(NamedTuple):
 def read_itk(
     data: bytes, suffix: str, voxels: bytes | None, labels: bool, chosen: int | None = None
 ) -> Volume:
-    """A volume in place; `voxels` are those of a header that lies apart from them.
+    """A volume in place; `voxels` are those of a header that is apart from them.
 
     Raises DataError where header and voxels disagree.
     """
