@@ -20,10 +20,10 @@ Noise: one image for all channels times `noise_strength`, after demodulation, be
 Styles: `conv1` at 4 px, each `conv0`, `conv1`; `to_image` shares the next `conv0`'s: 18 at 1024
 Constant: `synthesis.blocks.4.constant` [C, 4, 4], no activation.
 Critic: `conv1` smooths with padding 2 (H + 1), then 3x3 of stride 2, bias, rectifier; `skip`
-  smooths and halves (padding 1, stride 2), then 1x1 without bias; their sum times sqrt(1/2). At 4 px
-  the spread over groups of 4 (members a fixed stride apart) is the last channel; `conv`, `dense0` on
-  [C, 4, 4], `dense1`; with a condition the score is the inner product of `mapping` of the condition
-  and `dense1`'s outputs, over sqrt(their number).
+  smooths and halves (padding 1, stride 2), then 1x1 without bias; their sum times sqrt(1/2). At 4
+  px the spread over groups of 4 (members a fixed stride apart) is the last channel; `conv`,
+  `dense0` on [C, 4, 4], `dense1`; with a condition the score is the inner product of `mapping` of
+  the condition and `dense1`'s outputs, over sqrt(their number).
 `ModelConfig.clamp` applies after the gain; 0 clamps (at 256) in half-precision blocks only.
 Widths: min(`channel_base` / R, `channel_max`) times the capacity, a multiple of 4; configuration F:
   32768 and 512.
