@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from naming_schemes import COLLECTIONS, OWN, Collection
+from naming_schemes import COLLECTIONS, OWN, Collection, read_collections
 
 from mri_gan.ingest.plan.filenames import identify_all
 from mri_gan.ingest.plan.plan import share_out
@@ -18,24 +17,8 @@ from mri_gan.preparation import PrepareConfig
 NAMES = Path(__file__).with_name("names.tsv")
 
 
-def read_names() -> list[Collection]:
-    """Names that nothing here was written for: public collections of no scheme, and home-made."""
-    with NAMES.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    return [
-        Collection(
-            row["name"],
-            "",
-            row["people"].split(" | "),
-            row["files of each"].split(" | "),
-            row["contrasts"].replace("-", "").split(),
-            -1 if row["masks"] == "-" else int(row["masks"]),
-        )
-        for row in rows
-    ]
-
-
-ALL = [*COLLECTIONS, *OWN, *read_names()]
+# Names that nothing here was written for: public collections of no scheme, and home-made.
+ALL = [*COLLECTIONS, *OWN, *read_collections(NAMES)]
 
 
 @functools.cache
