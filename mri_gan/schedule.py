@@ -1,4 +1,4 @@
-"""The training schedule: a pure function from nimg to the phase in force, or a file."""
+"""The training schedule: size, alpha, batch and rate as a function of nimg, or from a file."""
 
 from __future__ import annotations
 

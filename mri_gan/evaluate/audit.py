@@ -22,7 +22,7 @@ from mri_gan.tables import html_table
 
 Groups = NDArray[np.int64]
 
-FALSE_ALARMS = 0.01  # of audits of pictures that copy nobody
+FALSE_ALARMS = 0.01  # of audits of pictures that copy nobody: this sets the threshold
 FEWEST_PEOPLE = 4  # whose likeness to each other gives the limit
 FEWEST_SAMPLES = 50
 MOST_QUERIES = 1024  # training slices that stand for people never seen

@@ -146,6 +146,7 @@ class Loss:
     pairs: bool = False  # the generator's part needs scores of real images, too
 
 
+# A new loss is a row here and its name in `config.LOSS_NAMES`; the step and `--loss` follow.
 LOSSES = {
     "wgan-gp": Loss(wgan_critic_loss, wgan_generator_loss, "gradient", drifts=True),
     "wgan-clip": Loss(wgan_critic_loss, wgan_generator_loss, clips=True),

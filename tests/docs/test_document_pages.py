@@ -37,6 +37,19 @@ def test_commands_that_are_named_exist(page: Path) -> None:
     assert set(typed) <= {*COMMANDS}
 
 
+def test_what_contributors_are_sent_to_exists() -> None:
+    table = re.search(r"\| --- \| --- \| --- \|\n((?:\|.*\n)+)", text_of(ROOT / "CONTRIBUTING.md"))
+    assert table is not None
+    rows = [row.split("|")[2:4] for row in table[1].splitlines()]
+    assert len(rows) >= 10
+    for where, names in rows:
+        files = [ROOT / "mri_gan" / path for path in re.findall(r"`([^`]+)`", where)]
+        content = "".join(text_of(file) for file in files if file.is_file())
+        assert [file for file in files if not file.exists()] == []
+        for name in re.findall(r"`([^`]+)`", names):
+            assert re.search(rf"^(?:(?:def|class) )?{name}\b", content, re.MULTILINE), name
+
+
 def test_the_reference_has_every_command() -> None:
     page = runpy.run_path(str(ROOT / "tools" / "command_reference.py"))["build_page"]()
     for name in COMMANDS:

@@ -1,4 +1,7 @@
-"""The volume of a source, whatever kind of file it is."""
+"""The volume of a source, whatever kind of file it is: formats are chosen here.
+
+The suffixes that are read stand in `ingest/source.py`.
+"""
 
 from __future__ import annotations
 

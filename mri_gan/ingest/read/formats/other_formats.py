@@ -1,4 +1,7 @@
-"""Which reader a file of these kinds has."""
+"""Readers of the rarer formats, by suffix.
+
+To add a format: its suffix in `ingest/source.py`, a reader beside this file, a branch below.
+"""
 
 from __future__ import annotations
 
