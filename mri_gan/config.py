@@ -198,7 +198,6 @@ def check_augment(augment: str, p: float, kinds: str, loss: str) -> None:
 
 # Settings, as frozen objects that are checked once and written as JSON
 
-# The losses themselves are in `train/losses.py`.
 LOSS_NAMES = ("wgan-gp", "wgan-clip", "logistic", "r1", "hinge", "relativistic", "r3gan")
 PRECISIONS = ("fp32", "bf16")
 LAYOUTS = ("", "channels-last")
