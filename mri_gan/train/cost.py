@@ -6,14 +6,12 @@ import functools
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
+from torch.utils.flop_counter import FlopCounterMode
 
 from mri_gan.config import ModelConfig, TrainConfig
 from mri_gan.nets.build import build_critic, build_generator
@@ -37,43 +35,6 @@ LEARN_OF_GRADIENT = 6.0
 STEP_WORK = {"cpu": 2e9, "cuda": 1e12}
 
 
-class FlopCount(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Add up torch's own formulas; its ready-made counter stops at a second derivative."""
-
-    def __enter__(self) -> Self:
-        super().__enter__()  # type: ignore[no-untyped-call]
-        return self
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Sequence[type],
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        out = func(*args, **(kwargs or {}))
-        formula = flop_registry.get(func._overloadpacket)
-        if formula is not None:
-            self.total += formula(*args, **(kwargs or {}), out_val=out)
-        if func is torch.ops.aten.convolution_backward.default:
-            self.total -= overcounted(args, out)
-        return out
-
-
-def overcounted(args: tuple[Any, ...], out: tuple[Any, ...]) -> int:
-    """What torch's formula counts too much: a grouped kernel's gradient as if of one group."""
-    groups, wanted = args[9], args[10]
-    if groups == 1 or not wanted[1]:
-        return 0
-    formula = flop_registry[torch.ops.aten.convolution_backward]
-    whole = int(formula(*args[:10], (False, True, False), out_val=out))
-    return whole - whole // int(groups)
-
-
 @functools.lru_cache(maxsize=64)
 def forward_work(model: ModelConfig, size: int) -> tuple[float, float]:
     """FLOP of generator and critic, forward, for one image at `size` px at full weight.
@@ -87,11 +48,11 @@ def forward_work(model: ModelConfig, size: int) -> tuple[float, float]:
         critic = build_critic(model).requires_grad_(False)
         condition = torch.empty(n, model.condition_dim) if model.condition_dim else None
         z = torch.empty(n, model.latent_dim)
-        with FlopCount() as drawing:
+        with FlopCounterMode(display=False) as drawing:
             images = generator(z, resolution=size, condition=condition)
-        with FlopCount() as scoring:
+        with FlopCounterMode(display=False) as scoring:
             critic(images, condition=condition)
-    return drawing.total / n, scoring.total / n
+    return drawing.get_total_flops() / n, scoring.get_total_flops() / n
 
 
 def image_work(config: TrainConfig, size: int) -> float:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from count_flops import FlopCount
 
 from mri_gan.config import TrainConfig, defaults_of
 from mri_gan.train.cost import (
-    FlopCount,
     forward_work,
     image_work,
     kinds_of_steps,

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+import find_reference  # noqa: F401 - where the next one is found
 import torch
 from bench_train import GIGA, PLAIN, Step, build_steps
+from count_flops import FlopCount
 
 from mri_gan.config import PRECISIONS, SCHED_BATCH
-from mri_gan.train.cost import FlopCount
 from mri_gan.train.state import prepare_device
 
 WARM_UP = 3

@@ -17,13 +17,14 @@ from statistics import median
 from typing import Any
 
 import click
+import find_reference  # noqa: F401 - where the next one is found
 import torch
 from bench_train import CPU, GIGA, machine, raise_peaks, time_call
+from count_flops import FlopCount
 from plain_stylegan2_step import build_plain_state2, plain_step2
 
 from mri_gan.config import TrainConfig, defaults_of
 from mri_gan.schedule import Phase
-from mri_gan.train.cost import FlopCount
 from mri_gan.train.state import build_state
 from mri_gan.train.step import train_step
 

@@ -24,11 +24,11 @@ import click
 import find_reference  # noqa: F401 - where the next one is found
 import torch
 import torch.nn.functional as F
+from count_flops import FlopCount
 from plain_step import build_plain_state, plain_train_step
 
 from mri_gan.config import TrainConfig
 from mri_gan.schedule import Phase
-from mri_gan.train.cost import FlopCount
 from mri_gan.train.state import build_state, prepare_device
 from mri_gan.train.step import train_step
 
