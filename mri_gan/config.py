@@ -166,11 +166,7 @@ def check_arch(arch: str, *, mixing: bool, stages: Sequence[Any], path_weight: f
     require(arch in ARCHS, f"--arch {arch}", f"choose one of {ARCHS}")
     styled = arch in STYLED
     require(styled or not mixing, f"--mixing: {arch} has no styles to mix", "leave it out")
-    require(
-        styled or not path_weight,
-        f"--path-weight {path_weight}: {arch} has no styles to measure path lengths of",
-        "leave it out",
-    )
+    require(styled or not path_weight, f"--path-weight: {arch} has no styles", "leave it out")
     require(path_weight >= 0, f"--path-weight {path_weight}", "give 0 (none) or more")
     require(
         arch in GROWING or len(stages) <= 1,
@@ -188,12 +184,8 @@ def check_augment(augment: str, p: float, kinds: str, loss: str) -> None:
         f"--augment {augment} with --loss {loss}",
         f"it needs one of {AUGMENTABLE_LOSSES}, whose scores show overfitting",
     )
-    named = kinds.split(",")
-    require(
-        set(named) <= set(AUGMENT_KINDS),
-        f"--augment-kinds {kinds}",
-        f"join some of {', '.join(AUGMENT_KINDS)} with commas",
-    )
+    hint = f"join some of {', '.join(AUGMENT_KINDS)} with commas"
+    require(set(kinds.split(",")) <= {*AUGMENT_KINDS}, f"--augment-kinds {kinds}", hint)
 
 
 # Settings, as frozen objects that are checked once and written as JSON
