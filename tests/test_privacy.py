@@ -11,6 +11,7 @@ import gzip
 import io
 import json
 import re
+import shutil
 import socket
 import sys
 import tarfile
@@ -23,6 +24,7 @@ import phantoms
 import pytest
 import torch
 from click.testing import CliRunner
+from phantoms import ada_pickles
 from PIL import Image
 
 import mri_gan
@@ -140,6 +142,76 @@ def draw(run: Path, store: Path, shared: Path) -> None:
         mrigan("export-model", run, "--format", format_, "--out", shared / format_)
 
 
+def judge(run: Path, store: Path, home: Path) -> None:
+    """Every judgement of the run and of pictures in the home folder, and a comparison of runs."""
+    shared = run.parent
+    few = ["--data", store, "--count", 64]
+    mrigan("evaluate", run, *few, "--features", "none", "--out", shared / "evaluation")
+    mrigan("audit", run, *few, "--out", shared / "audit")
+    pictures = home / f"fakes_of_{NAME}"
+    mrigan("generate", run, "--seeds", "0-63", "--out", pictures)
+    mrigan("audit", "--images", pictures, *few, "--out", shared / "audit-of-images")
+    shutil.copytree(run, shared / "run_2")
+    mrigan("compare", run, shared / "run_2", "--out", shared / "comparison.html")
+
+
+def bring(home: Path, shared: Path) -> None:
+    """A network of another program, whose file holds where its training set was."""
+    value, _ = ada_pickles.snapshot()
+    value["training_set_kwargs"]["path"] = f"/{HOME}/{NAME}/scans.zip"
+    ada_pickles.save_networks(home / "network.pkl", value)
+    mrigan("import", home / "network.pkl", "--out", shared / "imported.pt")
+
+
+def look(home: Path, shared: Path) -> None:
+    """What `inspect` prints of a folder, which may be passed on as well."""
+    slices = home / "slices"
+    phantoms.write_folder(slices, {"broken.png": b"no picture", **phantoms.akoa_files(2, 2)})
+    done = CliRunner().invoke(cli, ["inspect", str(slices), "--json", "--workers", "0"])
+    (shared / "inspected.json").write_text(done.stdout)
+    assert json.loads(done.stdout)["skipped"][0]["source"] == "slices/broken.png"
+
+
+def planted(home: Path) -> list[str]:
+    """All that must not be found, the temporary folder of this test among it."""
+    return [*PLANTED, str(home.parent), *home.parent.parts[-1:]]
+
+
+@pytest.mark.slow
+def test_nothing_private_is_in_judgements_and_pages(home: Path) -> None:
+    shared = home.parent / "shared"
+    store = prepare(home)
+    run = train(home, store)
+    judge(run, store, home)
+    mrigan("report", run)
+    names = {path.name for path in shared.iterdir()}
+    assert {"evaluation", "audit", "audit-of-images", "comparison.html"} <= names
+    assert "\n".join(search(shared, planted(home))) == ""
+
+
+def test_nothing_private_is_in_parts_imports_and_tables(home: Path) -> None:
+    shared = home.parent / "shared"
+    shared.mkdir()
+    bring(home, shared)
+    look(home, shared)
+    for number in (1, 2):
+        part = shared / f"part_{number}"
+        words = [
+            "--shard",
+            f"{number}/2",
+            "--out",
+            part,
+            "--workers",
+            0,
+            "--id-key",
+            home / "a.key",
+        ]
+        mrigan("prepare", home / "scans", *words)
+    mrigan("merge", shared / "part_1", shared / "part_2", "--out", shared / "merged")
+    assert {"merged", "imported.pt", "inspected.json"} <= {path.name for path in shared.iterdir()}
+    assert "\n".join(search(shared, planted(home))) == ""
+
+
 def test_nothing_private_is_in_what_can_be_shared(home: Path) -> None:
     shared = home.parent / "shared"
     store = prepare(home)
@@ -149,10 +221,9 @@ def test_nothing_private_is_in_what_can_be_shared(home: Path) -> None:
         mrigan("export", store, "--format", format_, *extra, "--out", shared / f"as-{format_}")
     draw(run, store, shared)
     mrigan("report", run)
-    planted = [*PLANTED, str(home.parent), *home.parent.parts[-1:]]
     names = {path.name for path in shared.iterdir()}
     assert {"store", "run", "as-webdataset", "medigan", "monai", "onnx", "found"} <= names
-    assert "\n".join(search(shared, planted)) == ""
+    assert "\n".join(search(shared, planted(home))) == ""
     facts = json.loads((run / "config.json").read_text())
     assert facts["options"]["labels"]
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +132,7 @@ def command(
         "unlisted": [list(pair) for pair in plan.bad],
         "seconds": round(time.perf_counter() - start, 2),
     }
+    facts = without_folders(facts, sources)
     _warn_of_splits(facts, strict=strict, quiet=quiet)
     if sheet is not None:
         _write_sheet(survey, sheet)
@@ -137,6 +140,26 @@ def command(
         options.print_json(facts)
     elif not quiet:
         _print_table(facts)
+
+
+def without_folders(facts: dict[str, Any], sources: Sequence[Path]) -> dict[str, Any]:
+    """The facts with each source named from its own name on.
+
+    The folders above it say whose computer it was, and a table or JSON may be passed on.
+    """
+    above = {place for s in sources for place in (s.absolute().parent, s.resolve().parent)}
+    folders = sorted((f"{a}{os.sep}" for a in above if a.name), key=len, reverse=True)
+
+    def plain(entry: Any) -> Any:
+        if isinstance(entry, dict):
+            return {name: plain(part) for name, part in entry.items()}
+        if isinstance(entry, list | tuple):
+            return [plain(part) for part in entry]
+        for folder in folders if isinstance(entry, str) else ():
+            entry = entry.replace(folder, "")
+        return entry
+
+    return {name: plain(entry) for name, entry in facts.items()}
 
 
 def _warn_of_splits(facts: dict[str, Any], *, strict: bool, quiet: bool) -> None:

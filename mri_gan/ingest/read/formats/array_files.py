@@ -1,14 +1,12 @@
-"""Arrays that say nothing of a patient: NumPy and MATLAB files, taken as stacks of slices."""
+"""Arrays that say nothing of a patient: NumPy files and others, taken as stacks of slices."""
 
 from __future__ import annotations
 
 import io
 import math
-import re
 import zipfile
-import zlib
 from collections.abc import Callable, Sequence
-from typing import IO, Any, Literal, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -37,6 +35,11 @@ class Described(NamedTuple):
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
+    @property
+    def n_bytes(self) -> int:
+        """How many bytes its numbers take."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
 
 def choose_array(found: Sequence[Described], n_bytes: int) -> str:
     """The name of the one array that is a scan; raises DataError where none or several could be.
@@ -54,7 +57,7 @@ def choose_array(found: Sequence[Described], n_bytes: int) -> str:
             names = ", ".join(one.name for one in fitting[:5])
             raise DataError(f"several arrays may be the scan ({names}); keep one")
         fitting = known
-    announced = math.prod(fitting[0].shape) * fitting[0].dtype.itemsize
+    announced = fitting[0].n_bytes
     if announced > max(UNPACKED_BYTES, MAX_RATIO * n_bytes):
         raise DataError("looks like a decompression bomb")
     return fitting[0].name
@@ -110,7 +113,7 @@ def read_npy(data: bytes, labels: bool = False, chosen: int | None = None) -> Vo
     """The stack in a `.npy` file; raises DataError for objects, which only a program could read."""
     described = _describe("array", io.BytesIO(data))
     choose_array([described], len(data))
-    if math.prod(described.shape) * described.dtype.itemsize > len(data):
+    if described.n_bytes > len(data):
         raise DataError("shorter than its header announces (truncated?)")
     array = np.load(io.BytesIO(data), allow_pickle=False)
     return volume_of_stack(array, False, labels, chosen)
@@ -141,7 +144,7 @@ def read_npz(data: bytes, labels: bool = False, chosen: int | None = None) -> Vo
         name = choose_array(found, len(data))
         described = next(one for one in found if one.name == name)
         info = archive.getinfo(f"{name}.npy")
-        announced = math.prod(described.shape) * described.dtype.itemsize
+        announced = described.n_bytes
         if announced > info.file_size:
             raise DataError("shorter than its header announces (truncated?)")
         if info.file_size - announced > MAX_HEADER_BYTES:
@@ -150,46 +153,7 @@ def read_npz(data: bytes, labels: bool = False, chosen: int | None = None) -> Vo
     return volume_of_stack(array, False, labels, chosen)
 
 
-def read_mat(data: bytes, labels: bool = False, chosen: int | None = None) -> Volume:
-    """The stack in a MATLAB file up to version 7, where slices are counted last."""
-    from scipy.io import loadmat, whosmat
-
-    found = [
-        Described(name, tuple(shape), np.dtype(MATLAB_KINDS.get(kind, kind)))
-        for name, shape, kind in whosmat(io.BytesIO(data))
-        if kind in MATLAB_KINDS or re.fullmatch(r"u?int(8|16|32|64)", kind)
-    ]
-    name = choose_array(found, len(data))
-    check_unpacked(data)
-    array = loadmat(io.BytesIO(data), variable_names=[name])[name]
-    return volume_of_stack(np.asarray(array), True, labels, chosen)
-
-
-def check_unpacked(data: bytes) -> None:
-    """Raise DataError or zlib.error where packed variables are damaged, or far too large.
-
-    SciPy allocates what the innermost tag announces, whatever the array's shape is, and does not
-    read on to the checksum.
-    """
-    at, limit = MAT_HEADER_BYTES, max(UNPACKED_BYTES, MAX_RATIO * len(data))
-    order: Literal["little", "big"] = "big" if data[126:128] == b"MI" else "little"
-    while at + 8 <= len(data):
-        kind, length = (int.from_bytes(data[at + i : at + i + 4], order) for i in (0, 4))
-        stream, rest = zlib.decompressobj(), data[at + 8 : at + 8 + length]
-        while kind == MAT_COMPRESSED and rest and limit >= 0:
-            limit -= len(stream.decompress(rest, 1 << 20))
-            rest = stream.unconsumed_tail
-        if limit < 0:
-            raise DataError("looks like a decompression bomb")
-        if kind == MAT_COMPRESSED and not stream.eof:
-            raise DataError("a packed variable is cut short")
-        at += 8 + length
-
-
-MAT_HEADER_BYTES, MAT_COMPRESSED = 128, 15  # MathWorks, MAT-File Format, section 1
-MATLAB_KINDS = {"double": "float64", "single": "float32", "logical": "bool"}
 READERS: dict[str, Callable[[bytes, bool, int | None], Volume]] = {
     ".npy": read_npy,
     ".npz": read_npz,
-    ".mat": read_mat,
 }

@@ -34,6 +34,11 @@ def check_chunks(array: Any, n_bytes: int) -> None:
     chunk = math.prod(array.chunks or (0,)) * array.dtype.itemsize
     if max(chunk, array.nbytes) > max(UNPACKED_BYTES, MAX_RATIO * n_bytes):
         raise DataError("looks like a decompression bomb")
+    if array.chunks and not array.id.get_create_plist().get_nfilters():
+        sizes: set[int] = set()
+        array.id.chunk_iter(lambda part: sizes.add(part.size))
+        if sizes - {chunk}:  # HDF5 would fill up what lacks with whatever the memory held
+            raise DataError("its parts are shorter or longer than its header announces")
 
 
 def read_hdf5(

@@ -39,7 +39,11 @@ def read_format(source: Source, labels: bool = False) -> Volume:
             from mri_gan.ingest.read.formats.hdf5 import read_hdf5
 
             return read_hdf5(data, suffix == ".mat", labels, chosen)
-        if suffix in (".npy", ".npz", ".mat"):
+        if suffix == ".mat":
+            from mri_gan.ingest.read.formats.matlab import read_mat
+
+            return read_mat(data, labels, chosen)
+        if suffix in (".npy", ".npz"):
             from mri_gan.ingest.read.formats import array_files
 
             return array_files.READERS[suffix](data, labels, chosen)

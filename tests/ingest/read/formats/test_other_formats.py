@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import io
+import struct
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import phantoms
 import pytest
 from numpy.typing import NDArray
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from mri_gan.errors import DataError, MriganError
 from mri_gan.ingest.plan.plan import build_plan
@@ -173,6 +174,47 @@ def test_packed_voxels_that_are_damaged_are_refused(tmp_path: Path, kind: str) -
             read(tmp_path / str(share), files | {name: bytes(data)})
     with pytest.raises(MriganError):
         read(tmp_path / "end", files | {name: files[name][:-2]})
+
+
+def packed_smaller(order: str) -> bytes:
+    """Doubles that MATLAB keeps as 16-bit numbers, since those hold their values."""
+
+    def element(kind: int, content: bytes) -> bytes:
+        head = struct.pack(f"{order}II", kind, len(content))
+        return head + content + bytes(-len(content) % 8)
+
+    values = STACK.transpose(1, 2, 0)
+    body = element(6, struct.pack(f"{order}II", 6, 0))
+    body += element(5, struct.pack(f"{order}3i", *values.shape)) + element(1, b"scan")
+    body += element(3, values.astype(f"{order}i2").tobytes("F"))
+    mark = b"\0\1IM" if order == "<" else b"\1\0MI"
+    return b"MATLAB 5.0 MAT-file".ljust(124) + mark + element(14, body)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_numbers_that_matlab_keeps_in_fewer_bytes_are_read(tmp_path: Path, order: str) -> None:
+    data = packed_smaller(order)
+    elsewhere = loadmat(io.BytesIO(data))["scan"]
+    volume = read(tmp_path, {"p1.mat": data})
+    shown = volume.voxels[::-1, ::-1].transpose(1, 0, 2)
+    np.testing.assert_array_equal(shown, elsewhere)
+
+
+def test_an_array_among_other_variables_of_matlab_is_found(tmp_path: Path) -> None:
+    others = {"a": "text", "b": {"c": 1}, "d": STACK * 1j, "e": np.eye(3)}
+    volume = read(tmp_path, {"p1.mat": mat_bytes(**others, scan=STACK.transpose(1, 2, 0))})
+    np.testing.assert_array_equal(volume.voxels[::-1, ::-1].transpose(2, 1, 0), STACK)
+
+
+def test_a_part_of_hdf5_that_is_too_short_is_refused(tmp_path: Path) -> None:
+    import h5py
+
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        array = file.create_dataset("image", STACK.shape, "i2", chunks=STACK.shape)
+        array.id.write_direct_chunk((0, 0, 0), STACK.tobytes()[:-64])
+    with pytest.raises(DataError, match="shorter or longer"):
+        read(tmp_path, {"p1.h5": stream.getvalue()})
 
 
 def test_a_packed_nrrd_of_bzip2_is_read(tmp_path: Path) -> None:
