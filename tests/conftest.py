@@ -21,6 +21,7 @@ from phantoms.counting import count_files
 from mri_gan.config import TrainConfig
 from mri_gan.files import StopSignal
 from mri_gan.ingest.plan.plan import build_plan
+from mri_gan.ingest.run import prepare as preparing
 from mri_gan.ingest.run.companions import write_companions
 from mri_gan.ingest.run.prepare import write_store
 from mri_gan.preparation import PrepareConfig
@@ -43,14 +44,34 @@ def _signals_are_heard() -> None:
             signal.signal(signum, handler)
 
 
+def check_counts(files: dict[str, int]) -> None:
+    """What was listed was stored, left out or ignored."""
+    assert files["listed"] == files["stored"] + files["left_out"] + files["ignored"], files
+    assert min(files.values()) >= 0, files
+
+
 def check_that_files_are_counted(store: Path, sources: tuple[Path, ...] = ()) -> None:
     """Every file that lay in the sources was stored, left out or ignored, and is counted."""
     with StoreReader(store) as opened:
         files = opened.summary["files"]
-    assert files["listed"] == files["stored"] + files["left_out"] + files["ignored"], files
-    assert min(files.values()) >= 0
+    check_counts(files)
     if not any(source.suffix in (".hdr", ".img") for source in sources):  # one stands for two
         assert files["listed"] == sum(map(count_files, sources)), files
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _files_are_counted_in_every_test() -> Iterator[None]:
+    """Whatever a test prepares, in its own process or a forked one, nothing goes uncounted."""
+
+    def count(*arguments: Any) -> dict[str, int]:
+        files = counting(*arguments)
+        check_counts(files)
+        return files
+
+    counting = preparing.count_files
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(preparing, "count_files", count)
+        yield
 
 
 @pytest.fixture(scope="session")
