@@ -238,7 +238,7 @@ def test_arrays_in_other_files_are_not_followed(tmp_path: Path) -> None:
         file.create_dataset(
             "image", (32, 32), np.uint8, external=[(str(tmp_path / "secret.bin"), 0, 32 * 32)]
         )
-    with pytest.raises(DataError, match="lie in other files"):
+    with pytest.raises(DataError, match="are in other files"):
         read(tmp_path, {"p1.h5": (tmp_path / "a.h5").read_bytes()})
 
 
