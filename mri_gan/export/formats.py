@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import tarfile
 import zipfile
@@ -256,7 +257,7 @@ def write_zip(images: Encoded, classes: ClassLabels | None, target: Path, tell: 
 def write_lmdb(levels: Iterable[tuple[int, Encoded]], target: Path, tell: Tell) -> None:
     """The LMDB of the PyTorch StyleGANs: `256-00012` -> image file, `length` -> how many."""
     target.mkdir()
-    env = lmdb.open(str(target), map_size=FIRST_MAP_BYTES)
+    env = lmdb.open(os.fsencode(target), map_size=FIRST_MAP_BYTES)
     try:
         count = 0
         for level, images in levels:

@@ -82,7 +82,7 @@ def open_environment(folder: Path, *, readonly: bool, map_size: int = 0) -> lmdb
         check_pages(file)
     try:
         env: lmdb.Environment = lmdb.open(
-            str(folder),
+            os.fsencode(folder),  # a name may be bytes that no text has
             map_size=max(map_size, file.stat().st_size if file.exists() else 0),
             readonly=readonly,
             # One writer by our own lock, and none beside readers. LMDB's would be a file mapped

@@ -62,6 +62,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
             for split, people in splits.items()
         ),
         ("levels", f"{facts['levels'][0]} .. {facts['levels'][-1]} px; native {native}"),
+        *_planes(facts.get("planes", {})),
         ("layout", ", ".join(facts["layouts"])),
         ("masks left out", f"{facts['masks']:,}"),
         ("empty slices dropped", f"{facts['empty_slices']:,}"),
@@ -75,6 +76,13 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("time", options.human_seconds(facts["seconds"])),
         ("digest", facts["digest"]),
     ]
+
+
+def _planes(planes: dict[str, int]) -> list[tuple[str, str]]:
+    """How volumes were cut; image files do not say it."""
+    return (
+        [("planes", ", ".join(f"{n:,} {plane}" for plane, n in planes.items()))] if planes else []
+    )
 
 
 def _people(count: int) -> str:
