@@ -30,7 +30,7 @@ NAME = re.compile(r"ckpt-(\d+)\.pt")  # a copy that somebody named otherwise is 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 IMPORTED = "imported"  # in place of the digest of training data
 IMPORT = "another program's weights become one by `mrigan import FILE --out start.pt`"
-OLDER = "use an older checkpoint of that run, or start the run anew in another folder"
+OLDER = "use an older checkpoint of that run, or start a new run in another folder"
 
 
 @dataclass(frozen=True)

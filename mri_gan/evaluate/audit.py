@@ -175,7 +175,7 @@ class Audit:
             ("verdict", self.verdict),
             ("samples that copy a training slice", self.copies),
             ("people copied", self.people_copied),
-            *((f"planted copies seen: {kind}", f"{s:.0%}") for kind, s in self.recall.items()),
+            *((f"planted copies detected: {kind}", f"{s:.0%}") for kind, s in self.recall.items()),
         ]
         return html_table(f"audit of {len(self.samples):,} samples", rows)
 

@@ -183,7 +183,9 @@ def pick_task(store: StoreReader, trained: Trained, wanted: str) -> str:
     if wanted == "mask" or (wanted == "auto" and has_mask):
         return "mask"
     if not any("position" in row for row in slice_labels(store.records)):
-        raise UsageError(f"{store.folder}: has no slice positions", "there is no task for it")
+        raise UsageError(
+            f"{store.folder}: has no slice positions", "utility has no task without them"
+        )
     return "position"
 
 

@@ -193,14 +193,14 @@ def _number(form: Mapping[str, str], name: str, low: float, high: float, default
         value = float(form.get(name) or default)
     except ValueError:
         value = math.nan
-    require(low <= value <= high, f"{name} is no number from {low:g} to {high:g}")
+    require(low <= value <= high, f"{name} is not a number from {low:g} to {high:g}")
     return value
 
 
 def _integer(form: Mapping[str, str], name: str, low: int, high: int, default: int = 0) -> int:
     text = form.get(name) or str(default)
     valid = text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high
-    require(valid, f"{name} is no whole number from {low} to {high}")
+    require(valid, f"{name} is not a whole number from {low} to {high}")
     return int(text)
 
 

@@ -38,7 +38,7 @@ _META = struct.Struct("<II16x")
 _TREE = struct.Struct("<IHHQQQQQ")
 _STATE = struct.Struct("<QQ")
 
-REMEDY = "copy the whole file again, or delete the folder and prepare it anew"
+REMEDY = "copy the whole file again, or delete the folder and prepare it again"
 
 
 class DamagedPageError(ValueError):

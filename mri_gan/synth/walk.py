@@ -147,7 +147,7 @@ def find_column(spec: Conditions, name: str) -> Column:
     if name not in numbers:
         told = ", ".join(numbers) or "none"
         raise UsageError(
-            f"--sweep {name}: not a number among the model's conditions", f"there are: {told}"
+            f"--sweep {name}: not a number among the model's conditions", f"choose from {told}"
         )
     return numbers[name]
 

@@ -249,7 +249,7 @@ class Batches:
             if self._store.n_bytes < self._n_bytes:
                 raise DataError(
                     f"{self._store.folder}: was cut short or written over while training read it",
-                    "make the store whole, then run the same command again to continue",
+                    "restore the store, then run the same command again to continue",
                 )
 
     def _fill(self) -> None:

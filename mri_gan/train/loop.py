@@ -186,7 +186,7 @@ def go_back(run: Run) -> tuple[Path, Checkpoint] | None:
 def advise_restart(good: Path | None) -> str:
     """What to do with a run that went wrong."""
     if good is None:
-        return "start anew in another --out with a lower --lr"
+        return "start again in another --out with a lower --lr"
     return (
         f"the last good state is {good}; start from it with --ckpt {good} --transfer, a lower "
         "--lr and another --out"

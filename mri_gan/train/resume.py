@@ -45,7 +45,7 @@ def out_of_memory_told(run: Run, state: TrainState) -> Iterator[None]:
             raise
         phase = phase_at(run.config, state.nimg)
         saved = list_checkpoints(run.folder)
-        how = f"go on in another --out by --ckpt {saved[0]} --transfer" if saved else "begin anew"
+        how = f"go on in another --out by --ckpt {saved[0]} --transfer" if saved else "start again"
         raise DataError(
             f"{run.folder}: out of memory on {run.options.device} at {phase.resolution} px with "
             f"{phase.batch} images per step",
@@ -156,7 +156,7 @@ def check_same_run(path: Path, checkpoint: Checkpoint, config: TrainConfig, dige
     if changed:
         raise UsageError(
             f"{path}: trained with other settings ({'; '.join(changed)})",
-            "use the same settings, another --out to start anew, or --ckpt with --transfer"
+            "use the same settings, another --out to start again, or --ckpt with --transfer"
             + grey_hint(checkpoint, config),
         )
 
@@ -206,4 +206,4 @@ def transfer(run: Run, state: TrainState, checkpoint: Checkpoint, path: Path) ->
     if not taken:
         raise DataError(f"{path}: none of its weights fit these settings", "use another checkpoint")
     hint = grey_hint(checkpoint, run.config)
-    run.on_note(f"took {taken} tensors from {path}; {left} start anew{hint}")
+    run.on_note(f"took {taken} tensors from {path}; {left} start from scratch{hint}")

@@ -50,7 +50,7 @@ def test_what_is_imported_can_be_drawn_from_and_trained_on(
     words = ("--arch", arch, "--ckpt", ckpt, "--transfer", "--kimg", 0.016, "--batch", 8)
     done = mrigan("train", store, *words, "--out", tmp_path / "run", "--phase", 8)
     assert done.exit_code == 0, done.stderr
-    fresh = "0 start anew" if arch == "stylegan2" else "start anew"
+    fresh = "0 start from scratch" if arch == "stylegan2" else "start from scratch"
     assert fresh in done.stderr
     assert load_trained(tmp_path / "run").config.model == load_checkpoint(ckpt).config.model
 

@@ -92,7 +92,7 @@ CASES: list[tuple[tuple[str, ...], int, str, str]] = [
     (("{empty}", *OUT), 1, "is not a mrigan store", "mrigan prepare"),
     (("{file}", *OUT), 1, "is not a mrigan store", "mrigan prepare"),
     (("{cut}", *OUT), 1, "cut short", "copy the whole file again"),
-    (("{noise}", *OUT), 1, "{noise}", "prepare it anew"),
+    (("{noise}", *OUT), 1, "{noise}", "prepare it again"),
     (("{untrained}", *OUT), 2, "no training slices", "--split"),
     (("{other}", "--out", "{run}"), 2, "the training data", "another --out"),
     (("{masks}", "--out", "{run}"), 2, "channels was 1, now 2", "another --out"),
@@ -102,7 +102,7 @@ CASES: list[tuple[tuple[str, ...], int, str, str]] = [
     (("{store}", "--out", "{run}", "--arch", "progan"), 2, "arch was stylegan", "another --out"),
     (("{store}", "--out", "{run}", "--max-size", "32"), 2, "max_size was 16", "--transfer"),
     (("{store}", "--out", "{run}", "--batch", "4"), 2, "batch was 8, now 4", "--transfer"),
-    (("{store}", "--out", "{all_damaged}"), 1, "damaged", "start the run anew"),
+    (("{store}", "--out", "{all_damaged}"), 1, "damaged", "start a new run"),
     (("{store}", "--out", "{newer}"), 1, "format 99", "update mrigan"),
     (("{store}", "--out", "{file}"), 1, "{file}", "another name"),
     (("{store}", "--out", "{file}/run"), 1, "Not a directory", "check the path"),
@@ -196,7 +196,7 @@ def test_out_of_memory_names_level_batch_and_what_would_fit(
     done = mrigan("train", store, *SMALL, "--out", tmp_path / "run")
     check_refused(done, 1, f"out of memory on cpu at {level} with 8 images", "a smaller --batch")
     saved = list_checkpoints(tmp_path / "run")
-    assert (f"--ckpt {saved[0]} --transfer" if saved else "begin anew") in done.stderr
+    assert (f"--ckpt {saved[0]} --transfer" if saved else "start again") in done.stderr
 
 
 def test_what_is_told_after_out_of_memory_works(

@@ -99,7 +99,7 @@ def test_a_conditional_model_can_be_swept(drawing: Drawing) -> None:
     frames = walk_frames(drawing, Walk((1,), steps=5, sweep="age"))
     assert frames.shape == (5, 1, 16, 16)
     assert (frames[0] - frames[4]).abs().max() > 1e-3
-    with pytest.raises(UsageError, match="there are: age"):
+    with pytest.raises(UsageError, match="choose from age"):
         walk_frames(drawing, Walk((1,), sweep="group"))
 
 

@@ -179,7 +179,7 @@ def test_weights_that_fit_can_be_taken_from_a_run_of_other_settings(
     old, new = load_checkpoint(source).state["g"], state.g.state_dict()
     assert state.nimg == 0
     assert all(torch.equal(new[name], old[name]) for name in old)
-    assert "start anew" in notes[0]
+    assert "start from scratch" in notes[0]
 
 
 def test_a_run_with_conditions_stops_and_continues_to_the_same_bits(

@@ -243,8 +243,8 @@ def _oddities(facts: dict[str, Any]) -> Iterator[str]:
         yield f"{count:,} volumes were acquired in {plane} slices, and are cut another way"
     for axes, count in facts.get("turned", {}).items():
         yield (
-            f"{count:,} brains lie {axes} where their header says RAS (left from right cannot be "
-            "told); if --reorient did not turn them, it can"
+            f"{count:,} brains look like {axes} although their header says RAS (left and right "
+            "look alike); if --reorient did not turn them, it can"
         )
     for what, count in facts.get("resized", {}).items():
         yield f"{count:,} images were resampled from {what} px; --fit keep pads them instead"

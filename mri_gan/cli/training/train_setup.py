@@ -212,7 +212,7 @@ def describe_run_in_words(facts: dict[str, Any]) -> str:
     if facts["damaged"]:
         return f"in --out: {'; '.join(facts['damaged'])}"
     if facts["checkpoint"] is None:
-        return "in --out: no checkpoint, the run would begin anew"
+        return "in --out: no checkpoint, the run would start from the beginning"
     if facts["refused_for"]:
         changed = "; ".join(facts["refused_for"])
         return f"in --out: {facts['checkpoint']} was trained with other settings ({changed})"

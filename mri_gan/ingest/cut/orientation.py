@@ -94,7 +94,7 @@ def brain_doubts(cube: Cube) -> Iterator[str]:
     """Whether a brain is truly oriented otherwise than its header says."""
     axes = true_axes(cube)
     if axes:
-        yield f"its axes, R A S by the header, look like {axes} (left or right cannot be told)"
+        yield f"its axes, R A S by the header, look like {axes} (left and right look alike)"
 
 
 @functools.lru_cache(maxsize=1)

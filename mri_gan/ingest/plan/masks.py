@@ -136,7 +136,7 @@ def read_mask_volume(mask: Source) -> Volume:
     volume = read_source_volume(mask, labels=True)
     voxels = volume.voxels
     if (voxels != np.round(voxels)).any() or voxels.min() < 0:
-        raise DataError("holds more than whole numbers from 0; not a mask")
+        raise DataError("holds more than whole numbers from 0, so it is not a mask")
     return volume
 
 

@@ -45,7 +45,7 @@ def load_bytes(data: bytes, what: str, depth: int) -> Any:
     if data[:4] == b"PK\x03\x04":
         return _load_zip(data, what, depth)
     if data[TAR_MARK_AT : TAR_MARK_AT + len(TAR_MARK)] == TAR_MARK:
-        raise DataError(f"{what}: is a tar, as torch wrote before version 0.2", "save it anew")
+        raise DataError(f"{what}: is a tar, as torch wrote before version 0.2", "save it again")
     first, end = read_pickle(data, what)
     if first == LEGACY_MAGIC:
         return _load_legacy(data, end, what, depth)
@@ -95,7 +95,7 @@ def _load_zip(data: bytes, what: str, depth: int) -> Any:
             raise DataError(f"{what}: is a TorchScript program", "give a checkpoint of weights")
         order = archive.read(f"{root}byteorder") if f"{root}byteorder" in names else b"little"
         if order != b"little":
-            raise DataError(f"{what}: was written on a big-endian machine", "save it anew")
+            raise DataError(f"{what}: was written on a big-endian machine", "save it again")
         item, _ = read_pickle(archive.read(pickles[0]), what)
         return Realiser(what, _ZipStorages(archive, root, what), load_bytes, depth).value(item)
     except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError) as error:
@@ -132,7 +132,7 @@ def _load_legacy(data: bytes, at: int, what: str, depth: int) -> Any:
     if protocol != LEGACY_PROTOCOL or not isinstance(system, dict) or not isinstance(keys, list):
         raise DataError(f"{what}: not a torch file of a known form", BETTER)
     if system.get("little_endian") is not True:
-        raise DataError(f"{what}: was written on a big-endian machine", "save it anew")
+        raise DataError(f"{what}: was written on a big-endian machine", "save it again")
     wanted = {key: (dtype, numel) for dtype, key, numel in _all_storages(item, what)}
     storages: dict[str, Storage] = {}
     for key in keys:

@@ -181,7 +181,7 @@ def build_tensor(realiser: Realiser, args: Any, state: Any, items: Any) -> Tenso
         raise ValueError("a tensor beyond its storage")
     realiser.room -= max(0, numel - storage.claim(numel))
     if realiser.room < 0:
-        raise ValueError("tensors repeat their storage beyond reason")
+        raise ValueError("tensors repeat their storage too often")
     return torch.as_strided(storage.values, size, stride, offset).clone()
 
 

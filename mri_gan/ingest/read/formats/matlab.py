@@ -42,7 +42,7 @@ def read_mat(data: bytes, labels: bool = False, chosen: int | None = None) -> Vo
     """
     order = {b"IM": "<", b"MI": ">"}.get(data[126:128])
     if order is None:
-        raise DataError("is no MATLAB file of version 5 to 7", "save it anew: save(..., '-v7')")
+        raise DataError("not a MATLAB file of version 5 to 7", "save it again: save(..., '-v7')")
     found: list[Described] = []
     parts: list[Element] = []
     for part in elements(memoryview(data)[HEADER_BYTES:], order):
