@@ -73,7 +73,12 @@ def has_amx() -> bool:
 def build_config(arch: str, size: int, capacity: float, precision: str) -> TrainConfig:
     """An architecture with its own critic, as its paper trains it."""
     defaults = defaults_of(arch, None, "own")
-    chosen: dict[str, Any] = {"arch": arch, "max_size": size, "capacity": capacity, "precision": precision}
+    chosen: dict[str, Any] = {
+        "arch": arch,
+        "max_size": size,
+        "capacity": capacity,
+        "precision": precision,
+    }
     config = TrainConfig(**{**defaults, **chosen, "critic": "own", "share_fakes": False})
     return dataclasses.replace(config, augment="none", path_weight=0.0)
 
