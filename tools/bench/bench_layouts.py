@@ -7,7 +7,6 @@ every architecture, order and precision images per second and the share of the p
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 from statistics import median
@@ -78,9 +77,12 @@ def build_config(arch: str, size: int, capacity: float, precision: str) -> Train
         "max_size": size,
         "capacity": capacity,
         "precision": precision,
+        "critic": "own",
+        "share_fakes": False,
+        "augment": "none",
+        "path_weight": 0.0,
     }
-    config = TrainConfig(**{**defaults, **chosen, "critic": "own", "share_fakes": False})
-    return dataclasses.replace(config, augment="none", path_weight=0.0)
+    return TrainConfig(**{**defaults, **chosen})
 
 
 def measure(config: TrainConfig, innermost: bool, batch: int, repeats: int) -> tuple[float, float]:
