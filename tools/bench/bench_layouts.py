@@ -16,12 +16,12 @@ from unittest import mock
 import click
 import torch
 from bench_train import CPU, GIGA, machine, raise_peaks, time_call
+from count_flops import FlopCount
 
 from mri_gan.config import ARCHS, PRECISIONS, TrainConfig, defaults_of
 from mri_gan.nets.convolution import measure_innermost
 from mri_gan.schedule import Phase
 from mri_gan.train import state as state_module
-from mri_gan.train.cost import FlopCount
 from mri_gan.train.state import build_state
 from mri_gan.train.step import train_step
 
