@@ -77,6 +77,15 @@ def test_files_are_named_for_programs(run: Path, tmp_path: Path, words: list[str
     assert files == {path for path in tmp_path.rglob("*") if path.is_file()}
 
 
+def test_figures_that_nobody_chose_and_a_network_lacks_are_left_out_in_plain_words(
+    without_styles: Path, tmp_path: Path
+) -> None:
+    done = mrigan("test", without_styles, "--out", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert done.stderr == "left out: mixing (progan has no styles)\n"
+    assert mrigan("test", without_styles, "--figure", "mixing", "--out", tmp_path).exit_code == 2
+
+
 @pytest.mark.parametrize(
     ("words", "code"),
     [

@@ -129,7 +129,8 @@ def command(
         except UsageError as error:
             if name in figures or name not in CAN_LACK:
                 raise
-            click.echo(f"mrigan: {error}; left out", err=True)
+            if not quiet:
+                click.echo(f"left out: {name} ({error.hint})", err=True)
             continue
         path = folder / f"{name}-{look.size}px.png"
         save_png(path, picture, Shows.BOTH if name == "nearest" else Shows.SYNTHETIC)
