@@ -22,7 +22,14 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 
-from mri_gan.config import ARCHS, FEATURE_CRITIC, LOSS_NAMES, TrainConfig, defaults_of
+from mri_gan.config import (
+    ARCHS,
+    CRITIC_DEFAULTS,
+    FEATURE_CRITIC,
+    LOSS_NAMES,
+    TrainConfig,
+    defaults_of,
+)
 from mri_gan.errors import UsageError
 from mri_gan.pretrained import find_weights
 from mri_gan.schedule import Phase
@@ -48,7 +55,7 @@ EXTRAS: dict[str, dict[str, Any]] = {
     },
 }
 # Where the features' weights are installed.
-JUDGED = {"loss": "relativistic", "share_fakes": True}
+JUDGED = {name: CRITIC_DEFAULTS["both"][name] for name in ("loss", "share_fakes")}
 FEATURE_CASES: dict[str, dict[str, Any]] = {
     f"{arch}, critic {critic}": {"arch": arch, "critic": critic, **JUDGED}
     for arch, critic in (
