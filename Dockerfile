@@ -8,7 +8,7 @@ WORKDIR /src
 COPY constraints.txt ./
 RUN pip install --no-cache-dir ${TORCH_INDEX:+--extra-index-url $TORCH_INDEX} -c constraints.txt \
     numpy lmdb lz4 pillow nibabel isal click tqdm rich \
-    torch matplotlib scikit-image jinja2 markupsafe kornia-rs pydicom
+    torch matplotlib scipy scikit-image jinja2 markupsafe kornia-rs
 
 COPY pyproject.toml README.md LICENSE ./
 COPY mri_gan ./mri_gan

@@ -1,0 +1,31 @@
+"""What is installed in a container is what the project needs, pinned."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def names_in(requirements: list[str]) -> set[str]:
+    return {re.split(r"[<>=!~\[ ;]", text)[0].lower().replace("_", "-") for text in requirements}
+
+
+def test_the_layer_of_dependencies_in_the_container_is_complete() -> None:
+    """Else the layer behind it, which is built for every change, installs the rest."""
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    layer = next(line for line in text.splitlines() if "constraints.txt" in line and "RUN" in line)
+    words = layer.partition("-c constraints.txt")[2].split()
+    extras = PROJECT["optional-dependencies"]
+    needed = names_in([*PROJECT["dependencies"], *extras["train"], *extras["fast"]])
+    assert {word.lower().replace("_", "-") for word in words} == needed
+
+
+def test_every_package_that_is_asked_for_has_a_pin() -> None:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pinned = names_in([line for line in lines if "==" in line])
+    asked = [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
+    assert names_in([*PROJECT["dependencies"], *asked]) - {"mrigan"} - pinned == set()
