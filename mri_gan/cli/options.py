@@ -38,17 +38,10 @@ def pick_device(name: str) -> str:
     # Threads of torch's OpenMP wait for each other in a busy loop. On a machine that does anything
     # else that made training several times slower; a short loop costs next to nothing when idle.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    import torch
+    from mri_gan.nets import build
 
-    if name in ("auto", "cuda"):
-        # One GPU for each process that torchrun started on this machine.
-        gpu = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-        name = gpu if name == "cuda" or torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise UsageError(f"--device {name} is not available here", "try --device cpu") from error
-    return name
+    # One GPU for each process that torchrun started on this machine.
+    return build.pick_device(name, os.environ.get("LOCAL_RANK", "0"))
 
 
 device = click.option(

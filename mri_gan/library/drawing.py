@@ -15,6 +15,7 @@ from torch import Tensor
 from mri_gan.config import require
 from mri_gan.greys import to_stored
 from mri_gan.library.scans import Volume
+from mri_gan.nets.build import pick_device
 from mri_gan.pictures import build_sheet
 from mri_gan.synth.sample import (
     Look,
@@ -108,9 +109,9 @@ class Model:
         return f'<img alt="{SHOWN} synthetic slices" src="data:image/png;base64,{data}">'
 
 
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> Model:
+def load_model(path: str | Path, device: str | torch.device = "auto") -> Model:
     """The generator of a checkpoint file, or of the newest one of a run folder.
 
     Raises DataError when there is none.
     """
-    return Model(load_trained(Path(path), device))
+    return Model(load_trained(Path(path), pick_device(str(device))))

@@ -16,6 +16,7 @@ from mri_gan.evaluate.evaluation import evaluate as evaluate_sets
 from mri_gan.evaluate.images import ImageSet, check_fit, check_size, fakes_of, images_in, reals_of
 from mri_gan.evaluate.membership import encode_slices
 from mri_gan.library.drawing import Model, load_model
+from mri_gan.nets.build import pick_device
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import look_at
 from mri_gan.train.data import was_trained_on
@@ -38,13 +39,14 @@ def evaluate(
     psi: float = 1.0,
     noise: float = 1.0,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Evaluation:
     """Compare a model, checkpoint, run folder, or folder of pictures, with one split of a store.
 
     Every figure of the result stands beside its noise floor; docs/evaluation.md says what each
     can show. Raises UsageError where they do not go together, DataError for too few people.
     """
+    device = pick_device(device)
     with StoreReader(Path(store)) as opened:
         judged = _take(model, opened, fakes, count, size, psi, noise, seed, device)
         reals, apart = read_people(opened, split, judged.size, count, seed)
@@ -64,13 +66,14 @@ def audit(
     psi: float = 0.7,
     noise: float = 1.0,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
 ) -> Audit:
     """Look for copies of training slices among the samples: `.verdict` is pass, fail or undecided.
 
     Samples are drawn as `generate` draws them. A model of another store is always undecided.
     Raises UsageError where model and store do not go together, DataError for too few people.
     """
+    device = pick_device(device)
     with StoreReader(Path(store)) as opened:
         samples = _take(model, opened, count, count, size, psi, noise, seed, device, DEPTH)
         train = reals_of(opened, ("train",), samples.size, ALL, seed)

@@ -24,6 +24,7 @@ from mri_gan.config import (
 from mri_gan.config import METRICS as METRICS_FILE
 from mri_gan.files import FolderLock, make_folder, stop_on_signal
 from mri_gan.library.drawing import Model, load_model
+from mri_gan.nets.build import pick_device
 from mri_gan.pretrained import describe_weights
 from mri_gan.schedule import total_images
 from mri_gan.store.reader import StoreReader
@@ -71,7 +72,7 @@ class TrainedRun:
         """All lines of `metrics.jsonl`."""
         return read_metrics(self.folder / METRICS_FILE)
 
-    def load_model(self, device: str | torch.device = "cpu") -> Model:
+    def load_model(self, device: str | torch.device = AUTO) -> Model:
         """The running mean of the generator."""
         return load_model(self.checkpoint, device)
 
@@ -103,9 +104,9 @@ def train(
     folder = Path(out)
     table = Path(labels) if labels else None
     config = resolve_settings(Path(store), preset, condition, table, settings)
-    if device == AUTO:
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    options = RunOptions(device, snap_kimg=snap_kimg, keep=keep, transfer=transfer, labels=table)
+    options = RunOptions(
+        pick_device(device), snap_kimg=snap_kimg, keep=keep, transfer=transfer, labels=table
+    )
     make_folder(folder)
     with FolderLock(folder) as lock, stop_on_signal() as stop:
         run = Run(

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
+
 from mri_gan.config import FEATURE_CRITIC, ModelConfig
+from mri_gan.errors import UsageError
 from mri_gan.nets import dcgan, fastgan, feature_critic, progan, stylegan, stylegan2
 from mri_gan.nets.protocol import CriticNet, GeneratorNet
 from mri_gan.pretrained import load_pretrained
@@ -125,3 +128,17 @@ CRITICS: Builders[CriticNet] = {
     "stylegan2": _stylegan2_critic,
     "fastgan": _pixel_critic,
 }
+
+
+def pick_device(name: str, gpu: str = "0") -> str:
+    """The torch device of a name; `auto` is GPU number `gpu` where there is one.
+
+    Raises UsageError where this machine has no such device.
+    """
+    if name in ("auto", "cuda"):
+        name = f"cuda:{gpu}" if name == "cuda" or torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise UsageError(f"--device {name} is not available here", "try --device cpu") from error
+    return name

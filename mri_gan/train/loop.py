@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +98,7 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
     first, start = state.nimg, time.perf_counter()
     health = Health.of(read_metrics(run.folder / METRICS), config.loss)
     options = run.options
+    limit = math.inf if options.minutes is None else 60 * options.minutes
     with Batches(run.store, config, state.nimg, options.ahead, run.world, data) as batches:
         asked = time.perf_counter()
         for nimg, planned, images, conditions in batches:
@@ -107,7 +109,7 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
             stats = train_step(state, config, phase, real, run.world, asked_for)
             monitor.add(stats, phase.batch, waited)
             stop = any_rank(run.world, bool(run.stop))
-            over = any_rank(run.world, 0 < 60 * options.minutes <= time.perf_counter() - start)
+            over = any_rank(run.world, time.perf_counter() - start >= limit)
             if crosses(nimg, state.nimg, run.tick) or state.nimg >= run.total or stop or over:
                 log(run, monitor, state, phase)
             if (crosses(nimg, state.nimg, run.snap) and not state.suspect) or stop or over:
@@ -119,8 +121,7 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
                 break
             taken = time.perf_counter() - start
             left = seconds_left(config, first, state.nimg, taken, options.device)
-            if options.minutes:
-                left = min(left, max(0.0, 60 * options.minutes - taken))
+            left = min(left, max(0.0, limit - taken))
             run.on_step(Progress(state.nimg, run.total, phase, monitor.rate, left, monitor.last))
             # Last, since nothing else in this loop is time spent waiting for data.
             asked = time.perf_counter()

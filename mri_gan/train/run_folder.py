@@ -36,7 +36,7 @@ class RunOptions:
     keep: int = 3  # checkpoints
     transfer: bool = False  # take from `start_from` what fits, instead of continuing it
     labels: Path | None = None  # a table that adds labels to those in the store
-    minutes: float = 0.0  # after which this call saves and ends; 0 is at the end of the run
+    minutes: float | None = None  # after which this call saves and ends, before the end of the run
 
 
 @dataclass(frozen=True)
@@ -110,12 +110,13 @@ class Run:
 
 def write_config(run: Run, data: TrainingData) -> None:
     """Write everything that is needed to understand the run later, or to do it again."""
-    labels = run.options.labels is not None  # its name and folder may reveal names
+    # The table's name and folder may reveal names.
+    used = {"labels": run.options.labels is not None, "snap_kimg": run.snap / 1000}
     facts = {
         "command": list(run.command),
         "settings": settings_used(run.config),
         "levels": [dataclasses.asdict(stage) for stage in stages(run.config)],
-        "options": dataclasses.asdict(replace(run.options, labels=None)) | {"labels": labels},
+        "options": dataclasses.asdict(replace(run.options, labels=None)) | used,
         "data_digest": data.digest,
         "data": describe_data(run, data),
         "processes": run.world.size,

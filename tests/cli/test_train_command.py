@@ -52,6 +52,24 @@ def test_a_run_leaves_everything_to_look_at(run: Path) -> None:
     assert {"config.json", "loss.png", "metrics.jsonl", "reals.png", "samples"} <= names
     facts = json.loads((run / "config.json").read_text())
     assert facts["settings"]["max_size"] == 16
+    assert facts["options"]["snap_kimg"] == 0.032
+
+
+def test_what_was_left_unset_is_written_as_it_was_used(store: Path, tmp_path: Path) -> None:
+    """A checkpoint for every 25th of a run, says docs/training.md."""
+    size = ("--max-size", "8", "--kimg", "0.1", "--batch", "4", "--capacity", "tiny")
+    done = mrigan("train", store, *size, "--latent-dim", "8", "--out", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    facts = json.loads((tmp_path / "config.json").read_text())
+    assert facts["options"]["snap_kimg"] == 0.004
+    assert facts["settings"]["lr"] > 0
+
+
+@pytest.mark.parametrize("option", ["--batch", "--lr", "--kimg", "--snap", "--keep", "--minutes"])
+def test_0_is_no_word_for_a_default(store: Path, tmp_path: Path, option: str) -> None:
+    done = mrigan("train", store, option, "0", "--out", tmp_path / "run")
+    assert done.exit_code == 2
+    assert option in one_line(done)
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])

@@ -85,8 +85,8 @@ Examples:
 )
 @click.option(
     "--minutes",
-    type=click.FloatRange(0),
-    default=0.0,
+    type=click.FloatRange(0, min_open=True),
+    default=None,
     help="Minutes after which to save and end; the same command continues  [default: no limit].",
 )
 @click.option(
@@ -272,7 +272,7 @@ def command(
     ahead: int,
     snap_kimg: float | None,
     keep: int,
-    minutes: float,
+    minutes: float | None,
     eval_kimg: float | None,
     tensorboard: bool,
     dry_run: bool,

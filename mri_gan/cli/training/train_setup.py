@@ -117,7 +117,7 @@ def announce(config: TrainConfig, out: Path, run_options: RunOptions, line: Live
     needs = estimate(config, run_options.keep, run_options.device, with_time=False)
     seconds = quick_seconds(config, run_options.device, begun_nimg(out))
     line.note(describe_start(needs, config, run_options.device, seconds))
-    limit = 60 * run_options.minutes
+    limit = 60 * (run_options.minutes or 0)
     for text in find_shortages(needs, config, run_options.device, out, seconds, limit):
         line.warn(text)
 
