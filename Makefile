@@ -35,6 +35,8 @@ bench: $(VENV)/.installed
 	$(BIN)/python tools/bench/bench_dataset.py
 	$(BIN)/python tools/bench/bench_generate.py
 	$(BIN)/python tools/bench/bench_evaluate.py
+	$(BIN)/python tools/bench/bench_audit.py
+	$(BIN)/python tools/bench/bench_figures.py
 
 reference: $(VENV)/.installed
 	$(BIN)/python tools/command_reference.py --out build/commands.md

@@ -14,8 +14,8 @@ from mri_gan.errors import DataError
 from mri_gan.evaluate.copies.bands import to_working_size
 from mri_gan.evaluate.copies.limits import gumbel_limit, person_maxima
 from mri_gan.evaluate.copies.planting import USUAL, plant
-from mri_gan.evaluate.copies.search import NOBODY, Search, warp
-from mri_gan.evaluate.copies.tiles import VIEWS, compare_tiles
+from mri_gan.evaluate.copies.search import NOBODY, PEOPLE, Search, warp
+from mri_gan.evaluate.copies.tiles import VIEWS, compare_tiles, stand_out
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.greys import Pixels
 from mri_gan.tables import html_table
@@ -29,6 +29,7 @@ MOST_QUERIES = 1024  # training slices that stand for people never seen
 PLANTED = 32  # copies of each kind
 TRUSTED_RECALL = 0.9  # of each kind in TRUSTED, for a pass to mean something
 TRUSTED = ("exact", "gamma 0.5", "JPEG 75")
+RELATIVE, OTHERS = "halves", 5  # the view whose likeness counts above that to so many more people
 BLOCK = 32  # pictures compared at a time; about 50 MB with a store of 10,000 slices
 
 
@@ -36,7 +37,8 @@ BLOCK = 32  # pictures compared at a time; about 50 MB with a store of 10,000 sl
 class Likeness:
     """For each of n pictures, how like it is to the most alike training slice in each view.
 
-    `values` [V, n] are Fisher's z, `rows` [V, n] the numbers of those slices.
+    `values` [V, n] are Fisher's z (in `halves` less that to other people), `rows` [V, n] the
+    numbers of those slices.
     """
 
     values: NDArray[np.float32]
@@ -49,10 +51,17 @@ class Likeness:
 class Detector:
     """Compares pictures with all slices of a training set."""
 
-    def __init__(self, train: ImageSet, tell: Callable[[int], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        train: ImageSet,
+        tell: Callable[[int], None] = lambda _: None,
+        people: int = PEOPLE,  # to compare each picture with, at least
+    ) -> None:
         self.groups = train.groups
         self._base = shrink_all(train, tell)
-        self._search = Search(self._base, torch.from_numpy(train.groups))
+        self._search = Search(self._base, torch.from_numpy(train.groups), people)
+        # The same number for people of the training set, who have one person less to be like.
+        self._others = min(OTHERS, max(0, len(np.unique(train.groups)) - 2))
 
     def compare(
         self,
@@ -79,14 +88,28 @@ class Detector:
     def _compare(
         self, pictures: torch.Tensor, own: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        rows, likeness = self.compare_each(pictures, own)
+        best = likeness.max(2)
+        values, persons = best.values, self._search.persons[rows]
+        relative = VIEWS.index(RELATIVE)
+        values[relative] = stand_out(likeness[relative], persons, self._others)
+        return values, rows.expand(len(VIEWS), -1, -1).gather(2, best.indices[:, :, None])[:, :, 0]
+
+    @torch.no_grad()
+    def compare_each(
+        self, pictures: torch.Tensor, own: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Training slices that each picture [n, 64, 64] could copy [n, k], and likeness [V, n, k].
+
+        Those of a picture's own person have none (-inf).
+        """
         candidates = self._search.find(pictures, own)
         count, tries = candidates.rows.shape
         laid = warp(pictures.repeat_interleave(tries, 0), candidates.poses.flatten(0, 1))
-        likeness = compare_tiles(laid, self._base[candidates.rows.flatten()])
-        values = torch.stack([likeness[view].view(count, tries) for view in VIEWS])
-        best = values.max(2)
-        rows = candidates.rows.expand(len(VIEWS), -1, -1).gather(2, best.indices[:, :, None])
-        return best.values, rows[:, :, 0]
+        found = compare_tiles(laid, self._base[candidates.rows.flatten()])
+        likeness = torch.stack([found[view].view(count, tries) for view in VIEWS])
+        theirs = torch.from_numpy(self.groups)[candidates.rows]
+        return candidates.rows, likeness.masked_fill(theirs == own[:, None], -torch.inf)
 
 
 def shrink_all(images: ImageSet, tell: Callable[[int], None] = lambda _: None) -> torch.Tensor:

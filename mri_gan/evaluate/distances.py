@@ -12,8 +12,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.stats import wasserstein_distance
 from torch import Tensor
 
+from mri_gan.evaluate.copies.bands import take_band, to_working_size
 from mri_gan.evaluate.families import Family, Rows, Source, Table, Values, redraw_with
 from mri_gan.greys import Pixels
 
@@ -267,3 +269,76 @@ def histogram_family() -> Family:
 
     source = Source("histogram", describe)
     return Family("histogram", 8, source, compare, redraw_with(compare), unit="%")
+
+
+# The family `vendi`: how many different images a set holds
+
+VENDI_ROWS = 400  # of each set; eigenvalues of more take long
+
+
+def effective_number(rows: Vectors, width: float) -> float:
+    """How many different images there are among rows [N, D]: 1 for equal ones, N for unlike ones.
+
+    exp of the entropy of the eigenvalues of a Gaussian kernel over N (Friedman and Dieng 2023, "The
+    Vendi score", definition 3.1); likeness falls off over `width`.
+    """
+    x = rows.astype(np.float64)
+    norms = (x**2).sum(1)
+    squares = np.maximum(norms[:, None] + norms - 2 * x @ x.T, 0)
+    values = np.linalg.eigvalsh(np.exp(-squares / (2 * width**2)) / len(x))
+    values = values[values > 1e-12]
+    return float(np.exp(-(values * np.log(values)).sum()))
+
+
+def vendi_family(source: Source) -> Family:
+    """By how many per cent more or fewer different images the fakes hold than as many reals."""
+    name = f"vendi[{source.name}]"
+
+    def compare(reals: Table, fakes: Table) -> Values:
+        count = min(len(reals["features"]), len(fakes["features"]), VENDI_ROWS)
+        real, fake = (table["features"][:count] for table in (reals, fakes))
+        width = float(np.sqrt(np.square(real - real.mean(0)).sum(1).mean())) or 1.0
+        ratio = effective_number(fake, width) / effective_number(real, width)
+        return {name: 100 * (ratio - 1)}
+
+    return Family(
+        name,
+        FEWEST_KERNEL,
+        source,
+        compare,
+        redraw_with(compare),
+        better="zero",
+        unit="%",
+        least=-100.0,
+    )
+
+
+# The family `symmetry`: how like their mirrored selves images are
+
+MIRROR_SHIFT = 4  # px of 64 that the middle of a picture may lie beside that of its frame
+
+
+def self_likeness(images: Pixels) -> NDArray[np.float32]:
+    """The correlation of each image's detail with its mirror image, at the best axis [N]."""
+    band = take_band(to_working_size(torch.from_numpy(images)), 0.8, 4.0)
+    band = band - band.mean((1, 2), keepdim=True)
+    best = torch.full((len(band),), -1.0)
+    for axis in (1, 2):
+        mirrored = band.flip(axis)
+        for shift in range(-2 * MIRROR_SHIFT, 2 * MIRROR_SHIFT + 1):
+            product = (band * mirrored.roll(shift, axis)).mean((1, 2))
+            best = torch.maximum(best, product / (band**2).mean((1, 2)).clamp(min=1e-9))
+    return np.asarray(best.numpy(), np.float32)
+
+
+def symmetry_family() -> Family:
+    """Wasserstein-1 distance of the distributions of self-likeness, in hundredths."""
+
+    def describe(pixels: Pixels, _first: int) -> Table:
+        return {"likeness": self_likeness(pixels)}
+
+    def compare(reals: Table, fakes: Table) -> Values:
+        distance = wasserstein_distance(reals["likeness"], fakes["likeness"])
+        return {"symmetry": float(100 * distance)}
+
+    return Family("symmetry", 8, Source("symmetry", describe), compare, redraw_with(compare))

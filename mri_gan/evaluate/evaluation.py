@@ -20,6 +20,8 @@ from mri_gan.evaluate.distances import (
     histogram_family,
     kernel_family,
     spectrum_family,
+    symmetry_family,
+    vendi_family,
 )
 from mri_gan.evaluate.families import (
     Described,
@@ -92,6 +94,7 @@ def build_families(
 ) -> list[Family]:
     """Every family that images of this size have; `count` is that of the larger set."""
     families = [swd_family(size, count, seed), spectrum_family(), histogram_family()]
+    families += [symmetry_family()]
     if scales_at(size):
         families[1:1] = ssim_families()
     for one in features:
@@ -101,6 +104,7 @@ def build_families(
             kernel_family(source),
             neighbour_family(source),
             alpha_family(source),
+            vendi_family(source),
         ]
     return families
 

@@ -40,6 +40,7 @@ DISTANCES = (1, 2)  # px
 ANGLES = (0.0, np.pi / 4, np.pi / 2, 3 * np.pi / 4)
 PROPERTIES = ("contrast", "homogeneity", "energy", "correlation")
 POINTS, RADIUS = 8, 1  # of the local binary patterns
+PATTERN_STEP = 8  # of 256 greys; finer, they see nothing but the last grain of a black background
 FIRST_ORDER = ("mean", "deviation", "skewness", "kurtosis", "entropy", "p10", "p50", "p90")
 NAMES = (
     *FIRST_ORDER,
@@ -86,7 +87,8 @@ def patterns(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Shares of the rotation-invariant uniform local binary patterns."""
     from skimage.feature import local_binary_pattern
 
-    codes = local_binary_pattern(grey, POINTS, RADIUS, "uniform").astype(np.int64)
+    coarse = grey // PATTERN_STEP
+    codes = local_binary_pattern(coarse, POINTS, RADIUS, "uniform").astype(np.int64)
     return np.asarray(np.bincount(codes.reshape(-1), minlength=POINTS + 2) / codes.size)
 
 

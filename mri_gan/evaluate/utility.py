@@ -16,6 +16,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from mri_gan.errors import DataError, UsageError
@@ -302,12 +303,19 @@ class Score:
 
 @dataclass(frozen=True)
 class Utility:
-    """Both scores, that of guessing, and where the labels of the synthetic slices came from."""
+    """All scores, that of guessing, and where the labels of the synthetic slices came from.
+
+    `blobs` is the score of a network trained on smooth noise that has the histograms and labels of
+    real slices: synthetic slices that teach no more than that teach nothing of anatomy. `apart` is
+    the synthetic score less the real one, with people and networks drawn again in pairs.
+    """
 
     task: str
     measure: str
     real: Score
     synthetic: Score
+    blobs: Score
+    apart: Score
     guess: float
     labels: str  # "conditions", "drawn masks" or "network trained on reals"
     train_images: int
@@ -339,9 +347,9 @@ def compare_training(
 ) -> Utility:
     """Train the same small network on each, as long and on as many images, and test on people.
 
-    Without labels of their own, synthetic slices get them from the first network trained on
-    reals: then both scores measure that network, and nothing is reported about what is kept. Raises
-    DataError for too few images or people.
+    Without labels of their own, synthetic slices and blobs get them from the first network trained
+    on reals: then all scores measure that network, and nothing is reported about what is kept.
+    Raises DataError for too few images or people.
     """
     count = min(len(real), len(synthetic))
     people = len(np.unique(test.groups))
@@ -354,22 +362,49 @@ def compare_training(
     task = mask_task(classes) if task_name == "mask" else position_task()
     real, synthetic = _first(real, count), _first(synthetic, count)
     networks = [train_network(task, real, seed + i, steps, tell) for i in range(NETWORKS)]
+    others = [synthetic, draw_blobs(real, seed)]
     if labels.startswith("network"):
-        taught = apply(networks[0], synthetic.images).squeeze(1).clamp(0, 1)
-        synthetic = Examples(synthetic.images, taught, synthetic.groups)
-    others = [train_network(task, synthetic, seed + i, steps, tell) for i in range(NETWORKS)]
-    scores = [[_score(task, n, test) for n in some] for some in (networks, others)]
+        others = [_label(networks[0], examples) for examples in others]
+    scores = [[_score(task, network, test) for network in networks]]
+    for examples in others:
+        trained = (train_network(task, examples, seed + i, steps, tell) for i in range(NETWORKS))
+        scores.append([_score(task, network, test) for network in trained])
+    on_real, on_synthetic, on_blobs = (_summarise(some, test.groups, seed) for some in scores)
     return Utility(
         task.name,
         task.measure,
-        _summarise(scores[0], test.groups, seed),
-        _summarise(scores[1], test.groups, seed),
+        on_real,
+        on_synthetic,
+        on_blobs,
+        _summarise([a - b for a, b in zip(scores[1], scores[0], strict=True)], test.groups, seed),
         _guess(task, real, test, classes),
         labels,
         count,
         len(test),
         people,
     )
+
+
+def _label(network: Any, examples: Examples) -> Examples:
+    taught = apply(network, examples.images).squeeze(1).clamp(0, 1)
+    return Examples(examples.images, taught, examples.groups)
+
+
+def draw_blobs(real: Examples, seed: int) -> Examples:
+    """Smooth noise, each picture with the histogram of a real slice and that slice's label.
+
+    The darkest pixels take the lowest classes of a mask, as many as the slice has of each; so the
+    tissue follows from the grey alone.
+    """
+    count, size = len(real), real.images.shape[-1]
+    rng = np.random.default_rng((seed, count))
+    noise = gaussian_filter(rng.normal(size=(count, size, size)), (0, size / 12, size / 12))
+    ranks = torch.from_numpy(noise.reshape(count, -1).argsort(1).argsort(1))
+    greys = real.images.reshape(count, -1).sort(1).values.gather(1, ranks)
+    images, targets = greys.view_as(real.images), real.targets
+    if targets.ndim == 3:
+        targets = targets.flatten(1).sort(1).values.gather(1, ranks).view_as(targets)
+    return Examples(images, targets, real.groups)
 
 
 def _first(examples: Examples, count: int) -> Examples:
@@ -381,8 +416,15 @@ def _score(task: Task, network: Any, test: Examples) -> NDArray[np.float64]:
 
 
 def _summarise(scores: list[NDArray[np.float64]], groups: NDArray[np.int64], seed: int) -> Score:
-    each = np.mean(scores, 0)
-    draws = np.array([each[rows].mean() for rows in bootstrap(groups, 200, seed)])
+    """The mean over networks [n] and images [N]; people and networks are drawn again."""
+    each = np.stack(scores)
+    rng = np.random.default_rng(seed)
+    draws = np.array(
+        [
+            each[rng.integers(0, len(each), len(each))][:, rows].mean()
+            for rows in bootstrap(groups, 200, seed)
+        ]
+    )
     low, high = interval(float(each.mean()), draws)
     return Score(float(each.mean()), low, high, [float(s.mean()) for s in scores])
 
@@ -404,6 +446,8 @@ def to_json(result: Utility) -> dict[str, Any]:
         "measure": result.measure,
         "train_on_real": _plain(result.real),
         "train_on_synthetic": _plain(result.synthetic),
+        "train_on_blobs": _plain(result.blobs),
+        "synthetic_less_real": _plain(result.apart),
         "guess": round(result.guess, 5),
         "kept": round(result.kept, 4) if np.isfinite(result.kept) else None,
         "labels": result.labels,

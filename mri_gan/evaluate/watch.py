@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from mri_gan.errors import UsageError
-from mri_gan.evaluate.evaluation import build_families, build_features, evaluate
-from mri_gan.evaluate.images import ImageSet, fakes_of, reals_of
+from mri_gan.evaluate.evaluation import build_families, build_features, evaluate, read_people
+from mri_gan.evaluate.images import ImageSet, fakes_of
 from mri_gan.evaluate.membership import encode_slices
 from mri_gan.files import write_text
 from mri_gan.store.reader import StoreReader
@@ -64,18 +64,27 @@ def score_checkpoint(store: Path, checkpoint: Path, device: str, seed: int) -> d
     trained = load_trained(checkpoint, device)
     look = look_at(trained, psi=1.0)
     with StoreReader(store) as opened:
-        reals = reals_of(opened, ("train",), look.size, IMAGES, seed)
+        reals, apart = read_people(opened, "train", look.size, IMAGES, seed)
         conditions = None
         with contextlib.suppress(UsageError):  # labels that only a table had
             conditions = encode_slices(opened, opened.indices("train"), trained.conditions)
         depth = int(opened.header["depth"])
         fakes = fakes_of(trained, look, range(len(reals)), depth, conditions)
-        return {"nimg": trained.nimg, "size": look.size, **measure(reals, fakes, device, seed)}
+        return {
+            "nimg": trained.nimg,
+            "size": look.size,
+            **measure(reals, apart, fakes, device, seed),
+        }
 
 
-def measure(reals: ImageSet, fakes: ImageSet, device: str, seed: int) -> dict[str, Any]:
-    """Seconds, and the figures by name: value, floor, and the value at the floor's counts."""
-    features = build_features(FEATURES, reals, device)
+def measure(
+    reals: ImageSet, apart: ImageSet, fakes: ImageSet, device: str, seed: int
+) -> dict[str, Any]:
+    """Seconds, and the figures by name: value, floor, and the value at the floor's counts.
+
+    Features are fitted on other people, `apart`.
+    """
+    features = build_features(FEATURES, apart, device)
     families = build_families(reals.size, len(reals), features, seed)
     result = evaluate(reals, fakes, families, RESAMPLES, seed)
     figures = {

@@ -19,6 +19,10 @@ MEANING = (
 )
 COPIES = "Do its images copy people of the training set?"
 QUALITY = "Do its images look like those of real people?"
+NEARER = (
+    "Images that are nearer to the training people than people are to each other are not better "
+    "than real: they may be copies. The audit answers that."
+)
 GUESSED_AUC = 0.6  # of membership; above, the critic has learned people by heart
 SHARING = (
     "The checks find copies of the kinds that they list. They cannot show that there are none, and "
@@ -81,12 +85,15 @@ def quality_answer(run: RunFacts) -> Answer:
     if result is None:
         return Answer(question, "Unknown: not evaluated.", [_todo(run, "evaluate")])
     figures = result.document.get("figures", [])
-    counted = Counter(str(f["verdict"]) for f in figures if f.get("verdict"))
-    if counted:
-        text = "; ".join(f"{n} of {len(figures)} figures: {word}" for word, n in counted.items())
-    else:
-        text = _far(figures)
-    return Answer(question, text, [_caption(result.document), "Nobody looked at the images."])
+    counted = Counter(str(f["reading"]).partition(":")[0] for f in figures if f.get("reading"))
+    limits = [_caption(result.document), "Nobody looked at the images."]
+    if not counted:
+        return Answer(question, _far(figures), limits)
+    if counted["nearer than people are to each other"]:
+        limits.append(NEARER)
+    total = sum(counted.values())
+    text = "; ".join(f"{n} of {total} figures: {word}" for word, n in counted.most_common())
+    return Answer(question, text, limits)
 
 
 def _far(figures: Sequence[dict[str, Any]]) -> str:
@@ -111,10 +118,12 @@ def use_answer(run: RunFacts) -> Answer:
         return Answer(question, "Unknown: not measured.", [_todo(run, "utility")])
     document = result.document
     synthetic, real = document.get("train_on_synthetic", {}), document.get("train_on_real", {})
+    blobs = document.get("train_on_blobs")
     text = (
         f"{document.get('measure', 'score')} {to_text(synthetic.get('value'))} trained on "
         f"synthetic slices, {to_text(real.get('value'))} on real ones, "
-        f"{to_text(document.get('guess'))} by a guess."
+        + (f"{to_text(blobs['value'])} on smooth blobs, " if blobs else "")
+        + f"{to_text(document.get('guess'))} by a guess."
     )
     return Answer(
         question, text, [f"{_utility_caption(document)}. One task says little about others."]
@@ -149,9 +158,9 @@ def evaluation(run: RunFacts) -> Section:
 def figure_table(document: dict[str, Any], name: str = "") -> Table:
     """The figures of one evaluation, each beside the floor that was measured with it."""
     figures = document.get("figures", [])
-    worded = any(figure.get("verdict") for figure in figures)
-    rows = [figure_row(figure) + [str(figure.get("verdict", ""))] * worded for figure in figures]
-    return Table(f"{name}{_caption(document)}", rows, (*HEAD, "verdict") if worded else HEAD)
+    worded = any(figure.get("reading") for figure in figures)
+    rows = [figure_row(figure) + [str(figure.get("reading", ""))] * worded for figure in figures]
+    return Table(f"{name}{_caption(document)}", rows, (*HEAD, "reading") if worded else HEAD)
 
 
 def figure_row(figure: dict[str, Any]) -> list[str]:
@@ -251,6 +260,8 @@ def utility(run: RunFacts) -> Section:
         for name, score in (
             ("real slices", document.get("train_on_real")),
             ("synthetic slices", document.get("train_on_synthetic")),
+            ("smooth blobs", document.get("train_on_blobs")),
+            ("synthetic less real, paired", document.get("synthetic_less_real")),
         )
         if score
     ]

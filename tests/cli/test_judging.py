@@ -157,7 +157,7 @@ def test_without_a_running_mean_a_checkpoint_cannot_be_judged(
         (["{run}", "--data", "{store}", "--split", "test"], 1, "2 people"),
         (["{run}", "--data", "{store}", "--count", "12"], 1, "needs 8 fakes and 8 reals"),
         (["--data", "{store}"], 2, "give either a checkpoint or --images"),
-        (["{run}", "--images", "{tmp}", "--data", "{store}"], 2, "one of them"),
+        (["{run}", "--images", "{tmp}", "--data", "{store}"], 2, "give either a checkpoint"),
         (["--images", "{tmp}", "--data", "{store}"], 1, "holds no images"),
         (["{run}", "--data", "{store}", "--features", "fid"], 2, "choose from pca"),
         (["{run}", "--data", "{store}", "--features-file", "{run}"], 1, "a folder, not a file"),
@@ -271,6 +271,62 @@ def test_utility_tells_what_synthetic_slices_teach(people: Path, run: Path, tmp_
     assert (facts["task"], facts["labels"]) == ("position", "network trained on reals")
     assert facts["counts"] == {"train_images": 96, "test_images": 48, "test_people": 4}
     assert "trained on" in mrigan("utility", run, *words).stdout
+
+
+@pytest.fixture(scope="module")
+def trained(people: Path, run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint that says that it was trained on that store."""
+    with StoreReader(people) as store:
+        digest_of_store = store.digest
+    state = load_checkpoint(list_checkpoints(run)[0]).state
+    path = checkpoint_path(tmp_path_factory.mktemp("trained"), 5)
+    parts = {"g_ema": state["g_ema"]}
+    save_checkpoint(path, Checkpoint(CONFIG, 5, 32, 1.0, digest_of_store, parts))
+    return path
+
+
+@pytest.fixture(scope="module")
+def mixed(prepare: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another store: four people of whom two, 006 and 007, are in the first one's training set."""
+    folder = tmp_path_factory.mktemp("mixed")
+    rng = np.random.default_rng(5)
+    for split, numbers in (("train", (6, 7, 30, 31)), ("test", (5, 33))):
+        (folder / f"keras_png_slices_{split}").mkdir()
+        for person in numbers:
+            for k in range(24):
+                grey = rng.integers(0, 256, (32, 32), np.uint8)
+                name = f"keras_png_slices_{split}/case_{person:03d}_slice_{k}.nii.png"
+                Image.fromarray(grey).save(folder / name)
+    return prepare(tmp_path_factory.mktemp("mixed_store"), folder)  # type: ignore[operator, no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("command", "names"), [("evaluate", ("006", "007")), ("utility", ("005",))]
+)
+def test_people_in_both_stores_are_named_on_the_screen_and_counted_in_the_file(
+    trained: Path, people: Path, mixed: Path, tmp_path: Path, command: str, names: tuple[str, ...]
+) -> None:
+    words = [command, trained, "--data", mixed, "--out", tmp_path]
+    words += ["--steps", 3] if command == "utility" else ["--resamples", 20]
+    done = mrigan(*words, "--trained-on", people)
+    assert done.exit_code == 0, done.stderr
+    assert f"in both stores: {', '.join(names)}\n" in done.stdout
+    written = next(tmp_path.glob("*.json")).read_text()
+    facts = json.loads(written)
+    assert facts["people_in_both"] == len(names)
+    assert f"trained on {len(names)} of the people that it is judged by" in facts["warning"]
+    assert not any(f'"{name}"' in written or f" {name}" in written for name in names)
+    facts = json.loads(mrigan(*words, "--json").stdout)
+    assert facts["people_in_both"] is None
+    assert "give --trained-on STORE to see who is in both" in facts["warning"]
+
+
+def test_a_store_that_the_run_was_not_trained_on_is_one_line(
+    trained: Path, people: Path, mixed: Path
+) -> None:
+    done = mrigan("evaluate", trained, "--data", people, "--trained-on", mixed)
+    assert (done.exit_code, len(done.stderr.splitlines())) == (2, 1)
+    assert "the run was trained on another store" in done.stderr
 
 
 def test_a_task_that_the_store_does_not_carry_is_one_line(people: Path, run: Path) -> None:

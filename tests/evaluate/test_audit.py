@@ -23,7 +23,7 @@ def run(samples: np.ndarray, kinds: tuple[str, ...] = TRUSTED) -> Audit:
 
 @pytest.fixture(scope="module")
 def honest() -> Audit:
-    return run(NEW, (*TRUSTED, "rotation 10", "left half", "blend 70/30", "noise 0.1"))
+    return run(NEW, (*TRUSTED, "rotation 10", "left half", "blend 70/30", "blur 2 px"))
 
 
 def measured(samples: list[float], planted: float = 2.0, **changes: object) -> Audit:
@@ -46,12 +46,12 @@ def measured(samples: list[float], planted: float = 2.0, **changes: object) -> A
 
 def test_new_people_pass(honest: Audit) -> None:
     assert honest.verdict == "pass"
-    assert (honest.copies, honest.held_out_people, honest.people.shape) == (0, 4, (2, 16))
+    assert (honest.copies, honest.held_out_people, honest.people.shape) == (0, 4, (3, 16))
     assert say_verdict(honest).startswith("pass: no sample is more like a training slice")
 
 
 def test_planted_copies_are_seen(honest: Audit) -> None:
-    assert min(share for kind, share in honest.recall.items() if kind != "noise 0.1") > 0.9
+    assert min(honest.recall.values()) > 0.9, honest.recall
 
 
 def test_one_copy_among_new_people_fails(honest: Audit) -> None:

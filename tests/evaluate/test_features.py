@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from phantoms.heads import draw_heads
 from scipy.ndimage import gaussian_filter
 from scipy.stats import kurtosis, skew
 from sklearn.decomposition import PCA
@@ -72,3 +73,17 @@ def test_blur_raises_homogeneity_and_lowers_contrast() -> None:
 
 def test_shares_of_the_patterns_sum_to_1() -> None:
     assert describe_textures(NEW)[:, -10:].sum(1) == pytest.approx(np.ones(10))
+
+
+def test_a_trace_of_grain_on_a_black_frame_is_no_texture() -> None:
+    """A deviation of 2.5 of 255 greys moves the patterns less than another person does."""
+    heads, others = draw_heads(4, seed=1), draw_heads(4, seed=2)
+    grain = np.random.default_rng(0).normal(0, 2.5 / 255, heads.shape)
+    first = NAMES.index("lbp-0")
+    plain, grainy, strange = (
+        describe_textures(np.asarray(np.clip(images, 0, 1), np.float32)).mean(0)[first:]
+        for images in (heads, heads + grain, others)
+    )
+    blurred = describe_textures(np.asarray(gaussian_filter(heads, (0, 1, 1)))).mean(0)[first:]
+    assert np.abs(grainy - plain).sum() < 0.1
+    assert np.abs(blurred - plain).sum() > 3 * np.abs(strange - plain).sum()

@@ -13,6 +13,7 @@ from mri_gan.evaluate.utility import (
     Examples,
     Utility,
     compare_training,
+    draw_blobs,
     mask_task,
     mean_dice,
     to_json,
@@ -71,6 +72,24 @@ def test_slices_without_labels_get_them_from_the_network_trained_on_reals() -> N
     assert np.isnan(result.kept)  # blobs would "keep" half of it, too
     assert to_json(result)["kept"] is None
     assert result.labels == "network trained on reals"
+
+
+def test_blobs_have_the_greys_and_the_tissues_of_real_slices_but_not_their_shapes() -> None:
+    real = examples(32, 1, "mask")
+    blobs = draw_blobs(real, seed=0)
+    for made, given in ((blobs.images, real.images), (blobs.targets, real.targets)):
+        assert torch.equal(made.flatten(1).sort(1).values, given.flatten(1).sort(1).values)
+    dark = blobs.images[:, 0][blobs.targets == 0]
+    assert dark.max() <= blobs.images[:, 0][blobs.targets == 1].max()
+    assert abs(np.corrcoef(blobs.images.flatten(), real.images.flatten())[0, 1]) < 0.3
+
+
+def test_synthetic_slices_are_compared_with_real_ones_in_pairs() -> None:
+    """The difference is known better than either score, as both are of the same people."""
+    result = run("mask", examples(128, 3, "mask"))
+    assert result.apart.value == pytest.approx(result.synthetic.value - result.real.value)
+    assert result.apart.low <= 0 <= result.apart.high or abs(result.apart.value) < 0.05
+    assert run("mask", noise(128, "mask")).apart.high < 0
 
 
 def test_the_same_seed_gives_the_same_scores() -> None:

@@ -184,6 +184,20 @@ def test_a_pass_is_green_only_where_nothing_speaks_against_it(
     assert ('class="verdict pass"' in page) == green
 
 
+def test_the_readings_of_an_evaluation_come_first_and_nearer_is_no_praise(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R")
+    readings = ["far outside: 3 against 1", "far outside: 9 against 2", "", "outside: 2 against 1"]
+    figures = [{"name": f"f{i}", "value": 1.0, "reading": r} for i, r in enumerate(readings)]
+    write_result(folder, "evaluation", {"figures": figures})
+    page = build_report(read_run(folder))
+    assert "2 of 3 figures: far outside; 1 of 3 figures: outside" in page
+    assert "far outside: 9 against 2" in page
+    assert "they may be copies" not in page
+    figures[0]["reading"] = "nearer than people are to each other: run audit"
+    (folder / "evaluation" / "evaluation.json").write_text(json.dumps({"figures": figures}))
+    assert "they may be copies" in build_report(read_run(folder))
+
+
 def test_a_page_gives_no_permission(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "R")
     for page in (build_report(read_run(folder)), build_report(read_run(folder, True))):

@@ -1,19 +1,24 @@
-"""How good the audit is: copies seen by kind, false alarms, DeepSSIM's protocol.
+"""How good the audit is: copies seen by kind, false alarms, neighbours, DeepSSIM's protocol.
 
     python tools/bench/bench_audit.py STORE     # a prepared store of 8 people or more
+    python tools/bench/bench_audit.py           # 26 made-up heads
 
 People are compared with each other once; then false alarms are counted over random splits into
 training people and new ones, as an audit would count them. Copies of training slices are planted
-one kind after another; each is judged as if it were alone among 1,000 samples. DeepSSIM's protocol
-(Scardace et al. 2026, section 4): pairs of slices are duplicates (one is mirrored, turned up to 10
-degrees and of gamma 0.5 to 1.5), similar (one person, neighbouring slices) or different (two
-people); here the middle class is separated from the others by likeness alone.
+one kind after another; each is judged as if it were alone among 1,000 samples. Neighbours: of
+people with the most slices every fourth one is trained on, and those between are the copies.
+DeepSSIM's protocol (Scardace et al. 2026, section 4): pairs of slices are duplicates (one is
+mirrored, turned up to 10 degrees and of gamma 0.5 to 1.5), similar (one person, other slices) or
+different (two people, the most alike slices); the classes are told apart by the likeness in each
+view, by a logistic regression fitted on half of the people.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,48 +26,89 @@ import click
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score
 
-from mri_gan.evaluate.audit import FALSE_ALARMS, Detector, as_set, first_rows, plant_copies
+from mri_gan.evaluate.audit import (
+    BLOCK,
+    FALSE_ALARMS,
+    OTHERS,
+    RELATIVE,
+    Detector,
+    as_set,
+    plant_copies,
+)
+from mri_gan.evaluate.copies.bands import to_working_size
 from mri_gan.evaluate.copies.limits import gumbel_limit, person_maxima
 from mri_gan.evaluate.copies.planting import KINDS, gamma, mirror, move
+from mri_gan.evaluate.copies.search import NOBODY
 from mri_gan.evaluate.copies.tiles import VIEWS
 from mri_gan.evaluate.images import ImageSet, reals_of
 from mri_gan.greys import Pixels
 from mri_gan.store.reader import StoreReader
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from phantoms.heads import SLICES, as_people, draw_heads
+
 SPLITS = ("train", "validate", "test")
 SAMPLES = 1000
+STEPS = 4  # between the training slices of one person, for neighbours
 Values = NDArray[np.float64]
 
 
 @click.command()
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=click.Path(path_type=Path), required=False)
 @click.option("--size", default=64, show_default=True, help="Pixels.")
 @click.option("--slices", default=12, show_default=True, help="Slices of each person compared.")
 @click.option("--copies", default=40, show_default=True, help="Planted copies of each kind.")
 @click.option("--splits", default=200, show_default=True, help="Random splits of the people.")
-@click.option("--part", type=click.Choice(("alarms", "recall", "deepssim")), default=None)
+@click.option(
+    "--part", type=click.Choice(("alarms", "recall", "neighbours", "deepssim")), default=None
+)
 @click.option("--threads", default=0, help="CPU threads  [default: all].")
 def main(
-    store: Path, size: int, slices: int, copies: int, splits: int, part: str | None, threads: int
+    store: Path | None,
+    size: int,
+    slices: int,
+    copies: int,
+    splits: int,
+    part: str | None,
+    threads: int,
 ) -> None:
-    """Measure the audit on the people of STORE."""
+    """Measure the audit on the people of STORE, or on made-up heads."""
     if threads:
         torch.set_num_threads(threads)
     started = time.perf_counter()
-    found: dict[str, Any] = {}
-    with StoreReader(store) as opened:
-        present = tuple(name for name in SPLITS if len(opened.indices(name)))
-        people = fewer_slices(reals_of(opened, present, size, 1 << 40), slices)
-        if part in (None, "alarms"):
-            found["false alarms"] = count_alarms(compare_people(people), splits)
-        if part in (None, "recall"):
-            found["recall"] = measure_recall(people, copies)
-        if part in (None, "deepssim"):
-            found["deepssim"] = judge_pairs(people)
+    everything, places = read_everybody(store, size) if store else draw_everybody()
+    people = fewer_slices(everything, slices)
+    parts: dict[str, Callable[[], Any]] = {
+        "alarms": lambda: count_alarms(compare_people(people), people.groups, splits),
+        "recall": lambda: measure_recall(people, copies),
+        "neighbours": lambda: measure_neighbours(everything, places, slices, copies),
+        "deepssim": lambda: judge_pairs(people),
+    }
+    found: dict[str, Any] = {
+        name: measure() for name, measure in parts.items() if part in (None, name)
+    }
     found["seconds"] = round(time.perf_counter() - started, 1)
     click.echo(json.dumps(found, indent=2))
+
+
+def read_everybody(store: Path, size: int) -> tuple[ImageSet, NDArray[np.int64]]:
+    """All slices of a store in memory, and the place of each in its stack [N]."""
+    with StoreReader(store) as opened:
+        present = tuple(name for name in SPLITS if len(opened.indices(name)))
+        found = reals_of(opened, present, size, 1 << 40)
+        assert found.indices is not None
+        places = np.array([opened.records[int(i)].position or 0 for i in found.indices])
+        pixels = found.read(0, len(found))
+    return ImageSet("people", size, found.groups, lambda a, b: pixels[a:b]), places
+
+
+def draw_everybody() -> tuple[ImageSet, NDArray[np.int64]]:
+    """Made-up heads and the place of each slice."""
+    heads = as_people(draw_heads(26, seed=0))
+    return heads, np.arange(len(heads)) % SLICES
 
 
 def fewer_slices(images: ImageSet, count: int) -> ImageSet:
@@ -76,20 +122,25 @@ def fewer_slices(images: ImageSet, count: int) -> ImageSet:
 
 
 def compare_people(people: ImageSet) -> Values:
-    """The highest likeness of each person to each other one [V, P, P]."""
-    names = np.unique(people.groups)
-    found = np.full((len(VIEWS), len(names), len(names)), -np.inf)
-    for j, name in enumerate(names):
-        rest = people.groups != name
-        likeness = Detector(people.select_images(~rest)).compare(people.select_images(rest))
-        for view, values in enumerate(likeness.values):
-            found[view, np.arange(len(names)) != j, j] = person_maxima(values, people.groups[rest])
+    """The likeness of each slice to each person but its own (-inf) [V, N, P]."""
+    numbers = np.unique(people.groups, return_inverse=True)[1]
+    detector = Detector(people, people=int(numbers.max()) + 1)
+    found = np.full((len(VIEWS), len(people), numbers.max() + 1), -np.inf)
+    for start, pixels in people.batches():
+        for first in range(0, len(pixels), BLOCK):
+            part = np.arange(start + first, min(start + first + BLOCK, start + len(pixels)))
+            pictures = to_working_size(torch.from_numpy(pixels[first : first + BLOCK]))
+            own = torch.from_numpy(people.groups[part])
+            rows, likeness = (x.numpy() for x in detector.compare_each(pictures, own))
+            for view, values in enumerate(likeness):
+                np.maximum.at(found[view], (part[:, None], numbers[rows]), values)
     return found
 
 
-def count_alarms(pairs: Values, splits: int) -> list[dict[str, Any]]:
+def count_alarms(pairs: Values, groups: NDArray[np.int64], splits: int) -> list[dict[str, Any]]:
     """The share of splits whose new people fail, for some numbers of training people."""
-    rng, total, rows = np.random.default_rng(0), pairs.shape[1], []
+    numbers = np.unique(groups, return_inverse=True)[1]
+    rng, total, found = np.random.default_rng(0), pairs.shape[2], []
     for train in (4, 8, 13, 22):
         new = min(4, total - train)
         if new < 1:
@@ -98,12 +149,22 @@ def count_alarms(pairs: Values, splits: int) -> list[dict[str, Any]]:
         for _ in range(splits):
             order = rng.permutation(total)
             known, fresh = order[:train], order[train : train + new]
-            own = pairs[:, known][:, :, known].max(2)
-            theirs = pairs[:, fresh][:, :, known].max(2)
+            own, theirs = (judge_people(pairs, numbers, some, known) for some in (known, fresh))
             limits = [gumbel_limit(row, new, FALSE_ALARMS / len(VIEWS)) for row in own]
             failed += bool((theirs.max(1) > limits).any())
-        rows.append({"training people": train, "new": new, "splits": splits, "failed": failed})
-    return rows
+        found.append({"training people": train, "new": new, "splits": splits, "failed": failed})
+    return found
+
+
+def judge_people(
+    pairs: Values, numbers: NDArray[np.int64], some: NDArray[np.int64], known: NDArray[np.int64]
+) -> Values:
+    """What an audit takes of each of some people beside the known ones [V, people]."""
+    rows = np.flatnonzero(np.isin(numbers, some))
+    ranked = -np.sort(-pairs[:, rows][:, :, known], axis=2)
+    values, others = ranked[:, :, 0], min(OTHERS, len(known) - 2)
+    values[VIEWS.index(RELATIVE)] -= ranked[VIEWS.index(RELATIVE), :, 1 : 1 + others].mean(1)
+    return np.stack([person_maxima(row, numbers[rows]) for row in values])
 
 
 def measure_recall(people: ImageSet, copies: int) -> dict[str, Any]:
@@ -112,60 +173,96 @@ def measure_recall(people: ImageSet, copies: int) -> dict[str, Any]:
     held = np.isin(people.groups, names[: max(1, len(names) // 4)])
     train, others = people.select_images(~held), people.select_images(held)
     detector = Detector(train)
-    known = np.concatenate(
-        [
-            [person_maxima(row, part.groups) for row in detector.compare(part, own).values]
-            for part, own in ((train, train.groups), (others, None))
-        ],
-        1,
-    )
-    new = SAMPLES / (len(people) / len(names))
-    limits = np.array([gumbel_limit(row, new, FALSE_ALARMS / len(VIEWS)) for row in known])
-    planted = plant_copies(first_rows(train, len(train)), tuple(KINDS), copies, 0)
-    recall = {
-        kind: float((detector.compare(as_set(made)).values > limits[:, None]).any(0).mean())
-        for kind, made in planted.items()
-    }
+    known = np.concatenate([know_people(detector, train, True), know_people(detector, others)], 1)
+    limits = limits_of(known, len(people) / len(names))
+    planted = plant_copies(train, tuple(KINDS), copies, 0)
     return {
         "training people": len(np.unique(train.groups)),
         "people": known.shape[1],
         "limits": limits.round(3).tolist(),
         "people most alike": known.max(1).round(3).tolist(),
-        "seen": recall,
+        "seen": {kind: share_seen(detector, made, limits) for kind, made in planted.items()},
     }
 
 
+def know_people(detector: Detector, images: ImageSet, trained: bool = False) -> Values:
+    """The highest likeness of each person to others [V, P]."""
+    found = detector.compare(images, images.groups if trained else None).values
+    return np.stack([person_maxima(row, images.groups) for row in found])
+
+
+def limits_of(known: Values, slices: float) -> Values:
+    """The limits for 1,000 samples, where a person has so many slices [V]."""
+    new = SAMPLES / slices
+    return np.array([gumbel_limit(row, new, FALSE_ALARMS / len(VIEWS)) for row in known])
+
+
+def share_seen(detector: Detector, copies: Pixels, limits: Values) -> float:
+    """The share of copies above a limit."""
+    return float((detector.compare(as_set(copies)).values > limits[:, None]).any(0).mean())
+
+
+def measure_neighbours(
+    images: ImageSet, places: NDArray[np.int64], slices: int, copies: int
+) -> dict[str, Any]:
+    """The share of slices one and two places from a training slice that are above the limits.
+
+    In steps of the store's slices, on the people with the most slices; of the others at most so
+    many are trained on.
+    """
+    names, counts = np.unique(images.groups, return_counts=True)
+    dense = np.isin(images.groups, names[counts == counts.max()])
+    for name in names[counts == counts.max()]:
+        own = images.groups == name
+        dense[own] = places[own] % STEPS >= 1
+    train = fewer_slices(images.select_images(~dense), slices)
+    detector = Detector(train)
+    limits = limits_of(know_people(detector, train, True), len(train) / len(names))
+    found: dict[str, Any] = {"people": len(names), "of": int((counts == counts.max()).sum())}
+    for step in (1, 2):
+        made = images.select_images(dense & (places % STEPS == step))
+        found[f"{step} from a training slice"] = share_seen(detector, made.read(0, copies), limits)
+    return found
+
+
 def judge_pairs(people: ImageSet) -> dict[str, float]:
-    """F1 of duplicate, similar, different on half of the people; limits from the other half."""
+    """F1 of duplicate, similar, different on half of the people, fitted on the other half."""
     names = np.unique(people.groups)
-    scores, labels, sides = [], [], []
+    sides = []
     for half, some in enumerate((names[::2], names[1::2])):
-        images = people.select_images(np.isin(people.groups, some))
-        for kind, values in enumerate(score_pairs(images, np.random.default_rng(half))):
-            scores += values.tolist()
-            labels += [kind] * len(values)
-            sides += [half] * len(values)
-    score, label, side = np.array(scores), np.array(labels), np.array(sides)
-    low, high = best_limits(score[side == 0], label[side == 0])
-    test = side == 1
-    guess = np.where(score[test] > high, 2, np.where(score[test] > low, 1, 0))
-    each = f1_score(label[test], guess, average=None)
+        kinds = score_pairs(
+            people.select_images(np.isin(people.groups, some)), np.random.default_rng(half)
+        )
+        labels = np.repeat(np.arange(len(kinds)), [len(scores) for scores in kinds])
+        sides.append((np.concatenate(kinds), labels))
+    model = LogisticRegression(class_weight="balanced", max_iter=1000).fit(*sides[0])
+    each = f1_score(sides[1][1], model.predict(sides[1][0]), average=None)
     found_by = dict(zip(("different", "similar", "duplicate"), each.round(3).tolist(), strict=True))
     return {**found_by, "mean": round(float(each.mean()), 3)}
 
 
 def score_pairs(images: ImageSet, rng: np.random.Generator) -> list[Values]:
-    """Likeness of slices to other people, to their own person's other slices, and of duplicates."""
-    pixels = images.read(0, len(images))
+    """Likeness [n, V] of slices to other people, to their own person's others, of duplicates."""
+    pixels, nobody = images.read(0, len(images)), np.full(len(images), NOBODY)
     detector = Detector(images)
-    different = detector.compare(images, images.groups).values[0]
+    different = raw_likeness(detector, pixels, images.groups)
     similar = [
-        Detector(images.select_images(others)).compare(as_set(pixels[row : row + 1])).values[0, 0]
+        raw_likeness(Detector(images.select_images(others)), pixels[row : row + 1], nobody[:1])
         for row in range(len(images))
         if (others := (images.groups == images.groups[row]) & (np.arange(len(images)) != row)).any()
     ]
-    duplicates = np.concatenate([change_copy(pixels[i : i + 1], rng) for i in range(len(pixels))])
-    return [different, np.array(similar), detector.compare(as_set(duplicates)).values[0]]
+    copies = np.concatenate([change_copy(pixels[i : i + 1], rng) for i in range(len(pixels))])
+    return [different, np.concatenate(similar), raw_likeness(detector, copies, nobody)]
+
+
+def raw_likeness(detector: Detector, pictures: Pixels, own: NDArray[np.int64]) -> Values:
+    """The highest likeness of pictures in each view, not beside that to other people [n, V]."""
+    found = []
+    for start in range(0, len(pictures), BLOCK):
+        part = slice(start, start + BLOCK)
+        some = to_working_size(torch.from_numpy(pictures[part]))
+        found.append(detector.compare_each(some, torch.from_numpy(own[part]))[1].amax(2).T.numpy())
+    return np.concatenate(found)
 
 
 def change_copy(image: Pixels, rng: np.random.Generator) -> Pixels:
@@ -174,18 +271,6 @@ def change_copy(image: Pixels, rng: np.random.Generator) -> Pixels:
     made = mirror(image, image, rng, axes=axes) if axes else image
     made = move(made, made, rng, turn=rng.uniform(-10, 10))
     return gamma(made, made, rng, power=rng.uniform(0.5, 1.5))
-
-
-def best_limits(scores: Values, labels: NDArray[np.int64]) -> tuple[float, float]:
-    """The two limits with the best macro F1 on these pairs."""
-    steps = np.quantile(scores, np.linspace(0.02, 0.98, 49))
-    pairs = [(low, high) for low in steps for high in steps if low < high]
-
-    def judge(pair: tuple[float, float]) -> float:
-        guess = np.where(scores > pair[1], 2, np.where(scores > pair[0], 1, 0))
-        return float(f1_score(labels, guess, average="macro"))
-
-    return max(pairs, key=judge)
 
 
 if __name__ == "__main__":

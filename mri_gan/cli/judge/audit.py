@@ -151,7 +151,8 @@ def _print_table(facts: dict[str, Any]) -> None:
     table = Table(
         title=f"{counts['samples']} samples against {counts['train']} slices of "
         f"{counts['train_people']} people; {counts['held_out_people']} people held out"
-        + (f"; psi {facts['psi']:g}, noise {facts['noise']:g}" if "psi" in facts else ""),
+        + (f"; psi {facts['psi']:g}, noise {facts['noise']:g}" if "psi" in facts else "")
+        + judging.say_channel(facts["store"]),
         title_justify="left",
     )
     for name in ("likeness (Fisher's z)", *(view["name"] for view in facts["views"])):

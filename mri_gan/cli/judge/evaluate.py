@@ -92,6 +92,7 @@ def parse_features(_ctx: click.Context, _param: click.Parameter, value: str) -> 
     default=None,
     help="Folder of the results  [default: evaluation/ beside the checkpoint].",
 )
+@judging.trained_on
 @judging.shared(psi=1.0)
 def command(
     ckpt: Path | None,
@@ -115,7 +116,7 @@ def command(
         "give either a checkpoint or --images DIR",
     )
     with StoreReader(data) as store:
-        result, facts, beside = _evaluate(store, ckpt, quiet or as_json, **choices)
+        result, facts, beside, both = _evaluate(store, ckpt, quiet or as_json, **choices)
     folder = out or beside / "evaluation"
     written = judging.write_results(folder, "evaluation.json", facts)
     save_figures(folder / "evaluation.png", result.figures)
@@ -123,6 +124,7 @@ def command(
         options.print_json(facts)
     elif not quiet:
         _print_table(result, facts)
+        judging.print_both(both)
         click.echo(f"{written}\n{folder / 'evaluation.png'}")
 
 
@@ -138,9 +140,10 @@ def _evaluate(
     features: tuple[str, ...],
     features_file: tuple[Path, ...],
     resamples: int,
+    trained_on: Path | None,
     drawing: judging.Drawing,
-) -> tuple[Evaluation, dict[str, Any], Path]:
-    """The figures, what the JSON file says, and the folder to write beside."""
+) -> tuple[Evaluation, dict[str, Any], Path, list[str] | None]:
+    """The figures, what the JSON file says, the folder to write beside, and people in both."""
     import numpy as np
 
     from mri_gan.evaluate.evaluation import (
@@ -162,6 +165,7 @@ def _evaluate(
     built = build_features(features, apart, device, more)
     families = build_families(judged.size, max(len(reals), len(drawn)), built, seed)
     right = judging.is_trained_on(judged.trained, store)
+    both = judging.people_in_both(judged.trained, store, (split,), trained_on)
     with options.Progress(len(reals) + len(drawn), " images", silent) as bar:
         result = evaluate(reals, drawn, families, resamples, seed, bar.add)
     facts = {
@@ -170,14 +174,15 @@ def _evaluate(
         **judged.facts,
         "store": {**judging.describe_store(store), "split": split},
         "trained_on_this_store": right,
-        "warning": None if right is not False else judging.OTHER_STORE,
+        "people_in_both": None if both is None else len(both),
+        "warning": judging.say_both(both, right),
         "features_fitted_on": {"people": len(np.unique(apart.groups)), "compared": apart is reals},
         "features_files": {path.name: digest_file(path) for path in features_file},
         "seed": seed,
         "resamples": resamples,
         **to_json(result),
     }
-    return result, facts, judged.beside
+    return result, facts, judged.beside, both
 
 
 def refuse_trained_on(judged: judging.Judged, features: tuple[str, ...]) -> None:
@@ -224,4 +229,5 @@ def _title(result: Evaluation, facts: dict[str, Any]) -> str:
     return (
         f"{result.fakes} fakes against {result.reals} slices of {result.people} people "
         f"({facts['store']['split']}), {facts['size']} px, {facts['store']['depth']} bits"
+        + judging.say_channel(facts["store"])
     )

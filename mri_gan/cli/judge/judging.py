@@ -43,6 +43,15 @@ OPTIONS = (
 )
 
 
+trained_on = click.option(
+    "--trained-on",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="STORE",
+    help="The store of the run, where --data is another one: people in both are named.",
+)
+
+
 @dataclass(frozen=True)
 class Drawing:
     """How images are drawn: their size (None: the largest trained), truncation, noise, seed."""
@@ -201,8 +210,55 @@ def is_trained_on(trained: Trained | None, store: StoreReader) -> bool | None:
 
 OTHER_STORE = (
     "the model was trained on other data than this store: people of this split may be among those "
-    "it was trained on, and the figures say nothing about new people"
+    "it was trained on, and the figures say nothing about new people; give --trained-on STORE to "
+    "see who is in both"
 )
+
+
+def people_in_both(
+    trained: Trained | None, store: StoreReader, splits: tuple[str, ...], other: Path | None
+) -> list[str] | None:
+    """Subjects of some splits of a store that the run was trained on in another one.
+
+    None where no other store is given. Raises UsageError where that is not the run's.
+    """
+    from mri_gan.config import require
+    from mri_gan.store.reader import StoreReader
+
+    if other is None:
+        return None
+    with StoreReader(other) as opened:
+        require(
+            is_trained_on(trained, opened) is not False,
+            f"--trained-on {other}: the run was trained on another store",
+            "give the store that was given to mrigan train",
+        )
+        theirs = {opened.records[int(i)].subject for i in opened.indices("train")}
+    own = {store.records[int(i)].subject for split in splits for i in store.indices(split)}
+    return sorted(own & theirs)
+
+
+def say_both(both: list[str] | None, right: bool | None) -> str | None:
+    """A warning for results, without names; None where the store is the run's own."""
+    if right is not False:
+        return None
+    if both is None:
+        return OTHER_STORE
+    if not both:
+        return (
+            "the model was trained on other data than this store; no name of a person is in both, "
+            "but one person may have two names"
+        )
+    return (
+        f"the model was trained on {len(both)} of the people that it is judged by: for them the "
+        "figures say nothing about new people"
+    )
+
+
+def print_both(both: list[str] | None) -> None:
+    """Name the people in both stores, on the screen only."""
+    if both:
+        click.echo(f"in both stores: {', '.join(both)}")
 
 
 def describe_store(store: StoreReader) -> dict[str, Any]:
@@ -211,7 +267,16 @@ def describe_store(store: StoreReader) -> dict[str, Any]:
         "name": store.folder.resolve().name,
         "digest": store.digest,
         "depth": int(store.header["depth"]),
+        "channel": store.channel_names[0],
+        "channels": store.channels,
     }
+
+
+def say_channel(described: dict[str, Any]) -> str:
+    """Which channel was looked at, where a store has several."""
+    if described["channels"] == 1:
+        return ""
+    return f"; only channel {described['channel']}, the first of {described['channels']}"
 
 
 def write_results(folder: Path, name: str, results: dict[str, Any]) -> Path:

@@ -20,6 +20,12 @@ Examples:
   mrigan utility RUN --data OASIS_MASKS --task mask --count 2000 --json
 """
 FORMAT, VERSION = "mrigan-utility", 1
+ROWS = (
+    ("real slices", "train_on_real"),
+    ("synthetic", "train_on_synthetic"),
+    ("smooth blobs", "train_on_blobs"),
+    ("synthetic less real, paired", "synthetic_less_real"),
+)
 
 
 @click.command("utility", epilog=EPILOG)
@@ -43,7 +49,7 @@ FORMAT, VERSION = "mrigan-utility", 1
     type=click.IntRange(1, 100_000),
     default=400,
     show_default=True,
-    help="Training steps of each of the six small networks.",
+    help="Training steps of each of the nine small networks.",
 )
 @click.option(
     "--out",
@@ -51,6 +57,7 @@ FORMAT, VERSION = "mrigan-utility", 1
     default=None,
     help="Folder of the results  [default: utility/ beside the checkpoint].",
 )
+@judging.trained_on
 @judging.shared(psi=1.0)
 def command(
     ckpt: Path,
@@ -60,7 +67,7 @@ def command(
     quiet: bool,
     **choices: Any,
 ) -> None:
-    """Train one small network on slices of CKPT and one on real ones; test both on held-out people.
+    """Train small networks on slices of CKPT and on real ones; test all on held-out people.
 
     The scores show how much of what real slices teach is also learned from synthetic ones. Takes
     minutes on a CPU, at 64 px or less.
@@ -68,12 +75,13 @@ def command(
     from mri_gan.store.reader import StoreReader
 
     with StoreReader(data) as store:
-        facts, beside = _compare(store, ckpt, quiet or as_json, **choices)
+        facts, beside, both = _compare(store, ckpt, quiet or as_json, **choices)
     written = judging.write_results(out or beside / "utility", "utility.json", facts)
     if as_json:
         options.print_json(facts)
     elif not quiet:
         _print_table(facts)
+        judging.print_both(both)
         click.echo(written)
 
 
@@ -85,14 +93,16 @@ def _compare(
     task: str,
     count: int,
     steps: int,
+    trained_on: Path | None,
     drawing: judging.Drawing,
-) -> tuple[dict[str, Any], Path]:
-    """What the JSON file says, and the folder to write beside."""
+) -> tuple[dict[str, Any], Path, list[str] | None]:
+    """What the JSON file says, the folder to write beside, and people in both stores."""
     from mri_gan.evaluate import utility
     from mri_gan.evaluate.utility import NETWORKS, compare_training, to_json
 
     judged = judging.Judged.of_checkpoint(store, ckpt, drawing)
     right = judging.is_trained_on(judged.trained, store)
+    both = judging.people_in_both(judged.trained, store, utility.HELD_OUT, trained_on)
     trained, look, conditions = judged.generator
     size, seed, held_out = judged.size, drawing.seed, utility.HELD_OUT
     name = utility.pick_task(store, trained, task)
@@ -105,7 +115,7 @@ def _compare(
         drawn, labels = utility.draw_examples(
             trained, look, seeds, depth, conditions, values, bar.add
         )
-    with options.Progress(2 * NETWORKS * steps, " steps", silent) as bar:
+    with options.Progress(3 * NETWORKS * steps, " steps", silent) as bar:
         classes = 2 if values is None else len(values)
         result = compare_training(name, real, drawn, labels, test, classes, seed, steps, bar.add)
     facts = {
@@ -114,12 +124,13 @@ def _compare(
         **judged.facts,
         "store": {**judging.describe_store(store), "test_splits": list(held_out)},
         "trained_on_this_store": right,
-        "warning": None if right is not False else judging.OTHER_STORE,
+        "people_in_both": None if both is None else len(both),
+        "warning": judging.say_both(both, right),
         "seed": seed,
         "steps": steps,
         **to_json(result),
     }
-    return facts, judged.beside
+    return facts, judged.beside, both
 
 
 def _print_table(facts: dict[str, Any]) -> None:
@@ -135,7 +146,7 @@ def _print_table(facts: dict[str, Any]) -> None:
     )
     for column in ("trained on", "score", "95 % interval"):
         table.add_column(column, justify="left" if column == "trained on" else "right")
-    for name, key in (("real slices", "train_on_real"), ("synthetic", "train_on_synthetic")):
+    for name, key in ROWS:
         score = facts[key]
         table.add_row(name, f"{score['value']:.4f}", f"{score['low']:.4f} .. {score['high']:.4f}")
     table.add_row("nothing (a guess)", f"{facts['guess']:.4f}", "")

@@ -26,8 +26,10 @@ NOISE_COMPONENT = 40  # whose variance is added to all before whitening
 TURNS = tuple(math.radians(degrees) for degrees in (-7, 0, 7))
 SCALES = (0.93, 1.07)
 MIRRORS = ((1.0, 1.0), (-1.0, 1.0), (1.0, -1.0), (-1.0, -1.0))
-WHOLE_TRIES, HALF_TRIES = 12, 2  # slices aligned coarsely, for each way to look
-KEPT = 4  # slices aligned finely
+WHOLE_TRIES, HALF_TRIES = 16, 2  # slices aligned coarsely, for each way to look
+WHOLE_PEOPLE = 8  # of so many people at least
+KEPT = 8  # slices aligned finely
+PEOPLE = 6  # of so many people
 COARSE_STEPS, FINE_STEPS = 5, 5
 BLOCK = 256  # pictures described at a time
 NOBODY = -1  # the group of pictures that belong to no person
@@ -102,10 +104,15 @@ class Screen:
 
 
 class Search:
-    """Finds candidates among training slices [N, 64, 64] of people `groups` [N]."""
+    """Finds candidates among training slices [N, 64, 64] of people `groups` [N].
 
-    def __init__(self, base: Tensor, groups: Tensor) -> None:
-        self._base, self._groups = base, groups
+    The best slices of `people` people are among them, so that the picture's likeness to one person
+    can be seen beside that to others.
+    """
+
+    def __init__(self, base: Tensor, groups: Tensor, people: int = PEOPLE) -> None:
+        self._base, self._groups, self._people = base, groups, people
+        self.persons = torch.unique(groups, return_inverse=True)[1]  # [N], numbered from 0
         blocks = torch.split(base, BLOCK)
         self._small = torch.cat([halve(equal_contrast(block, "low")) for block in blocks])
         whole = [(*mirror, turn, size) for mirror in MIRRORS for turn in TURNS for size in SCALES]
@@ -120,7 +127,7 @@ class Search:
         """Candidates of other people for pictures [n, 64, 64] of people `own` [n]."""
         low = equal_contrast(pictures, "low")
         tried = self._screen(low, own)
-        chosen = self._choose(halve(low), tried)
+        chosen = self._choose(halve(low), tried, own)
         return self._refine(equal_contrast(pictures, "high"), chosen)
 
     def _screen(self, low: Tensor, own: Tensor) -> Candidates:
@@ -129,13 +136,18 @@ class Search:
         for part, screen in enumerate(self._screens):
             scores, which = screen.compare(low)
             scores[own[:, None] == self._groups] = -2
-            found = _best(scores, WHOLE_TRIES if part == 0 else HALF_TRIES)
+            if part == 0:
+                more = max(0, self._people - PEOPLE)
+                people = self.persons.expand(len(scores), -1)
+                found = pick_best(scores, people, WHOLE_PEOPLE + more, WHOLE_TRIES + more)
+            else:
+                found = _best(scores, HALF_TRIES)
             rows.append(found)
             poses.append(screen.poses(which.gather(1, found)))
             parts.append(torch.full_like(found, part))
         return Candidates(torch.cat(rows, 1), torch.cat(poses, 1), torch.cat(parts, 1))
 
-    def _choose(self, small: Tensor, tried: Candidates) -> Candidates:
+    def _choose(self, small: Tensor, tried: Candidates, own: Tensor) -> Candidates:
         """Align all at 32 px and keep the best."""
         count, tries = tried.rows.shape
         poses = tried.poses.flatten(0, 1).clone()
@@ -149,7 +161,9 @@ class Search:
         )
         poses[:, :, 2] *= WORKING_PX / COARSE_PX
         fit, poses = fit.view(count, tries), poses.view(count, tries, 2, 3)
-        kept = _best(fit, KEPT)
+        fit[own[:, None] == self._groups[tried.rows]] = -2
+        more = max(0, self._people - PEOPLE)
+        kept = pick_best(fit, self.persons[tried.rows], self._people, KEPT + more)
         lines = torch.arange(count)[:, None]
         return Candidates(tried.rows[lines, kept], poses[lines, kept], tried.parts[lines, kept])
 
@@ -168,6 +182,21 @@ class Search:
 
 def _best(scores: Tensor, count: int) -> Tensor:
     return scores.topk(min(count, scores.shape[1]), 1).indices
+
+
+def pick_best(scores: Tensor, persons: Tensor, people: int, count: int) -> Tensor:
+    """The places of the `count` best of scores [n, m], and before them those of several people.
+
+    The best one of each of the `people` best people comes first; `persons` [n, m] are numbers.
+    """
+    # One slice may be found in several ways, with one score: the first of them counts.
+    scores = scores - 1e-5 * torch.linspace(0, 1, scores.shape[1])
+    best = torch.full((len(scores), int(persons.max()) + 1), -torch.inf)
+    best = best.scatter_reduce(1, persons, scores, "amax")
+    least = best.topk(min(people, best.shape[1]), 1).values[:, -1:]
+    theirs = best.gather(1, persons)
+    first = (scores == theirs) & (theirs >= least)
+    return _best(scores + 4 * first, count)
 
 
 def _window(images: Tensor, dy: int, dx: int) -> Tensor:

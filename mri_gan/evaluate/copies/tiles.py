@@ -15,9 +15,9 @@ TILES = 7  # a side, of 64 px
 SLACK_PX = 1  # that each tile may move for itself, each way
 STRUCTURED = 0.25  # of the energy of the strongest tile
 HALF_STRUCTURED, FEWEST_TILES = 0.1, 5  # for one half of a picture, which has fewer
-SOFT_PX = 1.0  # blur of the slice that blurred copies are compared with
-FINEST, MIDDLE = (0.35, 1.1), (0.5, 1.6)  # px: the deviations of both Gaussians of a band
-VIEWS = ("halves", "whole")
+SOFT_PX, SOFTEST_PX = 1.0, 2.0  # blur of the slices that blurred copies are compared with
+FINEST, MIDDLE, COARSE = (0.35, 1.1), (0.5, 1.6), (0.8, 3.0)  # px: both Gaussians of a band
+VIEWS = ("halves", "whole", "soft")
 
 
 def compare_tiles(pictures: Tensor, slices: Tensor) -> dict[str, Tensor]:
@@ -25,15 +25,18 @@ def compare_tiles(pictures: Tensor, slices: Tensor) -> dict[str, Tensor]:
 
     All are Fisher's z, atanh(r), of a mean correlation r of tiles in which the slice has structure.
     `halves`: of the most alike of the four halves, in the finest detail; `whole`: of all tiles, in
-    somewhat coarser detail, on the slice blurred, which blurred and noisy copies are like.
+    somewhat coarser detail, on the slice blurred, which blurred and compressed copies are like;
+    `soft`: as `halves`, in coarse detail, on the slice blurred more, for copies blurred as much.
     Brightness is taken as it is, and with the picture's histogram made that of the slice (which
     undoes any gamma); the better one counts.
     """
     sharp = _Likeness(slices, FINEST)
     soft = _Likeness(blur(slices, SOFT_PX), MIDDLE)
+    softest = _Likeness(blur(slices, SOFTEST_PX), COARSE)
     return {
         "halves": _best_of(sharp, [pictures], mean_half),
         "whole": _best_of(soft, [pictures, blur(pictures, SOFT_PX)], mean_whole),
+        "soft": _best_of(softest, [pictures], mean_half),
     }
 
 
@@ -103,3 +106,17 @@ def mean_half(tiles: Tensor, energy: Tensor) -> Tensor:
 def fisher_z(correlations: Tensor) -> Tensor:
     """atanh, which makes the spread of correlations alike everywhere (Fisher 1921)."""
     return torch.atanh(correlations.clamp(-0.999, 0.9999))
+
+
+def stand_out(likeness: Tensor, persons: Tensor, others: int) -> Tensor:
+    """The highest likeness of each row [n, m], less the mean of the next `others` people's.
+
+    What makes a picture like everybody (smoothness) or like nobody (noise) drops out, as in Carlini
+    et al. 2023, section 4.2, where a distance is divided by those to other images. `persons` [n, m]
+    are numbers; each counts once, with its highest.
+    """
+    best = torch.full((len(likeness), int(persons.max()) + 1), -torch.inf)
+    ranked = best.scatter_reduce(1, persons, likeness, "amax").sort(1, descending=True).values
+    rest = ranked[:, 1 : 1 + others]
+    known = rest.isfinite()
+    return ranked[:, 0] - rest.where(known, 0.0).sum(1) / known.sum(1).clamp(min=1)

@@ -8,7 +8,7 @@ import torch
 from phantoms.heads import SLICES, draw_heads
 from scipy.ndimage import affine_transform
 
-from mri_gan.evaluate.copies.search import NOBODY, Search, pose_matrices, warp
+from mri_gan.evaluate.copies.search import NOBODY, PEOPLE, Search, pick_best, pose_matrices, warp
 
 HEADS = draw_heads(12, seed=1)
 GROUPS = torch.arange(len(HEADS)) // SLICES
@@ -54,6 +54,19 @@ def test_half_of_a_slice_is_found(search: Search, side: tuple[slice, slice]) -> 
 def test_a_persons_own_slices_are_no_candidates(search: Search) -> None:
     found = search.find(torch.from_numpy(HEADS[:8]), GROUPS[:8])
     assert not (GROUPS[found.rows] == GROUPS[:8, None]).any()
+
+
+def test_several_people_are_among_the_candidates(search: Search) -> None:
+    found = search.find(torch.from_numpy(HEADS[:6]), torch.full((6,), NOBODY))
+    people = GROUPS[found.rows]
+    assert min(len(set(row)) for row in people.tolist()) >= PEOPLE
+
+
+def test_the_best_of_each_person_comes_before_a_persons_second() -> None:
+    scores = torch.tensor([[0.9, 0.8, 0.9, 0.2, 0.1, 0.85]])
+    persons = torch.tensor([[0, 0, 0, 1, 2, 0]])  # one slice of person 0 was found twice
+    assert pick_best(scores, persons, 2, 3).tolist() == [[0, 3, 2]]
+    assert pick_best(scores, persons, 3, 3).tolist() == [[0, 3, 4]]
 
 
 def test_a_quarter_turn_is_that_of_numpy() -> None:

@@ -14,6 +14,7 @@ from mri_gan.evaluate.copies.tiles import (
     match_histogram,
     mean_whole,
     pool_tiles,
+    stand_out,
 )
 
 HEADS = torch.from_numpy(draw_heads(3, seed=1))
@@ -42,6 +43,20 @@ def test_half_a_copy_counts_in_halves_only() -> None:
 
 def test_a_blurred_copy_counts_in_the_whole() -> None:
     assert compare_tiles(blur(HEADS, 1.0), HEADS)["whole"].min() > 2
+
+
+def test_a_copy_blurred_by_2_px_counts_in_the_soft_view() -> None:
+    blurred = blur(HEADS, 2.0)
+    found = compare_tiles(blurred, HEADS)["soft"]
+    assert (found > compare_tiles(blurred, OTHERS)["soft"] + 1).all()
+
+
+def test_a_picture_stands_out_by_its_likeness_above_that_to_the_next_people() -> None:
+    likeness = torch.tensor([[0.9, 0.5, 1.5, 0.1, 0.3], [0.2, -torch.inf, 0.4, 0.3, -torch.inf]])
+    persons = torch.tensor([[0, 1, 0, 2, 3], [0, 1, 2, 3, 1]])
+    # The first picture: person 0 with 1.5, then 0.5 and 0.3; the second: 0.4, 0.3 and 0.2.
+    assert stand_out(likeness, persons, 2).tolist() == pytest.approx([1.5 - 0.4, 0.4 - 0.25])
+    assert stand_out(likeness, persons, 0).tolist() == pytest.approx([1.5, 0.4])
 
 
 def test_blur_is_that_of_scipy() -> None:

@@ -1,0 +1,41 @@
+"""The picture of an evaluation: a row for each figure with a floor, and a mark of what it is."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from mri_gan.evaluate.evaluation import Figure, save_figures
+from mri_gan.pictures import Shows, read_mark
+
+FIGURE = Figure("fd[pca]", 2, 1, 3, 1, 2, 0.5, 1.5, "outside", "lower", "")
+
+
+def height_of(path: Path, *figures: Figure) -> int:
+    save_figures(path, figures)
+    with Image.open(path) as image:
+        return image.height
+
+
+def test_each_figure_has_a_row_and_those_without_a_floor_have_none(tmp_path: Path) -> None:
+    unknown = dataclasses.replace(FIGURE, floor=float("nan"))
+    one = height_of(tmp_path / "a.png", FIGURE)
+    two = height_of(tmp_path / "b.png", FIGURE, FIGURE)
+    assert two > one
+    assert height_of(tmp_path / "c.png", FIGURE, FIGURE, unknown) == two
+
+
+def test_the_picture_is_marked_as_a_chart(tmp_path: Path) -> None:
+    save_figures(tmp_path / "a.png", [FIGURE])
+    assert read_mark(tmp_path / "a.png") is Shows.CHART
+
+
+def test_fakes_and_people_have_their_own_colours(tmp_path: Path) -> None:
+    save_figures(tmp_path / "a.png", [FIGURE])
+    with Image.open(tmp_path / "a.png") as image:
+        pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+    for colour in ((0xB2, 0x43, 0x2F), (0x2F, 0x6D, 0xB2)):
+        assert (pixels == colour).all(1).any()
