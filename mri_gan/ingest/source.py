@@ -238,6 +238,9 @@ class Naming(PickledByValue):
     contrast: str = ""  # t1, t2, flair, ..., or a channel's number
     run: str = ""
     kind: str = ""  # of what is not a plain picture: derivative, field map, ...
+    found_in: str = (
+        ""  # folder, study, series or table: names the person of DICOM files that do not
+    )
 
 
 @dataclass(frozen=True, slots=True)

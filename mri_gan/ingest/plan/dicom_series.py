@@ -122,7 +122,9 @@ def group_series(members: Iterable[Member], config: PrepareConfig) -> tuple[list
             copies.add(file.copy_key)
             _sort_in(series.setdefault(_broad_key(file.header), []), file)
     groups = [one.files for together in series.values() for one in together]
-    return [_source(files, prefix, config) for files in groups], rest
+    people = _find_people([files[0] for files in groups], prefix)
+    pairs = zip(groups, people, strict=True)
+    return [_source(files, person, config) for files, person in pairs], rest
 
 
 def _sort_in(series: list[_Series], file: _File) -> None:
@@ -214,14 +216,16 @@ def _series_key(file: _File) -> tuple[Any, ...]:
     return uid, str(echo), turned, rows, columns
 
 
-def _source(files: Sequence[_File], prefix: str, config: PrepareConfig) -> Source:
+def _source(files: Sequence[_File], person: tuple[str, str], config: PrepareConfig) -> Source:
     first = files[0]
     study = pseudonym(text(first.header, "StudyInstanceUID"))
-    subject = pseudonym(_person(first, prefix))
+    who, found_in = person
+    subject = pseudonym(who)
     key = pseudonym(repr(_series_key(first)))
     name = first.member.name
     contrast = _contrast(first.header)
     naming = Naming("dicom", subject, session=study, split=split_of(name), contrast=contrast)
+    naming = replace(naming, found_in=found_in)
     if config.naming != AUTO:
         naming = replace(identify_all([name], config)[0], layout="dicom")
     others = tuple(file.member for file in files[1:])
@@ -240,10 +244,41 @@ def _contrast(header: Any) -> str:
     return ""
 
 
-def _person(file: _File, prefix: str) -> str:
-    """Who it is: the patient's id, else the outermost folder, else the series alone."""
-    patient = text(file.header, "PatientID")
-    if not NOBODY.fullmatch(patient):
-        return patient
-    folders = file.member.name.removeprefix(prefix).split("/")[:-1]
-    return folders[0] if folders else text(file.header, "SeriesInstanceUID")
+def _find_people(firsts: Sequence[_File], prefix: str) -> list[tuple[str, str]]:
+    """Whose each series is and where that was found: by the patient's id, else by the folders.
+
+    Of files that name nobody, those in one outermost folder, or of one study, are one person.
+    """
+    places = [_place_of(file, prefix) for file in firsts]
+    same: dict[str, str] = {}
+
+    def find(name: str) -> str:
+        while same.setdefault(name, name) != name:
+            name = same[name]
+        return name
+
+    for patient, folder, study in places:
+        if not patient and folder and study:
+            one, other = sorted((find(f"folder {folder}"), find(f"study {study}")))
+            same[other] = one
+    found = []
+    for (patient, folder, study), file in zip(places, firsts, strict=True):
+        if patient:
+            found.append((patient, ""))
+        elif folder or study:
+            kind, _, name = find(f"folder {folder}" if folder else f"study {study}").partition(" ")
+            found.append((name, kind))
+        else:
+            found.append((text(file.header, "SeriesInstanceUID"), "series"))
+    return found
+
+
+def _place_of(file: _File, prefix: str) -> tuple[str, str, str]:
+    """The patient, the outermost folder and the study of a file; empty where nothing is said."""
+    patient, study = (text(file.header, name) for name in ("PatientID", "StudyInstanceUID"))
+    folder = file.member.name.removeprefix(prefix).partition("/")
+    return (
+        "" if NOBODY.fullmatch(patient) else patient,
+        folder[0] if folder[1] else "",
+        "" if NOBODY.fullmatch(study) else study,
+    )

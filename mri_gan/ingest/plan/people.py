@@ -302,6 +302,14 @@ CLASS_NAME = re.compile(
     r"^(?:ad|cn|[el]?mci|yes|no|hc|hgg|lgg|controls?|patients?)$",
     re.IGNORECASE,
 )
+# By Naming.found_in
+DICOM_PEOPLE = {
+    "": "from the DICOM headers",
+    "folder": "from the folders of DICOM files that name nobody",
+    "study": "from the studies of DICOM files that name nobody",
+    "series": "one for each series of DICOM files that name nobody",
+    "table": "as --people says",
+}
 FROM_NAMES = ("volumes", "images")  # of no known collection
 
 
@@ -330,13 +338,14 @@ def _how(sources: Sequence[Source]) -> str:
     parts = [f"named as in {' and '.join(ways)}"] if ways else []
     parts += ["as --people says"] if "people" in layouts else []
     parts += ["as --naming says"] if "naming" in layouts else []
-    parts += ["from the DICOM headers"] if "dicom" in layouts else []
+    found_in = {source.naming.found_in for source in sources if source.naming.layout == "dicom"}
+    parts += [text for place, text in DICOM_PEOPLE.items() if place in found_in]
     unknown = [source for source in sources if source.naming.layout in FROM_NAMES]
     if unknown:
         in_folders = sum(_is_folder(source) for source in unknown)
         mostly = 2 * in_folders > len(unknown)
         parts.append(f"from the {'folder' if mostly else 'file'} names")
-    return " and ".join(parts)
+    return " and ".join(dict.fromkeys(parts))
 
 
 def _is_folder(source: Source) -> bool:

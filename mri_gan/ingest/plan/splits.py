@@ -195,6 +195,7 @@ def _as(person: Person, source: Source) -> Source:
             subject=person.subject,
             session=person.session or said.session,
             split=person.split or said.split,
+            found_in="table",
         ),
         labels={**(source.labels or {}), **person.labels} or None,
     )

@@ -195,3 +195,32 @@ def test_the_description_of_a_series_names_its_contrast(
 ) -> None:
     files = phantoms.dicom_files(BRAIN, SeriesDescription=description)
     assert plan_of(tmp_path, files).sources[0].naming.contrast == contrast
+
+
+@pytest.mark.parametrize(
+    ("patient", "conclusion"),
+    [
+        ("Doe", "1 person, from the DICOM headers"),
+        ("Anonymous", "1 person, from the studies of DICOM files that name nobody"),
+    ],
+)
+def test_the_conclusion_says_where_people_come_from(
+    tmp_path: Path, patient: str, conclusion: str
+) -> None:
+    files = phantoms.dicom_files(BRAIN, patient=patient)
+    assert plan_of(tmp_path, files).conclusion == conclusion
+
+
+def test_series_of_one_study_are_one_person_whatever_folders_they_lie_in(tmp_path: Path) -> None:
+    files: Files = {}
+    for who in "ab":
+        for number in "12":
+            series = phantoms.dicom_files(
+                BRAIN,
+                patient="Anonymous",
+                uid=f"1.2.{ord(who)}.{number}",
+                StudyInstanceUID=f"1.3.{ord(who)}",
+            )
+            files |= {f"S{who}{number}/{Path(n).name}": data for n, data in series.items()}
+    plan = plan_of(tmp_path, files)
+    assert (len(plan.sources), len({s.naming.subject for s in plan.sources})) == (4, 2)
