@@ -111,6 +111,12 @@ class PrepareConfig(JsonConfig):
         }
 
     def __post_init__(self) -> None:
+        self._require_words()
+        self._require_numbers()
+        self._require_agreement()
+
+    def _require_words(self) -> None:
+        """Every word is one that is known."""
         require(
             self.plane in (AUTO, *PLANES),
             f"--plane {self.plane}",
@@ -120,29 +126,56 @@ class PrepareConfig(JsonConfig):
         require(self.layout in LAYOUTS, f"--layout {self.layout}", f"choose one of {LAYOUTS}")
         check_naming(self.naming)
         require(
-            AUTO in (self.naming, self.layout),
-            "--naming and --layout exclude each other",
-            "give one of them",
-        )
-        require(
             self.intensity in INTENSITIES,
             f"--intensity {self.intensity}",
             f"choose one of {INTENSITIES}",
+        )
+        check_slices(self.slices)
+        require(self.ids in IDS, f"--ids {self.ids}", f"choose one of {IDS}")
+        require(len(self.channels) != 1, "--channels with one contrast", "use --contrast for one")
+        require(self.scan != "", "--scan is empty", "leave it out, or name one")
+        unknown = sorted(set(self.also) - set(ALSO))
+        require(not unknown, f"--also {', '.join(unknown)}", f"choose from {', '.join(ALSO)}")
+
+    def _require_numbers(self) -> None:
+        """Every number is within its bounds."""
+        require(0 <= self.fov <= 2000, f"--fov {self.fov}", "give millimetres, such as 256")
+        require(self.every >= 1, f"--every {self.every}", "give 1 or more")
+        require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
+        require(
+            0 <= self.min_foreground < 1,
+            f"--min-foreground {self.min_foreground}",
+            "give a share from 0 to below 1",
+        )
+        require(self.volume is None or self.volume >= 0, f"--volume {self.volume}", "count from 0")
+        low, high = self.window
+        require(0 <= low < high <= 100, f"--window {low},{high}", "give LOW,HIGH within 0..100")
+        require(
+            len(self.split) == 3
+            and min(self.split) >= 0
+            and sum(self.split) == 100
+            and self.split[0] > 0,
+            f"--split {','.join(map(str, self.split))}",
+            "give train,validate,test per cent that sum to 100",
+        )
+
+    def _require_agreement(self) -> None:
+        """No two options contradict each other."""
+        require(
+            AUTO in (self.naming, self.layout),
+            "--naming and --layout exclude each other",
+            "give one of them",
         )
         require(
             not self.landmarks or self.intensity == "nyul",
             "--landmarks are for --intensity nyul",
             "give both or none",
         )
-        require(0 <= self.fov <= 2000, f"--fov {self.fov}", "give millimetres, such as 256")
         require(
             not self.fov or self.fit == "pad",
             "--fov and --fit crop or keep exclude each other",
             "give one of them",
         )
-        check_slices(self.slices)
-        require(self.every >= 1, f"--every {self.every}", "give 1 or more")
-        require(self.ids in IDS, f"--ids {self.ids}", f"choose one of {IDS}")
         require(
             not self.classes or (self.naming == AUTO and self.layout in (AUTO, "images")),
             "--classes is for image files in class folders",
@@ -162,25 +195,4 @@ class PrepareConfig(JsonConfig):
             not (self.reorient and (self.masks or self.channels)),
             "--reorient turns one volume alone",
             "leave --masks and --channels out, or fix the headers first",
-        )
-        require(len(self.channels) != 1, "--channels with one contrast", "use --contrast for one")
-        require(self.scan != "", "--scan is empty", "leave it out, or name one")
-        require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
-        require(
-            0 <= self.min_foreground < 1,
-            f"--min-foreground {self.min_foreground}",
-            "give a share from 0 to below 1",
-        )
-        unknown = sorted(set(self.also) - set(ALSO))
-        require(not unknown, f"--also {', '.join(unknown)}", f"choose from {', '.join(ALSO)}")
-        require(self.volume is None or self.volume >= 0, f"--volume {self.volume}", "count from 0")
-        low, high = self.window
-        require(0 <= low < high <= 100, f"--window {low},{high}", "give LOW,HIGH within 0..100")
-        require(
-            len(self.split) == 3
-            and min(self.split) >= 0
-            and sum(self.split) == 100
-            and self.split[0] > 0,
-            f"--split {','.join(map(str, self.split))}",
-            "give train,validate,test per cent that sum to 100",
         )

@@ -104,13 +104,7 @@ def build_plan(
     Raises DataError when a path cannot be listed or nothing usable is found, UsageError when a
     subject would be in two splits.
     """
-    twice = [path for path, n in Counter(path.resolve() for path in paths).items() if n > 1]
-    if twice:
-        raise UsageError(f"{twice[0]}: given twice", "name every source once")
-    for path in paths:
-        if is_store(path if path.is_dir() else path.parent):
-            what = "a store already" if path.is_dir() else "part of a store"
-            raise UsageError(f"{path}: is {what}", "name the scans that it was made from")
+    _require_scans(paths)
     listed = [_list_beside(path, config, alone=len(paths) == 1) for path in paths]
     found = _name_all(listed, config, people_file)
     # Both files of a pair may have been given, each of which stands for the pair.
@@ -157,6 +151,17 @@ def build_plan(
         conclusion=conclude(sources),
         doubts=tuple(find_doubts(sources, config)),
     )
+
+
+def _require_scans(paths: Sequence[Path]) -> None:
+    """Raise UsageError where a path is given twice, or is a store and no scans."""
+    twice = [path for path, n in Counter(path.resolve() for path in paths).items() if n > 1]
+    if twice:
+        raise UsageError(f"{twice[0]}: given twice", "name every source once")
+    for path in paths:
+        if is_store(path if path.is_dir() else path.parent):
+            what = "a store already" if path.is_dir() else "part of a store"
+            raise UsageError(f"{path}: is {what}", "name the scans that it was made from")
 
 
 def _refuse_nothing(
