@@ -197,7 +197,8 @@ def look_at(
             f"{trained.path}: has not been trained at {size} px",
             f"choose --size from {', '.join(map(str, reached))}, or train on",
         )
-    return Look(size, trained.alpha, psi, noise, trained.size)
+    drawn_px = trained.size if size < trained.size else 0
+    return Look(size, trained.alpha, psi, noise, drawn_px)
 
 
 def latents(seeds: Sequence[int], latent_dim: int, device: torch.device | str) -> Tensor:
