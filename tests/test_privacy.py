@@ -101,7 +101,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ImageComments=f"{NAME} seen on 20190213",
     )
     phantoms.write_folder(scans, {Path(name).name: data for name, data in series.items()})
-    akoa = phantoms.akoa_files(people=4, slices=3)
+    akoa = phantoms.akoa_files(people=8, slices=3)
     renamed = {name.replace("OAI900000", "OAI901234"): data for name, data in akoa.items()}
     phantoms.write_zip(scans / "akoa.zip", renamed)
     (scans / "broken.png").write_bytes(b"no picture")

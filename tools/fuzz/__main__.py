@@ -15,18 +15,25 @@ from pathlib import Path
 from fuzz.running import run
 from fuzz.seeds import KINDS
 
+NETWORK = "network"
+
 
 def main() -> int:
     """Run and print one line of counts per kind, as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kinds", default=",".join(KINDS), help="which readers")
+    parser.add_argument("--kinds", default=",".join((*KINDS, NETWORK)), help="which readers")
     parser.add_argument("--count", type=int, default=10_000, help="files of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="folder for the files that break something")
     options = parser.parse_args()
     failed = False
     for kind in options.kinds.split(","):
-        found = run(kind, options.count, options.seed, options.keep)
+        if kind == NETWORK:
+            from fuzz.networks import run_networks  # needs torch
+
+            found = run_networks(options.count, options.seed)
+        else:
+            found = run(kind, options.count, options.seed, options.keep)
         print(json.dumps(found.to_dict()), flush=True)
         failed |= bool(found.tracebacks or found.hangs or found.wrong)
     return int(failed)

@@ -24,6 +24,7 @@ MARKS = {
     "mha": re.compile(rb"\d+|[A-Za-z]+ = "),
     "minc": re.compile(rb"[a-z]+space|image|step|\0\0\0[\x01-\x0c]"),
     "stylegan-zip": re.compile(rb"PK[\x01-\x06][\x02-\x06]|[{\[\"]"),
+    "network": re.compile(rb"[qQRtNKMJGXcs}(]|torch|weight|PK[\x01-\x06]"),
     "npy": re.compile(rb"'[a-z_]+'|\d+"),
 }
 

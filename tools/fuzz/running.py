@@ -50,18 +50,19 @@ class Found:
         return asdict(self)
 
 
-class _HangError(BaseException):
+class HangError(BaseException):
     """It took too long; nothing in the readers catches this."""
 
 
-def _ring(_signum: int, _frame: FrameType | None) -> None:
-    raise _HangError
+def ring(_signum: int, _frame: FrameType | None) -> None:
+    """The handler of an alarm."""
+    raise HangError
 
 
 def run(kind: str, count: int, seed: int, keep: Path | None = None) -> Found:
     """Read `count` damaged files of a kind; the same seed gives the same files."""
     found = Found(kind, seed)
-    before = signal.signal(signal.SIGALRM, _ring)
+    before = signal.signal(signal.SIGALRM, ring)
     start = time.perf_counter()
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -83,7 +84,7 @@ def _try(found: Found, path: Path, data: bytes, number: int, keep: Path | None) 
     signal.alarm(HANG_S)
     try:
         bad = not _read(found, path, data, number)
-    except _HangError:
+    except HangError:
         found.hangs.append(number)
     except Exception:
         found.tracebacks.append(f"{number}: {traceback.format_exc(limit=-2)}")

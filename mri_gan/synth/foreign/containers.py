@@ -20,6 +20,11 @@ LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 DEEPEST_FILES = 3
 LARGEST_BYTES = 16 << 30
+# What zipfile raises for damaged archives: names that are no text, places before the file, ...
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, OSError, EOFError),
+    *(KeyError, ValueError, RuntimeError, NotImplementedError, OverflowError),
+)
 TAR_MARK, TAR_MARK_AT = b"ustar", 257
 
 
@@ -98,7 +103,7 @@ def _load_zip(data: bytes, what: str, depth: int) -> Any:
             raise DataError(f"{what}: was written on a big-endian machine", "save it again")
         item, _ = read_pickle(archive.read(pickles[0]), what)
         return Realiser(what, _ZipStorages(archive, root, what), load_bytes, depth).value(item)
-    except (zipfile.BadZipFile, zlib.error, KeyError, EOFError, NotImplementedError) as error:
+    except DAMAGED as error:
         raise DataError(f"{what}: damaged ({one_line(error)})", BETTER) from error
 
 
