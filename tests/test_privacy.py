@@ -148,7 +148,7 @@ def judge(run: Path, store: Path, home: Path) -> None:
     few = ["--data", store, "--count", 64]
     mrigan("evaluate", run, *few, "--features", "none", "--out", shared / "evaluation")
     mrigan("audit", run, *few, "--out", shared / "audit")
-    pictures = home / f"fakes_of_{NAME}"
+    pictures = home / "fakes"  # whose own name is kept
     mrigan("generate", run, "--seeds", "0-63", "--out", pictures)
     mrigan("audit", "--images", pictures, *few, "--out", shared / "audit-of-images")
     shutil.copytree(run, shared / "run_2")
