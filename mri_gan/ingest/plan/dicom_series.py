@@ -266,8 +266,12 @@ def _find_people(firsts: Sequence[_File], prefix: str) -> list[tuple[str, str]]:
         if patient:
             found.append((patient, ""))
         elif folder or study:
-            kind, _, name = find(f"folder {folder}" if folder else f"study {study}").partition(" ")
-            found.append((name, kind))
+            root = find(f"folder {folder}" if folder else f"study {study}")
+            kind, _, name = root.partition(" ")
+            # A study goes by its first series, as earlier versions had it, for equal stores.
+            uids = [text(f.header, "SeriesInstanceUID") for f in firsts] if kind == "study" else []
+            same_study = (u for u, p in zip(uids, places, strict=False) if p[2] == study)
+            found.append((min(same_study, default=name), kind))
         else:
             found.append((text(file.header, "SeriesInstanceUID"), "series"))
     return found
