@@ -130,7 +130,7 @@ def test_every_option_is_explained(name: str) -> None:
 
 
 # `train` writes its results as lines of JSON, `explore` has none.
-@pytest.mark.parametrize("name", [*(set(COMMANDS) - {"train", "explore"})])
+@pytest.mark.parametrize("name", sorted({*COMMANDS} - {"train", "explore"}))
 def test_every_command_that_reports_does_so_for_programs(name: str) -> None:
     assert "--json" in options_of(name)["as_json"].opts
 
