@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.cli.main import cli
-from mri_gan.config import METRICS, PRESETS, STYLED, read_metrics
+from mri_gan.config import FAST_PRESETS, METRICS, PRESETS, STYLED, read_metrics
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import load_trained
 
@@ -187,7 +187,7 @@ def test_a_preset_sets_defaults_and_options_win_over_it(store: Path, preset: str
     assert settings["mixing"] is (settings["arch"] in STYLED)
     styled = mrigan("train", store, "--preset", preset, "--arch", "stylegan", "--dry-run")
     assert json.loads(styled.stdout)["settings"]["mixing"] is True
-    assert settings["phase"] == PRESETS[preset]["phase"]
+    assert settings["phase"] == (PRESETS | FAST_PRESETS)[preset]["phase"]
     words = ("--phase", 77, "--preset", preset, "--dry-run")
     assert json.loads(mrigan("train", store, *words).stdout)["settings"]["phase"] == 77
 

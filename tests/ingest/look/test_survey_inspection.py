@@ -164,7 +164,7 @@ def test_heads_that_lie_as_their_headers_say_raise_no_doubt(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("true", "word"),
-    [("LAS", "otherwise"), ("LPI", "otherwise"), ("PLS", "mirrored"), ("SPL", "mirrored")],
+    [("LAS", "differs"), ("LPI", "differs"), ("PLS", "mirrored"), ("SPL", "mirrored")],
 )
 def test_a_head_whose_header_is_wrong_is_doubted(tmp_path: Path, true: str, word: str) -> None:
     found = survey(people(tmp_path, {"103.nii": true}))["doubtful_orientation"]
@@ -187,7 +187,7 @@ def test_headers_that_contradict_themselves_or_say_nothing_are_named(tmp_path: P
     found = survey(phantoms.write_folder(tmp_path / "v", files))["doubtful_orientation"]
     assert [entry.split(":")[0] for entry in found] == ["1.nii", "2.nii"]
     assert "RPS (sform) and RAS (qform)" in found[0]
-    assert "does not say" in found[1]
+    assert "does not record" in found[1]
 
 
 def test_pairs_of_scans_and_masks_are_counted(oasis_zip: Path) -> None:
