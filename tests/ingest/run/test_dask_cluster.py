@@ -158,9 +158,10 @@ def test_when_all_workers_are_gone_it_says_so(
         made.scale(0)
         while engine._threads:
             time.sleep(0.05)
-        monkeypatch.setattr(
-            "mri_gan.ingest.run.prepare.open_engine", lambda *_: nullcontext(engine)
-        )
+        for place in ("prepare", "ordered_pool"):  # for cutting, and to look at images before
+            monkeypatch.setattr(
+                f"mri_gan.ingest.run.{place}.open_engine", lambda *_: nullcontext(engine)
+            )
         with pytest.raises(DataError, match="workers disappeared"):
             prepare_on(made, archive, tmp_path / "far")
         engine.close()
