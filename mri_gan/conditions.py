@@ -70,7 +70,7 @@ class Column:
             return [float(text == known) for known in self.values]
         number = as_number(value)
         if number is None:
-            raise UsageError(f"{self.name}={value}is not a number", f"give {self.choices()}")
+            raise UsageError(f"{self.name}={value} is not a number", f"give {self.choices()}")
         return [(number - self.mean) / self.scale] + [1.0] * self.gaps
 
     def choices(self) -> str:

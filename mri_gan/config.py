@@ -27,7 +27,7 @@ def require(condition: bool, message: str, hint: str = "") -> None:
 
 def require_level(name: str, value: int) -> None:
     """Raise UsageError unless the value is one of the eight resolution levels."""
-    require(value in LEVELS, f"{name} {value}is not a level", f"choose one of {LEVELS}")
+    require(value in LEVELS, f"{name} {value} is not a level", f"choose one of {LEVELS}")
 
 
 class JsonConfig:
@@ -82,11 +82,7 @@ CRITICS = ("own", "features", "both")  # of the architecture, on frozen features
 FEATURE_CRITIC = "efficientnet-lite0"  # whose features critics of `features` and `both` see
 AUGMENT_KINDS = ("blit", "geometry", "colour", "tone", "filter", "noise", "cutout")
 AUGMENTABLE_LOSSES = ("logistic", "r1", "hinge", "relativistic", "r3gan")
-PENALISED_LOSSES = (
-    "wgan-gp",
-    "r1",
-    "r3gan",
-)  # on the gradient of each image's score
+PENALISED_LOSSES = ("wgan-gp", "r1", "r3gan")  # on the gradient of each image's score
 BY_SIZE_LOSSES = ("r1", "r3gan")  # whose gamma may follow size and batch: `gp_weight` None
 
 # Where a paper's settings are not the defaults; presets and options win over them.

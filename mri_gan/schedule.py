@@ -193,4 +193,4 @@ def _number(where: str, name: str, value: Any) -> Any:
         require(number == int(number), f"{where}: {name} {value}", "give a whole number")
         return int(number)
     except (TypeError, ValueError, OverflowError) as error:
-        raise UsageError(f"{where}: {name} {value}is not a number", f"give {EXAMPLE}") from error
+        raise UsageError(f"{where}: {name} {value} is not a number", f"give {EXAMPLE}") from error

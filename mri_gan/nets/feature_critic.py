@@ -219,7 +219,23 @@ def check_square(images: Tensor) -> None:
         raise ValueError(f"images of {height}x{width} px are not square")
 
 
-class Critic(CriticNet):
+class SeeingFeatures(CriticNet):
+    """A critic whose trained layers are given more, or other things, than images."""
+
+    def forward(
+        self,
+        images: Tensor,
+        *,
+        alpha: float = 1.0,
+        parts: int = 1,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """Scores, in float32; raises ValueError for images that are not square, or odd `parts`."""
+        inputs = self.trained_inputs(images)
+        return self.score_inputs(inputs, alpha=alpha, parts=parts, condition=condition)
+
+
+class Critic(SeeingFeatures):
     """Score images by frozen features: [N, C, R, R] -> scores [N, 4 * 16], higher for real.
 
     Four scales of 4x4 parts of the image.  Every channel is judged as a grey image; the scores
@@ -244,24 +260,10 @@ class Critic(CriticNet):
             SmallCritic(self.size // (4 << i), MIXED, condition_dim) for i in range(len(STAGE_ENDS))
         )
 
-    def forward(
-        self,
-        images: Tensor,
-        *,
-        alpha: float = 1.0,  # has no meaning here: fading is in the images
-        parts: int = 1,
-        condition: Tensor | None = None,
-    ) -> Tensor:
-        """Scores, in float32; raises ValueError for images that are not square, or odd `parts`.
-
-        On a CPU depthwise convolutions in bfloat16 take twice as long.
-        """
-        inputs = self.trained_inputs(images)
-        return self.score_inputs(inputs, alpha=alpha, parts=parts, condition=condition)
-
     def trained_inputs(self, images: Tensor) -> list[Tensor]:
         """The mixed features of each scale, the finest first: four of [N, 64, r, r]."""
         check_square(images)
+        # On a CPU depthwise convolutions in bfloat16 take twice as long.
         with block_precision(images, low=False):
             mixed: list[Tensor] = self.mixing(self.describe(images.float()))
         return mixed
@@ -291,7 +293,7 @@ class Critic(CriticNet):
         return [x.reshape(n, -1, *x.shape[2:]) for x in self.features(grey)]
 
 
-class JointCritic(CriticNet):
+class JointCritic(SeeingFeatures):
     """An ordinary critic beside the one on features: -> scores [N, 80].
 
     The ordinary score weighs as much as one scale of features.
@@ -301,17 +303,6 @@ class JointCritic(CriticNet):
         super().__init__()
         self.condition_dim = features.condition_dim
         self.own, self.by_features = own, features
-
-    def forward(
-        self,
-        images: Tensor,
-        *,
-        alpha: float = 1.0,
-        parts: int = 1,
-        condition: Tensor | None = None,
-    ) -> Tensor:
-        inputs = self.trained_inputs(images)
-        return self.score_inputs(inputs, alpha=alpha, parts=parts, condition=condition)
 
     def trained_inputs(self, images: Tensor) -> list[Tensor]:
         """The images and the mixed features of each scale."""

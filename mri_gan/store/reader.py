@@ -226,7 +226,7 @@ class StoreReader:
         Raises DataError naming the slice when its record is missing or damaged.
         """
         if level not in LEVELS:
-            raise UsageError(f"{level}is not a level", f"choose one of {LEVELS}")
+            raise UsageError(f"{level} is not a level", f"choose one of {LEVELS}")
         if self._pid != os.getpid():
             self._reopen()
         batch = np.empty((len(indices), self.channels, level, level), self.dtype)

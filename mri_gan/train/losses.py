@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PLACES = 16  # of each critic that scores parts of an image
+from mri_gan.nets.feature_critic import MAP_PX
+
+PLACES = MAP_PX**2  # of each critic that scores parts of an image
 
 
 def wgan_critic_loss(real_scores: Tensor, fake_scores: Tensor, drift: float = 1e-3) -> Tensor:

@@ -124,7 +124,7 @@ def test_two_trainers_in_one_folder_are_refused(store: Path, tmp_path: Path) -> 
     [
         (["train", "{tmp}/none", "--out", "{tmp}/r"], 1, "is not a mrigan store"),
         (["train", "{tmp}", "--out", "{tmp}/r"], 1, "is not a mrigan store"),
-        (["train", "{store}", "--max-size", "48"], 2, "48is not a level"),
+        (["train", "{store}", "--max-size", "48"], 2, "48 is not a level"),
         (["train", "{store}", "--init-size", "64", "--max-size", "8"], 2, "above"),
         (["train", "{store}", "--out", "{file}/r", "--quiet"], 1, "not a folder"),
         (["train", "{store}", "--device", "abacus", "--out", "{tmp}/r"], 2, "not available"),

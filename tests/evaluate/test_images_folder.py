@@ -64,7 +64,7 @@ def test_mixed_sizes_name_the_first_that_differs(tmp_path: Path) -> None:
 
 def test_a_size_that_is_no_level_asks_for_one(tmp_path: Path) -> None:
     write(tmp_path, "a.png", size=48)
-    with pytest.raises(UsageError, match="48 px, whichis not a level"):
+    with pytest.raises(UsageError, match="48 px, which is not a level"):
         images_in(tmp_path, None, 10)
     with pytest.raises(UsageError, match="give --size 48 or below"):
         images_in(tmp_path, 64, 10)

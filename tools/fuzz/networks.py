@@ -5,17 +5,14 @@ from __future__ import annotations
 import functools
 import io
 import random
-import signal
 import tempfile
-import time
-import traceback
 from pathlib import Path
 
 import torch
 from phantoms import ada_pickles, foreign
 
 from fuzz.mutations import mutate
-from fuzz.running import HANG_S, Found, HangError, ring
+from fuzz.running import Found, watch_all, watch_file
 from mri_gan.errors import MriganError
 from mri_gan.synth.foreign.bring import read_foreign
 
@@ -42,35 +39,19 @@ def network_file(number: int) -> bytes:
 def run_networks(count: int, seed: int) -> Found:
     """Read `count` damaged files of networks; the same seed gives the same files."""
     found = Found("network", seed)
-    before = signal.signal(signal.SIGALRM, ring)
-    start = time.perf_counter()
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            for number in range(count):
-                chance = random.Random(f"{seed}:network:{number}")
-                path = Path(folder) / "network"
-                path.write_bytes(mutate("network", network_file(chance.randrange(8)), chance))
-                _try(found, path, number)
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
-    found.seconds = round(time.perf_counter() - start, 1)
+    with watch_all(found), tempfile.TemporaryDirectory() as folder:
+        for number in range(count):
+            chance = random.Random(f"{seed}:network:{number}")
+            path = Path(folder) / "network"
+            path.write_bytes(mutate("network", network_file(chance.randrange(8)), chance))
+            with watch_file(found, number):
+                _read(found, path)
     return found
 
 
-def _try(found: Found, path: Path, number: int) -> None:
-    found.files += 1
-    start = time.perf_counter()
-    signal.alarm(HANG_S)
+def _read(found: Found, path: Path) -> None:
     try:
         read_foreign(path)
         found.read += 1
     except MriganError:
         found.refused += 1
-    except HangError:
-        found.hangs.append(number)
-    except Exception:
-        found.tracebacks.append(f"{number}: {traceback.format_exc(limit=-2)}")
-    finally:
-        signal.alarm(0)
-    found.slowest_s = max(found.slowest_s, round(time.perf_counter() - start, 2))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import tempfile
 import time
 import traceback
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -62,28 +64,35 @@ def ring(_signum: int, _frame: FrameType | None) -> None:
 def run(kind: str, count: int, seed: int, keep: Path | None = None) -> Found:
     """Read `count` damaged files of a kind; the same seed gives the same files."""
     found = Found(kind, seed)
+    with watch_all(found), tempfile.TemporaryDirectory() as folder:
+        for number in range(count):
+            chance = random.Random(f"{seed}:{kind}:{number}")
+            data = mutate(kind, KINDS[kind].make(chance.randrange(60)), chance)
+            _try(found, Path(folder) / f"a_1{KINDS[kind].suffix}", data, number, keep)
+    return found
+
+
+@contextlib.contextmanager
+def watch_all(found: Found) -> Iterator[None]:
+    """Time the whole run, within which alarms are `HangError`s."""
     before = signal.signal(signal.SIGALRM, ring)
     start = time.perf_counter()
     try:
-        with tempfile.TemporaryDirectory() as folder:
-            for number in range(count):
-                chance = random.Random(f"{seed}:{kind}:{number}")
-                data = mutate(kind, KINDS[kind].make(chance.randrange(60)), chance)
-                _try(found, Path(folder) / f"a_1{KINDS[kind].suffix}", data, number, keep)
+        yield
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
     found.seconds = round(time.perf_counter() - start, 1)
-    return found
 
 
-def _try(found: Found, path: Path, data: bytes, number: int, keep: Path | None) -> None:
-    path.write_bytes(data)
+@contextlib.contextmanager
+def watch_file(found: Found, number: int) -> Iterator[None]:
+    """Count a file, time its reading, and note a hang or a traceback in place of raising it."""
     found.files += 1
-    start, bad = time.perf_counter(), True
+    start = time.perf_counter()
     signal.alarm(HANG_S)
     try:
-        bad = not _read(found, path, data, number)
+        yield
     except HangError:
         found.hangs.append(number)
     except Exception:
@@ -91,6 +100,13 @@ def _try(found: Found, path: Path, data: bytes, number: int, keep: Path | None) 
     finally:
         signal.alarm(0)
     found.slowest_s = max(found.slowest_s, round(time.perf_counter() - start, 2))
+
+
+def _try(found: Found, path: Path, data: bytes, number: int, keep: Path | None) -> None:
+    path.write_bytes(data)
+    bad = True
+    with watch_file(found, number):
+        bad = not _read(found, path, data, number)
     if bad and keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         (keep / f"{found.kind}_{number}{path.suffix}").write_bytes(data)
