@@ -155,7 +155,8 @@ def images_in(folder: Path, size: int | None, limit: int, seed: int = 0) -> tupl
     own = measure(paths)
     if size is None and own not in LEVELS:
         raise UsageError(
-            f"{folder}: its images have {own} px, which is not a level", f"give --size from {LEVELS}"
+            f"{folder}: its images have {own} px, which is not a level",
+            f"give --size from {LEVELS}",
         )
     size = size or own
     if size > own:

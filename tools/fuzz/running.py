@@ -140,7 +140,7 @@ def _read(found: Found, path: Path, data: bytes, number: int) -> bool:
 
 
 def _equal(ours: Pixels, expected: Pixels) -> bool:
-    """Whether all is equal but whatis not a number, which readers replace."""
+    """Whether all is equal but what is not a number, which readers replace."""
     good = np.isfinite(expected)
     return bool(np.array_equal(ours[good], expected[good]))
 
