@@ -20,12 +20,13 @@ def test_the_layer_of_dependencies_in_the_container_is_complete() -> None:
     layer = next(line for line in text.splitlines() if "constraints.txt" in line and "RUN" in line)
     words = layer.partition("-c constraints.txt")[2].split()
     extras = PROJECT["optional-dependencies"]
-    needed = names_in([*PROJECT["dependencies"], *extras["train"], *extras["fast"]])
+    wanted = [*extras["train"], *extras["fast"], *extras["features"]]
+    needed = names_in([*PROJECT["dependencies"], *wanted])
     assert {word.lower().replace("_", "-") for word in words} == needed
 
 
-def test_every_package_that_is_asked_for_has_a_pin() -> None:
+def test_every_required_package_has_a_pin() -> None:
     lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
     pinned = names_in([line for line in lines if "==" in line])
-    asked = [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
-    assert names_in([*PROJECT["dependencies"], *asked]) - {"mrigan"} - pinned == set()
+    listed = [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
+    assert names_in([*PROJECT["dependencies"], *listed]) - {"mrigan"} - pinned == set()
