@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mri_gan.config import TrainConfig
+from mri_gan.config import TrainConfig, require
 from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.nets.convolution import lay_innermost
 from mri_gan.nets.protocol import CriticNet, GeneratorNet
@@ -143,9 +143,10 @@ def step_if_finite(optimiser: torch.optim.Optimizer) -> Tensor:
 
 @torch.no_grad()
 def clip_weights(net: nn.Module, limit: float) -> None:
-    """Keep every weight within +-limit (Arjovsky et al. 2017, algorithm 1, line 7)."""
+    """Keep every weight that learns within +-limit (Arjovsky et al. 2017, algorithm 1, line 7)."""
     for weight in net.parameters():
-        weight.clamp_(-limit, limit)
+        if weight.requires_grad:
+            weight.clamp_(-limit, limit)
 
 
 # TrainState: everything that changes during training, built from the configuration
@@ -175,10 +176,16 @@ def freeze_levels(d: nn.Module, count: int) -> None:
     """Keep the weights of a critic's `count` largest levels as they are.
 
     They see edges and textures, which another data set has as well: Mo et al. 2020, section 3.
+    Raises UsageError for a critic that has fewer.
     """
     named = [(name.split("."), weight) for name, weight in d.named_parameters()]
     sizes = sorted({int(parts[1]) for parts, _ in named if parts[0] == "blocks"} - {4})
-    kept = {str(size) for size in sizes[len(sizes) - count :]} if count else set()
+    require(
+        count <= len(sizes),
+        f"--freeze-critic {count}: this critic has {len(sizes)} levels that can be kept",
+        f"give at most {len(sizes)}" if sizes else "leave it out, or choose another --arch",
+    )
+    kept = {str(size) for size in sizes[len(sizes) - count :]}
     for parts, weight in named:
         shared = parts[0] == "from_image" and not parts[1].isdigit()
         of_level = parts[0] in ("from_image", "blocks", "norms") and parts[1] in kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -17,18 +17,14 @@ from faults.training import (
     kill_after,
     kill_around_save,
     kill_in_save,
+    problems_after,
     run,
+    states,
 )
 
-from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.config import LOSS_NAMES
 
 SHARES = (0.0, 0.01, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0)  # of the writes inside one save
-
-
-def states(folder: Path) -> dict[str, str]:
-    """The digest of everything in each checkpoint: weights, running mean, optimisers, attempt."""
-    return {path.name: digest(load_checkpoint(path).state) for path in list_checkpoints(folder)}
 
 
 @pytest.fixture(scope="module")
@@ -48,28 +44,6 @@ def undisturbed(
         return made[loss]
 
     return get
-
-
-def problems_after(
-    words: Iterable[object], folder: Path, expected: dict[str, str], fault: Fault
-) -> list[str]:
-    """What went wrong when a run was killed by the fault and the same command was run again."""
-    folder.mkdir()
-    words, out, log = [*words, "--out", folder / "run"], folder / "run", folder / "log"
-    found = []
-    if (code := run(words, log, fault)) != -9:
-        found.append(f"{fault}: ended with {code} instead of being killed")
-    if not states(out).items() <= expected.items():
-        found.append(f"{fault}: left a checkpoint that differs")
-    if (code := run(words, log)) != 0:
-        found.append(f"{fault}: the second call ended with {code}")
-    if states(out) != expected:
-        found.append(f"{fault}: ended with other bits")
-    if litter := [path.name for path in out.rglob("*.tmp")]:
-        found.append(f"{fault}: left {litter}")
-    if "Traceback" in log.read_text():
-        found.append(f"{fault}: {log.read_text()}")
-    return found
 
 
 def survive(

@@ -15,10 +15,15 @@ from mri_gan.train.loop import train
 from mri_gan.train.parallel import join, leave
 from mri_gan.train.run_folder import Progress, Run, RunOptions
 
+KINDS = (*ARCHS, "stylegan, features")
 
-def config_of(arch: str) -> TrainConfig:
+
+def config_of(kind: str) -> TrainConfig:
+    arch, _, critic = kind.partition(", ")
     small = {"batch": 8, "latent_dim": 8, "penalty_every": 2, "capacity": 1 / 64}
-    config = TrainConfig(arch=arch, max_size=16, phase=24, **{**defaults_of(arch), **small})
+    config = TrainConfig(
+        arch=arch, max_size=16, phase=24, **{**defaults_of(arch, None, critic or None), **small}
+    )
     if arch != "stylegan2":
         return config
     return TrainConfig.from_dict({**config.to_dict(), "augment": "ada", "ada_kimg": 0.1})
@@ -54,7 +59,7 @@ def run_two(store: Path, folder: Path, arch: str, stop_at: int = 0) -> list[int 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", ARCHS)
+@pytest.mark.parametrize("arch", KINDS)
 def test_two_processes_stop_together_and_continue(store: Path, tmp_path: Path, arch: str) -> None:
     assert run_two(store, tmp_path / "whole", arch) == [0, 0]
     assert run_two(store, tmp_path / "cut", arch, stop_at=40) == [1, 1]

@@ -260,3 +260,32 @@ AROUND = (
     "before an old one is deleted",
     "in the sample grid",
 )
+
+
+def states(folder: Path) -> dict[str, str]:
+    """The digest of everything in each checkpoint: weights, running mean, optimisers, attempt."""
+    from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
+
+    return {path.name: digest(load_checkpoint(path).state) for path in list_checkpoints(folder)}
+
+
+def problems_after(
+    words: Iterable[object], folder: Path, expected: dict[str, str], fault: Fault
+) -> list[str]:
+    """What went wrong when a run was killed by the fault and the same command was run again."""
+    folder.mkdir()
+    words, out, log = [*words, "--out", folder / "run"], folder / "run", folder / "log"
+    found = []
+    if (code := run(words, log, fault)) != -9:
+        found.append(f"{fault}: ended with {code} instead of being killed")
+    if not states(out).items() <= expected.items():
+        found.append(f"{fault}: left a checkpoint that differs")
+    if (code := run(words, log)) != 0:
+        found.append(f"{fault}: the second call ended with {code}")
+    if states(out) != expected:
+        found.append(f"{fault}: ended with other bits")
+    if litter := [path.name for path in out.rglob("*.tmp")]:
+        found.append(f"{fault}: left {litter}")
+    if "Traceback" in log.read_text():
+        found.append(f"{fault}: {log.read_text()}")
+    return found

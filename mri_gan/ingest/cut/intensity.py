@@ -197,7 +197,8 @@ def apply_window(values: NDArray[Any], window: tuple[float, float]) -> NDArray[n
     """Scanner values to 0..1, clipped."""
     low, high = window
     scaled = values.astype(np.float32, copy=False) - np.float32(low)
-    scaled *= np.float32(1 / (high - low))
+    with np.errstate(over="ignore"):  # what is far outside becomes infinite, and is clipped
+        scaled *= np.float32(1 / (high - low))
     return np.clip(scaled, 0, 1, out=scaled)
 
 

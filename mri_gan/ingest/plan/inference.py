@@ -23,6 +23,7 @@ from mri_gan.ingest.plan.words import (
     MASK_WORD,
     NUMBERED,
     PERSON_WORD,
+    SPELLED_DATE,
     SPLIT_FOLDERS,
     SPLIT_WORD,
     Words,
@@ -172,7 +173,7 @@ def _number_image(parsed: Parsed, own: Words) -> Parsed:
 
 
 def _number_volume(parsed: Parsed, stem: str) -> Parsed:
-    leading = LEADING_NUMBER.match(stem)
+    leading = LEADING_NUMBER.match(SPELLED_DATE.sub(r"\1\2\3", stem))
     if leading and not DATE.match(leading["subject"]):
         parsed.leading = leading["subject"]
     trailing = re.search(r"^(.*\S)[_\-. ]+(\d{1,4})$", parsed.key)
@@ -213,7 +214,10 @@ def _drop_channels(files: Iterable[Parsed]) -> None:
     named = all(any(c.isdigit() for c in name) for name in numbered)
     repeated = len(every) < sum(map(len, numbered.values())) or len(numbered) == 1
     runs = few and named and repeated and all(len(number) <= 2 for number in every)
-    if (channels and (len(numbered) > 1 or named)) or runs:
+    pairs = {(name, number) for name, numbers in numbered.items() for number in numbers}
+    many = few and len(numbered) > len(every) > 1 and _recur(pairs)
+    many = many and not any(CLASS_WORDS & set(name.lower().split("_")) for name in numbered)
+    if (channels and (len(numbered) > 1 or named)) or runs or many:
         for file in numbered_files:
             own = file.words[-1]
             file.key = _before(file)
@@ -286,7 +290,8 @@ def _letter_at_end(name: str) -> Ends | None:
 
 def _visit_at_end(name: str) -> Ends | None:
     found = re.match(r"^(.*\d)([a-z]{1,6}\d{1,3})$", name, re.IGNORECASE)
-    return (found[1], found[2], "visit") if found and _is_visit(found[2]) else None
+    is_end = found and (_is_visit(found[2]) or found[2][0] in "Ss")
+    return (found[1], found[2], "visit") if found and is_end else None
 
 
 def _after_number(name: str) -> Ends | None:
@@ -294,8 +299,16 @@ def _after_number(name: str) -> Ends | None:
     words = re.split(r"([_\-. ]+)", name)
     for at in range(0, len(words), 2):
         if _has_digit(words[at]) and not _is_site("".join(words[max(0, at - 2) : at + 1])):
-            return "".join(words[: at + 1]), "".join(words[at + 2 :]), "run"
+            end = at + 3 if _is_site_number(words, at) else at + 1
+            return "".join(words[:end]), "".join(words[end + 1 :]), "run"
     return None
+
+
+def _is_site_number(words: Sequence[str], at: int) -> bool:
+    """`01-001`: a bare number before a longer one is a site's, unless a word says otherwise."""
+    one, other = words[at], words[at + 2] if len(words) > at + 2 else ""
+    named = at > 1 and PERSON_WORD.match(words[at - 2])
+    return one.isdecimal() and other.isdecimal() and len(other) > len(one) and not named
 
 
 def _drop_ends(files: Sequence[Parsed], split_end: Callable[[str], Ends | None], of: str) -> None:

@@ -374,13 +374,13 @@ def _classes(sources: Sequence[Source], config: PrepareConfig) -> str:
     called = sorted(who for who in people if CLASS_NAME.search(who))
     if 2 * len(called) >= len(people):
         return f"people are named {', '.join(called[:3])}: if those are classes, add --classes"
-    folders = {part for s in unknown for part in plain_text(s.member.name).split("/")[:-1]}
-    called = sorted(folder for folder in folders if CLASS_NAME.search(folder))
-    if len(called) < 2 or len(people) > 2 * len(called):
+    parents = {plain_text(s.member.name).rpartition("/")[0].rpartition("/")[2] for s in unknown}
+    few = len(people) <= 2 * len(parents) or len(unknown) < 2 * len(people)
+    if len(parents) < 2 or not few or not all(map(CLASS_NAME.search, parents)):
         return ""
     return (
-        f"only {_count(len(people), 'person', 'people')} in folders named "
-        f"{', '.join(called[:3])}: if those are classes, add --classes"
+        f"{len(unknown):,} images of {_count(len(people), 'person', 'people')} are in folders "
+        f"named {', '.join(sorted(parents)[:3])}: if those are classes, add --classes"
     )
 
 

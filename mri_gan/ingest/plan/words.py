@@ -105,8 +105,8 @@ MASK_WORD = re.compile(
 PROBABILITY = re.compile(r"(?:^|[_\-.])(?:probseg|probmap|pve_?\d|c[1-6](?=p\d|T1))", re.IGNORECASE)
 GROUP_WORD = re.compile(
     r"^(?:site|center|centre|hospital|group|cohort|batch|part|disc|disk|fold|scanner|vendor|"
-    r"domain|folder|dir|class|chunk|sub_?set|set|release|study|exp|experiment|v)"
-    r"[_\-. ]*[a-z0-9]{0,4}$",
+    r"domain|folder|dir|class|chunk|sub_?set|set|release|study|exp|experiment)"
+    r"[_\-. ]*[a-z0-9]{0,4}$|^v\d*$",
     re.IGNORECASE,
 )
 _CLASS_WORDS = """

@@ -103,6 +103,11 @@ def test_the_window_maps_to_0_and_1_and_clips() -> None:
     np.testing.assert_allclose(apply_window(values, (10, 20)), [0, 0, 0.5, 1, 1], atol=1e-6)
 
 
+def test_a_value_that_float32_cannot_hold_after_scaling_is_clipped_without_a_warning() -> None:
+    values = np.array([-1e28, 0, 1e-20, 1e28], np.float32)
+    assert apply_window(values, (0.0, 2e-20)).tolist() == pytest.approx([0, 0, 0.5, 1])
+
+
 # Grey levels
 
 

@@ -63,6 +63,10 @@ def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: P
             [f"{c}/img_{k}.png" for c in ("NonDemented", "MildDemented") for k in range(4)],
             "people are named MildDemented, NonDemented: if those are classes, add --classes",
         ),
+        (
+            [f"{c}/Tr-{c[:2]}_{k}.png" for c in ("glioma", "pituitary") for k in range(4)],
+            "8 images of 2 people are in folders named glioma, pituitary: if those are classes",
+        ),
     ],
 )
 def test_what_is_doubtful_is_said(tmp_path: Path, names: list[str], doubt: str) -> None:
