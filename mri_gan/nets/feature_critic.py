@@ -29,6 +29,7 @@ WIDTH = 64  # of the small critics
 SPREADS = (12.0, 9.5, 6.3, 2.9)
 MAP_PX = 4  # a side of each small critic's scores
 LOWEST_PX = 64  # smaller images are enlarged to this before the features
+EDGE_SPREAD, CORNER_SPREAD = 1.3, 0.6  # of wavelet bands, times the root of the image's size
 MEAN, SCALE = 127 / 128, 127.5 / 128  # EfficientNet-Lite takes (grey - 127) / 128 of 0..255
 
 
@@ -179,39 +180,6 @@ class SmallCritic(nn.Module):
         return scores + projected[:, None]
 
 
-class PixelCritic(CriticNet):
-    """The ordinary critic of the light generator: [N, C, R, R] -> scores [N, 16] of 4x4 parts.
-
-    One small critic as those on features, on the image itself.  It sees what features blur: the
-    finest frequencies.
-    """
-
-    def __init__(
-        self,
-        *,
-        max_resolution: int,  # px
-        image_channels: int = 1,
-        condition_dim: int = 0,
-    ) -> None:
-        super().__init__()
-        self.condition_dim, self.size = condition_dim, max_resolution
-        self.critic = SmallCritic(max_resolution, image_channels, condition_dim)
-
-    def forward(
-        self,
-        images: Tensor,
-        *,
-        alpha: float = 1.0,
-        parts: int = 1,
-        condition: Tensor | None = None,
-    ) -> Tensor:
-        """Scores; raises ValueError for another size, or N no multiple of `parts`."""
-        check_largest(images.shape[-1], self.size, alpha)
-        check_square(images)
-        scores: Tensor = self.critic(images, parts=parts, condition=condition)
-        return scores
-
-
 def check_square(images: Tensor) -> None:
     """Raise ValueError unless images are as high as wide."""
     height, width = images.shape[-2:]
@@ -219,7 +187,7 @@ def check_square(images: Tensor) -> None:
         raise ValueError(f"images of {height}x{width} px are not square")
 
 
-class SeeingFeatures(CriticNet):
+class SeeingOtherInputs(CriticNet):
     """A critic whose trained layers are given more, or other things, than images."""
 
     def forward(
@@ -235,7 +203,64 @@ class SeeingFeatures(CriticNet):
         return self.score_inputs(inputs, alpha=alpha, parts=parts, condition=condition)
 
 
-class Critic(SeeingFeatures):
+def split_bands(images: Tensor) -> Tensor:
+    """Haar's wavelet bands, each divided by its usual spread: [N, C, R, R] -> [N, 4 * C, R/2, R/2].
+
+    The finest frequencies of a slice are a hundredth of its greys: as they are, critics hardly see
+    them, and generators leave them out.  Gal et al. 2021, "SWAGAN", section 3.  The spreads are
+    those of brain slices at 64 to 256 px.
+    """
+    edge, corner = EDGE_SPREAD / images.shape[-1] ** 0.5, CORNER_SPREAD / images.shape[-1] ** 0.5
+    a, b = images[..., ::2, ::2], images[..., ::2, 1::2]
+    c, d = images[..., 1::2, ::2], images[..., 1::2, 1::2]
+    mean, across = (a + b + c + d) / 4, (a - b + c - d) / (2 * edge)
+    along, corners = (a + b - c - d) / (2 * edge), (a - b - c + d) / (2 * corner)
+    return torch.cat([mean, across, along, corners], 1)
+
+
+class PixelCritic(SeeingOtherInputs):
+    """The ordinary critic of the light generator: [N, C, R, R] -> scores [N, 16] of 4x4 parts.
+
+    One small critic as those on features, on the image itself, or with `grain` on its wavelet
+    bands.  It sees what features blur: the finest frequencies.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_resolution: int,  # px
+        image_channels: int = 1,
+        condition_dim: int = 0,
+        grain: bool = False,
+    ) -> None:
+        super().__init__()
+        self.condition_dim, self.size, self.grain = condition_dim, max_resolution, grain
+        inputs = (
+            (max_resolution // 2, 4 * image_channels) if grain else (max_resolution, image_channels)
+        )
+        self.critic = SmallCritic(*inputs, condition_dim)
+
+    def trained_inputs(self, images: Tensor) -> list[Tensor]:
+        """The images or their bands; raises ValueError for another size."""
+        check_largest(images.shape[-1], self.size, 1.0)
+        check_square(images)
+        return [split_bands(images.float()) if self.grain else images]
+
+    def score_inputs(
+        self,
+        inputs: list[Tensor],
+        *,
+        alpha: float = 1.0,
+        parts: int = 1,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """Scores; raises ValueError for an alpha below 1, or N no multiple of `parts`."""
+        check_largest(self.size, self.size, alpha)
+        scores: Tensor = self.critic(inputs[0], parts=parts, condition=condition)
+        return scores
+
+
+class Critic(SeeingOtherInputs):
     """Score images by frozen features: [N, C, R, R] -> scores [N, 4 * 16], higher for real.
 
     Four scales of 4x4 parts of the image.  Every channel is judged as a grey image; the scores
@@ -293,7 +318,7 @@ class Critic(SeeingFeatures):
         return [x.reshape(n, -1, *x.shape[2:]) for x in self.features(grey)]
 
 
-class JointCritic(SeeingFeatures):
+class JointCritic(SeeingOtherInputs):
     """An ordinary critic beside the one on features: -> scores [N, 80].
 
     The ordinary score weighs as much as one scale of features.
@@ -305,8 +330,8 @@ class JointCritic(SeeingFeatures):
         self.own, self.by_features = own, features
 
     def trained_inputs(self, images: Tensor) -> list[Tensor]:
-        """The images and the mixed features of each scale."""
-        return [images, *self.by_features.trained_inputs(images)]
+        """What the ordinary critic is given, and the mixed features of each scale."""
+        return [*self.own.trained_inputs(images), *self.by_features.trained_inputs(images)]
 
     def score_inputs(
         self,
@@ -318,7 +343,7 @@ class JointCritic(SeeingFeatures):
     ) -> Tensor:
         """The scores of the critics on features, then those of the ordinary one: [N, 80]."""
         given: dict[str, Any] = {"alpha": alpha, "parts": parts, "condition": condition}
-        own: Tensor = self.own(inputs[0], **given).float().reshape(len(inputs[0]), -1)
+        own = self.own.score_inputs(inputs[:1], **given).float().reshape(len(inputs[0]), -1)
         scores = self.by_features.score_inputs(inputs[1:], **given)
         columns = MAP_PX * MAP_PX // own.shape[1]
         return torch.cat([scores, own.repeat_interleave(columns, 1)], 1)

@@ -31,7 +31,14 @@ from mri_gan.train.monitor import (
     record_event,
 )
 from mri_gan.train.parallel import agree, any_rank, check_world, key, share_norms, wait_for_all
-from mri_gan.train.resume import out_of_memory_told, pick_layout, restore, resume, salted
+from mri_gan.train.resume import (
+    out_of_memory_told,
+    pick_layout,
+    restore,
+    resume,
+    salted,
+    without_new_layers,
+)
 from mri_gan.train.run_folder import Progress, Run, write_config
 from mri_gan.train.snapshot import draw_reals, report_problems, snapshot
 from mri_gan.train.state import TrainState, prepare_device, to_device
@@ -51,6 +58,7 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     Raises UsageError when the run was begun with other settings or data, Stopped after a signal
     (the state is saved), DataError when the disk refuses or training diverges for good.
     """
+    run = replace(run, config=without_new_layers(run.config, run.folder))
     data = load_training_data(run.store, run.config, run.options.labels)
     check_world(run.config, run.world)
     prepare_device(run.config.precision, run.options.device)

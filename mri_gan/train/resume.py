@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -92,11 +93,23 @@ def pick_layout(run: Run) -> Run:
 
 def begun_layout(folder: Path) -> str:
     """The order of axes that a run began with, by its `config.json`."""
-    try:
-        layout = read_json(folder / CONFIG)["settings"]["layout"]
-    except (UsageError, KeyError, TypeError):  # of an earlier version, or damaged
-        return ""
+    layout = begun_settings(folder).get("layout", "")
     return layout if layout in LAYOUTS else ""
+
+
+def begun_settings(folder: Path) -> dict[str, Any]:
+    """The settings in a run's `config.json`; nothing where there is none, or a damaged one."""
+    try:
+        settings = read_json(folder / CONFIG).get("settings")
+    except UsageError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def without_new_layers(config: TrainConfig, folder: Path) -> TrainConfig:
+    """The configuration that goes on with a run of an earlier version, which knew no grain."""
+    begun = begun_settings(folder)
+    return replace(config, grain=False) if begun and "grain" not in begun else config
 
 
 def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:

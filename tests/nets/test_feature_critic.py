@@ -16,6 +16,7 @@ from mri_gan.nets.feature_critic import (
     PixelCritic,
     RandomMixing,
     SmallCritic,
+    split_bands,
 )
 from mri_gan.nets.stylegan import Critic as OwnCritic
 from mri_gan.pretrained import load_pretrained
@@ -151,12 +152,25 @@ def test_the_ordinary_critic_beside_it_weighs_as_one_scale() -> None:
     torch.testing.assert_close(scores[:, 64:], own(images)[:, None].expand(-1, 16))
 
 
+@pytest.mark.parametrize("grain", [False, True])
 @pytest.mark.parametrize("size", [8, 64, 256])
-def test_the_critic_of_pixels_scores_sixteen_parts(size: int) -> None:
-    judge = PixelCritic(max_resolution=size, image_channels=2, condition_dim=3)
+def test_the_critic_of_pixels_scores_sixteen_parts(size: int, grain: bool) -> None:
+    judge = PixelCritic(max_resolution=size, image_channels=2, condition_dim=3, grain=grain)
     assert judge(normal(2, 2, size, size), condition=torch.eye(3)[:2]).shape == (2, 16)
     with pytest.raises(ValueError, match="does not grow"):
         judge(normal(2, 2, 2 * size, 2 * size))
+
+
+def test_bands_are_those_of_haar() -> None:
+    """Against the outer products of (1, 1) and (1, -1), over the root of 2 each, by convolution."""
+    images = normal(2, 3, 64, 64)
+    low, high = torch.tensor([1.0, 1.0]) / 2**0.5, torch.tensor([1.0, -1.0]) / 2**0.5
+    pairs = [(low, low), (low, high), (high, low), (high, high)]
+    spreads = [2.0, 1.3 / 8, 1.3 / 8, 0.6 / 8]  # a mean of greys is half of the orthonormal band
+    for i, ((rows, columns), spread) in enumerate(zip(pairs, spreads, strict=True)):
+        kernel = (rows[:, None] * columns)[None, None].expand(3, 1, 2, 2)
+        plain = F.conv2d(images, kernel, stride=2, groups=3) / spread
+        torch.testing.assert_close(split_bands(images)[:, 3 * i : 3 * i + 3], plain)
 
 
 def test_images_that_are_not_square_are_refused() -> None:
@@ -167,7 +181,8 @@ def test_images_that_are_not_square_are_refused() -> None:
 def test_inputs_of_the_trained_layers_give_the_scores_of_the_images() -> None:
     images = normal(4, 1, 32, 32)
     own = OwnCritic(max_resolution=32, capacity=1 / 32)
-    for judge in (critic(), own, JointCritic(own, critic())):
+    fine = PixelCritic(max_resolution=32, grain=True)
+    for judge in (critic(), own, fine, JointCritic(own, critic()), JointCritic(fine, critic())):
         inputs = judge.eval().trained_inputs(images)
         torch.testing.assert_close(judge.score_inputs(inputs), judge(images))
 

@@ -43,6 +43,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "fastgan": {
         "arch": "fastgan",
         "critic": "both",
+        "grain": True,
         "loss": "relativistic",
         "share_fakes": True,
         "augment": "fixed",

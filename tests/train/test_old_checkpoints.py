@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
+from mri_gan.config import CONFIG as CONFIG_FILE
 from mri_gan.config import TrainConfig
 from mri_gan.errors import UsageError
 from mri_gan.synth.sample import load_trained
@@ -94,3 +96,20 @@ def test_its_weights_start_another_run(store: Path, old: Path, tmp_path: Path) -
     other = replace(CONFIG, max_size=8, phase=8)
     last = train(run_of(store, tmp_path / "new", other, transfer=True), old)
     assert load_checkpoint(last).nimg == 8
+
+
+def test_a_light_generator_without_grain_goes_on_without_it(store: Path, tmp_path: Path) -> None:
+    """Grain came later, as a default that no earlier command line had named."""
+    light = replace(CONFIG, arch="fastgan", mixing=False, loss="logistic", gp_weight=0.0)
+    before = replace(light, kimg=0.016)
+    straight, old = tmp_path / "straight", tmp_path / "old"
+    for folder in (straight, old):
+        train(run_of(store, folder, before))
+    settings = json.loads((old / CONFIG_FILE).read_text())
+    del settings["settings"]["grain"]
+    (old / CONFIG_FILE).write_text(json.dumps(settings))
+    last = load_checkpoint(train(run_of(store, old, replace(light, grain=True))))
+    assert not last.config.grain
+    assert digest(last.state) == digest(
+        load_checkpoint(train(run_of(store, straight, light))).state
+    )
