@@ -101,7 +101,7 @@ ARCH_DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "fastgan": {  # Liu 2021, appendix; the critic: Sauer 2021, section 4
         "critic": "both",
-        "grain": True,
+        "wavelets": True,
         "latent_dim": 128,
         "capacity": 0.25,
         "batch": 16,
@@ -265,7 +265,7 @@ class ModelConfig(JsonConfig):
     critic_norm: str = "batch"  # dcgan: "batch", or "layer" for losses with a gradient penalty
     clamp: float = 0.0  # stylegan2: of activations in float32 too; 0 is in half precision only
     blur_bias: bool = False  # stylegan: some biases before the blur, as in weights made elsewhere
-    grain: bool = False  # fastgan: noise at the two largest sizes
+    wavelets: bool = False  # fastgan: its own critic sees the image's wavelet bands
     critic: str = "own"  # or "features", "both"
     features_digest: str = ""  # SHA-256 of the frozen weights; empty takes what is installed
 
@@ -329,7 +329,7 @@ class TrainConfig(JsonConfig):
     channel_max: int = 512
     clamp: float = 0.0
     blur_bias: bool = False
-    grain: bool = False
+    wavelets: bool = False
     channels: int = 1
     critic: str = "own"
     critic_features: str = ""  # the network whose features it sees, and whose weights they are:
@@ -447,7 +447,7 @@ class TrainConfig(JsonConfig):
             critic_norm=critic_norm(self.arch, self.loss),
             clamp=self.clamp,
             blur_bias=self.blur_bias,
-            grain=self.grain,
+            wavelets=self.wavelets,
             critic=self.critic,
             features_digest=self.features_digest,
         )

@@ -99,7 +99,7 @@ def _stylegan2_generator(model: ModelConfig) -> GeneratorNet:
 
 
 def _fastgan_generator(model: ModelConfig) -> GeneratorNet:
-    return fastgan.Generator(**_common(model), latent_dim=model.latent_dim, grain=model.grain)
+    return fastgan.Generator(**_common(model), latent_dim=model.latent_dim)
 
 
 def _pixel_critic(model: ModelConfig) -> CriticNet:
@@ -107,7 +107,7 @@ def _pixel_critic(model: ModelConfig) -> CriticNet:
         max_resolution=model.max_size,
         image_channels=model.channels,
         condition_dim=model.condition_dim,
-        grain=model.grain,
+        wavelets=model.wavelets,
     )
 
 

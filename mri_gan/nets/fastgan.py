@@ -2,13 +2,11 @@
 
 Liu, Zhu, Song and Elgammal 2021, "Towards Faster and Stabilized GAN Training for High-fidelity
 Few-shot Image Synthesis", section 3.1 and figure 3.  Two changes for processors: leaky rectifiers
-in place of gated linear units, which halve the convolutions, and noise at the two largest sizes
-only, for the grain that every scanner leaves.  Its critic is `feature_critic.Critic`.
+in place of gated linear units, which halve the convolutions, and no noise.  Its critic is
+`feature_critic.Critic`.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,9 +15,9 @@ from torch import Tensor, nn
 from mri_gan.nets.convolution import convolve
 from mri_gan.nets.dcgan import BatchNorm
 from mri_gan.nets.filters import fold_upsampling
-from mri_gan.nets.layers import NoiseInjection, leaky_relu, pixel_norm
+from mri_gan.nets.layers import leaky_relu, pixel_norm
 from mri_gan.nets.progan import LatentGenerator, check_single
-from mri_gan.nets.protocol import ConditionEmbedding, Noise, NoiseShape
+from mri_gan.nets.protocol import ConditionEmbedding, Noise
 from mri_gan.nets.stylegan2 import check_largest
 
 FULL_WIDTHS = {4: 1024, 8: 1024, 16: 512, 32: 256, 64: 128, 128: 96, 256: 64, 512: 32, 1024: 16}
@@ -40,24 +38,19 @@ def orthogonal(outputs: int, inputs: int, kernel_px: int) -> nn.Parameter:
 
 
 class Convolution(nn.Module):
-    """A 3x3 convolution, batch normalisation, leaky rectifier: [N, C, H, W] -> [N, D, H, W].
+    """A 3x3 convolution, batch normalisation, leaky rectifier: [N, C, H, W] -> [N, D, H, W]."""
 
-    Noise [N, 1, H, W] comes before the rectifier, so that what the image holds can silence it.
-    """
-
-    def __init__(self, inputs: int, outputs: int, *, noisy: bool = False) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.weight = orthogonal(outputs, inputs, 3)
         self.norm = BatchNorm(outputs)
-        self.noise: NoiseInjection | None = NoiseInjection(outputs) if noisy else None
 
     def lead(self, x: Tensor) -> Tensor:
         """The convolution alone."""
         return convolve(x, self.weight, padding=1)
 
-    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        x = self.norm(self.lead(x))
-        return leaky_relu(x if self.noise is None else self.noise(x, noise))
+    def forward(self, x: Tensor) -> Tensor:
+        return leaky_relu(self.norm(self.lead(x)))
 
 
 class UpConvolution(Convolution):
@@ -72,24 +65,6 @@ class UpConvolution(Convolution):
         if self.weight.is_contiguous(memory_format=torch.channels_last):
             kernel = kernel.contiguous(memory_format=torch.channels_last)
         return convolve(x, kernel, stride=2, padding=1, transposed=True)
-
-
-class Block(nn.Sequential):
-    """Double the image by one convolution or two, the first with noise.  Liu et al. 2021, figure 3.
-
-    x [N, C, r/2, r/2], noise [N, 1, r, r] or None -> [N, D, r, r].
-    """
-
-    def __init__(self, px: int, inputs: int, outputs: int, *, noisy: bool) -> None:
-        second = [Convolution(outputs, outputs)] if px in SECOND_CONVOLUTION else []
-        super().__init__(UpConvolution(inputs, outputs, noisy=noisy), *second)
-
-    def forward(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        first, *second = self
-        x = first(x, noise)
-        for convolution in second:
-            x = convolution(x)
-        return x
 
 
 class Excitation(nn.Module):
@@ -111,16 +86,17 @@ class Excitation(nn.Module):
 class Synthesis(nn.Module):
     """Draw images from latents: ws [N, 1, D] -> [N, image_channels, R, R], -1..1."""
 
-    def __init__(
-        self, widths: dict[int, int], image_channels: int, inputs: int, noisy: Sequence[int]
-    ) -> None:
+    def __init__(self, widths: dict[int, int], image_channels: int, inputs: int) -> None:
         super().__init__()
-        self.max_resolution, self.noisy = max(widths), noisy  # px
+        self.max_resolution = max(widths)
         self.first = nn.ConvTranspose2d(inputs, widths[4], 4, bias=False)
         self.first_norm = BatchNorm(widths[4])
         self.blocks, self.excitations = nn.ModuleDict(), nn.ModuleDict()
         for r in sorted(widths)[1:]:
-            self.blocks[str(r)] = Block(r, widths[r // 2], widths[r], noisy=r in self.noisy)
+            block: list[nn.Module] = [UpConvolution(widths[r // 2], widths[r])]
+            if r in SECOND_CONVOLUTION:
+                block.append(Convolution(widths[r], widths[r]))
+            self.blocks[str(r)] = nn.Sequential(*block)
             if r >= EXCITED_FROM:
                 self.excitations[str(r)] = Excitation(widths[r // 16], widths[r])
         self.to_image = nn.Conv2d(widths[self.max_resolution], image_channels, 3, padding=1)
@@ -128,17 +104,14 @@ class Synthesis(nn.Module):
     def forward(
         self, ws: Tensor, *, resolution: int, alpha: float = 1.0, noise: Noise = None
     ) -> Tensor:
-        """Raises ValueError for another resolution, or noise not made for it."""
+        """Raises ValueError for another resolution, or for noise."""
         check_largest(resolution, self.max_resolution, alpha)
-        check_single(ws, None)
-        if noise and len(noise) != len(self.noisy):
-            raise ValueError(f"{len(self.noisy)} noise images are taken, not {len(noise)}")
-        given = dict(zip(self.noisy, noise or [], strict=False))
+        check_single(ws, noise)
         x = leaky_relu(self.first_norm(self.first(ws[:, 0, :, None, None])))
         drawn = {4: x}
         for name, block in self.blocks.items():
             r = int(name)
-            x = block(x, given.get(r))
+            x = block(x)
             if name in self.excitations:
                 x = x * self.excitations[name](drawn[r // 16])
             drawn[r] = x
@@ -161,23 +134,17 @@ class Generator(LatentGenerator):
         capacity: float = 0.25,
         latent_dim: int = 128,
         condition_dim: int = 0,
-        grain: bool = False,  # noise at the two largest sizes
     ) -> None:
         super().__init__()
         if max_resolution not in FULL_WIDTHS or max_resolution < 8:
             raise ValueError(f"{max_resolution} px is not a power of two in 8..1024")
         self.resolutions = (max_resolution,)
-        self.noisy = sorted(widths_of(max_resolution, capacity))[-2:] if grain else []  # px
         self.latent_dim, self.condition_dim = latent_dim, condition_dim
         self.embed = ConditionEmbedding(condition_dim, latent_dim)
         inputs = latent_dim * (2 if condition_dim else 1)
         widths = widths_of(max_resolution, capacity)
-        self.synthesis = Synthesis(widths, image_channels, inputs, self.noisy)
+        self.synthesis = Synthesis(widths, image_channels, inputs)
         self.register_buffer("w_avg", torch.zeros(inputs))
-
-    def noise_shapes(self, n: int, resolution: int) -> list[NoiseShape]:
-        """One [n, 1, r, r] for each of the two largest sizes, or none at all."""
-        return [(n, 1, r, r) for r in self.noisy]
 
     def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Latents on the sphere whose radius is the root of D, the embedded condition behind."""

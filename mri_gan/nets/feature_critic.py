@@ -221,7 +221,7 @@ def split_bands(images: Tensor) -> Tensor:
 class PixelCritic(SeeingOtherInputs):
     """The ordinary critic of the light generator: [N, C, R, R] -> scores [N, 16] of 4x4 parts.
 
-    One small critic as those on features, on the image itself, or with `grain` on its wavelet
+    One small critic as those on features, on the image itself, or with `wavelets` on its wavelet
     bands.  It sees what features blur: the finest frequencies.
     """
 
@@ -231,12 +231,14 @@ class PixelCritic(SeeingOtherInputs):
         max_resolution: int,  # px
         image_channels: int = 1,
         condition_dim: int = 0,
-        grain: bool = False,
+        wavelets: bool = False,
     ) -> None:
         super().__init__()
-        self.condition_dim, self.size, self.grain = condition_dim, max_resolution, grain
+        self.condition_dim, self.size, self.wavelets = condition_dim, max_resolution, wavelets
         inputs = (
-            (max_resolution // 2, 4 * image_channels) if grain else (max_resolution, image_channels)
+            (max_resolution // 2, 4 * image_channels)
+            if wavelets
+            else (max_resolution, image_channels)
         )
         self.critic = SmallCritic(*inputs, condition_dim)
 
@@ -244,7 +246,7 @@ class PixelCritic(SeeingOtherInputs):
         """The images or their bands; raises ValueError for another size."""
         check_largest(images.shape[-1], self.size, 1.0)
         check_square(images)
-        return [split_bands(images.float()) if self.grain else images]
+        return [split_bands(images.float()) if self.wavelets else images]
 
     def score_inputs(
         self,

@@ -37,7 +37,7 @@ from mri_gan.train.resume import (
     restore,
     resume,
     salted,
-    without_new_layers,
+    without_new_inputs,
 )
 from mri_gan.train.run_folder import Progress, Run, write_config
 from mri_gan.train.snapshot import draw_reals, report_problems, snapshot
@@ -58,7 +58,7 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     Raises UsageError when the run was begun with other settings or data, Stopped after a signal
     (the state is saved), DataError when the disk refuses or training diverges for good.
     """
-    run = replace(run, config=without_new_layers(run.config, run.folder))
+    run = replace(run, config=without_new_inputs(run.config, run.folder))
     data = load_training_data(run.store, run.config, run.options.labels)
     check_world(run.config, run.world)
     prepare_device(run.config.precision, run.options.device)

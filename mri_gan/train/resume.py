@@ -106,10 +106,10 @@ def begun_settings(folder: Path) -> dict[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def without_new_layers(config: TrainConfig, folder: Path) -> TrainConfig:
-    """The configuration that goes on with a run of an earlier version, which knew no grain."""
+def without_new_inputs(config: TrainConfig, folder: Path) -> TrainConfig:
+    """The configuration that goes on with a run of an earlier version, which knew no bands."""
     begun = begun_settings(folder)
-    return replace(config, grain=False) if begun and "grain" not in begun else config
+    return replace(config, wavelets=False) if begun and "wavelets" not in begun else config
 
 
 def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:

@@ -38,28 +38,16 @@ def test_doubling_convolution_is_nearest_neighbour_then_convolution() -> None:
     torch.testing.assert_close(block.lead(x), plain)
 
 
-@pytest.mark.parametrize("grain", [False, True])
-def test_whole_network_is_the_one_written_plainly(grain: bool) -> None:
-    """Layer by layer with torch's own functions; figure 3 of the paper.
-
-    Grain: noise of a strength for each channel before the rectifiers of the two largest sizes.
-    """
+def test_whole_network_is_the_one_written_plainly() -> None:
+    """Layer by layer with torch's own functions; figure 3 of the paper."""
     torch.manual_seed(0)
-    generator = Generator(max_resolution=64, capacity=1 / 128, latent_dim=8, grain=grain).eval()
+    generator = Generator(max_resolution=64, capacity=1 / 128, latent_dim=8).eval()
     s: Any = generator.synthesis
     z = normal(3, 8)
-    noise = [normal(*shape, seed=shape[-1]) for shape in generator.noise_shapes(3, 64)]
-    by_size = {part.shape[-1]: part for part in noise}
-    assert sorted(by_size) == ([32, 64] if grain else [])
-    strengths = {r: normal(s.blocks[str(r)][0].weight.shape[0], seed=2 * r) for r in by_size}
-    for r, strength in strengths.items():
-        s.blocks[str(r)][0].noise.weight.data.copy_(strength)
 
-    def normalised(x: Tensor, norm: nn.Module, px: int = 0) -> Tensor:
+    def normalised(x: Tensor, norm: nn.Module) -> Tensor:
         parts = (norm.running_mean, norm.running_var, norm.weight, norm.bias)
-        x = F.batch_norm(x, *parts)  # type: ignore[arg-type]
-        added = strengths[px][None, :, None, None] * by_size[px] if px in by_size else 0
-        return F.leaky_relu(x + added, 0.2)
+        return F.leaky_relu(F.batch_norm(x, *parts), 0.2)  # type: ignore[arg-type]
 
     x = z / z.square().mean(1, keepdim=True).sqrt()
     x = normalised(F.conv_transpose2d(x[:, :, None, None], s.first.weight), s.first_norm)
@@ -68,13 +56,13 @@ def test_whole_network_is_the_one_written_plainly(grain: bool) -> None:
         layers = list(s.blocks[str(r)])
         assert len(layers) == (2 if r in (8, 32) else 1)
         x = F.interpolate(x, scale_factor=2)
-        for i, layer in enumerate(layers):
-            x = normalised(F.conv2d(x, layer.weight, padding=1), layer.norm, 0 if i else r)
+        for layer in layers:
+            x = normalised(F.conv2d(x, layer.weight, padding=1), layer.norm)
         drawn[r] = x
     gate = F.conv2d(F.adaptive_avg_pool2d(drawn[4], 4), s.excitations["64"].gather.weight)
     gate = F.conv2d(F.silu(gate), s.excitations["64"].scale.weight).sigmoid()
     plain = F.conv2d(x * gate, s.to_image.weight, s.to_image.bias, padding=1).tanh()
-    torch.testing.assert_close(generator(z, resolution=64, noise=noise or None), plain)
+    torch.testing.assert_close(generator(z, resolution=64), plain)
 
 
 def test_small_sizes_have_nothing_to_excite() -> None:
@@ -86,23 +74,6 @@ def test_conditions_are_part_of_the_latent() -> None:
     z = normal(1, 8).expand(2, -1)
     images = generator(z, resolution=8, condition=torch.eye(3)[:2])
     assert (images[0] - images[1]).abs().max() > 1e-3
-
-
-def test_grain_begins_at_zero_and_learns() -> None:
-    generator = Generator(max_resolution=16, capacity=1 / 64, latent_dim=8, grain=True).eval()
-    z, noise = normal(2, 8), [normal(*shape) for shape in generator.noise_shapes(2, 16)]
-    images = generator(z, resolution=16, noise=noise)
-    assert torch.equal(images, generator(z, resolution=16))
-    images.square().sum().backward()
-    strengths = [p for name, p in generator.named_parameters() if name.endswith("noise.weight")]
-    assert len(strengths) == 2
-    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in strengths)
-
-
-def test_noise_for_other_layers_is_refused() -> None:
-    generator = Generator(max_resolution=16, capacity=1 / 64, latent_dim=8, grain=True)
-    with pytest.raises(ValueError, match="2 noise images"):
-        generator(normal(2, 8), resolution=16, noise=[normal(2, 1, 16, 16)])
 
 
 def test_other_sizes_are_refused() -> None:

@@ -152,10 +152,10 @@ def test_the_ordinary_critic_beside_it_weighs_as_one_scale() -> None:
     torch.testing.assert_close(scores[:, 64:], own(images)[:, None].expand(-1, 16))
 
 
-@pytest.mark.parametrize("grain", [False, True])
+@pytest.mark.parametrize("wavelets", [False, True])
 @pytest.mark.parametrize("size", [8, 64, 256])
-def test_the_critic_of_pixels_scores_sixteen_parts(size: int, grain: bool) -> None:
-    judge = PixelCritic(max_resolution=size, image_channels=2, condition_dim=3, grain=grain)
+def test_the_critic_of_pixels_scores_sixteen_parts(size: int, wavelets: bool) -> None:
+    judge = PixelCritic(max_resolution=size, image_channels=2, condition_dim=3, wavelets=wavelets)
     assert judge(normal(2, 2, size, size), condition=torch.eye(3)[:2]).shape == (2, 16)
     with pytest.raises(ValueError, match="does not grow"):
         judge(normal(2, 2, 2 * size, 2 * size))
@@ -181,7 +181,7 @@ def test_images_that_are_not_square_are_refused() -> None:
 def test_inputs_of_the_trained_layers_give_the_scores_of_the_images() -> None:
     images = normal(4, 1, 32, 32)
     own = OwnCritic(max_resolution=32, capacity=1 / 32)
-    fine = PixelCritic(max_resolution=32, grain=True)
+    fine = PixelCritic(max_resolution=32, wavelets=True)
     for judge in (critic(), own, fine, JointCritic(own, critic()), JointCritic(fine, critic())):
         inputs = judge.eval().trained_inputs(images)
         torch.testing.assert_close(judge.score_inputs(inputs), judge(images))

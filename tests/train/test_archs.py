@@ -43,7 +43,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "fastgan": {
         "arch": "fastgan",
         "critic": "both",
-        "grain": True,
+        "wavelets": True,
         "loss": "relativistic",
         "share_fakes": True,
         "augment": "fixed",

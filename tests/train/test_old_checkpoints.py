@@ -98,18 +98,18 @@ def test_its_weights_start_another_run(store: Path, old: Path, tmp_path: Path) -
     assert load_checkpoint(last).nimg == 8
 
 
-def test_a_light_generator_without_grain_goes_on_without_it(store: Path, tmp_path: Path) -> None:
-    """Grain came later, as a default that no earlier command line had named."""
+def test_a_critic_without_bands_goes_on_without_them(store: Path, tmp_path: Path) -> None:
+    """Bands came later, as a default that no earlier command line had named."""
     light = replace(CONFIG, arch="fastgan", mixing=False, loss="logistic", gp_weight=0.0)
     before = replace(light, kimg=0.016)
     straight, old = tmp_path / "straight", tmp_path / "old"
     for folder in (straight, old):
         train(run_of(store, folder, before))
     settings = json.loads((old / CONFIG_FILE).read_text())
-    del settings["settings"]["grain"]
+    del settings["settings"]["wavelets"]
     (old / CONFIG_FILE).write_text(json.dumps(settings))
-    last = load_checkpoint(train(run_of(store, old, replace(light, grain=True))))
-    assert not last.config.grain
+    last = load_checkpoint(train(run_of(store, old, replace(light, wavelets=True))))
+    assert not last.config.wavelets
     assert digest(last.state) == digest(
         load_checkpoint(train(run_of(store, straight, light))).state
     )

@@ -111,8 +111,8 @@ Examples:
 @click.option("--sched/--no-sched", help="Learning rate and batch by level, as in the paper.")
 @click.option("--mixing/--no-mixing", help="Style mixing: two latents for 90 % of the images.")
 @click.option(
-    "--grain/--no-grain",
-    help="Random grain at the two largest sizes, as scanners leave it; fastgan only.",
+    "--wavelets/--no-wavelets",
+    help="fastgan: its own critic sees wavelet bands, fine detail enlarged  [default: on].",
 )
 @click.option(
     "--flip/--no-flip", help="Also swaps left and right, which is wrong for most anatomy."

@@ -193,9 +193,9 @@ def describe_run(out: Path, config: TrainConfig) -> dict[str, Any]:
     """The run that is in a folder: where it would go on, what is left, why it would be refused."""
     from mri_gan.checkpoint import newest_valid
     from mri_gan.schedule import total_images
-    from mri_gan.train.resume import changed_settings, without_new_layers
+    from mri_gan.train.resume import changed_settings, without_new_inputs
 
-    config = without_new_layers(config, out)
+    config = without_new_inputs(config, out)
     path, checkpoint, damaged = newest_valid(out)
     facts: dict[str, Any] = {"damaged": [error.message for error in damaged]}
     if checkpoint is None:
