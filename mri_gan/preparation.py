@@ -193,6 +193,6 @@ class PrepareConfig(JsonConfig):
         )
         require(
             not (self.reorient and (self.masks or self.channels)),
-            "--reorient turns one volume alone",
+            "--reorient cannot turn masks or channels with a volume",
             "leave --masks and --channels out, or fix the headers first",
         )

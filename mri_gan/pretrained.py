@@ -72,7 +72,7 @@ def load_pretrained(name: str, digest: str = "") -> Any:
     path = find_weights(name)
     if digest and digest_file(path) != digest:
         raise UsageError(
-            f"{path}: other weights of {name} than the run began with",
+            f"{path}: not the weights of {name} that the run began with",
             f"install the version of {PRETRAINED[name].package} that it began with",
         )
     network = import_module("efficientnet_lite_pytorch").EfficientNet.from_name(name)

@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "walk": ("mri_gan.cli.use.walk", "Draw an animation from seed to seed."),
     "project": ("mri_gan.cli.use.project", "Find the style that draws a given image."),
     "export-model": ("mri_gan.cli.use.export_model", "Write a generator for other programs."),
-    "directions": ("mri_gan.cli.use.directions", "Find what a generator varies most."),
+    "directions": ("mri_gan.cli.use.directions", "Find the directions in which images vary most."),
     "evaluate": (
         "mri_gan.cli.judge.evaluate",
         "Measure how close synthetic slices are to real ones.",

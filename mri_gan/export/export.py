@@ -221,7 +221,7 @@ def _encoder(store: StoreReader, name: str) -> Callable[[Pixels], dict[str, byte
         if not with_masks and "" not in parts:
             names = ", ".join(parts)
             raise UsageError(
-                f"StyleGAN's formats hold one picture and not {names}",
+                f"StyleGAN's formats hold one picture, not {names}",
                 "use --format nifti or png, or prepare one with --contrast",
             )
         labels = parts.pop(MASK, None) if with_masks else None

@@ -150,7 +150,9 @@ def build_target(name: str, rows: Sequence[Labels], store: Path) -> Target:
     known = [value for value in found if value is not None]
     if not known:
         there = sorted({key for row in rows for key in row})
-        raise UsageError(f"{store}: no slice has a label {name}", f"there are {', '.join(there)}")
+        raise UsageError(
+            f"{store}: no slice has a label {name}", f"known labels: {', '.join(there)}"
+        )
     numbers = [None if value is None else as_number(value) for value in found]
     if all(
         (number is None) == (value is None) for number, value in zip(numbers, found, strict=True)

@@ -26,11 +26,11 @@ NEARER = (
 GUESSED_AUC = 0.6  # of membership; above, the critic has learned people by heart
 SHARING = (
     "The checks find copies of the kinds that they list. They cannot show that there are none, and "
-    "a synthetic picture is not an anonymous one by nature.",
+    "a synthetic picture is not automatically anonymous.",
     "A checkpoint also holds the critic, which knows more about the training people than the "
     "pictures do: pass on exports (mrigan export-model), not checkpoints.",
-    "Consent and the terms of the training data bind the model and its images too. Who is "
-    "responsible for the data decides; all this is for that person to read.",
+    "Consent and the terms of the training data bind the model and its images too. Whoever "
+    "is responsible for the data decides; this page is for that person to read.",
 )
 
 

@@ -21,7 +21,7 @@ CAPTIONS = {
     Shows.SYNTHETIC: "Synthetic",
     Shows.REAL: "Real people",
     Shows.BOTH: "Real people beside synthetic images",
-    Shows.LIKENESS: "Drawn to equal a given image",
+    Shows.LIKENESS: "Drawn to resemble a given image",
     Shows.CHART: "Chart",
 }
 
@@ -177,7 +177,7 @@ def curves(run: RunFacts) -> Section:
 
 def grids(run: RunFacts) -> Section:
     """Synthetic samples from fixed latents over the course of training, and real slices."""
-    section = Section("grids", "Synthetic samples as training went")
+    section = Section("grids", "Synthetic samples as training went on")
     pictures = [grid.picture for grid in run.grids]
     shown = [grid for grid in run.grids if may_show(grid.picture, run.with_people)]
     section.frames = [

@@ -109,7 +109,7 @@ def to_onnx(frozen: Frozen) -> bytes:
         import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise UsageError("ONNX needs three packages more", INSTALL) from error
+        raise UsageError("ONNX needs three more packages", INSTALL) from error
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # says that torchvision is not there
     with warnings.catch_warnings():  # of the exporter's own parts
         warnings.simplefilter("ignore")
@@ -128,7 +128,7 @@ def to_safetensors(drawing: Drawing) -> bytes:
     try:
         import safetensors.torch as format_
     except ImportError as error:
-        raise UsageError("safetensors needs a package more", INSTALL) from error
+        raise UsageError("safetensors needs one more package", INSTALL) from error
     trained = drawing.trained
     weights = {k: v.cpu().contiguous() for k, v in trained.generator.state_dict().items()}
     facts = {

@@ -144,7 +144,9 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
     try:
         generator.load_state_dict(checkpoint.state["g_ema"])
     except (KeyError, RuntimeError) as error:
-        raise DataError(f"{path}: holds no generator of its own shape", "use another") from error
+        raise DataError(
+            f"{path}: its generator does not fit its settings", "use another"
+        ) from error
     generator.requires_grad_(False).eval()
     return Trained(
         generator,

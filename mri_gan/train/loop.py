@@ -211,7 +211,7 @@ def minutes_over(run: Run, state: TrainState) -> str:
     """What to say when the time that was given is over before the run is."""
     return (
         f"{run.options.minutes:g} minutes are over at {state.nimg / 1000:g} of "
-        f"{run.total / 1000:g} kimg; the same command goes on from here"
+        f"{run.total / 1000:g} kimg; the same command continues from here"
     )
 
 

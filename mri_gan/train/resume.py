@@ -46,7 +46,7 @@ def out_of_memory_told(run: Run, state: TrainState) -> Iterator[None]:
             raise
         phase = phase_at(run.config, state.nimg)
         saved = list_checkpoints(run.folder)
-        how = f"go on in another --out by --ckpt {saved[0]} --transfer" if saved else "start again"
+        how = f"use another --out, --ckpt {saved[0]} --transfer" if saved else "start again"
         raise DataError(
             f"{run.folder}: out of memory on {run.options.device} at {phase.resolution} px with "
             f"{phase.batch} images per step",

@@ -35,7 +35,7 @@ MAX_THREADS = 16
 def command(store: Path, threads: int | None, as_json: bool, quiet: bool) -> None:
     """Read all of a STORE and compare it with its checksums, counts and digest.
 
-    With exit code 1 the first damaged images, or the first other faults, are named.
+    Exit code 1 if it is damaged; the first damaged images or other faults are named.
     """
     from mri_gan.config import LEVELS
     from mri_gan.files import stop_on_signal

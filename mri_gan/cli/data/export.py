@@ -25,7 +25,9 @@ MAX_WORKERS = 16
 
 @click.command("export", epilog=EPILOG)
 @click.argument("store", type=click.Path(path_type=Path))
-@click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="What for.")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), required=True, help="Format to write."
+)
 @click.option(
     "--out",
     required=True,

@@ -23,7 +23,7 @@ Examples:
 @options.as_json
 @options.quiet
 def command(stores: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> None:
-    """Join STORES of the same options into one, their slices in the order given.
+    """Join STORES made with the same options into one; slices keep the given order.
 
     The parts that `mrigan prepare --shard` wrote are put in the order of their numbers, and none
     may be missing. Refused when a subject would be in two splits or a slice is in two stores.

@@ -158,7 +158,7 @@ def command(
     write_given(out / GIVEN_FILE)
     if any(map(people.is_pseudonym, plan.true_labels)) and not (quiet or as_json):
         click.echo(
-            f"ids are pseudonyms; who has {key_file} can undo them: keep it, and do not share it"
+            f"ids are pseudonyms; whoever has {key_file} can undo them: keep it, do not share it"
         )
     _report(out, facts, plan, as_json, quiet)
 

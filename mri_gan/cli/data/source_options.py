@@ -35,8 +35,8 @@ _scan = click.option(
     default="auto",
     show_default=True,
     metavar="NAME",
-    help="Which version of a scan to take: of OASIS-1 t88_masked_gfc, t88_gfc, subj_111 or raw; "
-    "of neurite-OASIS a file's name, such as norm.",
+    help="Version of a scan to take: t88_masked_gfc, t88_gfc, subj_111 or raw of OASIS-1; "
+    "a file's name, such as norm, of neurite-OASIS.",
 )
 _layout = click.option(
     "--layout",
@@ -213,7 +213,7 @@ def report_people(plan: Plan, *, strict: bool, quiet: bool, as_json: bool) -> No
         raise DataError(
             f"--strict: {plan.doubts[0]}"
             + (f" (and {len(plan.doubts) - 1} more)" if len(plan.doubts) > 1 else ""),
-            "nothing was written; leave --strict out to go on all the same",
+            "nothing was written; leave --strict out to continue anyway",
         )
     if quiet:
         return

@@ -69,8 +69,8 @@ def command(
 
     require(
         (ckpt is None) != (images is None),
-        "nothing to audit, or two things",
-        "give either a checkpoint or --images DIR",
+        "nothing to audit, or both a checkpoint and --images",
+        "give one of them",
     )
     with StoreReader(data) as store:
         judged = judging.Judged.find(store, ckpt, images, count, drawing, DEPTH)

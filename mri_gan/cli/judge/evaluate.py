@@ -33,7 +33,7 @@ def parse_features(_ctx: click.Context, _param: click.Parameter, value: str) -> 
     unknown = sorted(set(names) - set(FEATURE_NAMES))
     if unknown:
         raise click.BadParameter(
-            f"no features {', '.join(unknown)}; choose from {', '.join(FEATURE_NAMES)}, none"
+            f"unknown features {', '.join(unknown)}; choose from {', '.join(FEATURE_NAMES)}, none"
         )
     return names
 
@@ -58,7 +58,7 @@ def parse_features(_ctx: click.Context, _param: click.Parameter, value: str) -> 
     type=click.IntRange(1),
     default=10_000,
     show_default=True,
-    help="Most images of each set.",
+    help="Largest number of images in each set.",
 )
 @click.option(
     "--fakes",
@@ -77,7 +77,7 @@ def parse_features(_ctx: click.Context, _param: click.Parameter, value: str) -> 
     "--features-file",
     type=click.Path(path_type=Path),
     multiple=True,
-    help="A TorchScript network as further features. It is a program: only files you trust.",
+    help="A TorchScript network as further features. It is a program: use only files you trust.",
 )
 @click.option(
     "--resamples",
@@ -112,8 +112,8 @@ def command(
 
     require(
         (ckpt is None) != (choices["images"] is None),
-        "nothing to evaluate, or two things",
-        "give either a checkpoint or --images DIR",
+        "nothing to evaluate, or both a checkpoint and --images",
+        "give one of them",
     )
     with StoreReader(data) as store:
         result, facts, beside, both = _evaluate(store, ckpt, quiet or as_json, **choices)

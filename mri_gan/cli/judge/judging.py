@@ -48,7 +48,7 @@ trained_on = click.option(
     type=click.Path(path_type=Path),
     default=None,
     metavar="STORE",
-    help="The store of the run, where --data is another one: people in both are named.",
+    help="The store the run was trained on, if --data is another; people in both are named.",
 )
 
 

@@ -42,7 +42,7 @@ ROWS = (
     type=click.IntRange(1),
     default=2000,
     show_default=True,
-    help="Most slices to train on, of each kind.",
+    help="Largest number of training slices of each kind.",
 )
 @click.option(
     "--steps",

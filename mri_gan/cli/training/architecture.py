@@ -79,7 +79,7 @@ OPTIONS = (
         type=float,
         default=500.0,
         show_default=True,
-        help="Thousand images that ada takes at least from 0 to 1.",
+        help="Fewest thousand images in which ada goes from 0 to 1.",
     ),
 )
 

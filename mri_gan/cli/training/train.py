@@ -75,7 +75,7 @@ Examples:
     type=int,
     default=600_000,
     show_default=True,
-    help="Images over which a level fades in, and again as many over which it stays.",
+    help="Images over which a level fades in; it then stays for as many.",
 )
 @click.option(
     "--kimg",
@@ -141,8 +141,8 @@ Examples:
     "--gp-weight",
     type=click.FloatRange(0),
     default=10.0,
-    show_default=True,
-    help="Weight of the gradient penalty; gamma of r1 and r3gan  [stylegan2: by size and batch].",
+    help="Weight of the gradient penalty; gamma of r1 and r3gan  [default: 10; stylegan2, r3gan: "
+    "by size and batch; critics on features: 1].",
 )
 @click.option(
     "--penalty-every",
@@ -293,7 +293,7 @@ def command(
 
     require(not transfer or ckpt is not None, "--transfer takes weights from --ckpt", "give both")
     frozen = choices["freeze_critic"] > 0
-    require(not frozen or transfer, "--freeze-critic keeps what --transfer takes", "give both")
+    require(not frozen or transfer, "--freeze-critic needs --transfer", "give both")
     choices["precision"] = setup.pick_precision(precision, device)
     if schedule_file is not None:
         choices |= setup.use_schedule(schedule_file)

@@ -18,7 +18,7 @@ size = click.option(
     "--size",
     type=int,
     default=None,
-    help="Pixels; smaller ones are shrunk from the largest trained, the default.",
+    help="Pixels; smaller images are shrunk  [default: the largest trained].",
 )
 psi = click.option(
     "--psi", type=float, default=0.7, show_default=True, help="Truncation; 1 is none."
@@ -28,7 +28,7 @@ noise = click.option(
     type=float,
     default=1.0,
     show_default=True,
-    help="Strength; 0 shows the anatomy alone.",
+    help="Strength of the noise; 0 shows the anatomy alone.",
 )
 condition = click.option(
     "--condition",

@@ -14,7 +14,7 @@ from mri_gan.errors import Interrupted
 EPILOG = """\b
 Examples:
   mrigan explore RUN
-  mrigan explore RUN --port 8000 --out liked      # from afar: ssh -L 8000:localhost:8000 SERVER
+  mrigan explore RUN --port 8000 --out liked      # remotely: ssh -L 8000:localhost:8000 SERVER
 """
 
 
@@ -40,7 +40,7 @@ Examples:
     "--port",
     type=click.IntRange(0, 65535),
     default=0,
-    help="Of this machine  [default: a free one].",
+    help="Port of this machine  [default: a free one].",
 )
 @click.option("--open", "open_", is_flag=True, help="Open the page in your browser, too.")
 @drawing.device

@@ -21,7 +21,9 @@ FORMATS = ("safetensors", "torchscript", "torch-export", "onnx", "medigan", "mon
 
 @click.command("export-model", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path))
-@click.option("--format", "format_", type=click.Choice(FORMATS), required=True, help="What for.")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), required=True, help="Format to write."
+)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder.")
 @drawing.size
 @drawing.psi

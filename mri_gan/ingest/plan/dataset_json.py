@@ -113,7 +113,7 @@ def read_classes(content: Any, member: Member) -> dict[str, Labels] | None:
         }
     except (TypeError, ValueError) as error:
         raise DataError(
-            f"{member.label}: its labels are no pairs of file and class", "fix it or move it away"
+            f"{member.label}: its labels are not pairs of file and class", "fix it or move it away"
         ) from error
 
 

@@ -169,7 +169,7 @@ def _forced(name: str, layout: str) -> Naming:
         found = next(filter(None, (_fit(name, s) for s in SCHEMES if s.layout == layout)), None)
     if found is None:
         raise UsageError(
-            f"{name}: is not named as --layout {layout} has it", f"such as {EXAMPLES[layout]}"
+            f"{name}: does not match --layout {layout}", f"expected: {EXAMPLES[layout]}"
         )
     return found
 

@@ -164,7 +164,9 @@ def find_key(path: Path) -> bytes:
     except OSError as error:
         raise explain_os_error(error, path) from error
     if not re.fullmatch(rf"[0-9a-f]{{{2 * KEY_BYTES}}}", text):
-        raise UsageError(f"{path}: holds no key for pseudonyms", "name a new file; it will be made")
+        raise UsageError(
+            f"{path}: holds no key for pseudonyms", "name a new file, which will be created"
+        )
     return bytes.fromhex(text)
 
 

@@ -125,5 +125,5 @@ def _require_number(source: Source) -> None:
     if source.naming.position < 0:
         raise UsageError(
             f"{source.member.label}: has no slice number for --slices and --every",
-            "say where it stands with --naming, or leave these options out",
+            "name it with --naming (group slice), or leave these options out",
         )

@@ -138,7 +138,7 @@ def read_people(path: Path) -> dict[str, Person]:
     where, who = find_column(columns, PATH_COLUMNS), find_column(columns, PERSON_COLUMNS)
     if where is None or who is None:
         raise UsageError(
-            f"{path}: its first row names no columns of files and people",
+            f"{path}: its first row does not name a file and a person column",
             "begin with: file, tab, person; then session, split and labels as you like",
         )
     people: dict[str, Person] = {}

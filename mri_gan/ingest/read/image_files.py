@@ -88,7 +88,7 @@ def read_label_pages(data: bytes) -> list[NDArray[Any]]:
     try:
         return _read(data, True, _labels)
     except DataError as error:
-        raise DataError(f"its mask is an {error.message}", error.hint) from error
+        raise DataError(f"its mask: {error.message}", error.hint) from error
 
 
 def count_pages(data: bytes) -> int:

@@ -38,7 +38,8 @@ def learn(
     masks, volumes = _masks(sources, config), _training_volumes(sources, config)
     if config.masks and not masks:
         raise UsageError(
-            "--masks: no source has a mask", "see how masks are named in docs/data.md, or leave it"
+            "--masks: no source has a mask",
+            "see docs/data.md for their names, or leave --masks out",
         )
     window, darkness = _look_at_images(sources, config, workers)
     no_labels: tuple[int, ...] = ()
@@ -108,7 +109,7 @@ def _standard(marks: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
     """The standard scale of the volumes that could be read."""
     if not any(marks):
         raise UsageError(
-            "--intensity nyul: no volume of the training split to learn from",
+            "--intensity nyul: no volume in the training split to learn from",
             "use another --split or --intensity, or take --landmarks of another store",
         )
     from mri_gan.ingest.cut.intensity import standard_scale

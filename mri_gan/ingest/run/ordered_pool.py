@@ -163,7 +163,8 @@ def check_engine(name: str) -> None:
     """Raise UsageError unless it is `local` or `dask=ADDRESS`."""
     if name != LOCAL and not (name.startswith(DASK) and name.removeprefix(DASK).strip()):
         raise UsageError(
-            f"--engine {name}: is none", "give local, or dask=ADDRESS as in dask=tcp://node1:8786"
+            f"--engine {name}: unknown engine",
+            "give local, or dask=ADDRESS as in dask=tcp://node1:8786",
         )
 
 

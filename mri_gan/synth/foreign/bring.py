@@ -54,7 +54,7 @@ def read_foreign(path: Path, size: int | None = None) -> Imported:
     if is_tensorflow(value):
         raise DataError(
             f"{path}: is a network pickle of StyleGAN's programs for TensorFlow",
-            "make one for PyTorch with the legacy.py of StyleGAN2-ADA's or StyleGAN3's repository",
+            "convert it with legacy.py of StyleGAN2-ADA's or StyleGAN3's repository",
         )
     if is_stylegan_port(value):
         return read_stylegan_port(value, what, size)
@@ -116,7 +116,7 @@ def to_channels(found: Imported, channels: int) -> Imported:
     if (found.model.channels, channels) != (3, 1):
         raise UsageError(
             f"--to-channels {channels}: the network has {found.model.channels}",
-            "3 to 1 is possible",
+            "only 3 to 1 is possible",
         )
     return replace(
         found,

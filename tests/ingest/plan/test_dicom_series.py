@@ -180,7 +180,7 @@ def two_at_each_place(**fields: Any) -> Files:
 def test_volumes_of_one_series_are_told_apart_and_one_is_chosen(tmp_path: Path) -> None:
     files = two_at_each_place()
     plan = plan_of(tmp_path, files)
-    with pytest.raises(SeriesError, match="2 volumes in one series, different in TriggerTime"):
+    with pytest.raises(SeriesError, match="2 volumes in one series, differing in TriggerTime"):
         read_source_volume(plan.sources[0])
     chosen = build_plan([tmp_path / "set"], PrepareConfig(volume=1)).sources[0]
     np.testing.assert_array_equal(read_source_volume(chosen).voxels, 2 * BRAIN)

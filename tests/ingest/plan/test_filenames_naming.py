@@ -71,7 +71,7 @@ def test_layout_and_naming_exclude_each_other() -> None:
 @pytest.mark.parametrize("layout", [name for name in LAYOUTS if name in EXAMPLES])
 def test_the_example_of_each_layout_fits_it_and_others_do_not(layout: str) -> None:
     assert named(EXAMPLES[layout], layout=layout).layout == layout
-    with pytest.raises(UsageError, match=rf"anna\.nii: is not named as --layout {layout}"):
+    with pytest.raises(UsageError, match=rf"anna\.nii: does not match --layout {layout}"):
         named("anna.nii", layout=layout)
 
 

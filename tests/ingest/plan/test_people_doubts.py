@@ -115,7 +115,7 @@ def test_a_table_says_who_is_who(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("x\tanna\n", "names no columns of files and people"),
+        ("x\tanna\n", "does not name a file and a person column"),
         ("file\tperson\nx\t\n", r"people\.tsv:2: file or person is missing"),
         ("file\tperson\tsplit\nx\tanna\tleft\n", "left is not a split"),
         ("file\tperson\nx\tanna\nx\tbert\n", "x is listed twice"),

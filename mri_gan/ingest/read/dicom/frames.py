@@ -29,7 +29,7 @@ def choose_frames(
     each = header.PerFrameFunctionalGroupsSequence
     pixels = pixels.reshape(-1, *pixels.shape[-2:])
     if len(each) != len(pixels):
-        raise DataError(f"{len(pixels)} frames, and the places of {len(each)}")
+        raise DataError(f"{len(pixels)} frames, but positions of {len(each)}")
     shared = header.get("SharedFunctionalGroupsSequence") or [{}]
     frames = [_Frame(header, one, shared[0]) for one in each]
     volumes = _volumes(frames)

@@ -122,6 +122,6 @@ def check_distances(distances_mm: NDArray[np.float64]) -> None:
     """Raise DataError unless slices are at different positions and evenly spaced."""
     usual = float(np.median(distances_mm))
     if distances_mm.min() < 1e-3:
-        raise DataError("several images at one place (time points?); give one of them")
+        raise DataError("several images at one position (time points?); give one of them")
     if np.abs(distances_mm - usual).max() > EVEN * usual:
         raise DataError("its slices are not evenly spaced; is a file missing?")

@@ -134,7 +134,7 @@ def choose_volume(
     if chosen is None or chosen >= count:
         last = count - 1
         raise SeriesError(
-            f"{count} volumes in one series, different in {name or 'nothing that it says'}",
+            f"{count} volumes in one series, differing in {name or 'nothing in their headers'}",
             f"choose one with --volume (0 to {last})",
         )
     order = name or "InstanceNumber"

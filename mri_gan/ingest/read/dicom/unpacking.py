@@ -39,7 +39,7 @@ def unpack(header: Any, found: Elements) -> NDArray[Any]:
             ) from error
         raise DataError(f"damaged pixels ({one_line(error)})") from error
     if pixels.shape[-2:] != size_of(header) or pixels.size != frames * math.prod(size_of(header)):
-        raise DataError("its pixels have another size than its header says")
+        raise DataError("its pixels do not match the size in its header")
     return pixels
 
 
@@ -58,7 +58,7 @@ def _check_packed(header: Any, found: Elements, frames: int) -> None:
             raise DataError("more pictures than its header says")
         said = _packed_size(frame)
         if said is not None and said != (rows, columns):
-            raise DataError("its pixels have another size than its header says")
+            raise DataError("its pixels do not match the size in its header")
         if said is None and len(frame) > 4 * rows * columns + UNPACKED_BYTES // MAX_RATIO:
             raise DataError("more packed bytes than its picture needs")
 

@@ -77,5 +77,5 @@ def test_frames_without_a_place_are_refused() -> None:
 
 
 def test_a_missing_frame_is_noticed() -> None:
-    with pytest.raises(DataError, match="another size than its header says"):
+    with pytest.raises(DataError, match="do not match the size in its header"):
         read_series([enhanced([BRAIN], NumberOfFrames=BRAIN.shape[2] - 1)])

@@ -142,7 +142,7 @@ def test_a_missing_slice_is_noticed() -> None:
 
 def test_two_images_at_one_place_are_refused() -> None:
     files = list(phantoms.dicom_files(BRAIN).values())
-    with pytest.raises(DataError, match="several images at one place"):
+    with pytest.raises(DataError, match="several images at one position"):
         read_series(files + files[:1])
 
 
