@@ -14,8 +14,9 @@ from mri_gan.cli.main import COMMANDS, LazyGroup, cli
 
 def build_page() -> str:
     """The help of the group and of every command."""
-    parts = ["# Commands", _help_of(cli, click.Context(cli, info_name="mrigan"))]
-    group, context = LazyGroup(), click.Context(cli, info_name="mrigan")
+    group = LazyGroup()
+    context = click.Context(cli, info_name="mrigan", **cli.context_settings)
+    parts = ["# Commands", _help_of(cli, context)]
     for name in COMMANDS:
         command = group.get_command(context, name)
         assert command is not None
