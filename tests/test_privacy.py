@@ -29,9 +29,12 @@ from PIL import Image
 
 import mri_gan
 from mri_gan.cli.main import cli
+from mri_gan.cli.training.train import command_line
+from mri_gan.explore.scene import Explorer
 from mri_gan.ingest.source import Member
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth import frozen
+from mri_gan.synth.sample import load_trained
 
 NAME, HOME, HOSPITAL = "Mustermannova", "home_of_erika", "Charite-Planted"
 PLANTED = [
@@ -43,6 +46,7 @@ KEPT = {"ids.key"}  # which the program says not to pass on
 
 
 def mrigan(*words: object) -> None:
+    sys.argv[1:] = [str(word) for word in words]  # which a run keeps, without what can name people
     done = CliRunner().invoke(cli, [str(word) for word in words], prog_name="mrigan")
     assert done.exit_code in (0, 1), done.stderr or done.output
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
@@ -84,6 +88,12 @@ def search(folder: Path, planted: list[str]) -> list[str]:
             low = data.lower()
             found += [f"{place}: {word}" for word in planted if word.lower().encode() in low]
     return found
+
+
+@pytest.fixture(autouse=True)
+def words_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `mrigan` put its words where a command line would be."""
+    monkeypatch.setattr(sys, "argv", [sys.argv[0]])
 
 
 @pytest.fixture
@@ -138,6 +148,8 @@ def draw(run: Path, store: Path, shared: Path) -> None:
     mrigan("walk", run, "--seeds", "0-1", "--steps", 2, "--out", shared / "walk.png")
     picture = next((shared / "png").glob("seed*.png"))
     mrigan("project", picture, "--ckpt", run, "--steps", 2, "--out", shared / "found")
+    explorer = Explorer(load_trained(run))
+    explorer.save(explorer.read_scene({}), shared / "explored")
     for format_ in ("safetensors", "torchscript", "torch-export", "onnx", "medigan", "monai"):
         mrigan("export-model", run, "--format", format_, "--out", shared / format_)
 
@@ -148,6 +160,8 @@ def judge(run: Path, store: Path, home: Path) -> None:
     few = ["--data", store, "--count", 64]
     mrigan("evaluate", run, *few, "--features", "none", "--out", shared / "evaluation")
     mrigan("audit", run, *few, "--out", shared / "audit")
+    brief = ["--task", "position", "--count", 32, "--steps", 2]
+    mrigan("utility", run, "--data", store, *brief, "--out", shared / "utility")
     pictures = home / "fakes"  # whose own name is kept
     mrigan("generate", run, "--seeds", "0-63", "--out", pictures)
     mrigan("audit", "--images", pictures, *few, "--out", shared / "audit-of-images")
@@ -185,7 +199,7 @@ def test_nothing_private_is_in_judgements_and_pages(home: Path) -> None:
     judge(run, store, home)
     mrigan("report", run)
     names = {path.name for path in shared.iterdir()}
-    assert {"evaluation", "audit", "audit-of-images", "comparison.html"} <= names
+    assert {"evaluation", "audit", "audit-of-images", "utility", "comparison.html"} <= names
     assert "\n".join(search(shared, planted(home))) == ""
 
 
@@ -223,9 +237,11 @@ def test_nothing_private_is_in_what_can_be_shared(home: Path) -> None:
     mrigan("report", run)
     names = {path.name for path in shared.iterdir()}
     assert {"store", "run", "as-webdataset", "medigan", "monai", "onnx", "found"} <= names
+    assert list((shared / "explored").glob("*.png"))
     assert "\n".join(search(shared, planted(home))) == ""
     facts = json.loads((run / "config.json").read_text())
     assert facts["options"]["labels"]
+    assert facts["command"][:3] == ["mrigan", "train", "STORE"]
 
 
 CONTAINERS: dict[str, Callable[[bytes], bytes]] = {
@@ -268,6 +284,18 @@ def test_a_store_that_names_folders_would_be_found(
     assert search(prepare(home), [HOME])
 
 
+def test_a_run_keeps_its_command_without_names_of_files() -> None:
+    words = ["train", "Erika", "--out=Mueller", "--labels", "Erika.tsv", "--schedule", "m.toml"]
+    words += ["--config=Erika.toml", "--lr", "0.5", "--gp-weight=1e-3", "--phase", "8"]
+    words += ["C:\\Erika", "../Erika", "--ckpt", "Erika/"]
+    names: dict[Path | None, str] = {Path("Erika"): "STORE", Path("Mueller"): "RUN", None: "CKPT"}
+    kept = " ".join(command_line(words, names))
+    assert kept == (
+        "mrigan train STORE --out=RUN --labels FILE --schedule FILE --config=FILE --lr 0.5 "
+        "--gp-weight=1e-3 --phase 8 FILE FILE --ckpt FILE"
+    )
+
+
 def test_a_program_that_names_its_source_lines_would_be_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -275,7 +303,7 @@ def test_a_program_that_names_its_source_lines_would_be_found(
 
     from mri_gan.synth.export_model import write_model
     from mri_gan.synth.figures import Drawing
-    from mri_gan.synth.sample import Look, load_trained
+    from mri_gan.synth.sample import Look
 
     drawing = Drawing(load_trained(save_untrained(tmp_path / "run", SMALL, alpha=1.0)), Look(16))
     monkeypatch.setattr(frozen, "drop_debug", lambda data: data)

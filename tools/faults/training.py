@@ -36,7 +36,7 @@ SMALL = (
     *("--latent-dim", "16", "--mixing", "--snap", "0.024", "--keep", "100", "--quiet"),
 )
 SMALL_END = 144  # its images in all
-WAIT_S = 300
+WAIT_S = 900  # a busy machine may need minutes for seconds
 
 
 @dataclass(frozen=True)

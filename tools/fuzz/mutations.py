@@ -25,6 +25,8 @@ MARKS = {
     "minc": re.compile(rb"[a-z]+space|image|step|\0\0\0[\x01-\x0c]"),
     "stylegan-zip": re.compile(rb"PK[\x01-\x06][\x02-\x06]|[{\[\"]"),
     "network": re.compile(rb"[qQRtNKMJGXcs}(]|torch|weight|PK[\x01-\x06]"),
+    "parrec": re.compile(rb"\d+|: |# "),
+    "safetensors": re.compile(rb"[{}\[\],:\"]|\d+"),
     "npy": re.compile(rb"'[a-z_]+'|\d+"),
 }
 

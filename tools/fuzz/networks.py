@@ -8,6 +8,7 @@ import random
 import tempfile
 from pathlib import Path
 
+import safetensors.torch
 import torch
 from phantoms import ada_pickles, foreign
 
@@ -21,13 +22,16 @@ WIDTHS = {4: 4, 8: 4}  # small, so that what is damaged is mostly structure
 
 @functools.cache
 def network_file(number: int) -> bytes:
-    """A good file: snapshots of StyleGAN2-ADA, then checkpoints of the two common ports."""
+    """A good file: snapshots of StyleGAN2-ADA, then checkpoints of two ports, then safetensors."""
     if number < 4:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "net.pkl"
             value, _ = ada_pickles.snapshot(classes=2 * (number % 2), widths=WIDTHS, w=4)
             ada_pickles.save_networks(path, value, protocol=number + 2)
             return path.read_bytes()
+    if number >= 8:
+        half = {f"g_ema.{n}": t.half() for n, t in foreign.port2_generator(1, WIDTHS, w=4).items()}
+        return safetensors.torch.save(half)
     older = foreign.port1_generator(1, 16, {4: 4, 8: 4, 16: 4}, w=4)
     newer = {"g_ema": foreign.port2_generator(1, WIDTHS, w=4), "d": foreign.port2_critic(2, WIDTHS)}
     stream = io.BytesIO()
@@ -43,7 +47,9 @@ def run_networks(count: int, seed: int) -> Found:
         for number in range(count):
             chance = random.Random(f"{seed}:network:{number}")
             path = Path(folder) / "network"
-            path.write_bytes(mutate("network", network_file(chance.randrange(8)), chance))
+            which = chance.randrange(10)
+            kind = "network" if which < 8 else "safetensors"
+            path.write_bytes(mutate(kind, network_file(which), chance))
             with watch_file(found, number):
                 _read(found, path)
     return found

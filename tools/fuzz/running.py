@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fuzz.mutations import mutate
-from fuzz.seeds import KINDS, DamagedError, Pixels
+from fuzz.seeds import KINDS, MARK, DamagedError, Kind, Pixels
 from mri_gan.errors import MriganError
 from mri_gan.ingest.cut.one_source import process
 from mri_gan.ingest.plan.plan import build_plan
@@ -103,13 +103,26 @@ def watch_file(found: Found, number: int) -> Iterator[None]:
 
 
 def _try(found: Found, path: Path, data: bytes, number: int, keep: Path | None) -> None:
-    path.write_bytes(data)
+    _write(KINDS[found.kind], path, data)
     bad = True
     with watch_file(found, number):
         bad = not _read(found, path, data, number)
     if bad and keep is not None:
         keep.mkdir(parents=True, exist_ok=True)
         (keep / f"{found.kind}_{number}{path.suffix}").write_bytes(data)
+
+
+def _write(kind: Kind, path: Path, data: bytes) -> None:
+    """The file, or both of a pair; without the second where its mark is gone."""
+    if not kind.suffix_of_second:
+        path.write_bytes(data)
+        return
+    first, mark, second = data.partition(MARK)
+    path.write_bytes(first)
+    other = path.with_suffix(kind.suffix_of_second)
+    other.unlink(missing_ok=True)
+    if mark:
+        other.write_bytes(second)
 
 
 def _read(found: Found, path: Path, data: bytes, number: int) -> bool:

@@ -31,6 +31,10 @@ class Kind(NamedTuple):
     suffix: str
     make: Callable[[int], bytes]
     read_elsewhere: Callable[[bytes], Pixels | None]
+    suffix_of_second: str = ""  # of a kind in two files, whose bytes MARK separates here
+
+
+MARK = b"\n# the second file begins\n"
 
 
 def _dicom(number: int) -> bytes:
@@ -230,6 +234,66 @@ def _unpacked(data: bytes, packed: bool) -> Pixels:
     return np.frombuffer(data, "<i2").reshape(STACK.shape, order="F")
 
 
+PAR_GENERAL = """
+# CLINICAL TRYOUT             Research image export tool     V4.2
+.    Patient name                       :   a
+.    Examination name                   :   b
+.    Protocol name                      :   T1
+.    Examination date/time              :   2026.01.01 / 11:27:34
+.    Max. number of slices/locations    :   {}
+.    Max. number of echoes              :   1
+.    Max. number of dynamics            :   1
+.    Preparation direction              :   Right-Left
+.    Scan resolution  (x, y)            :   {} {}
+.    Repetition time [ms]               :   4.364
+.    FOV (ap,fh,rl) [mm]                :   200 100 200
+.    Angulation midslice(ap,fh,rl)[degr]:   0 0 0
+.    Off Centre midslice(ap,fh,rl) [mm] :   0 0 0
+.    Dynamic scan      <0=no 1=yes> ?   :   0
+.    Diffusion         <0=no 1=yes> ?   :   0
+
+"""
+PAR_SLICE = (
+    "{} 1 1 1 0 2 {} 16 100 {} {} {} {} 1 133 231 0 0 0 0 {} 0 10 0 0 1 0 2 2 2 2 0 0 0 1 8 0 0 0 "
+    "7 0 1 1 0 0 0 0 0 1\n"
+)
+
+
+def _parrec(number: int) -> bytes:
+    columns, rows, count = STACK.shape
+    lines = [
+        PAR_SLICE.format(i + 1, i, columns, rows, -(number % 5), 1 + number % 3, 10 * i)
+        for i in range(count)
+    ]
+    text = PAR_GENERAL.format(count, columns, rows) + "".join(lines)
+    return text.encode() + MARK + STACK.tobytes("F")
+
+
+def _read_parrec(data: bytes) -> Pixels | None:
+    from nibabel.fileholders import FileHolder
+
+    header, mark, voxels = data.partition(MARK)
+    files = {"header": io.StringIO(header.decode("latin-1")), "image": io.BytesIO(voxels)}
+    holders = {name: FileHolder(fileobj=file) for name, file in files.items()}
+    image = nib.parrec.PARRECImage.from_file_map(holders)
+    return _canonical(image) if mark else None
+
+
+def _canonical(image: Any) -> Pixels:
+    values = np.asarray(image.dataobj, np.float32)
+    return np.asarray(nib.as_closest_canonical(nib.Nifti1Image(values, image.affine)).dataobj)
+
+
+def _read_minc(data: bytes) -> Pixels:
+    from nibabel.externals.netcdf import netcdf_file
+    from nibabel.minc1 import Minc1File, MincImageArrayProxy
+
+    file = Minc1File(netcdf_file(io.BytesIO(data), mmap=False))
+    values = np.asarray(MincImageArrayProxy(file), np.float32)
+    image = nib.Nifti1Image(values, file.get_affine())
+    return np.asarray(nib.as_closest_canonical(image).dataobj)
+
+
 def _minc(_: int) -> bytes:
     from nibabel.externals.netcdf import netcdf_file
 
@@ -274,6 +338,7 @@ KINDS = {
     "nrrd": Kind(".nrrd", _nrrd, _read_nrrd),
     "hdf5": Kind(".h5", _hdf5, _read_hdf5),
     "mha": Kind(".mha", _mha, _read_mha),
-    "minc": Kind(".mnc", _minc, _nothing),
+    "minc": Kind(".mnc", _minc, _read_minc),
+    "parrec": Kind(".par", _parrec, _read_parrec, ".rec"),
     "stylegan-zip": Kind(".zip", _stylegan_zip, _nothing),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -319,13 +320,16 @@ def command(
     _run(store, out, config, run_options, world, ckpt, eval_kimg, tensorboard, quiet)
 
 
+FILE_NAME = re.compile(r"[/\\]|\.[A-Za-z]\w*$")  # a folder, or an ending that is no number
+
+
 def command_line(words: Sequence[str], names: dict[Path | None, str]) -> tuple[str, ...]:
     """The words of a call for `config.json`, paths as what they are: folders can name people."""
     called = {str(path): name for path, name in names.items() if path is not None}
 
     def hide(word: str) -> str:
         head, _, tail = word.rpartition("=") if word.startswith("--") else ("", "", word)
-        shown = called.get(tail, "FILE" if "/" in tail or "\\" in tail else tail)
+        shown = called.get(tail, "FILE" if FILE_NAME.search(tail) else tail)
         return f"{head}={shown}" if head else shown
 
     return ("mrigan", *map(hide, words))

@@ -31,6 +31,7 @@ from mri_gan.synth.foreign.taking import (
     find_network,
     take_part,
 )
+from mri_gan.synth.foreign.tensors import Unknown
 
 MEAN_OF = 10_000  # latents, where the file has no mean of w
 OTHERS = {  # a tensor by which files of other networks are known, and what they are
@@ -63,7 +64,7 @@ def read_foreign(path: Path, size: int | None = None) -> Imported:
     elif is_stylegan2_port(value):
         found = read_stylegan2_port(value, what)
     else:
-        raise DataError(f"{path}: {describe_other(value)}", ONLY)
+        raise describe_other(value, what)
     found = keep_what_fits(found)
     if size not in (None, found.model.max_size):
         only = found.model.max_size
@@ -71,12 +72,18 @@ def read_foreign(path: Path, size: int | None = None) -> Imported:
     return found
 
 
-def describe_other(value: Any) -> str:
+def describe_other(value: Any, what: str) -> DataError:
     """What a file of weights holds instead of a generator that can be taken, as far as is seen."""
     for mark, words in OTHERS.items():
         if find_network(value, mark) is not None:
-            return words
-    return "holds no generator of a known program"
+            return DataError(f"{what}: {words}", ONLY)
+    for part in (value, *(value.values() if isinstance(value, dict) else ())):
+        if isinstance(part, Unknown):
+            return DataError(
+                f"{what}: holds an object of {part.name[:80]}, which is not known here",
+                "save the networks alone, or their state_dict()",
+            )
+    return DataError(f"{what}: holds no generator of a known program", ONLY)
 
 
 def keep_what_fits(found: Imported) -> Imported:

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from mri_gan.errors import DataError
+from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.synth.foreign.pickles import BETTER, Name, Stored, read_pickle
-from mri_gan.synth.foreign.tensors import DTYPES, Realiser, Storage
+from mri_gan.synth.foreign.tensors import DTYPES, Realiser, Storage, class_of
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
@@ -26,10 +26,17 @@ DAMAGED = (
     *(KeyError, ValueError, RuntimeError, NotImplementedError, OverflowError),
 )
 TAR_MARK, TAR_MARK_AT = b"ustar", 257
+OTHER_FILES = {  # how files begin that are taken for weights, and what to do
+    b"\x89HDF": ("is HDF5, as Keras writes it", "give a checkpoint of PyTorch"),
+    b"<": ("is a web page", "download the file itself"),
+    b"version https://git-lfs": ("is a pointer of Git LFS", "fetch the file with git lfs pull"),
+    b"\x1f\x8b": ("is packed by gzip", "unpack it first"),
+    b"\x08": ("looks like ONNX", "give the checkpoint that it was made from"),
+}
 
 
 def read_weights(path: Path) -> Any:
-    """Everything in a file as tensors, dictionaries, lists, texts and numbers, and Shells.
+    """Everything in a file as tensors, dictionaries, lists, texts and numbers, Shells and Unknowns.
 
     Nothing in the file is called, imported or run. Raises DataError with one line for anything
     that is not a such file.
@@ -51,10 +58,31 @@ def load_bytes(data: bytes, what: str, depth: int) -> Any:
         return _load_zip(data, what, depth)
     if data[TAR_MARK_AT : TAR_MARK_AT + len(TAR_MARK)] == TAR_MARK:
         raise DataError(f"{what}: is a tar, as torch wrote before version 0.2", "save it again")
+    if not data:
+        raise DataError(f"{what}: is empty", "download or copy it again")
+    for start, (words, advice) in OTHER_FILES.items():
+        if data.startswith(start):
+            raise DataError(f"{what}: {words}", advice)
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
+        return _load_safetensors(data, what)
     first, end = read_pickle(data, what)
     if first == LEGACY_MAGIC:
         return _load_legacy(data, end, what, depth)
     return Realiser(what, _no_storages(what), load_bytes, depth).value(first)
+
+
+def _load_safetensors(data: bytes, what: str) -> Any:
+    """Named tensors and nothing else: the length of a header in JSON, the header, the numbers."""
+    try:
+        import safetensors.torch
+    except ImportError as error:
+        raise UsageError(
+            f"{what}: safetensors needs a package more", "pip install 'mrigan[export]'"
+        ) from error
+    try:
+        return safetensors.torch.load(data)
+    except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise DataError(f"{what}: damaged ({one_line(error)})", BETTER) from error
 
 
 def _no_storages(what: str) -> Any:
@@ -70,7 +98,7 @@ def _describe(pid: Any, what: str) -> tuple[torch.dtype, str, int]:
         kind, storage_type, key, _location, numel = pid[:5]
         if kind != "storage" or not isinstance(storage_type, Name):
             raise ValueError
-        if storage_type.module not in ("torch", "torch.cuda"):
+        if storage_type.module not in ("torch", "torch.cuda", "torch.storage"):
             raise ValueError
         return DTYPES[storage_type.name], str(key), int(numel)
     except (ValueError, TypeError, KeyError) as error:
@@ -92,12 +120,12 @@ def _load_zip(data: bytes, what: str, depth: int) -> Any:
         names = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
         if len(pickles) != 1:
-            raise DataError(f"{what}: is a zip without weights", BETTER)
-        if any(info.compress_type != zipfile.ZIP_STORED for info in names.values()):
-            raise DataError(f"{what}: is a compressed zip, which torch does not write", BETTER)
+            raise DataError(f"{what}: is a zip without weights", "unpack it and give one file")
         root = pickles[0].removesuffix("data.pkl")
         if f"{root}constants.pkl" in names or f"{root}code" in names:
             raise DataError(f"{what}: is a TorchScript program", "give a checkpoint of weights")
+        if any(info.compress_type != zipfile.ZIP_STORED for info in names.values()):
+            raise DataError(f"{what}: is a compressed zip, which torch does not write", BETTER)
         order = archive.read(f"{root}byteorder") if f"{root}byteorder" in names else b"little"
         if order != b"little":
             raise DataError(f"{what}: was written on a big-endian machine", "save it again")
@@ -168,7 +196,7 @@ def _all_storages(item: Any, what: str) -> list[tuple[torch.dtype, str, int]]:
         if id(value) in seen:
             continue
         seen.add(id(value))
-        if isinstance(value, Stored):
+        if isinstance(value, Stored) and class_of(value) is value:
             found.append(_describe(value.pid, what))
         elif isinstance(value, dict):
             waiting += value.values()

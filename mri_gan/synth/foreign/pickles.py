@@ -67,6 +67,7 @@ CONSTANTS: dict[str, Callable[[], Any]] = {
     "EMPTY_SET": list,
 }
 SKIPPED = {"PROTO", "FRAME"}
+PLAIN_NAMES = str | int | float | bytes | None
 
 
 def read_pickle(data: bytes | memoryview, what: str) -> tuple[Any, int]:
@@ -259,7 +260,13 @@ class _Reader:
 
 
 def _pairs(run: list[Any]) -> dict[Any, Any]:
-    """Names and values in turn; to hash a made-up key could take for ever."""
-    if not all(isinstance(key, str | int | float | bytes | None) for key in run[::2]):
+    """Names and values in turn; classes and tuples as names become numbers in words.
+
+    To hash a made-up name could take for ever.
+    """
+    if not all(isinstance(name, PLAIN_NAMES | tuple | Name | Stored) for name in run[::2]):
         raise ValueError("a dictionary whose names are not plain values")
-    return dict(zip(run[::2], run[1::2], strict=True))
+    return {
+        name if isinstance(name, PLAIN_NAMES) else f"entry {number}": value
+        for number, (name, value) in enumerate(zip(run[::2], run[1::2], strict=True))
+    }

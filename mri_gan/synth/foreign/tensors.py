@@ -27,6 +27,9 @@ DTYPES = {
     "CharStorage": torch.int8,
     "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool,
+    "ComplexFloatStorage": torch.complex64,
+    "ComplexDoubleStorage": torch.complex128,
+    "UntypedStorage": torch.uint8,
 }
 
 
@@ -50,6 +53,13 @@ class Shell:
 
     name: str
     attributes: dict[str, Any]
+
+
+@dataclass(eq=False)
+class Unknown:
+    """An object, or a class, that is not known here: nothing is kept but its name."""
+
+    name: str
 
 
 Find = Callable[[Any], Storage]  # from a persistent id
@@ -95,6 +105,7 @@ class Realiser:
         if isinstance(item, list | tuple):
             parts = [self.value(part, level) for part in item]
             return tuple(parts) if isinstance(item, tuple) else parts
+        item = class_of(item)
         if isinstance(item, Stored):
             return self.find(item.pid)
         if isinstance(item, Name):
@@ -103,40 +114,60 @@ class Realiser:
             return self._call(item, level)
         raise DataError(f"{self.what}: holds a value of an unknown kind", BETTER)
 
-    def _name(self, name: Name) -> str:
+    def _name(self, name: Name) -> str | Unknown:
         """A global that is not a call: a dtype, or a class that a call of numpy or torch names."""
         if name.module == "torch" and isinstance(getattr(torch, name.name, None), torch.dtype):
             return name.name
-        if str(name) in CLASSES:
-            return str(name)
-        raise self._refuse(name)
+        return str(name) if str(name) in CLASSES else self._unknown(name)
 
-    def _refuse(self, function: Any) -> DataError:
-        """Calls that reach out of a file are named as such; other objects are merely unknown."""
-        if not isinstance(function, Name):
-            return DataError(f"{self.what}: calls something that has no name", BETTER)
-        if function.module.partition(".")[0] in REACHING:
-            return DataError(
-                f"{self.what}: calls {str(function)[:80]}, which no file of weights needs",
+    def _unknown(self, name: Name) -> Unknown:
+        """What is left of an unknown object; raises DataError for what reaches out of a file."""
+        plain = name.module in ("builtins", "__builtin__") and name.name in PLAIN
+        if name.module.partition(".")[0] in REACHING and not plain:
+            raise DataError(
+                f"{self.what}: calls {str(name)[:80]}, which no file of weights needs",
                 "nothing of it was run; do not use this file",
             )
-        return DataError(
-            f"{self.what}: holds an object of {str(function)[:80]}, which is not known here",
-            "save the networks alone, or their state_dict()",
-        )
+        return Unknown(str(name))
 
     def _call(self, call: Call, level: int) -> Any:
-        name = call.function
-        builder = BUILDERS.get((name.module, name.name)) if isinstance(name, Name) else None
-        if builder is None or not isinstance(call.args, tuple):
-            raise self._refuse(name)
+        name = class_of(call.function)
+        if not isinstance(name, Name) or not isinstance(call.args, tuple):
+            raise DataError(f"{self.what}: calls something that has no name", BETTER)
+        builder = BUILDERS.get((name.module, name.name))
+        unknown = self._unknown(name) if builder is None else None
         args = self.value(call.args, level)
         state = self.value(call.state, level)
         items = self.value(call.items, level)
+        if builder is None:
+            return module_tensors(state) if is_module(state) else unknown
         try:
             return builder(self, args, state, items)
         except (TypeError, ValueError, IndexError, KeyError, RuntimeError, OverflowError) as error:
             raise DataError(f"{self.what}: a part cannot be read ({name})", BETTER) from error
+
+
+def class_of(item: Any) -> Any:
+    """The class that torch's older form refers to with its source code; all else as it is."""
+    pid = item.pid if isinstance(item, Stored) else None
+    return pid[1] if isinstance(pid, tuple) and pid[:1] == ("module",) and len(pid) > 1 else item
+
+
+def is_module(state: Any) -> bool:
+    """Whether these are the attributes of a network that was saved as a whole."""
+    return isinstance(state, dict) and all(
+        isinstance(state.get(kind), dict) for kind in ("_parameters", "_buffers", "_modules")
+    )
+
+
+def module_tensors(state: dict[str, Any]) -> dict[str, Any]:
+    """The tensors of a network by their path, as `state_dict()` names them."""
+    kept, left = state["_parameters"] | state["_buffers"], state.get("_non_persistent_buffers_set")
+    found = {n: t for n, t in kept.items() if isinstance(t, Tensor) and n not in (left or ())}
+    for name, part in state["_modules"].items():
+        if isinstance(part, dict):
+            found |= {f"{name}.{inner}": tensor for inner, tensor in part.items()}
+    return found
 
 
 def build_mapping(_: Realiser, args: Any, state: Any, items: Any) -> dict[str, Any]:
@@ -279,6 +310,13 @@ REACHING = frozenset(
         "sys",
         "timeit",
         "webbrowser",
+    ]
+)
+# Builtins that settings hold or are made by; none of them is called either.
+PLAIN = frozenset(
+    [
+        *("bool", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "long"),
+        *("object", "range", "set", "slice", "str", "tuple", "type", "unicode", "xrange"),
     ]
 )
 CLASSES = {

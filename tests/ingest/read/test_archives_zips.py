@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mri_gan.ingest.read.archives import LOCAL_HEADER, ROOM_FOR_EXTRA, read_plain_member
+from mri_gan.ingest.read.archives import (
+    LOCAL_HEADER,
+    ROOM_FOR_EXTRA,
+    list_members,
+    read_member,
+    read_plain_member,
+)
 
 DATA = np.random.default_rng(0).integers(0, 9, 5000).astype(np.uint8).tobytes()
 STORED, DEFLATED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
@@ -81,3 +89,59 @@ def test_a_cut_zip_and_an_encrypted_member_are_left_to_zipfile(tmp_path: Path) -
     info.flag_bits |= 1
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert read_plain_member(archive, info) is None
+
+
+def overlapping(count: int, quoted: bool) -> bytes:
+    """A zip whose files all end with the same stored bytes; a good one stands first.
+
+    Quoted, each begins with a local header of its own and holds those of the files behind it; else
+    all share one.
+    """
+    names = [f"b_{i}.png" if quoted else "b_0.png" for i in range(count)]
+    local, files = b"", []
+    kernel = DATA
+    for name in reversed(names if quoted else names[:1]):
+        crc, size = zlib.crc32(kernel), len(kernel)
+        head = LOCAL_HEADER.pack(b"PK\3\4", 20, 0, 0, 0, 0, crc, size, size, len(name), 0)
+        kernel = head + name.encode() + kernel
+        files.append((name, crc, size, len(kernel)))
+    first = LOCAL_HEADER.pack(b"PK\3\4", 20, 0, 0, 0, 0, zlib.crc32(b"a"), 1, 1, 7, 0)
+    local = first + b"a_0.pnga" + kernel
+    entries = [("a_0.png", zlib.crc32(b"a"), 1, len(local))]
+    entries += files if quoted else files * count
+    directory = b""
+    for name, crc, size, from_end in entries:
+        numbers = (20, 20, 0, 0, 0, 0, crc, size, size, len(name), 0, 0, 0, 0, 0)
+        offset = len(local) - from_end
+        directory += struct.pack("<4s6H3I5H2I", b"PK\1\2", *numbers, offset) + name.encode()
+    end = (0, 0, len(entries), len(entries), len(directory), len(local), 0)
+    return local + directory + struct.pack("<4s4H2IH", b"PK\5\6", *end)
+
+
+@pytest.mark.parametrize("quoted", [True, False])
+def test_a_bomb_of_overlapping_files_is_named_and_the_rest_is_read(
+    tmp_path: Path, quoted: bool
+) -> None:
+    path = tmp_path / "bomb.zip"
+    path.write_bytes(overlapping(1000, quoted))
+    with zipfile.ZipFile(path) as archive:  # it is one that others read
+        assert archive.read("a_0.png") == b"a"
+        assert len(archive.read("b_0.png")) >= len(DATA)
+    members, bad = list_members(path)
+    assert (len(members), len(bad)) == (2, 999)
+    assert [read_member(member) for member in members if member.name == "a_0.png"] == [b"a"]
+    assert {reason for _, reason in bad} == {"overlaps another file, as in a bomb"}
+
+
+def test_a_damaged_place_in_the_directory_costs_that_file_alone(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    write(path, STORED)
+    data = bytearray(path.read_bytes())
+    at = data.rindex(b"PK\1\2") + 42
+    assert struct.unpack_from("<I", data, at)[0] > 0
+    struct.pack_into("<I", data, at, 3)
+    path.write_bytes(data)
+    members, bad = list_members(path)
+    assert [m.name for m in members] == ["a/b.png", "first.png"]
+    assert bad == []
+    assert read_member(members[1]) == b"first"
