@@ -9,8 +9,10 @@ derivatives of both are these two again: everything that a gradient penalty need
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
+from collections.abc import Iterator
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -39,26 +41,37 @@ def lay_innermost(net: nn.Module) -> None:
                 kernel.data = data.transpose(0, 1) if turns else data
 
 
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch's operations on one thread for a while."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 @functools.lru_cache(maxsize=2)
 def measure_innermost(low: bool) -> float:
     """How many times as fast a convolution is with channels innermost, on this processor.
 
-    In bfloat16 where `low`.  A few milliseconds; the best of five, since others disturb it.  With
-    AMX it was 3 to 4 times as fast, without it about as fast.
+    In bfloat16 where `low`.  A few milliseconds on one thread, in turn and by processor time, the
+    best of ten each: on a busy machine threads that wait for each other would decide.  With AMX it
+    was 3 to 4 times as fast, without it about as fast.
     """
     kind = torch.bfloat16 if low else torch.float32
-    seconds = []
-    for order in (torch.contiguous_format, torch.channels_last):
-        x = torch.ones(4, 128, 16, 16, dtype=kind).to(memory_format=order)
-        kernel = torch.ones(128, 128, 3, 3, dtype=kind).to(memory_format=order)
-        taken = []
-        with torch.inference_mode():
-            for _ in range(5):
-                start = time.perf_counter()
+    orders = (torch.contiguous_format, torch.channels_last)
+    images = [torch.ones(4, 128, 16, 16, dtype=kind).to(memory_format=order) for order in orders]
+    kernels = [torch.ones(128, 128, 3, 3, dtype=kind).to(memory_format=order) for order in orders]
+    seconds = [float("inf")] * len(orders)
+    with torch.inference_mode(), one_thread():
+        for _ in range(10):
+            for i, (x, kernel) in enumerate(zip(images, kernels, strict=True)):
+                start = time.thread_time()
                 F.conv2d(x, kernel, padding=1)
-                taken.append(time.perf_counter() - start)
-        seconds.append(min(taken))
-    return seconds[0] / seconds[1]
+                seconds[i] = min(seconds[i], time.thread_time() - start)
+    return seconds[0] / max(seconds[1], 1e-9)
 
 
 def innermost(x: Tensor) -> bool:
