@@ -1,4 +1,7 @@
-"""Arrays to PNG files that record what they show: sheets of slices with labels, for people."""
+"""Shades of grey, and PNG files that record what they show: sheets of slices, for people.
+
+The one place that knows what white is.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,52 @@ import io
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from mri_gan.files import write_bytes
-from mri_gan.greys import to_grey
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+Pixels = NDArray[np.float32]
+
+
+def white_of(images: Any) -> int:
+    """The white of uint8 or uint16 pixels, an array's or a tensor's: 255 or 65535."""
+    return int((1 << 8 * images.itemsize) - 1)
+
+
+def to_unit(images: NDArray[Any]) -> Pixels:
+    """uint8 or uint16 as 0..1."""
+    return np.asarray(images, np.float32) / np.float32(white_of(images))
+
+
+def to_stored(images: NDArray[Any], depth: int = 8) -> NDArray[Any]:
+    """-1..1 as grey levels of 8 or 16 bits, rounded half up; what is beyond is cut off."""
+    levels = np.floor((np.clip(images, -1, 1) + 1) * (((1 << depth) - 1) / 2) + 0.5)
+    return np.asarray(levels, np.uint8 if depth == 8 else np.uint16)
+
+
+def to_grey(images: NDArray[Any]) -> NDArray[np.uint8]:
+    """Pictures of uint8, uint16 or float -1..1 as 8-bit grey."""
+    if images.dtype == np.uint8:
+        return images
+    if images.dtype == np.uint16:
+        return (images >> 8).astype(np.uint8)
+    return to_stored(images)
+
+
+def to_signed(images: Tensor) -> Tensor:
+    """Stored uint8 or uint16 as a float32 tensor of -1..1: black to white."""
+    return images.float().mul_(2 / white_of(images)).sub_(1)
+
+
+# Arrays to PNG files that record what they show: sheets of slices with labels, for people
 
 GAP = 2
 COMPRESS_LEVEL = 2  # a fifth of the time of Pillow's default for a tenth more bytes
@@ -76,6 +117,25 @@ def build_sheet(
         if labels:
             draw.text((x, y + height + 1), _fit(labels[i], width), INK, ImageFont.load_default(10))
     return sheet
+
+
+SHOWN_PX = 128  # smaller pictures are magnified to about this size
+
+
+def magnification(size: int) -> int:
+    """How many screen pixels to show each pixel with."""
+    return max(1, SHOWN_PX // size)
+
+
+def shown(images: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """[N, C, H, W] -1..1 to what a sheet takes: grey from the first channel, or three as RGB.
+
+    More than three are contrasts of one head, and stand beside each other.
+    """
+    grey = to_grey(images)
+    if grey.shape[1] > 3:
+        return np.concatenate(list(grey.swapaxes(0, 1)), axis=-1)
+    return grey if grey.shape[1] == 3 else grey[:, 0]
 
 
 def build_tile(image: NDArray[np.uint8], scale: int) -> Image.Image:

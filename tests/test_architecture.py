@@ -23,7 +23,6 @@ BOTTOM = {
     "config",
     "errors",
     "files",
-    "greys",
     "pictures",
     "tables",
     "preparation",
@@ -36,14 +35,13 @@ ALLOWED = {
     "conditions": {"errors"},
     "config": {"conditions", "errors"},
     "preparation": {"config", "errors"},
-    "greys": set(),
     "tables": {"errors"},
-    "pictures": {"files", "errors", "greys"},
+    "pictures": {"files", "errors"},
     "pretrained": {"files", "errors"},
     "schedule": BOTTOM,
     "checkpoint": BOTTOM,
     "store": BOTTOM,
-    "nets": {"config", "errors", "greys", "pretrained"},  # nets knows nothing of other files
+    "nets": {"config", "errors", "pretrained"},  # nets knows nothing of other files
     "ingest": BOTTOM | {"store"},
     "export": BOTTOM | {"store"},
     "report": BOTTOM,  # reads files that the other commands wrote

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mri_gan.greys import to_grey
-from mri_gan.pictures import GAP, Shows, build_sheet, find_spike, read_mark, save_png
+from mri_gan.pictures import GAP, Shows, build_sheet, find_spike, read_mark, save_png, to_grey
 
 
 def numbered(count: int, size: int = 8) -> NDArray[np.uint8]:

@@ -33,7 +33,7 @@ from mri_gan.cli.training.train import command_line
 from mri_gan.explore.scene import Explorer
 from mri_gan.ingest.source import Member
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth import frozen
+from mri_gan.synth import export_model
 from mri_gan.synth.sample import load_trained
 
 NAME, HOME, HOSPITAL = "Mustermannova", "home_of_erika", "Charite-Planted"
@@ -306,6 +306,6 @@ def test_a_program_that_names_its_source_lines_would_be_found(
     from mri_gan.synth.sample import Look
 
     drawing = Drawing(load_trained(save_untrained(tmp_path / "run", SMALL, alpha=1.0)), Look(16))
-    monkeypatch.setattr(frozen, "drop_debug", lambda data: data)
+    monkeypatch.setattr(export_model, "drop_debug", lambda data: data)
     write_model(drawing, "torchscript", tmp_path / "model")
     assert search(tmp_path / "model", PLANTED)

@@ -42,7 +42,10 @@ def modules_called(work: Callable[[], object]) -> list[str]:
 def is_importing(frame: FrameType | None) -> bool:
     """Whether a call is part of importing a module, which is not a visit."""
     while frame is not None:
-        if frame.f_code.co_name == "<module>" and frame.f_code.co_filename.startswith(str(PACKAGE)):
+        code = frame.f_code
+        if code.co_name == "<module>" and code.co_filename.startswith(str(PACKAGE)):
+            return True
+        if code.co_filename.startswith("<frozen importlib"):  # sets a module as an attribute
             return True
         frame = frame.f_back
     return False

@@ -17,7 +17,7 @@ from mri_gan.evaluate.copies.planting import USUAL, plant
 from mri_gan.evaluate.copies.search import NOBODY, PEOPLE, Search, warp
 from mri_gan.evaluate.copies.tiles import VIEWS, compare_tiles, stand_out
 from mri_gan.evaluate.images import ImageSet
-from mri_gan.greys import Pixels
+from mri_gan.pictures import Pixels
 from mri_gan.tables import html_table
 
 Groups = NDArray[np.int64]

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mri_gan.evaluate.copies.bands import take_band, to_working_size
 from mri_gan.evaluate.families import Family, Rows, Source, Table, Values, redraw_with
-from mri_gan.greys import Pixels
+from mri_gan.pictures import Pixels
 
 # Nearest neighbours by matrix products, block by block: fast, exact, flat in memory
 

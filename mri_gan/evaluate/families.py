@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.evaluate.images import ImageSet
-from mri_gan.greys import Pixels
+from mri_gan.pictures import Pixels
 
 # Halves and bootstrap draws by group, so that no person stands on two sides
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from mri_gan.errors import DataError
 from mri_gan.evaluate.families import Source, Table
 from mri_gan.evaluate.images import ImageSet, as_tensor
-from mri_gan.greys import Pixels
+from mri_gan.pictures import Pixels
 from mri_gan.pretrained import load_pretrained
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
 

@@ -24,7 +24,7 @@ from torch import Tensor
 from mri_gan.errors import UsageError
 from mri_gan.evaluate.families import Family, Source, Table, Values, redraw_with
 from mri_gan.evaluate.images import as_tensor
-from mri_gan.greys import Pixels
+from mri_gan.pictures import Pixels
 
 # Multi-scale structural similarity of pairs: how much alike the images of one set are
 

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from mri_gan.errors import DataError, UsageError
 from mri_gan.evaluate.families import bootstrap, interval
 from mri_gan.evaluate.images import BATCH, pick_conditions
-from mri_gan.greys import to_stored, to_unit
+from mri_gan.pictures import to_stored, to_unit
 from mri_gan.store.labels import slice_labels
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Look, Trained, draw_seeds

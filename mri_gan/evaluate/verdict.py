@@ -11,8 +11,7 @@ from PIL import Image
 from mri_gan.evaluate.audit import FALSE_ALARMS, TRUSTED, TRUSTED_RECALL, Audit
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.evaluate.membership import Membership
-from mri_gan.greys import Pixels
-from mri_gan.pictures import build_sheet
+from mri_gan.pictures import Pixels, build_sheet
 
 WORST = 8
 SHOWN_PX = 128

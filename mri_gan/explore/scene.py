@@ -21,8 +21,8 @@ from mri_gan.conditions import UNKNOWN, Column, encode
 from mri_gan.config import LEVELS, require
 from mri_gan.errors import UsageError
 from mri_gan.files import make_folder
-from mri_gan.greys import to_stored
 from mri_gan.nets.protocol import broadcast_styles, mix_styles
+from mri_gan.pictures import to_stored
 from mri_gan.synth.directions import Directions, find_directions
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.generate import MASKS, GenerateConfig, paths, stem, write_image

@@ -17,7 +17,7 @@ from mri_gan import __version__
 from mri_gan.errors import DataError, MriganError
 from mri_gan.explore.scene import Explorer, controls
 from mri_gan.files import explain_os_error
-from mri_gan.synth.figures import shown
+from mri_gan.pictures import shown
 from mri_gan.synth.generate import png_bytes
 
 HOST = "127.0.0.1"

@@ -16,8 +16,7 @@ import lmdb
 from mri_gan.config import LEVELS, require, require_level
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.export import formats
-from mri_gan.export.class_labels import find_classes
-from mri_gan.export.formats import Channels, Pixels, Selection, select
+from mri_gan.export.formats import Channels, Pixels, Selection, find_classes, select
 from mri_gan.files import (
     StopSignal,
     explain_os_error,

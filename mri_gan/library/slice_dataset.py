@@ -17,8 +17,7 @@ from torch.utils.data import Dataset
 from mri_gan.conditions import as_class, as_number
 from mri_gan.config import require, require_level
 from mri_gan.errors import UsageError
-from mri_gan.greys import white_of
-from mri_gan.nets.protocol import to_signed
+from mri_gan.pictures import to_signed, white_of
 from mri_gan.store.labels import Labels, read_label_table, slice_labels
 from mri_gan.store.reader import StoreReader
 

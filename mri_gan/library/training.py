@@ -10,11 +10,9 @@ from typing import Any
 
 import torch
 
-from mri_gan.conditions import NO_CONDITIONS
 from mri_gan.config import (
     AUTO,
     CAPACITIES,
-    FEATURE_CRITIC,
     PRESETS,
     TrainConfig,
     read_metrics,
@@ -25,10 +23,9 @@ from mri_gan.config import METRICS as METRICS_FILE
 from mri_gan.files import FolderLock, make_folder, stop_on_signal
 from mri_gan.library.drawing import Model, load_model
 from mri_gan.nets.build import pick_device
-from mri_gan.pretrained import describe_weights
 from mri_gan.schedule import total_images
 from mri_gan.store.reader import StoreReader
-from mri_gan.train.data import find_conditions, typical_pixel_mm
+from mri_gan.train.data import build_config
 from mri_gan.train.loop import train as train_run
 from mri_gan.train.run_folder import Progress, Run, RunOptions
 
@@ -158,30 +155,3 @@ def resolve_settings(
     with StoreReader(store) as opened:
         values.setdefault("max_size", opened.max_native)
         return build_config(opened, names, labels, values)
-
-
-def build_config(
-    store: StoreReader, names: Sequence[str], labels: Path | None, choices: dict[str, Any]
-) -> TrainConfig:
-    """The settings of a run: what was chosen, and what the store decides."""
-    require(not labels or bool(names), "--labels without --condition", "name columns to train with")
-    missing = choices.get("missing", "unknown")
-    return TrainConfig(
-        **choices | describe_features(choices.get("critic", "own")),
-        channels=store.channels,
-        channel_names=store.channel_names,
-        pixel_mm=typical_pixel_mm(store, choices["max_size"]),
-        conditions=find_conditions(store, names, labels, missing) if names else NO_CONDITIONS,
-    )
-
-
-def describe_features(critic: str) -> dict[str, str]:
-    """What a run records of the network whose features its critic sees; nothing for its own."""
-    if critic == "own":
-        return {}
-    found = describe_weights(FEATURE_CRITIC)
-    return {
-        "critic_features": found["name"],
-        "features_digest": found["digest"],
-        "features_licence": f"{found['licence']} ({found['package']})",
-    }

@@ -1,18 +1,11 @@
-"""Convolution as a map of two arguments, whose derivatives of any order are such maps again.
+"""Convolution and resampling, in the precision of the caller, with derivatives of any order.
 
-Torch's own second derivative turns a kernel gradient into a convolution with kernels as large as
-the images, at less than half of the speed, and it does not know that a strided convolution and a
-transposed one are adjoints.  Here the derivative by the images is the adjoint convolution, the
-derivative by the kernel is one call of the kernel gradient that ordinary training uses, and the
-derivatives of both are these two again: everything that a gradient penalty needs.
+Functions with derivatives of their own: torch's second derivatives of what is here are slow.
 """
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import time
-from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -20,58 +13,288 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets import filters
+# Functions with derivatives of their own, and programs that are traced for others
+
+
+def is_traced() -> bool:
+    """Whether a program for others is being made of what is called now.
+
+    Such a program is for any number of images and has no gradients.
+    """
+    return bool(torch.jit.is_tracing() or torch.compiler.is_compiling())  # type: ignore[attr-defined, no-untyped-call]
+
+
+def run(function: type[torch.autograd.Function], *arguments: object) -> Tensor:
+    """The function of these arguments, its derivatives with it.
+
+    A traced program cannot hold functions of ours: it gets what they do.
+    """
+    if is_traced():
+        out: Tensor = function.forward(*arguments)
+    else:
+        out = function.apply(*arguments)  # type: ignore[no-untyped-call]
+    return out
+
+
+# Half precision where it pays: in the blocks of the largest resolutions, under autocast
+
+LOW_PRECISION_BLOCKS = 4  # the largest resolutions
+LOW_PRECISION_CLAMP = 256.0  # of activations there
+
+
+def autocasting(device_type: str) -> bool:
+    """Whether the caller requested half precision."""
+    available = torch.amp.is_autocast_available(device_type)
+    return available and torch.is_autocast_enabled(device_type)
+
+
+def block_precision(x: Tensor, *, low: bool) -> AbstractContextManager[object]:
+    """Autocast as the caller set it in low-precision blocks, float32 in the others."""
+    casting = autocasting(x.device.type)
+    return torch.autocast(x.device.type, enabled=False) if casting and not low else nullcontext()
+
+
+def enter(x: Tensor, *, low: bool) -> Tensor:
+    """Features in the precision of the block that they enter; x is unchanged outside autocast."""
+    if low:
+        return x.to(torch.get_autocast_dtype(x.device.type))
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+# Doubling, halving and blurring of images, and the folding of both into 3x3 kernels
+
+
+def upsample_nearest2(x: Tensor) -> Tensor:
+    """Double height and width by repeating pixels.
+
+    [N, C, H, W] -> [N, C, 2H, 2W].  Karras et al. 2018, section 2 and figure 2 ("2x").
+    """
+    return F.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
+def downsample_mean2(x: Tensor) -> Tensor:
+    """Halve height and width by the mean of each 2x2 square.
+
+    [N, C, 2H, 2W] -> [N, C, H, W].  Karras et al. 2018, section 2 and figure 2 ("0.5x").
+    """
+    return F.avg_pool2d(x, kernel_size=2)
+
+
+def fold_upsampling(kernel: Tensor) -> Tensor:
+    """Fold nearest-neighbour doubling into the 3x3 convolution that follows it.
+
+    [out, in, 3, 3] -> [in, out, 4, 4], the layout of `conv_transpose2d` with stride 2 and padding
+    1, which then equals `conv2d(upsample_nearest2(x), kernel, padding=1)`, borders included.
+
+    Doubling repeats each pixel twice per axis, so an input pixel meets the sum of the taps that
+    land on its copies: the sum of four shifted kernels.  The transposed convolution correlates
+    with the mirrored kernel, hence the flip.  Operations of Karras et al. 2018, section 2.
+    """
+    return _fold(kernel, _four_shifts(kernel).flip(0)).transpose(0, 1)
+
+
+def fold_downsampling(kernel: Tensor) -> Tensor:
+    """Fold the 2x2 mean into the 3x3 convolution that precedes it.
+
+    [out, in, 3, 3] -> [out, in, 4, 4] for `conv2d` with stride 2 and padding 1, which then equals
+    `downsample_mean2(conv2d(x, kernel, padding=1))`, borders included.
+
+    The mean of four neighbouring outputs is one output of the mean of four shifted kernels.
+    Operations of Karras et al. 2018, section 2.
+    """
+    return _fold(kernel, _four_shifts(kernel) / 4)
+
+
+def _fold(kernel: Tensor, taps: Tensor) -> Tensor:
+    """Mix the nine taps of each kernel into sixteen: [.., 3, 3], taps [9, 16] -> [.., 4, 4].
+
+    One matrix product is four times as fast as padding and adding, there and back.  It keeps the
+    precision of the weights: rounded to bfloat16, they would be rounded again by the convolution.
+    """
+    with block_precision(kernel, low=False):
+        folded = kernel.reshape(-1, 9) @ taps
+    return folded.view(*kernel.shape[:2], 4, 4)
+
+
+def _four_shifts(like: Tensor) -> Tensor:
+    """The map from a kernel to the sum of its copies shifted by (0, 0), (0, 1), (1, 0), (1, 1).
+
+    -> [9, 16], in the precision and on the device of `like`.
+    """
+    column = torch.arange(4, device=like.device)
+    shift = column - column[:3, None]  # [3, 4]
+    axis = ((shift == 0) | (shift == 1)).to(like.dtype)
+    return torch.kron(axis, axis)
+
+
+def binomial_kernel(
+    *,
+    dtype: torch.dtype | None = None,
+    device: torch.device | None = None,
+) -> Tensor:
+    """Build the kernel [1 2 1] x [1 2 1] / 16 as [1, 1, 3, 3].
+
+    Karras et al. 2019, section 2.1 and appendix C; after Zhang 2019.
+    """
+    # Counted on the device: a literal would be copied from the host and stall a GPU.
+    row = 2 - torch.arange(-1, 2, dtype=dtype or torch.float32, device=device).abs()
+    return torch.outer(row, row)[None, None] / 16
+
+
+def blur(x: Tensor, kernel: Tensor | None = None) -> Tensor:
+    """Smooth every channel by the binomial filter; the size stays.
+
+    [N, C, H, W] -> [N, C, H, W].  Pixels outside the image count as zero, as in the convolutions
+    next to it, so a constant image darkens along its border by 1/4 and in its corners by 7/16.
+    `kernel` is a kept `binomial_kernel()`, a constant; without it one is built.  May be
+    differentiated any number of times.
+
+    Karras et al. 2019, section 2.1 and appendix C (bilinear sampling by a binomial low-pass).
+    """
+    if kernel is None:
+        kernel = binomial_kernel(dtype=x.dtype, device=x.device)
+    return smooth(x, kernel.to(x.dtype), 1)
+
+
+# Doubling, halving and smoothing by the filter [1 3 3 1], as StyleGAN2 resamples
+
+TAPS = 4
+
+
+def fir_kernel(*, dtype: torch.dtype | None = None, device: torch.device | None = None) -> Tensor:
+    """Build the kernel [1 3 3 1] x [1 3 3 1] / 64 as [1, 1, 4, 4]; its sum is 1."""
+    # Counted on the device: a literal would be copied from the host and stall a GPU.
+    position = torch.arange(TAPS, dtype=dtype or torch.float32, device=device)  # 0 1 2 3
+    row = 1 + position * (3 - position)  # 1 3 3 1
+    return torch.outer(row, row)[None, None] / 64
+
+
+def smooth(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
+    """Filter every channel between zeros: height and width grow by 2 * padding + 1 - taps."""
+    return run(_Smooth, x, kernel, padding)
+
+
+def double(x: Tensor, kernel: Tensor) -> Tensor:
+    """Double height and width, keeping the mean: [N, C, H, W] -> [N, C, 2H, 2W].
+
+    Karras et al. 2020, figure 7b ("up").
+    """
+    return run(_Double, x, 4 * kernel)
+
+
+def halve(x: Tensor, kernel: Tensor) -> Tensor:
+    """Halve height and width, both even: [N, C, 2H, 2W] -> [N, C, H, W].
+
+    Karras et al. 2020, figure 7c ("down").
+    """
+    return run(_Halve, x, kernel)
+
+
+def _depthwise(x: Tensor, kernel: Tensor) -> Tensor:
+    """The kernel once for each channel of x, in its precision."""
+    return kernel.to(x.dtype).expand(x.shape[1], 1, -1, -1)
+
+
+class _Smooth(torch.autograd.Function):
+    """Stride 1; the kernel is symmetric, so the adjoint is the same with the other padding."""
+
+    @staticmethod
+    def forward(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
+        return F.conv2d(x, _depthwise(x, kernel), padding=padding, groups=x.shape[1])
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, int], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+        ctx.padding = inputs[2]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (kernel,) = ctx.saved_tensors
+        return smooth(gradient, kernel, kernel.shape[-1] - 1 - ctx.padding), None, None
+
+
+class _ByKernel(torch.autograd.Function):
+    """A linear map whose backward pass needs the kernel alone."""
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(inputs[1])
+
+
+class _Halve(_ByKernel):
+    """Stride 2 and padding 1."""
+
+    @staticmethod
+    def forward(x: Tensor, kernel: Tensor) -> Tensor:
+        return F.conv2d(x, _depthwise(x, kernel), stride=2, padding=1, groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (kernel,) = ctx.saved_tensors
+        return _Double.apply(gradient, kernel), None  # type: ignore[no-untyped-call]
+
+
+class _Double(_ByKernel):
+    """The adjoint of `_Halve`."""
+
+    @staticmethod
+    def forward(x: Tensor, kernel: Tensor) -> Tensor:
+        if x.dtype == torch.bfloat16 and x.device.type == "cpu":  # ten times as slow there
+            return _Double.forward(x.float(), kernel).to(x.dtype)
+        kernels = _depthwise(x, kernel).contiguous()
+        return F.conv_transpose2d(x, kernels, stride=2, padding=1, groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (kernel,) = ctx.saved_tensors
+        return _Halve.apply(gradient, kernel), None  # type: ignore[no-untyped-call]
+
+
+class FirKernel(nn.Module):
+    """The kernel, kept on the device and not in checkpoints."""
+
+    kernel: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("kernel", fir_kernel(), persistent=False)
+
+
+class Double(FirKernel):
+    """`double` as a layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return double(x, self.kernel)
+
+
+class Halve(FirKernel):
+    """`halve` as a layer."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return halve(x, self.kernel)
+
+
+class Smooth(FirKernel):
+    """`smooth` as a layer with its padding and a gain."""
+
+    def __init__(self, padding: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.padding, self.gain = padding, gain
+
+    def forward(self, x: Tensor) -> Tensor:
+        return smooth(x, self.gain * self.kernel, self.padding)
+
+
+# Convolution as a map of two arguments, whose derivatives of any order are such maps again
+#
+# Torch's own second derivative turns a kernel gradient into a convolution with kernels as large as
+# the images, at less than half of the speed, and it does not know that a strided convolution and a
+# transposed one are adjoints.  Here the derivative by the images is the adjoint convolution, the
+# derivative by the kernel is one call of the kernel gradient that ordinary training uses, and the
+# derivatives of both are these two again: everything that a gradient penalty needs.
 
 STRIP_ROWS = 16  # see `_gather_kernel`
 PAYS_FROM = 64 * 64 * 9  # numbers in a kernel; for fewer, our own calls cost more than they save
-
-
-def lay_innermost(net: nn.Module) -> None:
-    """Turn every kernel so that the channels it reads are next to each other in memory.
-
-    The order of the kernels decides that of the images after them.  A module whose `up` is true
-    leads its kernel over the image as a transposed convolution, which reads the other channels.
-    """
-    for module in net.modules():
-        for kernel in module.parameters(recurse=False):
-            if kernel.dim() == 4:
-                turns = getattr(module, "up", False)
-                data = kernel.data.transpose(0, 1) if turns else kernel.data
-                data = data.contiguous(memory_format=torch.channels_last)
-                kernel.data = data.transpose(0, 1) if turns else data
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch's operations on one thread for a while."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@functools.lru_cache(maxsize=2)
-def measure_innermost(low: bool) -> float:
-    """How many times as fast a convolution is with channels innermost, on this processor.
-
-    In bfloat16 where `low`.  A few milliseconds on one thread, in turn and by processor time, the
-    best of ten each: on a busy machine threads that wait for each other would decide.  With AMX it
-    was 3 to 4 times as fast, without it about as fast.
-    """
-    kind = torch.bfloat16 if low else torch.float32
-    orders = (torch.contiguous_format, torch.channels_last)
-    images = [torch.ones(4, 128, 16, 16, dtype=kind).to(memory_format=order) for order in orders]
-    kernels = [torch.ones(128, 128, 3, 3, dtype=kind).to(memory_format=order) for order in orders]
-    seconds = [float("inf")] * len(orders)
-    with torch.inference_mode(), one_thread():
-        for _ in range(10):
-            for i, (x, kernel) in enumerate(zip(images, kernels, strict=True)):
-                start = time.thread_time()
-                F.conv2d(x, kernel, padding=1)
-                seconds[i] = min(seconds[i], time.thread_time() - start)
-    return seconds[0] / max(seconds[1], 1e-9)
 
 
 def innermost(x: Tensor) -> bool:
@@ -117,7 +340,7 @@ def convolve(
     shape = Shape(stride, padding, transposed)
     if kernel.numel() < PAYS_FROM:
         return _Convolve.forward(x, kernel, bias, shape)
-    return filters.run(_Convolve, x, kernel, bias, shape)
+    return run(_Convolve, x, kernel, bias, shape)
 
 
 def _wanted(ctx: Any, argument: int) -> bool:

@@ -14,10 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets.layers import LEAK, resolutions_up_to
-from mri_gan.nets.progan import LatentGenerator, check_single
-from mri_gan.nets.protocol import ConditionEmbedding, ConditionProjection, CriticNet, Noise
-from mri_gan.nets.stylegan2 import check_largest
+from mri_gan.nets.layers import LEAK, check_largest, check_square, resolutions_up_to
+from mri_gan.nets.protocol import (
+    ConditionProjection,
+    CriticNet,
+    LatentGenerator,
+    Noise,
+    check_single,
+)
 
 WIDEST = 1024  # at 4 px of the 64 px network
 NARROWEST = 128  # at half the image's size
@@ -128,14 +132,10 @@ class Generator(LatentGenerator):
         latent_dim: int = 100,
         condition_dim: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(latent_dim, condition_dim)
         self.resolutions = (max_resolution,)
-        self.latent_dim, self.condition_dim = latent_dim, condition_dim
-        self.embed = ConditionEmbedding(condition_dim, latent_dim)
-        inputs = latent_dim * (2 if condition_dim else 1)
         widths = widths_of(max_resolution, capacity)
-        self.synthesis = Synthesis(widths, image_channels, inputs).apply(initialise)
-        self.register_buffer("w_avg", torch.zeros(inputs))
+        self.synthesis = Synthesis(widths, image_channels, self.inputs).apply(initialise)
 
     def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """z from N(0, 1) to the paper's prior, uniform in -1..1; the embedded condition behind.
@@ -220,8 +220,7 @@ class Critic(CriticNet):
     ) -> Tensor:
         """Scores [N]; raises ValueError for other sizes, or N no multiple of `parts`."""
         check_largest(images.shape[-1], self.max_resolution, alpha)
-        if images.shape[-2] != images.shape[-1]:
-            raise ValueError(f"images of {images.shape[-2]}x{images.shape[-1]} px are not square")
+        check_square(images)
         if len(images) % parts:
             raise ValueError(f"{len(images)} images cannot be cut into {parts} equal parts")
         x = images

@@ -12,13 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets.convolution import convolve
+from mri_gan.nets.convolution import convolve, fold_upsampling
 from mri_gan.nets.dcgan import BatchNorm
-from mri_gan.nets.filters import fold_upsampling
-from mri_gan.nets.layers import leaky_relu, pixel_norm
-from mri_gan.nets.progan import LatentGenerator, check_single
-from mri_gan.nets.protocol import ConditionEmbedding, Noise
-from mri_gan.nets.stylegan2 import check_largest
+from mri_gan.nets.layers import check_largest, leaky_relu, pixel_norm
+from mri_gan.nets.protocol import LatentGenerator, Noise, check_single
 
 FULL_WIDTHS = {4: 1024, 8: 1024, 16: 512, 32: 256, 64: 128, 128: 96, 256: 64, 512: 32, 1024: 16}
 SECOND_CONVOLUTION = (8, 32, 128, 512)  # px at which a block has two
@@ -135,16 +132,12 @@ class Generator(LatentGenerator):
         latent_dim: int = 128,
         condition_dim: int = 0,
     ) -> None:
-        super().__init__()
+        super().__init__(latent_dim, condition_dim)
         if max_resolution not in FULL_WIDTHS or max_resolution < 8:
             raise ValueError(f"{max_resolution} px is not a power of two in 8..1024")
         self.resolutions = (max_resolution,)
-        self.latent_dim, self.condition_dim = latent_dim, condition_dim
-        self.embed = ConditionEmbedding(condition_dim, latent_dim)
-        inputs = latent_dim * (2 if condition_dim else 1)
         widths = widths_of(max_resolution, capacity)
-        self.synthesis = Synthesis(widths, image_channels, inputs)
-        self.register_buffer("w_avg", torch.zeros(inputs))
+        self.synthesis = Synthesis(widths, image_channels, self.inputs)
 
     def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Latents on the sphere whose radius is the root of D, the embedded condition behind."""

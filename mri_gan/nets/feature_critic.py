@@ -15,11 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from mri_gan.nets.convolution import convolve
-from mri_gan.nets.filters import block_precision
-from mri_gan.nets.layers import leaky_relu, minibatch_stddev
+from mri_gan.nets.convolution import block_precision, convolve
+from mri_gan.nets.layers import check_largest, check_square, leaky_relu, minibatch_stddev
 from mri_gan.nets.protocol import ConditionProjection, CriticNet
-from mri_gan.nets.stylegan2 import check_largest
 
 STAGE_ENDS = (3, 5, 11, 16)  # blocks of EfficientNet-Lite0 before 1/4, 1/8, 1/16, 1/32 of the size
 MIXED = 64  # channels of every scale after mixing
@@ -178,13 +176,6 @@ class SmallCritic(nn.Module):
         scores = F.interpolate(self.score(x), (MAP_PX, MAP_PX)).flatten(1)
         projected: Tensor = self.project(x.mean((2, 3)), condition)
         return scores + projected[:, None]
-
-
-def check_square(images: Tensor) -> None:
-    """Raise ValueError unless images are as high as wide."""
-    height, width = images.shape[-2:]
-    if height != width:
-        raise ValueError(f"images of {height}x{width} px are not square")
 
 
 class SeeingOtherInputs(CriticNet):

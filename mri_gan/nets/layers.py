@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets.convolution import convolve, innermost
-from mri_gan.nets.filters import (
+from mri_gan.nets.convolution import (
     binomial_kernel,
     blur,
+    convolve,
     downsample_mean2,
     fold_downsampling,
     fold_upsampling,
+    innermost,
     is_traced,
     upsample_nearest2,
 )
@@ -39,6 +40,23 @@ def check_alpha(alpha: float) -> None:
     """Raise ValueError unless the fade-in weight is in 0..1."""
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"fade-in weight alpha {alpha} is not in 0..1")
+
+
+def check_largest(resolution: int, largest: int, alpha: float) -> None:
+    """Raise ValueError unless the request is what a network that does not grow can do."""
+    check_alpha(alpha)
+    if resolution != largest or alpha != 1.0:
+        raise ValueError(
+            f"this network is of {largest} px and does not grow: "
+            f"{resolution} px with alpha {alpha} is not in it"
+        )
+
+
+def check_square(images: Tensor) -> None:
+    """Raise ValueError unless images are as high as wide."""
+    height, width = images.shape[-2:]
+    if height != width:
+        raise ValueError(f"images of {height}x{width} px are not square")
 
 
 def resolutions_up_to(largest: int) -> list[int]:
@@ -146,7 +164,7 @@ class EqualConv2d(nn.Module):
         self,
         inputs: int,
         outputs: int,
-        kernel_px: int,
+        kernel_px: int = 3,
         *,
         gain: float = RECTIFIER_GAIN,
         bias: bool = True,
@@ -171,16 +189,6 @@ class UpConv2d(EqualConv2d):
     Karras et al. 2018, section 2 and table 2; the folding: `fold_upsampling`.
     """
 
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        *,
-        gain: float = RECTIFIER_GAIN,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(inputs, outputs, 3, gain=gain, bias=bias)
-
     def forward(self, x: Tensor) -> Tensor:
         n, _, height, width = x.shape
         if is_traced() or n * height * width < FOLDING_PAYS_PX:
@@ -195,16 +203,6 @@ class DownConv2d(EqualConv2d):
     Computed, where that is faster, as one 4x4 convolution of stride 2: equal up to rounding.
     Karras et al. 2018, section 2 and table 2; the folding: `fold_downsampling`.
     """
-
-    def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        *,
-        gain: float = RECTIFIER_GAIN,
-        bias: bool = True,
-    ) -> None:
-        super().__init__(inputs, outputs, 3, gain=gain, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         n, _, height, width = x.shape

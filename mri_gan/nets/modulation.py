@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets.convolution import convolve, innermost
-from mri_gan.nets.filters import Smooth, block_precision, is_traced
+from mri_gan.nets.convolution import Smooth, block_precision, convolve, innermost, is_traced
 from mri_gan.nets.layers import LEAK, EqualLinear
 
 DEMODULATION_EPS = 1e-8

@@ -11,16 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from mri_gan.greys import white_of
 from mri_gan.nets.layers import EqualLinear, pixel_norm
-
-# The range that networks work in
-
-
-def to_signed(images: Tensor) -> Tensor:
-    """Stored uint8 or uint16 as float32 -1..1: black to white."""
-    return images.float().mul_(2 / white_of(images)).sub_(1)
-
 
 # What goes into the synthesis network besides its weights: styles per layer, and noise
 
@@ -146,6 +137,27 @@ class GeneratorNet(nn.Module):
         return images
 
 
+class LatentGenerator(GeneratorNet):
+    """What generators without styles have in common: one layer, no noise, no truncation."""
+
+    has_styles = False
+
+    def __init__(self, latent_dim: int, condition_dim: int) -> None:
+        super().__init__()
+        self.latent_dim, self.condition_dim = latent_dim, condition_dim
+        self.embed = ConditionEmbedding(condition_dim, latent_dim)
+        self.inputs = latent_dim * (2 if condition_dim else 1)  # of the synthesis
+        self.register_buffer("w_avg", torch.zeros(self.inputs))
+
+    def num_layers(self, resolution: int) -> int:
+        """One: the latent itself."""
+        return 1
+
+    def noise_shapes(self, n: int, resolution: int) -> list[NoiseShape]:
+        """None at all."""
+        return []
+
+
 class CriticNet(nn.Module):
     """A critic: images -> scores, higher for real."""
 
@@ -180,6 +192,12 @@ class CriticNet(nn.Module):
         """The scores of the images that the inputs are of, as `forward` gives them."""
         scores: Tensor = self(inputs[0], alpha=alpha, parts=parts, condition=condition)
         return scores
+
+
+def check_single(ws: Tensor, noise: Noise) -> None:
+    """Raise ValueError unless there is one latent for each image, and no noise."""
+    if ws.shape[1] != 1 or noise:
+        raise ValueError(f"one latent and no noise are taken, not {ws.shape[1]} and {noise}")
 
 
 def check_condition(condition: Tensor | None, n: int, condition_dim: int) -> None:

@@ -38,8 +38,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets.convolution import convolve, innermost
-from mri_gan.nets.filters import (
+from mri_gan.nets.convolution import (
     LOW_PRECISION_BLOCKS,
     LOW_PRECISION_CLAMP,
     Double,
@@ -47,14 +46,17 @@ from mri_gan.nets.filters import (
     Smooth,
     autocasting,
     block_precision,
+    convolve,
     enter,
+    innermost,
 )
 from mri_gan.nets.layers import (
     LEAK,
     EqualConv2d,
     EqualLinear,
     channels_at,
-    check_alpha,
+    check_largest,
+    check_square,
     minibatch_stddev,
     num_style_layers,
     pixel_norm,
@@ -197,16 +199,6 @@ class Synthesis(nn.Module):
                 )
         assert image is not None
         return image
-
-
-def check_largest(resolution: int, largest: int, alpha: float) -> None:
-    """Raise ValueError unless the request is what a network that does not grow can do."""
-    check_alpha(alpha)
-    if resolution != largest or alpha != 1.0:
-        raise ValueError(
-            f"this network is of {largest} px and does not grow: "
-            f"{resolution} px with alpha {alpha} is not in it"
-        )
 
 
 class Generator(GeneratorNet):
@@ -402,8 +394,7 @@ class Critic(CriticNet):
 
         Raises ValueError for images of another size, or N no multiple of `parts`.
         """
-        if images.shape[-2] != images.shape[-1]:
-            raise ValueError(f"images of {images.shape[-2]}x{images.shape[-1]} px are not square")
+        check_square(images)
         check_largest(images.shape[-1], self.sizes[0], alpha)
         check_condition(condition, len(images), self.condition_dim)
         casting = autocasting(images.device.type)

@@ -14,12 +14,10 @@ import lmdb
 
 from mri_gan.config import LEVELS
 from mri_gan.files import StopSignal, crc32, one_line
-from mri_gan.store import codec, schema
+from mri_gan.store import schema
 from mri_gan.store.environment import close_shared, open_shared
-from mri_gan.store.reader import StoreReader
-from mri_gan.store.schema import SliceRecord, index_key
-from mri_gan.store.sealing import BadRecordError
-from mri_gan.store.summary import count_slices
+from mri_gan.store.reader import StoreReader, count_slices
+from mri_gan.store.schema import BadRecordError, SliceRecord, index_key
 
 CHUNK_BYTES = 8 << 20  # decoded pixels per task: many small images, or a few large ones
 WINDOW = 4  # tasks in flight per thread
@@ -173,13 +171,13 @@ class _Checker:
         if data is None or not len(data):
             raise BadRecordError("missing")
         part.stored_bytes += len(data)
-        native = codec.upsampled_from(data, key)
+        native = schema.upsampled_from(data, key)
         if native is not None:
             if native != record.native or level <= native:
                 raise BadRecordError(f"points to level {native}")
             part.computed += 1
             return
-        pixels = codec.decode_pixels(data, self._image_bytes(level), key)
+        pixels = schema.decode_pixels(data, self._image_bytes(level), key)
         part.pixel_bytes += len(pixels)
         if level == record.native and crc32(pixels) != record.checksum:
             raise BadRecordError("not the pixels of its slice record")

@@ -16,10 +16,8 @@ from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, explain_os_error, make_folder, sync_folder
 from mri_gan.store import schema
 from mri_gan.store.environment import close_shared, open_shared
-from mri_gan.store.reader import StoreReader
-from mri_gan.store.schema import EncodedSlice, dump, index_key
-from mri_gan.store.sealing import BadRecordError, unseal
-from mri_gan.store.summary import count_slices, tell_learned
+from mri_gan.store.reader import StoreReader, count_slices, tell_learned
+from mri_gan.store.schema import BadRecordError, EncodedSlice, dump, index_key, unseal
 from mri_gan.store.writer import StoreWriter
 
 

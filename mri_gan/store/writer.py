@@ -18,8 +18,7 @@ from mri_gan.config import LEVELS
 from mri_gan.errors import UsageError
 from mri_gan.store import schema
 from mri_gan.store.environment import explain_lmdb_error, open_environment
-from mri_gan.store.schema import EncodedSlice, dump_checked, index_key, load
-from mri_gan.store.sealing import seal
+from mri_gan.store.schema import EncodedSlice, dump_checked, index_key, load, seal
 
 BATCH_BYTES = 16 << 20
 FIRST_MAP_BYTES = 64 << 20

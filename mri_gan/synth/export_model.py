@@ -2,13 +2,414 @@
 
 from __future__ import annotations
 
+import io
+import json
+import logging
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mri_gan import __version__
+from mri_gan.config import CONFIG, require
+from mri_gan.errors import DataError, UsageError
+from mri_gan.files import make_folder, write_bytes
+from mri_gan.nets.protocol import broadcast_styles
+from mri_gan.pictures import Shows
+from mri_gan.report import cards
+from mri_gan.report.facts import read_run
+from mri_gan.synth.figures import Drawing
+from mri_gan.synth.sample import condition_rows, latents, noise_for, synthesise
+
+TOLERANCE = 1e-4  # of the largest magnitude in the images, or of 1 where that is less
+CHECKED_BATCHES = (1, 3)
+TRACED_BATCH = 2  # any number but 1, which tracers take for a constant
+INSTALL = "pip install 'mrigan[export]'"
+PATHS = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn")
+
+Draw = Callable[[Tensor], NDArray[Any]]  # z [N, D] to images [N, C, H, W]
+
+
+class Frozen(nn.Module):
+    """z [N, latent_dim] (or [N, 1, latent_dim]) -> images [N, C, size, size], about -1..1.
+
+    With the noise images of seed 0, and for a conditional network one fixed condition. `clamped`
+    keeps the images within -1..1.
+    """
+
+    def __init__(self, drawing: Drawing, *, clamped: bool = False) -> None:
+        super().__init__()
+        self.generator, self.look, self.clamped = drawing.trained.generator, drawing.look, clamped
+        self.noise = noise_for(self.generator, [0], self.look)
+        self.condition = condition_rows(drawing.trained.conditions, drawing.condition, [0])
+        self.eval()
+
+    def forward(self, z: Tensor) -> Tensor:
+        net, look = self.generator, self.look
+        z = z.flatten(1)
+        told = None if self.condition is None else self.condition.expand(z.shape[0], -1)
+        w = net.truncate(net.map(z, told), look.psi)
+        ws = broadcast_styles(w, net.num_layers(look.px))
+        images = synthesise(net, ws, self.noise or None, look)
+        return images.clamp(-1, 1) if self.clamped else images
+
+
+@torch.no_grad()
+def to_torchscript(frozen: Frozen) -> bytes:
+    """A TorchScript program for any number of latents, checked against the network itself."""
+    stream = io.BytesIO()
+    with warnings.catch_warnings():  # torch would like its format replaced
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(frozen, examples(frozen, TRACED_BATCH), check_trace=False)  # type: ignore[no-untyped-call]
+        torch.jit.save(traced, stream)
+        data = drop_debug(stream.getvalue())
+        program = torch.jit.load(io.BytesIO(data))  # type: ignore[no-untyped-call]
+    check(frozen, lambda z: program(z).numpy(), "TorchScript")
+    return data
+
+
+def drop_debug(data: bytes) -> bytes:
+    """A TorchScript archive without its records of source lines, with this machine's paths."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as before, zipfile.ZipFile(stream, "w") as after:
+        for info in before.infolist():
+            if not info.filename.endswith(".debug_pkl"):
+                after.writestr(zipfile.ZipInfo(info.filename), before.read(info))
+    return stream.getvalue()
+
+
+@torch.no_grad()
+def export(frozen: Frozen) -> torch.export.ExportedProgram:
+    """The program of `torch.export` for any number of latents, without this machine's paths."""
+    batch = torch.export.Dim("batch", min=1)
+    exported = torch.export.export(
+        frozen, (examples(frozen, TRACED_BATCH),), dynamic_shapes=({0: batch},)
+    )
+    for node in exported.graph.nodes:
+        for name in PATHS:
+            node.meta.pop(name, None)
+    return exported
+
+
+def to_program(frozen: Frozen) -> bytes:
+    """A program of `torch.export` (.pt2), checked against the network itself."""
+    stream = io.BytesIO()
+    torch.export.save(export(frozen), stream)
+    program = torch.export.load(io.BytesIO(stream.getvalue())).module()
+    check(frozen, lambda z: program(z).detach().numpy(), "torch.export")
+    return stream.getvalue()
+
+
+def to_onnx(frozen: Frozen) -> bytes:
+    """An ONNX model for any number of latents, run by onnxruntime and checked.
+
+    Raises UsageError where its packages are not installed.
+    """
+    try:
+        import onnx  # noqa: F401 - the exporter needs both
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise UsageError("ONNX needs three more packages", INSTALL) from error
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # says that torchvision is not there
+    with warnings.catch_warnings():  # of the exporter's own parts
+        warnings.simplefilter("ignore")
+        made = torch.onnx.export(
+            export(frozen), input_names=["z"], output_names=["image"], verbose=False, dynamo=True
+        )
+    assert made is not None
+    data: bytes = made.model_proto.SerializeToString()
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    check(frozen, lambda z: np.asarray(session.run(None, {"z": z.numpy()})[0]), "ONNX")
+    return data
+
+
+def to_safetensors(drawing: Drawing) -> bytes:
+    """The weights of the generator and the configuration of its shape, read back and compared."""
+    try:
+        import safetensors.torch as format_
+    except ImportError as error:
+        raise UsageError("safetensors needs one more package", INSTALL) from error
+    trained = drawing.trained
+    weights = {k: v.cpu().contiguous() for k, v in trained.generator.state_dict().items()}
+    facts = {
+        "model": json.dumps(trained.config.model.to_dict()),
+        "generator_digest": trained.digest,
+        "made_with": "mrigan",
+    }
+    data: bytes = format_.save(weights, facts)
+    back = format_.load(data)
+    if any(not torch.equal(back[name], weight) for name, weight in weights.items()):
+        raise DataError("safetensors: differs from what was written", "report this")
+    return data
+
+
+def examples(frozen: Frozen, count: int) -> Tensor:
+    """Latents of the seeds from 0 [N, D]."""
+    return latents(range(count), frozen.generator.latent_dim, frozen.generator.w_avg.device)
+
+
+@torch.no_grad()
+def check(frozen: Frozen, draw: Draw, name: str) -> None:
+    """Raise DataError unless an export draws what the network draws, one image and three."""
+    for count in CHECKED_BATCHES:
+        z = examples(frozen, count)
+        wanted = frozen(z).cpu().numpy()
+        found = draw(z)
+        if found.shape != wanted.shape:
+            raise DataError(f"{name}: its images are {list(found.shape)}", "report this")
+        far = float(np.abs(found - wanted).max()) / max(1.0, float(np.abs(wanted).max()))
+        if not far < TOLERANCE:
+            raise DataError(f"{name}: its images differ by {far:.2g}", "report this")
+
+
+# A generator as a folder that medigan or MONAI can use, and its model card
+
+MARK = Shows.SYNTHETIC.value
+MEDIGAN_INIT = '''"""Synthetic images from a TorchScript generator."""
+
+import logging
+import re
 from pathlib import Path
 
-from mri_gan.config import require
-from mri_gan.files import make_folder, write_bytes
-from mri_gan.synth.figures import Drawing
-from mri_gan.synth.frozen import Frozen, to_onnx, to_program, to_safetensors, to_torchscript
-from mri_gan.synth.packages import medigan_files, model_card, monai_files
+import numpy as np
+import torch
+from PIL import Image, PngImagePlugin
+
+PER_SEED = 1_000_000  # so many images of one seed are no images of the next
+BATCH = 16
+MARK = "SYNTHETIC_MARK"
+_MODELS = {}
+_NEXT = {}  # the number of the next image, by model and seed
+
+
+def first_number(model_file, seed, output_path):
+    """Where to go on: medigan calls once for each batch, with a folder batch_N for each."""
+    batch = re.fullmatch(r"batch_(\\d+)", Path(output_path).name)
+    if seed is None or (batch and int(batch[1]) > 0):
+        return _NEXT.get((model_file, seed), 0)
+    return 0
+
+
+def draw(network, device, seeds):
+    """Grey values [H, W] (or [H, W, C]) of each seed."""
+    rows = [torch.randn(LATENT_DIM, generator=torch.Generator().manual_seed(s)) for s in seeds]
+    with torch.no_grad():
+        images = network(torch.stack(rows).to(device)).cpu().clamp(-1, 1).numpy()
+    grey = np.uint8(np.floor((images + 1) * 127.5 + 0.5))
+    return [image.transpose(1, 2, 0).squeeze() for image in grey]
+
+
+def generate(model_file, num_samples=10, output_path="", save_images=True, seed=None, **_):
+    """Write PNGs to `output_path`, or return the images as a list of arrays.
+
+    Without `seed` no image comes twice while the program runs; with one, the same call gives the
+    same images, and other seeds give others. Seed 0 gives what `mrigan generate` draws for 0, 1, ..
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        if model_file not in _MODELS:
+            _MODELS[model_file] = torch.jit.load(model_file, map_location=device).eval()
+        first = first_number(model_file, seed, output_path)
+        numbers = range(first, first + num_samples)
+        seeds = [(seed or 0) * PER_SEED + number for number in numbers]
+        images = []
+        for start in range(0, num_samples, BATCH):
+            images += draw(_MODELS[model_file], device, seeds[start : start + BATCH])
+        _NEXT[model_file, seed] = first + num_samples
+        if not save_images:
+            return images
+        Path(output_path).mkdir(parents=True, exist_ok=True)
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt("Comment", MARK)
+        for number, image in zip(seeds, images):
+            path = Path(output_path) / f"synthetic{number:06d}.png"
+            Image.fromarray(image).save(path, pnginfo=text)
+        logging.debug("wrote %d synthetic images", num_samples)
+    except (OSError, RuntimeError, ValueError) as error:
+        raise RuntimeError(f"no images from {model_file}: {error}") from error
+'''
+
+
+def dump(value: Any) -> bytes:
+    """JSON for people and programs."""
+    return (json.dumps(value, indent=2) + "\n").encode()
+
+
+def describe(drawing: Drawing) -> str:
+    """What the model is, in one sentence."""
+    config, look = drawing.trained.config, drawing.look
+    return (
+        f"{config.model.arch} generator of {look.size} px slices "
+        f"({', '.join(drawing.trained.channel_names)}), "
+        f"trained on {drawing.trained.nimg / 1000:g} thousand images with mrigan"
+    )
+
+
+def medigan_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
+    """Weights, `__init__.py` with `generate`, and the entry for medigan's global.json."""
+    look, dim = drawing.look, drawing.trained.generator.latent_dim
+    entry = {
+        "00000_MRIGAN_MRI_SLICE_FULL": {
+            "execution": {
+                "package_name": "mrigan_model",
+                "package_link": "",
+                "model_name": "generator",
+                "extension": ".pt",
+                "image_size": [look.size, look.size],
+                "dependencies": ["numpy", "torch", "Pillow"],
+                "generate_method": {
+                    "name": "generate",
+                    "args": {
+                        "base": ["model_file", "num_samples", "output_path", "save_images"],
+                        "custom": {"seed": None},
+                    },
+                },
+            },
+            "selection": {
+                "modality": ["MRI"],
+                "function": ["noise to image"],
+                "height": look.size,
+                "width": look.size,
+                "type": drawing.trained.config.model.arch,
+                "privacy_preservation": False,
+                "tags": ["MRI", "synthetic"],
+            },
+            "description": {"title": describe(drawing), "version": __version__, "comment": MARK},
+        }
+    }
+    source = MEDIGAN_INIT.replace("LATENT_DIM", str(dim)).replace("SYNTHETIC_MARK", MARK).encode()
+    return {"__init__.py": source, "generator.pt": program, "metadata.json": dump(entry)}
+
+
+def monai_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
+    """A MONAI bundle: metadata.json and inference.json in configs, models/model.ts, docs.
+
+    `python -m monai.bundle run` writes one file for each image; `program` keeps within -1..1.
+    """
+    size, dim = drawing.look.size, drawing.trained.generator.latent_dim
+    channels = len(drawing.trained.channel_names)
+    names = {str(i): name for i, name in enumerate(drawing.trained.channel_names)}
+    common = {"is_patch_data": False, "dtype": "float32"}
+    metadata = {
+        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/"
+        "0.8.1/meta_schema_20240725.json",
+        "version": "0.1.0",
+        "changelog": {"0.1.0": "exported"},
+        "monai_version": "1.3.0",
+        "pytorch_version": str(torch.__version__).partition("+")[0],
+        "numpy_version": np.__version__,
+        "required_packages_version": {"pytorch-ignite": "0.4.11", "pillow": "10.3.0"},
+        "task": "Synthetic MRI slices",
+        "description": describe(drawing),
+        "authors": "to be filled in",
+        "copyright": "under the terms of the training data",
+        "network_data_format": {
+            "inputs": {
+                "image": {  # MONAI's tools look for this name; it is a latent
+                    **common,
+                    "type": "noise",
+                    "format": "latent",
+                    "num_channels": 1,
+                    "spatial_shape": [dim],
+                    "value_range": [],
+                    "channel_def": {"0": "latent"},
+                }
+            },
+            "outputs": {
+                "pred": {
+                    **common,
+                    "type": "image",
+                    "format": "magnitude",
+                    "num_channels": channels,
+                    "spatial_shape": [size, size],
+                    "value_range": [-1, 1],
+                    "channel_def": names,
+                }
+            },
+        },
+    }
+    latent = f"torch.randn(1, {dim}, generator=torch.Generator().manual_seed(@seed + i))"
+    inference = {
+        "imports": ["$import torch"],
+        "bundle_root": ".",
+        "dataset_dir": "",
+        "output_dir": "$@bundle_root + '/eval'",
+        "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
+        "seed": 0,
+        "num_images": 8,
+        "network_def": "$torch.jit.load(@bundle_root + '/models/model.ts', map_location=@device)",
+        "dataset": {
+            "_target_": "Dataset",
+            "data": f"$[{{'image': {latent}}} for i in range(@num_images)]",
+        },
+        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 4},
+        "inferer": {"_target_": "SimpleInferer"},
+        "postprocessing": {"_target_": "Compose", "transforms": postprocessing(channels)},
+        "evaluator": {
+            "_target_": "SupervisedEvaluator",
+            "device": "@device",
+            "val_data_loader": "@dataloader",
+            "network": "@network_def",
+            "inferer": "@inferer",
+            "postprocessing": "@postprocessing",
+        },
+        "run": ["$@evaluator.run()"],
+    }
+    return {
+        "configs/metadata.json": dump(metadata),
+        "configs/inference.json": dump(inference),
+        "models/model.ts": program,
+        "docs/README.md": model_card(drawing).encode(),
+    }
+
+
+def postprocessing(channels: int) -> list[dict[str, Any]]:
+    """MONAI's transforms from images of -1..1 to files: PNG where that can hold them."""
+    files = {"keys": "pred", "output_dir": "@output_dir", "output_postfix": "synthetic"}
+    save = {"_target_": "SaveImaged", **files, "separate_folder": False, "resample": False}
+    if channels not in (1, 3):
+        return [{**save, "output_ext": ".nii.gz"}]
+    scale = {"a_min": -1.0, "a_max": 1.0, "b_min": 0.0, "b_max": 1.0, "clip": True}
+    return [
+        {"_target_": "ScaleIntensityRanged", "keys": "pred", **scale},
+        {
+            "_target_": "Transposed",
+            "keys": "pred",
+            "indices": [0, 2, 1],
+        },  # columns come first there
+        {**save, "output_ext": ".png", "scale": 255},
+    ]
+
+
+def model_card(drawing: Drawing) -> str:
+    """What a user of the model should know, from its run folder; the unknown is left open."""
+    trained, look = drawing.trained, drawing.look
+    config = trained.config
+    weights = sum(p.numel() for p in trained.generator.parameters())
+    mm = trained.pixel_mm and trained.pixel_mm * trained.size / look.size
+    rows = {
+        "architecture": f"{config.model.arch}, {weights / 1e6:.2f} M weights",
+        "images": f"{look.size} px, channels: {', '.join(trained.channel_names)}",
+        "pixel size": f"{mm:.3g} mm" if mm else "not known",
+        "conditions": "; ".join(c.choices() for c in trained.conditions.columns) or "none",
+        "training": f"{trained.nimg:,} real images shown, loss {config.loss}, seed {config.seed}",
+        "export": f"truncation {look.psi:g}, noise {look.noise:g} of seed 0",
+        "generator digest": trained.digest,
+        "mrigan": __version__,
+    }
+    folder = trained.path.parent
+    run = read_run(folder) if (folder / CONFIG).is_file() else None
+    return cards.model_card(run, describe(drawing), rows)
+
+
+# A generator for other programs: weights, a program in one of four formats, or a package
 
 FORMATS = ("safetensors", "torchscript", "torch-export", "onnx", "medigan", "monai")
 CARD = "MODEL_CARD.md"

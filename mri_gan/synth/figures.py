@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from mri_gan.greys import to_grey
 from mri_gan.nets.protocol import broadcast_styles, mix_styles
-from mri_gan.pictures import build_sheet
+from mri_gan.pictures import build_sheet, magnification, shown, to_grey
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import (
     Look,
@@ -24,27 +23,6 @@ from mri_gan.synth.sample import (
     noise_for,
     styles_of_seeds,
 )
-
-# How images are shown on sheets
-
-SHOWN_PX = 128  # smaller pictures are magnified to about this size
-
-
-def magnification(size: int) -> int:
-    """How many screen pixels to show each pixel with."""
-    return max(1, SHOWN_PX // size)
-
-
-def shown(images: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """[N, C, H, W] -1..1 to what a sheet takes: grey from the first channel, or three as RGB.
-
-    More than three are contrasts of one head, and stand beside each other.
-    """
-    grey = to_grey(images)
-    if grey.shape[1] > 3:
-        return np.concatenate(list(grey.swapaxes(0, 1)), axis=-1)
-    return grey if grey.shape[1] == 3 else grey[:, 0]
-
 
 # Pictures that show what a generator has learned: truncation, mixing, paths, noise, neighbours
 

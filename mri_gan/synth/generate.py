@@ -32,8 +32,7 @@ from mri_gan.files import (
     write_bytes,
     write_text,
 )
-from mri_gan.greys import to_stored
-from mri_gan.pictures import Shows, png_text
+from mri_gan.pictures import Shows, png_text, to_stored
 from mri_gan.store.labels import one_cell
 from mri_gan.synth.sample import (
     Look,

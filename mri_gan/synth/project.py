@@ -1,20 +1,16 @@
-"""A person's image as the target of a projection.
-Find the style that draws an image: projection into w, or one style for each layer (w+).
+"""The style that draws an image: projection into w, or one style for each layer (w+).
 
 Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", section 5 and
 appendix D, for the optimiser, its schedule, the noise added to w and the regularisation of the
 noise images. Instead of features of a downloaded network the distance is of pixels at several
 scales and of the critic's own features.
-
-What a projection leaves on disk besides its picture.
-The picture of a projection: target, result, difference and the way there.
 """
 
 from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,15 +19,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor, nn
 
 from mri_gan.config import require
-from mri_gan.errors import DataError
-from mri_gan.files import write_bytes
-from mri_gan.greys import to_stored
+from mri_gan.errors import DataError, UsageError
+from mri_gan.files import explain_os_error, make_folder, one_line, write_bytes
 from mri_gan.ingest.read.image_files import read_grey_file
-from mri_gan.pictures import COMMENT, Shows
-from mri_gan.synth.figures import Drawing
+from mri_gan.pictures import COMMENT, Shows, to_stored
+from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
 from mri_gan.synth.generate import png_bytes
 from mri_gan.synth.sample import Trained, condition_rows, load_critic, styles_of_seeds, synthesise
@@ -332,3 +328,113 @@ def as_picture(image: NDArray[np.float32]) -> NDArray[np.float32]:
 def root_mean_square(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     """The difference of two images of -1..1 in grey levels of 255."""
     return float(np.sqrt(np.square(a - b).mean()) * 127.5)
+
+
+# Pictures of styles that `mrigan project` found: drawn again, mixed, and walked between
+#
+# What is drawn from them looks like the images that were projected, which may be scans of people,
+# so every file is marked as a likeness.
+
+HINT = "give a projection.npz that `mrigan project` wrote for this model and --size"
+
+
+@dataclass(frozen=True)
+class Projected:
+    """What was found for one image: styles [L, D], and noise images [1, 1, r, r]."""
+
+    ws: Tensor
+    noise: tuple[Tensor, ...]
+
+
+def load_projections(files: Sequence[Path], drawing: Drawing) -> list[Projected]:
+    """The styles and noise of each file.
+
+    Raises DataError for a file that is none, UsageError for one of another model or size.
+    """
+    return [load_projection(path, drawing) for path in files]
+
+
+def load_projection(path: Path, drawing: Drawing) -> Projected:
+    """One of them."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            names = sorted(name for name in arrays.files if name.startswith("noise_"))
+            ws = torch.from_numpy(arrays["ws"].astype(np.float32))
+            noise = [torch.from_numpy(arrays[name].astype(np.float32)) for name in names]
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    except Exception as error:  # numpy and zipfile let many types through for damaged files
+        raise DataError(f"{path}: not a projection ({one_line(error)})", HINT) from error
+    net, look = drawing.trained.generator, drawing.look
+    shapes = [shape[2:] for shape in net.noise_shapes(1, look.px)] if noise else []
+    fits = tuple(ws.shape) == (net.num_layers(look.px), len(net.w_avg))
+    if not fits or [tuple(image.shape) for image in noise] != shapes or not ws.isfinite().all():
+        raise UsageError(f"{path}: does not fit {drawing.trained.path} at {look.size} px", HINT)
+    device = net.w_avg.device
+    return Projected(ws.to(device), tuple(image[None, None].to(device) for image in noise))
+
+
+@torch.no_grad()
+def draw_projections(drawing: Drawing, found: Sequence[Projected]) -> Tensor:
+    """One image each [N, C, size, size], drawn one by one as when they were found."""
+    net, look = drawing.trained.generator, drawing.look
+    images = [
+        synthesise(
+            net,
+            one.ws[None],
+            [look.noise * image for image in one.noise] if look.noise else None,
+            look,
+        ).cpu()
+        for one in found
+    ]
+    return torch.cat(images)
+
+
+def between(a: Projected, b: Projected, part: float) -> Projected:
+    """Styles on the straight line, noise on the circle that keeps its strength; 0 is a, 1 is b."""
+    turn = part * math.pi / 2
+    pairs = zip(a.noise, b.noise, strict=False)
+    noise = tuple(math.cos(turn) * x + math.sin(turn) * y for x, y in pairs)
+    return Projected(torch.lerp(a.ws, b.ws, part), noise)
+
+
+def walk_projections(
+    drawing: Drawing, found: Sequence[Projected], steps: int, loop: bool
+) -> Tensor:
+    """Frames [F, C, size, size] from each to the next, `steps` for each leg, and the last."""
+    require(len(found) > 1, "a walk needs two projections or more", "give --styles twice")
+    require(2 <= steps <= 10_000, f"--steps {steps}", "give 2 to 10,000")
+    ends = [*found[1:], found[0]] if loop else found[1:]
+    legs = [
+        between(a, b, i / steps) for a, b in zip(found, ends, strict=False) for i in range(steps)
+    ]
+    return draw_projections(drawing, legs if loop else [*legs, found[-1]])
+
+
+def mix_projections(
+    drawing: Drawing, found: Sequence[Projected], crossover: int | None
+) -> Image.Image:
+    """A table: coarse styles of the top row, fine styles of the left column, noise of the row."""
+    layers = len(found[0].ws)
+    first = default_crossover(layers) if crossover is None else crossover
+    images = draw_projections(drawing, found)
+    rows = [torch.full_like(images[:1], -1), images]
+    for side, fine in zip(images, found, strict=True):
+        mixed = [
+            Projected(torch.cat([coarse.ws[:first], fine.ws[first:]]), fine.noise)
+            for coarse in found
+        ]
+        rows += [side[None], draw_projections(drawing, mixed)]
+    return drawing.sheet(torch.cat(rows), len(found) + 1)
+
+
+def write_projections(drawing: Drawing, files: Sequence[Path], out: Path, depth: int) -> list[Path]:
+    """One PNG for each file, `style000000.png` and on; the names of files may name people."""
+    make_folder(out)
+    images = to_stored(draw_projections(drawing, load_projections(files, drawing)).numpy(), depth)
+    facts = {"generator": drawing.trained.digest, "made by": "projection of a given image"}
+    written = [out / f"style{number:06d}.png" for number in range(len(images))]
+    for path, image in zip(written, images, strict=True):
+        pixels = image if len(image) == 3 else image[:1]
+        write_bytes(path, png_bytes(pixels, facts, Shows.LIKENESS))
+    return written

@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.checkpoint import load_checkpoint
-from mri_gan.conditions import Conditions, build, encode
-from mri_gan.config import TrainConfig
+from mri_gan.conditions import NO_CONDITIONS, Conditions, build, encode
+from mri_gan.config import FEATURE_CRITIC, TrainConfig, require
 from mri_gan.errors import DataError, MriganError, UsageError
+from mri_gan.pretrained import describe_weights
 from mri_gan.schedule import Phase, phase_at, total_images
 from mri_gan.store.labels import Labels, read_label_table, slice_labels
 from mri_gan.store.reader import StoreReader
@@ -143,6 +144,36 @@ def typical_pixel_mm(store: StoreReader, size: int) -> float | None:
     records = [store.records[i] for i in train_indices(store)]
     known = [r.pixel_mm * r.native / size for r in records if r.pixel_mm]
     return round(median(known), 6) if len(known) == len(records) else None
+
+
+# The settings that a store decides
+
+
+def build_config(
+    store: StoreReader, names: Sequence[str], labels: Path | None, choices: dict[str, Any]
+) -> TrainConfig:
+    """The settings of a run: what was chosen, and what the store decides."""
+    require(not labels or bool(names), "--labels without --condition", "name columns to train with")
+    missing = choices.get("missing", "unknown")
+    return TrainConfig(
+        **choices | describe_features(choices.get("critic", "own")),
+        channels=store.channels,
+        channel_names=store.channel_names,
+        pixel_mm=typical_pixel_mm(store, choices["max_size"]),
+        conditions=find_conditions(store, names, labels, missing) if names else NO_CONDITIONS,
+    )
+
+
+def describe_features(critic: str) -> dict[str, str]:
+    """What a run records of the network whose features its critic sees; nothing for its own."""
+    if critic == "own":
+        return {}
+    found = describe_weights(FEATURE_CRITIC)
+    return {
+        "critic_features": found["name"],
+        "features_digest": found["digest"],
+        "features_licence": f"{found['licence']} ({found['package']})",
+    }
 
 
 # Batches from the store in an order that is a pure function of (seed, nimg)

@@ -13,14 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from mri_gan.config import (
-    AUGMENTABLE_LOSSES,
-    METRICS,
-    PLOT,
-    SAMPLES,
-    list_problems,
-    read_metrics,
-)
+from mri_gan.config import AUGMENTABLE_LOSSES, METRICS, PLOT, SAMPLES, list_problems, read_metrics
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, write_bytes, write_text
 from mri_gan.report.charts import chart_metrics, draw_png

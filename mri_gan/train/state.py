@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from mri_gan.config import TrainConfig, require
+from mri_gan.nets.augmentation.pipeline import augment, draw_augmentations
 from mri_gan.nets.build import build_critic, build_generator
-from mri_gan.nets.convolution import lay_innermost
 from mri_gan.nets.protocol import CriticNet, GeneratorNet
-from mri_gan.train.augment import AugmentState, start_augmenting
-from mri_gan.train.parallel import gradients, key
+from mri_gan.store.schema import label_channels
+from mri_gan.train.parallel import Step, gradients, key
 
 # How a device is set up before a run, and how batches come to it
 
@@ -44,6 +49,54 @@ def lay_out(net: nn.Module, config: TrainConfig, device: torch.device) -> None:
     net.to(device)
     if channels_innermost(config, device):
         lay_innermost(net)
+
+
+def lay_innermost(net: nn.Module) -> None:
+    """Turn every kernel so that the channels it reads are next to each other in memory.
+
+    The order of the kernels decides that of the images after them.  A module whose `up` is true
+    leads its kernel over the image as a transposed convolution, which reads the other channels.
+    """
+    for module in net.modules():
+        for kernel in module.parameters(recurse=False):
+            if kernel.dim() == 4:
+                turns = getattr(module, "up", False)
+                data = kernel.data.transpose(0, 1) if turns else kernel.data
+                data = data.contiguous(memory_format=torch.channels_last)
+                kernel.data = data.transpose(0, 1) if turns else data
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch's operations on one thread for a while."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@functools.lru_cache(maxsize=2)
+def measure_innermost(low: bool) -> float:
+    """How many times as fast a convolution is with channels innermost, on this processor.
+
+    In bfloat16 where `low`.  A few milliseconds on one thread, in turn and by processor time, the
+    best of ten each: on a busy machine threads that wait for each other would decide.  With AMX it
+    was 3 to 4 times as fast, without it about as fast.
+    """
+    kind = torch.bfloat16 if low else torch.float32
+    orders = (torch.contiguous_format, torch.channels_last)
+    images = [torch.ones(4, 128, 16, 16, dtype=kind).to(memory_format=order) for order in orders]
+    kernels = [torch.ones(128, 128, 3, 3, dtype=kind).to(memory_format=order) for order in orders]
+    seconds = [float("inf")] * len(orders)
+    with torch.inference_mode(), one_thread():
+        for _ in range(10):
+            for i, (x, kernel) in enumerate(zip(images, kernels, strict=True)):
+                start = time.thread_time()
+                F.conv2d(x, kernel, padding=1)
+                seconds[i] = min(seconds[i], time.thread_time() - start)
+    return seconds[0] / max(seconds[1], 1e-9)
 
 
 def channels_innermost(config: TrainConfig, device: torch.device) -> bool:
@@ -237,3 +290,81 @@ def restore_side_state(state: TrainState, parts: dict[str, Any]) -> None:
             parts["augment_signs"].to(device),
             int(parts["augment_steps"]),
         )
+
+
+# Augmentation in training: what the critic gets to see, and with which probability
+#
+# Karras et al. 2020b, section 3: a critic that overfits is sure of real images, so the mean sign of
+# its scores of them shows when to augment more.
+
+INTERVAL = 4  # steps between two changes of p; Karras et al. 2020b, section 3
+CEILING = 0.8  # augmentations do not leak below it; Karras et al. 2020b, section 2.2
+
+View = Callable[[Tensor], Tensor]  # images [n, C, R, R] -> what the critic sees of them
+
+
+@dataclass
+class AugmentState:
+    """The probability of each augmentation, and what has been gathered to change it."""
+
+    p: Tensor  # [], 0..1
+    signs: Tensor  # [], sum over steps of the mean sign of the scores of real images
+    steps: int = 0
+
+
+def start_augmenting(config: TrainConfig, device: torch.device) -> AugmentState:
+    """The state at nimg 0."""
+    return AugmentState(
+        torch.tensor(config.augment_p, device=device), torch.zeros((), device=device)
+    )
+
+
+def view_of(state: AugmentState, step: Step, purpose: str) -> View:
+    """The augmentation of one batch, which may be applied to it any number of times."""
+    config = step.config
+    if config.augment == "none":
+        return lambda images: images
+    coloured = colour_channels(config)
+    draws = draw_augmentations(
+        step.phase.batch,
+        state.p,
+        step.rng("augment", purpose, device=state.p.device),
+        size=step.phase.resolution,
+        channels=coloured,
+        kinds=tuple(config.augment_kinds.split(",")),
+        mirror=config.flip,
+    )
+    own = draws if step.world.size == 1 else draws.rows(step.own_rows(state.p.device))
+    return lambda images: augment(images, own, coloured)
+
+
+def colour_channels(config: TrainConfig) -> int:
+    """How many channels hold intensities; masks come behind them."""
+    masks = label_channels(config.channel_names)
+    return masks[0] if masks else config.channels
+
+
+def signs_of(config: TrainConfig, real_scores: Tensor) -> list[Tensor]:
+    """What a step gathers for `adapt`: the mean sign of the scores of real images, or nothing."""
+    return [real_scores.detach().sign().mean()] if config.augment == "ada" else []
+
+
+def adapt(state: AugmentState, step: Step, signs: list[Tensor]) -> dict[str, Tensor]:
+    """Gather the signs of the scores of real images; every few steps move p by them.
+
+    `signs` are those of the whole batch.  As far as real images are recognised more often
+    than the target, p grows, by at most 1 in `ada_kimg`; otherwise it shrinks.  Karras et al.
+    2020b, section 3, r_t.
+    """
+    config = step.config
+    if config.augment == "none":
+        return {}
+    for sign in signs:
+        state.signs += sign
+        state.steps += 1
+    if state.steps == INTERVAL:
+        move = INTERVAL * step.phase.batch / (1000 * config.ada_kimg)
+        towards = (state.signs / INTERVAL - config.ada_target).sign()
+        state.p.add_(move * towards).clamp_(0.0, CEILING)
+        state.signs, state.steps = torch.zeros_like(state.signs), 0
+    return {"augment_p": state.p.clone()}

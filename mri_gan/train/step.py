@@ -12,19 +12,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mri_gan.config import TrainConfig
-from mri_gan.nets.protocol import (
-    GeneratorNet,
-    Noise,
-    broadcast_styles,
-    draw_noise,
-    mix_styles,
-    to_signed,
-)
+from mri_gan.nets.protocol import GeneratorNet, Noise, broadcast_styles, draw_noise, mix_styles
+from mri_gan.pictures import to_signed
 from mri_gan.schedule import Phase, step_number
-from mri_gan.train.augment import View, adapt, signs_of, view_of
 from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty, zero_centred_penalty
 from mri_gan.train.parallel import SOLO, Step, World, average, gradients
-from mri_gan.train.state import TrainState, clip_weights, freeze_levels, step_if_finite
+from mri_gan.train.state import (
+    TrainState,
+    View,
+    adapt,
+    clip_weights,
+    freeze_levels,
+    signs_of,
+    step_if_finite,
+    view_of,
+)
 
 # Path-length regularisation: a step in w should change the image by a fixed amount
 

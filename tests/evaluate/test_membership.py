@@ -11,12 +11,7 @@ from sklearn.metrics import roc_curve
 from torch import Tensor
 
 from mri_gan.config import ModelConfig
-from mri_gan.evaluate.membership import (
-    area_under_curve,
-    infer_membership,
-    rate_above,
-    score_images,
-)
+from mri_gan.evaluate.membership import area_under_curve, infer_membership, rate_above, score_images
 from mri_gan.evaluate.verdict import warn_membership
 from mri_gan.nets.build import build_critic
 

@@ -20,9 +20,8 @@ from mri_gan.checkpoint import (
     save_checkpoint,
 )
 from mri_gan.config import TrainConfig
-from mri_gan.train import resume as resume_module
-from mri_gan.train.loop import train
-from mri_gan.train.resume import resume
+from mri_gan.train import loop as resume_module
+from mri_gan.train.loop import resume, train
 from mri_gan.train.run_folder import Run, RunOptions
 from mri_gan.train.state import TrainState, build_state
 

@@ -13,7 +13,7 @@ from faults.training import SMALL, limit_files, run
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.config import METRICS, TrainConfig, read_metrics
-from mri_gan.train import snapshot
+from mri_gan.train import run_folder
 from mri_gan.train.loop import train
 from mri_gan.train.run_folder import Run, RunOptions
 
@@ -109,7 +109,7 @@ def test_pictures_that_have_no_room_do_not_end_a_run(
 def test_metrics_that_have_no_room_do_not_end_a_run(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "draw_losses", lambda _: None)
+    monkeypatch.setattr(run_folder, "draw_losses", lambda _: None)
     clean, lines = Path.open, [0]
 
     def open_path(self: Path, mode: str = "r", *args: Any, **choices: Any) -> Any:

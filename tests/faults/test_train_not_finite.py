@@ -14,7 +14,7 @@ from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.config import METRICS, TrainConfig, read_metrics
 from mri_gan.errors import DataError
 from mri_gan.schedule import Phase
-from mri_gan.train import loop, snapshot, step
+from mri_gan.train import loop, run_folder, step
 from mri_gan.train.loop import train
 from mri_gan.train.losses import LOSSES
 from mri_gan.train.parallel import average as clean_average
@@ -34,7 +34,7 @@ Poison = Callable[[str, float, Callable[[TrainState], bool]], None]
 @pytest.fixture
 def poison(monkeypatch: pytest.MonkeyPatch) -> Poison:
     """`poison(place, value, when)` spoils what the critic's step has there."""
-    monkeypatch.setattr(snapshot, "draw_losses", lambda _: None)
+    monkeypatch.setattr(run_folder, "draw_losses", lambda _: None)
 
     def install(place: str, value: float, when: Callable[[TrainState], bool]) -> None:
         now: list[TrainState] = []

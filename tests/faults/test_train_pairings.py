@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from mri_gan.checkpoint import list_checkpoints
 from mri_gan.cli.main import cli
 from mri_gan.files import FolderLock
-from mri_gan.train import loop, snapshot
+from mri_gan.train import loop, run_folder
 from mri_gan.train.step import train_step
 
 Prepare = Callable[..., Path]  # see tests/conftest.py
@@ -162,7 +162,7 @@ def own_store(store: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], Any]], None]:
     """`at(nimg, act)`: have something happen when that step begins."""
-    monkeypatch.setattr(snapshot, "draw_losses", lambda _: None)
+    monkeypatch.setattr(run_folder, "draw_losses", lambda _: None)
 
     def install(nimg: int, act: Callable[[], Any]) -> None:
         def step(state: Any, *args: Any) -> Any:

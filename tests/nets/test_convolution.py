@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mri_gan.nets import convolution
-from mri_gan.nets.convolution import convolve, innermost, lay_innermost
+from mri_gan.nets.convolution import convolve, innermost
+from mri_gan.train.state import lay_innermost
 
 SHAPES = [  # stride, padding, transposed, kernel, height, width
     (1, 1, False, 3, 5, 6),

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mri_gan.nets.filters import (
+from mri_gan.nets.convolution import (
     binomial_kernel,
     blur,
     downsample_mean2,

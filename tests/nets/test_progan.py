@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mri_gan.nets.filters import upsample_nearest2
-from mri_gan.nets.progan import Critic, Generator
+from mri_gan.nets.convolution import upsample_nearest2
+from mri_gan.nets.progan import Generator
+from mri_gan.nets.stylegan import Critic
 
 
 def normal(*shape: int, seed: int = 1) -> Tensor:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mri_gan.nets.filters import downsample_mean2, upsample_nearest2
+from mri_gan.nets.convolution import downsample_mean2, upsample_nearest2
 from mri_gan.nets.stylegan import (
     Critic,
     Generator,

@@ -16,10 +16,16 @@ from mri_gan.errors import DataError
 from mri_gan.files import StopSignal
 from mri_gan.store import schema
 from mri_gan.store.check import Report, check_store
-from mri_gan.store.codec import encode_upsampled
 from mri_gan.store.reader import StoreReader
-from mri_gan.store.schema import digest_records, dump, index_key, load
-from mri_gan.store.sealing import seal, unseal
+from mri_gan.store.schema import (
+    digest_records,
+    dump,
+    encode_upsampled,
+    index_key,
+    load,
+    seal,
+    unseal,
+)
 
 DAMAGE = [(8, 3), (64, 9), (128, 0), (1024, 4)]
 

@@ -20,10 +20,9 @@ from numpy.typing import NDArray
 from mri_gan.config import LEVELS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.store import schema
-from mri_gan.store.codec import encode, encode_upsampled
 from mri_gan.store.pyramid import enlarge, levels_below
 from mri_gan.store.reader import StoreReader
-from mri_gan.store.schema import SliceRecord
+from mri_gan.store.schema import SliceRecord, encode, encode_upsampled
 from mri_gan.store.writer import StoreWriter
 
 HEADER: dict[str, Any] = {

@@ -9,7 +9,7 @@ import torch
 from phantoms.models import save_untrained
 from PIL import ImageDraw
 
-from mri_gan.greys import to_grey
+from mri_gan.pictures import to_grey
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.figures import (
     PSIS,

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan.errors import UsageError
-from mri_gan.greys import to_stored
-from mri_gan.pictures import Shows
+from mri_gan.pictures import Shows, to_stored
 from mri_gan.synth.generate import nifti_bytes, png_bytes
 
 RAMP = np.linspace(-1.1, 1.1, 12, dtype=np.float32).reshape(1, 3, 4)

@@ -10,7 +10,7 @@ import torch
 from mri_gan.checkpoint import checkpoint_nimg, list_checkpoints, load_checkpoint
 from mri_gan.config import METRICS, TrainConfig, list_problems, read_metrics
 from mri_gan.errors import DataError
-from mri_gan.train import monitor, snapshot, step
+from mri_gan.train import monitor, run_folder, step
 from mri_gan.train.loop import train
 from mri_gan.train.monitor import Health
 from mri_gan.train.run_folder import Run, RunOptions
@@ -165,7 +165,7 @@ def test_a_run_whose_samples_are_all_alike_for_long_ends_and_names_the_file_to_u
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spread = iter([1.0, 0.9] * 3 + [1.0, 0.0] * 9)  # of reals, then of samples, at each snapshot
-    monkeypatch.setattr(snapshot, "diversity", lambda images: next(spread))
+    monkeypatch.setattr(run_folder, "diversity", lambda images: next(spread))
     monkeypatch.setattr(monitor, "LOST_NIMG", 0)
     with pytest.raises(DataError, match=r"stopped at 0\.096 kimg.*mode collapse") as error:
         train(Run(store, tmp_path, CONFIG, OPTIONS))
@@ -178,9 +178,9 @@ def test_the_best_and_the_last_of_each_level_are_kept_besides_the_newest(
 ) -> None:
     config = TrainConfig(max_size=16, phase=80, batch=8, capacity=1 / 64, latent_dim=8)
     figures = {208: 0.5}
-    monkeypatch.setattr(snapshot, "diversity", lambda images: 1.0)
+    monkeypatch.setattr(run_folder, "diversity", lambda images: 1.0)
     monkeypatch.setattr(
-        snapshot, "spectrum_distance", lambda *_: figures.get(nimg_of(tmp_path), 1.0)
+        run_folder, "spectrum_distance", lambda *_: figures.get(nimg_of(tmp_path), 1.0)
     )
     train(Run(store, tmp_path, config, RunOptions(snap_kimg=0.016, keep=1)))
     saved = [checkpoint_nimg(path) for path in list_checkpoints(tmp_path)]

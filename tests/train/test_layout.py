@@ -8,19 +8,18 @@ import torch
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.config import CONFIG, TrainConfig
-from mri_gan.nets.convolution import innermost, measure_innermost
-from mri_gan.train import resume
-from mri_gan.train.loop import train
-from mri_gan.train.resume import begun_layout, pick_layout
+from mri_gan.nets.convolution import innermost
+from mri_gan.train import loop
+from mri_gan.train.loop import begun_layout, pick_layout, train
 from mri_gan.train.run_folder import Run, RunOptions
-from mri_gan.train.state import build_state
+from mri_gan.train.state import build_state, measure_innermost
 
 SMALL = TrainConfig(max_size=8, phase=64, batch=8, capacity=1 / 32, latent_dim=8)
 CPU = torch.device("cpu")
 
 
 def measures(monkeypatch: pytest.MonkeyPatch, ratio: float) -> None:
-    monkeypatch.setattr(resume, "measure_innermost", lambda low: ratio)
+    monkeypatch.setattr(loop, "measure_innermost", lambda low: ratio)
 
 
 def weights(folder: Path) -> str:

@@ -14,8 +14,7 @@ from mri_gan.files import StopSignal
 from mri_gan.schedule import settings_used
 from mri_gan.synth.sample import load_trained
 from mri_gan.train.data import load_training_data
-from mri_gan.train.loop import crosses, train
-from mri_gan.train.resume import resume
+from mri_gan.train.loop import crosses, resume, train
 from mri_gan.train.run_folder import Progress, Run, RunOptions
 
 CONFIG = TrainConfig(

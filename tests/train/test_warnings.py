@@ -10,7 +10,7 @@ import torch
 
 from mri_gan.config import METRICS, TrainConfig, list_problems, read_metrics
 from mri_gan.synth import sample
-from mri_gan.train import loop, monitor, snapshot, step
+from mri_gan.train import loop, monitor, run_folder, step
 from mri_gan.train.data import Batches
 from mri_gan.train.loop import train
 from mri_gan.train.run_folder import Run, RunOptions
@@ -38,7 +38,7 @@ def test_a_healthy_run_warns_of_nothing(
 ) -> None:
     # So small a generator stays behind the reals in diversity; samples that are as different as
     # slices stand in for a trained one.
-    monkeypatch.setattr(snapshot, "diversity", lambda images: 0.4)
+    monkeypatch.setattr(run_folder, "diversity", lambda images: 0.4)
     assert notes_of() == []
 
 
@@ -49,14 +49,14 @@ def test_samples_that_become_equal_are_told_as_collapse(
         images = sample.draw_seeds(*args)
         return images[:1].expand_as(images)
 
-    monkeypatch.setattr(snapshot, "draw_seeds", collapsed)
+    monkeypatch.setattr(run_folder, "draw_seeds", collapsed)
     assert notes_of() == ["collapse"]
 
 
 def test_a_critic_that_is_certain_is_told_as_saturation(
     notes_of: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "diversity", lambda images: 0.4)
+    monkeypatch.setattr(run_folder, "diversity", lambda images: 0.4)
     honest = step.step_critic
 
     def certain(*args: Any) -> step.Stats:
@@ -70,7 +70,7 @@ def test_a_critic_that_is_certain_is_told_as_saturation(
 def test_a_store_that_answers_slowly_is_told_as_starvation(
     notes_of: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "diversity", lambda images: 0.4)
+    monkeypatch.setattr(run_folder, "diversity", lambda images: 0.4)
     monkeypatch.setattr(monitor, "NOTICEABLE_S", 0.0)
     quick = Batches._read
 
@@ -86,7 +86,7 @@ def test_a_store_that_answers_slowly_is_told_as_starvation(
 def test_work_beside_the_step_is_not_taken_for_waiting_for_data(
     notes_of: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(snapshot, "diversity", lambda images: 0.4)
+    monkeypatch.setattr(run_folder, "diversity", lambda images: 0.4)
     monkeypatch.setattr(monitor, "NOTICEABLE_S", 0.0)
 
     def slow(*_: Any) -> float:

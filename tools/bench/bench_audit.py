@@ -44,7 +44,7 @@ from mri_gan.evaluate.copies.planting import KINDS, gamma, mirror, move
 from mri_gan.evaluate.copies.search import NOBODY
 from mri_gan.evaluate.copies.tiles import VIEWS
 from mri_gan.evaluate.images import ImageSet, reals_of
-from mri_gan.greys import Pixels
+from mri_gan.pictures import Pixels
 from mri_gan.store.reader import StoreReader
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -26,7 +26,7 @@ from mri_gan.config import DOWNLOAD_FREE
 from mri_gan.evaluate.distances import nearest
 from mri_gan.evaluate.evaluation import build_families, build_features, evaluate
 from mri_gan.evaluate.images import ImageSet
-from mri_gan.greys import Pixels
+from mri_gan.pictures import Pixels
 
 SLICES = 32  # per person
 

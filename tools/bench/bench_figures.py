@@ -28,7 +28,7 @@ from scipy.ndimage import gaussian_filter
 
 from mri_gan.evaluate.evaluation import Figure, build_families, build_features, evaluate
 from mri_gan.evaluate.images import ImageSet, reals_of
-from mri_gan.greys import Pixels
+from mri_gan.pictures import Pixels
 from mri_gan.store.reader import StoreReader
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

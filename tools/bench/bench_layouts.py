@@ -19,10 +19,9 @@ from bench_train import CPU, GIGA, machine, raise_peaks, time_call
 from count_flops import FlopCount
 
 from mri_gan.config import ARCHS, PRECISIONS, TrainConfig, defaults_of
-from mri_gan.nets.convolution import measure_innermost
 from mri_gan.schedule import Phase
 from mri_gan.train import state as state_module
-from mri_gan.train.state import build_state
+from mri_gan.train.state import build_state, measure_innermost
 from mri_gan.train.step import train_step
 
 ORDERS = ("channels first", "channels innermost")

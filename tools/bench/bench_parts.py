@@ -18,7 +18,7 @@ from plain_stylegan import PlainAdaIN, PlainBlur
 from torch import Tensor, nn
 
 from mri_gan.config import TrainConfig
-from mri_gan.nets.filters import (
+from mri_gan.nets.convolution import (
     downsample_mean2,
     fold_downsampling,
     fold_upsampling,

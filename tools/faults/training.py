@@ -105,9 +105,9 @@ def wrap(owner: Any, name: str, around: Callable[..., Any]) -> None:
 
 def without_plots() -> None:
     """Leave out the loss plot."""
-    from mri_gan.train import snapshot
+    from mri_gan.train import run_folder
 
-    put(snapshot, "draw_losses", lambda _: None)
+    put(run_folder, "draw_losses", lambda _: None)
 
 
 def die() -> None:
@@ -233,7 +233,7 @@ def kill_in_save(save: int, share: float) -> None:
 def kill_around_save(save: int, moment: str) -> None:
     """Die in the `save`-th checkpoint at a moment that is no write; AROUND lists them."""
     from mri_gan import files
-    from mri_gan.train import snapshot
+    from mri_gan.train import run_folder
 
     def die_here(*_: object) -> None:
         die()
@@ -242,8 +242,8 @@ def kill_around_save(save: int, moment: str) -> None:
         "before the file is synced": (os, "fsync"),
         "before the rename": (Path, "replace"),
         "after the rename": (files, "sync_folder"),
-        "before an old one is deleted": (snapshot, "delete_old"),
-        "in the sample grid": (snapshot, "save_png"),
+        "before an old one is deleted": (run_folder, "delete_old"),
+        "in the sample grid": (run_folder, "save_png"),
     }
 
     def prepare_to_die(write: Any) -> Any:

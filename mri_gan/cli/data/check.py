@@ -27,9 +27,7 @@ MAX_THREADS = 16
 
 @click.command("check", epilog=EPILOG)
 @click.argument("store", type=click.Path(path_type=Path))
-@click.option(
-    "--threads", type=click.IntRange(1, 256), default=None, help="Threads  [default: one per CPU]."
-)
+@options.setting("--threads", click.IntRange(1, 256), None, "Threads  [default: one per CPU].")
 @options.as_json
 @options.quiet
 def command(store: Path, threads: int | None, as_json: bool, quiet: bool) -> None:

@@ -25,27 +25,20 @@ MAX_WORKERS = 16
 
 @click.command("export", epilog=EPILOG)
 @click.argument("store", type=click.Path(path_type=Path))
-@click.option(
-    "--format", "format_", type=click.Choice(FORMATS), required=True, help="Format to write."
+@options.setting(
+    "--format", click.Choice(FORMATS), None, "Format to write.", name="format_", required=True
 )
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder, or file for stylegan-zip; nothing else is written.",
-)
-@click.option(
+@options.path("--out", "Folder, or file for stylegan-zip; nothing else is written.", required=True)
+@options.setting(
     "--level",
-    type=int,
-    default=None,
-    help="Pixels  [default: the largest native level; all levels for stylegan-lmdb].",
+    int,
+    None,
+    "Pixels  [default: the largest native level; all levels for stylegan-lmdb].",
 )
-@click.option("--split", type=click.Choice(SPLITS), default=None, help="Write this split only.")
+@options.setting("--split", click.Choice(SPLITS), None, "Write this split only.")
 @click.option("--anonymous", is_flag=True, help="Number the subjects instead of naming them.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export at --out.")
-@click.option(
-    "--workers", type=click.IntRange(1, 256), default=None, help="Threads  [default: one per CPU]."
-)
+@options.setting("--workers", click.IntRange(1, 256), None, "Threads  [default: one per CPU].")
 @options.as_json
 @options.quiet
 def command(

@@ -80,9 +80,7 @@ LISTS = (
     type=click.Path(path_type=Path),
     help="Write a contact sheet; without a name, to inspect.png.",
 )
-@click.option(
-    "--workers", type=click.IntRange(0, 256), default=None, help="Processes [default: one per CPU]."
-)
+@options.setting("--workers", click.IntRange(0, 256), None, "Processes [default: one per CPU].")
 @options.as_json
 @options.quiet
 def command(

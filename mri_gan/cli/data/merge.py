@@ -17,9 +17,7 @@ Examples:
 
 @click.command("merge", epilog=EPILOG)
 @click.argument("stores", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the store to write."
-)
+@options.path("--out", "Folder of the store to write.", required=True)
 @options.as_json
 @options.quiet
 def command(stores: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> None:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.cli.config_file import Configurable, write_given
 from mri_gan.cli.data.source_options import (
     people_options,
     report_people,
     slice_options,
     source_options,
 )
+from mri_gan.cli.options import Configurable, write_given
 from mri_gan.config import require
 from mri_gan.errors import DataError, UsageError
 from mri_gan.preparation import IDS, KEY_FILE, LOCAL, PrepareConfig
@@ -44,22 +44,21 @@ Examples:
 
 @click.command("prepare", epilog=EPILOG, cls=Configurable)
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Folder of the store to write."
-)
+@options.path("--out", "Folder of the store to write.", required=True)
 @source_options
 @slice_options
-@click.option(
+@options.setting(
     "--split",
-    default="80,10,10",
-    show_default=True,
+    str,
+    "80,10,10",
+    "Per cent of subjects to train,validate,test where the source ships no split.",
     callback=options.parse_numbers(3, int),
-    help="Per cent of subjects to train,validate,test where the source ships no split.",
 )
-@click.option(
+@options.setting(
     "--split-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Table of subject and split, such as a store's splits.tsv; it overrides a shipped split.",
+    click.Path(path_type=Path, dir_okay=False),
+    None,
+    "Table of subject and split, such as a store's splits.tsv; it overrides a shipped split.",
 )
 @people_options
 @click.option(
@@ -70,35 +69,34 @@ Examples:
 @click.option(
     "--materialize", is_flag=True, help="Write enlarged levels instead of computing them on read."
 )
-@click.option(
+@options.setting(
     "--ids",
-    type=click.Choice(IDS),
-    default="auto",
-    show_default=True,
-    help="Replace subject ids and file names by keyed pseudonyms: auto does so for DICOM and ids "
+    click.Choice(IDS),
+    "auto",
+    "Replace subject ids and file names by keyed pseudonyms: auto does so for DICOM and ids "
     "like those of the OAI.",
 )
-@click.option(
+@options.setting(
     "--id-key",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="File of the secret key, created if missing [default: ids.key in --out].",
+    click.Path(path_type=Path, dir_okay=False),
+    None,
+    "File of the secret key, created if missing [default: ids.key in --out].",
 )
 @options.seed
-@click.option(
-    "--workers", type=click.IntRange(0, 256), default=None, help="Processes [default: one per CPU]."
-)
-@click.option(
+@options.setting("--workers", click.IntRange(0, 256), None, "Processes [default: one per CPU].")
+@options.setting(
     "--engine",
-    default="local",
-    show_default=True,
+    str,
+    "local",
+    "Where the work is done: in processes of this machine, or on a Dask cluster.",
     metavar="local|dask=ADDRESS",
-    help="Where the work is done: in processes of this machine, or on a Dask cluster.",
 )
-@click.option(
+@options.setting(
     "--shard",
+    str,
+    None,
+    "Write only part I of N, for array jobs of a cluster; mrigan merge joins them.",
     metavar="I/N",
-    default=None,
-    help="Write only part I of N, for array jobs of a cluster; mrigan merge joins them.",
 )
 @click.option("--overwrite", is_flag=True, help="Delete a store that is already at --out.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and write nothing.")

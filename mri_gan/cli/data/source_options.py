@@ -17,12 +17,11 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-_plane = click.option(
+_plane = options.setting(
     "--plane",
-    type=click.Choice(("auto", *PLANES)),
-    default="auto",
-    show_default=True,
-    help="How volumes are cut: auto takes the plane of thick slices, otherwise axial.",
+    click.Choice(("auto", *PLANES)),
+    "auto",
+    "How volumes are cut: auto takes the plane of thick slices, otherwise axial.",
 )
 _reorient = click.option(
     "--reorient",
@@ -30,154 +29,154 @@ _reorient = click.option(
     help="Turn brains whose header disagrees with the picture, as inspect reports them; left and "
     "right are kept as they are.",
 )
-_scan = click.option(
+_scan = options.setting(
     "--scan",
-    default="auto",
-    show_default=True,
-    metavar="NAME",
-    help="Version of a scan to take: t88_masked_gfc, t88_gfc, subj_111 or raw of OASIS-1; "
+    str,
+    "auto",
+    "Version of a scan to take: t88_masked_gfc, t88_gfc, subj_111 or raw of OASIS-1; "
     "a file's name, such as norm, of neurite-OASIS.",
+    metavar="NAME",
 )
-_layout = click.option(
-    "--layout",
-    type=click.Choice(LAYOUTS),
-    default="auto",
-    show_default=True,
-    help="Naming scheme of the files; auto decides for each.",
+_layout = options.setting(
+    "--layout", click.Choice(LAYOUTS), "auto", "Naming scheme of the files; auto decides for each."
 )
-_naming = click.option(
+_naming = options.setting(
     "--naming",
-    default="auto",
-    show_default=True,
-    metavar="REGEX",
-    help="Regular expression for your own file names, with the named group subject and optionally "
+    str,
+    "auto",
+    "Regular expression for your own file names, with the named group subject and optionally "
     "session, split, side, slice, mask and class.",
+    metavar="REGEX",
 )
 _classes = click.option(
     "--classes",
     is_flag=True,
     help="Image files are in class folders, as in MNIST: the folder becomes the label class.",
 )
-_include = click.option(
+_include = options.setting(
     "--include",
+    str,
+    None,
+    "Take only files whose path matches, such as '*_T1w.nii.gz'; may be repeated.",
     multiple=True,
     metavar="GLOB",
-    help="Take only files whose path matches, such as '*_T1w.nii.gz'; may be repeated.",
 )
-_exclude = click.option(
+_exclude = options.setting(
     "--exclude",
+    str,
+    None,
+    "Leave out files whose path matches, such as 'derivatives/*'; may be repeated.",
     multiple=True,
     metavar="GLOB",
-    help="Leave out files whose path matches, such as 'derivatives/*'; may be repeated.",
 )
-_contrast = click.option(
+_contrast = options.setting(
     "--contrast",
-    default="",
-    metavar="NAMES",
-    callback=options.split_words,
-    help="Take only scans of these contrasts, such as T1w or t1ce,flair, in the words of BIDS, "
+    str,
+    "",
+    "Take only scans of these contrasts, such as T1w or t1ce,flair, in the words of BIDS, "
     "BraTS, nnU-Net (0000) and most other names.",
-)
-_channels = click.option(
-    "--channels",
-    default="",
+    show_default=False,
     metavar="NAMES",
     callback=options.split_words,
-    help="Make contrasts of one head the channels of one image, such as t1,t1ce,t2,flair; they "
-    "must share one voxel grid.",
 )
-_people_file = click.option(
+_channels = options.setting(
+    "--channels",
+    str,
+    "",
+    "Make contrasts of one head the channels of one image, such as t1,t1ce,t2,flair; they "
+    "must share one voxel grid.",
+    show_default=False,
+    metavar="NAMES",
+    callback=options.split_words,
+)
+_people_file = options.setting(
     "--people",
-    "people_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    metavar="TABLE",
-    help="Table of who is who, with the columns file (or folder) and person, and optionally "
+    click.Path(path_type=Path, dir_okay=False),
+    None,
+    "Table of who is who, with the columns file (or folder) and person, and optionally "
     "session, split and labels.",
+    name="people_file",
+    metavar="TABLE",
 )
 _strict = click.option(
     "--strict",
     is_flag=True,
     help="Refuse when people or contrasts are ambiguous, instead of warning.",
 )
-_fit = click.option(
+_fit = options.setting(
     "--fit",
-    type=click.Choice(FITS),
-    default="pad",
-    show_default=True,
-    help="Make slices square by padding or by cropping, never by stretching; pad and crop may "
+    click.Choice(FITS),
+    "pad",
+    "Make slices square by padding or by cropping, never by stretching; pad and crop may "
     "resample to the nearest level, keep leaves square pixels as they are and pads to the next.",
 )
-_fov = click.option(
+_fov = options.setting(
     "--fov",
-    type=float,
-    default=0.0,
-    metavar="MM",
-    help="Common field of view: a square of this width for every volume, cropped or padded about "
+    float,
+    0.0,
+    "Common field of view: a square of this width for every volume, cropped or padded about "
     "its middle.",
+    show_default=False,
+    metavar="MM",
 )
-_slices = click.option(
+_slices = options.setting(
     "--slices",
-    default="all",
-    show_default=True,
-    metavar="LOW:HIGH",
-    help="Part of each stack: shares of the range from the first to the last slice with tissue, "
+    str,
+    "all",
+    "Part of each stack: shares of the range from the first to the last slice with tissue, "
     "such as 0.2:0.8, or mm along the axis, such as -20mm:30mm.",
+    metavar="LOW:HIGH",
 )
-_every = click.option(
-    "--every", type=int, default=1, show_default=True, help="Take every n-th slice."
-)
-_intensity = click.option(
+_every = options.setting("--every", int, 1, "Take every n-th slice.")
+_intensity = options.setting(
     "--intensity",
-    type=click.Choice(INTENSITIES),
-    default="percentile",
-    show_default=True,
-    help="How a volume's values become grey levels; nyul learns from the training split, keep "
+    click.Choice(INTENSITIES),
+    "percentile",
+    "How a volume's values become grey levels; nyul learns from the training split, keep "
     "leaves 8-bit values as they are.",
 )
-_landmarks = click.option(
+_landmarks = options.setting(
     "--landmarks",
-    type=click.Path(path_type=Path, file_okay=False),
+    click.Path(path_type=Path, file_okay=False),
+    None,
+    "Reuse the landmarks that nyul learned for another store.",
     callback=options.read_landmarks,
     metavar="STORE",
-    help="Reuse the landmarks that nyul learned for another store.",
 )
-_window = click.option(
+_window = options.setting(
     "--window",
-    default="0.5,99.5",
-    show_default=True,
+    str,
+    "0.5,99.5",
+    "Percentiles for black (of all voxels) and white (of the foreground).",
     callback=options.parse_numbers(2, float),
-    help="Percentiles for black (of all voxels) and white (of the foreground).",
 )
-_min_foreground = click.option(
-    "--min-foreground",
-    type=float,
-    default=0.02,
-    show_default=True,
-    help="Drop slices of volumes with a smaller fraction of tissue.",
+_min_foreground = options.setting(
+    "--min-foreground", float, 0.02, "Drop slices of volumes with a smaller fraction of tissue."
 )
-_depth = click.option(
+_depth = options.setting(
     "--depth",
-    type=click.Choice(["8", "16"]),
-    default="8",
-    show_default=True,
+    click.Choice(["8", "16"]),
+    "8",
+    "Bits per pixel.",
     callback=lambda _ctx, _param, bits: int(bits),
-    help="Bits per pixel.",
 )
 
 
-_also = click.option(
+_also = options.setting(
     "--also",
-    default="",
+    str,
+    "",
+    f"Kinds of DICOM files to take besides MR scans: {', '.join(ALSO)}.",
+    show_default=False,
     metavar="KINDS",
     callback=lambda _ctx, _param, text: tuple(filter(None, text.split(","))),
-    help=f"Kinds of DICOM files to take besides MR scans: {', '.join(ALSO)}.",
 )
-_volume = click.option(
+_volume = options.setting(
     "--volume",
-    type=click.IntRange(0),
-    default=None,
+    click.IntRange(0),
+    None,
+    "Which volume to take from files of several, such as fMRI; counted from 0.",
     metavar="N",
-    help="Which volume to take from files of several, such as fMRI; counted from 0.",
 )
 
 

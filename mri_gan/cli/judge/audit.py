@@ -30,22 +30,10 @@ DEPTH = 8  # bits of the pictures that `generate` writes
 
 @click.command("audit", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Audit the pictures of this folder instead of a checkpoint's.",
-)
-@click.option(
-    "--count", type=click.IntRange(1), default=1000, show_default=True, help="Samples to audit."
-)
+@options.path("--images", "Audit the pictures of this folder instead of a checkpoint's.")
+@options.setting("--count", click.IntRange(1), 1000, "Samples to audit.")
 @click.option("--strict", is_flag=True, help="Exit code 1 unless the verdict is `pass`.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Folder of the results  [default: audit/ beside the checkpoint].",
-)
+@options.path("--out", "Folder of the results  [default: audit/ beside the checkpoint].")
 @judging.shared(psi=0.7)
 def command(
     ckpt: Path | None,

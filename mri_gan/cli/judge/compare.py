@@ -17,13 +17,7 @@ Example:
 
 @click.command("compare", epilog=EPILOG)
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("comparison.html"),
-    show_default=True,
-    help="The HTML file.",
-)
+@options.setting("--out", options.PATH, Path("comparison.html"), "The HTML file.")
 @options.with_people
 @options.as_json
 @options.quiet

@@ -40,58 +40,33 @@ def parse_features(_ctx: click.Context, _param: click.Parameter, value: str) -> 
 
 @click.command("evaluate", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path), required=False)
-@click.option(
-    "--images",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Judge the pictures of this folder instead of a checkpoint's.",
-)
-@click.option(
+@options.path("--images", "Judge the pictures of this folder instead of a checkpoint's.")
+@options.setting(
     "--split",
-    type=click.Choice(SPLITS),
-    default="train",
-    show_default=True,
-    help="The real people to compare with; splits are never mixed.",
+    click.Choice(SPLITS),
+    "train",
+    "The real people to compare with; splits are never mixed.",
 )
-@click.option(
-    "--count",
-    type=click.IntRange(1),
-    default=10_000,
-    show_default=True,
-    help="Largest number of images in each set.",
+@options.setting("--count", click.IntRange(1), 10_000, "Largest number of images in each set.")
+@options.setting(
+    "--fakes", click.IntRange(1), None, "Images to draw  [default: as many as the reals]."
 )
-@click.option(
-    "--fakes",
-    type=click.IntRange(1),
-    default=None,
-    help="Images to draw  [default: as many as the reals].",
-)
-@click.option(
+@options.setting(
     "--features",
-    default="pca,random-cnn,texture",
-    show_default=True,
+    str,
+    "pca,random-cnn,texture",
+    "Features to compare; also efficientnet-lite0, efficientnet-lite2 (slow), or none.",
     callback=parse_features,
-    help="Features to compare; also efficientnet-lite0, efficientnet-lite2 (slow), or none.",
 )
-@click.option(
+@options.path(
     "--features-file",
-    type=click.Path(path_type=Path),
+    "A TorchScript network as further features. It is a program: use only files you trust.",
     multiple=True,
-    help="A TorchScript network as further features. It is a program: use only files you trust.",
 )
-@click.option(
-    "--resamples",
-    type=click.IntRange(20, 10_000),
-    default=100,
-    show_default=True,
-    help="Bootstrap draws for the intervals.",
+@options.setting(
+    "--resamples", click.IntRange(20, 10_000), 100, "Bootstrap draws for the intervals."
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Folder of the results  [default: evaluation/ beside the checkpoint].",
-)
+@options.path("--out", "Folder of the results  [default: evaluation/ beside the checkpoint].")
 @judging.trained_on
 @judging.shared(psi=1.0)
 def command(

@@ -26,16 +26,9 @@ Command = Callable[..., Any]
 SEEDS_APART = 1_000_000
 ALL = 1 << 40  # more slices than there are
 OPTIONS = (
-    click.option(
-        "--data",
-        type=click.Path(path_type=Path),
-        required=True,
-        help="The store that the model was trained on.",
-    ),
-    click.option("--size", type=int, default=None, help="Pixels  [default: the largest trained]."),
-    click.option(
-        "--noise", type=float, default=1.0, show_default=True, help="Strength of the noise."
-    ),
+    options.path("--data", "The store that the model was trained on.", required=True),
+    options.setting("--size", int, None, "Pixels  [default: the largest trained]."),
+    options.setting("--noise", float, 1.0, "Strength of the noise."),
     options.device,
     options.seed,
     options.as_json,
@@ -43,12 +36,10 @@ OPTIONS = (
 )
 
 
-trained_on = click.option(
+trained_on = options.path(
     "--trained-on",
-    type=click.Path(path_type=Path),
-    default=None,
+    "The store the run was trained on, if --data is another; people in both are named.",
     metavar="STORE",
-    help="The store the run was trained on, if --data is another; people in both are named.",
 )
 
 
@@ -68,9 +59,7 @@ def shared(psi: float) -> Callable[[Command], Command]:
 
     `psi` is the truncation by default: 1 to judge a model, that of `generate` to judge pictures.
     """
-    truncation = click.option(
-        "--psi", type=float, default=psi, show_default=True, help="Truncation; 1 is none."
-    )
+    truncation = options.setting("--psi", float, psi, "Truncation; 1 is none.")
 
     def add(command: Command) -> Command:
         @functools.wraps(command)

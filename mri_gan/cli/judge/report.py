@@ -17,19 +17,9 @@ Examples:
 
 @click.command("report", epilog=EPILOG)
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="HTML file  [default: report.html in the run folder].",
-)
+@options.path("--out", "HTML file  [default: report.html in the run folder].")
 @options.with_people
-@click.option(
-    "--figures",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Also write each chart as SVG and PDF into this folder.",
-)
+@options.path("--figures", "Also write each chart as SVG and PDF into this folder.")
 @options.as_json
 @options.quiet
 def command(

@@ -30,33 +30,19 @@ ROWS = (
 
 @click.command("utility", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path))
-@click.option(
+@options.setting(
     "--task",
-    type=click.Choice(("auto", "position", "mask")),
-    default="auto",
-    show_default=True,
-    help="What to learn: the place of a slice, or its tissues where store and model have masks.",
+    click.Choice(("auto", "position", "mask")),
+    "auto",
+    "What to learn: the place of a slice, or its tissues where store and model have masks.",
 )
-@click.option(
-    "--count",
-    type=click.IntRange(1),
-    default=2000,
-    show_default=True,
-    help="Largest number of training slices of each kind.",
+@options.setting(
+    "--count", click.IntRange(1), 2000, "Largest number of training slices of each kind."
 )
-@click.option(
-    "--steps",
-    type=click.IntRange(1, 100_000),
-    default=400,
-    show_default=True,
-    help="Training steps of each of the nine small networks.",
+@options.setting(
+    "--steps", click.IntRange(1, 100_000), 400, "Training steps of each of the nine small networks."
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Folder of the results  [default: utility/ beside the checkpoint].",
-)
+@options.path("--out", "Folder of the results  [default: utility/ beside the checkpoint].")
 @judging.trained_on
 @judging.shared(psi=1.0)
 def command(

@@ -19,15 +19,13 @@ Examples:
 
 @click.command("import", epilog=EPILOG)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--out", required=True, type=click.Path(path_type=Path), help="Checkpoint to write, .pt."
-)
-@click.option("--to-channels", type=int, default=None, help="1 makes a three-channel network grey.")
-@click.option(
+@options.path("--out", "Checkpoint to write, .pt.", required=True)
+@options.setting("--to-channels", int, None, "1 makes a three-channel network grey.")
+@options.setting(
     "--size",
-    type=int,
-    default=None,
-    help="Largest size to take of a progressive network  [default: the largest trained].",
+    int,
+    None,
+    "Largest size to take of a progressive network  [default: the largest trained].",
 )
 @click.option("--overwrite", is_flag=True, help="Replace a file at --out.")
 @options.as_json

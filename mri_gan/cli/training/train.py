@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.cli.config_file import Configurable, write_given
+from mri_gan.cli.options import Configurable, write_given
 from mri_gan.cli.training import train_setup as setup
-from mri_gan.cli.training.architecture import architecture
 from mri_gan.config import (
     ARCHS,
+    AUGMENTS,
     CAPACITIES,
+    CRITICS,
     LOSS_NAMES,
     MISSING,
     PRECISIONS,
@@ -44,70 +45,52 @@ Examples:
 
 @click.command("train", epilog=EPILOG, cls=Configurable)
 @click.argument("store", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Run folder  [default: STORE-run].",
-)
-@click.option(
+@options.path("--out", "Run folder  [default: STORE-run].")
+@options.setting(
     "--preset",
-    type=click.Choice(list(PRESETS)),
+    click.Choice(list(PRESETS)),
+    None,
+    "Settings for a laptop, one GPU, or as in the paper; other options override it.",
     callback=setup.use_defaults,
     is_eager=True,
     expose_value=False,
-    help="Settings for a laptop, one GPU, or as in the paper; other options override it.",
 )
-@click.option(
+@options.setting(
     "--arch",
-    type=click.Choice(ARCHS),
-    default="stylegan",
-    show_default=True,
+    click.Choice(ARCHS),
+    "stylegan",
+    "Architecture, see docs/models.md; it sets the defaults of its paper.",
     callback=setup.use_defaults,
     is_eager=True,
-    help="Architecture, see docs/models.md; it sets the defaults of its paper.",
 )
-@click.option("--init-size", type=int, default=8, show_default=True, help="First level in px.")
-@click.option(
-    "--max-size", type=int, default=None, help="Last level in px  [default: the store's native]."
-)
-@click.option(
+@options.setting("--init-size", int, 8, "First level in px.")
+@options.setting("--max-size", int, None, "Last level in px  [default: the store's native].")
+@options.setting(
     "--phase",
-    type=int,
-    default=600_000,
-    show_default=True,
-    help="Images over which a level fades in; it then stays for as many.",
+    int,
+    600_000,
+    "Images over which a level fades in; it then stays for as many.",
 )
-@click.option(
-    "--kimg",
-    type=click.FloatRange(0, min_open=True),
-    default=None,
-    help="Thousand images in all  [default: by --phase].",
-)
-@click.option(
+@options.setting("--kimg", options.ABOVE_0, None, "Thousand images in all  [default: by --phase].")
+@options.setting(
     "--minutes",
-    type=click.FloatRange(0, min_open=True),
-    default=None,
-    help="Minutes after which to save and end; the same command continues  [default: no limit].",
+    options.ABOVE_0,
+    None,
+    "Minutes after which to save and end; the same command continues  [default: no limit].",
 )
-@click.option(
-    "--batch",
-    type=click.IntRange(1, 4096),
-    default=None,
-    help="Images per step  [default: 16, or by --sched].",
+@options.setting(
+    "--batch", click.IntRange(1, 4096), None, "Images per step  [default: 16, or by --sched]."
 )
-@click.option(
+@options.setting(
     "--lr",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=None,
-    help="Learning rate  [default: 1e-3, or by --sched].",
+    click.FloatRange(0, 1, min_open=True, max_open=True),
+    None,
+    "Learning rate  [default: 1e-3, or by --sched].",
 )
-@click.option(
+@options.path(
     "--schedule",
-    "schedule_file",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Table (.tsv) or .json of levels: size, fade, stay, batch, lr; see docs/training.md.",
+    "Table (.tsv) or .json of levels: size, fade, stay, batch, lr; see docs/training.md.",
+    name="schedule_file",
 )
 @click.option("--sched/--no-sched", help="Learning rate and batch by level, as in the paper.")
 @click.option("--mixing/--no-mixing", help="Style mixing: two latents for 90 % of the images.")
@@ -118,141 +101,155 @@ Examples:
 @click.option(
     "--flip/--no-flip", help="Also swaps left and right, which is wrong for most anatomy."
 )
-@click.option(
+@options.setting(
     "--capacity",
-    default="full",
-    show_default=True,
+    str,
+    "full",
+    f"Width of the networks: {', '.join(CAPACITIES)}, or a number (1 is the paper's).",
     callback=setup.parse_capacity,
-    help=f"Width of the networks: {', '.join(CAPACITIES)}, or a number (1 is the paper's).",
 )
-@click.option("--latent-dim", type=int, default=512, show_default=True, help="Size of z and w.")
-@click.option(
+@options.setting("--latent-dim", int, 512, "Size of z and w.")
+@options.setting(
     "--loss",
-    type=click.Choice(LOSS_NAMES),
-    default="wgan-gp",
+    click.Choice(LOSS_NAMES),
+    "wgan-gp",
+    "Loss function  [default: wgan-gp; dcgan: logistic; stylegan2: r1; critics on "
+    "features: r3gan].",
+    show_default=False,
     callback=setup.use_defaults,
     is_eager=True,
-    help="Loss function  [default: wgan-gp; dcgan: logistic; stylegan2: r1; critics on "
-    "features: r3gan].",
 )
-@click.option(
-    "--n-critic", type=int, default=1, show_default=True, help="Critic steps per generator step."
-)
-@click.option(
+@options.setting("--n-critic", int, 1, "Critic steps per generator step.")
+@options.setting(
     "--gp-weight",
-    type=click.FloatRange(0),
-    default=10.0,
-    help="Weight of the gradient penalty; gamma of r1 and r3gan  [default: 10; stylegan2, r3gan: "
+    click.FloatRange(0),
+    10.0,
+    "Weight of the gradient penalty; gamma of r1 and r3gan  [default: 10; stylegan2, r3gan: "
     "by size and batch; critics on features: 1].",
+    show_default=False,
 )
-@click.option(
-    "--penalty-every",
-    type=int,
-    default=1,
-    show_default=True,
-    help="Steps per gradient penalty (lazy above 1).",
-)
-@click.option(
-    "--clip",
-    type=float,
-    default=0.01,
-    show_default=True,
-    help="Limit of the weights for wgan-clip.",
-)
-@click.option(
+@options.setting("--penalty-every", int, 1, "Steps per gradient penalty (lazy above 1).")
+@options.setting("--clip", float, 0.01, "Limit of the weights for wgan-clip.")
+@options.setting(
     "--precision",
-    type=click.Choice(("auto", *PRECISIONS)),
-    default=None,
-    help="Precision of the networks; auto is bf16 where the hardware supports it "
+    click.Choice(("auto", *PRECISIONS)),
+    None,
+    "Precision of the networks; auto is bf16 where the hardware supports it "
     " [default: auto on a GPU, else fp32].",
 )
-@click.option(
-    "--drift", type=float, default=1e-3, show_default=True, help="Weight of the drift term."
-)
-@click.option(
+@options.setting("--drift", float, 1e-3, "Weight of the drift term.")
+@options.setting(
     "--ema-kimg",
-    type=float,
-    default=10.0,
-    show_default=True,
-    help="Half-life of the generator's running mean (EMA), in thousand images; 0 turns it off.",
+    float,
+    10.0,
+    "Half-life of the generator's running mean (EMA), in thousand images; 0 turns it off.",
 )
-@click.option(
+@options.setting(
     "--condition",
-    "condition_names",
+    str,
+    None,
+    "Label to train with: class, age, position, side, ... (may be repeated; NAME:class).",
+    name="condition_names",
     multiple=True,
-    help="Label to train with: class, age, position, side, ... (may be repeated; NAME:class).",
 )
-@click.option(
-    "--labels",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Table (.tsv, .csv) of labels, joined by its column subject or source.",
-)
-@click.option(
+@options.path("--labels", "Table (.tsv, .csv) of labels, joined by its column subject or source.")
+@options.setting(
     "--missing",
-    type=click.Choice(MISSING),
-    default="unknown",
-    show_default=True,
-    help="Slices that lack a label: train them as unknown, or skip them.",
+    click.Choice(MISSING),
+    "unknown",
+    "Slices that lack a label: train them as unknown, or skip them.",
 )
-@architecture
-@options.seed
+@options.setting(
+    "--critic",
+    click.Choice(CRITICS),
+    "own",
+    "The architecture's critic, critics on frozen ImageNet features, or both  "
+    "[default: own; fastgan: both].",
+    show_default=False,
+    callback=setup.use_defaults,
+    is_eager=True,
+)
 @click.option(
-    "--ckpt",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Start from this checkpoint or run folder if --out has no checkpoint yet.",
+    "--share-fakes",
+    is_flag=True,
+    help="Train both networks on one batch of fakes, which is faster  [default with features].",
 )
+@options.setting("--mapping-depth", int, 8, "Layers from z to w.")
+@options.setting(
+    "--channel-base",
+    int,
+    0,
+    "stylegan2: width times resolution, up to 512 wide  [default: 32768].",
+    show_default=False,
+)
+@options.setting(
+    "--path-weight",
+    float,
+    0.0,
+    "Weight of the path length penalty  [default: stylegan2: 2, others none].",
+    show_default=False,
+)
+@options.setting("--path-every", int, 4, "Generator steps per path length penalty.")
+@options.setting(
+    "--augment",
+    click.Choice(AUGMENTS),
+    "none",
+    "Augment what the critic sees: with fixed or adaptive probability.",
+)
+@options.setting("--augment-p", float, 0.0, "Probability of each augmentation; ada starts from it.")
+@options.setting(
+    "--augment-kinds",
+    str,
+    "blit,geometry,colour",
+    "More kinds: tone, filter, noise, cutout. Left and right are kept without --flip.",
+)
+@options.setting(
+    "--ada-target", float, 0.6, "Mean sign of real scores above which ada augments more."
+)
+@options.setting(
+    "--ada-kimg", float, 500.0, "Fewest thousand images in which ada goes from 0 to 1."
+)
+@options.seed
+@options.path("--ckpt", "Start from this checkpoint or run folder if --out has no checkpoint yet.")
 @click.option(
     "--transfer",
     is_flag=True,
     help="Take the weights that fit from --ckpt; continue where data, networks and levels match.",
 )
-@click.option(
+@options.setting(
     "--timeout",
-    type=click.FloatRange(1),
-    default=120,
-    show_default=True,
-    help="Seconds to wait for a process of torchrun that does not answer.",
+    click.FloatRange(1),
+    120,
+    "Seconds to wait for a process of torchrun that does not answer.",
 )
-@click.option(
+@options.setting(
     "--freeze-critic",
-    type=click.IntRange(0, 8),
-    default=0,
-    show_default=True,
-    help="Number of the critic's largest levels to keep as in --ckpt; for small data sets.",
+    click.IntRange(0, 8),
+    0,
+    "Number of the critic's largest levels to keep as in --ckpt; for small data sets.",
 )
 @options.device
-@click.option(
-    "--threads", type=click.IntRange(1), default=None, help="CPU threads  [default: all]."
-)
-@click.option(
-    "--ahead",
-    type=click.IntRange(0),
-    default=4,
-    show_default=True,
-    help="Batches to read ahead; 0 reads none.",
-)
-@click.option(
+@options.setting("--threads", click.IntRange(1), None, "CPU threads  [default: all].")
+@options.setting("--ahead", click.IntRange(0), 4, "Batches to read ahead; 0 reads none.")
+@options.setting(
     "--snap",
-    "snap_kimg",
-    type=click.FloatRange(0, min_open=True),
-    default=None,
-    help="kimg between checkpoints  [default: about 25 in a run].",
+    options.ABOVE_0,
+    None,
+    "kimg between checkpoints  [default: about 25 in a run].",
+    name="snap_kimg",
 )
-@click.option(
+@options.setting(
     "--keep",
-    type=click.IntRange(1),
-    default=3,
-    show_default=True,
-    help="Newest checkpoints to keep, besides the best and the last of each level.",
+    click.IntRange(1),
+    3,
+    "Newest checkpoints to keep, besides the best and the last of each level.",
 )
-@click.option(
+@options.setting(
     "--eval-every",
-    "eval_kimg",
-    type=click.FloatRange(0, min_open=True),
-    default=None,
-    help="kimg between evaluations, written to evaluation.jsonl  [default: none].",
+    options.ABOVE_0,
+    None,
+    "kimg between evaluations, written to evaluation.jsonl  [default: none].",
+    name="eval_kimg",
 )
 @click.option("--tensorboard", is_flag=True, help="Write curves and samples for TensorBoard too.")
 @click.option(
@@ -289,8 +286,8 @@ def command(
     The run folder gets checkpoints, sample grids, metrics.jsonl and loss.png. Run the same
     command again to continue an interrupted run, or with a larger --kimg to train longer.
     """
-    from mri_gan.library.training import build_config
     from mri_gan.store.reader import StoreReader
+    from mri_gan.train.data import build_config
 
     require(not transfer or ckpt is not None, "--transfer takes weights from --ckpt", "give both")
     frozen = choices["freeze_critic"] > 0
@@ -309,7 +306,7 @@ def command(
     if dry_run:
         setup.print_plan(config, device, keep, quiet, out)
         return
-    from mri_gan.cli.training.launcher import join_torchrun
+    from mri_gan.cli.training.train_setup import join_torchrun
     from mri_gan.files import make_folder
     from mri_gan.train.run_folder import RunOptions
 

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mri_gan.cli import options
-from mri_gan.cli.config_file import file_values
-from mri_gan.config import (
-    CAPACITIES,
-    TrainConfig,
-    require,
-    starting_settings,
-)
-
-LONG_S = 3 * 86_400  # a run that takes longer is named before it begins
+from mri_gan.cli.options import file_values
+from mri_gan.config import CAPACITIES, TrainConfig, require, starting_settings
+from mri_gan.errors import DataError
 
 if TYPE_CHECKING:
     from mri_gan.cli.training.progress import LiveView
     from mri_gan.train.cost import Needs
+    from mri_gan.train.parallel import World
     from mri_gan.train.run_folder import RunOptions
+
+
+LONG_S = 3 * 86_400  # a run that takes longer is named before it begins
 
 
 GIVEN_BY = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
@@ -193,7 +195,7 @@ def describe_run(out: Path, config: TrainConfig) -> dict[str, Any]:
     """The run that is in a folder: where it would go on, what is left, why it would be refused."""
     from mri_gan.checkpoint import newest_valid
     from mri_gan.schedule import total_images
-    from mri_gan.train.resume import changed_settings, without_new_inputs
+    from mri_gan.train.loop import changed_settings, without_new_inputs
 
     config = without_new_inputs(config, out)
     path, checkpoint, damaged = newest_valid(out)
@@ -313,3 +315,77 @@ def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
     theirs = checkpoint.config.arch
     require(arch == theirs, f"{path}: is a {theirs}", f"give --arch {theirs}")
     return {name: getattr(checkpoint.config, name) for name in SHAPE}
+
+
+# The process among those that `torchrun` started: joining them, and noticing that it is gone
+
+LOOK_S = 0.5  # between two looks at who the parent is
+REFUSED_S = 5.0  # so long the launcher's port may refuse before it counts as gone
+GONE = "the launcher of this process is gone", "start all of them with torchrun again"
+
+
+def join_torchrun(timeout_s: float) -> World:
+    """This process among those that `torchrun` started, as the environment says.
+
+    Raises UsageError for half an environment, DataError where the others cannot be joined. Ends
+    the process where the launcher ends while they are being joined, since nobody else would.
+    """
+    from mri_gan.train.parallel import SOLO, join
+
+    told = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", "RANK")}
+    if told["WORLD_SIZE"] in ("", "1"):
+        return SOLO
+    require(
+        all(text.isdecimal() for text in told.values()),
+        f"the environment has WORLD_SIZE={told['WORLD_SIZE']} but RANK={told['RANK']}",
+        "start with torchrun, or unset WORLD_SIZE for a single process",
+    )
+    with ended_with_parent(os.getppid()):
+        find_launcher()
+        return join(int(told["RANK"]), int(told["WORLD_SIZE"]), timeout_s=timeout_s)
+
+
+def find_launcher() -> None:
+    """Raise DataError unless torchrun answers, where it is the one who brings processes together.
+
+    It listens before it starts any process. One that died before this process looked for its
+    parent is found out here.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return
+    address = (os.environ.get("MASTER_ADDR", ""), int(os.environ.get("MASTER_PORT", "0")))
+    end = time.monotonic() + REFUSED_S
+    while True:
+        try:
+            socket.create_connection(address, timeout=REFUSED_S).close()
+            return
+        except ConnectionRefusedError:
+            if time.monotonic() > end:
+                raise DataError(*GONE) from None
+            time.sleep(LOOK_S)
+        except OSError:
+            return  # torch knows more ways to reach it, and says why it cannot
+
+
+@contextlib.contextmanager
+def ended_with_parent(parent: int, end: Callable[[int], object] = os._exit) -> Iterator[None]:
+    """Within, this process says so and ends when its parent is no longer that one.
+
+    Joining waits inside torch, where no signal and no exception comes through.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(LOOK_S):
+            if os.getppid() != parent:
+                print(f"mrigan: {GONE[0]}: {GONE[1]}", file=sys.stderr, flush=True)
+                end(1)
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -19,36 +19,19 @@ Examples:
 
 @click.command("directions", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path))
-@click.option(
+@options.setting(
     "--method",
-    type=click.Choice(["sefa", "pca", "both"]),
-    default="both",
-    show_default=True,
-    help="From the style layers' weights (sefa) or from w itself (pca).",
+    click.Choice(["sefa", "pca", "both"]),
+    "both",
+    "From the style layers' weights (sefa) or from w itself (pca).",
 )
-@click.option(
-    "--count", type=int, default=6, show_default=True, help="Number of directions of each method."
-)
-@click.option(
-    "--reach",
-    type=float,
-    default=3.0,
-    show_default=True,
-    help="Standard deviations in each direction.",
-)
+@options.setting("--count", int, 6, "Number of directions of each method.")
+@options.setting("--reach", float, 3.0, "Standard deviations in each direction.")
 @click.option("--sweeps", is_flag=True, help="Also write an animation of each direction.")
-@drawing.size
-@drawing.psi
-@drawing.noise
-@drawing.condition
+@drawing.shared()
 @options.seed
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Folder  [default: beside the checkpoint].",
-)
-@drawing.device
+@options.path("--out", "Folder  [default: beside the checkpoint].")
+@options.device
 @options.as_json
 @options.quiet
 def command(
@@ -57,13 +40,9 @@ def command(
     count: int,
     reach: float,
     sweeps: bool,
-    size: int | None,
-    psi: float,
-    noise: float,
-    condition: str | None,
+    how: drawing.How,
     seed: int,
     out: Path | None,
-    device: str,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -74,12 +53,11 @@ def command(
     from mri_gan.files import make_folder
     from mri_gan.pictures import Shows, save_png
     from mri_gan.synth import directions
-    from mri_gan.synth.figures import Drawing
     from mri_gan.synth.walk import save_animation
 
     require(0 < reach <= 100, f"--reach {reach}", "give standard deviations above 0")
-    trained, look = drawing.load(ckpt, size, psi, noise, device)
-    hand = Drawing(trained, look, condition)
+    hand = how.load(ckpt)
+    trained, look = hand.trained, hand.look
     names = directions.METHODS if method == "both" else (method,)
     found = [directions.find_directions(hand, name, count) for name in names]
     folder = out or trained.path.parent

@@ -2,56 +2,73 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import click
+from typing import TYPE_CHECKING, Any
 
 from mri_gan.cli import options
 from mri_gan.config import require
 
 if TYPE_CHECKING:
-    from mri_gan.synth.sample import Look, Trained
+    from mri_gan.synth.figures import Drawing
 
+Command = Callable[..., Any]
 
-size = click.option(
-    "--size",
-    type=int,
-    default=None,
-    help="Pixels; smaller images are shrunk  [default: the largest trained].",
+SIZE = options.setting(
+    "--size", int, None, "Pixels; smaller images are shrunk  [default: the largest trained]."
 )
-psi = click.option(
-    "--psi", type=float, default=0.7, show_default=True, help="Truncation; 1 is none."
-)
-noise = click.option(
-    "--noise",
-    type=float,
-    default=1.0,
-    show_default=True,
-    help="Strength of the noise; 0 shows the anatomy alone.",
-)
-condition = click.option(
+PSI = options.setting("--psi", float, 0.7, "Truncation; 1 is none.")
+NOISE = options.setting("--noise", float, 1.0, "Strength of the noise; 0 shows the anatomy alone.")
+CONDITION = options.setting(
     "--condition",
-    default=None,
+    str,
+    None,
+    "Labels to draw, for a model trained with them  [default: as in training].",
     metavar="NAME=VALUE,..",
-    help="Labels to draw, for a model trained with them  [default: as in training].",
 )
-styles = click.option(
+styles = options.path(
     "--styles",
-    type=click.Path(path_type=Path),
+    "A projection.npz of `mrigan project` in place of seeds; may be repeated.",
     multiple=True,
-    help="A projection.npz of `mrigan project` in place of seeds; may be repeated.",
 )
-device = options.device
 
 
-def load(
-    ckpt: Path, size: int | None, psi: float, noise: float, device: str
-) -> tuple[Trained, Look]:
-    """The generator of a checkpoint or run folder, and how to draw with it."""
-    from mri_gan.synth.sample import load_trained, look_at
+@dataclass(frozen=True)
+class How:
+    """How a command draws, by its options."""
 
-    require(-2 <= psi <= 2, f"--psi {psi}", "give -2 to 2; 1 is no truncation")
-    require(0 <= noise <= 2, f"--noise {noise}", "give 0 to 2; 1 is as trained")
-    trained = load_trained(ckpt, device)
-    return trained, look_at(trained, size, psi, noise)
+    size: int | None  # px; None: the largest trained
+    noise: float
+    condition: str | None
+    psi: float = 1.0
+    device: str = "cpu"
+
+    def load(self, ckpt: Path, psi: float | None = None) -> Drawing:
+        """The generator of a checkpoint or run folder, ready to draw."""
+        from mri_gan.synth.figures import Drawing
+        from mri_gan.synth.sample import load_trained, look_at
+
+        psi = self.psi if psi is None else psi
+        require(-2 <= psi <= 2, f"--psi {psi}", "give -2 to 2; 1 is no truncation")
+        require(0 <= self.noise <= 2, f"--noise {self.noise}", "give 0 to 2; 1 is as trained")
+        trained = load_trained(ckpt, self.device)
+        return Drawing(trained, look_at(trained, self.size, psi, self.noise), self.condition)
+
+
+def shared(psi: bool = True) -> Callable[[Command], Command]:
+    """The options about drawing, with or without `--psi`; with `--device` they arrive as `how`."""
+
+    def add(command: Command) -> Command:
+        @functools.wraps(command)
+        def gathered(**given: Any) -> Any:
+            names = [field.name for field in dataclasses.fields(How) if field.name in given]
+            return command(how=How(**{name: given.pop(name) for name in names}), **given)
+
+        for option in (CONDITION, NOISE, PSI, SIZE) if psi else (CONDITION, NOISE, SIZE):
+            gathered = option(gathered)
+        return gathered
+
+    return add

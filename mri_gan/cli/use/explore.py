@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from mri_gan.cli.use import drawing
+from mri_gan.cli import options
 from mri_gan.config import require
 from mri_gan.errors import Interrupted
 
@@ -20,30 +20,23 @@ Examples:
 
 @click.command("explore", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path))
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Folder of the images you save  [default: explored, beside the checkpoint].",
-)
-@click.option(
+@options.path("--out", "Folder of the images you save  [default: explored, beside the checkpoint].")
+@options.setting(
     "--method",
-    type=click.Choice(["sefa", "pca"]),
-    default="sefa",
-    show_default=True,
-    help="How directions are found, as in `mrigan directions`.",
+    click.Choice(["sefa", "pca"]),
+    "sefa",
+    "How directions are found, as in `mrigan directions`.",
 )
-@click.option(
-    "--count", type=click.IntRange(0, 50), default=6, show_default=True, help="Directions."
-)
-@click.option(
+@options.setting("--count", click.IntRange(0, 50), 6, "Directions.")
+@options.setting(
     "--port",
-    type=click.IntRange(0, 65535),
-    default=0,
-    help="Port of this machine  [default: a free one].",
+    click.IntRange(0, 65535),
+    0,
+    "Port of this machine  [default: a free one].",
+    show_default=False,
 )
 @click.option("--open", "open_", is_flag=True, help="Open the page in your browser, too.")
-@drawing.device
+@options.device
 def command(
     ckpt: Path, out: Path | None, method: str, count: int, port: int, open_: bool, device: str
 ) -> None:

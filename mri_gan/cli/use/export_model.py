@@ -21,24 +21,18 @@ FORMATS = ("safetensors", "torchscript", "torch-export", "onnx", "medigan", "mon
 
 @click.command("export-model", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path))
-@click.option(
-    "--format", "format_", type=click.Choice(FORMATS), required=True, help="Format to write."
+@options.setting(
+    "--format", click.Choice(FORMATS), None, "Format to write.", name="format_", required=True
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder.")
-@drawing.size
-@drawing.psi
-@drawing.noise
-@drawing.condition
+@options.path("--out", "Folder.", required=True)
+@drawing.shared()
 @options.as_json
 @options.quiet
 def command(
     ckpt: Path,
     format_: str,
     out: Path,
-    size: int | None,
-    psi: float,
-    noise: float,
-    condition: str | None,
+    how: drawing.How,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -48,8 +42,7 @@ def command(
     and condition fixed. What was written is run and compared with the network before it is kept.
     """
     from mri_gan.synth.export_model import write_model
-    from mri_gan.synth.figures import Drawing
 
-    trained, look = drawing.load(ckpt, size, psi, noise, "cpu")
-    written = list(write_model(Drawing(trained, look, condition), format_, out))
-    options.report_files(written, as_json, quiet, generator_digest=trained.digest)
+    hand = how.load(ckpt)
+    written = list(write_model(hand, format_, out))
+    options.report_files(written, as_json, quiet, generator_digest=hand.trained.digest)

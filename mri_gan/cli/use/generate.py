@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mri_gan.cli import options
 from mri_gan.cli.use import drawing
 from mri_gan.config import require
+
+if TYPE_CHECKING:
+    from mri_gan.synth.figures import Drawing
 
 EPILOG = """\b
 Examples:
@@ -26,40 +30,25 @@ FORMATS = ("png", "zip", "nifti")
 
 @click.command("generate", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path))
-@click.option("--seeds", default=None, help="Seeds: numbers and ranges such as 0-999,2000.")
+@options.setting("--seeds", str, None, "Seeds: numbers and ranges such as 0-999,2000.")
 @drawing.styles
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="Folder, or file for zip; nothing else is written.",
-)
-@click.option(
+@options.path("--out", "Folder, or file for zip; nothing else is written.", required=True)
+@options.setting(
     "--format",
-    "format_",
-    type=click.Choice(FORMATS),
-    default="png",
-    show_default=True,
-    help="One PNG or NIfTI per seed, or one zip of PNGs.",
+    click.Choice(FORMATS),
+    "png",
+    "One PNG or NIfTI per seed, or one zip of PNGs.",
+    name="format_",
 )
-@click.option(
-    "--depth",
-    type=click.Choice(["8", "16"]),
-    default="8",
-    show_default=True,
-    help="Bits per pixel.",
-)
-@drawing.size
-@drawing.psi
-@drawing.noise
-@drawing.condition
-@click.option(
+@options.setting("--depth", click.Choice(["8", "16"]), "8", "Bits per pixel.")
+@drawing.shared()
+@options.setting(
     "--pixel-mm",
-    type=float,
-    default=None,
-    help="Pixel size for NIfTI  [default: that of the training slices, where known].",
+    float,
+    None,
+    "Pixel size for NIfTI  [default: that of the training slices, where known].",
 )
-@drawing.device
+@options.device
 @options.as_json
 @options.quiet
 def command(
@@ -69,12 +58,8 @@ def command(
     out: Path,
     format_: str,
     depth: str,
-    size: int | None,
-    psi: float,
-    noise: float,
-    condition: str | None,
+    how: drawing.How,
     pixel_mm: float | None,
-    device: str,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -84,29 +69,23 @@ def command(
     continue, or with more seeds to add some. Every file is marked as synthetic in its metadata.
     """
     from mri_gan.files import stop_on_signal
-    from mri_gan.synth.figures import Drawing
     from mri_gan.synth.generate import GenerateConfig, generate, pixel_size
-    from mri_gan.synth.projected import write_projections
     from mri_gan.synth.sample import describe_seeds, parse_seeds
 
     require(bool(seeds) != bool(styles), "neither --seeds nor --styles, or both", SEEDS_OR_STYLES)
     if styles:
         require(format_ == "png", f"--format {format_} with --styles", "only png is possible")
-        trained, look = drawing.load(ckpt, size, 1.0, noise, device)
-        written = write_projections(Drawing(trained, look, condition), styles, out, int(depth))
-        if as_json:
-            options.report_files(written, as_json, quiet, generator_digest=trained.digest)
-        elif not quiet:
-            click.echo(f"{out}: {len(written):,} images that look like what was projected")
+        _write_projections(how.load(ckpt, psi=1.0), styles, out, int(depth), as_json, quiet)
         return
     wanted = parse_seeds(seeds or "")
-    trained, look = drawing.load(ckpt, size, psi, noise, device)
+    hand = how.load(ckpt)
+    trained, look = hand.trained, hand.look
     config = GenerateConfig(
         look.size,
         look.alpha,
-        psi,
-        noise,
-        condition,
+        look.psi,
+        look.noise,
+        how.condition,
         format_,
         int(depth),
         pixel_mm or pixel_size(trained, look.size),
@@ -118,16 +97,21 @@ def command(
         new = generate(trained, config, wanted, out, stop, bar.show)
     seconds = time.perf_counter() - start
     if as_json:
-        options.print_json(
-            {
-                "out": str(out),
-                "seeds": describe_seeds(wanted),
-                "images": len(wanted),
-                "new": new,
-                "generator_digest": trained.digest,
-                "seconds": round(seconds, 3),
-            }
-        )
+        facts = {"images": len(wanted), "new": new, "generator_digest": trained.digest}
+        said = {"out": str(out), "seeds": describe_seeds(wanted), **facts}
+        options.print_json({**said, "seconds": round(seconds, 3)})
     elif not quiet:
         rate = f", {new / seconds:,.1f} images/s" if new else ""
         click.echo(f"{out}: {len(wanted):,} synthetic images, {new:,} of them new{rate}")
+
+
+def _write_projections(
+    hand: Drawing, styles: tuple[Path, ...], out: Path, depth: int, as_json: bool, quiet: bool
+) -> None:
+    from mri_gan.synth.project import write_projections
+
+    written = write_projections(hand, styles, out, depth)
+    if as_json:
+        options.report_files(written, as_json, quiet, generator_digest=hand.trained.digest)
+    elif not quiet:
+        click.echo(f"{out}: {len(written):,} images that look like what was projected")

@@ -19,30 +19,22 @@ Examples:
 
 @click.command("project", epilog=EPILOG)
 @click.argument("image", type=click.Path(path_type=Path))
-@click.option(
-    "--ckpt", required=True, type=click.Path(path_type=Path), help="Checkpoint or run folder."
-)
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the result.")
-@click.option(
+@options.path("--ckpt", "Checkpoint or run folder.", required=True)
+@options.path("--out", "Folder of the result.", required=True)
+@options.setting(
     "--space",
-    type=click.Choice(["w", "w+"]),
-    default="w",
-    show_default=True,
-    help="One style, or one for each layer: nearer, but less like what the model draws.",
+    click.Choice(["w", "w+"]),
+    "w",
+    "One style, or one for each layer: nearer, but less like what the model draws.",
 )
-@click.option("--steps", type=int, default=500, show_default=True, help="Optimiser steps.")
-@click.option("--lr", type=float, default=0.1, show_default=True, help="Learning rate.")
-@click.option(
-    "--features-file",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="TorchScript network to compare features of  [default: the critic].",
+@options.setting("--steps", int, 500, "Optimiser steps.")
+@options.setting("--lr", float, 0.1, "Learning rate.")
+@options.path(
+    "--features-file", "TorchScript network to compare features of  [default: the critic]."
 )
-@drawing.size
-@drawing.noise
-@drawing.condition
+@drawing.shared(psi=False)
 @options.seed
-@drawing.device
+@options.device
 @options.as_json
 @options.quiet
 def command(
@@ -53,11 +45,8 @@ def command(
     steps: int,
     lr: float,
     features_file: Path | None,
-    size: int | None,
-    noise: float,
-    condition: str | None,
+    how: drawing.How,
     seed: int,
-    device: str,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -67,7 +56,6 @@ def command(
     projection.npz. The image is padded to a square and scaled to the model's size.
     """
     from mri_gan.files import make_folder
-    from mri_gan.synth.figures import Drawing
     from mri_gan.synth.project import (
         Effort,
         critic_features,
@@ -80,18 +68,19 @@ def command(
     )
 
     effort = Effort(steps, lr, space, seed=seed)
-    trained, look = drawing.load(ckpt, size, 1.0, noise, device)
-    target = read_target(image, look.size, trained.config.channels)
+    hand = how.load(ckpt)
+    target = read_target(image, hand.look.size, hand.trained.config.channels)
     make_folder(out)
-    hand = Drawing(trained, look, condition)
     features = (
-        network_features(features_file, device) if features_file else critic_features(hand, device)
+        network_features(features_file, how.device)
+        if features_file
+        else critic_features(hand, how.device)
     )
     with options.Progress(steps, " steps", quiet or as_json) as bar:
         found = project(hand, target, features, effort, lambda step, _loss: bar.show(step))
     wanted, drawn = target[0].numpy(), found.image.numpy()
     draw_projection(out / "projection.png", wanted, drawn, found.losses)
-    save_projection(out, found, trained)
+    save_projection(out, found, hand.trained)
     rms = root_mean_square(wanted, drawn)
     if as_json:
         options.print_json({"out": str(out), "rms_grey": rms, "distance": found.losses[-1]})

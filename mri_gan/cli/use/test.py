@@ -33,52 +33,28 @@ DEFAULT = ("samples", "mixing")
 
 @click.command("test", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path))
-@drawing.size
-@drawing.psi
-@drawing.noise
-@drawing.condition
-@click.option(
-    "--rows", type=click.IntRange(1, 64), default=4, show_default=True, help="Rows of the sheet."
-)
-@click.option(
-    "--cols", type=click.IntRange(1, 64), default=8, show_default=True, help="Columns of the sheet."
-)
-@click.option(
-    "--crossover",
-    type=int,
-    default=None,
-    help="Layers taken from the coarse source  [default: 3/4].",
-)
-@click.option(
+@drawing.shared()
+@options.setting("--rows", click.IntRange(1, 64), 4, "Rows of the sheet.")
+@options.setting("--cols", click.IntRange(1, 64), 8, "Columns of the sheet.")
+@options.setting("--crossover", int, None, "Layers taken from the coarse source  [default: 3/4].")
+@options.setting(
     "--figure",
-    "figures",
+    click.Choice([*FIGURES, "all"]),
+    None,
+    "Pictures to draw; may be repeated  [default: samples and mixing].",
+    name="figures",
     multiple=True,
-    type=click.Choice([*FIGURES, "all"]),
-    help="Pictures to draw; may be repeated  [default: samples and mixing].",
 )
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Store; shows the nearest training slice beside each sample.",
-)
+@options.path("--data", "Store; shows the nearest training slice beside each sample.")
 @drawing.styles
 @options.seed
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="Folder of the pictures  [default: beside the checkpoint].",
-)
-@drawing.device
+@options.path("--out", "Folder of the pictures  [default: beside the checkpoint].")
+@options.device
 @options.as_json
 @options.quiet
 def command(
     ckpt: Path,
-    size: int | None,
-    psi: float,
-    noise: float,
-    condition: str | None,
+    how: drawing.How,
     rows: int,
     cols: int,
     crossover: int | None,
@@ -87,7 +63,6 @@ def command(
     styles: tuple[Path, ...],
     seed: int,
     out: Path | None,
-    device: str,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -101,9 +76,9 @@ def command(
     from mri_gan.errors import UsageError
     from mri_gan.files import make_folder
     from mri_gan.pictures import Shows, save_png
-    from mri_gan.synth.figures import Drawing
 
-    trained, look = drawing.load(ckpt, size, psi, noise, device)
+    hand = how.load(ckpt)
+    trained, look = hand.trained, hand.look
     layers = trained.generator.num_layers(look.px)
     require(
         crossover is None or 0 < crossover < layers,
@@ -116,25 +91,21 @@ def command(
     if not (quiet or as_json):
         click.echo(f"from {trained.path} ({trained.nimg / 1000:g} kimg)")
     if styles:
-        written = _draw_styles(Drawing(trained, look, condition), styles, crossover, folder)
-        options.report_files(written, as_json, quiet)
+        options.report_files(_draw_styles(hand, styles, crossover, folder), as_json, quiet)
         return
     written = []
     wanted = FIGURES if "all" in figures else (figures or DEFAULT)
     for name in [*wanted, *(["nearest"] if data else [])]:
         try:
-            picture = _draw(
-                name, Drawing(trained, look, condition), seeds, rows, cols, crossover, data
-            )
+            picture = _draw(name, hand, seeds, rows, cols, crossover, data)
         except UsageError as error:
             if name in figures or name not in CAN_LACK:
                 raise
             if not quiet:
                 click.echo(f"left out: {name} ({error.hint})", err=True)
             continue
-        path = folder / f"{name}-{look.size}px.png"
-        save_png(path, picture, Shows.BOTH if name == "nearest" else Shows.SYNTHETIC)
-        written.append(path)
+        written.append(folder / f"{name}-{look.size}px.png")
+        save_png(written[-1], picture, Shows.BOTH if name == "nearest" else Shows.SYNTHETIC)
     options.report_files(written, as_json, quiet)
 
 
@@ -143,7 +114,7 @@ def _draw_styles(
 ) -> list[Path]:
     """The two sheets of projected images, as files."""
     from mri_gan.pictures import Shows, save_png
-    from mri_gan.synth.projected import draw_projections, load_projections, mix_projections
+    from mri_gan.synth.project import draw_projections, load_projections, mix_projections
 
     found = load_projections(styles, hand)
     sheets = {"projected": hand.sheet(draw_projections(hand, found), min(len(found), 8))}

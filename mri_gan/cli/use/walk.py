@@ -21,30 +21,18 @@ Examples:
 
 @click.command("walk", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path))
-@click.option("--seeds", default="0-3", show_default=True, help="Seeds to visit: 0-3,9.")
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="The file: .gif, or .png for an animated PNG.",
-)
-@click.option("--steps", type=int, default=24, show_default=True, help="Frames between two seeds.")
-@click.option(
-    "--space",
-    type=click.Choice(["w", "z"]),
-    default="w",
-    show_default=True,
-    help="Straight lines in w, or great circles in z.",
+@options.setting("--seeds", str, "0-3", "Seeds to visit: 0-3,9.")
+@options.path("--out", "The file: .gif, or .png for an animated PNG.", required=True)
+@options.setting("--steps", int, 24, "Frames between two seeds.")
+@options.setting(
+    "--space", click.Choice(["w", "z"]), "w", "Straight lines in w, or great circles in z."
 )
 @click.option("--loop", is_flag=True, help="Return to the start, without a pause.")
-@click.option("--sweep", default=None, help="Vary this number of the condition through its range.")
-@click.option("--fps", type=float, default=12, show_default=True, help="Frames per second.")
+@options.setting("--sweep", str, None, "Vary this number of the condition through its range.")
+@options.setting("--fps", float, 12, "Frames per second.")
 @drawing.styles
-@drawing.size
-@drawing.psi
-@drawing.noise
-@drawing.condition
-@drawing.device
+@drawing.shared()
+@options.device
 @options.as_json
 @options.quiet
 def command(
@@ -57,11 +45,7 @@ def command(
     sweep: str | None,
     fps: float,
     styles: tuple[Path, ...],
-    size: int | None,
-    psi: float,
-    noise: float,
-    condition: str | None,
-    device: str,
+    how: drawing.How,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -72,8 +56,7 @@ def command(
     """
     from mri_gan.files import make_folder
     from mri_gan.pictures import Shows
-    from mri_gan.synth.figures import Drawing
-    from mri_gan.synth.projected import load_projections, walk_projections
+    from mri_gan.synth.project import load_projections, walk_projections
     from mri_gan.synth.sample import parse_seeds
     from mri_gan.synth.walk import Walk, check_suffix, describe, save_animation, walk_frames
 
@@ -85,18 +68,17 @@ def command(
             "leave --space and --sweep out",
         )
     walk = Walk(tuple(parse_seeds(seeds)), steps, space, loop, sweep)
-    trained, look = drawing.load(ckpt, size, psi, noise, device)
+    hand = how.load(ckpt)
     make_folder(out.parent)
-    hand = Drawing(trained, look, condition)
     if styles:
         found = load_projections(styles, hand)
         frames = walk_projections(hand, found, steps, loop).numpy()
-        save_animation(out, frames, look.size, fps, Shows.LIKENESS)
+        save_animation(out, frames, hand.look.size, fps, Shows.LIKENESS)
     else:
         frames = walk_frames(hand, walk).numpy()
-        save_animation(out, frames, look.size, fps)
+        save_animation(out, frames, hand.look.size, fps)
     if as_json:
-        options.print_json({"files": [str(out)], "frames": len(frames), "size": look.size})
+        options.print_json({"files": [str(out)], "frames": len(frames), "size": hand.look.size})
     elif not quiet:
         said = describe(walk, len(frames)) if not styles else f"{len(frames)} frames in w"
         click.echo(f"{out}: {said}")

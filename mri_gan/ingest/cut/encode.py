@@ -15,9 +15,8 @@ from mri_gan.files import crc32
 from mri_gan.ingest.cut.slices import Place
 from mri_gan.ingest.source import Source
 from mri_gan.preparation import PrepareConfig
-from mri_gan.store.codec import encode, encode_upsampled
 from mri_gan.store.pyramid import enlarge, levels_below
-from mri_gan.store.schema import EncodedSlice, SliceRecord
+from mri_gan.store.schema import EncodedSlice, SliceRecord, encode, encode_upsampled
 
 AT_ONCE = 16  # slices: numpy's calls cost more than the small levels themselves
 

@@ -37,9 +37,8 @@ from mri_gan.ingest.look.duplicates import (
 from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.source import Source
 from mri_gan.preparation import PLANES, PrepareConfig
-from mri_gan.store.codec import decode_pixels
-from mri_gan.store.schema import EncodedSlice, SliceRecord
-from mri_gan.store.summary import all_notes, count_notes
+from mri_gan.store.reader import all_notes, count_notes
+from mri_gan.store.schema import EncodedSlice, SliceRecord, decode_pixels
 
 if TYPE_CHECKING:
     from mri_gan.ingest.cut.one_volume import Exposure

@@ -14,14 +14,7 @@ from mri_gan.files import explain_os_error, one_line, write_text
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, plain_text
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.source import VOLUME_SUFFIXES, Labels, Member, Source
-from mri_gan.store.labels import (
-    NO_VALUE,
-    SUBJECTS,
-    find_column,
-    one_cell,
-    plain_cell,
-    read_cell,
-)
+from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, one_cell, plain_cell, read_cell
 
 if TYPE_CHECKING:
     from mri_gan.store.reader import StoreReader

@@ -26,8 +26,8 @@ from PIL import Image, ImageOps
 
 from mri_gan.errors import DataError
 from mri_gan.files import crc32, explain_os_error, one_line
-from mri_gan.greys import to_unit
 from mri_gan.ingest.read.dropped_fields import PNG_MAGIC, png_chunks, walk_png
+from mri_gan.pictures import to_unit
 
 # Image files to grey pixels, their bit depth kept
 

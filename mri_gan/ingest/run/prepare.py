@@ -27,8 +27,8 @@ from mri_gan.ingest.source import Source, members_of
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store import schema
 from mri_gan.store.environment import has_begun, open_environment
+from mri_gan.store.reader import count_slices, tell_learned
 from mri_gan.store.schema import SliceRecord
-from mri_gan.store.summary import count_slices, tell_learned
 from mri_gan.store.writer import StoreWriter
 
 

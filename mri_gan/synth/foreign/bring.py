@@ -17,20 +17,10 @@ from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.nets.protocol import GeneratorNet
 from mri_gan.synth.foreign.containers import read_weights
-from mri_gan.synth.foreign.stylegan2_ada import (
-    find_parts,
-    is_tensorflow,
-    read_stylegan2_ada,
-)
+from mri_gan.synth.foreign.stylegan2_ada import find_parts, is_tensorflow, read_stylegan2_ada
 from mri_gan.synth.foreign.stylegan2_port import is_stylegan2_port, read_stylegan2_port
 from mri_gan.synth.foreign.stylegan_port import is_stylegan_port, read_stylegan_port
-from mri_gan.synth.foreign.taking import (
-    ONLY,
-    Imported,
-    Weights,
-    find_network,
-    take_part,
-)
+from mri_gan.synth.foreign.taking import ONLY, Imported, Weights, find_network, take_part
 from mri_gan.synth.foreign.tensors import Unknown
 
 MEAN_OF = 10_000  # latents, where the file has no mean of w

@@ -1,17 +1,57 @@
-"""From descriptions in a pickle to tensors and plain values, and nothing else."""
+"""From descriptions in a pickle to tensors, arrays and plain values, and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mri_gan.errors import DataError
-from mri_gan.synth.foreign import arrays
 from mri_gan.synth.foreign.pickles import BETTER, Call, Name, Stored
+
+# numpy's numbers and arrays in a pickle, from their bytes
+#
+# The reductions are those that numpy's pickles are made of since version 1: a dtype by its code and
+# byte order, and bytes.
+
+KNOWN = re.compile(
+    r"[?]|b1|[iu][1248]|f(2|4|8|16)|c(8|16)|[SU][0-9]{1,6}"
+)  # no objects, no records
+ORDERS: dict[str, Literal["<", ">", "="]] = {"<": "<", ">": ">", "=": "=", "|": "="}
+
+
+def read_dtype(args: Sequence[Any], state: Any) -> np.dtype[Any]:
+    """The dtype of a code such as `f8`, in the byte order that the state names.
+
+    Raises ValueError or KeyError for objects, records and whatever else is not a plain number or
+    text.
+    """
+    code = args[0]
+    if not isinstance(code, str) or not KNOWN.fullmatch(code):
+        raise ValueError("not a dtype of plain numbers")
+    order = ORDERS[state[1] if state is not None else "="]
+    return np.dtype(code).newbyteorder(order)
+
+
+def read_array(
+    data: Any, dtype: np.dtype[Any], shape: Sequence[Any], order: str = "C"
+) -> NDArray[Any]:
+    """An array from its bytes, copied; raises ValueError unless they fill the shape exactly."""
+    if not isinstance(dtype, np.dtype) or not isinstance(data, bytes | bytearray):
+        raise ValueError("not numbers")
+    shape = tuple(map(int, shape))
+    if min(shape, default=0) < 0 or order not in ("C", "F"):
+        raise ValueError("not a shape")
+    return np.frombuffer(data, dtype).reshape(shape, order=order).copy()  # type: ignore[call-overload,no-any-return]
+
+
+# From descriptions in a pickle to tensors and plain values, and nothing else
 
 DEEPEST = 200
 MOST_REPEATED = 1 << 26  # elements of all tensors that use them more often
@@ -265,23 +305,23 @@ def build_persistent(realiser: Realiser, args: Any, state: Any, items: Any) -> S
 
 def build_dtype(_: Realiser, args: Any, state: Any, items: Any) -> Any:
     """A numpy dtype."""
-    return arrays.read_dtype(args, state)
+    return read_dtype(args, state)
 
 
 def build_scalar(_: Realiser, args: Any, state: Any, items: Any) -> Any:
     """A numpy number, as a plain one."""
-    return arrays.read_array(args[1], args[0], ()).item()
+    return read_array(args[1], args[0], ()).item()
 
 
 def build_array(_: Realiser, args: Any, state: Any, items: Any) -> Any:
     """A numpy array whose content is its state: version, shape, dtype, order, bytes."""
     _version, shape, dtype, is_fortran, data = state
-    return arrays.read_array(data, dtype, shape, "F" if is_fortran else "C")
+    return read_array(data, dtype, shape, "F" if is_fortran else "C")
 
 
 def build_buffer(_: Realiser, args: Any, state: Any, items: Any) -> Any:
     """A numpy array as protocol 5 has it: bytes, dtype, shape, order."""
-    return arrays.read_array(args[0], args[1], args[2], args[3])
+    return read_array(args[0], args[1], args[2], args[3])
 
 
 TENSORFLOW = "dnnlib.tflib.network.Network"

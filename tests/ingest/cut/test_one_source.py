@@ -16,9 +16,8 @@ from mri_gan.ingest.cut.one_source import process, process_all
 from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.preparation import INTENSITIES, PrepareConfig
-from mri_gan.store.codec import UPSAMPLED, decode_pixels
 from mri_gan.store.pyramid import enlarge, levels_below
-from mri_gan.store.schema import SliceRecord
+from mri_gan.store.schema import UPSAMPLED, SliceRecord, decode_pixels
 
 BRAIN = phantoms.brain_volume()
 

@@ -18,7 +18,7 @@ from mri_gan.cli.main import cli
 from mri_gan.errors import DataError, UsageError
 from mri_gan.pictures import Shows
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.projected import (
+from mri_gan.synth.project import (
     Projected,
     between,
     draw_projections,

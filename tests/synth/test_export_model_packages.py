@@ -22,9 +22,8 @@ from mri_gan.cli.use import export_model
 from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError
 from mri_gan.nets.build import build_generator
-from mri_gan.synth.export_model import CARD, FORMATS, write_model
+from mri_gan.synth.export_model import CARD, FORMATS, Frozen, check, examples, write_model
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.frozen import Frozen, check, examples
 from mri_gan.synth.sample import Look, draw_images, latents, load_trained
 
 QUICK = {("dcgan", "torch-export"), ("dcgan", "onnx"), ("progan", "torch-export")}

@@ -10,7 +10,7 @@ import scipy.signal
 import torch
 from torch import Tensor
 
-from mri_gan.nets.filters import Double, Halve, Smooth, double, fir_kernel, halve, smooth
+from mri_gan.nets.convolution import Double, Halve, Smooth, double, fir_kernel, halve, smooth
 
 TAPS = np.array([1.0, 3.0, 3.0, 1.0]) / 8
 KERNEL = fir_kernel(dtype=torch.float64)

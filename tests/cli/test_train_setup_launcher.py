@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from mri_gan.cli.training import launcher
-from mri_gan.cli.training.launcher import ended_with_parent, find_launcher, join_torchrun
+from mri_gan.cli.training import train_setup
+from mri_gan.cli.training.train_setup import ended_with_parent, find_launcher, join_torchrun
 from mri_gan.errors import DataError, UsageError
 from mri_gan.train.parallel import SOLO
 
@@ -38,7 +38,7 @@ def test_a_parent_that_changes_ends_the_process(
         codes.append(code)
         ended.set()
 
-    monkeypatch.setattr(launcher, "LOOK_S", 0.01)
+    monkeypatch.setattr(train_setup, "LOOK_S", 0.01)
     with ended_with_parent(os.getppid() + 1, end):
         assert ended.wait(30)
     assert codes == [1]
@@ -53,7 +53,7 @@ def test_a_parent_that_stays_ends_nothing(monkeypatch: Patch) -> None:
         looked.set()
         return getppid()
 
-    monkeypatch.setattr(launcher, "LOOK_S", 0.01)
+    monkeypatch.setattr(train_setup, "LOOK_S", 0.01)
     monkeypatch.setattr(os, "getppid", look)
     ended: list[int] = []
     with ended_with_parent(getppid(), ended.append):
@@ -83,5 +83,5 @@ class TestFindLauncher:
         monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", "True")
         monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
         monkeypatch.setenv("MASTER_PORT", str(port))
-        monkeypatch.setattr(launcher, "REFUSED_S", 0.01)
-        monkeypatch.setattr(launcher, "LOOK_S", 0.01)
+        monkeypatch.setattr(train_setup, "REFUSED_S", 0.01)
+        monkeypatch.setattr(train_setup, "LOOK_S", 0.01)

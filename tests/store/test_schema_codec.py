@@ -11,16 +11,18 @@ import pytest
 from numpy.typing import NDArray
 
 from mri_gan.config import LEVELS
-from mri_gan.store.codec import (
+from mri_gan.store.schema import (
     LZ4,
     RAW,
     UPSAMPLED,
+    BadRecordError,
     decode_pixels,
     encode,
     encode_upsampled,
+    seal,
+    unseal,
     upsampled_from,
 )
-from mri_gan.store.sealing import BadRecordError, seal, unseal
 
 
 def random_image(channels: int, size: int, dtype: str) -> NDArray[Any]:

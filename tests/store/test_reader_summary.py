@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from mri_gan.store.reader import count_slices, describe_ages, find_edges
 from mri_gan.store.schema import SliceRecord
-from mri_gan.store.summary import count_slices, describe_ages, find_edges
 
 # Radiological display of an axial slice: columns go from the right of the body to its left.
 LEFTWARD = ((-1.0, 0.0, 90.0), (0.0, -1.0, 90.0), (0.0, 0.0, 5.0))

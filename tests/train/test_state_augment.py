@@ -9,17 +9,19 @@ import torch
 
 from mri_gan.config import TrainConfig
 from mri_gan.schedule import Phase
-from mri_gan.train.augment import (
+from mri_gan.train.parallel import Step, World
+from mri_gan.train.state import (
     CEILING,
     AugmentState,
+    RMSprop,
     adapt,
+    build_optimiser,
     colour_channels,
     signs_of,
     start_augmenting,
+    step_if_finite,
     view_of,
 )
-from mri_gan.train.parallel import Step, World
-from mri_gan.train.state import RMSprop, build_optimiser, step_if_finite
 
 CONFIG = TrainConfig(max_size=8, loss="r1", augment="ada", ada_kimg=1.0, batch=10)
 PHASE = Phase(8, 1.0, 10, 1e-3)
