@@ -260,6 +260,7 @@ class Source(PickledByValue):
     channels: tuple[Source, ...] = ()  # the same head in other contrasts, for --channels
     hidden: bool = False  # under a pseudonym: the store may not hold the member's own name
     chosen: int | None = None  # which volume of a file that holds several
+    slice_number: int | None = None  # which slice of a stack of many people
 
     @property
     def members(self) -> tuple[Member, ...]:

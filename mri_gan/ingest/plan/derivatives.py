@@ -47,6 +47,8 @@ KINDS = {
 DERIVATIVE = re.compile(
     r"(?:^|/)derivatives/|_space-[^/_]+_|_desc-[^/_]+_|_(?:brain|T1w_brain)\.nii", re.IGNORECASE
 )
+CHANNEL = re.compile(r"_(\d{4})\.[A-Za-z.]+$")  # its number, as nnU-Net has it
+FRAMES = {"acdc", "nnunet"}  # whose runs are other moments, and not repeats
 TEMPLATE = re.compile(r"(?:^|/)(?:fsaverage\d?|cvs_avg35[^/]*|MNI152[^/]*)/", re.IGNORECASE)
 OTHER_CONTRAST, INCOMPLETE, BY_NAME = "another contrast", "incomplete set", "left out by name"
 
@@ -93,13 +95,19 @@ def choose_pictures(
     chosen, n_versions = choose_scans(originals, config.scan)
     left_out["derivative"] += n_versions
     if config.channels:
-        chosen, n_lone = _join_channels(chosen, _wanted(config))
+        chosen, n_lone = _join_channels(chosen, _wanted(sources, config))
         left_out[INCOMPLETE] += n_lone
     return chosen, +left_out
 
 
-def _wanted(config: PrepareConfig) -> tuple[str, ...]:
-    return tuple(contrast_of(word) or word for word in (*config.contrast, *config.channels))
+def _wanted(sources: Iterable[Source], config: PrepareConfig) -> tuple[str, ...]:
+    """The contrasts requested, by their words or by the numbers that their channels have."""
+    numbered = ((CHANNEL.search(s.member.name), s.naming.contrast) for s in sources)
+    by_number = {found[1]: contrast for found, contrast in numbered if found and contrast}
+    return tuple(
+        contrast_of(word) or by_number.get(word, word).lower()
+        for word in (*config.contrast, *config.channels)
+    )
 
 
 def _join_channels(sources: Sequence[Source], contrasts: Sequence[str]) -> tuple[list[Source], int]:
@@ -110,7 +118,8 @@ def _join_channels(sources: Sequence[Source], contrasts: Sequence[str]) -> tuple
     heads: dict[tuple[object, ...], dict[str, Source]] = {}
     for source in sources:
         said = source.naming
-        key = (said.subject, said.session, said.side, said.position, source.is_volume)
+        frame = said.run if said.layout in FRAMES else ""
+        key = (said.subject, said.session, said.side, frame, said.position, source.is_volume)
         heads.setdefault(key, {}).setdefault(said.contrast, source)
     whole = [found for found in heads.values() if all(c in found for c in contrasts)]
     if not whole:
@@ -126,7 +135,7 @@ def _join_channels(sources: Sequence[Source], contrasts: Sequence[str]) -> tuple
 def _by_contrast(
     sources: Sequence[Source], config: PrepareConfig, left_out: Counter[str]
 ) -> list[Source]:
-    wanted = set(_wanted(config))
+    wanted = set(_wanted(sources, config))
     kept = []
     for source in sources:
         kind, contrast = kind_of(source), source.naming.contrast

@@ -26,6 +26,7 @@ from mri_gan.ingest.read.dicom.elements import Elements
 from mri_gan.ingest.read.dicom.headers import (
     axes_of,
     count_frames,
+    count_tiles,
     is_filled,
     number,
     position_of,
@@ -142,8 +143,10 @@ def _look(member: Member, also: Sequence[str]) -> tuple[str, _File | None]:
     asked, kind = _kind(header, found)
     if kind and asked not in also:
         return kind, None
-    if "MOSAIC" in _words(header):
-        raise DataError("a mosaic (slices side by side in one picture); convert it with dcm2niix")
+    tiles = count_tiles(header)
+    if "MOSAIC" in _words(header) or tiles > 1:
+        count = f"{tiles} slices" if tiles > 1 else "slices"
+        raise DataError(f"a mosaic ({count} side by side in one picture); convert it with dcm2niix")
     _require_picture(header, found)
     framed = FRAMES in found.tags
     if not framed and count_frames(header) > 1:

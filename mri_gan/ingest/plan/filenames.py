@@ -20,6 +20,7 @@ from mri_gan.preparation import NAMING_EXAMPLE, PrepareConfig
 
 INNER_SUFFIX = re.compile(r"\.(?:nii|nii\.gz|nifti|mgz|npy)(?=$|[_\-. ]\d+$)", re.IGNORECASE)
 FEW_WORDS = 2  # before the numbers of a class: what a class is called, and not its people
+CASES = {"nnunet", "msd"}  # their names of cases may be those of other collections
 NO_CLASS = {"images", "image", "png", "jpg"}
 BARE_WORDS = {"img", "image", "slice", "im", "digit", "sample", "mnist"}
 TRAILING_NUMBER = re.compile(
@@ -61,7 +62,7 @@ def identify_all(names: Sequence[str], config: PrepareConfig) -> list[Naming]:
 
 def _identify(names: Sequence[str]) -> list[Naming]:
     known = identify_each(names)
-    known = _agree_on_labels(known)
+    known = _read_cases(_agree_on_labels(known))
     rest = iter(_infer([name for name, one in zip(names, known, strict=True) if one is None]))
     every = [next(rest) if one is None else one for one in known]
     return _follow_images(_one_spelling(every))
@@ -101,6 +102,25 @@ def _agree_on_labels(known: Sequence[Naming | None]) -> list[Naming | None]:
     return [agree(one) for one in known]
 
 
+def _read_cases(known: Sequence[Naming | None]) -> list[Naming | None]:
+    """The people of nnU-Net's cases, which are named like files: `patient001_frame01`."""
+    cases = list(dict.fromkeys(one.subject for one in known if one and one.layout == "nnunet"))
+    other = [scheme for scheme in SCHEMES if scheme.layout not in CASES]
+    said = {case: _fit_first(f"{case}.nii.gz", other) for case in cases}
+    rest = [case for case in cases if said[case] is None]
+    said |= zip(rest, _infer([f"{case}.nii.gz" for case in rest]), strict=True)
+
+    def read(one: Naming | None) -> Naming | None:
+        case = said[one.subject] if one and one.layout == "nnunet" else None
+        if one is None or case is None:
+            return one
+        return replace(
+            one, subject=case.subject, session=case.session, run=case.run, side=case.side
+        )
+
+    return [read(one) for one in known]
+
+
 def _one_spelling(namings: Sequence[Naming]) -> list[Naming]:
     """Of names that differ by capital letters only, the first one stands for all."""
     spelled: dict[str, str] = {}
@@ -131,8 +151,11 @@ def identify(name: str) -> Naming | None:
     if early:
         return early
     is_image = suffix_of(name) in IMAGE_SUFFIXES
-    found = (_fit(name, scheme) for scheme in SCHEMES if scheme.images or not is_image)
-    return next(filter(None, found), None)
+    return _fit_first(name, [scheme for scheme in SCHEMES if scheme.images or not is_image])
+
+
+def _fit_first(name: str, schemes: Iterable[Scheme]) -> Naming | None:
+    return next(filter(None, (_fit(name, scheme) for scheme in schemes)), None)
 
 
 def is_mask(name: str) -> bool:
@@ -166,7 +189,7 @@ def _forced(name: str, layout: str) -> Naming:
     if layout in simple:
         found = simple[layout](name)
     else:
-        found = next(filter(None, (_fit(name, s) for s in SCHEMES if s.layout == layout)), None)
+        found = _fit_first(name, [scheme for scheme in SCHEMES if scheme.layout == layout])
     if found is None:
         raise UsageError(
             f"{name}: does not match --layout {layout}", f"expected: {EXAMPLES[layout]}"
@@ -231,7 +254,7 @@ def _fit(name: str, scheme: Scheme) -> Naming | None:
         side=side.lower(),
         plane=said.get("plane", ""),
         position=whole_number(said.get("position") or "-1"),
-        contrast=words.contrast_of(contrast) or contrast,
+        contrast=words.contrast_of(contrast) or contrast.lower(),
         run=said.get("run", ""),
     )
     return _complete(naming, name, said["subject"])

@@ -26,13 +26,15 @@ from mri_gan.ingest.plan.words import (
     SPELLED_DATE,
     SPLIT_FOLDERS,
     SPLIT_WORD,
+    YEAR,
     Words,
     read_words,
 )
 from mri_gan.ingest.source import whole_number
 
 NAMELESS = "all"
-LEADING_NUMBER = re.compile(r"^(?P<subject>\d{2,})(?:[_\-.]|$)")
+SITE_NUMBER = r"\d{2,3}-\d{3,4}"  # as trials have them: `01-003`
+LEADING_NUMBER = re.compile(rf"^(?P<subject>{SITE_NUMBER}|\d{{2,}})(?:[_\-.]|$)")
 DATE = re.compile(r"^(?:19|20)\d\d[01]\d[0-3]\d$")
 SHORT_NUMBER = re.compile(r"(?<!\d)\d{1,3}(?=\D*$)")  # the last of a path; longer ones may be dates
 LONGEST_PREFIX = 8
@@ -40,6 +42,7 @@ MADE_BY_SPM = re.compile(
     r"^(?:s\d?|r|w|u|a|m|i|i?y_|mean|(?:m|r)?w?[cp][0-6]|wmi?|m0?w?i?|sw[rau]*|[wsrau]{1,5})$",
     re.IGNORECASE,
 )
+SIDES = {"l": "left", "r": "right"}
 FEW = 9  # channels, runs or visits that one person may have under bare numbers
 
 
@@ -77,6 +80,7 @@ def infer_people(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Pars
     _drop_visit_folders(files)
     _drop_folders_of_parts(files)
     _drop_channels(files)
+    _drop_bare_sides(files)
     _drop_prefixes_of_programs(files)
     _drop_slice_numbers(files)
     for split_end in (_letter_at_end, _visit_at_end, _after_number):
@@ -255,7 +259,15 @@ def _drop_folders_of_parts(files: Sequence[Parsed]) -> None:
 
 
 def _is_visit(word: str) -> bool:
-    return any(NUMBERED[kind].match(word) for kind in ("visit", "run"))
+    return bool(YEAR.match(word)) or any(NUMBERED[k].match(word) for k in ("visit", "run"))
+
+
+def _drop_bare_sides(files: Sequence[Parsed]) -> None:
+    """`L_001` and `R_001`: a side and a slice, and nobody's name."""
+    if {file.key.casefold() for file in files} == {"l", "r"}:
+        for file in files:
+            file.add_word("side", SIDES[file.key.casefold()])
+            file.key = ""
 
 
 def _drop_prefixes_of_programs(files: Sequence[Parsed]) -> None:
@@ -296,6 +308,8 @@ def _visit_at_end(name: str) -> Ends | None:
 
 def _after_number(name: str) -> Ends | None:
     """The words after the first that holds a number and names no group."""
+    if re.fullmatch(SITE_NUMBER, name):
+        return None
     words = re.split(r"([_\-. ]+)", name)
     for at in range(0, len(words), 2):
         if _has_digit(words[at]) and not _is_site("".join(words[max(0, at - 2) : at + 1])):
@@ -316,13 +330,12 @@ def _drop_ends(files: Sequence[Parsed], split_end: Callable[[str], Ends | None],
     split = {name: split_end(name) for name in {str(getattr(file, of)) for file in files}}
     if not _are_ends({(one[0].casefold(), one[1]) for one in split.values() if one}):
         return
-    sides = {"l": "left", "r": "right"}
     for file in files:
         one = split[getattr(file, of)]
         if one and one[1]:
             setattr(file, of, one[0])
             if one[2] == "side":
-                file.add_word("side", sides[one[1].lower()])
+                file.add_word("side", SIDES[one[1].lower()])
             elif _has_digit(one[1]):
                 file.add_word(one[2], one[1])
 
@@ -335,7 +348,7 @@ def _are_ends(pairs: set[tuple[str, str]]) -> bool:
     every = set().union(*tails.values())
     if len(tails) < 2 or every <= {""}:
         return False
-    if len(every) == 1:
+    if len(every) == 1 or {tail.casefold() for tail in every} == SIDES.keys():
         return True
     several = sum(len(found) > 1 for found in tails.values())
     if several < 2 or 2 * several <= len(tails):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
+from mri_gan.ingest.plan.derivatives import FRAMES
 from mri_gan.ingest.plan.words import MASK_FOLDERS, MASK_WORD
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.image_files import read_label_pages
@@ -29,7 +30,7 @@ BIDS_MASK_ENTITIES = {"desc", "label", "atlas"}  # they distinguish masks of one
 BEST_MASKS = ("aparc+aseg", "aseg")
 # Collections whose masks are drawn for a person's visit, whatever the contrast.
 OF_A_VISIT = {
-    *("oasis-course", "oasis1", "naming", "people", "nnunet", "msd", "brats", "freesurfer", "hcp"),
+    *("oasis-course", "oasis1", "naming", "people", "msd", "brats", "freesurfer", "hcp"),
     *("lgg", "isles", "atlas", "promise12", "mmwhs", "crossmoda", "iseg", "ibsr", "ms2015"),
 }
 PLACE_MM = 0.5  # of difference between the affines of a scan and its mask
@@ -102,7 +103,7 @@ def _key_of(source: Source) -> Hashable:
         return layout, _entities(file)
     if layout == "neurite":  # the mask in the same space: aligned_norm has aligned_seg4
         return _who_and_where(source), file.lower().startswith("aligned_")
-    if layout == "acdc":
+    if layout in FRAMES:
         return _who_and_where(source), source.naming.run
     if layout in OF_A_VISIT:
         return _who_and_where(source), source.naming.split

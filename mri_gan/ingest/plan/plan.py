@@ -38,9 +38,9 @@ from mri_gan.ingest.plan.slice_range import choose_images
 from mri_gan.ingest.plan.splits import (
     apply_people,
     apply_splits,
+    open_stacks,
     read_people,
     read_splits,
-    set_stacks_aside,
 )
 from mri_gan.ingest.plan.words import MASK_FOLDERS, plain_text
 from mri_gan.ingest.read.archives import list_source
@@ -108,11 +108,12 @@ def build_plan(
     listed = [_list_beside(path, config, alone=len(paths) == 1) for path in paths]
     found = _name_all(listed, config, people_file)
     # Both files of a pair may have been given, each of which stands for the pair.
-    every = {(s.member.container, s.member.number): s for s in found if not s.naming.mask}
+    scans = [source for source in found if not source.naming.mask]
+    every = {(s.member.container, s.member.number, s.slice_number): s for s in scans}
     masks = [source for source in found if source.naming.mask]
     bad = [entry for one in listed for entry in one.bad]
     ignored = sum((one.ignored for one in listed), start=Counter[str]())
-    n_files = sum(len(s.members) for s in (*every.values(), *masks))
+    n_files = len(members_of((*every.values(), *masks)))
     n_files += sum(one.excluded for one in listed)
     if not every:
         _refuse_nothing(paths, listed, masks)
@@ -236,16 +237,16 @@ def _list(path: Path, config: PrepareConfig) -> _Listed:
     usable = [member for member in members if not why_unread(member)]
     wanted = [member for member in usable if matches_globs(member.name, config)]
     parts, unpaired = pair_members(m for m in wanted if m.suffix not in DICOM_SUFFIXES)
-    parts, stacks = set_stacks_aside(parts, members)
+    parts, stacks, unlike = open_stacks(parts, members)
     series, rest = _series(wanted, config)
     return _Listed(
         path,
         members,
         parts,
-        series,
+        [*series, *stacks],
         ignored=listing.ignored + unread + rest.ignored,
         excluded=len(usable) - len(wanted),
-        bad=listing.bad + unpaired + stacks + rest.bad,
+        bad=listing.bad + unpaired + unlike + rest.bad,
     )
 
 

@@ -103,6 +103,7 @@ SCHEMES = (
         r"(?:^|/)(?P<subject>\d{1,3}|(?:training|testing|case)_\d+)/"
         r"VSD\.Brain[^/]*(?:/[^/]*)?$",
     ),
+    _scheme("rembrandt", r"(?:^|/)(?P<subject>900_00_\d{4}|HF\d{4}|E\d{5})_(?P<session>\d{4})_"),
     _scheme("ixi", r"(?P<subject>IXI\d{3})-[A-Za-z]+-\d{4}(?:-(?P<contrast>[A-Za-z0-9]+))?"),
     _scheme(
         "adni",

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mri_gan.errors import UsageError
+from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, one_line, write_text
+from mri_gan.ingest.guard import explain
+from mri_gan.ingest.plan.inference import split_word
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, plain_text
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.source import VOLUME_SUFFIXES, Labels, Member, Source
+from mri_gan.ingest.source import Labels, Member, Naming, Source
 from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, one_cell, plain_cell, read_cell
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 PSEUDONYM = r"p[0-9a-f]{12}"
 SPLIT_COLUMN = "split"
-STACK_TABLE = "labels.csv"
+STACK_TABLE, STACK, SMALLER = "labels.csv", "pacgan", "smaller copy"
 MAX_TABLE_BYTES = 8 << 20
 PATH_COLUMNS = ("file", "folder", "path", "name", "filename")
 PERSON_COLUMNS = ("person", *SUBJECTS, "patient", "patient_id")
@@ -206,36 +208,86 @@ def _look_up(people: dict[str, Person], source: Source) -> Person | None:
     return None
 
 
-def set_stacks_aside(
-    parts: Sequence[tuple[Member, ...]], members: Iterable[Member]
-) -> tuple[list[tuple[Member, ...]], list[tuple[str, str]]]:
-    """The sources without stacks of slices of many people, and (label, reason) of those.
+Parts = tuple[Member, ...]
+Rows = list[dict[str, str]]
 
-    A `labels.csv` with a subject for each slice is beside them, as PACGAN has it.
+
+def open_stacks(
+    parts: Sequence[Parts], members: Iterable[Member]
+) -> tuple[list[Parts], list[Source], list[tuple[str, str]]]:
+    """The sources without NIfTI stacks of slices of many people, and those slices.
+
+    A `labels.csv` with ID, Label and Subject_ID of each slice is beside such stacks, as PACGAN has
+    them. Of several in a folder the largest is taken; the others are copies of fewer pixels. Gives
+    also (label, reason) of stacks that cannot be read, or that do not agree with their table.
     """
-    tables = [m for m in members if m.name.rpartition("/")[2].lower() == STACK_TABLE]
-    rows = {m.name.rpartition("/")[0]: _count_slices(m) for m in tables}
-    kept, bad = [], []
-    for part in parts:
-        count = rows.get(part[0].name.rpartition("/")[0], 0)
-        if count and part[0].suffix in VOLUME_SUFFIXES:
-            reason = (
-                f"is a stack of slices, of which {STACK_TABLE} beside it names the people of "
-                f"{count}: write each slice to a file of its own, and use --people"
-            )
-            bad.append((part[0].label, reason))
-        else:
-            kept.append(part)
-    return kept, bad
+    tables = {_place(m): rows for m in members if (rows := _read_stack_table(m))}
+    kept = [part for part in parts if not (_place(part[0]) in tables and _is_nifti(part[0]))]
+    left = [part[0] for part in parts if part not in kept] if len(kept) < len(parts) else []
+    bad: list[tuple[str, str]] = []
+    sources: list[Source] = []
+    for place, rows in tables.items():
+        stacks = [member for member in left if _place(member) == place]
+        sizes = {member: _size_stack(member, rows, bad) for member in stacks}
+        good = sorted((m for m in stacks if sizes[m]), key=lambda m: (-sizes[m], m.name))
+        sources += _slices_of(good[0], rows) if good else []
+        sources += [Source(m, m.name, Naming(STACK, "", kind=SMALLER)) for m in good[1:]]
+    return kept, sources, bad
 
 
-def _count_slices(table: Member) -> int:
-    """How many slices a table says the person of; 0 for another program's table."""
-    if table.size > MAX_TABLE_BYTES:
+def _place(member: Member) -> tuple[str, str]:
+    container = str(member.container) if member.number is not None else ""
+    return container, member.name.rpartition("/")[0]
+
+
+def _is_nifti(member: Member) -> bool:
+    return member.suffix in (".nii", ".nii.gz")
+
+
+def _read_stack_table(table: Member) -> Rows:
+    """What a table says of each slice of a stack; nothing for another table."""
+    if table.name.rpartition("/")[2].lower() != STACK_TABLE or table.size > MAX_TABLE_BYTES:
+        return []
+    text = read_member(table).decode("utf-8-sig", errors="replace")
+    lines = [line.split(",") for line in text.splitlines() if line.strip()]
+    columns = [cell.strip().lower() for cell in lines[0]] if lines else []
+    if not {"id", "subject_id"} <= set(columns):
+        return []
+    rows = [dict(zip(columns, map(str.strip, cells), strict=False)) for cells in lines[1:]]
+    by_index = {row["id"]: row for row in rows}
+    in_order = [by_index.get(str(index), {}) for index in range(len(rows))]
+    return in_order if all(in_order) else rows  # ID is the place in the stack, where it can be
+
+
+def _size_stack(member: Member, rows: Rows, bad: list[tuple[str, str]]) -> int:
+    """Pixels of a slice of a stack that agrees with its table; else 0, and why in `bad`."""
+    from mri_gan.ingest.read.stacks import read_stack_shape  # it needs nibabel, and a plan does not
+
+    try:
+        width, height, count = read_stack_shape(member)
+    except (DataError, OSError) as error:
+        bad.append((member.label, explain(error, member.label)[1]))
         return 0
-    lines = read_member(table).decode("utf-8-sig", errors="replace").splitlines()
-    columns = {column.strip().lower() for column in lines[0].split(",")} if lines else set()
-    return len(list(filter(str.strip, lines[1:]))) if {"id", "subject_id"} <= columns else 0
+    nameless = sum(not row.get("subject_id") for row in rows)
+    if count != len(rows) or nameless:
+        say = f"{len(rows)} of them" if count != len(rows) else f"no Subject_ID for {nameless}"
+        reason = f"holds {count} slices, and {STACK_TABLE} beside it has {say}: complete the table"
+        bad.append((member.label, reason))
+        return 0
+    return width * height
+
+
+def _slices_of(member: Member, rows: Rows) -> list[Source]:
+    split = next(filter(None, map(split_word, reversed(member.name.split("/")[:-1]))), "")
+    return [
+        Source(
+            member,
+            f"{member.name}#{number}",
+            Naming(STACK, row["subject_id"], split=split, label=row.get("label", "")),
+            slice_number=number,
+        )
+        for number, row in enumerate(rows)
+    ]
 
 
 def write_splits(store: StoreReader, path: Path) -> None:

@@ -16,11 +16,11 @@ from mri_gan.ingest.source import whole_number
 # Words for a contrast, spelled without separators, and its one name here.
 CONTRAST_WORDS = {
     "t1": "t1 t1w t1wi t1n t1raw t1weighted mprage memprage mpr spgr fspgr bravo mp2rage unit1 "
-    "axt1 axt1pre t1pre t1wpre inplanet1 anat1",
+    "axt1 axt1pre t1pre t1wpre inplanet1 anat1 3dt1",
     "t1ce": "t1ce t1c t1gd t1gad t1post t1wce t1wc t1contrast cet1 ct1 t1km axt1post t1wpost "
     "cet1w t1wgd t1cw",
     "t2": "t2 t2w t2wi t2n t2weighted hrt2 tset2 t2tse axt2 inplanet2 t2fse t2space",
-    "flair": "flair t2f t2flair t2wflair fla axflair flairw t2flairw darkfluid",
+    "flair": "flair t2f t2flair t2wflair fla axflair flairw t2flairw darkfluid 3dflair",
     "pd": "pd pdw pdwi corpd protondensity pdfs corpdfs",
     "t2star": "t2star t2s t2starw t2stargre swan",
     "swi": "swi minip",
@@ -29,7 +29,7 @@ CONTRAST_WORDS = {
     "dti": "dti fa md",
     "mra": "mra tof angio",
     "bold": "bold fmri rest rsfmri rfmri tfmri func cbv",
-    "asl": "asl cbf perf perfusion",
+    "asl": "asl cbf perf perfusion tmax mtt",
     "sbref": "sbref",
     "m0scan": "m0scan m0",
     "phase": "phase phasediff phase1 phase2",
@@ -38,7 +38,7 @@ CONTRAST_WORDS = {
     "dess": "dess",
     "dixon": "dixon",
     "stir": "stir",
-    "ct": "ct cbct ldct",
+    "ct": "ct cbct ldct ncct cta ctp",
     "pet": "pet fdg av45",
 }
 CONTRAST_OF = {word: name for name, words in CONTRAST_WORDS.items() for word in words.split()}
@@ -69,7 +69,7 @@ _EMPTY_WORDS = """
     ss skullstripped stripped bet bettered resampled resliced crop cropped 1mm 2mm stx pp gz
     unbiased acpc dc warped volume vol stack series 3d 2d iso std mni mni152 icbm space
     native final clean denoised hires highres lowres 3t 7t 1.5t 15t copy of new mprage1
-    structural struct pre fullbody
+    structural struct pre fullbody noisy
 """
 EMPTY_WORDS = frozenset(_EMPTY_WORDS.split())
 SPLIT_FOLDERS = {
@@ -94,10 +94,13 @@ MASK_FOLDERS = {
     *("label", "labels", "labelstr", "labelsts", "labelsval", "mask", "masks", "seg", "segs"),
     *("segmentation", "segmentations", "groundtruth", "ground_truth", "ground", "gt", "gts"),
     *("annotation", "annotations", "contour", "contours", "manual_segmentation", "masques"),
+    *("segmentation_masks", "seg_masks", "label_maps"),
 }
 MASK_WORD = re.compile(
-    r"(?:^|[_\-. ])(?:f|d|a|w)?(?:[a-z]*seg\d*|masks?\d*|msk|labels?\d*(?:for[a-z]+)?|"
-    r"tissues?|brainmask|parc|aparc\+aseg|aparc|wmparc|segmentation|segm|ribbon|gt|lesion|lesionsmooth|laendo|wmh|gtv|"
+    r"(?:^|[_\-. ])(?:f|d|a|w)?(?:[a-z]*seg\d*|(?!unmask|nomask)[a-z]*masks?\d*|msk|"
+    r"labels?\d*(?:for[a-z]+)?|truth|ground_?truth|"
+    r"tissues?|parc|aparc\+aseg|aparc|wmparc|segmentations?|segm|ribbon|gt|lesion|"
+    r"lesionsmooth|laendo|wmh|gtv|"
     r"roi|delineation)"
     r"(?:[_\-. ]|$)",
     re.IGNORECASE,
@@ -105,8 +108,9 @@ MASK_WORD = re.compile(
 PROBABILITY = re.compile(r"(?:^|[_\-.])(?:probseg|probmap|pve_?\d|c[1-6](?=p\d|T1))", re.IGNORECASE)
 GROUP_WORD = re.compile(
     r"^(?:site|center|centre|hospital|group|cohort|batch|part|disc|disk|fold|scanner|vendor|"
-    r"domain|folder|dir|class|chunk|sub_?set|set|release|study|exp|experiment)"
-    r"[_\-. ]*[a-z0-9]{0,4}$|^v\d*$",
+    r"domain|folder|dir|class|chunk|sub_?set|set|release|study|exp|experiment|noise|snr)"
+    r"[_\-. ]*[a-z0-9]{0,4}$|^v\d*$"
+    r"|^(?:ge|siemens|philips|toshiba|canon)?[_\-. ]*\d(?:[.T]\d)?T\d?$",
     re.IGNORECASE,
 )
 _CLASS_WORDS = """
@@ -123,22 +127,30 @@ DIAGNOSES = frozenset(_DIAGNOSES.split())
 _NUMBERED = {
     "slice": r"(?:slices?|slc|sl|s|z|img|image|im|frame|idx|page|layer|depth)",
     "visit": r"(?:ses|sess|session|visit|timepoint|time|tp|wave|month|mo|week|wk|year|yr|fu|"
-    r"followup|baseline|bl|day|date|m|w|y|t|v|mr)",
-    "run": r"(?:run|rep|repeat|acq|echo|series|ser|try|mpr|scan|anat|ana|inv|e|r)",
+    r"followup|baseline|bl|day|date|sid|exam|m|w|y|t|v|mr)",
+    "run": r"(?:run|rep|repeat|acq|echo|series|ser|try|mpr|scan|anat|ana|inv|e|r|pn|rf)",
 }
 NUMBERED = {kind: re.compile(rf"^{words}(\d+)$", re.I) for kind, words in _NUMBERED.items()}
 ANNOUNCING = {kind: re.compile(rf"^{words}$", re.I) for kind, words in _NUMBERED.items()}
+LATER_WORDS = {"sid", "exam"}  # of visits only where somebody was named already
 VISIT_WORD = re.compile(
     r"^(?:baseline|bl|follow-?up|fu|pre-?op|post-?op|preoperative|postoperative|retest|"
     r"(?:19|20)\d\d[01]\d[0-3]\d[0-2]\d[0-5]\d[0-5]\d\d*|"
     r"(?:19|20)\d\d-?[01]\d-?[0-3]\d(?:_.*)?|(?:19|20)\d\d|\d+\.\d+\.\d[\d.]*)$",
     re.IGNORECASE,
 )
+YEAR = re.compile(r"^(?:19|20)\d\d$")
 PERSON_WORD = re.compile(
     r"^(?:p|pt|pat|patient|sub|subj|subject|case|person|participant|volunteer|id|subjid)$", re.I
 )
 GLUED_CONTRAST = re.compile(r"^(.*\d)(t1w?|t1ce|t1c|t2w?|flair|pdw?)$", re.IGNORECASE)
 SEPARATORS = re.compile(r"[_\-. ()\[\]+,;=#@]+")
+# `ID01KneeL`, `hipLeft`: a part of the body and its side.
+GLUED_SIDE = re.compile(
+    r"^(?P<name>(?:.*?(?:(?<=[a-z0-9])(?=[A-Z])|(?<=\d)))?"
+    r"(?i:knee|kn|hip|hand|foot|wrist|ankle|shoulder|elbow|breast|eye|thigh|calf|kidney))"
+    r"(?P<side>L|R|l|r|(?i:left|right|lt|rt))$"
+)
 GLUED_NUMBER = re.compile(r"^(\D*?)(\d+)$")
 GLUED_WORDS = re.compile(
     r"(?<=\d)(?=(?:slice|slc|img|ses|visit|run|day|week|month|scan)_?\d)", re.I
@@ -211,15 +223,23 @@ def _take(tokens: list[str], found: Words, gap: str) -> int:
         return _set(found, "contrast", CONTRAST_OF[pair], 2)
     if len(tokens) > 1 and tokens[1].isdecimal():
         for kind, form in ANNOUNCING.items():
-            if form.match(tokens[0]) and _may_be(kind, tokens[0], found):
+            if form.match(tokens[0]) and _may_announce(kind, tokens, found):
                 return _set(found, kind, tokens[1], 2)
     _sort_one(tokens[0], found, gap)
     return 1
 
 
+def _may_announce(kind: str, tokens: list[str], found: Words) -> bool:
+    # `baseline_0012` is person 0012's, `p1_baseline_0012` is not.
+    is_person = VISIT_WORD.match(tokens[0]) and len(tokens[1]) > 2 and not found.name
+    return not is_person and _may_be(kind, tokens[0], found)
+
+
 def _may_be(kind: str, word: str, found: Words) -> bool:
     # A letter or two and a number may be a person; where somebody was named already, they are not.
     letters = word.rstrip("0123456789").lower()
+    if letters in LATER_WORDS:
+        return bool(found.name)
     if kind == "slice" and not found.counts_slices:
         return bool(found.name) and letters != "s"
     short = letters == "s" if kind == "slice" else len(letters) < 3
@@ -253,9 +273,12 @@ def _sort_one(token: str, found: Words, gap: str) -> None:
 
 def _name(token: str, found: Words, gap: str) -> None:
     glued = GLUED_CONTRAST.match(token)
+    sided = GLUED_SIDE.match(token)
     if glued:
         _set(found, "contrast", contrast_of(glued[2]))
-    found.name.append(glued[1] if glued else token)
+    if sided:
+        _set(found, "side", {"l": "left", "r": "right"}[sided["side"][0].lower()])
+    found.name.append(glued[1] if glued else sided["name"] if sided else token)
     found.gaps.append(gap)
     found.last = "contrast" if glued else "name"
 

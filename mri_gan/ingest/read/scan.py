@@ -22,6 +22,10 @@ def read_source_volume(source: Source, labels: bool = False) -> Volume:
     """
     # These need nibabel and more, and image files do not.
     suffix, chosen = source.member.suffix, source.chosen
+    if source.slice_number is not None:
+        from mri_gan.ingest.read.stacks import read_slice
+
+        return read_slice(source.member, source.slice_number)
     if suffix in ITK_SUFFIXES or suffix in ARRAY_SUFFIXES or suffix in (".par", ".mnc"):
         from mri_gan.ingest.read.formats.other_formats import read_format
 

@@ -56,7 +56,7 @@ def read_volume(data: bytes, labels: bool = False, chosen: int | None = None) ->
     unless `labels` are wanted, SeriesError for several volumes of which none is `chosen`.
     """
     with our_errors("NIfTI"):
-        image = take_one(_parse(data, chosen), chosen)
+        image = take_one(parse_image(data, chosen), chosen)
         volume = build_volume(image, labels, nifti_fields(image.header))
         return replace(volume, header=image.header)
 
@@ -77,7 +77,11 @@ def our_errors(kind: str) -> Iterator[None]:
         raise DataError(f"unreadable {kind} ({one_line(error)})") from error
 
 
-def _parse(data: bytes, chosen: int | None) -> nib.Nifti1Image:
+def parse_image(data: bytes, chosen: int | None) -> nib.Nifti1Image:
+    """The image of a `.nii` or `.nii.gz` file, whose header says no more than its bytes hold.
+
+    Raises DataError otherwise, SeriesError for several volumes of which none is `chosen`.
+    """
     packed = data[:2] == GZIP_MAGIC
     head = gunzip_start(data, NIFTI_2_HEADER) if packed else data
     if len(head) < NIFTI_1_HEADER:

@@ -142,6 +142,31 @@ def test_channels_of_nnunet_are_called_as_its_table_says(tmp_path: Path) -> None
     assert all(source.labels is None for source in plan.sources)
 
 
+@pytest.mark.parametrize("word", ["0001", "FLAIR", "flair", "t2f"])
+def test_a_channel_is_chosen_by_its_number_and_by_its_name(tmp_path: Path, word: str) -> None:
+    files = [f"imagesTr/BRATS_00{i}_000{c}.png" for i in (1, 2) for c in (0, 1)]
+    plan = plan_of(write_zip(tmp_path / "a.zip", NNUNET, files), contrast=(word,))
+    assert [s.member.name for s in plan.sources] == files[1::2]
+
+
+@pytest.mark.parametrize("words", [("0001", "0000"), ("flair", "t1"), ("0001", "T1")])
+def test_channels_are_joined_by_their_numbers_and_by_their_names(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    files = [f"imagesTr/BRATS_00{i}_000{c}.png" for i in (1, 2) for c in (0, 1)]
+    plan = plan_of(write_zip(tmp_path / "a.zip", NNUNET, files), channels=words)
+    assert [s.member.name for s in plan.sources] == files[1::2]
+    assert [s.channels[0].member.name for s in plan.sources] == files[::2]
+
+
+def test_a_channel_of_a_name_of_its_own_is_chosen_by_it(tmp_path: Path) -> None:
+    table = NNUNET | {"channel_names": {"0": "Late Arterial", "1": "Pre"}}
+    files = [f"imagesTr/liver_00{i}_000{c}.png" for i in (1, 2) for c in (0, 1)]
+    for word in ("0000", "Late Arterial", "late arterial"):
+        found = plan_of(write_zip(tmp_path / f"{word}.zip", table, files), contrast=(word,))
+        assert [s.member.name for s in found.sources] == files[::2]
+
+
 def test_a_table_of_the_msd_is_none_of_classes(tmp_path: Path) -> None:
     plan = plan_of(write_zip(tmp_path / "a.zip", MSD, ["imagesTr/a_001.png", "imagesTr/a_002.png"]))
     assert len(plan.sources) == 2

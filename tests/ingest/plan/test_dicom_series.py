@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import warnings
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import phantoms
 import pytest
@@ -224,3 +226,38 @@ def test_series_of_one_study_are_one_person_whatever_folders_they_lie_in(tmp_pat
             files |= {f"S{who}{number}/{Path(n).name}": data for n, data in series.items()}
     plan = plan_of(tmp_path, files)
     assert (len(plan.sources), len({s.naming.subject for s in plan.sources})) == (4, 2)
+
+
+def real_mosaic() -> bytes:
+    """A diffusion picture of a Siemens scanner, 48 slices in one, as nibabel ships it."""
+    data = Path(nib.__file__).parent / "nicom" / "tests" / "data"
+    return gzip.decompress((data / "siemens_dwi_1000.dcm.gz").read_bytes())
+
+
+def without(data: bytes, *tags: int, **fields: Any) -> bytes:
+    header = pydicom.dcmread(io.BytesIO(data))
+    for tag in tags:
+        if tag in header:
+            del header[tag]
+    stream = io.BytesIO()
+    header.save_as(stream)
+    return changed(stream.getvalue(), **fields)
+
+
+PLAIN_TYPE = ["ORIGINAL", "PRIMARY", "DIFFUSION", "NONE"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "fields"),
+    [
+        ((0x0019100A, 0x00291010), {}),
+        ((0x00291010,), {"ImageType": PLAIN_TYPE}),
+        ((0x0019100A,), {"ImageType": PLAIN_TYPE}),
+    ],
+    ids=["ImageType", "private element", "CSA header"],
+)
+def test_a_mosaic_is_known_by_any_of_its_marks(tmp_path: Path, tags: Any, fields: Any) -> None:
+    files = GOOD | {"s/mosaic.dcm": without(real_mosaic(), *tags, **fields)}
+    plan = plan_of(tmp_path, files, also=("derived",), ids="keep")
+    assert [why.partition(" (")[0] for _, why in plan.bad] == ["a mosaic"]
+    assert len(plan.sources) == 1

@@ -224,17 +224,3 @@ def test_a_store_inside_a_folder_of_scans_gives_no_slices(store: Path, tmp_path:
     beside = build_plan([tmp_path / "scans"], PrepareConfig())
     assert [s.member.name for s in beside.sources] == [s.member.name for s in alone.sources]
     assert beside.ignored >= 1
-
-
-def test_a_stack_of_slices_of_many_people_is_left_out_with_a_reason(tmp_path: Path) -> None:
-    volume = phantoms.nifti_bytes(phantoms.brain_volume(), gzip=True)
-    table = b"ID,Label,Subject_ID\n0,1,anna\n1,0,bert\n"
-    phantoms.write_folder(
-        tmp_path / "set",
-        {"a/Real64x64.nii.gz": volume, "a/labels.csv": table, "b/x.nii.gz": volume},
-    )
-    plan = build_plan([tmp_path / "set"], PrepareConfig())
-    assert [source.name for source in plan.sources] == ["x.nii.gz"]
-    (label, reason) = plan.bad[0]
-    assert label.endswith("Real64x64.nii.gz")
-    assert "labels.csv beside it names the people of 2" in reason

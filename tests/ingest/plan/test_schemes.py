@@ -104,3 +104,22 @@ def test_a_name_in_two_splits_is_one_person() -> None:
     names = ["train/anna7_1.png", "train/bert8_1.png", "test/cora9_1.png", "test/anna7_2.png"]
     found = identify_all(names, PrepareConfig())
     assert found[0].subject == found[3].subject
+
+
+@pytest.mark.parametrize("form", ["K{:03}_{}.nii.gz", "K{:03}{}.nii.gz", "K{:03}Knee{}.png"])
+def test_both_knees_are_one_person_though_most_have_one(form: str) -> None:
+    knees = [(1, "L"), (1, "R"), (2, "L"), (3, "R"), (4, "L"), (5, "R")]
+    found = identify_all([form.format(*knee) for knee in knees], PrepareConfig())
+    assert len({naming.subject for naming in found}) == 5
+    assert found[0].subject == found[1].subject
+    assert [naming.side[0].upper() for naming in found] == [side for _, side in knees]
+
+
+def test_a_side_and_a_slice_name_nobody() -> None:
+    names = [f"{side}_{slice_:03}.png" for side in "LR" for slice_ in range(4)]
+    assert len({naming.subject for naming in identify_all(names, PrepareConfig())}) == 1
+
+
+def test_a_name_that_ends_like_a_side_keeps_its_letters() -> None:
+    names = [f"{who}_{z}.png" for who in ("Pearl", "Kipl", "footler") for z in (1, 2)]
+    assert {n.subject for n in identify_all(names, PrepareConfig())} == {"Pearl", "Kipl", "footler"}

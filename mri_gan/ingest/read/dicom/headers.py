@@ -17,6 +17,9 @@ from mri_gan.errors import DataError
 EVEN = 0.1  # slices may be this share of their distance away from an even spacing
 STRAIGHT = 0.02  # of a slice's distance it may be shifted within its plane: one degree
 SAME_SIZE = 0.01  # share by which the pixels of one series may differ
+# NumberOfImagesInMosaic, and Siemens' CSA header, which has it too; the private block may move.
+CSA_TAGS = {0x00291010, 0x00291110, 0x00291210}
+MOSAIC_TAGS = {0x0019100A, 0x0019110A, *CSA_TAGS}
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
 
 
@@ -59,6 +62,30 @@ def text(header: Any, name: str) -> str:
 def count_frames(header: Any) -> int:
     """How many pictures a file holds."""
     return int(number(header, "NumberOfFrames", 1))
+
+
+def count_tiles(header: Any) -> int:
+    """How many slices lie side by side in the one picture of a Siemens mosaic; 0 where none do.
+
+    ImageType says that there are some; where it does not, elements of Siemens do.
+    """
+    known = [_count_in(header, tag) for tag in MOSAIC_TAGS]
+    return max(known, default=0)
+
+
+def _count_in(header: Any, tag: int) -> int:
+    try:
+        value = header[tag].value if tag in header else b""
+        if isinstance(value, int):
+            return value
+        if tag not in CSA_TAGS:
+            return int.from_bytes(bytes(value), "little")
+        from nibabel.nicom import csareader
+
+        fields = csareader.read(bytes(value)) if value else None
+        return int(csareader.get_n_mosaic(fields) or 0) if fields else 0
+    except Exception:  # what cannot be read says nothing
+        return 0
 
 
 def size_of(header: Any) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from mri_gan.errors import DataError, SeriesError, UsageError
 from mri_gan.ingest.read.dicom.elements import EXPLICIT_LE, Elements, read_elements
 from mri_gan.ingest.read.dicom.frames import choose_frames
 from mri_gan.ingest.read.dicom.headers import (
+    MOSAIC_TAGS,
     Place,
     axes_of,
     count_frames,
@@ -35,6 +36,7 @@ PLANNED = {
     0x00181030,
     *(0x00180081, 0x0020000D, 0x0020000E, 0x00200032, 0x00200037, 0x00280008, 0x00280010),
     *(0x00280002, 0x00280011, 0x00280100),
+    *MOSAIC_TAGS,
 }
 PICTURED = {
     *(0x00180080, 0x00180082, 0x00181060, 0x00181314, 0x00189087, 0x00200012, 0x00200013),
