@@ -72,6 +72,9 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Path:
     digits = {f"{part}/{n}/1.png": digit for part in ("training", "testing") for n in (0, 7)}
     phantoms.write_folder(top / "mnist_png", digits)
     phantoms.write_zip(top / "slices.zip", phantoms.slice_files(people=2, slices=2))
+    rows = "".join(f"{k},{k % 2},s{k // 4}\n" for k in range(BRAIN.shape[2]))
+    stack = {"Real22x26.nii.gz": SCAN, "labels.csv": f"ID,Label,Subject_ID\n{rows}".encode()}
+    phantoms.write_folder(top / "data" / "ADNI" / "ADNI_train", stack)
     mine = {f"p{n}_{k}{mask}.png": digit for n in (1, 2) for k in (1, 2) for mask in ("", "_seg")}
     phantoms.write_zip(top / "mine.zip", mine)
     return top

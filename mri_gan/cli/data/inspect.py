@@ -254,9 +254,15 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         *_values(facts["scanner_values"]),
         ("greys at 1, 50, 99 %", ", ".join(map(str, facts["grey_percentiles"].values()))),
         *((name.replace("_", " "), _some([*map(_text, facts[name])])) for name in LISTS),
+        *_unjudged(facts["orientation_not_judged"]),
         ("would be left out", _some(why)),
         ("store", f"about {size} in {options.human_seconds(facts['seconds'])}"),
     ]
+
+
+def _unjudged(count: int) -> list[tuple[str, str]]:
+    text = f"{count:,} volumes, which do not look like a brain without its skull"
+    return [("orientation not judged", text)] if count else []
 
 
 def _values(values: dict[str, list[float]]) -> list[tuple[str, str]]:

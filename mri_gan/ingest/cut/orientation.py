@@ -81,13 +81,23 @@ def true_axes(cube: Cube) -> str:
     a head with its skin is not. Left and right look alike: of the two answers the one is given that
     turns the brain and does not mirror it.
     """
-    brain = average_brain()
-    likeness = {name: float((turned * brain).sum()) for name, turned in _turns(cube)}
+    likeness = _likeness(cube)
     best = max(likeness.values())
     if best < LIKE_A_BRAIN or best - max(likeness["RAS"], likeness["LAS"]) < CLEARLY:
         return ""
     first, second = sorted(likeness, key=lambda name: -likeness[name])[:2]
     return _invert(first if _is_turn(first) else second)
+
+
+def is_judged(cube: Cube | None) -> bool:
+    """Whether a volume is so much like a brain without its skull that `true_axes` judges it."""
+    return cube is not None and max(_likeness(cube).values()) >= LIKE_A_BRAIN
+
+
+def _likeness(cube: Cube) -> dict[str, float]:
+    """Correlation with the average brain in each of the 48 orientations."""
+    brain = average_brain()
+    return {name: float((turned * brain).sum()) for name, turned in _turns(cube)}
 
 
 def brain_doubts(cube: Cube) -> Iterator[str]:

@@ -20,6 +20,7 @@ from mri_gan.ingest.cut.orientation import (
     Cube,
     brain_doubts,
     header_doubts,
+    is_judged,
     make_cube,
     mirror_doubts,
 )
@@ -243,6 +244,7 @@ class Survey:
             "orientations": _count(w.axes for _, w in whole if w.axes),
             "scanner_values": value_ranges([w.values for _, w in whole]),
             "doubtful_orientation": find_doubts(whole),
+            "orientation_not_judged": sum(not is_judged(w.cube) for _, w in whole),
         }
 
 

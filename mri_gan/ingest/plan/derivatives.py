@@ -48,7 +48,6 @@ DERIVATIVE = re.compile(
     r"(?:^|/)derivatives/|_space-[^/_]+_|_desc-[^/_]+_|_(?:brain|T1w_brain)\.nii", re.IGNORECASE
 )
 CHANNEL = re.compile(r"_(\d{4})\.[A-Za-z.]+$")  # its number, as nnU-Net has it
-FRAMES = {"acdc", "nnunet"}  # whose runs are other moments, and not repeats
 TEMPLATE = re.compile(r"(?:^|/)(?:fsaverage\d?|cvs_avg35[^/]*|MNI152[^/]*)/", re.IGNORECASE)
 OTHER_CONTRAST, INCOMPLETE, BY_NAME = "another contrast", "incomplete set", "left out by name"
 
@@ -118,7 +117,7 @@ def _join_channels(sources: Sequence[Source], contrasts: Sequence[str]) -> tuple
     heads: dict[tuple[object, ...], dict[str, Source]] = {}
     for source in sources:
         said = source.naming
-        frame = said.run if said.layout in FRAMES else ""
+        frame = frame_of(source)
         key = (said.subject, said.session, said.side, frame, said.position, source.is_volume)
         heads.setdefault(key, {}).setdefault(said.contrast, source)
     whole = [found for found in heads.values() if all(c in found for c in contrasts)]
@@ -130,6 +129,15 @@ def _join_channels(sources: Sequence[Source], contrasts: Sequence[str]) -> tuple
     first, *rest = contrasts
     joined = [replace(found[first], channels=tuple(found[c] for c in rest)) for found in whole]
     return joined, len(sources) - len(whole) * len(contrasts)
+
+
+def frame_of(source: Source) -> str:
+    """Which moment of a visit this is, where a collection has several that are not repeats."""
+    if source.naming.layout == "nnunet":  # its cases share a name, but for the channel's number
+        file = source.member.name.rpartition("/")[2]
+        case = file[: len(file) - len(suffix_of(file))]
+        return case if source.naming.mask else CHANNEL.sub("", file)
+    return source.naming.run if source.naming.layout == "acdc" else ""
 
 
 def _by_contrast(

@@ -7,7 +7,7 @@ of public collections, and where none fits, by all names together.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from mri_gan.config import AUTO
@@ -62,7 +62,7 @@ def identify_all(names: Sequence[str], config: PrepareConfig) -> list[Naming]:
 
 def _identify(names: Sequence[str]) -> list[Naming]:
     known = identify_each(names)
-    known = _read_cases(_agree_on_labels(known))
+    known = _read_cases(names, _agree_on_labels(known))
     rest = iter(_infer([name for name, one in zip(names, known, strict=True) if one is None]))
     every = [next(rest) if one is None else one for one in known]
     return _follow_images(_one_spelling(every))
@@ -102,23 +102,25 @@ def _agree_on_labels(known: Sequence[Naming | None]) -> list[Naming | None]:
     return [agree(one) for one in known]
 
 
-def _read_cases(known: Sequence[Naming | None]) -> list[Naming | None]:
-    """The people of nnU-Net's cases, which are named like files: `patient001_frame01`."""
-    cases = list(dict.fromkeys(one.subject for one in known if one and one.layout == "nnunet"))
-    other = [scheme for scheme in SCHEMES if scheme.layout not in CASES]
-    said = {case: _fit_first(f"{case}.nii.gz", other) for case in cases}
-    rest = [case for case in cases if said[case] is None]
-    said |= zip(rest, _infer([f"{case}.nii.gz" for case in rest]), strict=True)
+def _read_cases(names: Sequence[str], known: Sequence[Naming | None]) -> list[Naming | None]:
+    """The people and slices of nnU-Net's cases, named like files: `patient001_frame01`."""
+    pairs = zip(names, known, strict=True)
+    cases = [
+        "" if one is None or one.layout != "nnunet" else one.subject + suffix_of(name)
+        for name, one in pairs
+    ]
+    distinct = list(dict.fromkeys(filter(None, cases)))
+    said = {case: _fit_first(case, _schemes_for(case, CASES)) for case in distinct}
+    rest = [case for case in distinct if said[case] is None]
+    said |= zip(rest, _infer(rest), strict=True)
 
-    def read(one: Naming | None) -> Naming | None:
-        case = said[one.subject] if one and one.layout == "nnunet" else None
+    def read(one: Naming | None, case: Naming | None) -> Naming | None:
         if one is None or case is None:
             return one
-        return replace(
-            one, subject=case.subject, session=case.session, run=case.run, side=case.side
-        )
+        kept = replace(case, layout=one.layout, split=one.split, contrast=one.contrast)
+        return replace(kept, mask=one.mask)
 
-    return [read(one) for one in known]
+    return [read(one, said.get(case)) for one, case in zip(known, cases, strict=True)]
 
 
 def _one_spelling(namings: Sequence[Naming]) -> list[Naming]:
@@ -150,8 +152,13 @@ def identify(name: str) -> Naming | None:
     early = _oasis_course(name) or _akoa(name) or _bids(name)
     if early:
         return early
+    return _fit_first(name, _schemes_for(name))
+
+
+def _schemes_for(name: str, but: Collection[str] = ()) -> list[Scheme]:
+    """Those that files of this kind may follow, without some layouts."""
     is_image = suffix_of(name) in IMAGE_SUFFIXES
-    return _fit_first(name, [scheme for scheme in SCHEMES if scheme.images or not is_image])
+    return [s for s in SCHEMES if s.layout not in but and (s.images or not is_image)]
 
 
 def _fit_first(name: str, schemes: Iterable[Scheme]) -> Naming | None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
-from mri_gan.ingest.plan.derivatives import FRAMES
+from mri_gan.ingest.plan.derivatives import frame_of
 from mri_gan.ingest.plan.words import MASK_FOLDERS, MASK_WORD
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.image_files import read_label_pages
@@ -103,8 +103,10 @@ def _key_of(source: Source) -> Hashable:
         return layout, _entities(file)
     if layout == "neurite":  # the mask in the same space: aligned_norm has aligned_seg4
         return _who_and_where(source), file.lower().startswith("aligned_")
-    if layout in FRAMES:
-        return _who_and_where(source), source.naming.run
+    if layout == "nnunet":
+        return layout, source.naming.split, frame_of(source)
+    if layout == "acdc":
+        return _who_and_where(source), frame_of(source)
     if layout in OF_A_VISIT:
         return _who_and_where(source), source.naming.split
     return layout, source.is_volume, _plain_name(source.name)

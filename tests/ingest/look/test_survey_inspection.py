@@ -11,6 +11,7 @@ import numpy as np
 import phantoms
 import pytest
 from click.testing import CliRunner, Result
+from make_template import VOLUME
 from PIL import Image
 
 from mri_gan.cli.main import cli
@@ -159,7 +160,20 @@ def test_shapes_spacings_and_scanner_values_of_volumes(tmp_path: Path) -> None:
 
 
 def test_heads_that_lie_as_their_headers_say_raise_no_doubt(tmp_path: Path) -> None:
-    assert survey(people(tmp_path))["doubtful_orientation"] == []
+    facts = survey(people(tmp_path))
+    assert facts["doubtful_orientation"] == []
+    assert facts["orientation_not_judged"] == 6  # with their skulls
+
+
+def test_the_table_says_whose_orientation_is_not_judged(tmp_path: Path) -> None:
+    result = inspect(people(tmp_path))
+    assert "orientation not judged" in result.stdout
+    assert "6 volumes" in result.stdout
+
+
+def test_the_orientation_of_a_brain_without_its_skull_is_judged(tmp_path: Path) -> None:
+    phantoms.write_folder(tmp_path / "set", {"brain.nii.gz": VOLUME.read_bytes()})
+    assert survey(tmp_path / "set")["orientation_not_judged"] == 0
 
 
 @pytest.mark.parametrize(

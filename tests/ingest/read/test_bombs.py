@@ -53,6 +53,25 @@ def deflated_dicom(n_bytes: int) -> bytes:
     return bytes(128) + b"DICM" + meta + packed + packer.flush()
 
 
+def rle_dicom(side: int, n_bytes: int) -> bytes:
+    """A picture of side^2 pixels, packed in runs (PS3.5 annex G) of so many bytes of zeros."""
+    import pydicom
+    from pydicom.encaps import encapsulate
+    from pydicom.uid import RLELossless
+
+    good = next(iter(phantoms.dicom_files(np.zeros((8, 8, 1)), PatientID="a").values()))
+    header = pydicom.dcmread(io.BytesIO(good))
+    header.Rows = header.Columns = side
+    runs = b"\x81\0" * (n_bytes // 2 // 128)  # each says: 128 times the next byte
+    offsets = struct.pack("<16I", 2, 64, 64 + len(runs), *[0] * 13)
+    header.PixelData = encapsulate([offsets + runs + runs])
+    header["PixelData"].is_undefined_length = True
+    header.file_meta.TransferSyntaxUID = RLELossless
+    stream = io.BytesIO()
+    header.save_as(stream)
+    return stream.getvalue()
+
+
 def many_items(count: int) -> bytes:
     """A data set with a sequence of so many empty items, before its pixels."""
     good = next(iter(phantoms.dicom_files(np.zeros((8, 8, 1)), PatientID="a").values()))
@@ -166,6 +185,9 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "deflated DICOM": ("a.dcm", lambda: deflated_dicom(1 << 30), "bomb"),
     "DICOM items": ("a.dcm", lambda: many_items(2_000_000), "more than 400000 elements"),
     "DICOM elements": ("a.dcm", lambda: many_elements(2_000_000), "elements"),
+    "RLE, longer than it says": ("a.dcm", lambda: rle_dicom(64, 2 << 30), "more packed bytes"),
+    "RLE, a little longer": ("a.dcm", lambda: rle_dicom(8, 32 << 20), "label map"),
+    "RLE size": ("a.dcm", lambda: rle_dicom(30_000, 1 << 20), "voxels"),
     "PAX header": ("a.tar.gz", lambda: long_header(tarfile.XHDTYPE, 2 << 30), "too long"),
     "GNU long name": ("a.tgz", lambda: long_header(tarfile.GNUTYPE_LONGNAME, 2 << 30), "too long"),
     "TIFF pages": ("a.tif", lambda: large_pages(30, 8000), "too many"),

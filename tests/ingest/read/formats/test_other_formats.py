@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import bz2
+import gzip
 import io
+import json
+import lzma
 import struct
+import tarfile
 import tempfile
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +19,11 @@ import nibabel as nib
 import numpy as np
 import phantoms
 import pytest
+from click.testing import CliRunner
 from numpy.typing import NDArray
 from scipy.io import loadmat, savemat
 
+from mri_gan.cli.main import cli
 from mri_gan.errors import DataError, MriganError
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.scan import read_source_volume
@@ -300,3 +307,150 @@ def test_minc_is_read_as_nibabel_does(tmp_path: Path, name: str) -> None:
     np.testing.assert_allclose(volume.voxels, np.asarray(canonical.dataobj), rtol=1e-5)
     with pytest.raises(MriganError):
         read(tmp_path / "2", {"p1.mnc": path.read_bytes()[:-999]})
+
+
+# Every format from inspect to export; cut short and lying beside a good file
+
+SHIPPED = Path(nib.__file__).parent / "tests" / "data"  # as the scanners' own programs wrote them
+PAR = SHIPPED / "phantom_EPI_asc_CLEAR_2_1.PAR"
+
+
+def nifti_4d() -> bytes:
+    several = np.stack([BRAIN, BRAIN + 1, BRAIN + 2], axis=-1)
+    return gzip.compress(nib.Nifti1Image(several, np.eye(4)).to_bytes(), mtime=0)
+
+
+def tar_bytes(name: str, data: bytes) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        info = tarfile.TarInfo(name)
+        info.size = len(data)
+        archive.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def with_rec(par: bytes) -> Files:
+    return {"p1.par": par, "p1.rec": PAR.with_suffix(".REC").read_bytes()}
+
+
+def npz_of(array: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("arr_0.npy", array)
+    return stream.getvalue()
+
+
+NIFTI = phantoms.nifti_bytes(BRAIN, dtype="int16")
+HEADER, VOXELS = phantoms.analyze_bytes(BRAIN)
+MORE: dict[str, Files] = {
+    "4-D NIfTI": {"p1.nii.gz": nifti_4d()},
+    "2-D NIfTI": {"p1.nii": nib.Nifti1Image(BRAIN[:, :, 11], np.eye(4)).to_bytes()},
+    "packed pair": {
+        "p1.hdr.gz": gzip.compress(HEADER, mtime=0),
+        "p1.img.gz": gzip.compress(VOXELS, mtime=0),
+    },
+    "tar.xz": {"set.tar.xz": lzma.compress(tar_bytes("p1.nii", NIFTI))},
+    "tar.bz2": {"set.tar.bz2": bz2.compress(tar_bytes("p1.nii", NIFTI))},
+    "PAR": with_rec(PAR.read_bytes()),
+    "MINC 1": {"p1.mnc": (SHIPPED / "minc1_1_scale.mnc").read_bytes()},
+    "MINC 2": {"p1.mnc": (SHIPPED / "small.mnc").read_bytes()},
+}
+EVERY = IN_PLACE | AS_STACK | MORE
+SEVERAL = {"4-D NIfTI", "PAR"}  # volumes, of which one is chosen
+
+
+def run(*words: str | Path, code: int = 0) -> Any:
+    result = CliRunner().invoke(cli, list(map(str, words)))
+    assert result.exit_code == code, result.output
+    return result
+
+
+def choice_of(kind: str) -> list[str]:
+    return ["--volume", "1"] if kind in SEVERAL else []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("kind", EVERY)
+def test_a_file_goes_all_the_way_from_inspect_to_export(tmp_path: Path, kind: str) -> None:
+    source, out = phantoms.write_folder(tmp_path / "set", EVERY[kind]), tmp_path / "store"
+    chosen = [*choice_of(kind), "--workers", "0"]
+    facts = json.loads(run("inspect", source, "--json", *chosen).stdout)
+    assert (facts["sources"], facts["skipped"], facts["unlisted"]) == (1, [], [])
+    run("prepare", source, "--out", out, "--quiet", *chosen)
+    run("check", out)
+    run("export", out, "--format", "png", "--out", tmp_path / "png")
+    assert len(list((tmp_path / "png").rglob("*.png"))) == facts["slices"] > 0
+
+
+def replaced(kind: str, before: bytes, after: bytes) -> Files:
+    """The files of a kind with one thing changed that is in exactly one of them."""
+    found = {name: data.replace(before, after, 1) for name, data in EVERY[kind].items()}
+    if found == EVERY[kind]:
+        pytest.fail("the header has another size; mend this test")
+    return found
+
+
+def more_rows(nifti: bytes) -> bytes:
+    """A NIfTI or Analyze header that announces 300 rows."""
+    return nifti[:44] + struct.pack("<h", 300) + nifti[46:]
+
+
+def sizes(shape: Sequence[int], number: str) -> tuple[bytes, bytes]:
+    """The sizes of an array as its header has them, and twice as large."""
+    return struct.pack(f"<3{number}", *shape), struct.pack(f"<3{number}", *(2 * n for n in shape))
+
+
+LAST = (*STACK.shape[1:], STACK.shape[0])  # slices last
+SIZES = {"i": sizes(LAST, "i"), "Q": sizes(STACK.shape, "Q"), "reversed": sizes(LAST[::-1], "Q")}
+LIES: dict[str, Callable[[], Files]] = {
+    "nrrd": lambda: replaced("nrrd", b"sizes: 20", b"sizes: 90"),
+    "packed nrrd": lambda: replaced("packed nrrd", b"sizes: 20", b"sizes: 90"),
+    "nhdr": lambda: replaced("nhdr", b"sizes: 20", b"sizes: 90"),
+    "mha": lambda: replaced("mha", b"DimSize = 20", b"DimSize = 90"),
+    "packed mha": lambda: replaced("packed mha", b"DimSize = 20", b"DimSize = 90"),
+    "mhd": lambda: replaced("mhd", b"DimSize = 20", b"DimSize = 90"),
+    "packed mhd": lambda: replaced("packed mhd", b"DimSize = 20", b"DimSize = 90"),
+    "npy": lambda: replaced("npy", b"(22", b"(92"),
+    "npz": lambda: {"p1.npz": npz_of(AS_STACK["npy"]["p1.npy"].replace(b"(22", b"(92", 1))},
+    "mat": lambda: {"p1.mat": packed_smaller("<").replace(*SIZES["i"], 1)},
+    "mat 7.3": lambda: replaced("mat 7.3", *SIZES["reversed"]),
+    "fastMRI": lambda: replaced("fastMRI", *SIZES["Q"]),
+    "4-D NIfTI": lambda: {"p1.nii": more_rows(gzip.decompress(nifti_4d()))},
+    "2-D NIfTI": lambda: {"p1.nii": more_rows(MORE["2-D NIfTI"]["p1.nii"])},
+    "packed pair": lambda: MORE["packed pair"] | {"p1.hdr.gz": gzip.compress(more_rows(HEADER))},
+    "tar.xz": lambda: {"set.tar.xz": lzma.compress(tar_bytes("p1.nii", more_rows(NIFTI)))},
+    "tar.bz2": lambda: {"set.tar.bz2": bz2.compress(tar_bytes("p1.nii", more_rows(NIFTI)))},
+    "PAR": lambda: with_rec(PAR.read_bytes().replace(b"62   64   64", b"62  640  640")),
+}
+
+
+def cut_short(kind: str) -> Files:
+    name = max(EVERY[kind], key=lambda name: len(EVERY[kind][name]))
+    return EVERY[kind] | {name: phantoms.truncated(EVERY[kind][name], 0.6)}
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    ("kind", "bad"),
+    [
+        *(pytest.param(kind, "cut", id=f"{kind}, cut short") for kind in EVERY),
+        *(pytest.param(kind, "lying", id=f"{kind}, lying") for kind in LIES),
+    ],
+)
+def test_a_bad_file_is_one_line_and_the_good_one_goes_on(
+    tmp_path: Path, kind: str, bad: str
+) -> None:
+    files = cut_short(kind) if bad == "cut" else LIES[kind]()
+    # A volume that is chosen has to be there in the good file, too.
+    good = {
+        "good.nii.gz": nifti_4d() if kind in SEVERAL else phantoms.nifti_bytes(BRAIN, gzip=True)
+    }
+    source = phantoms.write_folder(tmp_path / "set", files | good)
+    words = ["prepare", source, "--out", tmp_path / "store", "--quiet", "--workers", "0"]
+    result = run(*words, *choice_of(kind), code=1)
+    lines = [line for line in result.stderr.splitlines() if not line.startswith("warning:")]
+    assert len(lines) == 1
+    assert any(name in lines[0] for name in files)
+    assert "Traceback" not in result.output
+    report = check_store(tmp_path / "store", threads=1)
+    assert (report.bad, report.wrong) == ([], [])
