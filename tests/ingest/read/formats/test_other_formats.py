@@ -446,11 +446,12 @@ def test_a_bad_file_is_one_line_and_the_good_one_goes_on(
         "good.nii.gz": nifti_4d() if kind in SEVERAL else phantoms.nifti_bytes(BRAIN, gzip=True)
     }
     source = phantoms.write_folder(tmp_path / "set", files | good)
-    words = ["prepare", source, "--out", tmp_path / "store", "--quiet", "--workers", "0"]
-    result = run(*words, *choice_of(kind), code=1)
+    store = tmp_path / "store"
+    words = ("--quiet", "--workers", "0", *choice_of(kind))
+    result = run("prepare", source, "--out", store, *words, code=1)
     lines = [line for line in result.stderr.splitlines() if not line.startswith("warning:")]
     assert len(lines) == 1
     assert any(name in lines[0] for name in files)
     assert "Traceback" not in result.output
-    report = check_store(tmp_path / "store", threads=1)
+    report = check_store(store, threads=1)
     assert (report.bad, report.wrong) == ([], [])
