@@ -12,7 +12,7 @@ from mri_gan.checkpoint import list_checkpoints
 from mri_gan.cli import options
 from mri_gan.cli.main import cli
 from mri_gan.cli.training import train_setup
-from mri_gan.cli.training.train_setup import describe_run, find_shortages
+from mri_gan.cli.training.train_setup import describe_run, describe_start, find_shortages
 from mri_gan.config import TrainConfig
 from mri_gan.train.cost import Needs
 
@@ -113,6 +113,12 @@ def test_warnings_of_what_is_lacking_are_printed_although_quiet(
     assert "very roughly" not in done.stderr
     ended = mrigan("train", store, *words, "--minutes", 1, "--out", tmp_path / "b")
     assert "this run takes about" not in ended.stderr
+
+
+def test_a_limit_of_time_is_said_before_the_time_of_the_whole() -> None:
+    line = describe_start(NEEDS, CONFIG, "cpu", 7200.0, 600.0)
+    assert line.startswith("cpu, fp32: ends after 10 min (--minutes), the whole very roughly 2 h")
+    assert "--minutes" not in describe_start(NEEDS, CONFIG, "cpu", 300.0, 600.0)
 
 
 @pytest.mark.parametrize(("gpu", "preset"), [(True, "gpu"), (False, "laptop")])

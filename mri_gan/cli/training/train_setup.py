@@ -118,16 +118,21 @@ def announce(config: TrainConfig, out: Path, run_options: RunOptions, line: Live
 
     needs = estimate(config, run_options.keep, run_options.device, with_time=False)
     seconds = quick_seconds(config, run_options.device, begun_nimg(out))
-    line.note(describe_start(needs, config, run_options.device, seconds))
     limit = 60 * (run_options.minutes or 0)
+    line.note(describe_start(needs, config, run_options.device, seconds, limit))
     for text in find_shortages(needs, config, run_options.device, out, seconds, limit):
         line.warn(text)
 
 
-def describe_start(needs: Needs, config: TrainConfig, device: str, seconds: float) -> str:
+def describe_start(
+    needs: Needs, config: TrainConfig, device: str, seconds: float, limit_s: float
+) -> str:
     """Device, precision, time, memory and disk in one line."""
+    time = f"very roughly {options.human_seconds(seconds)} to the end"
+    if limit_s and limit_s < seconds:
+        time = f"ends after {options.human_seconds(limit_s)} (--minutes), the whole {time}"
     return (
-        f"{device}, {config.precision}: very roughly {options.human_seconds(seconds)} to the end, "
+        f"{device}, {config.precision}: {time}, "
         f"about {options.human_bytes(needs.memory_bytes)} of memory at {config.max_size} px; "
         f"checkpoints take up to {options.human_bytes(needs.checkpoint_bytes)} each, "
         f"{options.human_bytes(needs.disk_bytes)} in all"
