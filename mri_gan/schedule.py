@@ -123,16 +123,6 @@ def step_number(config: TrainConfig, nimg: int) -> int:
     return steps
 
 
-def phases_from(config: TrainConfig, nimg: int) -> list[tuple[int, Phase]]:
-    """All (nimg, phase) steps from `nimg` to the end, for tests."""
-    steps = []
-    while nimg < total_images(config):
-        phase = phase_at(config, nimg)
-        steps.append((nimg, phase))
-        nimg += phase.batch
-    return steps
-
-
 # Reading a training schedule of the user's own: one line or object for each level
 
 EXAMPLE = "size fade stay batch lr, for example: 16 50000 100000 32 0.001"

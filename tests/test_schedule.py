@@ -7,13 +7,22 @@ from mri_gan.schedule import (
     Phase,
     level_start,
     phase_at,
-    phases_from,
     sizes,
     step_number,
     total_images,
 )
 
 CONFIG = TrainConfig(init_size=8, max_size=32, phase=1000, batch=10, lr=1e-3)
+
+
+def phases_from(config: TrainConfig, nimg: int) -> list[tuple[int, Phase]]:
+    """All (nimg, phase) steps from `nimg` to the end."""
+    steps = []
+    while nimg < total_images(config):
+        phase = phase_at(config, nimg)
+        steps.append((nimg, phase))
+        nimg += phase.batch
+    return steps
 
 
 def test_levels_double_from_the_first_to_the_last_size() -> None:

@@ -25,6 +25,7 @@ from mri_gan.pictures import Shows
 from mri_gan.report import cards
 from mri_gan.report.facts import read_run
 from mri_gan.synth.figures import Drawing
+from mri_gan.synth.foreign.torchscript import run_archive
 from mri_gan.synth.sample import condition_rows, latents, noise_for, synthesise
 
 TOLERANCE = 1e-4  # of the largest magnitude in the images, or of 1 where that is less
@@ -69,7 +70,7 @@ def to_torchscript(frozen: Frozen) -> bytes:
         traced = torch.jit.trace(frozen, examples(frozen, TRACED_BATCH), check_trace=False)  # type: ignore[no-untyped-call]
         torch.jit.save(traced, stream)
         data = drop_debug(stream.getvalue())
-        program = torch.jit.load(io.BytesIO(data))  # type: ignore[no-untyped-call]
+    program = run_archive(data)
     check(frozen, lambda z: program(z).numpy(), "TorchScript")
     return data
 
@@ -293,11 +294,20 @@ def monai_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
 
     `python -m monai.bundle run` writes one file for each image; `program` keeps within -1..1.
     """
+    return {
+        "configs/metadata.json": dump(monai_metadata(drawing)),
+        "configs/inference.json": dump(monai_inference(drawing)),
+        "models/model.ts": program,
+        "docs/README.md": model_card(drawing).encode(),
+    }
+
+
+def monai_metadata(drawing: Drawing) -> dict[str, Any]:
+    """What MONAI's tools know of a bundle: its inputs, outputs and versions."""
     size, dim = drawing.look.size, drawing.trained.generator.latent_dim
-    channels = len(drawing.trained.channel_names)
-    names = {str(i): name for i, name in enumerate(drawing.trained.channel_names)}
+    names = dict(enumerate(drawing.trained.channel_names))
     common = {"is_patch_data": False, "dtype": "float32"}
-    metadata = {
+    return {
         "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/"
         "0.8.1/meta_schema_20240725.json",
         "version": "0.1.0",
@@ -327,7 +337,7 @@ def monai_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
                     **common,
                     "type": "image",
                     "format": "magnitude",
-                    "num_channels": channels,
+                    "num_channels": len(names),
                     "spatial_shape": [size, size],
                     "value_range": [-1, 1],
                     "channel_def": names,
@@ -335,8 +345,13 @@ def monai_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
             },
         },
     }
+
+
+def monai_inference(drawing: Drawing) -> dict[str, Any]:
+    """What `python -m monai.bundle run` does: draw latents by seed, write an image for each."""
+    dim, channels = drawing.trained.generator.latent_dim, len(drawing.trained.channel_names)
     latent = f"torch.randn(1, {dim}, generator=torch.Generator().manual_seed(@seed + i))"
-    inference = {
+    return {
         "imports": ["$import torch"],
         "bundle_root": ".",
         "dataset_dir": "",
@@ -361,12 +376,6 @@ def monai_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
             "postprocessing": "@postprocessing",
         },
         "run": ["$@evaluator.run()"],
-    }
-    return {
-        "configs/metadata.json": dump(metadata),
-        "configs/inference.json": dump(inference),
-        "models/model.ts": program,
-        "docs/README.md": model_card(drawing).encode(),
     }
 
 

@@ -39,9 +39,7 @@ def load_torchscript_program(path: Path, device: torch.device | str = "cpu") -> 
     """A checked program, ready to run; raises DataError for one that reaches files, or for none."""
     data = read_archive(path)
     try:
-        with warnings.catch_warnings():  # a format that torch would like to see replaced
-            warnings.simplefilter("ignore", DeprecationWarning)
-            module = torch.jit.load(io.BytesIO(data), map_location=device).eval()  # type: ignore[no-untyped-call]
+        module = run_archive(data, device)
     except (RuntimeError, OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be loaded ({one_line(error)})", SAVED) from error
     for kind in operators(module):
@@ -49,6 +47,13 @@ def load_torchscript_program(path: Path, device: torch.device | str = "cpu") -> 
         if name in REACHING or namespace not in NAMESPACES:
             raise refuse(path, kind)
     return module
+
+
+def run_archive(data: bytes, device: torch.device | str = "cpu") -> Any:
+    """The program in an archive that was checked, or that we made."""
+    with warnings.catch_warnings():  # a format that torch would like to see replaced
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return torch.jit.load(io.BytesIO(data), map_location=device).eval()  # type: ignore[no-untyped-call]
 
 
 def read_archive(path: Path) -> bytes:
