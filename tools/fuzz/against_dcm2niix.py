@@ -1,11 +1,15 @@
 """Compare with `dcm2niix` what becomes of MR files: `python -m fuzz.against_dcm2niix [FOLDER ...]`.
 
-Without folders: those that come with pydicom. One line per set of files: volumes of dcm2niix, how
-many of them have equal voxels and affine here, and why the others are left out.
+Without folders: those that come with pydicom, pydicom-data and nibabel. One line per set of files:
+volumes of dcm2niix, how many of them have equal voxels and affine here, and why the others are left
+out.
 """
 
 from __future__ import annotations
 
+import gzip
+import importlib.util
+import io
 import subprocess
 import sys
 import tempfile
@@ -24,25 +28,38 @@ from mri_gan.ingest.read.volume import Volume
 from mri_gan.preparation import PrepareConfig
 
 CONFIG = PrepareConfig(ids="keep", also=("derived", "localizers", "phase"))
+PLACES = {"pydicom": "data/test_files", "data_store": "data", "nibabel": "nicom/tests/data"}
 SAME_MM, SAME_VALUE = 1e-3, 1e-2
 
 
 def shipped_sets() -> Iterator[tuple[str, list[Path]]]:
-    """The MR files of pydicom: each alone, but those of a media directory folder by folder."""
+    """The MR files of these packages: each alone, but those of a media directory together."""
+    folders: dict[str, list[Path]] = {}
+    for package, inner in PLACES.items():
+        found = importlib.util.find_spec(package)
+        top = Path(str(found and found.origin)).parent / inner
+        for path in sorted(p for p in top.rglob("*") if p.is_file()):
+            if _is_mr(path):
+                alone = path.parent == top
+                name = path.name if alone else str(path.parent.relative_to(top))
+                folders.setdefault(f"{package}: {name}", []).append(path)
+    yield from folders.items()
+
+
+def _content(path: Path) -> bytes:
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix == ".gz" else data
+
+
+def _is_mr(path: Path) -> bool:
     import pydicom
 
-    top = Path(pydicom.__file__).parent / "data" / "test_files"
-    folders: dict[str, list[Path]] = {}
-    for path in sorted(p for p in top.rglob("*") if p.is_file()):
-        try:
-            header: Any = pydicom.dcmread(path, stop_before_pixels=True, force=True)
-            is_mr = header.get("Modality") == "MR" and header.get("Rows")
-        except Exception:  # it is none of those that are wanted
-            continue
-        if is_mr:
-            name = path.name if path.parent == top else str(path.parent.relative_to(top))
-            folders.setdefault(name, []).append(path)
-    yield from folders.items()
+    try:
+        stream = io.BytesIO(_content(path))
+        header: Any = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+        return bool(header.get("Modality") == "MR" and header.get("Rows"))
+    except Exception:  # it is none of those that are wanted
+        return False
 
 
 def compare(files: Sequence[Path]) -> tuple[int, int, str]:
@@ -52,7 +69,7 @@ def compare(files: Sequence[Path]) -> tuple[int, int, str]:
         source.mkdir()
         out.mkdir()
         for number, path in enumerate(files):
-            (source / f"{number:04}").write_bytes(path.read_bytes())
+            (source / f"{number:04}").write_bytes(_content(path))
         command = ["dcm2niix", "-z", "n", "-b", "n", "-o", str(out), "-f", "%s_%e_%r", str(source)]
         subprocess.run(command, capture_output=True, check=False)
         theirs = [nib.as_closest_canonical(nib.load(p)) for p in sorted(out.glob("*.nii"))]
@@ -66,8 +83,9 @@ def _read(source: Path) -> tuple[list[Volume], set[str]]:
     try:
         plan = build_plan([source], CONFIG)
     except MriganError as error:
-        return [], {str(error).partition("no slices or volumes found: ")[2].partition("; exp")[0]}
-    reasons |= {why for _, why in plan.bad}
+        why = str(error).partition("no slices or volumes found: ")[2].partition("; exp")[0]
+        return [], {why.replace(f"{source}/", "")}
+    reasons |= {why for _, why in plan.bad} | set(plan.ignored_kinds)
     for one in plan.sources:
         try:
             volumes.append(read_source_volume(one))

@@ -117,7 +117,13 @@ class Place:
         self.row_mm, self.column_mm = numbers(sizes, "PixelSpacing", 2).tolist()
         if min(self.row_mm, self.column_mm) <= 0:
             raise DataError("PixelSpacing is damaged")
-        self.thick_mm = number(sizes, "SliceThickness", 0) or 1.0
+        self._sizes = sizes
+
+    @property
+    def thick_mm(self) -> float:
+        """How far one slice alone reaches: to where the next would be, as dcm2niix has it."""
+        apart_mm = number(self._sizes, "SpacingBetweenSlices", 0)
+        return apart_mm if apart_mm > 0 else number(self._sizes, "SliceThickness", 0) or 1.0
 
 
 def find_affine(places: Sequence[Place]) -> NDArray[np.float64]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import phantoms
 import pytest
+from fuzz.against_dcm2niix import compare, shipped_sets
 
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.cut.one_source import process
@@ -239,3 +242,22 @@ def test_packed_pixels_are_those_of_the_plain_file(name: str) -> None:
     plain, packed = (read_series([path.read_bytes()]) for path in paths)
     np.testing.assert_array_equal(packed.voxels, plain.voxels)
     np.testing.assert_array_equal(packed.affine, plain.affine)
+
+
+def test_a_slice_alone_reaches_to_where_the_next_would_be() -> None:
+    files = phantoms.dicom_files(BRAIN[:, :, 10:11], SliceThickness=6, SpacingBetweenSlices=6.6)
+    volume = read_series(list(files.values()))
+    np.testing.assert_allclose(volume.spacing[2], 6.6, rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("dcm2niix") is None, reason="needs Debian's package dcm2niix")
+def test_what_dcm2niix_reads_is_equal_here_or_has_a_reason(tell: Callable[[str], None]) -> None:
+    sets = dict(shipped_sets())
+    assert len(sets) > 20
+    rows = {name: compare(files) for name, files in sets.items()}
+    tell(f"{sum(r[0] for r in rows.values())} volumes, {sum(r[1] for r in rows.values())} equal")
+    silent = {
+        name for name, (theirs, equal, reasons) in rows.items() if theirs > equal and not reasons
+    }
+    assert all("overlay" in name.lower() for name in silent)  # dcm2niix writes those as volumes
