@@ -37,7 +37,9 @@ def shipped_sets() -> Iterator[tuple[str, list[Path]]]:
     folders: dict[str, list[Path]] = {}
     for package, inner in PLACES.items():
         found = importlib.util.find_spec(package)
-        top = Path(str(found and found.origin)).parent / inner
+        if found is None or found.origin is None:  # pydicom-data need not be there
+            continue
+        top = Path(found.origin).parent / inner
         for path in sorted(p for p in top.rglob("*") if p.is_file()):
             if _is_mr(path):
                 alone = path.parent == top
