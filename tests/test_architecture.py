@@ -58,7 +58,7 @@ ALLOWED = {
     "__init__": {"library", "config", "preparation", "errors"},  # when a name is first used
 }
 # The walk of a slice: a room may use those before it.
-INGEST = ("source", "guard", "outcome", "read", "plan", "cut", "run", "look")
+INGEST = ("source", "outcome", "read", "plan", "cut", "run", "look")
 
 
 def part_of(path: Path) -> str:

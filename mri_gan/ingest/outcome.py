@@ -1,11 +1,21 @@
-"""What one source gave, and what was learned from all sources together."""
+"""What one source gave or why it gave nothing, and what was learned from all sources together.
+
+Whatever reading a source raises becomes that source's one line here and nowhere else.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import re
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from mri_gan.errors import LabelMapError, MriganError, SeriesError, UsageError
+from mri_gan.files import explain_os_error, one_line
 from mri_gan.store.schema import EncodedSlice
 
 
@@ -13,11 +23,11 @@ from mri_gan.store.schema import EncodedSlice
 class Outcome:
     """What one source gave: encoded slices, or the reason why there are none."""
 
-    slices: list[EncodedSlice] = field(default_factory=list)
-    empty: int = 0  # slices of a volume that were dropped as empty
-    deselected: int = 0  # slices that --slices and --every leave out
     kind: str = ""  # "damaged", "mask", "empty" or "unmasked" when there are no slices
     reason: str = ""
+    empty: int = 0  # slices of a volume that were dropped as empty
+    deselected: int = 0  # slices that --slices and --every leave out
+    slices: list[EncodedSlice] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -38,3 +48,51 @@ class Learned:
         """What `to_dict` gave."""
         known = {f.name for f in dataclasses.fields(cls)}
         return cls(**{name: tuple(value) for name, value in values.items() if name in known})
+
+
+# Whatever reading a source raises becomes that source's one line, here and nowhere else.
+
+
+DAMAGED = "damaged"
+CRASHED = (DAMAGED, "its decoder crashed or ran out of memory")
+KINDS = {LabelMapError: "mask", SeriesError: "4-D"}
+UID = re.compile(r"\d+(?:\.\d+){3,}")  # libraries quote the values that they stumble over
+LONGEST_REASON = 300
+
+
+def explain(error: Exception, label: str = "") -> tuple[str, str]:
+    """(kind, reason) of a source whose reading raised; `label` is not repeated in the reason."""
+    if isinstance(error, MriganError):
+        kind = KINDS.get(type(error), DAMAGED)
+        hint = f": {error.hint}" if isinstance(error, (LabelMapError, SeriesError)) else ""
+        return kind, _plain(error.message.removeprefix(f"{label}: ") + (hint if error.hint else ""))
+    if isinstance(error, (MemoryError, OverflowError)):
+        return DAMAGED, "too large for this machine's memory"
+    if isinstance(error, OSError) and error.errno:
+        where = Path(str(error.filename or "file"))
+        return DAMAGED, _plain(explain_os_error(error, where).message.removeprefix(f"{where}: "))
+    if isinstance(error, RecursionError):
+        return DAMAGED, "unreadable (nested too deeply)"
+    return DAMAGED, _plain(f"unreadable ({one_line(error)})")
+
+
+def _plain(text: str) -> str:
+    text = "".join(c if c.isprintable() else " " for c in UID.sub("a UID", text))
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
+
+
+@contextlib.contextmanager
+def reading(label: object) -> Iterator[list[tuple[str, str]]]:
+    """Keep whatever is raised within: the list then holds (label, reason).
+
+    A UsageError passes: it is about the command and not about one source.
+    """
+    problems: list[tuple[str, str]] = []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield problems
+    except UsageError:
+        raise
+    except Exception as error:
+        problems.append((str(label), explain(error, str(label))[1]))

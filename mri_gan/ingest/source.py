@@ -7,15 +7,15 @@ import importlib.util
 import itertools
 import math
 import re
+import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
 
 from mri_gan.store.schema import COMPANIONS, DATA_FILE
 
-# What one thing to read is called, wherever it is, and which kinds of thing there are
+# Kinds of files
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 STACK_SUFFIXES = (".tif", ".tiff")  # images of which one file may hold several
@@ -28,11 +28,12 @@ PAIRS = {
     ".mhd": (".raw", ".zraw"),
 }
 PAIR_SUFFIXES = (*PAIRS, *dict.fromkeys(suffix for ends in PAIRS.values() for suffix in ends))
+NIFTI_SUFFIXES = (".nii", ".nii.gz")
 MGH_SUFFIXES = (".mgz", ".mgh")
 ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 ARRAY_SUFFIXES = (".npy", ".npz", ".mat", ".h5", ".hdf5")
 VOLUME_SUFFIXES = (
-    *(".nii", ".nii.gz", *MGH_SUFFIXES, ".mnc", *PAIR_SUFFIXES, ".nrrd", ".mha", *ARRAY_SUFFIXES),
+    *(*NIFTI_SUFFIXES, *MGH_SUFFIXES, ".mnc", *PAIR_SUFFIXES, ".nrrd", ".mha", *ARRAY_SUFFIXES),
 )
 # Suffix -> the package that reads it and the extra that brings it, where it is not a dependency
 EXTRAS = {
@@ -62,19 +63,6 @@ SPECIAL_FILES = "devices and the like"
 Unlisted = list[tuple[str, str]]
 
 
-class PickledByValue:
-    """Mixed into data classes with slots: their own way of pickling looks up all fields each time.
-
-    It takes ten times as long, and there are as many of these objects as slices.
-    """
-
-    __slots__ = ()
-
-    def __reduce__(self) -> tuple[type[Self], tuple[Any, ...]]:
-        names: Iterable[str] = self.__slots__
-        return type(self), tuple(getattr(self, name) for name in names)
-
-
 @functools.lru_cache(maxsize=1 << 10)
 def is_store(folder: Path) -> bool:
     """Whether a folder is a store of ours: LMDB's data, and a companion of ours."""
@@ -82,7 +70,7 @@ def is_store(folder: Path) -> bool:
 
 
 @dataclass(frozen=True, slots=True)  # of these there are as many as slices
-class Member(PickledByValue):
+class Member:
     """One readable thing: a file on disk, or number `number` of a zip or tar.
 
     `name` is the path inside its container with forward slashes; for a folder it starts with
@@ -223,7 +211,7 @@ Labels = dict[str, str | float]
 
 
 @dataclass(frozen=True, slots=True)
-class Naming(PickledByValue):
+class Naming:
     """What a path says; empty strings and -1 where it says nothing."""
 
     layout: str
@@ -238,13 +226,11 @@ class Naming(PickledByValue):
     contrast: str = ""  # t1, t2, flair, ..., or a channel's number
     run: str = ""
     kind: str = ""  # of what is not a plain picture: derivative, field map, ...
-    found_in: str = (
-        ""  # folder, study, series or table: names the person of DICOM files that do not
-    )
+    found_in: str = ""  # folder, study, series or table that names the person of DICOM files
 
 
 @dataclass(frozen=True, slots=True)
-class Source(PickledByValue):
+class Source:
     """What may hold slices, and what its path says.
 
     `member` names it; `others` are the further files that it is made of, such as the `.img` of
@@ -344,3 +330,44 @@ def _add_pair(halves: Sequence[Member], parts: list[Parts], bad: Unlisted) -> No
     for member in left:
         needed = next(header for header, ends in PAIRS.items() if member.suffix in ends)
         bad.append((member.label, f"its {needed} file is missing from the same folder"))
+
+
+# DICOM by its first bytes, where the name does not say so
+
+HEAD_BYTES = 160
+PREAMBLE = 128
+# Value representations that a data set may begin with, as groups 2 and 8 have them.
+FIRST_KINDS = {b"UL", b"UI", b"CS", b"OB", b"SH", b"LO", b"DA", b"TM"}
+LONGEST_FIRST = 256  # bytes of the first value of a data set without a preamble
+
+
+def needs_look(name: str) -> bool:
+    """Whether its name leaves open that it is DICOM: of no known suffix, or `.img`."""
+    return not is_wanted(name) or suffix_of(name) == ".img"
+
+
+def form_of(head: bytes) -> str:
+    """The suffix that a file with these first bytes deserves; empty where its name may say it."""
+    dicom = head[PREAMBLE : PREAMBLE + 4] == b"DICM" or _begins_bare(head)
+    return DICOM_SUFFIXES[0] if dicom else ""
+
+
+def _begins_bare(head: bytes) -> bool:
+    """Whether these are two elements of a DICOM data set that has no preamble."""
+    first = _element(head, 0)
+    if first is None or first[0] not in (2, 8):
+        return False
+    second = _element(head, first[2])
+    return second is not None and second[0] in (2, 8) and second[:2] > first[:2]
+
+
+def _element(head: bytes, at: int) -> tuple[int, int, int] | None:
+    """(group, number, end) of the element that begins there, in little endian."""
+    if at + 8 > len(head):
+        return None
+    group, number, length = struct.unpack_from("<HHI", head, at)
+    if head[at + 4 : at + 6] in FIRST_KINDS:
+        length = length >> 16
+        if head[at + 4 : at + 6] == b"OB":
+            length = struct.unpack_from("<I", head.ljust(at + 12, b"\0"), at + 8)[0] + 4
+    return (group, number, at + 8 + length) if length <= LONGEST_FIRST else None

@@ -11,8 +11,9 @@ from mri_gan.config import require
 from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
 from mri_gan.ingest.plan.people import find_key
 from mri_gan.ingest.plan.plan import build_plan
-from mri_gan.ingest.run.local_processes import available_cpus
-from mri_gan.ingest.run.prepare import Tick, complete, is_complete, write_store
+from mri_gan.ingest.run.companions import write_companions
+from mri_gan.ingest.run.prepare import Tick, is_complete, write_store
+from mri_gan.ingest.run.workers import available_cpus
 from mri_gan.preparation import KEY_FILE, PrepareConfig
 from mri_gan.store.reader import StoreReader
 from mri_gan.tables import html_table
@@ -81,7 +82,7 @@ def prepare(
     with FolderLock(folder), stop_on_signal() as stop:
         remove_leftovers(folder)
         if is_complete(folder, plan.digest):
-            facts = complete(folder, None)
+            facts = write_companions(folder)
         else:
             facts = write_store(plan, config, folder, count, stop, tell)
     unlisted = [{"source": s, "kind": "damaged", "reason": why} for s, why in facts["unlisted"]]

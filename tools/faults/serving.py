@@ -23,8 +23,6 @@ PRELOAD = (
     "mri_gan.ingest.run.prepare",
     "mri_gan.ingest.run.companions",
     "mri_gan.ingest.read.volume",
-    "mri_gan.ingest.read.nifti_pairs",
-    "mri_gan.ingest.read.mgh",
     "mri_gan.store.check",
     "pydicom",
     "rich.table",

@@ -177,24 +177,19 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
 
     from mri_gan.files import stop_on_signal
     from mri_gan.ingest.look.survey import Look, Survey, look_all
-    from mri_gan.ingest.run.first_pass import learn
-    from mri_gan.ingest.run.local_processes import available_cpus
-    from mri_gan.ingest.run.ordered_pool import OrderedPool, open_engine
-    from mri_gan.ingest.run.prepare import chunked
+    from mri_gan.ingest.outcome import CRASHED
+    from mri_gan.ingest.run.prepare import chunked, learn
+    from mri_gan.ingest.run.workers import OrderedPool, available_cpus, open_engine
 
     count = available_cpus() if workers is None else workers
     survey = Survey()
     share = PICTURES // PLANE_COUNT if any(s.is_volume for s in plan.sources) else PICTURES
     kept = {len(plan.sources) * i // share for i in range(share)}
-    died = Look(kind="damaged", reason="its decoder crashed or ran out of memory")
-    with stop_on_signal(leave_after_s=1.0) as stop:
-        learned = learn(plan.sources, config, count, stop)
+    with stop_on_signal(leave_after_s=1.0) as stop, open_engine(count) as engine:
+        learned = learn(plan.sources, config, engine, stop)
         function = functools.partial(look_all, config=config, learned=learned)
-        with (
-            options.Progress(len(plan.sources), " sources", quiet) as bar,
-            open_engine(count, "mri_gan.ingest.look.survey") as engine,
-        ):
-            pool = OrderedPool(function, lambda _: died, engine)
+        with options.Progress(len(plan.sources), " sources", quiet) as bar:
+            pool = OrderedPool(function, lambda _: Look(*CRASHED), engine)
             for number, (source, found) in enumerate(pool.map(chunked(plan.sources))):
                 if number not in kept:
                     found.thumb = None

@@ -130,10 +130,10 @@ def command(
         require(source.exists(), f"{source}: no such file or folder", "check the spelling")
     from mri_gan.ingest.plan import people
     from mri_gan.ingest.plan.plan import parse_shard
-    from mri_gan.ingest.run import ordered_pool
+    from mri_gan.ingest.run.workers import check_engine
 
     part = parse_shard(shard) if shard else None
-    ordered_pool.check_engine(engine)
+    check_engine(engine)
     key_file = id_key or out / KEY_FILE
     key = functools.partial(_find_key, key_file, dry_run, shared=not part or id_key is not None)
     plan = _plan(sources, config, key, (split_file, people_file), part)
@@ -193,7 +193,9 @@ def _prepare(
     quiet: bool,
 ) -> dict[str, Any]:
     from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
-    from mri_gan.ingest.run import first_pass, local_processes, prepare
+    from mri_gan.ingest.run import prepare
+    from mri_gan.ingest.run.companions import write_companions
+    from mri_gan.ingest.run.workers import available_cpus
 
     make_folder(out)
     with FolderLock(out), stop_on_signal(leave_after_s=LEAVE_AFTER_S) as stop:
@@ -203,11 +205,9 @@ def _prepare(
         if prepare.is_complete(out, plan.digest):
             if not quiet:
                 click.echo(f"{out} is already complete", err=True)
-            return prepare.complete(out, None)
-        count = local_processes.available_cpus() if workers is None else workers
-        total = len(plan.sources) + first_pass.count_teachers(
-            plan.learn_from or plan.sources, config
-        )
+            return write_companions(out)
+        count = available_cpus() if workers is None else workers
+        total = len(plan.sources) + prepare.count_teachers(plan.learn_from or plan.sources, config)
         with options.Progress(total, " sources", quiet) as bar:
             return prepare.write_store(
                 plan,

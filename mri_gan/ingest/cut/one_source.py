@@ -11,15 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
-from mri_gan.ingest.cut import intensity, slices
-from mri_gan.ingest.cut.encode import Drawn, encode_slices, record_of
-from mri_gan.ingest.guard import explain
-from mri_gan.ingest.outcome import Learned, Outcome
+from mri_gan.ingest.cut import intensity, levels
+from mri_gan.ingest.cut.levels import Drawn, encode_slices, record_of
+from mri_gan.ingest.outcome import Learned, Outcome, explain
 from mri_gan.ingest.plan.masks import read_mask_pages, spread
-from mri_gan.ingest.plan.slice_range import choose_pages
+from mri_gan.ingest.plan.selection import choose_pages
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.read.dropped_fields import image_fields
-from mri_gan.ingest.read.image_files import read_image, read_pages
+from mri_gan.ingest.read.image_files import image_fields, read_image, read_pages
 from mri_gan.ingest.source import Source
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.schema import DROPPED
@@ -149,19 +147,19 @@ def _draw_image(
 ) -> Drawn:
     """One slice; `mask` holds its labels, or nothing."""
     limits = (0.0, float(np.iinfo(pixels.dtype).max))
-    fitted = slices.fit_square(pixels, (1.0, 1.0), config.fit, limits)
-    record = record_of(source, fitted.place, pixels.shape, notes)
+    fitted, placed = levels.fit_square(pixels, (1.0, 1.0), config.fit, limits)
+    record = record_of(source, placed, pixels.shape, notes)
     if learned.image_window and pixels.dtype == np.uint16:
         black, white = learned.image_window
-        shades = (fitted.pixels.astype(np.float32) - black) / (white - black)
+        shades = (fitted.astype(np.float32) - black) / (white - black)
         grey = intensity.quantise(np.clip(shades, 0, 1), config.depth)
         record = replace(record, window=(black, white))
     else:
-        grey = intensity.to_depth(fitted.pixels, config.depth)
+        grey = intensity.to_depth(fitted, config.depth)
     if not mask:
         return Drawn(record, grey)
     if mask[0].shape != pixels.shape:
         shapes = (" x ".join(map(str, shape)) for shape in (mask[0].shape, pixels.shape))
         raise DataError("its mask is {} pixels, the image {}".format(*shapes))
-    labels = slices.fit_labels(mask[0], fitted.place)
+    labels = levels.fit_labels(mask[0], placed)
     return Drawn(record, grey, spread(labels, learned.mask_labels, config.depth))

@@ -11,14 +11,13 @@ from numpy.typing import NDArray
 
 from mri_gan.config import AUTO
 from mri_gan.errors import DataError
-from mri_gan.ingest.cut import intensity, slices
-from mri_gan.ingest.cut.encode import encode_stack, record_of
+from mri_gan.ingest.cut import intensity, levels, slices
 from mri_gan.ingest.cut.faces import shows_face
 from mri_gan.ingest.cut.intensity import Sample, percentiles, split, take_sample
 from mri_gan.ingest.cut.orientation import make_cube, reorient, true_axes
 from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.plan.masks import read_mask_volume, require_fit, spread
-from mri_gan.ingest.plan.slice_range import choose_cuts
+from mri_gan.ingest.plan.selection import choose_cuts
 from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.ingest.read.volume import Volume
 from mri_gan.ingest.source import Source
@@ -50,7 +49,7 @@ class _Scan:
     learned: Learned
     seen: Exposure
     others: tuple[Exposure, ...]  # the same head in other contrasts
-    placed: slices.Place
+    placed: levels.Place
     common: dict[str, Any]  # fields of all records
     own: list[dict[str, Any]]  # fields of the record of each slice
 
@@ -160,16 +159,16 @@ def _describe(
     if not (rows > 0 and columns > 0):
         raise DataError("voxel sizes make no sense; its header is damaged")
     shape = slices.display_shape(volume, config.plane)[1:]
-    placed = slices.place_slice(shape, (rows, columns), config.fit, config.fov)
+    placed = levels.place_slice(shape, (rows, columns), config.fit, config.fov)
     record = replace(
-        record_of(source, placed, shape),
+        levels.record_of(source, placed, shape),
         plane=config.plane,
         window=curve.window,
         landmarks=curve.points if len(curve.points) > 2 else None,
         pixel_mm=round(placed.pixel, 5),
     )
     # A hundredth of a micrometre: beyond any scanner, and the same text on every machine.
-    lies = np.round(slices.level_affine(affines, placed), 5) + 0.0
+    lies = np.round(levels.level_affine(affines, placed), 5) + 0.0
     places_mm = np.round(slices.positions_mm(volume, config.plane), 4)
     each = zip(places_mm.tolist(), lies.tolist(), np.round(shares, 4).tolist(), strict=True)
     own = [
@@ -197,14 +196,14 @@ def _process_slab(
     """
     config, every = scan.config, (scan.seen, *scan.others)
     channels = [
-        slices.fit_stack(seen.curve.apply(slab), scan.placed, config.depth, seen.ground)
+        levels.fit_stack(seen.curve.apply(slab), scan.placed, config.depth, seen.ground)
         for seen, slab in zip(every, voxels, strict=True)
     ]
     greys = channels[0][:, None] if len(channels) == 1 else np.stack(channels, axis=1)
     records = [SliceRecord(**{**scan.common, **scan.own[position]}) for position in positions]
     records[0] = replace(records[0], notes=notes)
     if labels is None:
-        return encode_stack(records, greys, config)
-    fitted = slices.fit_labels(labels, scan.placed)
+        return levels.encode_stack(records, greys, config)
+    fitted = levels.fit_labels(labels, scan.placed)
     masks = spread(fitted, scan.learned.mask_labels, config.depth)
-    return encode_stack(records, greys, config, masks)
+    return levels.encode_stack(records, greys, config, masks)

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
-from mri_gan.ingest.cut import intensity, slices
+from mri_gan.ingest.cut import intensity, levels, slices
 from mri_gan.ingest.cut.intensity import percentiles
 from mri_gan.ingest.cut.one_source import NOTHING_LEARNED, process
 from mri_gan.ingest.cut.one_volume import Exposure
@@ -89,8 +89,9 @@ def _picture(seen: Exposure, plane: str, config: PrepareConfig, side: int) -> ND
     columns, rows = (float(np.linalg.norm(cut.affine[:, i])) for i in (0, 1))
     limits = (0.0, 1.0)
     greys = seen.curve.apply(cut.pixels)
-    fitted = slices.fit_square(greys, (rows, columns), config.fit, limits, config.fov, seen.ground)
-    return intensity.quantise(slices.resize(fitted.pixels, side, side, limits), 8)
+    spacing = rows, columns
+    square, _ = levels.fit_square(greys, spacing, config.fit, limits, config.fov, seen.ground)
+    return intensity.quantise(levels.resize(square, side, side, limits), 8)
 
 
 def _axes(header: Any) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mri_gan.config import AUTO
 from mri_gan.errors import DataError
-from mri_gan.ingest.guard import reading
+from mri_gan.ingest.outcome import reading
 from mri_gan.ingest.plan.filenames import identify_all, split_of
 from mri_gan.ingest.plan.words import read_words
 from mri_gan.ingest.read.archives import read_member

@@ -14,7 +14,7 @@ from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.ingest.plan import words
 from mri_gan.ingest.plan.inference import NAMELESS, SHORT_NUMBER, Parsed, infer_people
-from mri_gan.ingest.plan.schemes import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
+from mri_gan.ingest.plan.words import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
 from mri_gan.ingest.source import IMAGE_SUFFIXES, Naming, common_prefix, suffix_of, whole_number
 from mri_gan.preparation import NAMING_EXAMPLE, PrepareConfig
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
-from mri_gan.ingest.plan.derivatives import frame_of
+from mri_gan.ingest.plan.selection import frame_of
 from mri_gan.ingest.plan.words import MASK_FOLDERS, MASK_WORD
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.image_files import read_label_pages

@@ -26,7 +26,7 @@ from mri_gan.config import AUTO, SPLITS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.ingest.plan.dataset_json import apply_dataset_json, is_dataset_json
-from mri_gan.ingest.plan.derivatives import contrasts_of
+from mri_gan.ingest.plan.selection import contrasts_of
 from mri_gan.ingest.plan.words import plain_text
 from mri_gan.ingest.read.archives import list_members, read_member
 from mri_gan.ingest.source import (

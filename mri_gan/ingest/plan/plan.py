@@ -18,10 +18,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from mri_gan.config import SPLITS
 from mri_gan.errors import DataError, UsageError
-from mri_gan.ingest.guard import explain
-from mri_gan.ingest.plan.derivatives import BY_NAME, choose_pictures, matches_globs
+from mri_gan.ingest.outcome import explain
 from mri_gan.ingest.plan.filenames import identify_all
 from mri_gan.ingest.plan.people import (
     Key,
@@ -34,13 +32,15 @@ from mri_gan.ingest.plan.people import (
     pseudonym,
     unify_people,
 )
-from mri_gan.ingest.plan.slice_range import choose_images
+from mri_gan.ingest.plan.selection import BY_NAME, choose_images, choose_pictures, matches_globs
 from mri_gan.ingest.plan.splits import (
     apply_people,
     apply_splits,
+    assign_splits,
     open_stacks,
     read_people,
     read_splits,
+    require_one_split,
 )
 from mri_gan.ingest.plan.words import MASK_FOLDERS, plain_text
 from mri_gan.ingest.read.archives import list_source
@@ -75,7 +75,6 @@ class Plan:
     masks: int  # that are left out
     left_out: Mapping[str, int]  # scans by what they are: other versions, maps, series
     deselected: int  # image files that --slices and --every leave out
-    ignored: int  # files that are neither images nor volumes
     bad: tuple[tuple[str, str], ...]  # (label, reason) of what could not even be listed
     digest: str
     true_labels: Mapping[str, str]  # of sources and files under a pseudonym; not for the store
@@ -86,6 +85,11 @@ class Plan:
     ignored_kinds: Mapping[str, int] = field(default_factory=dict)  # files, and why
     listed: int = 0  # files of all sources, whatever became of them
     set_aside: int = 0  # files of masks, derivatives and what is not selected, and of `bad`
+
+    @property
+    def ignored(self) -> int:
+        """Files that are neither images nor volumes."""
+        return sum(self.ignored_kinds.values())
 
 
 def build_plan(
@@ -106,43 +110,30 @@ def build_plan(
     """
     _require_scans(paths)
     listed = [_list_beside(path, config, alone=len(paths) == 1) for path in paths]
-    found = _name_all(listed, config, people_file)
-    # Both files of a pair may have been given, each of which stands for the pair.
-    scans = [source for source in found if not source.naming.mask]
-    every = {(s.member.container, s.member.number, s.slice_number): s for s in scans}
-    masks = [source for source in found if source.naming.mask]
-    bad = [entry for one in listed for entry in one.bad]
-    ignored = sum((one.ignored for one in listed), start=Counter[str]())
-    n_files = len(members_of((*every.values(), *masks)))
-    n_files += sum(one.excluded for one in listed)
-    if not every:
+    scans, masks = _name_all(listed, config, people_file)
+    if not scans:
         _refuse_nothing(paths, listed, masks)
-    chosen, left_out = choose_pictures(list(every.values()), config)
-    left_out[BY_NAME] += sum(one.excluded for one in listed)
+    excluded = sum(one.excluded for one in listed)
+    n_files = len(members_of((*scans, *masks))) + excluded
+    chosen, left_out = choose_pictures(scans, config)
     if config.masks or pair:
         from mri_gan.ingest.plan.masks import pair_masks  # it needs numpy, and a plan does not
 
         chosen, masks = pair_masks(chosen, masks)
     secret = functools.cache(key)
     chosen, deselected = choose_images(unify_people(chosen, config), config)
-    if split_file is not None:
-        splits = read_splits(split_file)
-        chosen = apply_splits(chosen, splits, split_file, lambda who: pseudonym(who, secret()))
-    require_one_split(chosen)
-    _require_millimetres(chosen, config)
-    _require_classes(chosen, config)
-    sources = assign_splits(hide_all(chosen, config, secret), config)
-    _require_trained_classes(sources, config)
+    sources = _split_and_hide(chosen, config, secret, split_file)
+    bad = [entry for one in listed for entry in one.bad]
     hidden_bad = hide_unlisted(bad, config, secret)
     true_labels = {s.name: s.member.label for s in sources if s.hidden}
     true_labels |= {name: label for name, _, label in hidden_bad if name != label}
+    ignored = _ignored(listed)
     return Plan(
         sources=tuple(sources),
         layouts=layouts_of(sources),
         masks=len(masks),
-        left_out=+left_out,
+        left_out=left_out + Counter({BY_NAME: excluded}),
         deselected=deselected,
-        ignored=ignored.total(),
         ignored_kinds=dict(ignored.most_common()),
         listed=n_files + len(bad) + ignored.total(),
         set_aside=n_files + len(bad) - len(members_of(sources)),
@@ -152,6 +143,25 @@ def build_plan(
         conclusion=conclude(sources),
         doubts=tuple(find_doubts(sources, config)),
     )
+
+
+def _split_and_hide(
+    chosen: Sequence[Source], config: PrepareConfig, key: Key, split_file: Path | None
+) -> list[Source]:
+    """The sources, each in a split and under a pseudonym where one is due."""
+    if split_file is not None:
+        splits = read_splits(split_file)
+        chosen = apply_splits(chosen, splits, split_file, lambda who: pseudonym(who, key()))
+    require_one_split(chosen)
+    _require_millimetres(chosen, config)
+    _require_classes(chosen, config)
+    sources = assign_splits(hide_all(chosen, config, key), config)
+    _require_trained_classes(sources, config)
+    return sources
+
+
+def _ignored(listed: Sequence[_Listed]) -> Counter[str]:
+    return sum((one.ignored for one in listed), start=Counter[str]())
 
 
 def _require_scans(paths: Sequence[Path]) -> None:
@@ -169,7 +179,6 @@ def _refuse_nothing(
     paths: Sequence[Path], listed: Sequence[_Listed], masks: Sequence[Source]
 ) -> NoReturn:
     bad = [entry for one in listed for entry in one.bad]
-    ignored = sum((one.ignored for one in listed), start=Counter[str]())
     packed = [name for one in listed for name in one.packed]
     excluded = sum(one.excluded for one in listed)
     raise DataError(
@@ -178,7 +187,7 @@ def _refuse_nothing(
         + (f"{_explain_masks(masks)}; " if masks else "")
         + (f"--include and --exclude leave {excluded} out; " if excluded else "")
         + "".join(f"{name} is an archive in it: unpack it once; " for name in packed[:1])
-        + "".join(f"{count} {kind}; " for kind, count in ignored.most_common(3))
+        + "".join(f"{count} {kind}; " for kind, count in _ignored(listed).most_common(3))
         + f"expected {' '.join(SLICE_SUFFIXES)}",
     )
 
@@ -266,8 +275,8 @@ def _series(members: list[Member], config: PrepareConfig) -> tuple[list[Source],
 
 def _name_all(
     listed: Sequence[_Listed], config: PrepareConfig, people_file: Path | None
-) -> list[Source]:
-    """All sources with what their paths, or the user's table, say of them."""
+) -> tuple[list[Source], list[Source]]:
+    """Scans and masks with what their paths, or the user's table, say of them."""
     firsts = [parts[0] for one in listed for parts in one.parts]
     namings = iter(identify_all(_paths_of(firsts), config))
     named: list[Source] = []
@@ -288,7 +297,10 @@ def _name_all(
         named += [*label_sources([*scans, *one.series], one.members, one.path), *masks]
     if people_file is not None:
         named = apply_people(named, read_people(people_file), people_file)
-    return named
+    # Both files of a pair may have been given, each of which stands for the pair.
+    unmasked = (source for source in named if not source.naming.mask)
+    unique = {(s.member.container, s.member.number, s.slice_number): s for s in unmasked}
+    return list(unique.values()), [source for source in named if source.naming.mask]
 
 
 def _paths_of(members: Sequence[Member]) -> list[str]:
@@ -301,54 +313,6 @@ def _paths_of(members: Sequence[Member]) -> list[str]:
         return path.name[: len(path.name) - len(suffix_of(path.name))]
 
     return [f"{stem(m.container)}/{m.name}" if m.number is not None else m.name for m in members]
-
-
-def assign_splits(sources: Iterable[Source], config: PrepareConfig) -> list[Source]:
-    """Give every source a split; shipped splits are kept, other subjects are shared out.
-
-    All sources of a subject get the same split: slices of one person in two splits would make
-    every later figure look better than it is.
-    """
-    sources = list(sources)
-    shipped = require_one_split(sources)
-    # With --masks, people who have none give no slices: they must not use up a split.
-    people = {s.naming.subject for s in sources if s.mask is not None or not config.masks}
-    splits = shipped | share_out(sorted(people - set(shipped)), config.split, config.seed)
-    return [
-        replace(s, naming=replace(s.naming, split=splits.get(s.naming.subject, "")))
-        for s in sources
-    ]
-
-
-def require_one_split(sources: Iterable[Source]) -> dict[str, str]:
-    """The shipped split of each subject; raises UsageError where somebody is in two."""
-    shipped: dict[str, str] = {}
-    for source in sources:
-        subject, split = source.naming.subject, source.naming.split
-        if split and shipped.setdefault(subject, split) != split:
-            raise UsageError(
-                f"subject {subject} is in two splits ({shipped[subject]} and {split})",
-                "move all files of a person into one split",
-            )
-    return shipped
-
-
-def share_out(subjects: Sequence[str], per_cent: Sequence[int], seed: int) -> dict[str, str]:
-    """Shuffle subjects by keyed hash and cut the list by largest remainders.
-
-    A hash and not a random generator: the order is the same on every machine and version.
-    """
-
-    def shuffled(subject: str) -> bytes:
-        return hashlib.blake2b(f"{seed}:{subject}".encode(errors="surrogatepass")).digest()
-
-    exact = [len(subjects) * share / 100 for share in per_cent]
-    counts = [int(count) for count in exact]
-    by_remainder = sorted(range(3), key=lambda i: (counts[i] - exact[i], i))
-    for i in by_remainder[: len(subjects) - sum(counts)]:
-        counts[i] += 1
-    names = [split for split, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
-    return dict(zip(sorted(subjects, key=shuffled), names, strict=True))
 
 
 def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:
@@ -425,7 +389,6 @@ def take_shard(plan: Plan, shard: Shard) -> Plan:
     source (masks, files that could not be listed) is counted by the first part. Raises UsageError
     when there are fewer sources than parts.
     """
-
     if len(plan.sources) < shard.count:
         raise UsageError(
             f"--shard {shard}: there are only {len(plan.sources)} sources", "use fewer parts"
@@ -442,7 +405,7 @@ def take_shard(plan: Plan, shard: Shard) -> Plan:
         part={"number": shard.number, "count": shard.count, "plan": plan.digest},
     )
     if shard.number > 1:
-        part = replace(part, masks=0, left_out={}, deselected=0, ignored=0, bad=())
+        part = replace(part, masks=0, left_out={}, deselected=0, bad=())
         part = replace(part, ignored_kinds={}, set_aside=0)
     own = len(members_of(part.sources))
     return replace(part, listed=own + part.set_aside + part.ignored)

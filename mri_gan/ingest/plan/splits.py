@@ -1,26 +1,24 @@
-"""Splits and people from tables of the user's: subject and split, or file and person."""
+"""Who is in which split: as shipped, as a table of the user's says, or shared out."""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from mri_gan.config import SPLITS
 from mri_gan.errors import DataError, UsageError
-from mri_gan.files import explain_os_error, one_line, write_text
-from mri_gan.ingest.guard import explain
+from mri_gan.files import explain_os_error, one_line
+from mri_gan.ingest.outcome import explain
 from mri_gan.ingest.plan.inference import split_word
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, plain_text
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.source import Labels, Member, Naming, Source
-from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, one_cell, plain_cell, read_cell
-
-if TYPE_CHECKING:
-    from mri_gan.store.reader import StoreReader
-
+from mri_gan.preparation import PrepareConfig
+from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, plain_cell, read_cell
 
 PSEUDONYM = r"p[0-9a-f]{12}"
 SPLIT_COLUMN = "split"
@@ -110,6 +108,57 @@ def apply_splits(
     return [
         replace(s, naming=replace(s.naming, split=found[s.naming.subject] or "")) for s in sources
     ]
+
+
+def assign_splits(sources: Iterable[Source], config: PrepareConfig) -> list[Source]:
+    """Give every source a split; shipped splits are kept, other subjects are shared out.
+
+    All sources of a subject get the same split: slices of one person in two splits would make
+    every later figure look better than it is.
+    """
+    sources = list(sources)
+    shipped = require_one_split(sources)
+    # With --masks, people who have none give no slices: they must not use up a split.
+    people = {s.naming.subject for s in sources if s.mask is not None or not config.masks}
+    splits = shipped | share_out(sorted(people - set(shipped)), config.split, config.seed)
+    return [
+        replace(s, naming=replace(s.naming, split=splits.get(s.naming.subject, "")))
+        for s in sources
+    ]
+
+
+def require_one_split(sources: Iterable[Source]) -> dict[str, str]:
+    """The shipped split of each subject; raises UsageError where somebody is in two."""
+    shipped: dict[str, str] = {}
+    for source in sources:
+        subject, split = source.naming.subject, source.naming.split
+        if split and shipped.setdefault(subject, split) != split:
+            raise UsageError(
+                f"subject {subject} is in two splits ({shipped[subject]} and {split})",
+                "move all files of a person into one split",
+            )
+    return shipped
+
+
+def share_out(subjects: Sequence[str], per_cent: Sequence[int], seed: int) -> dict[str, str]:
+    """Shuffle subjects by keyed hash and cut the list by largest remainders.
+
+    A hash and not a random generator: the order is the same on every machine and version.
+    """
+
+    def shuffled(subject: str) -> bytes:
+        return hashlib.blake2b(f"{seed}:{subject}".encode(errors="surrogatepass")).digest()
+
+    exact = [len(subjects) * share / 100 for share in per_cent]
+    counts = [int(count) for count in exact]
+    by_remainder = sorted(range(3), key=lambda i: (counts[i] - exact[i], i))
+    for i in by_remainder[: len(subjects) - sum(counts)]:
+        counts[i] += 1
+    names = [split for split, count in zip(SPLITS, counts, strict=True) for _ in range(count)]
+    return dict(zip(sorted(subjects, key=shuffled), names, strict=True))
+
+
+# People from a table
 
 
 @dataclass(frozen=True)
@@ -288,10 +337,3 @@ def _slices_of(member: Member, rows: Rows) -> list[Source]:
         )
         for number, row in enumerate(rows)
     ]
-
-
-def write_splits(store: StoreReader, path: Path) -> None:
-    """The table of a store's subjects and splits, as `--split-file` takes it."""
-    rows: Iterable[tuple[str, str]] = sorted({(r.subject, r.split) for r in store.records})
-    lines = ["subject\tsplit", *("\t".join(map(one_cell, row)) for row in rows)]
-    write_text(path, "\n".join(lines) + "\n")

@@ -7,7 +7,6 @@ import functools
 import lzma
 import os
 import stat
-import struct
 import zipfile
 import zlib
 from collections import Counter
@@ -15,13 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mri_gan.errors import DataError
-from mri_gan.files import crc32, explain_os_error, one_line
-from mri_gan.ingest.guard import reading
-from mri_gan.ingest.read.inflate import fastest
-from mri_gan.ingest.read.sniff import HEAD_BYTES, form_of, needs_look
+from mri_gan.files import explain_os_error, one_line
+from mri_gan.ingest.outcome import reading
 from mri_gan.ingest.read.tars import list_tar, read_tar_member
 from mri_gan.ingest.source import (
     CLUTTER,
+    HEAD_BYTES,
     LINKED_FOLDERS,
     LINKS,
     MAX_MEMBER_BYTES,
@@ -33,11 +31,14 @@ from mri_gan.ingest.source import (
     Listing,
     Member,
     Unlisted,
+    form_of,
     is_clutter,
     natural_key,
+    needs_look,
     suffix_of,
 )
 
+LOCAL_HEADER_BYTES = 30  # of a zip, before a file's name
 # What `zipfile` raises for damaged members; ValueError for names that are not UTF-8.
 ZIP_ERRORS = (
     zipfile.BadZipFile,
@@ -169,7 +170,7 @@ def _find_overlaps(archive: zipfile.ZipFile) -> set[int]:
     return {
         number
         for number, end in zip(order, ends, strict=True)
-        if files[number].header_offset + LOCAL_HEADER.size + files[number].compress_size > end
+        if files[number].header_offset + LOCAL_HEADER_BYTES + files[number].compress_size > end
     }
 
 
@@ -233,52 +234,4 @@ def _read_zipped(archive: zipfile.ZipFile, member: Member) -> bytes:
     info = archive.infolist()[member.number]
     if info.file_size > SMALL_BYTES and info.file_size > MAX_RATIO * max(info.compress_size, 1):
         raise DataError(f"{member.label}: looks like a decompression bomb", "look at that file")
-    data = read_plain_member(archive, info)
-    return archive.read(info) if data is None else data
-
-
-# Whole members of a zip in one read: `zipfile` makes a buffered stream for every one of them
-
-LOCAL_HEADER = struct.Struct("<4s5H3I2H")
-SIGNATURE = b"PK\x03\x04"
-ROOM_FOR_EXTRA = 64  # bytes: what most archivers add to a member's name
-# Bits of the flags: encrypted, patched, strongly encrypted, masked.
-ODD_FLAGS = 0x1 | 0x20 | 0x40 | 0x2000
-RAW_DEFLATE = -15
-
-
-def read_plain_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes | None:
-    """The bytes of a stored or deflated member, its checksum compared.
-
-    None says nothing about a member but that `zipfile` should look at it and report what is wrong.
-    """
-    if info.flag_bits & ODD_FLAGS or archive.fp is None or not hasattr(os, "pread"):
-        return None
-    name = info.orig_filename.encode("utf-8" if info.flag_bits & 0x800 else "cp437", "replace")
-    start = LOCAL_HEADER.size + len(name)
-    n_bytes = start + ROOM_FOR_EXTRA + info.compress_size
-    found = os.pread(archive.fp.fileno(), n_bytes, info.header_offset)
-    if len(found) < start or found[LOCAL_HEADER.size : start] != name:
-        return None
-    signature, *_, n_name, n_extra = LOCAL_HEADER.unpack_from(found)
-    if signature != SIGNATURE or n_name != len(name):
-        return None
-    packed = found[start + n_extra : start + n_extra + info.compress_size]
-    data = _unpack(packed, info)
-    if data is None or len(data) != info.file_size or crc32(data) != info.CRC:
-        return None
-    return data
-
-
-def _unpack(packed: bytes, info: zipfile.ZipInfo) -> bytes | None:
-    if info.compress_type == zipfile.ZIP_STORED:
-        return packed
-    if info.compress_type != zipfile.ZIP_DEFLATED:
-        return None
-    stream = fastest.decompressobj(RAW_DEFLATE)
-    try:
-        # One byte more than announced, so that a stream which goes on is noticed.
-        data: bytes = stream.decompress(packed, info.file_size + 1)
-    except fastest.error:
-        return None
-    return data if stream.eof else None
+    return archive.read(info)

@@ -1,12 +1,7 @@
-"""Image files to grey pixels, their bit depth kept.
+"""Image files to grey pixels, their bit depth kept, and what else they hold.
 
 What is transparent is black, as the air around a scan is. A TIFF of several pages is a stack of
 slices; of a camera's JPEG with several pictures the first one counts.
-
-Plain PNGs by a decoder that takes a quarter of Pillow's time; all others are left to Pillow.
-
-Plain is what scanners' exports and both OASIS and AKOA archives hold: grey or equal colour
-channels, no transparency, no interlacing, no text, nothing damaged.
 """
 
 from __future__ import annotations
@@ -16,7 +11,7 @@ import itertools
 import os
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -26,13 +21,11 @@ from PIL import Image, ImageOps
 
 from mri_gan.errors import DataError
 from mri_gan.files import crc32, explain_os_error, one_line
-from mri_gan.ingest.read.dropped_fields import PNG_MAGIC, png_chunks, walk_png
 from mri_gan.pictures import to_unit
-
-# Image files to grey pixels, their bit depth kept
 
 # An allow-list: Pillow would hand an EPS file to Ghostscript.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 PNG_EXIF = "eXIf"
 JPEG_MAGIC = b"\xff\xd8"
 EXIF_ORIENTATION = 0x0112
@@ -253,7 +246,9 @@ def _wide(values: NDArray[Any]) -> NDArray[np.uint16]:
     return values.astype(np.uint16)
 
 
-# Plain PNGs by a decoder that takes a quarter of Pillow's time; all others are left to Pillow
+# Plain PNGs by a decoder that takes a quarter of Pillow's time; all others are left to Pillow.
+# Plain is what scanners' exports and both OASIS and AKOA archives hold: grey or equal colour
+# channels, no transparency, no interlacing, no text, nothing damaged.
 
 MAX_PIXELS = 8192 * 8192
 HEADER = struct.Struct(">IIBBBBB")  # width, height, bits, kind, compression, filter, interlacing
@@ -328,3 +323,81 @@ def _header_of_plain_chunks(data: bytes) -> tuple[int, ...] | None:
 
 def _is_whole(chunk: bytes) -> bool:
     return crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
+
+
+# What a file holds beside its picture, by the names of fields, to report what was left out
+
+_PNG_PICTURE = """
+    IHDR PLTE IDAT IEND tRNS gAMA cHRM sRGB sBIT bKGD pHYs hIST acTL fcTL fdAT sTER cICP
+"""
+PNG_PICTURE = frozenset(_PNG_PICTURE.split())
+JPEG_NAMES = {0xE1: "APP1 (Exif, XMP)", 0xED: "APP13 (IPTC)", 0xFE: "comment"}
+TIFF_NAMES = {
+    270: "ImageDescription",
+    271: "Make",
+    272: "Model",
+    305: "Software",
+    306: "DateTime",
+    315: "Artist",
+    316: "HostComputer",
+    700: "XMP",
+    33432: "Copyright",
+    33723: "IPTC",
+    34665: "Exif",
+    42112: "GDAL metadata",
+}
+
+
+def walk_png(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, end) of a PNG's chunks in order, length and checksum included.
+
+    Ends after IEND, or where the data does; nothing for other files.
+    """
+    at = len(PNG_MAGIC) if data.startswith(PNG_MAGIC) else len(data)
+    while at + 8 <= len(data):
+        length, name = struct.unpack_from(">I4s", data, at)
+        end = at + 12 + length
+        yield name, at, end
+        if name == b"IEND":
+            return
+        at = end
+
+
+def png_chunks(data: bytes) -> list[str]:
+    """The names of a PNG's chunks in order; empty for other files."""
+    return [name.decode("latin-1") for name, _, _ in walk_png(data)]
+
+
+def image_fields(data: bytes) -> tuple[str, ...]:
+    """What an image file holds beside its picture."""
+    if data.startswith(PNG_MAGIC):
+        return _distinct(f"PNG {name}" for name in png_chunks(data) if name not in PNG_PICTURE)
+    if data[:2] == b"\xff\xd8":
+        return _distinct(_jpeg_fields(data))
+    return _distinct(_tiff_fields(data)) if data[:2] in (b"II", b"MM") else ()
+
+
+def _jpeg_fields(data: bytes) -> Iterable[str]:
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != 0xDA:
+        if data[at + 1] in JPEG_NAMES:
+            yield f"JPEG {JPEG_NAMES[data[at + 1]]}"
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+
+
+def _tiff_fields(data: bytes) -> Iterable[str]:
+    order = "<" if data[:2] == b"II" else ">"
+    if len(data) < 8 or struct.unpack_from(f"{order}H", data, 2)[0] != 42:
+        return
+    at = struct.unpack_from(f"{order}I", data, 4)[0]
+    if at + 2 > len(data):
+        return
+    for i in range(struct.unpack_from(f"{order}H", data, at)[0]):
+        if at + 4 + 12 * i <= len(data):
+            tag = struct.unpack_from(f"{order}H", data, at + 2 + 12 * i)[0]
+            if tag in TIFF_NAMES:
+                yield f"TIFF {TIFF_NAMES[tag]}"
+
+
+def _distinct(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))

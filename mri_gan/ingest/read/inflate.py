@@ -23,6 +23,12 @@ PIECE_BYTES = 1 << 12
 UNPACKED_BYTES = 256 << 20  # that a few bytes may well become, such as an empty mask
 
 
+def refuse_bomb(announced: int, packed: int) -> None:
+    """Raise DataError where so many packed bytes announce more than scans ever do."""
+    if announced > max(UNPACKED_BYTES, MAX_RATIO * packed):
+        raise DataError("looks like a decompression bomb")
+
+
 def gunzip_start(data: bytes, n_bytes: int) -> bytes:
     """The first bytes of a gzip stream, not verified; raises DataError."""
     found = b""
@@ -39,8 +45,7 @@ def gunzip(data: bytes, limit: int) -> bytes:
     Readers that stop at the last voxel never see the trailer, and so miss damage: 175 of 200
     random bit flips gave wrong voxels without any error. Raises DataError.
     """
-    if limit > max(UNPACKED_BYTES, MAX_RATIO * len(data)):
-        raise DataError("looks like a decompression bomb")
+    refuse_bomb(limit, len(data))
     whole = _inflate_at_once(data, limit)
     if whole is not None:
         return whole

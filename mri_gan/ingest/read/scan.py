@@ -1,6 +1,6 @@
-"""The volume of a source, whatever kind of file it is: formats are chosen here.
+"""The volume of a source, whatever kind of file it is.
 
-The suffixes that are read stand in `ingest/source.py`.
+To add a format: its suffix in `ingest/source.py`, a reader beside this file, a branch below.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.source import ARRAY_SUFFIXES, ITK_SUFFIXES, MGH_SUFFIXES, Source
+from mri_gan.ingest.source import ITK_SUFFIXES, MGH_SUFFIXES, NIFTI_SUFFIXES, Source
 
 if TYPE_CHECKING:
     from mri_gan.ingest.read.volume import Volume
@@ -20,31 +20,36 @@ def read_source_volume(source: Source, labels: bool = False) -> Volume:
     Raises DataError for damaged files, LabelMapError for label maps that are not wanted,
     SeriesError for files of several volumes of which none is chosen.
     """
-    # These need nibabel and more, and image files do not.
+    # Readers are imported here: they need nibabel and more, and image files do not.
     suffix, chosen = source.member.suffix, source.chosen
     if source.slice_number is not None:
         from mri_gan.ingest.read.stacks import read_slice
 
         return read_slice(source.member, source.slice_number)
-    if suffix in ITK_SUFFIXES or suffix in ARRAY_SUFFIXES or suffix in (".par", ".mnc"):
-        from mri_gan.ingest.read.formats.other_formats import read_format
-
-        return read_format(source, labels)
+    data, *others = (read_member(member) for member in (source.member, *source.others))
     if source.is_series:
         from mri_gan.ingest.read.dicom.series import read_series
 
-        files = [read_member(member) for member in (source.member, *source.others)]
-        return read_series(files, chosen, labels)
-    if source.is_pair:
-        from mri_gan.ingest.read.nifti_pairs import axes_of, read_pair
+        return read_series([data, *others], chosen, labels)
+    from mri_gan.ingest.read import volume
 
-        header, voxels = (read_member(member) for member in (source.member, *source.others))
-        return read_pair(header, voxels, axes_of(source), labels, chosen)
-    data = read_member(source.member)
+    if suffix in NIFTI_SUFFIXES:
+        return volume.read_volume(data, labels, chosen)
     if suffix in MGH_SUFFIXES:
-        from mri_gan.ingest.read.mgh import read_mgh
+        return volume.read_mgh(data, labels)
+    if suffix in (".hdr", ".hdr.gz"):
+        return volume.read_pair(data, others[0], volume.axes_of(source), labels, chosen)
+    with volume.our_errors(suffix[1:].upper()):
+        if suffix in ITK_SUFFIXES:
+            from mri_gan.ingest.read.itk import read_itk
 
-        return read_mgh(data, labels)
-    from mri_gan.ingest.read.volume import read_volume
+            return read_itk(data, suffix, others[0] if others else None, labels, chosen)
+        if suffix in (".par", ".mnc"):
+            from mri_gan.ingest.read import scanner
 
-    return read_volume(data, labels, chosen)
+            if suffix == ".mnc":
+                return scanner.read_minc(data, labels)
+            return scanner.read_par(data, others[0], labels, chosen)
+        from mri_gan.ingest.read.array_files import read_array_file
+
+        return read_array_file(data, suffix, labels, chosen)

@@ -17,9 +17,9 @@ from typing import IO, Any, Self
 
 from mri_gan.errors import DataError
 from mri_gan.files import explain_os_error, one_line
-from mri_gan.ingest.read.sniff import HEAD_BYTES, form_of, needs_look
 from mri_gan.ingest.source import (
     CLUTTER,
+    HEAD_BYTES,
     LINKS,
     MAX_MEMBERS,
     MAX_RATIO,
@@ -27,9 +27,11 @@ from mri_gan.ingest.source import (
     SPECIAL_FILES,
     Listing,
     Member,
+    form_of,
     is_clutter,
     is_wanted,
     natural_key,
+    needs_look,
 )
 
 PACKERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}

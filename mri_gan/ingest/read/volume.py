@@ -1,4 +1,7 @@
-"""NIfTI bytes to a Volume in RAS+ orientation; headers are checked before they are believed."""
+"""NIfTI, Analyze 7.5 and FreeSurfer's MGH to a Volume in RAS+ orientation.
+
+Headers are checked before they are believed.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import contextlib
 import io
 import logging
 import math
+import re
+import struct
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +22,21 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError, LabelMapError, MriganError, SeriesError
 from mri_gan.files import one_line
-from mri_gan.ingest.read.dropped_fields import nifti_fields
 from mri_gan.ingest.read.inflate import GZIP_MAGIC, gunzip, gunzip_start
-from mri_gan.ingest.source import MAX_MEMBER_BYTES
+from mri_gan.ingest.source import MAX_MEMBER_BYTES, Source
 
 MAX_VOXELS = 1 << 28  # 1 GiB of float32; a 512^3 scan is half of that
 MAX_VALUE = 1e30  # beyond, windowing overflows float32
 MAX_LABELS = 40  # a label map has few values; real scans have hundreds
 NIFTI_1_HEADER, NIFTI_2_HEADER = 348, 540
+# Fields of a header that are kept; all others that hold something are reported by name.
+_NIFTI_PICTURE = """
+    sizeof_hdr dim datatype bitpix pixdim vox_offset scl_slope scl_inter qform_code sform_code
+    quatern_b quatern_c quatern_d qoffset_x qoffset_y qoffset_z srow_x srow_y srow_z magic
+    xyzt_units regular extents dim_info cal_max cal_min slice_start slice_end slice_code glmax
+    glmin eol_check dim_un0 funused1 vox_units
+"""
+NIFTI_PICTURE = frozenset(_NIFTI_PICTURE.split())
 SPARE_BYTES = 1 << 20  # that may follow the voxels, as padding or a footer
 
 # nibabel would write a line to standard error for every odd header field.
@@ -59,6 +71,15 @@ def read_volume(data: bytes, labels: bool = False, chosen: int | None = None) ->
         image = take_one(parse_image(data, chosen), chosen)
         volume = build_volume(image, labels, nifti_fields(image.header))
         return replace(volume, header=image.header)
+
+
+def nifti_fields(header: Any) -> tuple[str, ...]:
+    """What a NIfTI or Analyze header holds beside geometry and scale."""
+    rest = (name for name in header if name not in NIFTI_PICTURE)
+    # More than zeros and spaces
+    names = [name for name in rest if np.asarray(header[name]).tobytes().strip(b"\0 ")]
+    extensions = ["extensions"] if len(getattr(header, "extensions", ())) else []
+    return tuple(sorted([*names, *extensions]))
 
 
 @contextlib.contextmanager
@@ -230,3 +251,114 @@ def is_label_map(voxels: NDArray[Any]) -> bool:
         if (part != np.round(part)).any() or len(np.unique(part)) > MAX_LABELS:
             return False
     return True
+
+
+# Pairs of a header and bare voxels
+
+# Analyze does not store how a scan is oriented. Left-anterior-superior is what nibabel, SPM and
+# OASIS-1's T88 images take for granted; scans of OASIS-1 that are not yet in T88 space are
+# stored sagittally.
+USUAL_AXES = "LAS"
+SAGITTAL_AXES = "ASL"
+SAGITTAL_NAMES = re.compile(r"_mpr-\d+_anon\.|_sbj_111\.", re.IGNORECASE)
+NIFTI_PAIR = b"ni1\0"
+
+
+def axes_of(source: Source) -> str:
+    """Towards where the voxels of a pair run, judged by its name."""
+    sagittal = source.naming.layout == "oasis1" and SAGITTAL_NAMES.search(source.name)
+    return SAGITTAL_AXES if sagittal else USUAL_AXES
+
+
+def read_pair(
+    header: bytes,
+    voxels: bytes,
+    axes: str = USUAL_AXES,
+    labels: bool = False,
+    chosen: int | None = None,
+) -> Volume:
+    """A volume from the bytes of a header and its voxels, each of them gzipped or not.
+
+    Raises DataError for anything that is not one finite 3-D scan, LabelMapError for label maps
+    unless `labels` are wanted, SeriesError for several volumes of which none is `chosen`.
+    """
+    with our_errors("Analyze pair"):
+        if header[:2] == GZIP_MAGIC:
+            header = gunzip(header, SPARE_BYTES)
+        if len(header) < NIFTI_1_HEADER:
+            raise DataError("too short for an Analyze header")
+        is_nifti = header[344:348] == NIFTI_PAIR
+        kind = nib.nifti1.Nifti1PairHeader if is_nifti else nib.AnalyzeHeader
+        parsed = parse_header(kind, header)
+        if voxels[:2] == GZIP_MAGIC:
+            voxels = gunzip(voxels, check_header(parsed, None, chosen) + SPARE_BYTES)
+        check_header(parsed, len(voxels), chosen)
+        affine = parsed.get_best_affine() if is_nifti else affine_of(parsed, axes)
+        image = take_one(nib.Nifti1Image(_voxels(parsed, voxels), affine), chosen)
+        return build_volume(image, labels, nifti_fields(parsed))
+
+
+def _voxels(header: nib.AnalyzeHeader, data: bytes) -> NDArray[Any]:
+    # The window makes up for a slope, but for the sign of it, and Analyze has none.
+    shape = header.get_data_shape()
+    start = int(header["vox_offset"])
+    flat = np.frombuffer(data, header.get_data_dtype(), math.prod(shape), start)
+    slope = header.get_slope_inter()[0] or 1.0
+    voxels = flat.reshape(shape, order="F")
+    if slope == 1 and is_narrow(voxels.dtype):
+        return voxels
+    return voxels.astype(np.float32) * np.float32(slope)
+
+
+def affine_of(header: nib.AnalyzeHeader, axes: str) -> NDArray[np.float64]:
+    """Voxel -> mm with the middle of the volume at 0 [4, 4]."""
+    sizes = np.asarray(header.get_zooms()[:3], np.float64)
+    affine = np.eye(4)
+    affine[:3, :3] = 0
+    for column, (axis, sign) in enumerate(nib.orientations.axcodes2ornt(axes)):
+        affine[int(axis), column] = sign * sizes[column]
+    centre = (np.asarray(header.get_data_shape()[:3]) - 1) / 2
+    affine[:3, 3] = -affine[:3, :3] @ centre
+    return affine
+
+
+# MGH
+
+MGH_HEADER = 284
+SCAN_PARAMETERS_BYTES = 20  # after the voxels: times and angles
+TYPE_BYTES = {0: 1, 1: 4, 3: 4, 4: 2}  # unsigned char, int, float, short
+
+
+def read_mgh(data: bytes, labels: bool = False) -> Volume:
+    """A volume from the bytes of a `.mgh` or `.mgz` file; raises like `read_volume`."""
+    with our_errors("MGH"):
+        if data[:2] == GZIP_MAGIC:
+            head = gunzip_start(data, MGH_HEADER)
+            data = gunzip(data, _check_mgh(head) + SPARE_BYTES)
+        if _check_mgh(data) > len(data):
+            raise DataError("shorter than its header announces (truncated?)")
+        image = nib.MGHImage.from_bytes(data)
+        voxels = np.asarray(image.dataobj, dtype=np.float32)
+        return build_volume(nib.Nifti1Image(voxels, image.affine), labels, _tags_of(data))
+
+
+def _tags_of(data: bytes) -> tuple[str, ...]:
+    """Whether there are tags after the voxels: commands, with names of files and people."""
+    *shape, kind = struct.unpack_from(">5i", data, 4)
+    end = MGH_HEADER + math.prod(shape) * TYPE_BYTES[kind] + SCAN_PARAMETERS_BYTES
+    return ("tags",) if len(data) > end else ()
+
+
+def _check_mgh(data: bytes) -> int:
+    """The bytes that a header announces."""
+    if len(data) < MGH_HEADER:
+        raise DataError("too short for an MGH header")
+    version, *shape, kind = struct.unpack_from(">6i", data)
+    if version != 1 or kind not in TYPE_BYTES:
+        raise DataError("unreadable MGH (unknown version or voxel type)")
+    if min(shape) < 1 or shape[3] != 1:
+        raise DataError(f"shape {tuple(shape)} is not one 3-D volume", "split or squeeze it first")
+    if math.prod(shape) > MAX_VOXELS:
+        raise DataError(f"{math.prod(shape)} voxels, more than {MAX_VOXELS}")
+    n_bytes: int = MGH_HEADER + math.prod(shape) * TYPE_BYTES[kind]
+    return n_bytes

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mri_gan.files import write_text
-from mri_gan.ingest.plan.splits import write_splits
 from mri_gan.pictures import Shows, build_sheet, save_png
 from mri_gan.store.labels import one_cell
 from mri_gan.store.reader import StoreReader
-from mri_gan.store.schema import COMPANIONS, IMAGE, MANIFEST_FILE, PREVIEW_FILE, SPLIT_FILE
+from mri_gan.store.schema import IMAGE, MANIFEST_FILE, PREVIEW_FILE, SPLIT_FILE
 
 MANIFEST_COLUMNS = ("subject", "session", "split", "side", "plane", "position", "native", "source")
 COLUMNS, ROWS, LEVEL = 8, 5, 128
 
 
-def write_companions(folder: Path, names: Sequence[str] = COMPANIONS) -> dict[str, Any]:
+def write_companions(folder: Path) -> dict[str, Any]:
     """Write `preview.png`, `manifest.tsv` and `splits.tsv` where they are not there yet.
 
     Returns what the store holds.
     """
-    writers = {
-        PREVIEW_FILE: write_preview,
-        MANIFEST_FILE: write_manifest,
-        SPLIT_FILE: write_splits,
-    }
+    writers = {PREVIEW_FILE: write_preview, MANIFEST_FILE: write_manifest}
+    writers[SPLIT_FILE] = write_splits
     with StoreReader(folder) as store:
-        for name in names:
+        for name, write in writers.items():
             if not (folder / name).exists():
-                writers[name](store, folder / name)
+                write(store, folder / name)
         return store.describe()
 
 
@@ -59,4 +55,11 @@ def write_manifest(store: StoreReader, path: Path) -> None:
     for index, record in enumerate(store.records):
         values = (str(getattr(record, name)) for name in MANIFEST_COLUMNS)
         lines.append("\t".join((str(index), *map(one_cell, values))))
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def write_splits(store: StoreReader, path: Path) -> None:
+    """The table of a store's subjects and splits, as `--split-file` takes it."""
+    rows: Iterable[tuple[str, str]] = sorted({(r.subject, r.split) for r in store.records})
+    lines = ["subject\tsplit", *("\t".join(map(one_cell, row)) for row in rows)]
     write_text(path, "\n".join(lines) + "\n")

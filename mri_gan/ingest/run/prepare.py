@@ -1,4 +1,4 @@
-"""Plan -> workers -> one writer: `prepare` as a function."""
+"""Plan -> what must be known of all sources -> workers -> one writer: `prepare` as a function."""
 
 from __future__ import annotations
 
@@ -9,27 +9,45 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lmdb
+import numpy as np
+from numpy.typing import NDArray
 
 from mri_gan import __version__
 from mri_gan.config import LEVELS
-from mri_gan.errors import DataError, Stopped, UsageError
+from mri_gan.errors import DataError, MriganError, Stopped, UsageError
 from mri_gan.files import StopSignal, one_line
-from mri_gan.ingest.outcome import Learned, Outcome
+from mri_gan.ingest.cut.intensity import (
+    find_landmarks,
+    find_otsu,
+    foreground_threshold,
+    percentiles,
+    split,
+    standard_scale,
+    take_sample,
+)
+from mri_gan.ingest.cut.one_source import process_all
+from mri_gan.ingest.outcome import CRASHED, Learned, Outcome, reading
+from mri_gan.ingest.plan.masks import read_label_values
 from mri_gan.ingest.plan.people import public_reason
 from mri_gan.ingest.plan.plan import Plan
-from mri_gan.ingest.run import task
-from mri_gan.ingest.run.first_pass import count_teachers, learn
-from mri_gan.ingest.run.ordered_pool import PRELOAD, Engine, OrderedPool, Workers, open_engine
-from mri_gan.ingest.source import Source, members_of
+from mri_gan.ingest.read.archives import read_member
+from mri_gan.ingest.read.image_files import read_image
+from mri_gan.ingest.read.scan import read_source_volume
+from mri_gan.ingest.run.companions import write_companions
+from mri_gan.ingest.run.workers import Engine, OrderedPool, Workers, open_engine
+from mri_gan.ingest.source import Source, members_of, suffix_of
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store import schema
 from mri_gan.store.environment import has_begun, open_environment
 from mri_gan.store.reader import count_slices, tell_learned
 from mri_gan.store.schema import SliceRecord
 from mri_gan.store.writer import StoreWriter
+
+CHUNK = 16  # image files per task: enough to hide the cost of sending one
+VOLUME_WEIGHT = 64  # a volume's slices fill the window of tasks as this many images do
 
 
 @dataclass(frozen=True)
@@ -57,14 +75,13 @@ def write_store(
     when no source gave a slice.
     """
     start = time.perf_counter()
-    learned = known_before(folder, plan.digest)
     teachers = plan.learn_from or plan.sources
-    if learned is None:
-        learned = learn(teachers, config, workers, stop, lambda n: on_progress(Tick(0, 0, n)))
     learned_from = count_teachers(teachers, config)
-    header = build_header(plan, config, learned)
-    with open_engine(workers, PRELOAD) as engine:
-        with StoreWriter(folder, header) as writer:
+    with open_engine(workers) as engine:
+        learned = known_before(folder, plan.digest)
+        if learned is None:
+            learned = learn(teachers, config, engine, stop, lambda n: on_progress(Tick(0, 0, n)))
+        with StoreWriter(folder, build_header(plan, config, learned)) as writer:
             todo = itertools.islice(plan.sources, writer.sources_done, None)
             for source, outcome in _outcomes(todo, config, learned, engine):
                 _add(writer, source, outcome)
@@ -80,21 +97,7 @@ def write_store(
             if not writer.slices_done:
                 raise DataError(_nothing(plan, writer), "mrigan inspect lists the reason for each")
             writer.finish(summarise(writer, plan, learned, time.perf_counter() - start))
-        # A cluster may not see this folder.
-        return complete(folder, engine if isinstance(workers, int) else None)
-
-
-def complete(folder: Path, engine: Engine | None) -> dict[str, Any]:
-    """Write the companions of a store, by workers where there are some; returns what it holds.
-
-    Workers have loaded numpy and Pillow, which this process can do without.
-    """
-    if engine is None:
-        return task.write_companions([(folder, schema.COMPANIONS)])[0]
-    picture, *tables = schema.COMPANIONS
-    parts = [(folder, (picture,)), (folder, tables)]
-    pool = OrderedPool(task.write_companions, lambda _: complete(folder, None), engine)
-    return [facts for _, facts in pool.map([part] for part in parts)][-1]
+    return write_companions(folder)
 
 
 def is_complete(folder: Path, plan_digest: str) -> bool:
@@ -144,9 +147,14 @@ def _read_meta(folder: Path) -> tuple[Any, Any]:
 def _outcomes(
     sources: Iterable[Source], config: PrepareConfig, learned: Learned, engine: Engine | None
 ) -> Iterator[tuple[Source, Outcome]]:
-    function = functools.partial(task.process_chunk, config=config, learned=learned)
-    pool = OrderedPool(function, task.crashed_outcome, engine, task.weigh)
+    function = functools.partial(process_all, config=config, learned=learned)
+    pool = OrderedPool(function, lambda _: Outcome(*CRASHED), engine, weigh)
     return pool.map(chunked(sources))
+
+
+def weigh(chunk: Sequence[Source]) -> int:
+    """How much a task fills the window of tasks in flight, in image files."""
+    return sum(VOLUME_WEIGHT if source.is_volume else 1 for source in chunk)
 
 
 def chunked(sources: Iterable[Source]) -> Iterator[Sequence[Source]]:
@@ -154,7 +162,7 @@ def chunked(sources: Iterable[Source]) -> Iterator[Sequence[Source]]:
     chunk: list[Source] = []
     for source in sources:
         is_volume = source.is_volume
-        if chunk and (is_volume or len(chunk) == task.CHUNK):
+        if chunk and (is_volume or len(chunk) == CHUNK):
             yield chunk
             chunk = []
         if is_volume:
@@ -239,3 +247,209 @@ def count_files(plan: Plan, skipped: Iterable[str]) -> dict[str, int]:
         "left_out": len(left_out - stored) + plan.set_aside,
         "ignored": plan.ignored,
     }
+
+
+# What must be known of all sources before the first one can be written: learned once, kept in the
+# store's header, and taken from there when work goes on
+
+LOOK_AT, LEARN_FROM = 16, 400  # image files, evenly spread
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Glance = tuple[tuple[float, ...], tuple[int, ...]]  # the window of 16-bit images, and darkness
+
+
+def learn(
+    sources: Sequence[Source],
+    config: PrepareConfig,
+    engine: Engine | None,
+    stop: StopSignal,
+    on_progress: Callable[[int], object] = lambda _: None,
+) -> Learned:
+    """Read what must be known beforehand; raises UsageError where it makes no sense."""
+    masks, volumes = _masks(sources, config), _training_volumes(sources, config)
+    if config.masks and not masks:
+        raise UsageError(
+            "--masks: no source has a mask",
+            "see docs/data.md for their names, or leave --masks out",
+        )
+    done = itertools.count(1)
+    crew = engine, stop, lambda: on_progress(next(done))
+    window, darkness = _look_at_images(sources, config, engine)
+    labels = _together(_over(_labels_of, masks, *crew), config.depth) if config.masks else ()
+    landmarks = config.landmarks
+    if config.intensity == "nyul" and not landmarks:
+        function = functools.partial(_landmarks_of, config=config)
+        landmarks = _standard(_over(function, volumes, *crew))
+    return Learned(labels, landmarks, window, darkness)
+
+
+def _over(
+    function: Callable[[Source], tuple[Result, ...]],
+    items: Sequence[Source],
+    engine: Engine | None,
+    stop: StopSignal,
+    tell: Callable[[], object],
+) -> list[tuple[Result, ...]]:
+    """The function's results, by the engine's workers; nothing of an item that kills them."""
+    results = []
+    pool = OrderedPool(functools.partial(_each, function), lambda _: (), engine)
+    for _, result in pool.map(chunked(items)):
+        results.append(result)
+        tell()
+        if stop:
+            raise Stopped(
+                "stopped before anything was written",
+                "run the same command again",
+                stop.signum or 2,
+            )
+    return results
+
+
+def _each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    return [function(item) for item in items]
+
+
+def count_teachers(sources: Sequence[Source], config: PrepareConfig) -> int:
+    """How many masks and volumes `learn` reads."""
+    return len(_masks(sources, config)) + len(_training_volumes(sources, config))
+
+
+def _masks(sources: Sequence[Source], config: PrepareConfig) -> list[Source]:
+    return [s.mask for s in sources if s.mask is not None] if config.masks else []
+
+
+def _labels_of(mask: Source) -> tuple[int, ...]:
+    with reading(mask.member.label):  # a problem is reported when its slices are written
+        return read_label_values(mask)
+    return ()
+
+
+def _together(found: Sequence[tuple[int, ...]], depth: int) -> tuple[int, ...]:
+    labels = tuple(sorted({label for some in found for label in some} | {0}))
+    if len(labels) > 1 << depth:
+        raise UsageError(
+            f"--masks: the masks hold {len(labels)} labels, more than {depth} bits can hold",
+            "use --depth 16, or check that these are masks",
+        )
+    return labels
+
+
+# The standard scale of `nyul`
+
+
+def _training_volumes(sources: Sequence[Source], config: PrepareConfig) -> list[Source]:
+    """What `nyul` learns from, unless it is given landmarks."""
+    if config.intensity != "nyul" or config.landmarks:
+        return []
+    return [s for s in sources if s.is_volume and s.naming.split == "train"]
+
+
+def _landmarks_of(source: Source, config: PrepareConfig) -> tuple[float, ...]:
+    with reading(source.member.label):  # a problem is reported when its slices are written
+        sample = take_sample(read_source_volume(source).voxels)
+        return find_landmarks(sample, foreground_threshold(sample), config.window)
+    return ()
+
+
+def _standard(marks: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
+    """The standard scale of the volumes that could be read."""
+    if not any(marks):
+        raise UsageError(
+            "--intensity nyul: no volume in the training split to learn from",
+            "use another --split or --intensity, or take --landmarks of another store",
+        )
+    return standard_scale([found for found in marks if found])
+
+
+# Image files of 16 bits that hold an MR scanner's values: one window for all of a set. Such values
+# seldom pass 4,095, and would be black among 65,535 grey levels.
+
+WHITE = 65535
+SCANNER_VALUES = WHITE // 8  # what a set of scanner values does not reach
+DARK = 16  # of 255: a set whose 99th percentile is below shows next to nothing
+MAX_SAMPLES = 1_000_000
+
+
+def _look_at_images(
+    sources: Sequence[Source], config: PrepareConfig, engine: Engine | None
+) -> Glance:
+    flat = [source for source in sources if not source.is_volume]
+    if not flat:
+        return (), ()
+    teachers = [source for source in flat if source.naming.split == "train"] or flat
+    work = _spread(flat, LOOK_AT), _spread(teachers, LEARN_FROM)
+    function = functools.partial(_each, functools.partial(_look_at, config=config))
+    pool = OrderedPool(function, lambda _: ((), ()), engine)
+    return next(pool.map([[work]]))[1]
+
+
+def _spread(sources: Sequence[Source], count: int) -> Sequence[Source]:
+    return sources[:: max(1, len(sources) // count)]
+
+
+def _look_at(work: tuple[Sequence[Source], Sequence[Source]], config: PrepareConfig) -> Glance:
+    window = find_image_window(*work, config)
+    return window, () if window else find_darkness(work[0])
+
+
+def find_image_window(
+    some: Sequence[Source], teachers: Sequence[Source], config: PrepareConfig
+) -> tuple[float, ...]:
+    """Black and white of a set of 16-bit images with a scanner's values; empty for other sets.
+
+    `some` are looked at; of `teachers`, images of the training split, the percentiles of
+    `--window` are taken, as of volumes.
+    """
+    if config.intensity == "keep" or not any(map(_is_16_bit, some)):
+        return ()
+    counts = np.zeros(WHITE + 1, np.int64)
+    for source in teachers:
+        pixels = _read(source)
+        if pixels is not None and pixels.dtype == np.uint16:
+            counts += np.bincount(pixels.ravel(), minlength=WHITE + 1)
+    if not counts.any() or np.flatnonzero(counts)[-1] >= SCANNER_VALUES:
+        return ()
+    thin = max(1, int(counts.sum()) // MAX_SAMPLES)
+    sample = np.repeat(np.arange(WHITE + 1, dtype=np.uint16), -(-counts // thin))
+    return _window(sample, config)
+
+
+def _window(sample: NDArray[np.uint16], config: PrepareConfig) -> tuple[float, ...]:
+    low, high = config.window
+    try:
+        tissue = split(sample, find_otsu(sample))[1]
+    except MriganError:
+        tissue = sample
+    black, white = (float(percentiles(sample, [low])[0]), float(percentiles(tissue, [high])[0]))
+    return (black, white) if black < white else ()
+
+
+def find_darkness(some: Sequence[Source]) -> tuple[int, ...]:
+    """The 99th percentile of some images' pixels, of 255 grey levels, where it is low."""
+    found = [pixels for pixels in map(_read, some) if pixels is not None]
+    if not found:
+        return ()
+    grey = np.concatenate([(p >> 8 if p.dtype == np.uint16 else p).ravel() for p in found])
+    level = int(np.percentile(grey, 99))
+    return (level,) if level < DARK else ()
+
+
+def _is_16_bit(source: Source) -> bool:
+    """Whether a PNG says so in its header, or any other file when it is read."""
+    if suffix_of(source.member.name) == ".png":
+        try:
+            return read_member(source.member)[24:25] == b"\x10"
+        except MriganError:
+            return False
+    if suffix_of(source.member.name) not in (".tif", ".tiff"):
+        return False
+    pixels = _read(source)
+    return pixels is not None and pixels.dtype == np.uint16
+
+
+def _read(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
+    try:
+        return read_image(read_member(source.member))
+    except MriganError:
+        return None  # reported when its slices are written

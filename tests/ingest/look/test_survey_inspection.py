@@ -279,7 +279,7 @@ def test_every_volume_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         read.append(member.name)
         return read_member(member)
 
-    for module in ("read.scan", "cut.one_source", "plan.slice_range"):
+    for module in ("read.scan", "cut.one_source", "plan.selection"):
         monkeypatch.setattr(f"mri_gan.ingest.{module}.read_member", note)
     assert survey(folder)["orientations"] == {"RAS": 2}
     assert sorted(read) == ["v/1.nii.gz", "v/2.nii.gz"]

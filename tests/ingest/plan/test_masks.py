@@ -321,8 +321,7 @@ def test_parts_of_a_plan_learn_from_the_whole(tmp_path: Path, prepare: Prepare) 
 
 def test_progress_counts_what_is_read_beforehand(tmp_path: Path) -> None:
     from mri_gan.files import StopSignal
-    from mri_gan.ingest.run.first_pass import count_teachers
-    from mri_gan.ingest.run.prepare import Tick, write_store
+    from mri_gan.ingest.run.prepare import Tick, count_teachers, write_store
 
     config = PrepareConfig(masks=True)
     plan = build_plan([phantoms.oasis_course_zip(tmp_path / "a.zip")], config)

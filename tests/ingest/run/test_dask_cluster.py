@@ -18,10 +18,10 @@ from mri_gan.cli.main import cli
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import StopSignal
 from mri_gan.ingest.plan.plan import build_plan
-from mri_gan.ingest.run import task
+from mri_gan.ingest.run import prepare as preparing
 from mri_gan.ingest.run.dask_cluster import DaskEngine
-from mri_gan.ingest.run.ordered_pool import check_engine
 from mri_gan.ingest.run.prepare import write_store
+from mri_gan.ingest.run.workers import check_engine
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
@@ -120,7 +120,7 @@ def prepare_on(cluster: Any, archive: Path, folder: Path) -> Path:
 def test_a_killed_worker_does_not_show(
     tmp_path: Path, prepare: Prepare, archive: Path, cluster: Any, dying: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(task, "process_chunk", dying.once)
+    monkeypatch.setattr(preparing, "process_all", dying.once)
     far = prepare_on(cluster, archive, tmp_path / "far")
     assert (tmp_path / "mark").exists()
     assert facts(far) == facts(prepare(tmp_path / "local", archive))
@@ -130,7 +130,7 @@ def test_a_killed_worker_does_not_show(
 def test_sources_that_kill_every_worker_are_left_out(
     tmp_path: Path, archive: Path, cluster: Any, dying: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(task, "process_chunk", dying.always)
+    monkeypatch.setattr(preparing, "process_all", dying.always)
     far = facts(prepare_on(cluster, archive, tmp_path / "far"))
     _, summary, skipped = far
     reasons = {entry["source"].rpartition("/")[2]: entry["reason"] for entry in skipped}
@@ -158,10 +158,9 @@ def test_when_all_workers_are_gone_it_says_so(
         made.scale(0)
         while engine._threads:
             time.sleep(0.05)
-        for place in ("prepare", "ordered_pool"):  # for cutting, and to look at images before
-            monkeypatch.setattr(
-                f"mri_gan.ingest.run.{place}.open_engine", lambda *_: nullcontext(engine)
-            )
+        monkeypatch.setattr(
+            "mri_gan.ingest.run.prepare.open_engine", lambda *_: nullcontext(engine)
+        )
         with pytest.raises(DataError, match="workers disappeared"):
             prepare_on(made, archive, tmp_path / "far")
         engine.close()

@@ -13,18 +13,20 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError, SeriesError, UsageError
 from mri_gan.ingest.read.dicom.elements import EXPLICIT_LE, Elements, read_elements
-from mri_gan.ingest.read.dicom.frames import choose_frames
 from mri_gan.ingest.read.dicom.headers import (
     MOSAIC_TAGS,
     Place,
     axes_of,
     count_frames,
     find_affine,
+    in_units,
+    is_filled,
     number,
     position_of,
     size_of,
+    text,
+    unpack,
 )
-from mri_gan.ingest.read.dicom.unpacking import in_units, unpack
 
 if TYPE_CHECKING:
     from mri_gan.ingest.read.volume import Volume
@@ -33,26 +35,25 @@ if TYPE_CHECKING:
 # Elements by which files are distinguished and sorted, and those without which there is no picture.
 PLANNED = {
     *(0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080060, 0x0008103E, 0x00100020),
-    0x00181030,
-    *(0x00180081, 0x0020000D, 0x0020000E, 0x00200032, 0x00200037, 0x00280008, 0x00280010),
-    *(0x00280002, 0x00280011, 0x00280100),
+    *(0x00181030, 0x00180081, 0x0020000D, 0x0020000E, 0x00200032, 0x00200037, 0x00280008),
+    *(0x00280010, 0x00280002, 0x00280011, 0x00280100),
     *MOSAIC_TAGS,
 }
 PICTURED = {
     *(0x00180080, 0x00180082, 0x00181060, 0x00181314, 0x00189087, 0x00200012, 0x00200013),
-    *(
-        0x00200100,
-        0x00180050,
-        0x00180088,
-        0x00280004,
-        0x00280006,
-        0x00280030,
-        0x00280101,
-        0x00280102,
-    ),
-    *(0x00280103, 0x00280120, 0x00280121, 0x00281052, 0x00281053, 0x00283000, 0x52009229),
-    *(0x52009230,),
+    *(0x00200100, 0x00180050, 0x00180088, 0x00280004, 0x00280006, 0x00280030, 0x00280101),
+    *(0x00280102, 0x00280103, 0x00280120, 0x00280121, 0x00281052, 0x00281053, 0x00283000),
+    *(0x52009229, 0x52009230),
 }
+# What a picture consists of, by name; of all the rest the names are reported.
+_DICOM_PICTURE = """
+    Rows Columns PixelData PixelSpacing SliceThickness SamplesPerPixel
+    PhotometricInterpretation BitsAllocated BitsStored HighBit PixelRepresentation
+    ImagePositionPatient ImageOrientationPatient RescaleSlope RescaleIntercept
+    SmallestImagePixelValue LargestImagePixelValue SpacingBetweenSlices RescaleType
+    SpecificCharacterSet PlanarConfiguration PixelPaddingValue
+"""
+DICOM_PICTURE = frozenset(_DICOM_PICTURE.split())
 # By what volumes of one series differ, the first that does
 TELLING = (
     *("TemporalPositionIdentifier", "DiffusionBValue", "InversionTime", "FlipAngle"),
@@ -154,7 +155,83 @@ def dropped_names(found: Elements) -> tuple[str, ...]:
     """What a file holds beside geometry and scale, by name; private elements count as one."""
     from pydicom.datadict import keyword_for_tag
 
-    from mri_gan.ingest.read.dropped_fields import DICOM_PICTURE
-
     names = {keyword_for_tag(tag) or "private fields" for tag in found.tags}
     return tuple(sorted(names - DICOM_PICTURE))
+
+
+# Enhanced multi-frame DICOM: every frame with a place of its own, as Philips and Siemens XA write,
+# in the functional groups of DICOM PS3.3 section C.7.6.16
+
+TURN_DIGITS, ECHO_DIGITS = 2, 2  # what distinguishes stacks and echoes
+
+
+def choose_frames(
+    header: Any, pixels: NDArray[Any], chosen: int | None
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Voxels [X, Y, Z] and affine [4, 4] of one volume of a file.
+
+    Raises SeriesError where there are several and none is chosen.
+    """
+    each = header.PerFrameFunctionalGroupsSequence
+    pixels = pixels.reshape(-1, *pixels.shape[-2:])
+    if len(each) != len(pixels):
+        raise DataError(f"{len(pixels)} frames, but positions of {len(each)}")
+    shared = header.get("SharedFunctionalGroupsSequence") or [{}]
+    frames = [_Frame(header, one, shared[0]) for one in each]
+    volumes = _volumes(frames)
+    if chosen is None and len(volumes) > 1:
+        raise SeriesError(f"{len(volumes)} volumes in one file", "choose one with --volume")
+    number_ = chosen or 0
+    if number_ >= len(volumes):
+        raise DataError(f"has no volume {number_} (of {len(volumes)}, counted from 0)")
+    stack = [in_units(pixels[i], header, frames[i].scale).T for i in volumes[number_]]
+    return np.stack(stack, axis=-1), find_affine([frames[i].place for i in volumes[number_]])
+
+
+class _Frame:
+    """What the functional groups say of one frame."""
+
+    def __init__(self, header: Any, own: Any, shared: Any) -> None:
+        def group(name: str) -> Any:
+            for where in (own, shared):
+                if name in where and len(where[name].value):
+                    return where[name].value[0]
+            return None
+
+        sizes, plane = group("PixelMeasuresSequence"), group("PlaneOrientationSequence")
+        position = group("PlanePositionSequence")
+        if sizes is None or plane is None or position is None:
+            raise DataError("multi-frame DICOM without frame positions")
+        self.place = Place(position, sizes, plane)
+        scale = group("PixelValueTransformationSequence")
+        self.scale = header if scale is None else scale
+        echo, kind = group("MREchoSequence"), group("MRImageFrameTypeSequence")
+        has_echo = echo is not None and is_filled(echo, "EffectiveEchoTime")
+        self.echo_ms = number(echo, "EffectiveEchoTime") if has_echo else 0.0
+        self.kind = "" if kind is None else text(kind, "FrameType")
+
+
+def _volumes(frames: Sequence[_Frame]) -> list[list[int]]:
+    """The frames of each volume, sorted along their normal."""
+    stacks: dict[Any, list[int]] = {}
+    for number_, frame in enumerate(frames):
+        turned = np.round([*frame.place.along, *frame.place.down], TURN_DIGITS) + 0.0
+        key = (frame.kind, round(frame.echo_ms, ECHO_DIGITS), *turned.tolist())
+        stacks.setdefault(key, []).append(number_)
+    return [volume for stack in stacks.values() for volume in _split(frames, stack)]
+
+
+def _split(frames: Sequence[_Frame], stack: Sequence[int]) -> list[list[int]]:
+    """The n-th frames at every place, for each n; the order of the file is that of time."""
+    first = frames[stack[0]].place
+    across = np.cross(first.along, first.down)
+    depths = [float(across @ frames[i].place.corner) for i in stack]
+    volumes: list[list[int]] = []
+    before, nth = -np.inf, 0
+    for depth, i in sorted(zip(depths, stack, strict=True)):
+        nth = nth + 1 if depth - before < SAME_PLACE_MM else 0
+        before = depth
+        while len(volumes) <= nth:
+            volumes.append([])
+        volumes[nth].append(i)
+    return volumes

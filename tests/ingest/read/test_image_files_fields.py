@@ -13,7 +13,7 @@ import pytest
 from phantoms.raw_images import raw_png, raw_tiff
 from PIL import Image
 
-from mri_gan.ingest.read.dropped_fields import image_fields, png_chunks
+from mri_gan.ingest.read.image_files import image_fields, png_chunks
 from mri_gan.store.reader import StoreReader
 
 Prepare = Callable[..., Path]

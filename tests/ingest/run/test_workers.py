@@ -15,8 +15,7 @@ from typing import Any
 import phantoms
 import pytest
 
-from mri_gan.ingest.run.local_processes import available_cpus
-from mri_gan.ingest.run.ordered_pool import WINDOW, OrderedPool, open_engine
+from mri_gan.ingest.run.workers import WINDOW, OrderedPool, available_cpus, open_engine
 
 # Workers import their function by name, so it lives in a module of its own.
 WORK = '''
@@ -47,8 +46,8 @@ def pids(chunk):
 ORPHANS = """
 import time
 from pool_work import pids
-from mri_gan.ingest.run.ordered_pool import open_engine
-from mri_gan.ingest.run.ordered_pool import OrderedPool
+from mri_gan.ingest.run.workers import open_engine
+from mri_gan.ingest.run.workers import OrderedPool
 if __name__ == "__main__":
     with open_engine(2, "mri_gan.errors") as engine:
         found = {pid for _, pid in OrderedPool(pids, id, engine).map([[i] for i in range(12)])}

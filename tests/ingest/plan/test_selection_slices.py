@@ -16,7 +16,7 @@ from PIL import Image
 from mri_gan.cli.main import cli
 from mri_gan.errors import UsageError
 from mri_gan.ingest.plan.plan import build_plan
-from mri_gan.ingest.plan.slice_range import choose_cuts, parse_range
+from mri_gan.ingest.plan.selection import choose_cuts, parse_range
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 

@@ -21,9 +21,8 @@ import numpy as np
 
 from mri_gan.errors import DataError
 from mri_gan.files import one_line
-from mri_gan.ingest.read.inflate import UNPACKED_BYTES
+from mri_gan.ingest.read.inflate import refuse_bomb
 from mri_gan.ingest.read.volume import Volume, build_volume, check_shape, is_narrow
-from mri_gan.ingest.source import MAX_RATIO
 
 MEMORY = Path("/dev/shm")
 MAX_HEADER_BYTES = 1 << 16
@@ -67,8 +66,7 @@ def read_itk(
     held = len(data) - header.length if voxels is None else len(voxels)
     if not header.packed and announced > held:
         raise DataError("shorter than its header announces (truncated?)")
-    if announced > max(UNPACKED_BYTES, MAX_RATIO * held):
-        raise DataError("looks like a decompression bomb")
+    refuse_bomb(announced, held)
     if header.packed:
         data, voxels = _unpack(data, voxels, header, announced)
     return _build(_read(data, f"a{suffix}", READERS[kind], header.file, voxels), labels, chosen)

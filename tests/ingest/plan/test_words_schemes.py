@@ -10,7 +10,7 @@ import pytest
 from naming_schemes import COLLECTIONS, OWN, Collection, read_collections
 
 from mri_gan.ingest.plan.filenames import identify_all
-from mri_gan.ingest.plan.plan import share_out
+from mri_gan.ingest.plan.splits import share_out
 from mri_gan.ingest.source import Naming
 from mri_gan.preparation import PrepareConfig
 

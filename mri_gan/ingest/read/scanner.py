@@ -13,7 +13,7 @@ from nibabel.minc1 import Minc1File, MincImageArrayProxy
 from nibabel.minc2 import Minc2File
 
 from mri_gan.errors import DataError
-from mri_gan.ingest.read.formats.hdf5 import check_chunks, open_hdf5
+from mri_gan.ingest.read.array_files import check_chunks, open_hdf5
 from mri_gan.ingest.read.volume import Volume, build_volume, check_shape, take_one
 
 HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"

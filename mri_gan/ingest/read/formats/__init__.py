@@ -1,1 +1,0 @@
-"""Volumes of programs and formats beside those of the field's everyday."""
