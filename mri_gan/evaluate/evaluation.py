@@ -136,6 +136,11 @@ class Figure:
     better: str
     unit: str
 
+    @property
+    def verdict(self) -> str:
+        """The reading in a word or two, without its numbers."""
+        return SHORT.get(self.reading, self.reading.partition(":")[0])
+
 
 @dataclass(frozen=True)
 class Left:
@@ -287,6 +292,9 @@ def read_figure(
 
 
 FAR = 3.0  # half intervals
+WITHIN = "within what people differ among themselves"
+NEARER = "nearer than people are to each other: run audit"
+SHORT = {WITHIN: "within", NEARER: "too near"}
 
 
 def say_reading(better: str, at_floor: float, floor: float, half: float) -> str:
@@ -295,9 +303,9 @@ def say_reading(better: str, at_floor: float, floor: float, half: float) -> str:
     if better == "told" or not np.isfinite(apart + half):
         return ""
     if abs(apart) <= half:
-        return "within what people differ among themselves"
+        return WITHIN
     if (apart > 0) == (better == "higher"):
-        return "nearer than people are to each other: run audit"
+        return NEARER
     how_far = "far outside" if abs(apart) > FAR * half else "outside"
     return f"{how_far}: {at_floor:.3g} against {floor:.3g}"
 

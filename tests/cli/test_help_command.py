@@ -63,6 +63,7 @@ TRAIN_MANNERS = {
     "snap_kimg",
     "keep",
     "minutes",
+    "judge",
     "eval_kimg",
     "tensorboard",
     "schedule_file",  # read into the field `schedule`

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
 from PIL import Image
+from rich.console import Console
 
 from mri_gan.checkpoint import (
     Checkpoint,
@@ -20,8 +22,11 @@ from mri_gan.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from mri_gan.cli import options
+from mri_gan.cli.judge.evaluate import print_table
 from mri_gan.cli.main import cli
 from mri_gan.config import TrainConfig
+from mri_gan.evaluate.evaluation import Evaluation, Figure
 from mri_gan.store.reader import StoreReader
 from mri_gan.train.state import build_state
 
@@ -361,3 +366,71 @@ def test_checkpoints_are_evaluated_as_training_goes_and_the_weights_stay_the_sam
         load_checkpoint(list_checkpoints(tmp_path / name)[0]).state for name in ("plain", "watched")
     ]
     assert digest(states[0]) == digest(states[1])
+
+
+TINY = (
+    *("--max-size", "16", "--batch", "8", "--capacity", "0.015625", "--latent-dim", "8"),
+    *("--minutes", "0.001"),
+)
+
+
+@pytest.fixture
+def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mri_gan.cli.judge.after_training.COUNT", 60)
+    monkeypatch.setattr("mri_gan.cli.judge.after_training.RESAMPLES", 20)
+
+
+def test_a_run_of_some_minutes_ends_with_its_verdicts(
+    few_samples: None, people: Path, tmp_path: Path
+) -> None:
+    done = mrigan("train", people, *TINY, "--out", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert "evaluate and audit take very roughly" in done.stderr
+    audit, evaluation = (
+        json.loads((tmp_path / name / f"{name}.json").read_text())
+        for name in ("audit", "evaluation")
+    )
+    assert audit["trained_on_this_store"] is True
+    assert (
+        audit["model"]["file"] == evaluation["model"]["file"] == list_checkpoints(tmp_path)[0].name
+    )
+    quality, copies = done.stdout.splitlines()[-2:]
+    assert quality.startswith("Do its images look like those of real people? ")
+    assert copies == f"Do its images copy people of the training set? {audit['sentence']}"
+
+
+def test_no_judge_leaves_the_verdicts_out(people: Path, tmp_path: Path) -> None:
+    done = mrigan("train", people, *TINY, "--no-judge", "--out", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert "evaluate" not in done.stderr
+    assert not (tmp_path / "audit").exists()
+
+
+def test_without_people_held_out_a_run_of_some_minutes_says_why_it_has_no_verdict(
+    prepare: object, oasis_zip: Path, tmp_path: Path
+) -> None:
+    store = prepare(tmp_path / "store", oasis_zip, layout="folders", split=(100, 0, 0))  # type: ignore[operator]
+    done = mrigan("train", store, *TINY, "--out", tmp_path / "run")
+    assert done.exit_code == 0, done.stderr
+    assert "no people held out, so the run ends without evaluate and audit" in done.stderr
+    assert not (tmp_path / "run" / "audit").exists()
+
+
+@pytest.mark.parametrize(("width", "shows_interval"), [(80, False), (100, True)])
+def test_names_and_verdicts_are_never_cut_in_a_narrow_terminal(
+    width: int, shows_interval: bool, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    names = ("alpha-precision[random-cnn]", "spectrum", "ms-ssim[fake-real]")
+    figures = [
+        Figure(name, *[-0.01234] * 5, 0.0, 0.0, "far outside: 1", "lower", "") for name in names
+    ]
+    result = Evaluation(416, 416, 13, (192, 224), figures, real_s=1.0)
+    facts = {"warning": None, "size": 64, "store": {"split": "train", "depth": 8, "channels": 1}}
+    monkeypatch.setattr(options, "open_console", lambda: Console(width=width, highlight=False))
+    print_table(result, facts)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines[:-1])) <= width
+    rows = [line.split() for line in lines if "outside" in line and "-0.0123" in line]
+    assert [row[0] for row in rows] == list(names)
+    assert [row[-2:] for row in rows] == [["far", "outside"]] * 3
+    assert (".." in rows[0]) is shows_interval

@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from mri_gan.evaluate.evaluation import (
     Evaluation,
+    Figure,
     build_families,
     build_features,
     evaluate,
@@ -189,3 +190,13 @@ def test_a_set_of_the_reals_themselves_is_at_distance_0(
     assert values["fd[pca]"] == pytest.approx(0, abs=1e-2)
     for name in ("precision", "recall", "coverage"):
         assert values[f"{name}[pca]"] == 1
+
+
+@pytest.mark.parametrize(
+    ("at_floor", "word"),
+    [(1.1, "within"), (1.4, "outside"), (3.0, "far outside"), (0.1, "too near")],
+)
+def test_the_verdict_is_the_reading_in_a_word(at_floor: float, word: str) -> None:
+    reading = say_reading("lower", at_floor, 1.0, 0.2)
+    figure = Figure("f", 0, 0, 0, 1, at_floor, 0, 0, reading, "lower", "")
+    assert figure.verdict == word

@@ -1,6 +1,7 @@
-"""How fast judging is: the nearest-neighbour search beside bare products, and a whole evaluation.
+"""How fast judging is: the nearest-neighbour search beside bare products, evaluation and audit.
 
     python tools/bench/bench_evaluate.py               # 10,000 fakes against 10,000 reals, 64 px
+    python tools/bench/bench_evaluate.py --only audit  # 1,000 samples against 1,000 and 10,000
 
 The search and a bare matrix product of the same shape are timed in turn, so that their ratio says
 what the search costs beyond the product. Peak memory is measured for two counts of images in
@@ -23,12 +24,15 @@ import torch
 from numpy.typing import NDArray
 
 from mri_gan.config import DOWNLOAD_FREE
+from mri_gan.evaluate.audit import audit
 from mri_gan.evaluate.distances import nearest
 from mri_gan.evaluate.evaluation import build_families, build_features, evaluate
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.pictures import Pixels
 
 SLICES = 32  # per person
+PARTS = ("search", "evaluate", "audit")
+SAMPLES = 1000  # to audit
 
 
 @click.command()
@@ -36,7 +40,7 @@ SLICES = 32  # per person
 @click.option("--size", default=64, show_default=True, help="Pixels.")
 @click.option("--repeats", default=3, show_default=True)
 @click.option("--threads", default=0, help="CPU threads  [default: all].")
-@click.option("--only", type=click.Choice(("search", "evaluate")), default=None, help="One part.")
+@click.option("--only", type=click.Choice(PARTS), default=None, help="One part.")
 @click.option("--json", "as_json", is_flag=True)
 def main(
     count: int, size: int, repeats: int, threads: int, only: str | None, as_json: bool
@@ -45,12 +49,15 @@ def main(
     if threads:
         torch.set_num_threads(threads)
     found: dict[str, Any] = {"threads": torch.get_num_threads(), "count": count, "size": size}
-    if only != "evaluate":
+    measures = {"evaluate": bench_evaluation, "audit": bench_audit}
+    if only in (None, "search"):
         found["search"] = bench_search(count, size * size, repeats)
-    if only == "evaluate" and as_json:
-        found["evaluate"] = bench_evaluation(count, size)
-    elif only is None:
-        found["evaluate"] = [run_alone(n, size, threads) for n in (count // 5, count)]
+    for part, measure in measures.items():
+        if only == part and as_json:
+            found[part] = measure(count, size)
+        elif only in (None, part):
+            counts = (count // 10 if part == "audit" else count // 5, count)
+            found[part] = [run_alone(part, n, size, threads) for n in counts]
     click.echo(json.dumps(found, indent=2))
 
 
@@ -87,12 +94,12 @@ def timed(work: Any) -> float:
     return time.perf_counter() - start
 
 
-def run_alone(count: int, size: int, threads: int) -> dict[str, Any]:
-    """One evaluation in a process of its own, for its peak memory."""
+def run_alone(part: str, count: int, size: int, threads: int) -> dict[str, Any]:
+    """One evaluation or audit in a process of its own, for its peak memory."""
     words = ["--count", str(count), "--size", str(size), "--threads", str(threads)]
-    command = [sys.executable, __file__, *words, "--only", "evaluate", "--json"]
+    command = [sys.executable, __file__, *words, "--only", part, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    result: dict[str, Any] = json.loads(done.stdout)["evaluate"]
+    result: dict[str, Any] = json.loads(done.stdout)[part]
     return result
 
 
@@ -114,6 +121,17 @@ def bench_evaluation(count: int, size: int) -> dict[str, Any]:
         "peak_mib_before": before,
         "peak_mib": peak_mib(),
     }
+
+
+def bench_audit(count: int, size: int) -> dict[str, Any]:
+    """An audit of 1,000 samples against so many slices; people held out are an eighth of them."""
+    train, samples = made_up("train", count, size, SLICES, 0), made_up("fakes", SAMPLES, size, 1, 1)
+    held_out = made_up("others", count // 8, size, SLICES, 2)
+    before, start = peak_mib(), time.perf_counter()
+    audit(samples, train, held_out)
+    seconds = time.perf_counter() - start
+    facts = {"slices": count, "samples": SAMPLES, "seconds": round(seconds, 1)}
+    return {**facts, "peak_mib_before": before, "peak_mib": peak_mib()}
 
 
 def made_up(name: str, count: int, size: int, per_person: int, seed: int) -> ImageSet:

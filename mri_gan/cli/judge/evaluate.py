@@ -12,6 +12,8 @@ from mri_gan.cli.judge import judging
 from mri_gan.config import SPLITS, require
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from mri_gan.evaluate.evaluation import Evaluation
     from mri_gan.store.reader import StoreReader
 
@@ -98,7 +100,7 @@ def command(
     if as_json:
         options.print_json(facts)
     elif not quiet:
-        _print_table(result, facts)
+        print_table(result, facts)
         judging.print_both(both)
         click.echo(f"{written}\n{folder / 'evaluation.png'}")
 
@@ -170,25 +172,21 @@ def refuse_trained_on(judged: judging.Judged, features: tuple[str, ...]) -> None
     )
 
 
-def _print_table(result: Evaluation, facts: dict[str, Any]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
+LEGEND = (
+    "at half: fakes against half of the people; real halves: people against people. within: as "
+    "people differ among themselves; outside: worse; too near: nearer than people are to each "
+    "other, run audit"
+)
 
-    table = Table(title=_title(result, facts), title_justify="left", caption_justify="left")
-    for name in ("figure", "value", "95 % interval", "at half", "real halves"):
-        table.add_column(name, justify="left" if name == "figure" else "right", no_wrap=True)
-    table.add_column("at half against real halves")
-    for figure in result.figures:
-        table.add_row(
-            escape(figure.name),
-            f"{figure.value:.4g} {figure.unit}".strip(),
-            f"{figure.low:.4g} .. {figure.high:.4g}",
-            f"{figure.at_floor:.4g}",
-            f"{figure.floor:.4g}",
-            figure.reading,
-        )
-    table.caption = "at half: fakes against half of the people; real halves: people against people"
-    options.open_console().print(table)
+
+def print_table(result: Evaluation, facts: dict[str, Any]) -> None:
+    """The figures, and what to know about them."""
+    console = options.open_console()
+    table = _build_table(result, facts, with_interval=True)
+    wide = console.options.update(max_width=10_000)
+    if console.measure(table, options=wide).maximum > console.width:
+        table = _build_table(result, facts, with_interval=False)
+    console.print(table)
     if facts["warning"]:
         click.echo(f"warning: {facts['warning']}")
     for left in result.left_out:
@@ -198,6 +196,42 @@ def _print_table(result: Evaluation, facts: dict[str, Any]) -> None:
         f"{described:,.0f} images/s drawn or read, and described; "
         f"{result.images_per_s:,.0f} images/s with all comparisons"
     )
+
+
+def _build_table(result: Evaluation, facts: dict[str, Any], with_interval: bool) -> Table:
+    """The figures; in a narrow terminal without the interval of the value, which the file has."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(
+        title=_title(result, facts),
+        caption=LEGEND if with_interval else f"{LEGEND}. 95 % intervals are in the file",
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
+    table.add_column("figure", overflow="fold")  # never cut
+    for name in ("value", *["95 % interval"] * with_interval, "at half", "real\nhalves"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    for figure in result.figures:
+        table.add_row(
+            escape(f"{figure.name} ({figure.unit})" if figure.unit else figure.name),
+            _short(figure.value),
+            *[f"{_short(figure.low)} .. {_short(figure.high)}"] * with_interval,
+            _short(figure.at_floor),
+            _short(figure.floor),
+            figure.verdict,
+        )
+    return table
+
+
+def _short(value: float) -> str:
+    """Three digits, and 0 for what is nothing but rounding."""
+    return f"{value if abs(value) >= 1e-6 else 0.0:.3g}"
 
 
 def _title(result: Evaluation, facts: dict[str, Any]) -> str:

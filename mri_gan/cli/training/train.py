@@ -78,6 +78,12 @@ Examples:
     None,
     "Minutes after which to save and end; the same command continues  [default: no limit].",
 )
+@click.option(
+    "--judge/--no-judge",
+    default=True,
+    show_default=True,
+    help="Evaluate and audit a run of --minutes at its end; takes a few minutes more.",
+)
 @options.setting(
     "--batch", click.IntRange(1, 4096), None, "Images per step  [default: 16, or by --sched]."
 )
@@ -275,6 +281,7 @@ def command(
     snap_kimg: float | None,
     keep: int,
     minutes: float | None,
+    judge: bool,
     eval_kimg: float | None,
     tensorboard: bool,
     dry_run: bool,
@@ -314,7 +321,15 @@ def command(
     out = out or Path(f"{store}-run")
     make_folder(out)
     world = join_torchrun(timeout)
-    _run(store, out, config, run_options, world, ckpt, eval_kimg, tensorboard, quiet)
+    judge = judge and minutes is not None
+    _run(store, out, config, run_options, world, ckpt, eval_kimg, tensorboard, judge, quiet)
+    if judge and world.is_first:
+        from mri_gan.cli.judge.after_training import judge_run
+        from mri_gan.cli.training.progress import echo
+
+        for text in judge_run(out, store, device, echo):
+            if not quiet:
+                click.echo(text)
 
 
 FILE_NAME = re.compile(r"[/\\]|\.[A-Za-z]\w*$")  # a folder, or an ending that is no number
@@ -341,8 +356,10 @@ def _run(
     ckpt: Path | None,
     eval_kimg: float | None,
     tensorboard: bool,
+    judge: bool,
     quiet: bool,
 ) -> None:
+    from mri_gan.cli.judge.after_training import announce_judging
     from mri_gan.cli.training.progress import open_live
     from mri_gan.files import FolderLock, stop_on_signal
     from mri_gan.train.loop import train
@@ -365,6 +382,8 @@ def _run(
             def begin() -> None:
                 write_given(out / GIVEN_FILE)
                 setup.announce(config, out, run_options, line)
+                if judge:
+                    line.note(announce_judging(store))
 
             told["on_begin"] = begin
             if eval_kimg is not None and world.is_first:
