@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from phantoms.heads import SLICES, draw_heads
 
 SPLITS = ("train", "validate", "test")
+RESAMPLES = 2  # readings do without the interval of the value
 FEATURES = ("pca", "random-cnn", "texture")
 Groups = NDArray[np.int64]
 Fault = Callable[[Pixels, Groups, np.random.Generator], Pixels]
@@ -145,7 +146,7 @@ def judge_fault(pixels: Pixels, groups: Groups, fault: Fault, seed: int) -> list
     features = build_features(FEATURES, in_memory(pixels[apart], groups[apart]), "cpu")
     families = build_families(pixels.shape[-1], len(pixels), features, seed)
     real = in_memory(pixels[reals], groups[reals])
-    return evaluate(real, in_memory(made, groups[others]), families, 20, seed).figures
+    return evaluate(real, in_memory(made, groups[others]), families, RESAMPLES, seed).figures
 
 
 def in_memory(pixels: Pixels, groups: Groups) -> ImageSet:
