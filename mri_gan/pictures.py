@@ -6,6 +6,7 @@ The one place that knows what white is.
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
@@ -59,6 +60,7 @@ def to_signed(images: Tensor) -> Tensor:
 GAP = 2
 COMPRESS_LEVEL = 2  # a fifth of the time of Pillow's default for a tenth more bytes
 INK, PAPER = 235, 0
+MARKED_PX = 48  # in narrower pictures the letters would hide too much
 COMMENT = "Comment"  # the text chunk of a PNG that holds the mark; Pillow calls a GIF's "comment"
 
 
@@ -96,13 +98,37 @@ def png_text(shows: Shows, facts: Mapping[str, str] = {}) -> PngImagePlugin.PngI
     return text
 
 
+def read_edges(config: Path) -> tuple[str, ...]:
+    """`edges_of` a run by its config.json; empty where that cannot be read."""
+    try:
+        return edges_of(json.loads(config.read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return ()
+
+
+def edges_of(facts: Any) -> tuple[str, ...]:
+    """The sides of the body at the left and right edge of a run's pictures: ("R", "L").
+
+    Empty where it is not recorded, differs among slices, or training mirrored them.
+    """
+    try:
+        flipped, edges = facts["settings"].get("flip"), tuple(facts["data"]["image_edges"])
+    except (LookupError, TypeError, AttributeError):
+        return ()
+    return edges if sorted(map(str, edges)) == ["L", "R"] and not flipped else ()
+
+
 def build_sheet(
-    images: NDArray[Any], columns: int, labels: Sequence[str] = (), scale: int = 1
+    images: NDArray[Any],
+    columns: int,
+    labels: Sequence[str] = (),
+    scale: int = 1,
+    edges: Sequence[str] = (),
 ) -> Image.Image:
     """A contact sheet of [N, H, W] grey or [N, 3, H, W] colour images, row by row.
 
-    Labels are written under the pictures; `scale` repeats pixels so that small levels can be
-    seen. Empty cells stay black.
+    Labels are written under the pictures, `edges` (R and L) into the upper corners of the first
+    one; `scale` repeats pixels so that small levels can be seen. Empty cells stay black.
     """
     tiles = [build_tile(image, scale) for image in to_grey(images)]
     width, height = tiles[0].size
@@ -116,7 +142,16 @@ def build_sheet(
         sheet.paste(tile, (x, y))
         if labels:
             draw.text((x, y + height + 1), _fit(labels[i], width), INK, ImageFont.load_default(10))
+    if edges and width >= MARKED_PX:
+        mark_edges(draw, width, edges)
     return sheet
+
+
+def mark_edges(draw: ImageDraw.ImageDraw, width: int, edges: Sequence[str]) -> None:
+    """R and L in the upper corners of the first picture, with a dark rim."""
+    font = ImageFont.load_default(10)
+    for letter, x, anchor in zip(edges, (GAP + 2, GAP + width - 2), ("la", "ra"), strict=True):
+        draw.text((x, GAP + 1), letter, INK, font, anchor, stroke_width=1, stroke_fill=PAPER)
 
 
 SHOWN_PX = 128  # smaller pictures are magnified to about this size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from mri_gan.pictures import GAP, Shows, build_sheet, find_spike, read_mark, save_png, to_grey
+from mri_gan.pictures import (
+    GAP,
+    Shows,
+    build_sheet,
+    edges_of,
+    find_spike,
+    read_mark,
+    save_png,
+    to_grey,
+)
 
 
 def numbered(count: int, size: int = 8) -> NDArray[np.uint8]:
@@ -116,3 +126,32 @@ def test_a_spike_is_a_value_of_twenty_times_the_usual_size(
     values: list[float], usual: float | None
 ) -> None:
     assert find_spike(values) == usual
+
+
+def test_the_first_picture_of_a_sheet_says_which_side_is_where() -> None:
+    plain, marked = (
+        np.asarray(build_sheet(numbered(2, 64), 2, edges=edges)).astype(int)
+        for edges in ((), ("R", "L"))
+    )
+    rows, columns = np.nonzero(plain != marked)
+    assert rows.max() < GAP + 16
+    assert columns.max() < GAP + 64
+    left, right = columns[columns < 32], columns[columns > 32]
+    assert (left.max() < 16, right.min() > 48) == (True, True)
+    same = np.asarray(build_sheet(numbered(2, 8), 2, edges=("R", "L")))
+    np.testing.assert_array_equal(same, np.asarray(build_sheet(numbered(2, 8), 2)))
+
+
+@pytest.mark.parametrize(
+    ("facts", "edges"),
+    [
+        ({"settings": {}, "data": {"image_edges": ["R", "L"]}}, ("R", "L")),
+        ({"settings": {"flip": True}, "data": {"image_edges": ["R", "L"]}}, ()),
+        ({"settings": {}, "data": {"image_edges": []}}, ()),
+        ({"settings": {}, "data": {"image_edges": ["R", 3]}}, ()),
+        ({"settings": {}, "data": {}}, ()),
+        ([], ()),
+    ],
+)
+def test_sides_are_known_where_they_are_recorded_and_kept(facts: Any, edges: Any) -> None:
+    assert edges_of(facts) == edges

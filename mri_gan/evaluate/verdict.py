@@ -22,7 +22,7 @@ def say_verdict(result: Audit) -> str:
     """The verdict in one sentence, with its limits."""
     counts = (
         f"{len(result.samples)} samples, {result.people.shape[1]} people, "
-        f"{FALSE_ALARMS:.0%} false alarms"
+        f"a false alarm in {FALSE_ALARMS:.0%} of audits"
     )
     if result.right_store is False:
         return (
@@ -38,7 +38,7 @@ def say_verdict(result: Audit) -> str:
     if result.verdict == "pass":
         return (
             f"pass: no sample is more like a training slice than new people may be ({counts}); "
-            "copies of the kinds listed as not detected may be among them"
+            "copies changed in ways that are not listed as detected may be among them"
         )
     if not result.is_trusted:
         return (

@@ -21,7 +21,7 @@ COPIES = "Do its images copy people of the training set?"
 QUALITY = "Do its images look like those of real people?"
 NEARER = (
     "Images that are nearer to the training people than people are to each other are not better "
-    "than real: they may be copies. The audit answers that."
+    "than real: they may be copies, and only the audit looks for those."
 )
 GUESSED_AUC = 0.6  # of membership; above, the critic has learned people by heart
 SHARING = (
@@ -165,8 +165,9 @@ def figure_table(document: dict[str, Any], name: str = "") -> Table:
 
 def figure_row(figure: dict[str, Any]) -> list[str]:
     """One figure as the cells of the table."""
+    unit = figure.get("unit")
     return [
-        str(figure.get("name")),
+        f"{figure.get('name')} ({unit})" if unit else str(figure.get("name")),
         to_text(figure.get("value")),
         f"{to_text(figure.get('low'))} .. {to_text(figure.get('high'))}",
         to_text(figure.get("at_floor")),
@@ -230,7 +231,7 @@ def _audit_caption(document: dict[str, Any]) -> str:
         f"Likeness of {counts.get('samples', '?')} samples to {counts.get('train', '?')} slices of "
         f"{counts.get('train_people', '?')} people; {counts.get('held_out_people', '?')} people "
         f"held out{_drawn(document)}"
-        + (f"; {alarms:.0%} of audits of new people fail" if alarms is not None else "")
+        + (f"; a false alarm in {alarms:.0%} of audits" if alarms is not None else "")
     )
 
 

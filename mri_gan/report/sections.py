@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mri_gan.config import differences, list_problems
-from mri_gan.pictures import Shows
+from mri_gan.pictures import Shows, edges_of
 from mri_gan.report.charts import Chart, chart_metrics
 from mri_gan.report.facts import Picture, RunFacts
 
@@ -196,7 +196,7 @@ def grids(run: RunFacts) -> Section:
 
 def say_sides(run: RunFacts) -> list[str]:
     """Which side of the body is where in the training slices; empty where that is not recorded."""
-    edges = run.config.get("data", {}).get("image_edges")
+    edges = edges_of(run.config)
     if not edges:
         return []
     side = {"R": "right", "L": "left"}

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from mri_gan.config import CONFIG
 from mri_gan.nets.protocol import broadcast_styles, mix_styles
-from mri_gan.pictures import build_sheet, magnification, shown, to_grey
+from mri_gan.pictures import build_sheet, magnification, read_edges, shown, to_grey
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import (
     Look,
@@ -64,7 +65,9 @@ class Drawing:
     def sheet(self, images: Tensor, columns: int, labels: Sequence[str] = ()) -> Image.Image:
         """Images [N, C, H, W] of -1..1 as one picture, row by row."""
         labels = labels if any(labels) else ()
-        return build_sheet(shown(images.numpy()), columns, labels, magnification(self.look.size))
+        edges = read_edges(self.trained.path.parent / CONFIG)
+        scale = magnification(self.look.size)
+        return build_sheet(shown(images.numpy()), columns, labels, scale, edges)
 
     @property
     def has_noise(self) -> bool:

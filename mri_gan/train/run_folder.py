@@ -29,7 +29,15 @@ from mri_gan.conditions import describe
 from mri_gan.config import CONFIG, METRICS, REALS, SAMPLES, TrainConfig, read_metrics
 from mri_gan.errors import DataError
 from mri_gan.files import StopSignal, write_text
-from mri_gan.pictures import Shows, build_sheet, magnification, save_png, shown, to_signed
+from mri_gan.pictures import (
+    Shows,
+    build_sheet,
+    magnification,
+    read_edges,
+    save_png,
+    shown,
+    to_signed,
+)
 from mri_gan.schedule import Phase, level_start, phase_at, settings_used, stages, total_images
 from mri_gan.store.reader import StoreReader, describe_data_set
 from mri_gan.synth.sample import Look, draw_seeds
@@ -274,7 +282,8 @@ def save_sheet(
     spec = run.config.conditions
     labels = [describe(spec, row.tolist()) for row in conditions] if spec else ()
     scale = magnification(images.shape[-1])
-    sheet = build_sheet(shown(images.numpy()), GRID_COLUMNS, labels, scale=scale)
+    edges = read_edges(run.folder / CONFIG)
+    sheet = build_sheet(shown(images.numpy()), GRID_COLUMNS, labels, scale, edges)
     with told_only(run):
         save_png(run.folder / name, sheet, shows)
 

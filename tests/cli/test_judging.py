@@ -420,9 +420,10 @@ def test_without_people_held_out_a_run_of_some_minutes_says_why_it_has_no_verdic
 def test_names_and_verdicts_are_never_cut_in_a_narrow_terminal(
     width: int, shows_interval: bool, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    names = ("alpha-precision[random-cnn]", "spectrum", "ms-ssim[fake-real]")
+    names, low = ("alpha-precision[random-cnn]", "spectrum", "ms-ssim[fake-real]"), -0.01234
     figures = [
-        Figure(name, *[-0.01234] * 5, 0.0, 0.0, "far outside: 1", "lower", "") for name in names
+        Figure(name, low, low, low, low, low, 0.0, 0.0, "far outside: 1", "lower", "")
+        for name in names
     ]
     result = Evaluation(416, 416, 13, (192, 224), figures, real_s=1.0)
     facts = {"warning": None, "size": 64, "store": {"split": "train", "depth": 8, "channels": 1}}
