@@ -9,7 +9,7 @@ from mri_gan.cli import options
 
 COUNT, RESAMPLES = 500, 50
 # Seconds of one core (AMD EPYC) at 64 px, for each image of either set.
-EVALUATE_S, AUDIT_S = 0.15, 0.035
+EVALUATE_S, AUDIT_S = 0.05, 0.035
 QUERIES = 1500  # training slices and planted copies that an audit compares besides the samples
 
 
