@@ -407,9 +407,14 @@ def test_no_judge_leaves_the_verdicts_out(people: Path, tmp_path: Path) -> None:
 
 
 def test_without_people_held_out_a_run_of_some_minutes_says_why_it_has_no_verdict(
-    prepare: object, oasis_zip: Path, tmp_path: Path
+    prepare: object, tmp_path: Path
 ) -> None:
-    store = prepare(tmp_path / "store", oasis_zip, layout="folders", split=(100, 0, 0))  # type: ignore[operator]
+    folder = tmp_path / "keras_png_slices_train"
+    folder.mkdir()
+    for person in range(2):
+        grey = np.full((16, 16), 50 + person, np.uint8)
+        Image.fromarray(grey).save(folder / f"case_{person:03d}_slice_0.nii.png")
+    store = prepare(tmp_path / "store", folder)  # type: ignore[operator]
     done = mrigan("train", store, *TINY, "--out", tmp_path / "run")
     assert done.exit_code == 0, done.stderr
     assert "no people held out, so the run ends without evaluate and audit" in done.stderr
