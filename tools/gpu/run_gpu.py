@@ -299,7 +299,7 @@ def train_one(session: Session, store: Path, size: int, words: str, minutes: flo
     trained = session.mrigan(
         f"train {size}",
         *("train", store, *chosen, "--max-size", size, *place),
-        *("--minutes", f"{minutes:.3f}", "--keep", 1, "--out", run),
+        *("--minutes", f"{minutes:.3f}", "--no-judge", "--keep", 1, "--out", run),
     )
     session.mrigan(f"test {size}", "test", run, *place, "--figure", "samples")
     if trained["exit"] == 0:

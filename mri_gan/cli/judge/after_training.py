@@ -18,8 +18,8 @@ def announce_judging(store: Path) -> str:
     counts = count_slices(store)
     if not counts["held out"]:
         return (
-            "the store has no people held out, so the run ends without evaluate and audit; "
-            "prepare it with --split 80,10,10 to have them"
+            "the store has no people held out, so the run ends without evaluate and audit: "
+            "those compare with people of the splits validate and test"
         )
     evaluated = 2 * min(COUNT, counts["train"])
     audited = COUNT + min(QUERIES, counts["train"] + 512) + counts["held out"]
