@@ -43,6 +43,65 @@ def test_a_word_and_a_number_is_no_person(tmp_path: Path, word: str) -> None:
     assert len({subject for _, subject, _ in found}) == 4
 
 
+# As collections on Kaggle name them, whose pictures say of nobody whose they are.
+NAMELESS = {
+    "four stages": [
+        "NonDemented/nonDem{}",
+        "VeryMildDemented/verymildDem{}",
+        "MildDemented/26 ({})",
+    ],
+    "tumours, shortened": [
+        "glioma/Tr-gl_{:04}",
+        "glioma/Te-gl_{:04}",
+        "glioma/Tr-glTr_{:04}",
+        "glioma/Te-glTr_{:04}",
+        "notumor/Tr-no_{:04}",
+    ],
+    "tumours, numbered": [
+        "meningioma_tumor/m ({})",
+        "meningioma_tumor/m1({})",
+        "meningioma_tumor/m2 ({})",
+        "no_tumor/image({})",
+        "no_tumor/{}",
+        "glioma_tumor/gg ({})",
+    ],
+    "yes and no": ["yes/Y{}", "no/N{}", "no/{} no"],
+}
+
+
+@pytest.mark.parametrize("forms", NAMELESS.values(), ids=NAMELESS)
+def test_short_names_of_classes_are_nobody_and_that_is_warned_about(
+    tmp_path: Path, forms: list[str]
+) -> None:
+    names = [f"{form.format(n)}.jpg" for form in forms for n in range(12)]
+    top = phantoms.write_folder(tmp_path / "set", dict.fromkeys(names, b""))
+    plan = build_plan([top], PrepareConfig(classes=True))
+    assert len({s.naming.subject for s in plan.sources}) == len(names)
+    assert any(f"each of the {len(names)} images" in doubt for doubt in plan.doubts)
+
+
+@pytest.mark.parametrize("who", ["sub{:02}", "00{}_S_1234"])
+def test_folders_of_people_within_those_of_classes_are_people(tmp_path: Path, who: str) -> None:
+    people = {who.format(n): ("AD", "CN")[n % 2] for n in range(6)}
+    names = [f"{label}/{name}/{z}.png" for name, label in people.items() for z in (1, 2)]
+    found = named(tmp_path, names, classes=True)
+    assert {subject: label for label, subject, _ in found} == people
+
+
+def test_the_same_classes_in_two_folders_are_classes(tmp_path: Path) -> None:
+    names = [f"{view}/KL{n}/{k}.png" for view in ("axial", "sag") for n in (0, 1) for k in (1, 2)]
+    found = named(tmp_path, names, classes=True)
+    assert {label for label, _, _ in found} == {"KL0", "KL1"}
+
+
+def test_a_few_people_among_images_of_nobody_do_not_hide_the_warning(tmp_path: Path) -> None:
+    names = [f"{label}/{n}.png" for label in ("yes", "no") for n in range(9)]
+    names += ["yes/p07_1.png", "yes/p07_2.png"]
+    top = phantoms.write_folder(tmp_path / "set", dict.fromkeys(names, b""))
+    plan = build_plan([top], PrepareConfig(classes=True))
+    assert any("each of 18 of the 20 images" in doubt for doubt in plan.doubts)
+
+
 def test_a_person_of_two_classes_stays_one_person(tmp_path: Path) -> None:
     names = ["AD/p07_1.png", "CN/p07_2.png", "CN/p08_1.png"]
     found = named(tmp_path, names, classes=True)

@@ -22,6 +22,7 @@ INNER_SUFFIX = re.compile(r"\.(?:nii|nii\.gz|nifti|mgz|npy)(?=$|[_\-. ]\d+$)", r
 FEW_WORDS = 2  # before the numbers of a class: what a class is called, and not its people
 CASES = {"nnunet", "msd"}  # their names of cases may be those of other collections
 NO_CLASS = {"images", "image", "png", "jpg"}
+SPLIT_PARTS = {"tr", "te", "train", "test", "val", "valid"}
 BARE_WORDS = {"img", "image", "slice", "im", "digit", "sample", "mnist"}
 TRAILING_NUMBER = re.compile(
     r"^(?P<subject>.*?)[_\-. ]*(?:slice|img|im|z)?[_\-. ]*[(]?(?P<position>\d+)[)]?$",
@@ -369,65 +370,97 @@ def _by_pattern(name: str, pattern: str) -> Naming:
 
 
 def _by_class(names: Sequence[str], prefix: str) -> list[Naming]:
-    """Read the paths of images in class folders.
+    """Read the paths of images in class folders, or in folders of people within those.
 
     A bare number, or one after a word such as `img` or the name of the class, is an image of its
     own; a name with a number in it is a person's, whatever the class, and so is a word where a
     class has many. Raises UsageError where an image is in no folder.
     """
-    found = [(*_class_of(name), identify(name)) for name in names]
+    places = [_class_folders(name) for name in names]
+    hold_people = _hold_people(places)
+    found = [
+        (*_class_of(name, place, hold_people), identify(name))
+        for name, place in zip(names, places, strict=True)
+    ]
     said: dict[str, set[str]] = {}
     for label, word, _, _ in found:
-        if not _is_bare(word, label):
-            said.setdefault(label, set()).add(word)
-    crowded = {label for label, their in said.items() if len(their) > FEW_WORDS}
+        said.setdefault(label, set()).add(word)
+    named = {
+        label: {word for word in their if not _is_bare(word, label, their)}
+        for label, their in said.items()
+    }
     return [
         replace(known, label=label)
         if known is not None
-        else _in_class(name, prefix, label, (word, position), label in crowded)
+        else _in_class(name, prefix, label, (word, position), named[label])
         for name, (label, word, position, known) in zip(names, found, strict=True)
     ]
 
 
-def _class_of(name: str) -> tuple[str, str, int]:
-    """The class folder of an image, the word before its last number, and that number."""
-    *folders, file = name.split("/")
-    classes = [f for f in folders if f.lower() not in words.SPLIT_FOLDERS.keys() | NO_CLASS]
-    if not classes:
+def _class_folders(name: str) -> list[str]:
+    """The folders of an image that may be its class; raises UsageError where there are none."""
+    folders = [
+        f for f in name.split("/")[:-1] if f.lower() not in words.SPLIT_FOLDERS.keys() | NO_CLASS
+    ]
+    if not folders:
         raise UsageError(
             f"{name}: is not in a class folder", "put it into one, or leave --classes out"
         )
+    return folders
+
+
+def _hold_people(places: Sequence[Sequence[str]]) -> bool:
+    """Whether the innermost folders are people, and those above them classes.
+
+    They are where most hold a number, each is in one class only, and there are more of them.
+    """
+    pairs = {tuple(place[-2:]) for place in places}
+    if any(len(pair) < 2 for pair in pairs):
+        return False
+    classes, people = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
+    numbered = sum(any(c.isdigit() for c in who) for who in people)
+    return 1 < len(classes) < len(people) == len(pairs) < 2 * numbered
+
+
+def _class_of(name: str, place: Sequence[str], holds_people: bool) -> tuple[str, str, int]:
+    """The class of an image, the word before its last number or its person, and that number."""
+    file = name.rpartition("/")[2]
     stem = file.removesuffix(suffix_of(file))
     found = TRAILING_NUMBER.match(stem)
-    return (
-        classes[-1],
-        found["subject"] if found else stem,
-        whole_number(found["position"] if found else "-1"),
-    )
+    position = whole_number(found["position"] if found else "-1")
+    if holds_people:
+        return place[-2], place[-1], position
+    return place[-1], found["subject"] if found else stem, position
 
 
 def _in_class(
-    name: str, prefix: str, label: str, said: tuple[str, int], is_crowded: bool
+    name: str, prefix: str, label: str, said: tuple[str, int], named: Collection[str]
 ) -> Naming:
     word, position = said
     has_digit = any(c.isdigit() for c in word)
-    named = not _is_bare(word, label) and (has_digit or is_crowded)
+    is_named = word in named and (has_digit or len(named) > FEW_WORDS)
     path = name.removeprefix(prefix)
     return Naming(
         "images",
-        subject=word if named else path[: len(path) - len(suffix_of(path))],
+        subject=word if is_named else path[: len(path) - len(suffix_of(path))],
         split=split_of(name),
-        position=position if named else -1,
+        position=position if is_named else -1,
         mask=is_mask(name),
         label=label,
     )
 
 
-def _is_bare(word: str, label: str) -> bool:
-    """Whether a word is nobody's name: a number, a word for pictures, or that of its class."""
-    plain = re.sub(r"[^a-z0-9]", "", word.lower())
+def _is_bare(word: str, label: str, others: Collection[str]) -> bool:
+    """Whether a word is nobody's name: a number, a word for pictures, or that of its class.
+
+    Its class, with or without the split, may be shortened (`Tr-gl` of gliomas), and numbered
+    (`m1`, where there is `m`).
+    """
+    parts = re.findall(r"[A-Z]?[a-z]+|[A-Z]+|\d+", word)
+    plain = "".join(part for part in parts if part.lower() not in SPLIT_PARTS).lower()
     in_class = plain in re.sub(r"[^a-z0-9]", "", label.lower())
-    return plain.isdecimal() or plain in BARE_WORDS or in_class
+    numbered = len(word) > 1 and word[-1].isdigit() and word[:-1].strip() in others
+    return plain.isdecimal() or plain in BARE_WORDS or in_class or numbered
 
 
 def _split(name: str, word: str) -> str:

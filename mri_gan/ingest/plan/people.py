@@ -392,14 +392,24 @@ def _crowd(sources: Sequence[Source], config: PrepareConfig) -> str:
     known = {s.naming.layout for s in sources} - {*FROM_NAMES}
     if len(people) == 1 and len(sources) > 1:
         return f"one person holds all {len(sources):,} files; {USE_PEOPLE}"
+    if config.classes:
+        return _crowd_of_images(sources)
     if len(people) < len(sources) or len(sources) < 2 or known:
         return ""
-    if config.classes:
-        return (
-            f"each of the {len(sources):,} images counts as a different person, so splits are by "
-            f"image: pictures of one person may be in several; {USE_PEOPLE}"
-        )
     return f"each of the {len(sources):,} files counts as a different person; {USE_PEOPLE}"
+
+
+def _crowd_of_images(sources: Sequence[Source]) -> str:
+    """Images in class folders, most of which are each their own person."""
+    counts = Counter(s.naming.subject for s in sources if s.naming.layout in FROM_NAMES)
+    lone, every = sum(count == 1 for count in counts.values()), len(sources)
+    if every < 2 or 2 * lone <= every:
+        return ""
+    which = f"each of the {every:,}" if lone == every else f"each of {lone:,} of the {every:,}"
+    return (
+        f"{which} images counts as a different person, so splits are by image: pictures of one "
+        f"person may be in several; {USE_PEOPLE}"
+    )
 
 
 def _long_stems(sources: Iterable[Source]) -> str:
