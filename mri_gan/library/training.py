@@ -22,7 +22,7 @@ from mri_gan.config import (
 from mri_gan.config import METRICS as METRICS_FILE
 from mri_gan.files import FolderLock, make_folder, stop_on_signal
 from mri_gan.library.drawing import Model, load_model
-from mri_gan.nets.build import pick_device
+from mri_gan.nets.build import pick_device, pick_precision
 from mri_gan.schedule import total_images
 from mri_gan.store.reader import StoreReader
 from mri_gan.train.data import build_config
@@ -100,10 +100,9 @@ def train(
     """
     folder = Path(out)
     table = Path(labels) if labels else None
-    config = resolve_settings(Path(store), preset, condition, table, settings)
-    options = RunOptions(
-        pick_device(device), snap_kimg=snap_kimg, keep=keep, transfer=transfer, labels=table
-    )
+    device = pick_device(device)
+    config = resolve_settings(Path(store), preset, condition, table, settings, device)
+    options = RunOptions(device, snap_kimg=snap_kimg, keep=keep, transfer=transfer, labels=table)
     make_folder(folder)
     with FolderLock(folder) as lock, stop_on_signal() as stop:
         run = Run(
@@ -136,6 +135,7 @@ def resolve_settings(
     condition: Sequence[str],
     labels: Path | None,
     settings: dict[str, Any],
+    device: str = "cpu",
 ) -> TrainConfig:
     """The configuration of a run: what was given, over the preset, over the architecture.
 
@@ -146,9 +146,7 @@ def resolve_settings(
     values = {**starting_settings(preset, *wanted), **settings}
     capacity = values.get("capacity", 1.0)
     values["capacity"] = CAPACITIES.get(capacity, capacity)
-    if values.get("precision") == AUTO:
-        fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
-        values["precision"] = "bf16" if fast else "fp32"
+    values["precision"] = pick_precision(values.get("precision"), device)
     unknown = sorted(set(values) - {field.name for field in dataclasses.fields(TrainConfig)})
     require(not unknown, f"unknown settings {unknown}", "see mri_gan.TrainConfig")
     names = (condition,) if isinstance(condition, str) else tuple(condition)

@@ -143,3 +143,19 @@ def pick_device(name: str, gpu: str = "0") -> str:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise UsageError(f"--device {name} is not available here", "try --device cpu") from error
     return name
+
+
+def pick_precision(name: str | None, device: str) -> str:
+    """The precision of a name; `auto` is bf16 where the device is quick with it.
+
+    None is `auto` on a GPU and float32 elsewhere.
+    """
+    on_gpu = device.startswith("cuda")
+    name = name or ("auto" if on_gpu else "fp32")
+    if name != "auto":
+        return name
+    if on_gpu:
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every torch version
+    fast = any(getattr(torch.cpu, ask, lambda: False)() for ask in asks)
+    return "bf16" if fast else "fp32"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import nibabel as nib
 import phantoms
 import pytest
 import torch
+from click.testing import CliRunner
 
 import mri_gan as mg
 
@@ -113,6 +115,20 @@ def test_a_stack_of_positions_becomes_a_nifti(prepared: mg.Prepared, tmp_path: P
     saved = nib.nifti1.load(tmp_path / "stack.nii.gz")
     assert saved.shape == (16, 16, 5)
     assert saved.header.get_zooms()[2] == 2.0
+
+
+def test_settings_mean_what_they_mean_on_the_command_line(store: Path) -> None:
+    from mri_gan.cli.main import cli
+    from mri_gan.library.training import resolve_settings
+    from mri_gan.schedule import settings_used
+
+    config = resolve_settings(
+        store, None, (), None, {"precision": "auto", "max_size": 8, "capacity": "tiny"}
+    )
+    words = ["--precision", "auto", "--max-size", "8", "--capacity", "tiny", "--device", "cpu"]
+    done = CliRunner().invoke(cli, ["train", str(store), *words, "--dry-run", "--quiet"])
+    printed = mg.TrainConfig.from_dict(json.loads(done.stdout)["settings"])
+    assert settings_used(config) == settings_used(printed)
 
 
 def test_a_preset_gives_settings_and_what_is_given_wins(store: Path) -> None:

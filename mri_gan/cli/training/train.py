@@ -293,13 +293,16 @@ def command(
     The run folder gets checkpoints, sample grids, metrics.jsonl and loss.png. Run the same
     command again to continue an interrupted run, or with a larger --kimg to train longer.
     """
+    import torch
+
+    from mri_gan.nets.build import pick_precision
     from mri_gan.store.reader import StoreReader
     from mri_gan.train.data import build_config
 
     require(not transfer or ckpt is not None, "--transfer takes weights from --ckpt", "give both")
     frozen = choices["freeze_critic"] > 0
     require(not frozen or transfer, "--freeze-critic needs --transfer", "give both")
-    choices["precision"] = setup.pick_precision(precision, device)
+    choices["precision"] = pick_precision(precision, device)
     if schedule_file is not None:
         choices |= setup.use_schedule(schedule_file)
         max_size = choices.pop("max_size")
@@ -309,18 +312,17 @@ def command(
         choices["max_size"] = max_size or choices.get("max_size") or opened.max_native
         config = build_config(opened, condition_names, labels, choices)
     if threads:
-        setup.use_threads(threads)
+        torch.set_num_threads(threads)
     if dry_run:
         setup.print_plan(config, device, keep, quiet, out)
         return
-    from mri_gan.cli.training.train_setup import join_torchrun
     from mri_gan.files import make_folder
     from mri_gan.train.run_folder import RunOptions
 
     run_options = RunOptions(device, ahead, snap_kimg, keep, transfer, labels, minutes)
     out = out or Path(f"{store}-run")
     make_folder(out)
-    world = join_torchrun(timeout)
+    world = setup.join_torchrun(timeout)
     judge = judge and minutes is not None
     _run(store, out, config, run_options, world, ckpt, eval_kimg, tensorboard, judge, quiet)
     if judge and world.is_first:

@@ -277,28 +277,6 @@ def in_turn(
     return call
 
 
-def use_threads(count: int) -> None:
-    """How many threads one operation of torch may take."""
-    import torch
-
-    torch.set_num_threads(count)
-
-
-def pick_precision(name: str | None, device: str) -> str:
-    """`auto` resolved for this machine, so that the run's settings say what was used."""
-    import torch
-
-    on_gpu = device.startswith("cuda")
-    name = name or ("auto" if on_gpu else "fp32")
-    if name != "auto":
-        return name
-    if on_gpu:
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    asks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # not in every torch version
-    fast = any(getattr(torch.cpu, ask, lambda: False)() for ask in asks)
-    return "bf16" if fast else "fp32"
-
-
 # What shapes the networks, and is taken from imported weights unless the store decides it.
 SHAPE = (
     *("capacity", "latent_dim", "mapping_depth"),
