@@ -194,6 +194,7 @@ def planted(home: Path) -> list[str]:
 @pytest.mark.slow
 def test_nothing_private_is_in_judgements_and_pages(home: Path) -> None:
     shared = home.parent / "shared"
+    phantoms.write_zip(home / "scans" / "more.zip", phantoms.akoa_files(people=25, slices=4))
     store = prepare(home)
     run = train(home, store)
     judge(run, store, home)

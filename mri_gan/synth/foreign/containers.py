@@ -60,11 +60,11 @@ def load_bytes(data: bytes, what: str, depth: int) -> Any:
         raise DataError(f"{what}: is a tar, as torch wrote before version 0.2", "save it again")
     if not data:
         raise DataError(f"{what}: is empty", "download or copy it again")
+    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
+        return _load_safetensors(data, what)
     for start, (words, advice) in OTHER_FILES.items():
         if data.startswith(start):
             raise DataError(f"{what}: {words}", advice)
-    if data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
-        return _load_safetensors(data, what)
     first, end = read_pickle(data, what)
     if first == LEGACY_MAGIC:
         return _load_legacy(data, end, what, depth)

@@ -118,6 +118,13 @@ def test_safetensors(tmp_path: Path, prefix: str) -> None:
     assert equal_to_plain(tmp_path / "a.safetensors")
 
 
+def test_safetensors_whose_first_byte_is_that_of_another_kind(tmp_path: Path) -> None:
+    named = {name: tensor.clone() for name, tensor in NET.items()}
+    files = (safetensors.torch.save(named, {"format": "pt" + i * "."}) for i in range(256))
+    (tmp_path / "a.pt").write_bytes(next(data for data in files if data[0] == 8))
+    assert equal_to_plain(tmp_path / "a.pt")
+
+
 def test_damaged_safetensors_are_one_line(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     path.write_bytes(safetensors.torch.save({"a": torch.ones(3)})[:-1])
