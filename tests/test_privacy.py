@@ -160,8 +160,6 @@ def judge(run: Path, store: Path, home: Path) -> None:
     few = ["--data", store, "--count", 64]
     mrigan("evaluate", run, *few, "--features", "none", "--out", shared / "evaluation")
     mrigan("audit", run, *few, "--out", shared / "audit")
-    brief = ["--task", "position", "--count", 32, "--steps", 2]
-    mrigan("utility", run, "--data", store, *brief, "--out", shared / "utility")
     pictures = home / "fakes"  # whose own name is kept
     mrigan("generate", run, "--seeds", "0-63", "--out", pictures)
     mrigan("audit", "--images", pictures, *few, "--out", shared / "audit-of-images")
@@ -194,13 +192,23 @@ def planted(home: Path) -> list[str]:
 @pytest.mark.slow
 def test_nothing_private_is_in_judgements_and_pages(home: Path) -> None:
     shared = home.parent / "shared"
-    phantoms.write_zip(home / "scans" / "more.zip", phantoms.akoa_files(people=25, slices=4))
     store = prepare(home)
     run = train(home, store)
     judge(run, store, home)
     mrigan("report", run)
     names = {path.name for path in shared.iterdir()}
-    assert {"evaluation", "audit", "audit-of-images", "utility", "comparison.html"} <= names
+    assert {"evaluation", "audit", "audit-of-images", "comparison.html"} <= names
+    assert "\n".join(search(shared, planted(home))) == ""
+
+
+@pytest.mark.slow
+def test_nothing_private_is_in_what_utility_finds(home: Path) -> None:
+    shared = home.parent / "shared"
+    phantoms.write_zip(home / "scans" / "more.zip", phantoms.akoa_files(people=25, slices=4))
+    store = prepare(home)
+    brief = ["--task", "position", "--count", 64, "--steps", 2]
+    mrigan("utility", train(home, store), "--data", store, *brief, "--out", shared / "utility")
+    assert list((shared / "utility").iterdir())
     assert "\n".join(search(shared, planted(home))) == ""
 
 
