@@ -11,7 +11,7 @@ import numpy as np
 from mri_gan.files import write_text
 from mri_gan.pictures import Shows, build_sheet, save_png
 from mri_gan.store.labels import one_cell
-from mri_gan.store.reader import StoreReader
+from mri_gan.store.reader import StoreReader, find_edges
 from mri_gan.store.schema import IMAGE, MANIFEST_FILE, PREVIEW_FILE, SPLIT_FILE
 
 MANIFEST_COLUMNS = ("subject", "session", "split", "side", "plane", "position", "native", "source")
@@ -33,7 +33,10 @@ def write_companions(folder: Path) -> dict[str, Any]:
 
 
 def write_preview(store: StoreReader, path: Path) -> None:
-    """Forty slices, evenly spread over the store, each with its subject and split."""
+    """Forty slices, evenly spread over the store, each with its subject and split.
+
+    R and L are where they are the same in all of them.
+    """
     count = min(len(store), COLUMNS * ROWS // store.channels)
     indices = np.linspace(0, len(store) - 1, count).round().astype(int)
     records = [store.record(i) for i in indices.tolist()]
@@ -42,7 +45,8 @@ def write_preview(store: StoreReader, path: Path) -> None:
     if store.channels > 1:  # a mask beside its image
         images, labels = images.reshape(-1, 1, *images.shape[2:]), _with_channels(store, labels)
     images = images[:, 0]
-    save_png(path, build_sheet(images, COLUMNS, labels), Shows.REAL)
+    sheet = build_sheet(images, COLUMNS, labels, edges=find_edges(records))
+    save_png(path, sheet, Shows.REAL)
 
 
 def _with_channels(store: StoreReader, labels: list[str]) -> list[str]:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import lmdb
+import nibabel
 import numpy as np
 import phantoms
 import pytest
+from PIL import Image
 
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
@@ -22,7 +24,7 @@ from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.run.prepare import CHUNK, chunked, is_complete, write_store
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store import schema
-from mri_gan.store.reader import StoreReader
+from mri_gan.store.reader import StoreReader, find_edges
 
 Prepare = Callable[..., Path]
 
@@ -333,3 +335,22 @@ def test_images_are_sent_in_runs_and_volumes_alone(tmp_path: Path, count: int) -
 def test_no_process_of_ours_is_left(prepare: Prepare, tmp_path: Path, oasis_zip: Path) -> None:
     prepare(tmp_path, oasis_zip, workers=2)
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize("flipped", [False, True])
+def test_the_preview_says_which_side_is_where(
+    tmp_path: Path, prepare: Prepare, flipped: bool
+) -> None:
+    """A volume of an empty rim: whatever is bright in the first tile's upper corner is a letter."""
+    voxels = np.zeros((32, 32, 8), np.float32)
+    voxels[8:-8, 8:-8] = 100 * np.random.default_rng(0).random((16, 16, 8)) + 50
+    affine = np.diag([-1.0 if flipped else 1.0, 1, 4, 1])
+    nibabel.save(nibabel.Nifti1Image(voxels, affine), tmp_path / "sub-1_T1w.nii.gz")
+    store = prepare(tmp_path / "store", tmp_path / "sub-1_T1w.nii.gz", plane="axial")
+    sheet = np.asarray(Image.open(store / "preview.png").convert("L"))
+    with StoreReader(store) as opened:
+        assert find_edges([opened.record(0)]) == ["R", "L"]
+    left, right, next_one = sheet[2:14, 2:14], sheet[2:14, 116:130], sheet[2:14, 132:144]
+    assert left.max() > 150
+    assert right.max() > 150
+    assert next_one.max() < 20
