@@ -39,7 +39,8 @@ def setting(
 ) -> Decorator:
     """An option that takes a value: help shows its default, unless that is None."""
     names = (flag,) if name is None else (flag, name)
-    if not more.get("multiple"):
+    # click takes a default of None for an answer, also where an option is required.
+    if not (more.get("multiple") or more.get("required")):
         more["default"] = default
     shown = default is not None if show_default is None else show_default
     return click.option(*names, type=kind, help=help_text, show_default=shown, **more)
