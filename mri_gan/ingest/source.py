@@ -9,7 +9,7 @@ import math
 import re
 import struct
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -191,6 +191,15 @@ def whole_number(digits: str) -> int:
     """The number that decimal digits spell; -1 for more of them than any count has."""
     # Python refuses to convert more than 4,300 digits.
     return int(digits) if len(digits) <= MAX_DIGITS else -1
+
+
+def nearest_folder(name: str, known: Container[str]) -> str | None:
+    """The innermost folder of a path that is known; the empty one is around all."""
+    while name:
+        name = name.rpartition("/")[0]
+        if name in known:
+            return name
+    return None
 
 
 def common_prefix(names: list[str]) -> str:

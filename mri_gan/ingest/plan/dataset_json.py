@@ -14,7 +14,7 @@ from typing import Any
 from mri_gan.errors import DataError
 from mri_gan.ingest.plan.words import contrast_of
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.source import DATASET_JSON, Labels, Member, Source, suffix_of
+from mri_gan.ingest.source import DATASET_JSON, Labels, Member, Source, nearest_folder, suffix_of
 
 LAYOUT = "stylegan"
 OF_NNUNET = {"channel_names", "modality", "numTraining", "training", "file_ending"}
@@ -55,10 +55,8 @@ def read_channels(content: Any) -> dict[str, str]:
 
 def _name_channel(source: Source, channels: Mapping[str, Mapping[str, str]]) -> Source:
     """The source with the name of its contrast, where that was a channel's number."""
-    folder = source.member.name.rpartition("/")[0]
-    while folder and folder not in channels:
-        folder = folder.rpartition("/")[0]
-    contrast = channels.get(folder, {}).get(source.naming.contrast)
+    folder = nearest_folder(source.member.name, channels)
+    contrast = None if folder is None else channels[folder].get(source.naming.contrast)
     return replace(source, naming=replace(source.naming, contrast=contrast)) if contrast else source
 
 
@@ -69,12 +67,8 @@ def is_dataset_json(name: str) -> bool:
 
 def _apply(source: Source, tables: Mapping[str, Mapping[str, Labels]]) -> Source:
     name = source.member.name
-    folder = name
-    while folder:
-        folder = folder.rpartition("/")[0]
-        if folder in tables:
-            break
-    if folder not in tables:
+    folder = nearest_folder(name, tables)
+    if folder is None:
         return source
     labels = tables[folder].get(name.removeprefix(f"{folder}/") if folder else name)
     naming = source.naming

@@ -25,8 +25,7 @@ NO_CLASS = {"images", "image", "png", "jpg"}
 SPLIT_PARTS = {"tr", "te", "train", "test", "val", "valid"}
 BARE_WORDS = {"img", "image", "slice", "im", "digit", "sample", "mnist"}
 TRAILING_NUMBER = re.compile(
-    r"^(?P<subject>.*?)[_\-. ]*(?:slice|img|im|z)?[_\-. ]*[(]?(?P<position>\d+)[)]?$",
-    re.IGNORECASE,
+    r"^(?P<subject>.*?)[_\-. ]*(?:slice|img|im|z)?[_\-. ]*[(]?(?P<position>\d+)[)]?$", re.IGNORECASE
 )
 # What a collection's scans are where their names do not say it.
 USUAL_CONTRAST = {"oasis1": "t1", "oasis2": "t1", "neurite": "t1", "freesurfer": "t1"}

@@ -116,10 +116,7 @@ def _parse_all(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Parsed
             continue
         files.append(
             replace(
-                like,
-                folders=list(like.folders),
-                words=list(like.words),
-                position=int(number[0]),
+                like, folders=list(like.folders), words=list(like.words), position=int(number[0])
             )
         )
     return files

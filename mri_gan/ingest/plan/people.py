@@ -37,6 +37,7 @@ from mri_gan.ingest.source import (
     Source,
     is_table,
     natural_key,
+    nearest_folder,
     suffix_of,
 )
 from mri_gan.preparation import PrepareConfig
@@ -63,7 +64,9 @@ def label_sources(sources: Sequence[Source], members: Iterable[Member], path: Pa
     sources = apply_dataset_json(sources, members)
     if not any(source.naming.layout == "bids" for source in sources):
         return sources
-    tables = {_folder(m.name): read_table(m) for m in members if not is_dataset_json(m.name)}
+    tables = {
+        m.name.rpartition("/")[0]: read_table(m) for m in members if not is_dataset_json(m.name)
+    }
     if not tables:
         tables = {"": _table_above(path)}
     return [
@@ -72,15 +75,9 @@ def label_sources(sources: Sequence[Source], members: Iterable[Member], path: Pa
     ]
 
 
-def _folder(name: str) -> str:
-    return name.rpartition("/")[0]
-
-
 def _labels_of(source: Source, tables: Mapping[str, Table]) -> Labels | None:
-    folder = _folder(source.member.name)
-    while folder and folder not in tables:
-        folder = _folder(folder)
-    return tables.get(folder, {}).get(source.naming.subject) or None
+    folder = nearest_folder(source.member.name, tables)
+    return None if folder is None else tables[folder].get(source.naming.subject) or None
 
 
 def _table_above(path: Path) -> Table:

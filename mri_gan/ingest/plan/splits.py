@@ -310,7 +310,7 @@ def _read_stack_table(table: Member) -> Rows:
 
 def _size_stack(member: Member, rows: Rows, bad: list[tuple[str, str]]) -> int:
     """Pixels of a slice of a stack that agrees with its table; else 0, and why in `bad`."""
-    from mri_gan.ingest.read.stacks import read_stack_shape  # it needs nibabel, and a plan does not
+    from mri_gan.ingest.read.volume import read_stack_shape  # it needs nibabel, and a plan does not
 
     try:
         width, height, count = read_stack_shape(member)

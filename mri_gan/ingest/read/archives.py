@@ -40,14 +40,7 @@ from mri_gan.ingest.source import (
 
 LOCAL_HEADER_BYTES = 30  # of a zip, before a file's name
 # What `zipfile` raises for damaged members; ValueError for names that are not UTF-8.
-ZIP_ERRORS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    RuntimeError,
-    ValueError,
-)
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
 def list_members(source: Path) -> tuple[list[Member], Unlisted]:

@@ -165,13 +165,7 @@ def _read_nrrd(data: bytes) -> Header:
         raise DataError("its header has no end")
     fields = _fields(data[:end], ":")
     file = fields.get("data file", fields.get("datafile", ""))
-    return _header(
-        fields.get("sizes", ""),
-        fields.get("type", ""),
-        _packing(fields),
-        file,
-        end,
-    )
+    return _header(fields.get("sizes", ""), fields.get("type", ""), _packing(fields), file, end)
 
 
 def _packing(fields: dict[str, str]) -> str:

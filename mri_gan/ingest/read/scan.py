@@ -21,18 +21,16 @@ def read_source_volume(source: Source, labels: bool = False) -> Volume:
     SeriesError for files of several volumes of which none is chosen.
     """
     # Readers are imported here: they need nibabel and more, and image files do not.
+    from mri_gan.ingest.read import volume
+
     suffix, chosen = source.member.suffix, source.chosen
     if source.slice_number is not None:
-        from mri_gan.ingest.read.stacks import read_slice
-
-        return read_slice(source.member, source.slice_number)
+        return volume.read_slice(source.member, source.slice_number)
     data, *others = (read_member(member) for member in (source.member, *source.others))
     if source.is_series:
         from mri_gan.ingest.read.dicom.series import read_series
 
         return read_series([data, *others], chosen, labels)
-    from mri_gan.ingest.read import volume
-
     if suffix in NIFTI_SUFFIXES:
         return volume.read_volume(data, labels, chosen)
     if suffix in MGH_SUFFIXES:

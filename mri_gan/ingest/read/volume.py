@@ -6,6 +6,7 @@ Headers are checked before they are believed.
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import math
@@ -22,8 +23,9 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError, LabelMapError, MriganError, SeriesError
 from mri_gan.files import one_line
+from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.inflate import GZIP_MAGIC, gunzip, gunzip_start
-from mri_gan.ingest.source import MAX_MEMBER_BYTES, Source
+from mri_gan.ingest.source import MAX_MEMBER_BYTES, Member, Source
 
 MAX_VOXELS = 1 << 28  # 1 GiB of float32; a 512^3 scan is half of that
 MAX_VALUE = 1e30  # beyond, windowing overflows float32
@@ -251,6 +253,34 @@ def is_label_map(voxels: NDArray[Any]) -> bool:
         if (part != np.round(part)).any() or len(np.unique(part)) > MAX_LABELS:
             return False
     return True
+
+
+# Stacks of slices of many people, [W, H, N] or [W, H, 1, N], of which a table says whose
+
+
+def read_stack_shape(member: Member) -> tuple[int, int, int]:
+    """Width, height and number of slices; raises DataError for what is not a stack of slices."""
+    with our_errors("NIfTI"):
+        width, height, *rest = _open_stack(member).shape
+        if len(rest) not in (1, 2) or rest[:-1] not in ([], [1]):
+            shape = " x ".join(map(str, (width, height, *rest)))
+            raise DataError(f"shape {shape} is not a stack of grey slices")
+        return width, height, rest[-1]
+
+
+def read_slice(member: Member, number: int) -> Volume:
+    """One slice of a stack as a volume [W, H, 1]; raises DataError where it is damaged."""
+    with our_errors("NIfTI"):
+        image = _open_stack(member)
+        voxels = np.asarray(image.dataobj[..., number])
+        dtype = voxels.dtype if is_narrow(voxels.dtype) else np.float32
+        flat = voxels.astype(dtype).reshape((*voxels.shape, 1)[:3])
+        return build_volume(type(image)(flat, image.affine, image.header))
+
+
+@functools.lru_cache(maxsize=1)  # a worker reads the slices of a stack one after another
+def _open_stack(member: Member) -> nib.Nifti1Image:
+    return parse_image(read_member(member), chosen=0)
 
 
 # Pairs of a header and bare voxels

@@ -39,8 +39,7 @@ class DaskEngine:
             distributed: Any = importlib.import_module("distributed")
         except ImportError as error:
             raise UsageError(
-                "--engine dask needs a package that is not installed",
-                "pip install 'mrigan[dask]'",
+                "--engine dask needs a package that is not installed", "pip install 'mrigan[dask]'"
             ) from error
         self.deaths: tuple[type[BaseException], ...] = (distributed.KilledWorker, WorkerLostError)
         self._changed = threading.Condition()
