@@ -128,12 +128,14 @@ def human_bytes(count: float) -> str:
 
 
 def human_seconds(seconds: float) -> str:
-    """3725 -> '1 h 02 min'."""
+    """3725 -> '1 h 02 min'; from two days on, whole days."""
     if seconds < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     if minutes < 60:
         return f"{minutes} min"
+    if minutes >= 2 * 24 * 60:
+        return f"{minutes / (24 * 60):,.0f} days"
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 

@@ -73,6 +73,8 @@ def open_environment(folder: Path, *, readonly: bool, map_size: int = 0) -> lmdb
     that LMDB would answer with a crash.
     """
     file = folder / DATA_FILE
+    if readonly and not folder.exists():
+        raise DataError(f"{folder}: no such store: check the spelling, or {REMEDY}")
     if readonly and not file.is_file():
         raise DataError(f"{folder}: is not a mrigan store (no {DATA_FILE})", REMEDY)
     if readonly and (holder := writer_of(folder)):

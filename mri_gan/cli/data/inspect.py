@@ -65,6 +65,10 @@ LISTS = (
     "flat_slices",
     "doubtful_orientation",
 )
+ALIKE = {
+    "near duplicates": "of slices that look alike",
+    "rescans": "of people who look like one person",
+}
 
 
 @click.command("inspect", epilog=EPILOG)
@@ -138,6 +142,8 @@ def command(
         options.print_json(facts)
     elif not quiet:
         _print_table(facts)
+        if sheet is not None:
+            click.echo(f"\nLook at {sheet}; make a store with: mrigan prepare SOURCE... --out STORE")
 
 
 def without_folders(facts: dict[str, Any], sources: Sequence[Path]) -> dict[str, Any]:
@@ -165,7 +171,8 @@ def _warn_of_splits(facts: dict[str, Any], *, strict: bool, quiet: bool) -> None
     for what, count in facts["across_splits"].items():
         if not count:
             continue
-        text = f"{count:,} {what} are in different splits; --people TABLE makes them one person"
+        pairs = f"{count:,} {'pair' if count == 1 else 'pairs'} {ALIKE[what]}"
+        text = f"{pairs}, in different splits; --people TABLE makes them one person"
         if strict:
             raise DataError(f"--strict: {text}", "mrigan inspect without --strict names them")
         if not quiet:

@@ -273,9 +273,10 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
         for text in _oddities(facts):
             click.echo(f"warning: {text}", err=True)
     if facts.get("faces") and not quiet:
+        found = "1 volume seems" if facts["faces"] == 1 else f"{facts['faces']:,} volumes seem"
         click.echo(
-            f"{facts['faces']} of the volumes seem to show a face, which can identify people: "
-            "remove it before you share anything made from them",
+            f"warning: {found} to show a face, which can identify people: remove faces (pydeface, "
+            "mri_deface) and prepare again before you share anything made from them",
             err=True,
         )
     damaged += [{"source": label, "reason": why} for label, why in facts["unlisted"]]
