@@ -12,7 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import (
+    BatchSampler,
+    DataLoader,
+    Dataset,
+    RandomSampler,
+    SequentialSampler,
+    default_collate,
+)
 
 from mri_gan.conditions import as_class, as_number
 from mri_gan.config import require, require_level
@@ -84,8 +91,10 @@ class SliceDataset(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int) -> Any:
-        """One slice; negative numbers count from the end."""
+    def __getitem__(self, index: int | Sequence[int]) -> Any:
+        """One slice, negative numbers count from the end; of several numbers, their batch."""
+        if isinstance(index, Sequence):
+            return self._batch(index)
         if not -len(self) <= index < len(self):
             raise IndexError(f"slice {index} of {len(self)}")
         return self.__getitems__([index % len(self)])[0]
@@ -106,6 +115,24 @@ class SliceDataset(Dataset[Any]):
             return images.float().div_(white_of(images))
         return to_signed(images)
 
+    def loader(
+        self,
+        batch_size: int = 64,
+        *,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        **options: Any,
+    ) -> DataLoader[Any]:
+        """A DataLoader whose batches are read whole, not put together from their items.
+
+        It gives what `DataLoader(data, batch_size, shuffle)` does, in a fraction of the time;
+        `options` are those of DataLoader.
+        """
+        generator = options.get("generator")
+        order = RandomSampler(self, generator=generator) if shuffle else SequentialSampler(self)
+        batches = BatchSampler(order, batch_size, drop_last)
+        return DataLoader(self, batch_size=None, sampler=batches, **options)
+
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:
         """The names of the classes of each label that has some, in the order of their numbers."""
@@ -125,6 +152,20 @@ class SliceDataset(Dataset[Any]):
         if not labels:
             return image
         return image, labels[0] if len(labels) == 1 else tuple(labels)
+
+    def _batch(self, indices: Sequence[int]) -> Any:
+        """What DataLoader's own collation makes of these items, by one read and without copies."""
+        if self.transform is not None:
+            return default_collate(self.__getitems__(indices))
+        images, at = self.read(indices), torch.as_tensor(indices)
+        labels = [target.values[at] for target in self.targets.values()]
+        if self.as_dict:
+            who: dict[str, Any] = {"index": torch.from_numpy(self.indices)[at]}
+            who["subject"] = [self.subjects[index] for index in indices]
+            return {"image": images, **who, **dict(zip(self.targets, labels, strict=True))}
+        if not labels:
+            return images
+        return [images, labels[0] if len(labels) == 1 else labels]
 
     def _open(self) -> StoreReader:
         """This process's own reader: what LMDB has opened does not survive a fork."""

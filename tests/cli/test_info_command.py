@@ -102,7 +102,11 @@ def test_sizes_for_people(count: float, text: str) -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.25, "0.2 s"), (42, "42 s"), (600, "10 min"), (3725, "1 h 02 min"), (3599, "1 h 00 min"),
+        (0.25, "0.2 s"),
+        (42, "42 s"),
+        (600, "10 min"),
+        (3725, "1 h 02 min"),
+        (3599, "1 h 00 min"),
         (47.9 * 3600, "47 h 54 min"),
         (899.2 * 86400, "899 days"),
     ],

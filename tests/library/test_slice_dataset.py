@@ -57,12 +57,54 @@ def test_negative_numbers_count_from_the_end_and_others_end_a_loop(store: Path) 
 def test_workers_read_what_this_process_reads(store: Path, method: str) -> None:
     data = SliceDataset(store, level=16, scale="raw")
     here = data.read(range(len(data)))  # opens the store before the fork
+    whole = data.loader(5, num_workers=2, multiprocessing_context=method)
+    assert torch.equal(torch.cat(list(whole)), here)
     loader = DataLoader(
         data, batch_size=3, num_workers=2, multiprocessing_context=method, shuffle=False
     )
     assert torch.equal(torch.cat(list(loader)), here)
     assert torch.equal(torch.cat(list(loader)), here)  # a second epoch, by new workers
     assert torch.equal(data.read(range(len(data))), here)  # and this process goes on
+
+
+CASES: list[dict[str, Any]] = [
+    {},
+    {"scale": "raw", "labels": ["position"]},
+    {"labels": ["position", "plane"], "split": None},
+    {"labels": "position", "as_dict": True},
+    {"transform": halve},
+]
+
+
+@pytest.mark.parametrize("options", CASES, ids=lambda options: "-".join(options) or "plain")
+def test_batches_read_whole_are_what_a_data_loader_makes_of_items(
+    store: Path, options: dict[str, Any]
+) -> None:
+    data = SliceDataset(store, level=16, **options)
+
+    def order() -> torch.Generator:
+        return torch.Generator().manual_seed(3)
+
+    ours = data.loader(5, shuffle=True, generator=order(), drop_last=True)
+    plain = DataLoader(data, 5, shuffle=True, generator=order(), drop_last=True)
+    assert len(ours) == len(plain) == len(data) // 5
+    for batch, expected in zip(ours, plain, strict=True):
+        assert_equal_batches(batch, expected)
+
+
+def assert_equal_batches(batch: Any, expected: Any) -> None:
+    assert type(batch) is type(expected)
+    if isinstance(batch, torch.Tensor):
+        torch.testing.assert_close(batch, expected, rtol=0, atol=0, equal_nan=True)
+    elif isinstance(batch, dict):
+        assert batch.keys() == expected.keys()
+        assert_equal_batches([*batch.values()], [*expected.values()])
+    elif isinstance(batch, list):
+        assert len(batch) == len(expected)
+        for one, other in zip(batch, expected, strict=True):
+            assert_equal_batches(one, other)
+    else:
+        assert batch == expected
 
 
 def test_a_pickled_copy_reads_the_same(store: Path) -> None:

@@ -25,8 +25,8 @@ SIGNATURES = {
 }
 CLASSES = {
     "Prepared": "digest doubts facts folder left_out people slices subjects",
-    "SliceDataset": "as_dict channels classes close indices level read scale split store subjects "
-    "targets transform",
+    "SliceDataset": "as_dict channels classes close indices level loader read scale split store "
+    "subjects targets transform",
     "Volume": "affine save session source split subject voxels",
     "Callback": "on_begin on_checkpoint on_end on_metrics on_note on_step",
     "TrainedRun": "checkpoint config folder load_model metrics nimg",

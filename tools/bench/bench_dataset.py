@@ -1,7 +1,8 @@
 """Images per second of `SliceDataset` in a DataLoader, beside the bare reader and a folder of PNGs.
 
 One run measures all, on the same slices: the bare reader, `SliceDataset` with 0, 2 and 4 workers
-started by fork, spawn and forkserver (workers are started before the clock), and the same PNGs as
+started by fork, spawn and forkserver (workers are started before the clock), with batches put
+together from items (`DataLoader(data)`) and read whole (`data.loader()`), and the same PNGs as
 torchvision's ImageFolder reads them (open, convert to grey, to a float tensor).
 
 Example: python tools/bench/bench_dataset.py --level 64 --level 256
@@ -67,15 +68,22 @@ def rate(batches: Callable[[], Any], count: int, repeats: int) -> float:
     return best
 
 
-def loader_rate(data: Dataset[Any], workers: int, method: str | None, repeats: int) -> float:
-    """Images per second of whole epochs; workers persist, and start before the clock does."""
-    loader: DataLoader[Any] = DataLoader(
-        data,
-        batch_size=BATCH,
-        num_workers=workers,
-        multiprocessing_context=method,
-        persistent_workers=workers > 0,
-    )
+def loader_rate(
+    data: Dataset[Any], workers: int, method: str | None, repeats: int, *, whole: bool
+) -> float:
+    """Images per second of whole epochs; workers persist, and start before the clock does.
+
+    Batches are read `whole` by SliceDataset's own loader, or put together from items.
+    """
+    options: dict[str, Any] = {
+        "num_workers": workers,
+        "multiprocessing_context": method,
+        "persistent_workers": workers > 0,
+    }
+    if whole and isinstance(data, mg.SliceDataset):
+        loader = data.loader(BATCH, **options)
+    else:
+        loader = DataLoader(data, BATCH, **options)
     for _ in loader:
         pass
     count = len(data)  # type: ignore[arg-type]
@@ -104,18 +112,21 @@ def main(levels: Sequence[int], count: int, workers: Sequence[int], repeats: int
             make_pictures(folder / "in", count, level)
             mg.prepare(folder / "in", folder / "store", workers=0)
             click.echo(f"{level} px, {count} slices, batches of {BATCH}; images/s")
-            click.echo(
-                f"  bare reader            {reader_rate(folder / 'store', level, repeats):>10,.0f}"
-            )
-            for scale in ("signed", "raw"):
+            bare = reader_rate(folder / "store", level, repeats)
+            click.echo(f"  {'bare reader':27} {bare:>12,.0f}")
+            for scale, whole in (("signed", False), ("signed", True), ("raw", True)):
                 data = mg.SliceDataset(folder / "store", None, level, scale=scale)
+                kind = f"{scale} {'whole' if whole else 'items'}"
                 for number, method in cases(workers):
-                    speed = loader_rate(data, number, method, repeats)
-                    click.echo(f"  {scale:6} {number} {method or '':12} {speed:>12,.0f}")
+                    speed = loader_rate(data, number, method, repeats, whole=whole)
+                    click.echo(f"  {kind:12} {number} {method or '':12} {speed:>12,.0f}")
             for number in workers:
                 pictures = PictureFolder(folder / "in")
-                speed = loader_rate(pictures, number, "fork" if number else None, repeats)
-                click.echo(f"  PNGs   {number} {'fork' if number else '':12} {speed:>12,.0f}")
+                speed = loader_rate(
+                    pictures, number, "fork" if number else None, repeats, whole=False
+                )
+                kind = f"{number} {'fork' if number else ''}"
+                click.echo(f"  PNGs         {kind:14} {speed:>12,.0f}")
 
 
 def cases(workers: Sequence[int]) -> list[tuple[int, str | None]]:

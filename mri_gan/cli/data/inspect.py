@@ -143,7 +143,9 @@ def command(
     elif not quiet:
         _print_table(facts)
         if sheet is not None:
-            click.echo(f"\nLook at {sheet}; make a store with: mrigan prepare SOURCE... --out STORE")
+            click.echo(
+                f"\nLook at {sheet}; make a store with: mrigan prepare SOURCE... --out STORE"
+            )
 
 
 def without_folders(facts: dict[str, Any], sources: Sequence[Path]) -> dict[str, Any]:
