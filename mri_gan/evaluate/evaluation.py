@@ -350,7 +350,7 @@ def save_figures(path: Path, figures: Sequence[Figure]) -> None:
     """One row per figure: fakes against half of the people, and people against people.
 
     Each row has its own scale, from 0 to the larger of the two; the bar is the 95 % interval of
-    the figure, scaled alike.
+    the figure, scaled alike. The file's name says the format: .png, or .pdf and .svg for print.
     """
     # The object interface, not pyplot: no display, no global state, safe in any thread.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -376,7 +376,9 @@ def save_figures(path: Path, figures: Sequence[Figure]) -> None:
     axes.grid(axis="x", alpha=0.3)
     stream = io.BytesIO()
     FigureCanvasAgg(canvas)
-    canvas.savefig(stream, format="png", dpi=110, metadata={COMMENT: Shows.CHART.value})
+    kind = path.suffix.removeprefix(".")
+    notes = {COMMENT: Shows.CHART.value} if kind == "png" else {}
+    canvas.savefig(stream, format=kind, dpi=110, metadata=notes)
     write_bytes(path, stream.getvalue())
 
 

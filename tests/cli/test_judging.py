@@ -112,6 +112,7 @@ def test_too_few_images_for_a_figure_are_told(people: Path, run: Path, tmp_path:
     assert "left out: fd[random-cnn] needs 192 images, there are 48" in done.stdout
     assert "images/s" in done.stdout
     assert (tmp_path / "evaluation.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "evaluation.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_features_that_the_critic_saw_do_not_judge(people: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -14,6 +15,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FENCE = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+OTHERS = re.compile(r"^```py\n(import (\w+)\n.*?)^```", re.MULTILINE | re.DOTALL)  # need more
+WITH_OTHERS = {name: code for code, name in OTHERS.findall((ROOT / "docs/python.md").read_text())}
+OFFLINE = {"WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1", "MLFLOW_ALLOW_FILE_STORE": "true"}
 WITH_PYTHON = {p: FENCE.findall(p.read_text(encoding="utf-8")) for p in PAGES}
 TINY = {
     '"STORE", "RUN", max_size=64, kimg=1': '"STORE", "RUN", max_size=64, kimg=0.02, capacity=1/64'
@@ -54,7 +58,24 @@ def test_examples_run_in_the_order_of_the_page(folder: Path, tmp_path: Path, pag
     run(tmp_path, "page.py")
 
 
+@pytest.mark.parametrize("package", WITH_OTHERS)
+def test_examples_with_other_packages_run_where_those_are_installed(
+    store: Path, tmp_path: Path, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    for name, value in OFFLINE.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", (tmp_path / "mlruns").as_uri())
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "home"))
+    (tmp_path / "STORE").symlink_to(store)
+    code = f"import mri_gan as mg\n{WITH_OTHERS[package]}"
+    (tmp_path / "example.py").write_text(code, encoding="utf-8")
+    run(tmp_path, "example.py")
+
+
 def test_pages_have_examples() -> None:
+    assert WITH_OTHERS.keys() == {"datasets", "torchio", "wandb", "mlflow"}
     assert {p.name for p in PAGES if WITH_PYTHON[p]} >= {"README.md", "python.md"}
 
 

@@ -96,13 +96,15 @@ def command(
         result, facts, beside, both = _evaluate(store, ckpt, quiet or as_json, **choices)
     folder = out or beside / "evaluation"
     written = judging.write_results(folder, "evaluation.json", facts)
-    save_figures(folder / "evaluation.png", result.figures)
+    pictures = [folder / "evaluation.png", folder / "evaluation.pdf"]
+    for picture in pictures:
+        save_figures(picture, result.figures)
     if as_json:
         options.print_json(facts)
     elif not quiet:
         print_table(result, facts)
         judging.print_both(both)
-        click.echo(f"{written}\n{folder / 'evaluation.png'}")
+        click.echo("\n".join(map(str, [written, *pictures])))
 
 
 def _evaluate(
