@@ -377,7 +377,8 @@ def save_figures(path: Path, figures: Sequence[Figure]) -> None:
     stream = io.BytesIO()
     FigureCanvasAgg(canvas)
     kind = path.suffix.removeprefix(".")
-    notes = {COMMENT: Shows.CHART.value} if kind == "png" else {}
+    undated: dict[str, Any] = {"Date" if kind == "svg" else "CreationDate": None}
+    notes = {COMMENT: Shows.CHART.value} if kind == "png" else undated
     canvas.savefig(stream, format=kind, dpi=110, metadata=notes)
     write_bytes(path, stream.getvalue())
 

@@ -106,6 +106,13 @@ def test_the_default_folder_is_beside_the_checkpoint(people: Path, run: Path) ->
     assert "swd[mean]" in done.stdout
 
 
+def test_a_folder_of_pictures_is_not_taken_for_a_run(people: Path, tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    done = mrigan("evaluate", tmp_path, "--data", people)
+    assert done.exit_code == 2
+    assert f"mrigan evaluate --images {tmp_path}" in done.stderr
+
+
 def test_too_few_images_for_a_figure_are_told(people: Path, run: Path, tmp_path: Path) -> None:
     words = ("--data", people, "--resamples", 20, "--out", tmp_path)
     done = mrigan("evaluate", run, *words)

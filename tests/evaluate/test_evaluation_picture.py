@@ -33,6 +33,12 @@ def test_the_picture_is_marked_as_a_chart(tmp_path: Path) -> None:
     assert read_mark(tmp_path / "a.png") is Shows.CHART
 
 
+def test_the_same_figures_print_to_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("a.pdf", "b.pdf"):
+        save_figures(tmp_path / name, [FIGURE])
+    assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
+
+
 def test_fakes_and_people_have_their_own_colours(tmp_path: Path) -> None:
     save_figures(tmp_path / "a.png", [FIGURE])
     with Image.open(tmp_path / "a.png") as image:

@@ -92,6 +92,11 @@ def command(
         "nothing to evaluate, or both a checkpoint and --images",
         "give one of them",
     )
+    require(
+        ckpt is None or any(ckpt.glob("*.pt")) or not any(ckpt.glob("*.png")),
+        f"{ckpt}: holds pictures, not a run",
+        f"mrigan evaluate --images {ckpt}",
+    )
     with StoreReader(data) as store:
         result, facts, beside, both = _evaluate(store, ckpt, quiet or as_json, **choices)
     folder = out or beside / "evaluation"
