@@ -6,6 +6,10 @@ import re
 import tomllib
 from pathlib import Path
 
+import yaml
+
+import mri_gan
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 
@@ -30,3 +34,17 @@ def test_every_required_package_has_a_pin() -> None:
     pinned = names_in([line for line in lines if "==" in line])
     listed = [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
     assert names_in([*PROJECT["dependencies"], *listed]) - {"mrigan"} - pinned == set()
+
+
+def test_the_conda_recipe_asks_for_what_the_project_does() -> None:
+    recipe = yaml.safe_load((ROOT / "conda" / "recipe.yaml").read_text(encoding="utf-8"))
+    wanted = [text.replace(" ", "") for text in recipe["requirements"]["run"]]
+    names = {"lmdb": "python-lmdb", "isal": "python-isal"}  # what conda-forge calls them
+    needed = {
+        re.sub(r"^[a-z0-9]+", lambda found: names.get(found[0], found[0]), text)
+        for text in PROJECT["dependencies"]
+    }
+    assert {*wanted} == {f"python{PROJECT['requires-python']}", *needed}
+    assert recipe["context"]["version"] == mri_gan.__version__
+    (command,) = recipe["build"]["python"]["entry_points"]
+    assert command == f"mrigan = {PROJECT['scripts']['mrigan']}"
