@@ -144,9 +144,9 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
     try:
         generator.load_state_dict(checkpoint.state["g_ema"])
     except (KeyError, RuntimeError) as error:
-        raise DataError(
-            f"{path}: its generator does not fit its settings", "use another"
-        ) from error
+        unfit = "its generator does not fit its settings"
+        why = "holds no generator" if "g_ema" not in checkpoint.state else unfit
+        raise DataError(f"{path}: {why}", "use another") from error
     generator.requires_grad_(False).eval()
     return Trained(
         generator,
