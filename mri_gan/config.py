@@ -137,7 +137,9 @@ DCGAN_GP_DEFAULTS: dict[str, Any] = {"n_critic": 5, "lr": 1e-4, "batch": 64}
 def defaults_of(arch: str, loss: str | None = None, critic: str | None = None) -> dict[str, Any]:
     """The settings that an architecture, with the loss and critic of the user, begins from."""
     defaults = dict(ARCH_DEFAULTS[arch])
-    by_critic = CRITIC_DEFAULTS[critic or defaults.get("critic", "own")]
+    # The light generator's own critic is one of those small ones, too.
+    kind = "both" if arch == "fastgan" else critic or defaults.get("critic", "own")
+    by_critic = CRITIC_DEFAULTS[kind]
     if loss not in (None, by_critic.get("loss")):  # the user's loss has a penalty of its own
         by_critic = {k: v for k, v in by_critic.items() if k not in ("gp_weight", "penalty_every")}
     defaults |= by_critic

@@ -118,6 +118,11 @@ class TestDefaults:
         assert (found["arch"], found["critic"], found["max_size"]) == ("fastgan", "both", size)
         assert (found["loss"], found["gp_weight"], found["share_fakes"]) == ("r3gan", 1.0, True)
 
+    def test_the_light_generator_trains_with_its_own_critic_alone(self, store: Path) -> None:
+        found = settings(store, "--arch", "fastgan", "--critic", "own")
+        assert (found["critic"], found["loss"], found["augment"]) == ("own", "r3gan", "fixed")
+        assert found["features_digest"] == ""
+
     def test_the_preset_of_the_paper_is_the_progressive_stylegan(self, store: Path) -> None:
         assert settings(store, "--preset", "paper")["arch"] == "stylegan"
 
