@@ -31,7 +31,7 @@ STARVED_ABOVE = 0.05  # share of the time spent waiting for data
 NOTICEABLE_S = 1.0  # a shorter tick is mostly noise
 YOUNG = 0.2  # share of a run in which samples may still be all alike
 NOISE_ABOVE = 2.0  # diversity of fakes as a share of that of reals
-NOISE_NIMG = 2_000  # before, an untrained generator draws little else
+UNTRAINED_NIMG = 2_000  # before, a generator draws little else, or nearly the same
 SATURATED_ABOVE = 50.0  # gap between the mean scores of reals and fakes
 CERTAIN_BELOW = 0.01  # loss of a critic that is 0 where it is never wrong; well trained: 0.3 to 1
 DIVERGED_LOSS = 1e5
@@ -91,7 +91,8 @@ class Health:
 
     def judge(self, metrics: dict[str, Any], share: float, done: float) -> dict[str, str]:
         """The problems by name; `share` as in `find_problems`, `done` is the share of the run."""
-        counts = share < self.best / 2 or done > YOUNG
+        old = done > YOUNG and metrics["nimg"] >= UNTRAINED_NIMG
+        counts = share < self.best / 2 or old
         problems = find_problems(metrics, share if counts else 1.0, self.bounded)
         self._note(metrics["nimg"], share, "collapse" in problems)
         return problems
@@ -125,7 +126,7 @@ def find_problems(metrics: dict[str, Any], share: float, bounded: bool = False) 
             f"samples differ from each other only {share:.0%} as much as real slices do: "
             "mode collapse? Try a lower --lr, a larger --batch or more data"
         )
-    elif share > NOISE_ABOVE and metrics["nimg"] >= NOISE_NIMG:
+    elif share > NOISE_ABOVE and metrics["nimg"] >= UNTRAINED_NIMG:
         problems["noise"] = (
             f"samples differ from each other {share:.1f} times as much as real slices do: "
             "noise rather than slices. Try a lower --lr or another --arch"

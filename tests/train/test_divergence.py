@@ -210,7 +210,7 @@ HOPELESS: dict[str, dict[str, Any]] = {
 def test_a_hopeless_learning_rate_never_ends_without_a_word(
     store: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(monitor, "NOISE_NIMG", 100)
+    monkeypatch.setattr(monitor, "UNTRAINED_NIMG", 100)
     # What happens depends on the last bits: it diverges for good, or collapses, or a critic wins.
     small = {"max_size": 8, "phase": 2400, "batch": 8, "capacity": 1 / 64, "latent_dim": 8}
     config = TrainConfig(**{**small, "lr": 0.5, **HOPELESS[name]})

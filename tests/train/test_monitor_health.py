@@ -89,8 +89,9 @@ def look(health: Health, share: float, done: float, nimg: int = 1) -> list[str]:
 
 def test_a_young_generator_whose_samples_are_all_alike_has_not_collapsed() -> None:
     health = Health()
-    assert [look(health, share, done) for share, done in ((0.1, 0.0), (0.3, 0.1))] == [[], []]
-    assert "collapse" in look(health, 0.3, done=0.3)[0]
+    assert look(health, 0.1, done=0.0, nimg=9000) == look(health, 0.3, done=0.1, nimg=9000) == []
+    assert look(health, 0.3, done=0.9, nimg=1999) == []  # a trial of a few steps
+    assert "collapse" in look(health, 0.3, done=0.3, nimg=2000)[0]
 
 
 def test_falling_diversity_is_reported_at_any_age_once_and_again_when_it_comes_back() -> None:

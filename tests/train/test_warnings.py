@@ -50,6 +50,7 @@ def test_samples_that_become_equal_are_told_as_collapse(
         return images[:1].expand_as(images)
 
     monkeypatch.setattr(run_folder, "draw_seeds", collapsed)
+    monkeypatch.setattr(monitor, "UNTRAINED_NIMG", 0)
     assert notes_of() == ["collapse"]
 
 
