@@ -2,9 +2,9 @@
 
     python tools/bench/bench_memoriser.py STORE     # a prepared store of 12 people or more
 
-Makes two stores: one trains on a few slices of five people of STORE and holds out five others,
-the second trains on the rest and holds out the same five. A small DCGAN is trained on the first
-for hundreds of passes and audited on both.
+Makes two stores: one trains on a few slices of five people of STORE and holds out all others,
+the second has the others alone. A small DCGAN is trained on the first for hundreds of passes and
+audited on both.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from mri_gan.evaluate.audit import Audit
 from mri_gan.evaluate.verdict import say_verdict
 from mri_gan.store.reader import StoreReader
 
-TRAINED, HELD_OUT = 5, 5  # people
+TRAINED, HELD_OUT = 5, 5  # people; HELD_OUT of the other store
+BATCH = 8
 
 
 @click.command()
 @click.argument("store", type=click.Path(path_type=Path))
-@click.option("--size", default=32, show_default=True, help="Pixels.")
+@click.option("--size", default=64, show_default=True, help="Pixels.")
 @click.option("--slices", default=8, show_default=True, help="Slices of each person.")
 @click.option("--passes", default=600, show_default=True, help="Over the training slices.")
 @click.option("--samples", default=500, show_default=True, help="To audit.")
@@ -59,9 +60,10 @@ def measure(
 ) -> dict[str, Any]:
     """Verdicts on the model's own store and on another one."""
     people = read_people(store, size, slices)
-    known, held_out, others = split_people(sorted(people))
-    own = write_store(work / "own", people, known, held_out)
-    other = write_store(work / "other", people, others, held_out)
+    names = sorted(people)
+    known, others = names[:TRAINED], names[TRAINED:]
+    own = write_store(work / "own", people, known, others)
+    other = write_store(work / "other", people, others[HELD_OUT:], others[:HELD_OUT])
     started = time.perf_counter()
     images = TRAINED * slices
     run = mri_gan.train(
@@ -70,7 +72,7 @@ def measure(
         arch="dcgan",
         max_size=size,
         kimg=passes * images / 1000,
-        batch=images,
+        batch=BATCH,
         capacity=0.25,
         latent_dim=16,
         loss="r1",
@@ -102,11 +104,6 @@ def read_people(store: Path, size: int, slices: int) -> dict[str, Any]:
             )[:, 0]
             for name, own in rows.items()
         }
-
-
-def split_people(names: list[str]) -> tuple[list[str], list[str], list[str]]:
-    """Those to train on, those held out, and the others."""
-    return names[:TRAINED], names[TRAINED : TRAINED + HELD_OUT], names[TRAINED + HELD_OUT :]
 
 
 def write_store(
