@@ -31,7 +31,7 @@ def test_it_is_frozen_and_in_eval_mode() -> None:
 
 
 def test_other_weights_are_refused() -> None:
-    with pytest.raises(UsageError, match="other weights of efficientnet-lite0"):
+    with pytest.raises(UsageError, match="not the weights of efficientnet-lite0"):
         load_pretrained(LITE0, "0" * 64)
 
 

@@ -122,7 +122,7 @@ def test_two_trainers_in_one_folder_are_refused(store: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["train", "{tmp}/none", "--out", "{tmp}/r"], 1, "is not a mrigan store"),
+        (["train", "{tmp}/none", "--out", "{tmp}/r"], 1, "no such store"),
         (["train", "{tmp}", "--out", "{tmp}/r"], 1, "is not a mrigan store"),
         (["train", "{store}", "--max-size", "48"], 2, "48 is not a level"),
         (["train", "{store}", "--init-size", "64", "--max-size", "8"], 2, "above"),

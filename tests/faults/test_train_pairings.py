@@ -88,7 +88,7 @@ def check_refused(done: Any, code: int, *says: str) -> None:
 OUT = ("--out", "{tmp}/run")
 # Words after `train`, exit code, what the line says of the trouble, and of the remedy.
 CASES: list[tuple[tuple[str, ...], int, str, str]] = [
-    (("{tmp}/none", *OUT), 1, "is not a mrigan store", "mrigan prepare"),
+    (("{tmp}/none", *OUT), 1, "no such store", "mrigan prepare"),
     (("{empty}", *OUT), 1, "is not a mrigan store", "mrigan prepare"),
     (("{file}", *OUT), 1, "is not a mrigan store", "mrigan prepare"),
     (("{cut}", *OUT), 1, "cut short", "copy the whole file again"),
@@ -243,7 +243,7 @@ def test_a_store_removed_while_training_does_no_harm_until_the_next_call(
     words = ("train", own_store, *SMALL, "--out", tmp_path / "run")
     assert mrigan(*words).exit_code == 0
     assert list_checkpoints(tmp_path / "run")[0].name == "ckpt-000000048.pt"
-    check_refused(mrigan(*words), 1, "is not a mrigan store", "mrigan prepare")
+    check_refused(mrigan(*words), 1, "no such store", "mrigan prepare")
 
 
 def test_a_run_folder_removed_while_training_is_told(store: Path, tmp_path: Path, at: Any) -> None:

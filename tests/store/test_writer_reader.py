@@ -420,7 +420,7 @@ def test_a_folder_that_is_no_store_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="gone: is not a mrigan store"):
+    with pytest.raises(DataError, match="gone: no such store"):
         StoreReader(tmp_path / "gone")
 
 

@@ -84,7 +84,7 @@ def test_smaller_sizes_are_the_trained_size_shrunk(trained: Trained) -> None:
 def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
     path = checkpoint_path(tmp_path, 1)
     save_checkpoint(path, Checkpoint(SMALL, 1, 8, 1.0, "digest", {"g_ema": {}}))
-    with pytest.raises(DataError, match="no generator"):
+    with pytest.raises(DataError, match="generator does not fit its settings"):
         load_trained(path)
 
 

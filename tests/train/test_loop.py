@@ -77,7 +77,7 @@ def test_a_run_of_some_minutes_is_saved_with_its_pictures_and_goes_on_to_the_sam
     assert first.name == "ckpt-000000008.pt"
     assert load_checkpoint(first).nimg == 8
     assert [p.name for p in (tmp_path / "samples").iterdir()] == ["000000008-0008px.png"]
-    assert "at 0.008 of 0.12 kimg; the same command goes on" in notes[-1]
+    assert "at 0.008 of 0.12 kimg; the same command continues from here" in notes[-1]
     assert weights(train(Run(store, tmp_path, CONFIG, OPTIONS))) == weights(
         list_checkpoints(whole)[0]
     )
