@@ -189,7 +189,7 @@ class SeeingOtherInputs(CriticNet):
         parts: int = 1,
         condition: Tensor | None = None,
     ) -> Tensor:
-        """Scores, in float32; raises ValueError for images that are not square, or odd `parts`."""
+        """Scores; raises ValueError for images that do not fit, or N no multiple of `parts`."""
         inputs = self.trained_inputs(images)
         return self.score_inputs(inputs, alpha=alpha, parts=parts, condition=condition)
 
@@ -226,12 +226,8 @@ class PixelCritic(SeeingOtherInputs):
     ) -> None:
         super().__init__()
         self.condition_dim, self.size, self.wavelets = condition_dim, max_resolution, wavelets
-        inputs = (
-            (max_resolution // 2, 4 * image_channels)
-            if wavelets
-            else (max_resolution, image_channels)
-        )
-        self.critic = SmallCritic(*inputs, condition_dim)
+        step = 2 if wavelets else 1  # px between the values of a band
+        self.critic = SmallCritic(max_resolution // step, step**2 * image_channels, condition_dim)
 
     def trained_inputs(self, images: Tensor) -> list[Tensor]:
         """The images or their bands; raises ValueError for another size."""

@@ -361,7 +361,6 @@ def _run(
     judge: bool,
     quiet: bool,
 ) -> None:
-    from mri_gan.cli.judge.after_training import announce_judging
     from mri_gan.cli.training.progress import open_live
     from mri_gan.files import FolderLock, stop_on_signal
     from mri_gan.train.loop import train
@@ -385,6 +384,8 @@ def _run(
                 write_given(out / GIVEN_FILE)
                 setup.announce(config, out, run_options, line)
                 if judge:
+                    from mri_gan.cli.judge.after_training import announce_judging
+
                     line.note(announce_judging(store))
 
             told["on_begin"] = begin
