@@ -2,9 +2,9 @@
 
     python tools/naming_schemes.py
 
-prints the table of `docs/data.md`. The names are in `naming_schemes.tsv`: `{who}` is the person as
-the collection writes it, and each of the files exists for everybody. Rows without a source belong
-to no collection: what people have on their disks.
+prints a file, the person and the layout of each. The names are in `naming_schemes.tsv`: `{who}` is
+the person as the collection writes it, and each of the files exists for everybody. Rows without a
+source belong to no collection: what people have on their disks.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ OWN = [one for one in _ALL if not one.source]
 
 
 def table_rows() -> list[str]:
-    """The table of `docs/data.md`: what the first file of each collection becomes."""
+    """What the first file of each collection becomes, as a table for Markdown."""
     rows = ["| collection | a file | person | layout |", "| --- | --- | --- | --- |"]
     for one in COLLECTIONS:
         names = [file.replace("{who}", who) for who in one.people[:2] for file in one.files]
