@@ -1,16 +1,12 @@
-"""First-order statistics and textures of images, as in radiomics, by scikit-image.
-
-Co-occurrence: Haralick et al. 1973; local binary patterns: Ojala et al. 2002. Names follow the
-image biomarker standard (Zwanenburg et al. 2020) where the two agree, but nothing here was checked
-against its phantoms.
-
-Features that need no download: principal components, a random network, textures.
+"""Features of images: textures, principal components, and random, trained or user's networks.
 
 Each is fitted on real slices of the split that is compared with, so that its scale means the
-same for reals and fakes.
+same for reals and fakes. Trained networks are EfficientNet-Lite0 and 2 (see `pretrained`); the
+user's is a TorchScript file.
 
-Features of learned networks: EfficientNet-Lite0 and 2 (see `pretrained`), or a TorchScript file of
-the user's.
+Textures are those of radiomics, by scikit-image. Co-occurrence: Haralick et al. 1973; local binary
+patterns: Ojala et al. 2002. Names follow the image biomarker standard (Zwanenburg et al. 2020)
+where the two agree, but nothing here was checked against its phantoms.
 """
 
 from __future__ import annotations

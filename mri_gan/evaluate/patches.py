@@ -1,14 +1,12 @@
-"""Multi-scale structural similarity of pairs: how much alike the images of one set are.
+"""The families `swd` and `ms-ssim`: local detail, and how similar the images of one set are.
 
-Wang, Simoncelli and Bovik 2003, "Multiscale structural similarity for image quality assessment";
-as a measure of diversity: Odena et al. 2017 and Karras et al. 2018, section 5.
+Sliced Wasserstein distance between local patches, level by level of a Laplacian pyramid: Karras et
+al. 2018, "Progressive Growing of GANs", section 5 and appendix; the pyramid is that of Burt and
+Adelson 1983; random projections follow Rabin et al. 2011.
 
-Sliced Wasserstein distance between local patches, level by level of a Laplacian pyramid.
-
-Karras et al. 2018, "Progressive Growing of GANs", section 5 and appendix; the pyramid is that of
-Burt and Adelson 1983; random projections follow Rabin et al. 2011.
-
-The families `swd` and `ms-ssim`: local detail, and how much images of one set are alike.
+Multi-scale structural similarity of pairs: Wang, Simoncelli and Bovik 2003, "Multiscale structural
+similarity for image quality assessment"; as a measure of diversity: Odena et al. 2017 and Karras et
+al. 2018, section 5.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
-"""Two tasks that a small network learns in minutes: where a slice is, what tissue is where.
-Slices with what a small network is to predict: real ones, and synthetic ones.
-Is a network trained on synthetic slices as good on real people as one trained on real slices?
+"""Is a network trained on synthetic slices as good on real people as one trained on real slices?
 
+A small network learns one of two tasks in minutes: the position of a slice, or its tissues.
 Train on synthetic, test on real: Esteban et al. 2017, section 4; as a measure of image models:
 Ravuri and Vinyals 2019, "Classification accuracy score".
 """

@@ -1,1 +1,1 @@
-"""Schedule, data order, losses, checkpoints and the loop."""
+"""The training loop and what it uses: step, losses, data order, state and run folder."""

@@ -1,8 +1,7 @@
-"""The largest connected part of a grid, by runs instead of voxels.
+"""Whether a volume of a head still has a face: an estimate from shape, for a warning only.
 
-scipy's `ndimage.label` does the same; loading it would take longer than to prepare several volumes.
-
-Whether a volume of a head still has a face: a guess from shape, to warn and not to decide.
+The largest connected part is found by runs instead of voxels. scipy's `ndimage.label` does the
+same; loading it would take longer than to prepare several volumes.
 
 Rays leave the middle of the upper head. On a whole head most of those that go up cross a dark
 shell, the skull, before they meet the scalp; on a skull-stripped brain they do not. Where there is

@@ -1,5 +1,6 @@
-"""What is asked of all voxels of a volume is asked of a sample, which is sorted once.
-From scanner units to grey levels: one curve per volume, so that its slices stay comparable.
+"""From scanner units to grey levels: one curve per volume, so that its slices stay comparable.
+
+Percentiles and thresholds come from a sample of the voxels, which is sorted once.
 
 `nyul` follows Nyul, Udupa and Zhang, "New variants of a method of MRI scale standardization", IEEE
 TMI 19 (2000): landmarks of every histogram are moved to common places, linearly in between. Black

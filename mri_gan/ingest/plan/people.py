@@ -1,10 +1,9 @@
-"""Age, sex and diagnosis from the `participants` table of a BIDS tree.
-Names that do not reveal who somebody is: keyed pseudonyms, and what must not be written beside.
+"""What a store keeps of people: keyed pseudonyms, and age, sex and diagnosis from BIDS tables.
 
 A pseudonym is a keyed hash (BLAKE2b with a random key of 256 bits). Of seven-digit numbers there
-are only ten million, so a hash that anybody can compute would be inverted by trying them all; with
-a secret key nobody can compute one, and so nobody can try. Who holds the key can: it is kept in
-a file of its own that is not part of the store. The order of a store's slices follows the
+are only ten million, so a hash that anybody can compute would be reversed by trying them all; only
+who holds the secret key can do that. The key is kept in a file of its own that is not part of the
+store. The order of a store's slices follows the
 pseudonyms, and so do the splits: both would otherwise reveal ranks and groups of true numbers.
 """
 

@@ -43,11 +43,11 @@ def read_source_volume(source: Source, labels: bool = False) -> Volume:
 
             return read_itk(data, suffix, others[0] if others else None, labels, chosen)
         if suffix in (".par", ".mnc"):
-            from mri_gan.ingest.read import scanner
+            from mri_gan.ingest.read import par_minc
 
             if suffix == ".mnc":
-                return scanner.read_minc(data, labels)
-            return scanner.read_par(data, others[0], labels, chosen)
+                return par_minc.read_minc(data, labels)
+            return par_minc.read_par(data, others[0], labels, chosen)
         from mri_gan.ingest.read.array_files import read_array_file
 
         return read_array_file(data, suffix, labels, chosen)
