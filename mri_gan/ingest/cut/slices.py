@@ -55,8 +55,8 @@ class Cut:
     affine: NDArray[np.float64]
 
 
-def cut(volume: Volume, plane: str, positions: Sequence[int]) -> Iterator[Cut]:
-    """Those slices of a volume along one plane."""
+def cut_slices(volume: Volume, plane: str, positions: Sequence[int]) -> Iterator[Cut]:
+    """The slices of a volume at `positions` along one plane, each with its place in the scanner."""
     affines = affines_of(volume, plane)
     places_mm = positions_mm(volume, plane)
     for slab, pixels in cut_slabs(volume, plane, positions):
@@ -67,9 +67,9 @@ def cut(volume: Volume, plane: str, positions: Sequence[int]) -> Iterator[Cut]:
 def cut_slabs(
     volume: Volume, plane: str, positions: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], NDArray[Any]]]:
-    """Those slices, by rising position, as stacks [N, H, W] in display orientation.
+    """The slices at rising `positions` as stacks [N, H, W] in display orientation.
 
-    What is near each other in the volume is copied together.
+    Here voxels become slices; those near each other in the volume are copied together.
     """
     stack = np.moveaxis(volume.voxels, AXES[plane], 0)[:, ::-1, ::-1].transpose(0, 2, 1)
     for _, group in itertools.groupby(positions, lambda position: position // SLAB):

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mri_gan.ingest.cut.levels import fit_square, level_affine
-from mri_gan.ingest.cut.slices import AXES, Cut, cut, foreground_shares, positions_mm
+from mri_gan.ingest.cut.slices import AXES, Cut, cut_slices, foreground_shares, positions_mm
 from mri_gan.ingest.read.volume import Volume, read_volume
 from mri_gan.preparation import PLANES
 
@@ -22,12 +22,12 @@ def brain(spacing_mm: tuple[float, ...] = (1.0, 1.0, 1.0), radius_mm: float = 1.
 
 def marked(volume: Volume, plane: str) -> Cut:
     """The slice through the marker."""
-    (found,) = cut(volume, plane, [phantoms.marker_index(phantoms.SHAPE)[AXES[plane]]])
+    (found,) = cut_slices(volume, plane, [phantoms.marker_index(phantoms.SHAPE)[AXES[plane]]])
     return found
 
 
 def all_cuts(volume: Volume, plane: str) -> list[Cut]:
-    return list(cut(volume, plane, range(volume.voxels.shape[AXES[plane]])))
+    return list(cut_slices(volume, plane, range(volume.voxels.shape[AXES[plane]])))
 
 
 def centre_of(bright: NDArray[np.bool]) -> tuple[float, float]:
