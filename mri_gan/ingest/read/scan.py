@@ -1,6 +1,7 @@
 """The volume of a source, whatever kind of file it is.
 
-To add a format: its suffix in `ingest/source.py`, a reader beside this file, a branch below.
+To add a format of volumes: its suffix in `ingest/source.py`, a reader beside this file, a branch
+below. One of images: its suffix there, and its name in `FORMATS` of `image_files`.
 """
 
 from __future__ import annotations
