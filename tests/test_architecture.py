@@ -48,7 +48,7 @@ ALLOWED = {
     # A model card holds what a page holds; image files are read as prepare reads them.
     "synth": BOTTOM | MIDDLE | {"report", "ingest"},
     "explore": BOTTOM | MIDDLE | {"synth"},
-    "train": BOTTOM | MIDDLE | {"synth", "report"},
+    "train": BOTTOM | MIDDLE | {"synth"},
     "evaluate": BOTTOM | MIDDLE | {"synth", "ingest"},
     "library": BOTTOM | MIDDLE | {"ingest", "export", "synth", "train", "evaluate"},
     "cli": BOTTOM

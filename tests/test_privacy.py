@@ -29,7 +29,7 @@ from PIL import Image
 
 import mri_gan
 from mri_gan.cli.main import cli
-from mri_gan.cli.training.train import command_line
+from mri_gan.cli.options import command_line
 from mri_gan.explore.scene import Explorer
 from mri_gan.ingest.source import Member
 from mri_gan.store.reader import StoreReader
@@ -310,9 +310,9 @@ def test_a_program_that_names_its_source_lines_would_be_found(
 ) -> None:
     from phantoms.models import SMALL, save_untrained
 
+    from mri_gan.nets.build import Look
     from mri_gan.synth.export_model import write_model
     from mri_gan.synth.figures import Drawing
-    from mri_gan.synth.sample import Look
 
     drawing = Drawing(load_trained(save_untrained(tmp_path / "run", SMALL, alpha=1.0)), Look(16))
     monkeypatch.setattr(export_model, "drop_debug", lambda data: data)

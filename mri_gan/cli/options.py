@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import shlex
 import sys
 import time
@@ -198,43 +199,6 @@ class Progress:
         )
 
 
-def read_landmarks(
-    _ctx: click.Context, _param: click.Parameter, folder: Path | None
-) -> tuple[float, ...]:
-    """A click callback for `--landmarks STORE`: what `--intensity nyul` has learned there."""
-    if folder is None:
-        return ()
-    from mri_gan.store.reader import StoreReader
-
-    with StoreReader(folder) as store:
-        learned = store.header.get("learned", {}).get("landmarks", ())
-    if not learned:
-        raise UsageError(f"{folder}: has no landmarks", "prepare it with --intensity nyul")
-    return tuple(learned)
-
-
-def parse_numbers(
-    count: int, kind: Callable[[str], Any]
-) -> Callable[[click.Context, click.Parameter, str], tuple[Any, ...]]:
-    """A click callback for `80,10,10`: exactly `count` numbers with commas."""
-
-    def parse(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[Any, ...]:
-        try:
-            numbers = tuple(kind(part) for part in value.split(","))
-        except ValueError:
-            numbers = ()
-        if len(numbers) != count:
-            raise click.BadParameter(f"give {count} numbers with commas between them")
-        return numbers
-
-    return parse
-
-
-def split_words(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, ...]:
-    """The words of a list with commas."""
-    return tuple(word.strip() for word in text.split(",") if word.strip())
-
-
 # `--config run.toml`: options from a file, and the file that says what a command was given
 
 # What says where, how fast or how loud, not what: it is not kept for another time.
@@ -364,3 +328,18 @@ def _as_toml(value: Any) -> str:
     if isinstance(number, int | float) and not isinstance(number, bool):
         return text
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+FILE_NAME = re.compile(r"[/\\]|\.[A-Za-z]\w*$")  # a folder, or an ending that is no number
+
+
+def command_line(words: Sequence[str], names: dict[Path | None, str]) -> tuple[str, ...]:
+    """The words of a call for `config.json`, paths as what they are: folders can name people."""
+    called = {str(path): name for path, name in names.items() if path is not None}
+
+    def hide(word: str) -> str:
+        head, _, tail = word.rpartition("=") if word.startswith("--") else ("", "", word)
+        shown = called.get(tail, "FILE" if FILE_NAME.search(tail) else tail)
+        return f"{head}={shown}" if head else shown
+
+    return ("mrigan", *map(hide, words))

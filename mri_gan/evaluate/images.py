@@ -15,9 +15,10 @@ from mri_gan.config import LEVELS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
 from mri_gan.ingest.read.image_files import FORMATS, read_grey_file
+from mri_gan.nets.build import Look, draw_seeds
 from mri_gan.pictures import Pixels, to_stored, to_unit
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth.sample import Look, Trained, condition_rows, draw_seeds
+from mri_gan.synth.sample import Trained, condition_rows
 
 # Where images to judge come from: a checkpoint or the splits of a store, read in batches
 

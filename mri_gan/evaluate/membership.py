@@ -20,7 +20,7 @@ from mri_gan.conditions import Conditions, encode
 from mri_gan.errors import MriganError
 from mri_gan.evaluate.families import bootstrap, interval
 from mri_gan.evaluate.images import BATCH, ImageSet
-from mri_gan.nets.protocol import CriticNet
+from mri_gan.nets.layers import CriticNet
 from mri_gan.pictures import to_signed
 from mri_gan.store.labels import slice_labels
 from mri_gan.store.reader import StoreReader

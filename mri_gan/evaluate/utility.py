@@ -21,10 +21,11 @@ from torch import Tensor, nn
 from mri_gan.errors import DataError, UsageError
 from mri_gan.evaluate.families import bootstrap, interval
 from mri_gan.evaluate.images import BATCH, pick_conditions
+from mri_gan.nets.build import Look, draw_seeds
 from mri_gan.pictures import to_stored, to_unit
 from mri_gan.store.labels import slice_labels
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth.sample import Look, Trained, draw_seeds
+from mri_gan.synth.sample import Trained
 
 # Two tasks that a small network learns in minutes: where a slice is, what tissue is where
 

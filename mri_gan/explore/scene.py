@@ -21,12 +21,13 @@ from mri_gan.conditions import UNKNOWN, Column, encode
 from mri_gan.config import LEVELS, require
 from mri_gan.errors import UsageError
 from mri_gan.files import make_folder
-from mri_gan.nets.protocol import broadcast_styles, mix_styles
+from mri_gan.nets.build import Look, draw_images, styles_of_seeds
+from mri_gan.nets.layers import broadcast_styles, mix_styles
 from mri_gan.pictures import to_stored
 from mri_gan.synth.directions import Directions, find_directions
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.generate import MASKS, GenerateConfig, paths, stem, write_image
-from mri_gan.synth.sample import LARGEST, Look, Trained, draw_images, look_at, styles_of_seeds
+from mri_gan.synth.sample import LARGEST, Trained, look_at
 
 MOVE, LABEL = "move", "label"  # names of the numbered fields of a form: move0, label1
 REACH = 3.0  # standard deviations each way along a direction

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from mri_gan.config import require
 from mri_gan.library.scans import Volume
-from mri_gan.nets.build import pick_device
+from mri_gan.nets.build import Look, draw_seeds, pick_device
 from mri_gan.pictures import build_sheet, to_stored
-from mri_gan.synth.sample import Look, Trained, condition_rows, draw_seeds, load_trained, look_at
+from mri_gan.synth.sample import Trained, condition_rows, load_trained, look_at
 
 POSITION = "position"
 SHOWN = 8  # pictures of a model in a notebook

@@ -14,13 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets.layers import LEAK, check_largest, check_square, resolutions_up_to
-from mri_gan.nets.protocol import (
+from mri_gan.nets.layers import (
+    LEAK,
     ConditionProjection,
     CriticNet,
     LatentGenerator,
     Noise,
+    check_largest,
     check_single,
+    check_square,
+    resolutions_up_to,
 )
 
 WIDEST = 1024  # at 4 px of the 64 px network

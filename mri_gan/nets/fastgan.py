@@ -14,8 +14,14 @@ from torch import Tensor, nn
 
 from mri_gan.nets.convolution import convolve, fold_upsampling
 from mri_gan.nets.dcgan import BatchNorm
-from mri_gan.nets.layers import check_largest, leaky_relu, pixel_norm
-from mri_gan.nets.protocol import LatentGenerator, Noise, check_single
+from mri_gan.nets.layers import (
+    LatentGenerator,
+    Noise,
+    check_largest,
+    check_single,
+    leaky_relu,
+    pixel_norm,
+)
 
 FULL_WIDTHS = {4: 1024, 8: 1024, 16: 512, 32: 256, 64: 128, 128: 96, 256: 64, 512: 32, 1024: 16}
 SECOND_CONVOLUTION = (8, 32, 128, 512)  # px at which a block has two

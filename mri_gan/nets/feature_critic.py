@@ -16,8 +16,14 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from mri_gan.nets.convolution import block_precision, convolve
-from mri_gan.nets.layers import check_largest, check_square, leaky_relu, minibatch_stddev
-from mri_gan.nets.protocol import ConditionProjection, CriticNet
+from mri_gan.nets.layers import (
+    ConditionProjection,
+    CriticNet,
+    check_largest,
+    check_square,
+    leaky_relu,
+    minibatch_stddev,
+)
 
 STAGE_ENDS = (3, 5, 11, 16)  # blocks of EfficientNet-Lite0 before 1/4, 1/8, 1/16, 1/32 of the size
 MIXED = 64  # channels of every scale after mixing

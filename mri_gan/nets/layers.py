@@ -1,11 +1,13 @@
-"""The building blocks of the progressive networks, and the resolutions they come in.
+"""What networks are made of, and what every generator and critic can do.
 
-Equalised weights, convolutions that double or halve the image, normalisation, noise and style.
+Resolutions and widths; equalised layers; styles and noise; the interface of a network.  Noise
+comes from an explicit generator, never from the global one.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +20,6 @@ from mri_gan.nets.convolution import (
     downsample_mean2,
     fold_downsampling,
     fold_upsampling,
-    innermost,
     is_traced,
     upsample_nearest2,
 )
@@ -68,8 +69,7 @@ def resolutions_up_to(largest: int) -> list[int]:
 def num_style_layers(resolution: int) -> int:
     """Count the style inputs of a generator grown to `resolution` px, two for each block.
 
-    2 at 4 px, 18 at 1024 px; ValueError for no power of two in 4..1024.  Karras et al. 2019,
-    section 2.
+    2 at 4 px, 18 at 1024 px.  Karras et al. 2019, section 2.
     """
     return 2 * len(resolutions_up_to(resolution))
 
@@ -84,8 +84,7 @@ def channels_at(
     """Return the width of the layers at one resolution, a multiple of 4 and at least 4.
 
     512 at 4..32 px, then halved with each doubling down to 16 at 1024 px, times `capacity`.
-    Raises ValueError for a bad resolution or a capacity not above 0.  Karras et al. 2018, table 2
-    (the widths of Karras et al. 2019 are the same).
+    Raises ValueError for a bad resolution or a capacity not above 0.  Karras et al. 2018, table 2.
     """
     check_resolution(resolution)
     if not capacity > 0:
@@ -94,7 +93,7 @@ def channels_at(
     return max(4, 4 * round(paper_width * capacity / 4))
 
 
-# The building blocks of the progressive networks
+# Layers
 
 # Keeps the variance through a leaky rectifier: He et al. 2015, section 2.2, with slope ~ 0.
 RECTIFIER_GAIN = math.sqrt(2)
@@ -129,9 +128,7 @@ class EqualLinear(nn.Module):
 
     The stored weights have unit variance (divided by `lr_multiplier`); the constant of He's
     initialiser, gain / sqrt(fan_in), is applied at run time, so that Adam moves every layer at
-    the same relative speed, and `lr_multiplier` times as fast.
-
-    Karras et al. 2018, section 4.1; the multiplier: Karras et al. 2019, appendix C.
+    the same relative speed.  Karras et al. 2018, section 4.1; the multiplier: 2019, appendix C.
     """
 
     def __init__(
@@ -252,53 +249,6 @@ def pixel_norm(x: Tensor, eps: float = 1e-8) -> Tensor:
     return x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + eps)
 
 
-def adaptive_instance_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float = 1e-5) -> Tensor:
-    """Give every channel of every image the standard deviation `scale` and the mean `shift`.
-
-    x [N, C, H, W], scale and shift [N, C] -> [N, C, H, W].  The variance is the biased one.
-    Karras et al. 2019, equation 1.
-    """
-    n, channels, height, width = x.shape
-    if innermost(x) or is_traced():
-        # The way below would copy to the other order of axes and back, and holds for N alone.
-        # In float32 at least: a mean rounded to bfloat16 is off by a tenth of a deviation.
-        variance, mean = torch.var_mean(widen(x), dim=(2, 3), correction=0, keepdim=True)
-        factor = scale[:, :, None, None] * torch.rsqrt(variance + eps)
-        offset = shift[:, :, None, None] - mean * factor
-        return torch.addcmul(offset.to(x.dtype), x, factor.to(x.dtype))
-    # Each (image, channel) as one channel of one image: batch norm then is instance norm and
-    # applies a style per image in the same pass, 1.8 to 3.9 times as fast as separate steps.
-    flat = F.batch_norm(
-        x.reshape(1, n * channels, height, width),
-        running_mean=None,
-        running_var=None,
-        weight=scale.reshape(-1).to(x.dtype),
-        bias=shift.reshape(-1).to(x.dtype),
-        training=True,
-        eps=eps,
-    )
-    return flat.view(n, channels, height, width)
-
-
-class AdaIN(nn.Module):
-    """Normalise each channel, then scale and shift it by a learned affine map of w.
-
-    x [N, C, H, W], w [N, latent_dim] -> [N, C, H, W].  The scale starts around 1, the shift
-    around 0.  Karras et al. 2019, section 2, equation 1 ("A" in figure 1b).
-    """
-
-    def __init__(self, channels: int, latent_dim: int) -> None:
-        super().__init__()
-        self.affine = EqualLinear(latent_dim, 2 * channels, gain=1.0)
-        with torch.no_grad():
-            self.affine.bias[:channels] = 1
-
-    def forward(self, x: Tensor, w: Tensor) -> Tensor:
-        style: Tensor = self.affine(w)  # [N, 2C]
-        scale, shift = style.chunk(2, dim=1)
-        return adaptive_instance_norm(x, scale, shift)
-
-
 def minibatch_stddev(x: Tensor, group_size: int = 4, *, parts: int = 1) -> Tensor:
     """Append one channel that says how much the images of a group differ from each other.
 
@@ -318,3 +268,215 @@ def minibatch_stddev(x: Tensor, group_size: int = 4, *, parts: int = 1) -> Tenso
     value = spread.mean(dim=(2, 3, 4))[:, None, :]  # [P, 1, M]
     channel = value.expand(-1, size, -1).reshape(n, 1, 1, 1).expand(-1, -1, height, width)
     return torch.cat([x, channel.to(x.dtype)], dim=1)
+
+
+# What goes into the synthesis network besides its weights: styles per layer, and noise
+
+
+def broadcast_styles(w: Tensor, layers: int) -> Tensor:
+    """Give every layer the same style: w [N, D] -> ws [N, layers, D], without a copy.
+
+    Karras et al. 2019, section 2 and figure 1b.
+    """
+    return w[:, None].expand(-1, layers, -1)
+
+
+def mix_styles(w_a: Tensor, w_b: Tensor, crossover: int | Tensor, layers: int) -> Tensor:
+    """Give the layers before `crossover` style a, the others style b: two [N, D] -> [N, layers, D].
+
+    `crossover` is one number for all images or an integer tensor [N] with one for each; 0 is all
+    b, `layers` all a.  Karras et al. 2019, section 3.1.
+    """
+    layer = torch.arange(layers, device=w_a.device)[:, None]  # [L, 1]
+    first_b = crossover[:, None, None] if isinstance(crossover, Tensor) else crossover
+    return torch.where(layer < first_b, w_a[:, None], w_b[:, None])
+
+
+def truncate(w: Tensor, w_avg: Tensor, psi: float) -> Tensor:
+    """Pull w towards its mean: w_avg + psi * (w - w_avg); psi 0 is the mean, 1 leaves w alone.
+
+    w [N, D] or [N, L, D], w_avg [D] -> the shape of w.  Karras et al. 2019, appendix B.
+    """
+    return torch.lerp(w_avg, w, psi)
+
+
+def draw_noise(
+    shapes: Sequence[tuple[int, ...]],  # of each layer: `GeneratorNet.noise_shapes`
+    generator: torch.Generator,
+    dtype: torch.dtype = torch.float32,
+) -> list[Tensor]:
+    """Fresh N(0, 1) noise for each layer, on the generator's device.
+
+    Low resolutions come first: the list for 8 px is the beginning of that for 16 px.  Karras et
+    al. 2019, section 2.
+    """
+    drawn = [torch.randn(s, generator=generator, device=generator.device) for s in shapes]
+    return [noise.to(dtype) for noise in drawn]
+
+
+# What every generator and every critic can do, so that callers work for any `--arch`
+
+# Noise images for the layers in order; `None`, for one layer or for all, means no noise.
+Noise = Sequence[Tensor | None] | None
+NoiseShape = tuple[int, int, int, int]  # [n, 1, r, r]
+
+
+class GeneratorNet(nn.Module):
+    """A generator: z -> w (`map`), a style for each layer -> images (`synthesis`).
+
+    An architecture without styles has one layer, whose w is its input; `has_styles` says so.
+    """
+
+    w_avg: Tensor  # [D], the running mean of w, kept by the trainer
+    synthesis: nn.Module  # (ws [N, L, D], *, resolution, alpha, noise) -> [N, C, R, R]
+    latent_dim: int  # of z
+    condition_dim: int  # of the condition vector; 0 is unconditional
+    resolutions: tuple[int, ...]  # px that it can draw
+    has_styles: bool = True  # whether mixing and truncation mean anything
+
+    def num_layers(self, resolution: int) -> int:
+        """How many styles it takes to draw at `resolution` px."""
+        raise NotImplementedError
+
+    def noise_shapes(self, n: int, resolution: int) -> list[NoiseShape]:
+        """The noise images that n images at `resolution` px take, in order; none for no noise."""
+        raise NotImplementedError
+
+    def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Map latents to styles: z [N, latent_dim], condition [N, condition_dim] -> w [N, D]."""
+        raise NotImplementedError
+
+    def truncate(self, w: Tensor, psi: float) -> Tensor:
+        """Pull w towards its mean by `psi`; without styles w is a latent and stays as it is."""
+        return truncate(w, self.w_avg, psi) if self.has_styles else w
+
+    def forward(
+        self,
+        z: Tensor,  # [N, latent_dim]
+        *,
+        resolution: int,  # px
+        alpha: float = 1.0,
+        noise: Noise = None,
+        condition: Tensor | None = None,  # [N, condition_dim]
+    ) -> Tensor:
+        """Draw one image for each latent, one style throughout: -> [N, image_channels, R, R].
+
+        Raises ValueError for a resolution, noise or condition that the network does not take.
+        """
+        ws = broadcast_styles(self.map(z, condition), self.num_layers(resolution))
+        images: Tensor = self.synthesis(ws, resolution=resolution, alpha=alpha, noise=noise)
+        return images
+
+
+class LatentGenerator(GeneratorNet):
+    """What generators without styles have in common: one layer, no noise, no truncation."""
+
+    has_styles = False
+
+    def __init__(self, latent_dim: int, condition_dim: int) -> None:
+        super().__init__()
+        self.latent_dim, self.condition_dim = latent_dim, condition_dim
+        self.embed = ConditionEmbedding(condition_dim, latent_dim)
+        self.inputs = latent_dim * (2 if condition_dim else 1)  # of the synthesis
+        self.register_buffer("w_avg", torch.zeros(self.inputs))
+
+    def num_layers(self, resolution: int) -> int:
+        """One: the latent itself."""
+        return 1
+
+    def noise_shapes(self, n: int, resolution: int) -> list[NoiseShape]:
+        """None at all."""
+        return []
+
+
+class CriticNet(nn.Module):
+    """A critic: images -> scores, higher for real."""
+
+    condition_dim: int
+
+    def forward(
+        self,
+        images: Tensor,  # [N, C, R, R]
+        *,
+        alpha: float = 1.0,
+        parts: int = 1,
+        condition: Tensor | None = None,  # [N, condition_dim]
+    ) -> Tensor:
+        """Scores [N], or [N, K] of K critics and places that weigh the same.
+
+        `parts` equal batches joined along axis 0 never influence each other.
+        """
+        raise NotImplementedError
+
+    def trained_inputs(self, images: Tensor) -> list[Tensor]:
+        """What the trained layers are given: the images, or frozen features of them."""
+        return [images]
+
+    def score_inputs(
+        self,
+        inputs: list[Tensor],  # of `trained_inputs`
+        *,
+        alpha: float = 1.0,
+        parts: int = 1,
+        condition: Tensor | None = None,
+    ) -> Tensor:
+        """The scores of the images that the inputs are of, as `forward` gives them."""
+        scores: Tensor = self(inputs[0], alpha=alpha, parts=parts, condition=condition)
+        return scores
+
+
+def check_single(ws: Tensor, noise: Noise) -> None:
+    """Raise ValueError unless there is one latent for each image, and no noise."""
+    if ws.shape[1] != 1 or noise:
+        raise ValueError(f"one latent and no noise are taken, not {ws.shape[1]} and {noise}")
+
+
+def check_condition(condition: Tensor | None, n: int, condition_dim: int) -> None:
+    """Raise ValueError unless the condition is what a network of `condition_dim` takes."""
+    if condition_dim == 0:
+        if condition is not None and condition.shape[1]:
+            raise ValueError("this network was built without conditions and takes none")
+        return
+    if condition is None or condition.shape != (n, condition_dim):
+        given = "none" if condition is None else list(condition.shape)
+        raise ValueError(f"this network takes a condition [{n}, {condition_dim}], not {given}")
+
+
+class ConditionEmbedding(nn.Module):
+    """Append an embedding of the condition to normalised latents: [N, D] -> [N, D + E].
+
+    The embedding is a dense layer normalised to unit mean square, so that it weighs as much as z.
+    Mirza and Osindero 2014; the embedding: Karras et al. 2020b, appendix D.1.
+    """
+
+    def __init__(self, condition_dim: int, width: int) -> None:
+        super().__init__()
+        self.condition_dim = condition_dim
+        self.dense = EqualLinear(condition_dim, width, gain=1.0) if condition_dim else None
+
+    def forward(self, z: Tensor, condition: Tensor | None) -> Tensor:
+        check_condition(condition, z.shape[0], self.condition_dim)
+        if self.dense is None or condition is None:
+            return z
+        return torch.cat([z, pixel_norm(self.dense(condition.to(z.dtype)))], dim=1)
+
+
+class ConditionProjection(nn.Module):
+    """What a critic adds to the scores for a condition: features [N, C] -> [N].
+
+    Their inner product with a dense layer of the condition, over the root of the width.  Without
+    conditions it is zero.  Miyato and Koyama 2018, equation 3.
+    """
+
+    def __init__(self, condition_dim: int, width: int) -> None:
+        super().__init__()
+        self.condition_dim = condition_dim
+        self.dense = EqualLinear(condition_dim, width, gain=1.0) if condition_dim else None
+
+    def forward(self, features: Tensor, condition: Tensor | None) -> Tensor:
+        check_condition(condition, len(features), self.condition_dim)
+        if self.dense is None or condition is None:
+            return features.new_zeros(len(features))
+        direction: Tensor = self.dense(condition.to(features.dtype))
+        projected: Tensor = (features * direction).sum(dim=1) / math.sqrt(features.shape[1])
+        return projected

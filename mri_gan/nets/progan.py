@@ -13,16 +13,18 @@ from torch import Tensor, nn
 from mri_gan.nets.convolution import upsample_nearest2
 from mri_gan.nets.layers import (
     EqualConv2d,
+    LatentGenerator,
+    Noise,
     UpConv2d,
     channels_at,
     check_alpha,
     check_resolution,
+    check_single,
     fade,
     leaky_relu,
     pixel_norm,
     resolutions_up_to,
 )
-from mri_gan.nets.protocol import LatentGenerator, Noise, check_single
 
 
 class LatentBlock(nn.Module):

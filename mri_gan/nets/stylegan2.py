@@ -52,9 +52,15 @@ from mri_gan.nets.convolution import (
 )
 from mri_gan.nets.layers import (
     LEAK,
+    ConditionEmbedding,
+    CriticNet,
     EqualConv2d,
     EqualLinear,
+    GeneratorNet,
+    Noise,
+    NoiseShape,
     channels_at,
+    check_condition,
     check_largest,
     check_square,
     minibatch_stddev,
@@ -63,14 +69,6 @@ from mri_gan.nets.layers import (
     resolutions_up_to,
 )
 from mri_gan.nets.modulation import ACTIVATION_GAIN, StyledConv, ToImage
-from mri_gan.nets.protocol import (
-    ConditionEmbedding,
-    CriticNet,
-    GeneratorNet,
-    Noise,
-    NoiseShape,
-    check_condition,
-)
 
 # StyleGAN2: modulated convolutions, a skip generator, no growing
 

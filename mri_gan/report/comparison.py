@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mri_gan.report.charts import RUN_CHARTS, X_NAME, Curve, build_chart, metric_points
+from mri_gan.pictures import RUN_CHARTS, X_NAME, Curve, build_chart, metric_points
 from mri_gan.report.facts import RunFacts
 from mri_gan.report.judging import copies_answer, figure_table, quality_answer
 from mri_gan.report.page import render

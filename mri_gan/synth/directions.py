@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from mri_gan.config import require
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
-from mri_gan.nets.protocol import GeneratorNet
+from mri_gan.nets.build import BATCH, styles_of_seeds
+from mri_gan.nets.layers import GeneratorNet
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import BATCH, styles_of_seeds
 
 METHODS = ("sefa", "pca")
 SAMPLES = 10_000  # of w

@@ -20,13 +20,14 @@ from mri_gan import __version__
 from mri_gan.config import CONFIG, require
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import make_folder, write_bytes
-from mri_gan.nets.protocol import broadcast_styles
+from mri_gan.nets.build import latents, noise_for, synthesise
+from mri_gan.nets.layers import broadcast_styles
 from mri_gan.pictures import Shows
 from mri_gan.report import cards
 from mri_gan.report.facts import read_run
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.foreign.torchscript import run_archive
-from mri_gan.synth.sample import condition_rows, latents, noise_for, synthesise
+from mri_gan.synth.sample import condition_rows
 
 TOLERANCE = 1e-4  # of the largest magnitude in the images, or of 1 where that is less
 CHECKED_BATCHES = (1, 3)

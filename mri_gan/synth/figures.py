@@ -12,18 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from mri_gan.config import CONFIG
-from mri_gan.nets.protocol import broadcast_styles, mix_styles
+from mri_gan.nets.build import Look, draw_images, noise_for, styles_of_seeds
+from mri_gan.nets.layers import broadcast_styles, mix_styles
 from mri_gan.pictures import build_sheet, magnification, read_edges, shown, to_grey
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth.sample import (
-    Look,
-    Trained,
-    condition_rows,
-    describe_rows,
-    draw_images,
-    noise_for,
-    styles_of_seeds,
-)
+from mri_gan.synth.sample import Trained, condition_rows, describe_rows
 
 # Pictures that show what a generator has learned: truncation, mixing, paths, noise, neighbours
 

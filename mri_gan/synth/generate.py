@@ -32,17 +32,10 @@ from mri_gan.files import (
     write_bytes,
     write_text,
 )
+from mri_gan.nets.build import Look, batch_for, draw_seeds
 from mri_gan.pictures import Shows, png_text, to_stored
 from mri_gan.store.labels import one_cell
-from mri_gan.synth.sample import (
-    Look,
-    Trained,
-    batch_for,
-    condition_rows,
-    describe_rows,
-    describe_seeds,
-    draw_seeds,
-)
+from mri_gan.synth.sample import Trained, condition_rows, describe_rows, describe_seeds
 
 # One synthetic image as the bytes of a file that says it is synthetic
 

@@ -18,9 +18,10 @@ from mri_gan.conditions import UNKNOWN, Column, Conditions, parse
 from mri_gan.config import require
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
+from mri_gan.nets.build import BATCH, full_batches, latents
 from mri_gan.pictures import Shows, build_tile, magnification, png_text, shown
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import BATCH, condition_rows, full_batches, latents
+from mri_gan.synth.sample import condition_rows
 
 SPACES = ("w", "z")
 SUFFIXES = (".gif", ".png", ".apng")

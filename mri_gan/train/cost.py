@@ -15,11 +15,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from mri_gan.config import ModelConfig, TrainConfig
 from mri_gan.nets.build import build_critic, build_generator
-from mri_gan.nets.protocol import CriticNet, GeneratorNet
+from mri_gan.nets.layers import CriticNet, GeneratorNet
 from mri_gan.schedule import Phase, phase_at, starts, step_number, total_images
-from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty, zero_centred_penalty
 from mri_gan.train.state import TrainState, build_state
-from mri_gan.train.step import draw_styled, path_due, path_lengths, penalty_due, train_step
+from mri_gan.train.step import (
+    LOSSES,
+    draw_styled,
+    gradient_penalty,
+    path_due,
+    path_lengths,
+    penalty_due,
+    r1_penalty,
+    train_step,
+    zero_centred_penalty,
+)
 
 # What training costs, in FLOP, as a pure function of the configuration
 

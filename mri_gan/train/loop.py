@@ -372,6 +372,8 @@ def begun_layout(folder: Path) -> str:
 
 def begun_settings(folder: Path) -> dict[str, Any]:
     """The settings in a run's `config.json`; nothing where there is none, or a damaged one."""
+    if not (folder / CONFIG).is_file():
+        return {}
     try:
         settings = read_json(folder / CONFIG).get("settings")
     except UsageError:

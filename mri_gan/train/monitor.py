@@ -16,7 +16,7 @@ from torch import Tensor
 from mri_gan.config import AUGMENTABLE_LOSSES, METRICS, PLOT, SAMPLES, list_problems, read_metrics
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, write_bytes, write_text
-from mri_gan.report.charts import chart_metrics, draw_png
+from mri_gan.pictures import chart_metrics, draw_png
 from mri_gan.schedule import Phase
 from mri_gan.train.parallel import SOLO, World, average
 from mri_gan.train.step import Stats

@@ -10,8 +10,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import itertools
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -22,7 +26,7 @@ import torch.distributed as dist
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mri_gan.config import TrainConfig
+from mri_gan.config import TrainConfig, require
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
 from mri_gan.nets.dcgan import BatchNorm
@@ -89,6 +93,79 @@ def join(rank: int, size: int, address: str | None = None, timeout_s: float = TI
             "start all of them with torchrun",
         ) from error
     return World(rank, size, patient)
+
+
+# Joining the processes that `torchrun` started, and noticing that it is gone
+
+CHECK_S = 0.5  # between two checks of who the parent is
+REFUSED_S = 5.0  # so long the launcher's port may refuse before it counts as gone
+GONE = "the launcher of this process is gone", "start all of them with torchrun again"
+
+
+def join_torchrun(
+    environment: Mapping[str, str], timeout_s: float, end: Callable[[str], object]
+) -> World:
+    """This process among those that `torchrun` started, as the environment says.
+
+    Raises UsageError for half an environment, DataError where the others cannot be joined. Calls
+    `end` with a message where the launcher ends meanwhile: nobody else would end this process.
+    """
+    given = {name: environment.get(name, "") for name in ("WORLD_SIZE", "RANK")}
+    if given["WORLD_SIZE"] in ("", "1"):
+        return SOLO
+    require(
+        all(text.isdecimal() for text in given.values()),
+        f"the environment has WORLD_SIZE={given['WORLD_SIZE']} but RANK={given['RANK']}",
+        "start with torchrun, or unset WORLD_SIZE for a single process",
+    )
+    with ended_with_parent(os.getppid(), end):
+        find_launcher(environment)
+        return join(int(given["RANK"]), int(given["WORLD_SIZE"]), timeout_s=timeout_s)
+
+
+def find_launcher(environment: Mapping[str, str]) -> None:
+    """Raise DataError unless torchrun answers, where it is what brings the processes together.
+
+    It listens before it starts any process. One that ended before this process noted its parent
+    is found out here.
+    """
+    if environment.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return
+    address = (environment.get("MASTER_ADDR", ""), int(environment.get("MASTER_PORT", "0")))
+    stop_at = time.monotonic() + REFUSED_S
+    while True:
+        try:
+            socket.create_connection(address, timeout=REFUSED_S).close()
+            return
+        except ConnectionRefusedError:
+            if time.monotonic() > stop_at:
+                raise DataError(*GONE) from None
+            time.sleep(CHECK_S)
+        except OSError:
+            return  # torch knows more ways to reach it, and says why it cannot
+
+
+@contextmanager
+def ended_with_parent(parent: int, end: Callable[[str], object]) -> Iterator[None]:
+    """Within, `end` is called with a message when the parent is no longer that one.
+
+    Joining waits inside torch, where no signal and no exception comes through.
+    """
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(CHECK_S):
+            if os.getppid() != parent:
+                end(": ".join(GONE))
+                return
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
 
 
 def leave(world: World) -> None:

@@ -29,6 +29,7 @@ from mri_gan.conditions import describe
 from mri_gan.config import CONFIG, METRICS, REALS, SAMPLES, TrainConfig, read_metrics
 from mri_gan.errors import DataError
 from mri_gan.files import StopSignal, write_text
+from mri_gan.nets.build import Look, draw_seeds
 from mri_gan.pictures import (
     Shows,
     build_sheet,
@@ -40,7 +41,6 @@ from mri_gan.pictures import (
 )
 from mri_gan.schedule import Phase, level_start, phase_at, settings_used, stages, total_images
 from mri_gan.store.reader import StoreReader, describe_data_set
-from mri_gan.synth.sample import Look, draw_seeds
 from mri_gan.train.data import TrainingData, batch_indices
 from mri_gan.train.monitor import (
     Health,

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from mri_gan.config import TrainConfig, require
 from mri_gan.nets.augmentation.pipeline import augment, draw_augmentations
 from mri_gan.nets.build import build_critic, build_generator
-from mri_gan.nets.protocol import CriticNet, GeneratorNet
+from mri_gan.nets.layers import CriticNet, GeneratorNet
 from mri_gan.store.schema import label_channels
 from mri_gan.train.parallel import Step, gradients, key
 

@@ -1,21 +1,27 @@
-"""One training step: the changes of a TrainState, path-length regularisation included.
-
-Path length: Karras et al. 2020, section 3.2 and equation 4.
-"""
+"""One training step: losses and penalties as pure functions, and the changes of a TrainState."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mri_gan.config import TrainConfig
-from mri_gan.nets.protocol import GeneratorNet, Noise, broadcast_styles, draw_noise, mix_styles
+from mri_gan.nets.feature_critic import MAP_PX
+from mri_gan.nets.layers import (
+    GeneratorNet,
+    Noise,
+    broadcast_styles,
+    draw_noise,
+    mix_styles,
+    widen,
+)
 from mri_gan.pictures import to_signed
 from mri_gan.schedule import Phase, step_number
-from mri_gan.train.losses import LOSSES, gradient_penalty, r1_penalty, zero_centred_penalty
 from mri_gan.train.parallel import SOLO, Step, World, average, gradients
 from mri_gan.train.state import (
     TrainState,
@@ -27,6 +33,142 @@ from mri_gan.train.state import (
     step_if_finite,
     view_of,
 )
+
+# Losses and penalties: scalars on the device of their input, which nothing waits for
+
+PLACES = MAP_PX**2  # of each critic that scores parts of an image
+
+
+def wgan_critic_loss(real_scores: Tensor, fake_scores: Tensor, drift: float = 1e-3) -> Tensor:
+    """What the critic minimises, without the gradient penalty.
+
+    real_scores [N], fake_scores [M] -> [].  The drift term keeps the scores of real images near
+    zero.  Gulrajani et al. 2017, equation 3, first two terms; drift: Karras et al. 2018,
+    appendix A.1.
+    """
+    real, fake = widen(real_scores), widen(fake_scores)
+    return fake.mean() - real.mean() + drift * real.square().mean()
+
+
+def wgan_generator_loss(fake_scores: Tensor) -> Tensor:
+    """What the generator minimises: the negative mean score of its images.
+
+    fake_scores [N] -> [].  Gulrajani et al. 2017, algorithm 1, line 12.
+    """
+    return -widen(fake_scores).mean()
+
+
+def logistic_critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """The cross entropy of telling real from fake; scores are logits.
+
+    real_scores [N], fake_scores [M] -> [].  Goodfellow et al. 2014, equation 1.
+    """
+    return F.softplus(widen(fake_scores)).mean() + F.softplus(-widen(real_scores)).mean()
+
+
+def logistic_generator_loss(fake_scores: Tensor) -> Tensor:
+    """The non-saturating loss: fake_scores [N] -> [].  Goodfellow et al. 2014, section 3."""
+    return F.softplus(-widen(fake_scores)).mean()
+
+
+def hinge_critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """The hinge loss, zero for scores beyond +-1.
+
+    real_scores [N], fake_scores [M] -> [].  Lim and Ye 2017, equation 13.
+    """
+    return F.relu(1 - widen(real_scores)).mean() + F.relu(1 + widen(fake_scores)).mean()
+
+
+def relativistic_critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
+    """The cross entropy of telling which of a pair is real; scores are logits.
+
+    real_scores and fake_scores of one shape -> [].  Jolicoeur-Martineau 2019, section 3.2.2 (the
+    paired loss); against lost modes: Huang et al. 2024, section 2.1.
+    """
+    return F.softplus(widen(fake_scores) - widen(real_scores)).mean()
+
+
+def relativistic_generator_loss(fake_scores: Tensor, real_scores: Tensor) -> Tensor:
+    """The same with the parts exchanged: two of one shape -> []."""
+    return F.softplus(widen(real_scores) - widen(fake_scores)).mean()
+
+
+def gradient_penalty(
+    critic_fn: Callable[[Tensor], Tensor],  # images [N, C, H, W] -> scores [N]
+    real: Tensor,  # [N, C, H, W]
+    fake: Tensor,  # [N, C, H, W]
+    mix: Tensor,  # [N, 1, 1, 1], uniform in 0..1: 0 is real, 1 is fake
+    weight: float = 10.0,
+) -> Tensor:
+    """The penalty on critic gradients whose norm is not 1, between real and fake images.
+
+    -> [].  The gradient reaches the critic's parameters, never the images given.
+    Gulrajani et al. 2017, equation 3, last term.
+    """
+    gradient = _gradient(critic_fn, real.detach().lerp(fake.detach(), mix))
+    norms = torch.linalg.vector_norm(gradient, dim=1)  # [N]
+    penalty: Tensor = weight * (norms - 1).square().mean()
+    return penalty
+
+
+def r1_penalty(
+    critic_fn: Callable[[Tensor], Tensor],  # images [N, C, H, W] -> scores [N]
+    real: Tensor,  # [N, C, H, W]
+    weight: float = 10.0,
+) -> Tensor:
+    """Gamma / 2 times the mean squared norm of the critic's gradient at real images.
+
+    -> [].  Mescheder et al. 2018, equation 9; gamma 10: Karras et al. 2019, appendix C.
+    """
+    squares = _gradient(critic_fn, real.detach().clone()).square().sum(dim=1)  # [N]
+    return weight / 2 * squares.mean()
+
+
+def zero_centred_penalty(scores: Tensor, inputs: Sequence[Tensor], weight: float = 1.0) -> Tensor:
+    """R1 + R2: gamma / 2 times the mean squared norm of gradients at real and fake inputs.
+
+    scores [2N], or [2N, K] of K critics and places; inputs [2N, ..] that they were computed from,
+    N of real images and N of fakes -> [].  Of the scores at 4x4 places of one critic the mean
+    counts.  Huang et al. 2024, section 2.2.
+    """
+    total = widen(scores).sum() / min(PLACES, scores[0].numel())
+    gradients = torch.autograd.grad(total, list(inputs), create_graph=True)
+    squares = [widen(g).square().flatten(1).sum(1) for g in gradients]
+    return weight * torch.stack(squares).sum(0).mean()  # of 2N, so half becomes the whole
+
+
+def _gradient(critic_fn: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """The gradient of each image's score by its pixels [N, C * H * W], differentiable again."""
+    images = images.requires_grad_()
+    (gradient,) = torch.autograd.grad(critic_fn(images).sum(), images, create_graph=True)
+    return widen(gradient).flatten(1)
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What belongs together under one name of `--loss`."""
+
+    critic: Callable[..., Tensor]  # of real and fake scores, and of the drift's weight
+    generator: Callable[..., Tensor]  # of fake scores, and of real ones where it pairs
+    penalty: str = "none"  # "gradient", "r1", "zero-centred" or "none"
+    clips: bool = False  # the critic's weights, after each of its steps
+    drifts: bool = False
+    pairs: bool = False  # the generator's part needs scores of real images, too
+
+
+# A new loss is a row here and its name in `config.LOSS_NAMES`; `--loss` follows.
+LOSSES = {
+    "wgan-gp": Loss(wgan_critic_loss, wgan_generator_loss, "gradient", drifts=True),
+    "wgan-clip": Loss(wgan_critic_loss, wgan_generator_loss, clips=True),
+    "logistic": Loss(logistic_critic_loss, logistic_generator_loss),
+    "r1": Loss(logistic_critic_loss, logistic_generator_loss, "r1"),
+    "hinge": Loss(hinge_critic_loss, wgan_generator_loss),
+    "relativistic": Loss(relativistic_critic_loss, relativistic_generator_loss, pairs=True),
+    "r3gan": Loss(
+        relativistic_critic_loss, relativistic_generator_loss, "zero-centred", pairs=True
+    ),
+}
+
 
 # Path-length regularisation: a step in w should change the image by a fixed amount
 
@@ -232,7 +374,8 @@ def step_critic(
             inputs = [x.detach().requires_grad_() for x in inputs]
         scores = state.d.score_inputs(inputs, alpha=step.phase.alpha, parts=2, condition=both)
     real_scores, fake_scores = scores.float().chunk(2)
-    loss = kind.critic(real_scores, fake_scores, config.drift if kind.drifts else 0.0)
+    drift = (config.drift,) if kind.drifts else ()
+    loss = kind.critic(real_scores, fake_scores, *drift)
     stats = {"real_score": real_scores.detach().mean(), "fake_score": fake_scores.detach().mean()}
     if with_penalty and kind.penalty != "none":
         if centred:

@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 from mri_gan.checkpoint import list_checkpoints
 from mri_gan.cli import options
 from mri_gan.cli.main import cli
-from mri_gan.cli.training import train_setup
-from mri_gan.cli.training.train_setup import describe_run, describe_start, find_shortages
+from mri_gan.cli.training import progress
+from mri_gan.cli.training.progress import describe_run, describe_start, find_shortages
 from mri_gan.config import TrainConfig
 from mri_gan.train.cost import Needs
 
@@ -106,7 +106,7 @@ def test_what_the_machine_lacks_is_a_warning_each(
 def test_warnings_of_what_is_lacking_are_printed_although_quiet(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_setup, "LONG_S", 0.0)
+    monkeypatch.setattr(progress, "LONG_S", 0.0)
     words = (*WORDS, "--kimg", 0.008, "--quiet", "--device", "cpu")
     done = mrigan("train", store, *words, "--out", tmp_path / "a")
     assert "this run takes about" in done.stderr

@@ -16,10 +16,10 @@ from mri_gan.errors import DataError
 from mri_gan.schedule import Phase
 from mri_gan.train import loop, run_folder, step
 from mri_gan.train.loop import train
-from mri_gan.train.losses import LOSSES
 from mri_gan.train.parallel import average as clean_average
 from mri_gan.train.run_folder import Run, RunOptions
 from mri_gan.train.state import TrainState, build_state
+from mri_gan.train.step import LOSSES
 from mri_gan.train.step import train_step as clean_step
 
 CONFIG = TrainConfig(max_size=8, phase=96, batch=8, capacity=1 / 64, latent_dim=8)

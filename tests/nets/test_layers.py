@@ -20,17 +20,16 @@ from mri_gan.nets.convolution import (
     upsample_nearest2,
 )
 from mri_gan.nets.layers import (
-    AdaIN,
     Blur,
     DownConv2d,
     EqualConv2d,
     EqualLinear,
     NoiseInjection,
     UpConv2d,
-    adaptive_instance_norm,
     minibatch_stddev,
     pixel_norm,
 )
+from mri_gan.nets.stylegan import AdaIN, adaptive_instance_norm
 
 
 def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -6,19 +6,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mri_gan.nets.build import noise_from_seeds
 from mri_gan.nets.convolution import downsample_mean2, upsample_nearest2
-from mri_gan.nets.stylegan import (
-    Critic,
-    Generator,
-    MappingNetwork,
+from mri_gan.nets.layers import (
     broadcast_styles,
     channels_at,
     draw_noise,
     mix_styles,
-    noise_from_seeds,
     num_style_layers,
     truncate,
 )
+from mri_gan.nets.stylegan import Critic, Generator, MappingNetwork
 
 LATENT_DIM = 16
 

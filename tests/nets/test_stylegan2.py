@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mri_gan.nets.layers import broadcast_styles, draw_noise, mix_styles
 from mri_gan.nets.modulation import (
     FORMS,
     StyledConv,
@@ -18,7 +19,6 @@ from mri_gan.nets.modulation import (
     modulated_conv2d,
     normalise,
 )
-from mri_gan.nets.protocol import broadcast_styles, draw_noise, mix_styles
 from mri_gan.nets.stylegan2 import Critic, Generator, Mapping, ResidualBlock, widths_of
 
 DIM = 16

@@ -13,13 +13,11 @@ from plain_stylegan import PlainCritic, PlainGenerator
 from torch import Tensor
 
 from mri_gan.config import TrainConfig
-from mri_gan.nets.layers import resolutions_up_to
-from mri_gan.nets.protocol import draw_noise
+from mri_gan.nets.layers import draw_noise, resolutions_up_to
 from mri_gan.schedule import Phase
-from mri_gan.train.losses import gradient_penalty
 from mri_gan.train.parallel import Step, generator
 from mri_gan.train.state import ADAM_BETAS, ADAM_EPS, TrainState
-from mri_gan.train.step import W_AVG_DECAY, Stats, ema_decay, to_network_range
+from mri_gan.train.step import W_AVG_DECAY, Stats, ema_decay, gradient_penalty, to_network_range
 
 
 @dataclass

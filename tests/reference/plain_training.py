@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from mri_gan.config import TrainConfig
 from mri_gan.nets.augmentation.pipeline import augment, draw_augmentations
-from mri_gan.nets.protocol import draw_noise
+from mri_gan.nets.layers import draw_noise
 from mri_gan.schedule import Phase
 from mri_gan.train.parallel import generator as keyed
 

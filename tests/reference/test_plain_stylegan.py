@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mri_gan.config import TrainConfig
 from mri_gan.nets.build import build_critic, build_generator
-from mri_gan.nets.protocol import draw_noise
+from mri_gan.nets.layers import draw_noise
 from mri_gan.schedule import Phase
 from mri_gan.train.state import build_state
 from mri_gan.train.step import train_step

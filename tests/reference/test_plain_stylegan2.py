@@ -9,7 +9,7 @@ from torch import nn
 
 from mri_gan.config import ModelConfig
 from mri_gan.nets.build import build_critic, build_generator
-from mri_gan.nets.protocol import draw_noise
+from mri_gan.nets.layers import draw_noise
 
 MODEL = ModelConfig(arch="stylegan2", capacity=1 / 32, latent_dim=16, mapping_depth=3)
 TOLERANCES = [(torch.float32, 1e-4), (torch.float64, 1e-11)]

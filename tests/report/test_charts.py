@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mri_gan.report.charts import Chart, Curve, build_chart, save_charts, thin
+from mri_gan.pictures import Chart, Curve, build_chart, save_charts, thin
 
 LINE = Curve("critic", tuple((float(i), float(i * i)) for i in range(11)))
 

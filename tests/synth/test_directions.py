@@ -7,6 +7,7 @@ import pytest
 import torch
 from phantoms.models import save_untrained
 
+from mri_gan.nets.build import Look
 from mri_gan.synth.directions import (
     Directions,
     factorise,
@@ -21,7 +22,7 @@ from mri_gan.synth.directions import (
     sweep,
 )
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import Look, load_trained
+from mri_gan.synth.sample import load_trained
 
 
 @pytest.fixture(scope="module")

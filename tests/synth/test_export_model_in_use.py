@@ -14,9 +14,10 @@ import pytest
 from phantoms.models import SMALL, save_untrained
 from PIL import Image
 
+from mri_gan.nets.build import Look, draw_images
 from mri_gan.synth.export_model import write_model
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import Look, draw_images, load_trained
+from mri_gan.synth.sample import load_trained
 
 MODEL = "00000_MRIGAN_MRI_SLICE_FULL"
 

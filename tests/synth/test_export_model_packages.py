@@ -21,10 +21,10 @@ from torch import Tensor
 from mri_gan.cli.use import export_model
 from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError
-from mri_gan.nets.build import build_generator
+from mri_gan.nets.build import Look, build_generator, draw_images, latents
 from mri_gan.synth.export_model import CARD, FORMATS, Frozen, check, examples, write_model
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import Look, draw_images, latents, load_trained
+from mri_gan.synth.sample import load_trained
 
 QUICK = {("dcgan", "torch-export"), ("dcgan", "onnx"), ("progan", "torch-export")}
 

@@ -9,6 +9,7 @@ import torch
 from phantoms.models import save_untrained
 from PIL import ImageDraw
 
+from mri_gan.nets.build import Look
 from mri_gan.pictures import to_grey
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.figures import (
@@ -25,7 +26,7 @@ from mri_gan.synth.figures import (
     sample_sheet,
     truncation_sweep,
 )
-from mri_gan.synth.sample import Look, load_trained
+from mri_gan.synth.sample import load_trained
 
 TILE = 128 + 2  # pixels with the gap
 LABEL = 14

@@ -13,8 +13,9 @@ from PIL import Image
 from mri_gan.conditions import Column, Conditions
 from mri_gan.errors import Stopped, UsageError
 from mri_gan.files import StopSignal
+from mri_gan.nets.build import draw_seeds
 from mri_gan.synth.generate import MANIFEST, TABLE, GenerateConfig, generate
-from mri_gan.synth.sample import Trained, draw_seeds, load_trained
+from mri_gan.synth.sample import Trained, load_trained
 
 CONFIG = GenerateConfig(16, alpha=0.5)
 

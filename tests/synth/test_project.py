@@ -12,6 +12,7 @@ from phantoms.models import save_untrained
 from PIL import Image
 
 from mri_gan.errors import DataError, UsageError
+from mri_gan.nets.build import Look
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.project import (
     Effort,
@@ -30,7 +31,7 @@ from mri_gan.synth.project import (
     shake,
     statistics,
 )
-from mri_gan.synth.sample import Look, load_trained
+from mri_gan.synth.sample import load_trained
 
 EFFORT = Effort(steps=60)
 

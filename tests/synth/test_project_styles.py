@@ -16,6 +16,7 @@ from PIL import Image
 
 from mri_gan.cli.main import cli
 from mri_gan.errors import DataError, UsageError
+from mri_gan.nets.build import Look
 from mri_gan.pictures import Shows
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.project import (
@@ -25,7 +26,7 @@ from mri_gan.synth.project import (
     load_projection,
     walk_projections,
 )
-from mri_gan.synth.sample import Look, load_trained
+from mri_gan.synth.sample import load_trained
 
 
 def mrigan(*words: object) -> Result:

@@ -9,18 +9,15 @@ from phantoms.models import SMALL, save_untrained
 from mri_gan.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
 from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError, UsageError
-from mri_gan.nets.build import build_generator
-from mri_gan.synth.sample import (
+from mri_gan.nets.build import (
     Look,
-    Trained,
-    alpha_for,
     batch_for,
+    build_generator,
     draw_seeds,
     full_batches,
-    load_trained,
-    look_at,
     styles_of_seeds,
 )
+from mri_gan.synth.sample import Trained, alpha_for, load_trained, look_at
 
 
 @pytest.fixture

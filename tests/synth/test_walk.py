@@ -11,10 +11,10 @@ from PIL import Image
 
 from mri_gan.conditions import Column, Conditions
 from mri_gan.errors import UsageError
-from mri_gan.nets.build import build_generator
+from mri_gan.nets.build import Look, build_generator
 from mri_gan.pictures import Shows
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import Look, load_trained
+from mri_gan.synth.sample import load_trained
 from mri_gan.synth.walk import (
     Walk,
     check_suffix,

@@ -14,8 +14,9 @@ from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.config import ARCHS, METRICS, TrainConfig, read_metrics
 from mri_gan.errors import Stopped, UsageError
 from mri_gan.files import StopSignal
+from mri_gan.nets.build import Look, draw_seeds
 from mri_gan.schedule import Phase, sizes, total_images
-from mri_gan.synth.sample import Look, draw_seeds, load_trained
+from mri_gan.synth.sample import load_trained
 from mri_gan.train.loop import train
 from mri_gan.train.run_folder import Progress, Run, RunOptions
 from mri_gan.train.state import build_state

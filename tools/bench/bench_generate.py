@@ -23,10 +23,10 @@ from bench_train import machine
 from mri_gan.conditions import Conditions
 from mri_gan.config import TrainConfig
 from mri_gan.files import StopSignal
-from mri_gan.nets.build import build_generator
-from mri_gan.nets.protocol import broadcast_styles, noise_from_seeds
+from mri_gan.nets.build import batch_for, build_generator, noise_from_seeds
+from mri_gan.nets.layers import broadcast_styles
 from mri_gan.synth.generate import GenerateConfig, generate
-from mri_gan.synth.sample import Trained, batch_for
+from mri_gan.synth.sample import Trained
 
 
 @click.command()

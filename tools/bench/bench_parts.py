@@ -24,7 +24,8 @@ from mri_gan.nets.convolution import (
     fold_upsampling,
     upsample_nearest2,
 )
-from mri_gan.nets.layers import AdaIN, Blur, EqualConv2d
+from mri_gan.nets.layers import Blur, EqualConv2d
+from mri_gan.nets.stylegan import AdaIN
 from mri_gan.train.state import build_optimiser
 
 LAYERS = [(512, 512, 8), (512, 512, 16), (512, 512, 32), (256, 512, 64), (128, 256, 128)]

@@ -10,6 +10,7 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.cli.data.source_options import (
+    parse_numbers,
     people_options,
     report_people,
     slice_options,
@@ -52,7 +53,7 @@ Examples:
     str,
     "80,10,10",
     "Per cent of subjects to train,validate,test where the source ships no split.",
-    callback=options.parse_numbers(3, int),
+    callback=parse_numbers(3, int),
 )
 @options.setting(
     "--split-file",

@@ -9,13 +9,51 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from mri_gan.cli import options
-from mri_gan.errors import DataError, printable
+from mri_gan.errors import DataError, UsageError, printable
 from mri_gan.preparation import ALSO, FITS, INTENSITIES, LAYOUTS, PLANES
 
 if TYPE_CHECKING:
     from mri_gan.ingest.plan.plan import Plan
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def read_landmarks(
+    _ctx: click.Context, _param: click.Parameter, folder: Path | None
+) -> tuple[float, ...]:
+    """A click callback for `--landmarks STORE`: what `--intensity nyul` has learned there."""
+    if folder is None:
+        return ()
+    from mri_gan.store.reader import StoreReader
+
+    with StoreReader(folder) as store:
+        learned = store.header.get("learned", {}).get("landmarks", ())
+    if not learned:
+        raise UsageError(f"{folder}: has no landmarks", "prepare it with --intensity nyul")
+    return tuple(learned)
+
+
+def parse_numbers(
+    count: int, kind: Callable[[str], Any]
+) -> Callable[[click.Context, click.Parameter, str], tuple[Any, ...]]:
+    """A click callback for `80,10,10`: exactly `count` numbers with commas."""
+
+    def parse(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[Any, ...]:
+        try:
+            numbers = tuple(kind(part) for part in value.split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != count:
+            raise click.BadParameter(f"give {count} numbers with commas between them")
+        return numbers
+
+    return parse
+
+
+def split_words(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, ...]:
+    """The words of a list with commas."""
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
 
 _plane = options.setting(
     "--plane",
@@ -77,7 +115,7 @@ _contrast = options.setting(
     "BraTS, nnU-Net (0000) and most other names.",
     show_default=False,
     metavar="NAMES",
-    callback=options.split_words,
+    callback=split_words,
 )
 _channels = options.setting(
     "--channels",
@@ -87,7 +125,7 @@ _channels = options.setting(
     "must share one voxel grid.",
     show_default=False,
     metavar="NAMES",
-    callback=options.split_words,
+    callback=split_words,
 )
 _people_file = options.setting(
     "--people",
@@ -140,7 +178,7 @@ _landmarks = options.setting(
     click.Path(path_type=Path, file_okay=False),
     None,
     "Reuse the landmarks that nyul learned for another store.",
-    callback=options.read_landmarks,
+    callback=read_landmarks,
     metavar="STORE",
 )
 _window = options.setting(
@@ -148,7 +186,7 @@ _window = options.setting(
     str,
     "0.5,99.5",
     "Percentiles for black (of all voxels) and white (of the foreground).",
-    callback=options.parse_numbers(2, float),
+    callback=parse_numbers(2, float),
 )
 _min_foreground = options.setting(
     "--min-foreground", float, 0.02, "Drop slices of volumes with a smaller fraction of tissue."

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mri_gan.evaluate.images import ImageSet
+    from mri_gan.nets.build import Look
     from mri_gan.store.reader import StoreReader
-    from mri_gan.synth.sample import Look, Trained
+    from mri_gan.synth.sample import Trained
 
 
 Command = Callable[..., Any]

@@ -37,7 +37,7 @@ def command(
     reproduce it. The page needs no network and shows no real people unless --with-people is given.
     """
     from mri_gan.files import make_folder
-    from mri_gan.report.charts import save_charts
+    from mri_gan.pictures import save_charts
     from mri_gan.report.facts import read_run
     from mri_gan.report.page import build_report
     from mri_gan.report.sections import curves

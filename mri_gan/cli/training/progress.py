@@ -1,10 +1,15 @@
-"""The progress of a training run: lines for log files, a live panel in a terminal."""
+"""What `mrigan train` prints: estimates before it, progress meanwhile, problems after it."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import os
+import shutil
 import time
 from collections import deque
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import click
@@ -16,9 +21,13 @@ from rich.table import Table
 from rich.text import Text
 
 from mri_gan.cli import options
+from mri_gan.config import TrainConfig
 
 if TYPE_CHECKING:
-    from mri_gan.train.run_folder import Progress
+    from mri_gan.train.cost import Needs
+    from mri_gan.train.run_folder import Progress, RunOptions
+
+LONG_S = 3 * 86_400  # a run that takes longer is named before it begins
 
 
 # Lines that say where training is, for log files and whatever else is not a terminal
@@ -187,3 +196,212 @@ def sparkline(values: deque[float]) -> str:
     low, high = min(values), max(values)
     span = (high - low) or 1.0
     return "".join(BARS[int((value - low) / span * (len(BARS) - 1))] for value in values)
+
+
+# Before: the plan of --dry-run, and what this machine lacks
+
+
+def print_plan(config: TrainConfig, device: str, keep: int, quiet: bool, out: Path | None) -> None:
+    """Settings, schedule and what the run takes as JSON; for people, a summary on stderr."""
+    from mri_gan.schedule import settings_used, stages, starts, total_images
+    from mri_gan.train.cost import estimate
+
+    needs = estimate(config, keep, device)
+    found = describe_run(out, config) if out is not None and out.is_dir() else None
+    levels = [
+        {"size": s.size, "from_nimg": start, "fade": s.fade, "batch": s.batch, "lr": s.lr}
+        for s, start in zip(stages(config), starts(config), strict=False)
+    ]
+    options.print_json(
+        {
+            "settings": settings_used(config),
+            "levels": levels,
+            "total_nimg": total_images(config),
+            "device": device,
+            "needs": dataclasses.asdict(needs),
+            "run": found,
+        }
+    )
+    if not quiet:
+        for text in describe_needs(needs, config, device, keep):
+            click.echo(text, err=True)
+        if found is not None:
+            click.echo(describe_run_in_words(found), err=True)
+
+
+def describe_needs(needs: Needs, config: TrainConfig, device: str, keep: int) -> list[str]:
+    """The same for people."""
+    millions = (needs.generator / 1e6, needs.critic / 1e6)
+    return [
+        "parameters: generator {:.1f} M, critic {:.1f} M".format(*millions),
+        f"disk: {options.human_bytes(needs.checkpoint_bytes)} for a checkpoint, "
+        f"{options.human_bytes(needs.disk_bytes)} for the {keep} newest, the best, the last of "
+        "each level and a new one",
+        f"memory: about {options.human_bytes(needs.memory_bytes)} at {config.max_size} px",
+        f"time: very roughly {options.human_seconds(needs.seconds)} on {device} as it is now",
+    ]
+
+
+def announce(config: TrainConfig, out: Path, run_options: RunOptions, view: LiveView) -> None:
+    """Say before the first step what the run takes, and warn of what it will not get."""
+    from mri_gan.train.cost import estimate, quick_seconds
+
+    needs = estimate(config, run_options.keep, run_options.device, with_time=False)
+    seconds = quick_seconds(config, run_options.device, begun_nimg(out))
+    limit = 60 * (run_options.minutes or 0)
+    view.note(describe_start(needs, config, run_options.device, seconds, limit))
+    for text in find_shortages(needs, config, run_options.device, out, seconds, limit):
+        view.warn(text)
+
+
+def describe_start(
+    needs: Needs, config: TrainConfig, device: str, seconds: float, limit_s: float
+) -> str:
+    """Device, precision, time, memory and disk in one line."""
+    time = f"very roughly {options.human_seconds(seconds)} to the end"
+    if limit_s and limit_s < seconds:
+        time = f"ends after {options.human_seconds(limit_s)} (--minutes), the whole {time}"
+    return (
+        f"{device}, {config.precision}: {time}, "
+        f"about {options.human_bytes(needs.memory_bytes)} of memory at {config.max_size} px; "
+        f"checkpoints take up to {options.human_bytes(needs.checkpoint_bytes)} each, "
+        f"{options.human_bytes(needs.disk_bytes)} in all"
+    )
+
+
+def find_shortages(
+    needs: Needs, config: TrainConfig, device: str, out: Path, seconds: float, limit_s: float
+) -> list[str]:
+    """What this machine does not have for the run, one line each with what to do."""
+    found = []
+    if seconds > LONG_S and not limit_s:
+        faster = "" if device.startswith("cuda") else "; a GPU is about a hundred times as fast"
+        found.append(
+            f"this run takes about {options.human_seconds(seconds)} on {device}{faster}. "
+            "--preset laptop trains smaller networks, --minutes limits the time, Ctrl-C stops"
+        )
+    memory = memory_of(device)
+    if memory and needs.memory_bytes > memory:
+        found.append(
+            f"{device} has {options.human_bytes(memory)} of memory, the last level takes about "
+            f"{options.human_bytes(needs.memory_bytes)}: give a smaller --batch, --max-size or "
+            "--capacity"
+        )
+    free = shutil.disk_usage(out).free
+    if free < needs.disk_bytes:
+        found.append(
+            f"the disk has only {options.human_bytes(free)} left: free some, or lower --keep"
+        )
+    return found
+
+
+def memory_of(device: str) -> int:
+    """Bytes of memory that a device has in all; 0 where the system does not say."""
+    import torch
+
+    if device.startswith("cuda"):
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return 0
+
+
+def begun_nimg(out: Path) -> int:
+    """How far the run in a folder has come; 0 where there is none."""
+    from mri_gan.checkpoint import checkpoint_nimg, list_checkpoints
+
+    return max(map(checkpoint_nimg, list_checkpoints(out)), default=0)
+
+
+def describe_run(out: Path, config: TrainConfig) -> dict[str, Any]:
+    """The run that is in a folder: where it would go on, what is left, why it would be refused."""
+    from mri_gan.checkpoint import newest_valid
+    from mri_gan.schedule import total_images
+    from mri_gan.train.loop import changed_settings, without_new_inputs
+
+    config = without_new_inputs(config, out)
+    path, checkpoint, damaged = newest_valid(out)
+    facts: dict[str, Any] = {"damaged": [error.message for error in damaged]}
+    if checkpoint is None:
+        return facts | {"checkpoint": None}
+    return facts | {
+        "checkpoint": str(path),
+        "nimg": checkpoint.nimg,
+        "left_nimg": max(0, total_images(config) - checkpoint.nimg),
+        "refused_for": changed_settings(checkpoint.config, config),
+    }
+
+
+def describe_run_in_words(facts: dict[str, Any]) -> str:
+    """The same as one line for people."""
+    if facts["damaged"]:
+        return f"in --out: {'; '.join(facts['damaged'])}"
+    if facts["checkpoint"] is None:
+        return "in --out: no checkpoint, the run would start from the beginning"
+    if facts["refused_for"]:
+        changed = "; ".join(facts["refused_for"])
+        return f"in --out: {facts['checkpoint']} was trained with other settings ({changed})"
+    return (
+        f"in --out: would continue from {facts['checkpoint']}, "
+        f"{facts['left_nimg'] / 1000:g} kimg are left"
+    )
+
+
+# Beside and after: TensorBoard, evaluations, problems
+
+
+def open_board(stack: contextlib.ExitStack, out: Path) -> dict[str, Any]:
+    """The callbacks that write for TensorBoard, closed with the stack."""
+    from mri_gan.train.monitor import Board
+
+    board = Board(out)
+    stack.callback(board.close)
+    return {"on_tick": board.write_line, "on_snapshot": board.write_checkpoint}
+
+
+def open_watch(
+    run: Path, store: Path, every_kimg: float, device: str, note: Callable[[str], None]
+) -> Callable[[Path], None]:
+    """A callback that evaluates checkpoints; what goes wrong there must not end the training."""
+    from mri_gan.errors import MriganError
+    from mri_gan.evaluate.watch import Watch
+
+    watch = Watch(run, store, round(every_kimg * 1000), device)
+
+    def see(checkpoint: Path) -> None:
+        try:
+            line = watch.evaluate_checkpoint(checkpoint)
+        except MriganError as error:
+            note(f"not evaluated: {error}")
+            return
+        if line is not None:
+            swd = line["figures"]["swd[mean]"]
+            note(
+                f"{line['nimg'] / 1000:g} kimg: swd {swd['at_floor']:.4g}, "
+                f"people among themselves {swd['floor']:.4g}"
+            )
+
+    return see
+
+
+def in_turn(
+    first: Callable[[Path], None], second: Callable[[Path], None] | None
+) -> Callable[[Path], None]:
+    """One callback that calls both."""
+
+    def call(path: Path) -> None:
+        first(path)
+        if second is not None:
+            second(path)
+
+    return call
+
+
+def repeat_problems(out: Path) -> None:
+    """Print on standard error what went wrong in the run so far, whether it ended well or not."""
+    from mri_gan.config import METRICS, read_metrics
+    from mri_gan.train.monitor import describe_problems
+
+    for text in describe_problems(read_metrics(out / METRICS)):
+        echo(f"mrigan: warning: {text}")

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import re
+import os
 import sys
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mri_gan.cli import options
-from mri_gan.cli.options import Configurable, write_given
-from mri_gan.cli.training import train_setup as setup
+from mri_gan.cli.options import Configurable, command_line, file_values, write_given
 from mri_gan.config import (
     ARCHS,
     AUGMENTS,
@@ -25,9 +24,11 @@ from mri_gan.config import (
     PRESETS,
     TrainConfig,
     require,
+    starting_settings,
 )
 
 if TYPE_CHECKING:
+    from mri_gan.cli.training.progress import LiveView
     from mri_gan.train.parallel import World
     from mri_gan.train.run_folder import RunOptions
 
@@ -43,6 +44,69 @@ Examples:
 """
 
 
+GIVEN_BY = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
+
+
+def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
+    """A name from CAPACITIES or a number."""
+    try:
+        return CAPACITIES.get(value) or float(value)
+    except ValueError:
+        names = ", ".join(CAPACITIES)
+        raise click.BadParameter(f"give one of {names}, or a number") from None
+
+
+def use_defaults(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Make the settings of preset, architecture and loss the defaults of this call.
+
+    A preset wins over what the architecture's paper says, and options over both.
+    """
+    source = ctx.get_parameter_source(str(param.name))
+    chosen, in_file = ctx.meta.setdefault("chosen", {}), file_values(ctx)
+    if source in GIVEN_BY or (value is not None and param.name in in_file):
+        chosen[param.name] = value
+    wanted = (chosen.get(name) for name in ("preset", "arch", "loss", "critic"))
+    ctx.default_map = {**starting_settings(*wanted), **in_file}
+    return value
+
+
+def use_schedule(path: Path) -> dict[str, Any]:
+    """The settings that come from a schedule file; options that it replaces may not be given."""
+    from mri_gan.schedule import read_schedule
+
+    context = click.get_current_context()
+    for name in ("init_size", "max_size", "phase", "batch", "lr", "sched"):
+        given = context.get_parameter_source(name) in GIVEN_BY or name in file_values(context)
+        flag = f"--{name.replace('_', '-')}"
+        require(not given, f"{flag} beside --schedule", "the file sets it; leave one of them out")
+    stages = read_schedule(path)
+    ends = {"init_size": stages[0].size, "max_size": stages[-1].size}
+    return {**ends, "schedule": stages, "batch": None, "lr": None, "sched": False}
+
+
+# What shapes the networks, and is taken from imported weights unless the store decides it.
+SHAPE = (
+    *("capacity", "latent_dim", "mapping_depth"),
+    *("channel_base", "channel_max", "clamp", "blur_bias", "max_size"),
+)
+
+
+def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
+    """The shape of imported networks, so that their weights fit; nothing for other checkpoints.
+
+    Raises UsageError when --arch names another architecture.
+    """
+    from mri_gan.checkpoint import IMPORTED, find_checkpoint, load_checkpoint
+
+    path = find_checkpoint(ckpt)
+    checkpoint = load_checkpoint(path)
+    if checkpoint.data != IMPORTED:
+        return {}
+    theirs = checkpoint.config.arch
+    require(arch == theirs, f"{path}: is a {theirs}", f"give --arch {theirs}")
+    return {name: getattr(checkpoint.config, name) for name in SHAPE}
+
+
 @click.command("train", epilog=EPILOG, cls=Configurable)
 @click.argument("store", type=click.Path(path_type=Path))
 @options.path("--out", "Run folder  [default: STORE-run].")
@@ -51,7 +115,7 @@ Examples:
     click.Choice(list(PRESETS)),
     None,
     "Settings for a laptop, one GPU, or as in the paper; other options override it.",
-    callback=setup.use_defaults,
+    callback=use_defaults,
     is_eager=True,
     expose_value=False,
 )
@@ -60,7 +124,7 @@ Examples:
     click.Choice(ARCHS),
     "stylegan",
     "Architecture, see docs/models.md; it sets the defaults of its paper.",
-    callback=setup.use_defaults,
+    callback=use_defaults,
     is_eager=True,
 )
 @options.setting("--init-size", int, 8, "First level in px.")
@@ -112,7 +176,7 @@ Examples:
     str,
     "full",
     f"Width of the networks: {', '.join(CAPACITIES)}, or a number (1 is the paper's).",
-    callback=setup.parse_capacity,
+    callback=parse_capacity,
 )
 @options.setting("--latent-dim", int, 512, "Size of z and w.")
 @options.setting(
@@ -122,7 +186,7 @@ Examples:
     "Loss function  [default: wgan-gp; dcgan: logistic; stylegan2: r1; critics on "
     "features: r3gan].",
     show_default=False,
-    callback=setup.use_defaults,
+    callback=use_defaults,
     is_eager=True,
 )
 @options.setting("--n-critic", int, 1, "Critic steps per generator step.")
@@ -172,7 +236,7 @@ Examples:
     "The architecture's critic, critics on frozen ImageNet features, or both  "
     "[default: own; fastgan: both].",
     show_default=False,
-    callback=setup.use_defaults,
+    callback=use_defaults,
     is_eager=True,
 )
 @click.option(
@@ -267,20 +331,9 @@ Examples:
 def command(
     store: Path,
     out: Path | None,
-    max_size: int | None,
-    schedule_file: Path | None,
-    condition_names: tuple[str, ...],
-    labels: Path | None,
     ckpt: Path | None,
-    transfer: bool,
     timeout: float,
-    device: str,
-    precision: str | None,
     threads: int | None,
-    ahead: int,
-    snap_kimg: float | None,
-    keep: int,
-    minutes: float | None,
     judge: bool,
     eval_kimg: float | None,
     tensorboard: bool,
@@ -295,111 +348,153 @@ def command(
     """
     import torch
 
+    from mri_gan.files import make_folder
+    from mri_gan.train.parallel import join_torchrun
+
+    run_options = take_run_options(choices)
+    config = take_config(store, ckpt, run_options, choices)
+    if threads:
+        torch.set_num_threads(threads)
+    if dry_run:
+        from mri_gan.cli.training.progress import print_plan
+
+        print_plan(config, run_options.device, run_options.keep, quiet, out)
+        return
+    out = out or Path(f"{store}-run")
+    make_folder(out)
+    world = join_torchrun(os.environ, timeout, end_process)
+    judge = judge and run_options.minutes is not None
+    call = Call(store, out, ckpt, eval_kimg, tensorboard, judge, quiet)
+    train_store(call, config, run_options, world)
+    if judge and world.is_first:
+        print_judgement(call, run_options.device)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one call of the command does besides training."""
+
+    store: Path
+    out: Path
+    ckpt: Path | None
+    eval_kimg: float | None
+    tensorboard: bool
+    judge: bool
+    quiet: bool
+
+
+def take_run_options(choices: dict[str, Any]) -> RunOptions:
+    """How the run is carried out, taken out of the options; the others decide the weights."""
+    from mri_gan.train.run_folder import RunOptions
+
+    names = ("device", "ahead", "snap_kimg", "keep", "transfer", "labels", "minutes")
+    return RunOptions(**{name: choices.pop(name) for name in names})
+
+
+def take_config(
+    store: Path, ckpt: Path | None, run_options: RunOptions, choices: dict[str, Any]
+) -> TrainConfig:
+    """The configuration that the options give together with the store and --ckpt."""
     from mri_gan.nets.build import pick_precision
     from mri_gan.store.reader import StoreReader
     from mri_gan.train.data import build_config
 
+    transfer = run_options.transfer
     require(not transfer or ckpt is not None, "--transfer takes weights from --ckpt", "give both")
     frozen = choices["freeze_critic"] > 0
     require(not frozen or transfer, "--freeze-critic needs --transfer", "give both")
-    choices["precision"] = pick_precision(precision, device)
+    choices["precision"] = pick_precision(choices["precision"], run_options.device)
+    schedule_file, condition_names = choices.pop("schedule_file"), choices.pop("condition_names")
+    given_size = choices["max_size"]
     if schedule_file is not None:
-        choices |= setup.use_schedule(schedule_file)
-        max_size = choices.pop("max_size")
+        choices |= use_schedule(schedule_file)
+        given_size = choices["max_size"]
     if transfer and ckpt is not None:
-        choices |= setup.take_shape(ckpt, choices["arch"])
+        choices |= take_shape(ckpt, choices["arch"])
     with StoreReader(store) as opened:
-        choices["max_size"] = max_size or choices.get("max_size") or opened.max_native
-        config = build_config(opened, condition_names, labels, choices)
-    if threads:
-        torch.set_num_threads(threads)
-    if dry_run:
-        setup.print_plan(config, device, keep, quiet, out)
-        return
-    from mri_gan.files import make_folder
-    from mri_gan.train.run_folder import RunOptions
-
-    run_options = RunOptions(device, ahead, snap_kimg, keep, transfer, labels, minutes)
-    out = out or Path(f"{store}-run")
-    make_folder(out)
-    world = setup.join_torchrun(timeout)
-    judge = judge and minutes is not None
-    _run(store, out, config, run_options, world, ckpt, eval_kimg, tensorboard, judge, quiet)
-    if judge and world.is_first:
-        from mri_gan.cli.judge.after_training import judge_run
-        from mri_gan.cli.training.progress import echo
-
-        for text in judge_run(out, store, device, echo):
-            if not quiet:
-                click.echo(text)
+        choices["max_size"] = given_size or choices["max_size"] or opened.max_native
+        return build_config(opened, condition_names, run_options.labels, choices)
 
 
-FILE_NAME = re.compile(r"[/\\]|\.[A-Za-z]\w*$")  # a folder, or an ending that is no number
-
-
-def command_line(words: Sequence[str], names: dict[Path | None, str]) -> tuple[str, ...]:
-    """The words of a call for `config.json`, paths as what they are: folders can name people."""
-    called = {str(path): name for path, name in names.items() if path is not None}
-
-    def hide(word: str) -> str:
-        head, _, tail = word.rpartition("=") if word.startswith("--") else ("", "", word)
-        shown = called.get(tail, "FILE" if FILE_NAME.search(tail) else tail)
-        return f"{head}={shown}" if head else shown
-
-    return ("mrigan", *map(hide, words))
-
-
-def _run(
-    store: Path,
-    out: Path,
-    config: TrainConfig,
-    run_options: RunOptions,
-    world: World,
-    ckpt: Path | None,
-    eval_kimg: float | None,
-    tensorboard: bool,
-    judge: bool,
-    quiet: bool,
-) -> None:
-    from mri_gan.cli.training.progress import open_live
+def train_store(call: Call, config: TrainConfig, run_options: RunOptions, world: World) -> None:
+    """Train in the run folder, whose lock is held, and print where the results are."""
+    from mri_gan.cli.training.progress import open_live, repeat_problems
     from mri_gan.files import FolderLock, stop_on_signal
     from mri_gan.train.loop import train
     from mri_gan.train.parallel import leave
     from mri_gan.train.run_folder import Run
 
-    quiet = quiet or not world.is_first
-    lock = FolderLock(out) if world.is_first else contextlib.nullcontext()
+    out, quiet = call.out, call.quiet or not world.is_first
+    lock = FolderLock(out) if world.is_first else None
     try:
-        with lock, stop_on_signal() as stop, contextlib.ExitStack() as stack:
-            watch = setup.open_board(stack, out) if tensorboard and world.is_first else {}
-            line = stack.enter_context(open_live(quiet, f"mrigan train {out}"))
+        with (
+            lock or contextlib.nullcontext(),
+            stop_on_signal() as stop,
+            contextlib.ExitStack() as stack,
+        ):
+            view = stack.enter_context(open_live(quiet, f"mrigan train {out}"))
             if world.size > 1:
                 stop.watch_parent()
-            told: dict[str, Any] = {"on_step": line.show, "on_note": line.note, **watch}
-            named = {store: "STORE", out: "RUN", ckpt: "CKPT", run_options.labels: "LABELS"}
-            told["command"] = command_line(sys.argv[1:], named)
-            told["on_warning"] = line.warn if world.is_first else line.note
-
-            def begin() -> None:
-                write_given(out / GIVEN_FILE)
-                setup.announce(config, out, run_options, line)
-                if judge:
-                    from mri_gan.cli.judge.after_training import announce_judging
-
-                    line.note(announce_judging(store))
-
-            told["on_begin"] = begin
-            if eval_kimg is not None and world.is_first:
-                see = setup.open_watch(out, store, eval_kimg, run_options.device, line.note)
-                told["on_snapshot"] = setup.in_turn(see, watch.get("on_snapshot"))
-            if isinstance(lock, FolderLock):
-                told["before_save"] = lock.check
-            run = Run(store, out, config, run_options, world, stop, **told)
-            last = train(run, ckpt)
+            named = {call.store: "STORE", out: "RUN", call.ckpt: "CKPT"}
+            run = Run(
+                call.store,
+                out,
+                config,
+                run_options,
+                world,
+                stop,
+                on_step=view.show,
+                on_note=view.note,
+                on_warning=view.warn if world.is_first else view.note,
+                on_begin=lambda: begin(call, config, run_options, view),
+                command=command_line(sys.argv[1:], {**named, run_options.labels: "LABELS"}),
+                **(watch(call, run_options.device, view, stack) if world.is_first else {}),
+                **({} if lock is None else {"before_save": lock.check}),
+            )
+            last = train(run, call.ckpt)
     finally:
         leave(world)
         if world.is_first:
-            setup.repeat_problems(out)
+            repeat_problems(out)
     if not quiet:
         click.echo(f"\n{last}\nLook at {out / 'samples'} and {out / 'loss.png'}; then: ", nl=False)
         click.echo(f"mrigan test {out} --size {config.max_size}")
+
+
+def begin(call: Call, config: TrainConfig, run_options: RunOptions, view: LiveView) -> None:
+    """Keep the options in the run folder, and print what the run takes."""
+    from mri_gan.cli.training.progress import announce
+
+    write_given(call.out / GIVEN_FILE)
+    announce(config, call.out, run_options, view)
+    if call.judge:
+        from mri_gan.cli.judge.after_training import announce_judging
+
+        view.note(announce_judging(call.store))
+
+
+def watch(call: Call, device: str, view: LiveView, stack: contextlib.ExitStack) -> dict[str, Any]:
+    """The callbacks of TensorBoard and of --eval-every."""
+    from mri_gan.cli.training.progress import in_turn, open_board, open_watch
+
+    callbacks = open_board(stack, call.out) if call.tensorboard else {}
+    if call.eval_kimg is not None:
+        evaluate = open_watch(call.out, call.store, call.eval_kimg, device, view.note)
+        callbacks["on_snapshot"] = in_turn(evaluate, callbacks.get("on_snapshot"))
+    return callbacks
+
+
+def print_judgement(call: Call, device: str) -> None:
+    """Evaluate and audit a run of --minutes, and print what comes out."""
+    from mri_gan.cli.judge.after_training import judge_run
+    from mri_gan.cli.training.progress import echo
+
+    for text in judge_run(call.out, call.store, device, echo):
+        if not call.quiet:
+            click.echo(text)
+
+
+def end_process(message: str) -> None:
+    """End this process at once, from any thread."""
+    print(f"mrigan: {message}", file=sys.stderr, flush=True)
+    os._exit(1)

@@ -15,7 +15,7 @@ from mri_gan.checkpoint import IMPORTED, Checkpoint, save_checkpoint
 from mri_gan.config import ModelConfig, TrainConfig, defaults_of
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import build_critic, build_generator
-from mri_gan.nets.protocol import GeneratorNet
+from mri_gan.nets.layers import GeneratorNet
 from mri_gan.synth.foreign.containers import read_weights
 from mri_gan.synth.foreign.stylegan2_ada import find_parts, is_tensorflow, read_stylegan2_ada
 from mri_gan.synth.foreign.stylegan2_port import is_stylegan2_port, read_stylegan2_port

@@ -19,7 +19,7 @@ from phantoms import ada_pickles, foreign
 from torch import Tensor
 
 from mri_gan.nets.build import build_critic, build_generator
-from mri_gan.nets.protocol import broadcast_styles
+from mri_gan.nets.layers import broadcast_styles
 from mri_gan.synth.foreign.bring import read_foreign, to_channels
 from mri_gan.synth.foreign.taking import Imported
 
