@@ -134,10 +134,10 @@ def build(names: Sequence[str], labels: Sequence[Labels]) -> Conditions:
     return Conditions(tuple(_build_column(name, labels) for name in names))
 
 
-def _build_column(asked: str, labels: Sequence[Labels]) -> Column:
-    name, _, kind = asked.partition(":")
+def _build_column(wanted: str, labels: Sequence[Labels]) -> Column:
+    name, _, kind = wanted.partition(":")
     if kind not in ("", "class"):
-        raise UsageError(f"--condition {asked}", f"write {name} or {name}:class")
+        raise UsageError(f"--condition {wanted}: unknown {kind}", f"write {name} or {name}:class")
     given = [row[name] for row in labels if name in row]
     if not given:
         known = ", ".join(sorted({key for row in labels for key in row})) or "none"
@@ -153,7 +153,7 @@ def _class_column(name: str, values: list[str], gaps: bool) -> Column:
     if len(values) < 2 and not gaps:
         raise UsageError(f"every training slice has {name}={values[0]}", "leave --condition out")
     if len(values) > MOST_CLASSES:
-        raise UsageError(f"{name} has {len(values)} values", f"at most {MOST_CLASSES} classes")
+        raise UsageError(f"{name} has {len(values)} values", f"the limit is {MOST_CLASSES}")
     return Column(name, tuple(values), gaps=gaps)
 
 
@@ -186,7 +186,9 @@ def parse(spec: Conditions, text: str) -> NDArray[np.float32]:
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, value = (word.strip() for word in part.partition("="))
         if not equals or not value:
-            raise UsageError(f"condition {part}", "write NAME=VALUE, with commas between several")
+            raise UsageError(
+                f"condition {part}: not of the form NAME=VALUE", "separate several with commas"
+            )
         given[name] = value
     unknown = sorted(set(given) - {column.name for column in spec.columns})
     if unknown:
@@ -195,11 +197,11 @@ def parse(spec: Conditions, text: str) -> NDArray[np.float32]:
             f"the networks were not trained with {', '.join(unknown)}",
             f"they take {known}" if known else "they take no conditions",
         )
-    asked = {column.name: _asked(column, given) for column in spec.columns}
-    return encode(spec, {name: value for name, value in asked.items() if value is not None})
+    wanted = {column.name: _value_for(column, given) for column in spec.columns}
+    return encode(spec, {name: value for name, value in wanted.items() if value is not None})
 
 
-def _asked(column: Column, given: Mapping[str, str]) -> str | float | None:
+def _value_for(column: Column, given: Mapping[str, str]) -> str | float | None:
     """One column of `parse`: the value requested, within the range of training."""
     value = given.get(column.name)
     if value is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +15,7 @@ from mri_gan.errors import UsageError
 # What all configurations share: checks in one line, and JSON there and back
 
 LEVELS = (8, 16, 32, 64, 128, 256, 512, 1024)
+SIZES = ", ".join(map(str, LEVELS))
 AUTO = "auto"
 SPLITS = ("train", "validate", "test")
 
@@ -25,9 +26,18 @@ def require(condition: bool, message: str, hint: str = "") -> None:
         raise UsageError(message, hint)
 
 
+def require_one_of(name: str, value: object, choices: Collection[object]) -> None:
+    """Raise UsageError unless the value is one of the choices."""
+    require(value in choices, f"{name} {value}", f"choose one of {', '.join(map(str, choices))}")
+
+
 def require_level(name: str, value: int) -> None:
     """Raise UsageError unless the value is one of the eight resolution levels."""
-    require(value in LEVELS, f"{name} {value} is not a level", f"choose one of {LEVELS}")
+    require(
+        value in LEVELS,
+        f"{name} {value} is not a level",
+        f"choose one of {', '.join(map(str, LEVELS))}",
+    )
 
 
 class JsonConfig:
@@ -160,13 +170,12 @@ def critic_norm(arch: str, loss: str) -> str:
     return "layer" if arch == "dcgan" and loss in PENALISED_LOSSES else "batch"
 
 
-def check_arch(arch: str, *, mixing: bool, stages: Sequence[Any], path_weight: float) -> None:
+def check_arch(arch: str, mixing: bool, stages: Sequence[Any], path_weight: float) -> None:
     """Raise UsageError where an architecture cannot do what is requested."""
-    require(arch in ARCHS, f"--arch {arch}", f"choose one of {ARCHS}")
+    require_one_of("--arch", arch, ARCHS)
     styled = arch in STYLED
     require(styled or not mixing, f"--mixing: {arch} has no styles to mix", "leave it out")
     require(styled or not path_weight, f"--path-weight: {arch} has no styles", "leave it out")
-    require(path_weight >= 0, f"--path-weight {path_weight}", "give 0 (none) or more")
     require(
         arch in GROWING or len(stages) <= 1,
         f"--schedule: {arch} does not grow",
@@ -176,12 +185,12 @@ def check_arch(arch: str, *, mixing: bool, stages: Sequence[Any], path_weight: f
 
 def check_augment(augment: str, p: float, kinds: str, loss: str) -> None:
     """Raise UsageError unless the augmentation can be done."""
-    require(augment in AUGMENTS, f"--augment {augment}", f"choose one of {AUGMENTS}")
+    require_one_of("--augment", augment, AUGMENTS)
     require(0 <= p < 1, f"--augment-p {p}", "give 0 to below 1: at 1 augmentations leak")
     require(
         augment == "none" or loss in AUGMENTABLE_LOSSES,
         f"--augment {augment} with --loss {loss}",
-        f"it needs one of {AUGMENTABLE_LOSSES}, whose scores show overfitting",
+        f"augmentation needs one of {', '.join(AUGMENTABLE_LOSSES)}",
     )
     hint = f"join some of {', '.join(AUGMENT_KINDS)} with commas"
     require(set(kinds.split(",")) <= {*AUGMENT_KINDS}, f"--augment-kinds {kinds}", hint)
@@ -272,14 +281,16 @@ class ModelConfig(JsonConfig):
     features_digest: str = ""  # SHA-256 of the frozen weights; empty takes what is installed
 
     def __post_init__(self) -> None:
-        require(self.arch in ARCHS, f"--arch {self.arch}", f"choose one of {ARCHS}")
-        require(self.critic in CRITICS, f"--critic {self.critic}", f"choose one of {CRITICS}")
+        require_one_of("--arch", self.arch, ARCHS)
+        require_one_of("--critic", self.critic, CRITICS)
         require(self.condition_dim >= 0, f"{self.condition_dim} conditions", "give 0 or more")
         require_level("--max-size", self.max_size)
-        require(1 <= self.channels <= 16, f"{self.channels} channels", "1 to 16 are possible")
-        require(0 < self.capacity <= 4, f"--capacity {self.capacity}", "give 0 < capacity <= 4")
+        require(1 <= self.channels <= 16, f"{self.channels} channels", "give 1 to 16")
+        require(
+            0 < self.capacity <= 4, f"--capacity {self.capacity}", "give a number above 0, up to 4"
+        )
         require(self.latent_dim > 0, f"latent size {self.latent_dim}", "give a positive number")
-        require(self.mapping_depth > 0, f"mapping depth {self.mapping_depth}", "at least 1")
+        require(self.mapping_depth > 0, f"mapping depth {self.mapping_depth}", "give at least 1")
 
 
 @dataclass(frozen=True)
@@ -365,50 +376,38 @@ class TrainConfig(JsonConfig):
     def __post_init__(self) -> None:
         require_level("--init-size", self.init_size)
         require_level("--max-size", self.max_size)
-        require(
-            self.init_size <= self.max_size,
-            f"--init-size {self.init_size} is above --max-size {self.max_size}",
-            "start at or below the largest size",
-        )
-        require(self.phase >= 1, f"--phase {self.phase}", "give at least 1 image")
-        for name, value in (("kimg", self.kimg), ("batch", self.batch), ("lr", self.lr)):
-            require(value is None or value > 0, f"--{name} {value}", "give a number above 0")
-        require((self.batch or 1) <= 4096, f"--batch {self.batch}", "give 1 to 4096")
+        above = f"--init-size {self.init_size} is above --max-size {self.max_size}"
+        require(self.init_size <= self.max_size, above, "start at or below the largest size")
+        for name in ("kimg", "batch", "lr"):
+            value = getattr(self, name)
+            self._check(name, value is None or value > 0, "give a number above 0")
+        for name in ("phase", "penalty_every", "n_critic", "path_every"):
+            self._check(name, getattr(self, name) >= 1, "give at least 1")
+        for name in ("clip", "ada_kimg"):
+            self._check(name, getattr(self, name) > 0, "give a number above 0")
+        for name in ("freeze_critic", "ema_kimg", "path_weight"):
+            self._check(name, getattr(self, name) >= 0, "give 0 (none) or more")
+        self._check("batch", (self.batch or 1) <= 4096, "give 1 to 4096")
+        self._check("ada_target", 0 < self.ada_target < 1, "give a number between 0 and 1")
+        by_size = self.loss in BY_SIZE_LOSSES and self.gp_weight is None
+        self._check("gp_weight", by_size or (self.gp_weight or 0) >= 0, "give 0 (none) or more")
         require(
             self.freeze_critic == 0 or self.critic == "own",
             f"--freeze-critic with --critic {self.critic}",
-            "only the architecture's own critic has levels to keep",
+            "only the architecture's own critic has levels to freeze",
         )
-        require(
-            (self.loss in BY_SIZE_LOSSES and self.gp_weight is None) or (self.gp_weight or 0) >= 0,
-            f"--gp-weight {self.gp_weight}",
-            "give 0 (no penalty) or more",
-        )
-        require(self.freeze_critic >= 0, f"--freeze-critic {self.freeze_critic}", "give 0 or more")
-        require(self.loss in LOSS_NAMES, f"--loss {self.loss}", f"choose one of {LOSS_NAMES}")
-        require(
-            self.precision in PRECISIONS,
-            f"--precision {self.precision}",
-            f"choose one of {PRECISIONS}",
-        )
-        require(self.layout in LAYOUTS, f"layout {self.layout}", f"one of {LAYOUTS}")
-        require(self.penalty_every >= 1, f"--penalty-every {self.penalty_every}", "at least 1")
-        require(self.clip > 0, f"--clip {self.clip}", "give a positive number")
-        require(self.n_critic >= 1, f"--n-critic {self.n_critic}", "give at least 1")
-        require(self.ema_kimg >= 0, f"--ema-kimg {self.ema_kimg}", "give 0 (none) or more")
-        require(self.missing in MISSING, f"--missing {self.missing}", f"choose one of {MISSING}")
-        require(self.path_every >= 1, f"--path-every {self.path_every}", "give at least 1")
-        require(0 < self.ada_target < 1, f"--ada-target {self.ada_target}", "give 0 to 1")
-        require(self.ada_kimg > 0, f"--ada-kimg {self.ada_kimg}", "give a positive number")
+        require_one_of("--loss", self.loss, LOSS_NAMES)
+        require_one_of("--precision", self.precision, PRECISIONS)
+        require_one_of("--missing", self.missing, MISSING)
+        require_one_of("layout", self.layout, LAYOUTS)
         check_augment(self.augment, self.augment_p, self.augment_kinds, self.loss)
-        check_arch(
-            self.arch,
-            mixing=self.mixing,
-            stages=self.schedule,
-            path_weight=self.path_weight,
-        )
+        check_arch(self.arch, self.mixing, self.schedule, self.path_weight)
         self._check_schedule()
         self.model  # noqa: B018 - building it checks its fields
+
+    def _check(self, name: str, holds: bool, hint: str) -> None:
+        """Raise UsageError that names the option of a field unless the condition holds."""
+        require(holds, f"--{name.replace('_', '-')} {getattr(self, name)}", hint)
 
     def _check_schedule(self) -> None:
         if not self.schedule:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mri_gan.config import AUTO, JsonConfig, require
+from mri_gan.config import AUTO, JsonConfig, require, require_one_of
 from mri_gan.errors import UsageError
 
 PLANES = ("axial", "coronal", "sagittal")
@@ -117,22 +117,14 @@ class PrepareConfig(JsonConfig):
 
     def _require_words(self) -> None:
         """Every word is one that is known."""
-        require(
-            self.plane in (AUTO, *PLANES),
-            f"--plane {self.plane}",
-            f"choose one of {(AUTO, *PLANES)}",
-        )
-        require(self.fit in FITS, f"--fit {self.fit}", f"choose one of {FITS}")
-        require(self.layout in LAYOUTS, f"--layout {self.layout}", f"choose one of {LAYOUTS}")
+        require_one_of("--plane", self.plane, (AUTO, *PLANES))
+        require_one_of("--fit", self.fit, FITS)
+        require_one_of("--layout", self.layout, LAYOUTS)
         check_naming(self.naming)
-        require(
-            self.intensity in INTENSITIES,
-            f"--intensity {self.intensity}",
-            f"choose one of {INTENSITIES}",
-        )
+        require_one_of("--intensity", self.intensity, INTENSITIES)
         check_slices(self.slices)
-        require(self.ids in IDS, f"--ids {self.ids}", f"choose one of {IDS}")
-        require(len(self.channels) != 1, "--channels with one contrast", "use --contrast for one")
+        require_one_of("--ids", self.ids, IDS)
+        require(len(self.channels) != 1, "--channels names only one", "use --contrast for one")
         require(self.scan != "", "--scan is empty", "leave it out, or name one")
         unknown = sorted(set(self.also) - set(ALSO))
         require(not unknown, f"--also {', '.join(unknown)}", f"choose from {', '.join(ALSO)}")
@@ -147,7 +139,9 @@ class PrepareConfig(JsonConfig):
             f"--min-foreground {self.min_foreground}",
             "give a share from 0 to below 1",
         )
-        require(self.volume is None or self.volume >= 0, f"--volume {self.volume}", "count from 0")
+        require(
+            self.volume is None or self.volume >= 0, f"--volume {self.volume}", "give 0 or more"
+        )
         low, high = self.window
         require(0 <= low < high <= 100, f"--window {low},{high}", "give LOW,HIGH within 0..100")
         require(
@@ -169,7 +163,7 @@ class PrepareConfig(JsonConfig):
         require(
             not self.landmarks or self.intensity == "nyul",
             "--landmarks are for --intensity nyul",
-            "give both or none",
+            "give both or neither",
         )
         require(
             not self.fov or self.fit == "pad",

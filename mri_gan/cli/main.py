@@ -120,7 +120,7 @@ class LazyGroup(click.Group):
             _say(str(explain_os_error(error, Path(error.filename or "disk"))))
             ctx.exit(1)
         except MemoryError:
-            _say("out of memory; use smaller settings or a machine with more of it")
+            _say("out of memory; use smaller settings or a machine with more memory")
             ctx.exit(1)
 
 

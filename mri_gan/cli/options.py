@@ -162,7 +162,7 @@ class Progress:
     def __init__(self, total: int, unit: str, quiet: bool, done: int = 0) -> None:
         self._total, self._unit, self._quiet = total, unit.strip(), quiet
         self._first = self._done = done
-        self._start = self._told = time.monotonic()
+        self._start = self._printed = time.monotonic()
         self._bar: Any = None
         if not quiet and sys.stderr.isatty():
             from tqdm import tqdm
@@ -183,9 +183,9 @@ class Progress:
         more, self._done = done - self._done, done
         if self._bar is not None:
             self._bar.update(more)
-        elif not self._quiet and time.monotonic() - self._told >= LINE_EVERY_S:
-            self._told = time.monotonic()
-            click.echo(self._line(self._told - self._start), err=True)
+        elif not self._quiet and time.monotonic() - self._printed >= LINE_EVERY_S:
+            self._printed = time.monotonic()
+            click.echo(self._line(self._printed - self._start), err=True)
 
     def add(self, more: int) -> None:
         """Show how much has been done since the last time."""

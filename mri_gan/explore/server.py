@@ -142,8 +142,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         explorer = self.server.explorer
         scene = explorer.read_scene(form)
         path = explorer.save(scene, self.server.folder)
-        told = {"file": path.name, "text": explorer.describe(scene)}
-        self._send(HTTPStatus.OK, "application/json", json.dumps(told).encode())
+        answer = {"file": path.name, "text": explorer.describe(scene)}
+        self._send(HTTPStatus.OK, "application/json", json.dumps(answer).encode())
 
     def _send(
         self, status: HTTPStatus, kind: str, data: bytes, more: dict[str, str] | None = None

@@ -13,7 +13,7 @@ from typing import Any
 
 import lmdb
 
-from mri_gan.config import LEVELS, require, require_level
+from mri_gan.config import LEVELS, require, require_level, require_one_of
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.export import formats
 from mri_gan.export.formats import Channels, Pixels, Selection, find_classes, select
@@ -115,7 +115,7 @@ class ExportConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        require(self.format in FORMATS, f"--format {self.format}", f"choose one of {FORMATS}")
+        require_one_of("--format", self.format, FORMATS)
         if self.level is not None:
             require_level("--level", self.level)
             require(self.format != "nifti", "--level with nifti", "volumes have the native level")

@@ -74,7 +74,7 @@ def prepare(
     plan = build_plan(paths, config, lambda: find_key(key_file), splits, people_file=people)
     total, count = len(plan.sources), available_cpus() if workers is None else workers
 
-    def tell(tick: Tick) -> None:
+    def report_progress(tick: Tick) -> None:
         if on_progress is not None:
             on_progress(tick.sources_done, total)
 
@@ -84,7 +84,7 @@ def prepare(
         if is_complete(folder, plan.digest):
             facts = write_companions(folder)
         else:
-            facts = write_store(plan, config, folder, count, stop, tell)
+            facts = write_store(plan, config, folder, count, stop, report_progress)
     unlisted = [{"source": s, "kind": "damaged", "reason": why} for s, why in facts["unlisted"]]
     left_out = [*facts["skipped_sources"], *unlisted]
     return Prepared(

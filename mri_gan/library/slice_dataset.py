@@ -22,7 +22,7 @@ from torch.utils.data import (
 )
 
 from mri_gan.conditions import as_class, as_number
-from mri_gan.config import require, require_level
+from mri_gan.config import require, require_level, require_one_of
 from mri_gan.errors import UsageError
 from mri_gan.pictures import to_signed, white_of
 from mri_gan.store.labels import Labels, read_label_table, slice_labels
@@ -71,7 +71,7 @@ class SliceDataset(Dataset[Any]):
         scale: str = "signed",
     ) -> None:
         """`level` in px, by default the largest native one; `table` adds labels (.tsv, .csv)."""
-        require(scale in SCALES, f"scale {scale!r}", f"choose one of {SCALES}")
+        require_one_of("scale", scale, SCALES)
         self.store, self.split, self.transform = Path(store), split, transform
         self.as_dict, self.scale = as_dict, scale
         with StoreReader(self.store) as opened:

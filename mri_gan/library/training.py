@@ -17,6 +17,7 @@ from mri_gan.config import (
     TrainConfig,
     read_metrics,
     require,
+    require_one_of,
     starting_settings,
 )
 from mri_gan.config import METRICS as METRICS_FILE
@@ -141,7 +142,7 @@ def resolve_settings(
 
     Raises UsageError for an unknown name or value.
     """
-    require(preset is None or preset in PRESETS, f"preset {preset}", f"choose one of {[*PRESETS]}")
+    require_one_of("preset", preset, (None, *PRESETS))
     wanted = (settings.get(name) for name in ("arch", "loss", "critic"))
     values = {**starting_settings(preset, *wanted), **settings}
     capacity = values.get("capacity", 1.0)

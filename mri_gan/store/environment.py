@@ -160,7 +160,7 @@ def has_begun(folder: Path) -> bool:
     return not (size < 2 * mmap.PAGESIZE and started)
 
 
-# Is the structure of an LMDB file sound? Asked before LMDB is let near it
+# Is the structure of an LMDB file sound? Checked before LMDB opens it
 #
 # LMDB believes every number it finds in a page: a turned bit in one can send it outside of the
 # file, which the system answers with a crash signal. Here the trees are walked first, and every

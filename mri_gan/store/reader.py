@@ -17,7 +17,7 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-from mri_gan.config import LEVELS, SPLITS
+from mri_gan.config import LEVELS, SIZES, SPLITS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
 from mri_gan.store import schema
@@ -237,7 +237,7 @@ class StoreReader:
         Raises DataError naming the slice when its record is missing or damaged.
         """
         if level not in LEVELS:
-            raise UsageError(f"{level} is not a level", f"choose one of {LEVELS}")
+            raise UsageError(f"{level} is not a level", f"choose one of {SIZES}")
         if self._pid != os.getpid():
             self._reopen()
         batch = np.empty((len(indices), self.channels, level, level), self.dtype)

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from mri_gan.config import require
+from mri_gan.config import require, require_one_of
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
 from mri_gan.nets.build import BATCH, styles_of_seeds
@@ -43,7 +43,7 @@ def find_directions(drawing: Drawing, method: str, count: int) -> Directions:
         f"{drawing.trained.path}: {drawing.trained.config.model.arch} has no styles",
         "directions need a stylegan or stylegan2",
     )
-    require(method in METHODS, f"--method {method}", f"choose one of {METHODS}")
+    require_one_of("--method", method, METHODS)
     dim = net.w_avg.numel()
     require(1 <= count <= dim, f"--count {count}", f"give 1 to {dim}")
     w = sample_w(drawing)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mri_gan import __version__
-from mri_gan.config import CONFIG, require
+from mri_gan.config import CONFIG, require_one_of
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import make_folder, write_bytes
 from mri_gan.nets.build import latents, noise_for, synthesise
@@ -55,8 +55,8 @@ class Frozen(nn.Module):
     def forward(self, z: Tensor) -> Tensor:
         net, look = self.generator, self.look
         z = z.flatten(1)
-        told = None if self.condition is None else self.condition.expand(z.shape[0], -1)
-        w = net.truncate(net.map(z, told), look.psi)
+        condition = None if self.condition is None else self.condition.expand(z.shape[0], -1)
+        w = net.truncate(net.map(z, condition), look.psi)
         ws = broadcast_styles(w, net.num_layers(look.px))
         images = synthesise(net, ws, self.noise or None, look)
         return images.clamp(-1, 1) if self.clamped else images
@@ -431,7 +431,7 @@ def write_model(drawing: Drawing, format_: str, out: Path) -> list[Path]:
     Raises UsageError for a format that is none, or needs a package that is not there; DataError
     when what was written does not draw the same images.
     """
-    require(format_ in FORMATS, f"--format {format_}", f"choose one of {FORMATS}")
+    require_one_of("--format", format_, FORMATS)
     make_folder(out)
     files = build_files(drawing, format_)
     files[CARD] = model_card(drawing).encode()

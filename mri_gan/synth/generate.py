@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan import __version__
-from mri_gan.config import JsonConfig, require
+from mri_gan.config import JsonConfig, require, require_one_of
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import (
     FolderLock,
@@ -104,7 +104,7 @@ class GenerateConfig(JsonConfig):
     drawn_px: int = 0  # as in Look
 
     def __post_init__(self) -> None:
-        require(self.format in FORMATS, f"--format {self.format}", f"choose one of {FORMATS}")
+        require_one_of("--format", self.format, FORMATS)
         require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
         positive = self.pixel_mm is None or 0 < self.pixel_mm < 1000
         require(positive, f"--pixel-mm {self.pixel_mm}", "give millimetres above 0")
@@ -121,7 +121,7 @@ def generate(
     seeds: Sequence[int],
     out: Path,
     stop: StopSignal,
-    tell: Callable[[int], object] = lambda done: None,
+    on_done: Callable[[int], object] = lambda done: None,
 ) -> int:
     """Write one file per seed (two with masks) and a manifest; returns how many were new.
 
@@ -140,7 +140,7 @@ def generate(
             s for s in seeds if not all(p.exists() for p in paths(folder, s, trained, config))
         ]
         write_text(folder / MANIFEST, dump(manifest(trained, config)))
-        draw_files(trained, config, missing, folder, stop, tell, len(seeds) - len(missing))
+        draw_files(trained, config, missing, folder, stop, on_done, len(seeds) - len(missing))
         rows = table(trained, config, seeds if config.format == "zip" else present(folder, seeds))
         write_text(folder / TABLE, rows)
     if config.format == "zip":
@@ -175,7 +175,7 @@ MAY_DIFFER = ("checkpoint", "mrigan", "torch", "device", "threads")
 
 
 def check_manifest(folder: Path, now: dict[str, Any]) -> None:
-    """Raise UsageError, telling what differs, when the folder holds images of other settings."""
+    """Raise UsageError, naming what differs, when the folder holds images of other settings."""
     path = folder / MANIFEST
     if not path.exists():
         return
@@ -185,8 +185,10 @@ def check_manifest(folder: Path, now: dict[str, Any]) -> None:
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: cannot be read", "give an empty folder to --out") from error
     if changed:
-        told = "; ".join(f"{k} was {before.get(k)}, now {now[k]}" for k in changed)
-        raise UsageError(f"{folder}: holds images of other settings ({told})", "use another --out")
+        changes = "; ".join(f"{k} was {before.get(k)}, now {now[k]}" for k in changed)
+        raise UsageError(
+            f"{folder}: holds images of other settings ({changes})", "use another --out"
+        )
 
 
 def dump(value: dict[str, Any]) -> str:
@@ -217,7 +219,7 @@ def draw_files(
     seeds: Sequence[int],
     folder: Path,
     stop: StopSignal,
-    tell: Callable[[int], object],
+    on_done: Callable[[int], object],
     done: int,
 ) -> None:
     """Draw in full batches while threads encode and write the ones before."""
@@ -231,7 +233,7 @@ def draw_files(
             while len(waiting) > 4 * batch_for(config.look.px):
                 waiting.popleft().result()
             done += len(some)
-            tell(done)
+            on_done(done)
             if stop:
                 break
         for future in waiting:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from mri_gan.config import require
+from mri_gan.config import require, require_one_of
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, make_folder, one_line, write_bytes
 from mri_gan.ingest.read.image_files import read_grey_file
@@ -67,7 +67,7 @@ RAMP_UP, RAMP_DOWN = 0.05, 0.25  # parts of the steps: appendix D
 W_NOISE, W_NOISE_PART = 0.05, 0.75  # of the spread of w; part of the steps: appendix D
 
 Features = Callable[[Tensor], list[Tensor]]
-Tell = Callable[[int, float], object]
+OnStep = Callable[[int, float], object]
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Effort:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(self.space in SPACES, f"--space {self.space}", f"choose one of {SPACES}")
+        require_one_of("--space", self.space, SPACES)
         require(1 <= self.steps <= 100_000, f"--steps {self.steps}", "give 1 to 100,000")
         require(0 < self.lr <= 10, f"--lr {self.lr}", "give a number above 0, up to 10")
 
@@ -103,7 +103,7 @@ def project(
     target: Tensor,  # [1, C, H, W], -1..1
     features: Features | None,
     effort: Effort,
-    tell: Tell = lambda step, loss: None,
+    on_step: OnStep = lambda step, loss: None,
 ) -> Projection:
     """Optimise style and noise until the drawing comes near the target; a function of its input."""
     net, look = drawing.trained.generator, drawing.look
@@ -131,7 +131,7 @@ def project(
         optimiser.step()
         normalise_(noise)
         losses.append(near.item())
-        tell(step + 1, losses[-1])
+        on_step(step + 1, losses[-1])
     return finish(drawing, w.detach().expand(1, layers, -1), noise, losses)
 
 
@@ -227,7 +227,7 @@ def critic_features(drawing: Drawing, device: torch.device | str) -> Features | 
     critic = load_critic(drawing.trained, device)
     if critic is None:
         return None
-    told = condition_rows(drawing.trained.conditions, drawing.condition, [0])
+    condition = condition_rows(drawing.trained.conditions, drawing.condition, [0])
     kept: list[Tensor] = []
     for module in critic.modules():
         if isinstance(module, nn.Conv2d) or type(module).__name__.endswith(("Conv2d", "Conv")):
@@ -237,7 +237,7 @@ def critic_features(drawing: Drawing, device: torch.device | str) -> Features | 
         kept.clear()
         look = drawing.look
         alpha = look.alpha if look.px == look.size else 1.0  # shrunk: of a level that is not new
-        critic(image, alpha=alpha, condition=None if told is None else told.to(device))
+        critic(image, alpha=alpha, condition=None if condition is None else condition.to(device))
         return [*kept[1 : 1 + FEATURE_LAYERS]]
 
     return features

@@ -137,7 +137,7 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
     except (KeyError, RuntimeError) as error:
         unfit = "its generator does not fit its settings"
         why = "holds no generator" if "g_ema" not in checkpoint.state else unfit
-        raise DataError(f"{path}: {why}", "use another") from error
+        raise DataError(f"{path}: {why}", "use another checkpoint") from error
     generator.requires_grad_(False).eval()
     return Trained(
         generator,
@@ -188,7 +188,7 @@ def look_at(
     if size not in reached:
         raise UsageError(
             f"{trained.path}: has not been trained at {size} px",
-            f"choose --size from {', '.join(map(str, reached))}, or train on",
+            f"choose --size from {', '.join(map(str, reached))}, or train longer",
         )
     drawn_px = trained.size if size < trained.size else 0
     return Look(size, trained.alpha, psi, noise, drawn_px)

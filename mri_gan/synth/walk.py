@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from mri_gan.conditions import UNKNOWN, Column, Conditions, parse
-from mri_gan.config import require
+from mri_gan.config import require, require_one_of
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
 from mri_gan.nets.build import BATCH, full_batches, latents
@@ -41,7 +41,7 @@ class Walk:
     sweep: str | None = None  # the number to run through instead
 
     def __post_init__(self) -> None:
-        require(self.space in SPACES, f"--space {self.space}", f"choose one of {SPACES}")
+        require_one_of("--space", self.space, SPACES)
         require(2 <= self.steps <= MOST_FRAMES, f"--steps {self.steps}", f"give 2 to {MOST_FRAMES}")
         require(
             self.sweep is not None or len(self.seeds) > 1,
@@ -50,7 +50,9 @@ class Walk:
         )
         legs = max(1, len(self.seeds))
         require(
-            legs * self.steps <= MOST_FRAMES, f"more than {MOST_FRAMES:,} frames", "fewer seeds"
+            legs * self.steps <= MOST_FRAMES,
+            f"more than {MOST_FRAMES:,} frames",
+            "give fewer seeds or steps",
         )
 
 
@@ -80,8 +82,8 @@ def path_styles(drawing: Drawing, walk: Walk) -> Tensor:
     generator = drawing.trained.generator
     z = latents(walk.seeds, generator.latent_dim, generator.w_avg.device)
     rows = condition_rows(drawing.trained.conditions, drawing.condition, walk.seeds)
-    told = None if rows is None else frames_through(rows, walk.steps, walk.loop, lerp)
-    return map_latents(drawing, frames_through(z, walk.steps, walk.loop, slerp), told)
+    conditions = None if rows is None else frames_through(rows, walk.steps, walk.loop, lerp)
+    return map_latents(drawing, frames_through(z, walk.steps, walk.loop, slerp), conditions)
 
 
 def sweep_styles(drawing: Drawing, walk: Walk) -> Tensor:
@@ -98,10 +100,10 @@ def sweep_styles(drawing: Drawing, walk: Walk) -> Tensor:
 def map_latents(drawing: Drawing, z: Tensor, condition: Tensor | None) -> Tensor:
     """Truncated w of latents, in full batches: [N, latent_dim] -> [N, D]."""
     net = drawing.trained.generator
-    told = None if condition is None else condition.to(z.device)
+    condition = None if condition is None else condition.to(z.device)
     with torch.no_grad():
         ws = [
-            net.map(z[rows], None if told is None else told[rows])
+            net.map(z[rows], None if condition is None else condition[rows])
             for rows in full_batches(len(z), BATCH)
         ]
     return net.truncate(torch.cat(ws)[: len(z)], drawing.look.psi)
@@ -143,12 +145,12 @@ def sweep_parts(steps: int, loop: bool) -> list[float]:
 
 
 def find_column(spec: Conditions, name: str) -> Column:
-    """The number of that name; raises UsageError, telling which there are."""
+    """The number of that name; raises UsageError, naming those there are."""
     numbers = {column.name: column for column in spec.columns if not column.is_class}
     if name not in numbers:
-        told = ", ".join(numbers) or "none"
+        known = ", ".join(numbers) or "none"
         raise UsageError(
-            f"--sweep {name}: not a number among the model's conditions", f"choose from {told}"
+            f"--sweep {name}: not a number among the model's conditions", f"choose from {known}"
         )
     return numbers[name]
 
@@ -169,7 +171,7 @@ def save_animation(
 ) -> None:
     """[F, C, H, W] of -1..1 as an endlessly repeated GIF or animated PNG, marked."""
     check_suffix(path)
-    require(0 < fps <= 100, f"--fps {fps}", "give 0 to 100")
+    require(0 < fps <= 100, f"--fps {fps}", "give a number above 0, up to 100")
     frames: list[Image.Image] = [build_tile(image, magnification(size)) for image in shown(images)]
     stream = io.BytesIO()
     common = {"save_all": True, "append_images": frames[1:], "loop": 0, "duration": 1000 / fps}

@@ -35,7 +35,7 @@ from mri_gan.train.step import (
 COUNTED_IMAGES = 4  # a group of the minibatch standard deviation
 # In forward passes: gradients of the weights and of the input cost another each.
 LEARN = 3.0  # forward, gradients of both
-ASK = 2.0  # forward, gradient of the input
+SCORE = 2.0  # forward, gradient of the input
 # Forward and gradient of the input, and for each of the two the gradients of weights and input.
 LEARN_OF_GRADIENT = 6.0
 # What a step costs besides, on top of its images: starting some thousand operations, updating
@@ -68,13 +68,13 @@ def image_work(config: TrainConfig, size: int) -> float:
     """FLOP of all passes of one training image at `size` px, in the mean over steps.
 
     The critic sees real and drawn images, learns from both, and pays its penalty; the generator
-    draws, asks the critic, learns, and pays for path lengths with half of a batch.
+    draws, gets its scores, learns, and pays for path lengths with half of a batch.
     """
     g, d = forward_work(config.model, size)
     critic_step = (0 if config.share_fakes else g) + 2 * LEARN * d
     if LOSSES[config.loss].penalty != "none":
         critic_step += LEARN_OF_GRADIENT * d / config.penalty_every
-    generator_step = LEARN * g + ASK * d
+    generator_step = LEARN * g + SCORE * d
     if config.path_weight:
         generator_step += LEARN_OF_GRADIENT / 2 * g / config.path_every
     return critic_step + generator_step / config.n_critic

@@ -153,7 +153,11 @@ def build_config(
     store: StoreReader, names: Sequence[str], labels: Path | None, choices: dict[str, Any]
 ) -> TrainConfig:
     """The settings of a run: what was chosen, and what the store decides."""
-    require(not labels or bool(names), "--labels without --condition", "name columns to train with")
+    require(
+        not labels or bool(names),
+        "--labels without --condition",
+        "name the columns by --condition",
+    )
     missing = choices.get("missing", "unknown")
     return TrainConfig(
         **choices | describe_features(choices.get("critic", "own")),

@@ -95,7 +95,7 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     if run.world.is_first:
         run.on_begin()
         write_config(run, data)
-        tell_missing(run, data)
+        report_missing_labels(run, data)
         draw_reals(run, data)
     if not agree(run.world, key(state.nimg, state.attempt, data.digest)):
         raise DataError(
@@ -104,13 +104,13 @@ def train(run: Run, start_from: Path | None = None) -> Path:
         )
     while True:
         try:
-            with out_of_memory_told(run, state):
+            with explained_out_of_memory(run, state):
                 return train_on(run, state, data)
         except DivergedError as error:
             roll_back(run, state, str(error))
 
 
-def tell_missing(run: Run, data: TrainingData) -> None:
+def report_missing_labels(run: Run, data: TrainingData) -> None:
     """Report what becomes of training slices without a label."""
     if data.left_out:
         run.on_note(f"{data.left_out} training slices lack a label and are left out")
@@ -130,13 +130,13 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
     options = run.options
     limit = math.inf if options.minutes is None else 60 * options.minutes
     with Batches(run.store, config, state.nimg, options.ahead, run.world, data) as batches:
-        asked = time.perf_counter()
+        wait_start = time.perf_counter()
         for nimg, planned, images, conditions in batches:
-            waited = time.perf_counter() - asked
+            waited = time.perf_counter() - wait_start
             phase = slow_down(planned, state.attempt)
-            asked_for = to_device(conditions, options.device) if config.conditions else None
+            wanted = to_device(conditions, options.device) if config.conditions else None
             real = to_device(images, options.device)
-            stats = train_step(state, config, phase, real, run.world, asked_for)
+            stats = train_step(state, config, phase, real, run.world, wanted)
             monitor.add(stats, phase.batch, waited)
             stop = any_rank(run.world, bool(run.stop))
             over = any_rank(run.world, time.perf_counter() - start >= limit)
@@ -154,7 +154,7 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
             left = min(left, max(0.0, limit - taken))
             run.on_step(Progress(state.nimg, run.total, phase, monitor.rate, left, monitor.last))
             # Last, since nothing else in this loop is time spent waiting for data.
-            asked = time.perf_counter()
+            wait_start = time.perf_counter()
     if state.suspect and state.nimg >= run.total:
         raise DivergedError(find_divergence(monitor.last))
     last = checkpoint_path(run.folder, state.nimg)
@@ -307,7 +307,7 @@ CPU_ALLOCATOR = ("DefaultCPUAllocator", "can't allocate memory", "not enough mem
 
 
 @contextlib.contextmanager
-def out_of_memory_told(run: Run, state: TrainState) -> Iterator[None]:
+def explained_out_of_memory(run: Run, state: TrainState) -> Iterator[None]:
     """Within, running out of memory is one line that names the level and what would fit.
 
     Raises DataError; the state is as it was at the last checkpoint.
@@ -437,7 +437,7 @@ def may_go_on(checkpoint: Checkpoint, config: TrainConfig, digest: str) -> bool:
 
 
 def check_same_run(path: Path, checkpoint: Checkpoint, config: TrainConfig, digest: str) -> None:
-    """Raise UsageError, telling what differs, unless the checkpoint belongs to this command."""
+    """Raise UsageError, naming what differs, unless the checkpoint belongs to this command."""
     changed = changed_settings(checkpoint.config, config)
     if checkpoint.data != digest:
         changed.append("the training data")
@@ -474,7 +474,9 @@ def restore(state: TrainState, checkpoint: Checkpoint, path: Path) -> None:
             match_order(optimiser)
         restore_side_state(state, checkpoint.state)
     except (KeyError, RuntimeError, ValueError) as error:
-        raise DataError(f"{path}: its weights do not fit its settings", "use another") from error
+        raise DataError(
+            f"{path}: its weights do not fit its settings", "use an older one"
+        ) from error
     state.nimg = checkpoint.nimg
 
 
@@ -482,7 +484,7 @@ def transfer(run: Run, state: TrainState, checkpoint: Checkpoint, path: Path) ->
     """Take every weight whose name and shape fit from another run; training starts at nimg 0.
 
     Other channels, sizes or capacities leave some weights as they were initialised, which is
-    told. Raises DataError when nothing fits.
+    reported. Raises DataError when nothing fits.
     """
     taken = left = 0
     for name in ("g", "d", "g_ema"):

@@ -214,7 +214,7 @@ def snapshot(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> T
     images = draw_samples(run, state, phase, data)
     if fades_or_did(run, phase, state.nimg):
         draw_fade(run, state, phase, data)
-    with told_only(run):
+    with skipping_failed_picture(run):
         draw_losses(run.folder)
     run.on_snapshot(path)
     return images
@@ -254,7 +254,7 @@ def draw_fade(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> 
     labels = [f"alpha {alpha:g}" for alpha in FADE_ALPHAS] * FADE_ROWS
     scale = magnification(phase.resolution)
     sheet = build_sheet(shown(images.numpy()), len(FADE_ALPHAS), labels, scale)
-    with told_only(run):
+    with skipping_failed_picture(run):
         save_png(run.folder / f"fade-{phase.resolution:04d}px.png", sheet, Shows.SYNTHETIC)
 
 
@@ -284,12 +284,12 @@ def save_sheet(
     scale = magnification(images.shape[-1])
     edges = read_edges(run.folder / CONFIG)
     sheet = build_sheet(shown(images.numpy()), GRID_COLUMNS, labels, scale, edges)
-    with told_only(run):
+    with skipping_failed_picture(run):
         save_png(run.folder / name, sheet, shows)
 
 
 @contextlib.contextmanager
-def told_only(run: Run) -> Iterator[None]:
+def skipping_failed_picture(run: Run) -> Iterator[None]:
     """Within, a picture that cannot be written is reported, and training goes on without it."""
     try:
         yield

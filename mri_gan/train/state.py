@@ -235,7 +235,7 @@ def freeze_levels(d: nn.Module, count: int) -> None:
     sizes = sorted({int(parts[1]) for parts, _ in named if parts[0] == "blocks"} - {4})
     require(
         count <= len(sizes),
-        f"--freeze-critic {count}: this critic has {len(sizes)} levels that can be kept",
+        f"--freeze-critic {count}: this critic has {len(sizes)} levels that can be frozen",
         f"give at most {len(sizes)}" if sizes else "leave it out, or choose another --arch",
     )
     kept = {str(size) for size in sizes[len(sizes) - count :]}

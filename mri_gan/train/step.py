@@ -59,7 +59,7 @@ def wgan_generator_loss(fake_scores: Tensor) -> Tensor:
 
 
 def logistic_critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """The cross entropy of telling real from fake; scores are logits.
+    """The cross entropy of real against fake; scores are logits.
 
     real_scores [N], fake_scores [M] -> [].  Goodfellow et al. 2014, equation 1.
     """
@@ -80,7 +80,7 @@ def hinge_critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
 
 
 def relativistic_critic_loss(real_scores: Tensor, fake_scores: Tensor) -> Tensor:
-    """The cross entropy of telling which of a pair is real; scores are logits.
+    """The cross entropy of which image of a pair is real; scores are logits.
 
     real_scores and fake_scores of one shape -> [].  Jolicoeur-Martineau 2019, section 3.2.2 (the
     paired loss); against lost modes: Huang et al. 2024, section 2.1.
@@ -274,16 +274,16 @@ def train_step(
         optimiser.param_groups[0]["lr"] = phase.lr
     step = Step(config, phase, nimg, world)
     real = to_network_range(images, step)
-    shown, asked = (None, None) if conditions is None else conditions
+    of_images, of_fakes = (None, None) if conditions is None else conditions
     if config.share_fakes or LOSSES[config.loss].pairs:
-        asked = shown  # a pair of one condition
+        of_fakes = of_images  # a pair of one condition
     due = penalty_due(config, count)
     moves = (count + 1) % config.n_critic == 0
-    drawn = draw_once(state, step, asked) if moves and config.share_fakes else None
-    stats = step_critic(state, step, real, due, shown, drawn)
+    drawn = draw_once(state, step, of_fakes) if moves and config.share_fakes else None
+    stats = step_critic(state, step, real, due, of_images, drawn)
     scores = stats.pop(REAL_SCORES)
     if moves:
-        stats |= step_generator(state, step, asked, drawn, scores)
+        stats |= step_generator(state, step, of_fakes, drawn, scores)
         update_ema(state, ema_decay(phase.batch * config.n_critic, nimg, config.ema_kimg))
     state.nimg = nimg + phase.batch
     return stats
@@ -444,7 +444,7 @@ def step_generator(
     w_mean = w.detach().mean(0)
     average(step.world, [*gradients(state.g.parameters()), w_mean])
     skipped = step_if_finite(state.g_opt)
-    # Left out, too, with an update that is: a weight of 0, so that the device need not be asked.
+    # Left out, too, with an update that is: a weight of 0, so that nothing waits for the device.
     weight = (1 - W_AVG_DECAY) * (1 - skipped)
     state.g.w_avg.lerp_(w_mean.nan_to_num(0.0, 0.0, 0.0), weight)
     return {**stats, "g_skipped": skipped}

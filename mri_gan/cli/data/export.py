@@ -28,7 +28,7 @@ MAX_WORKERS = 16
 @options.setting(
     "--format", click.Choice(FORMATS), None, "Format to write.", name="format_", required=True
 )
-@options.path("--out", "Folder, or file for stylegan-zip; nothing else is written.", required=True)
+@options.path("--out", "Folder to write to; for stylegan-zip, the file.", required=True)
 @options.setting(
     "--level",
     int,

@@ -84,7 +84,7 @@ ALIKE = {
     type=click.Path(path_type=Path),
     help="Write a contact sheet; without a name, to inspect.png.",
 )
-@options.setting("--workers", click.IntRange(0, 256), None, "Processes [default: one per CPU].")
+@options.setting("--workers", click.IntRange(0, 256), None, "Processes  [default: one per CPU].")
 @options.as_json
 @options.quiet
 def command(

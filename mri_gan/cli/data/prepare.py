@@ -81,10 +81,10 @@ Examples:
     "--id-key",
     click.Path(path_type=Path, dir_okay=False),
     None,
-    "File of the secret key, created if missing [default: ids.key in --out].",
+    "File of the secret key, created if missing  [default: ids.key in --out].",
 )
 @options.seed
-@options.setting("--workers", click.IntRange(0, 256), None, "Processes [default: one per CPU].")
+@options.setting("--workers", click.IntRange(0, 256), None, "Processes  [default: one per CPU].")
 @options.setting(
     "--engine",
     str,

@@ -213,7 +213,7 @@ _volume = options.setting(
     "--volume",
     click.IntRange(0),
     None,
-    "Which volume to take from files of several, such as fMRI; counted from 0.",
+    "Which volume to take from files that hold several, such as fMRI; counted from 0.",
     metavar="N",
 )
 

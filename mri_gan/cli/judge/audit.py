@@ -57,7 +57,7 @@ def command(
 
     require(
         (ckpt is None) != (images is None),
-        "nothing to audit, or both a checkpoint and --images",
+        "neither a checkpoint nor --images, or both",
         "give one of them",
     )
     with StoreReader(data) as store:

@@ -89,7 +89,7 @@ def command(
 
     require(
         (ckpt is None) != (choices["images"] is None),
-        "nothing to evaluate, or both a checkpoint and --images",
+        "neither a checkpoint nor --images, or both",
         "give one of them",
     )
     require(

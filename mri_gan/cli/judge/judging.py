@@ -144,14 +144,14 @@ class Judged:
         look = look_at(trained, size, drawing.psi, drawing.noise)
         check_fit(trained, store, size)
         first, bits = first_seed(drawing), depth or int(store.header["depth"])
-        conditions, told = training_conditions(store, trained)
+        conditions, source = training_conditions(store, trained)
         facts = {
             "model": describe_model(trained),
             "size": size,
             "resizer": "none",
             "psi": drawing.psi,
             "noise": drawing.noise,
-            "conditions": told,
+            "conditions": source,
         }
         return cls(
             size,

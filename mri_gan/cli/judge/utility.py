@@ -34,7 +34,7 @@ ROWS = (
     "--task",
     click.Choice(("auto", "position", "mask")),
     "auto",
-    "What to learn: the place of a slice, or its tissues where store and model have masks.",
+    "What to learn: the position of a slice, or its tissues where store and model have masks.",
 )
 @options.setting(
     "--count", click.IntRange(1), 2000, "Largest number of training slices of each kind."
@@ -140,6 +140,8 @@ def _print_table(facts: dict[str, Any]) -> None:
     if facts["warning"]:
         click.echo(f"warning: {facts['warning']}")
     if facts["labels"].startswith("network"):
-        click.echo("the labels are a network's, so the scores do not say what is kept")
+        click.echo(
+            "a network labelled the synthetic slices, so the scores do not show what is kept"
+        )
     if facts["kept"] is not None:
         click.echo(f"synthetic slices teach {facts['kept']:.0%} of what real ones do")

@@ -49,7 +49,7 @@ def command(
     from mri_gan.synth.foreign.bring import import_weights, summary
 
     require(overwrite or not out.exists(), f"{out}: exists", "name another file, or --overwrite")
-    require(file.is_file() or not file.exists(), f"{file}: is a folder", "name a file")
+    require(file.is_file() or not file.exists(), f"{file}: is a folder", "give a file")
     make_folder(out.parent)
     checkpoint, model, notes = import_weights(file, out, to_channels, size)
     said = summary(model, checkpoint.state)

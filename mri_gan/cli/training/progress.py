@@ -369,7 +369,7 @@ def open_watch(
 
     watch = Watch(run, store, round(every_kimg * 1000), device)
 
-    def see(checkpoint: Path) -> None:
+    def evaluate_one(checkpoint: Path) -> None:
         try:
             line = watch.evaluate_checkpoint(checkpoint)
         except MriganError as error:
@@ -382,7 +382,7 @@ def open_watch(
                 f"people among themselves {swd['floor']:.4g}"
             )
 
-    return see
+    return evaluate_one
 
 
 def in_turn(

@@ -166,7 +166,7 @@ def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
 @click.option("--mixing/--no-mixing", help="Style mixing: two latents for 90 % of the images.")
 @click.option(
     "--wavelets/--no-wavelets",
-    help="fastgan: its own critic sees wavelet bands, fine detail enlarged  [default: on].",
+    help="fastgan: show its critic wavelet bands, which amplify fine detail  [default: on].",
 )
 @click.option(
     "--flip/--no-flip", help="Also swaps left and right, which is wrong for most anatomy."
@@ -242,7 +242,7 @@ def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
 @click.option(
     "--share-fakes",
     is_flag=True,
-    help="Train both networks on one batch of fakes, which is faster  [default with features].",
+    help="Train both networks on one batch of fakes, which is faster  [default: on with features].",
 )
 @options.setting("--mapping-depth", int, 8, "Layers from z to w.")
 @options.setting(

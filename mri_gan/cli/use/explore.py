@@ -27,7 +27,7 @@ Examples:
     "sefa",
     "How directions are found, as in `mrigan directions`.",
 )
-@options.setting("--count", click.IntRange(0, 50), 6, "Directions.")
+@options.setting("--count", click.IntRange(0, 50), 6, "Number of directions.")
 @options.setting(
     "--port",
     click.IntRange(0, 65535),
@@ -49,7 +49,7 @@ def command(
     from mri_gan.explore.server import Server
     from mri_gan.synth.sample import load_trained
 
-    require(out is None or not out.is_file(), f"--out {out}: is a file", "name a folder")
+    require(out is None or not out.is_file(), f"--out {out}: is a file", "give a folder")
     trained = load_trained(ckpt, device)
     server = Server(Explorer(trained, method, count), out or trained.path.parent / "explored", port)
     with server:

@@ -32,7 +32,7 @@ FORMATS = ("png", "zip", "nifti")
 @click.argument("ckpt", type=click.Path(path_type=Path))
 @options.setting("--seeds", str, None, "Seeds: numbers and ranges such as 0-999,2000.")
 @drawing.styles
-@options.path("--out", "Folder, or file for zip; nothing else is written.", required=True)
+@options.path("--out", "Folder to write to; for zip, the file.", required=True)
 @options.setting(
     "--format",
     click.Choice(FORMATS),
@@ -114,4 +114,4 @@ def _write_projections(
     if as_json:
         options.report_files(written, as_json, quiet, generator_digest=hand.trained.digest)
     elif not quiet:
-        click.echo(f"{out}: {len(written):,} images that look like what was projected")
+        click.echo(f"{out}: {len(written):,} images from projected styles")

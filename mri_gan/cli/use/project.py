@@ -30,7 +30,7 @@ Examples:
 @options.setting("--steps", int, 500, "Optimiser steps.")
 @options.setting("--lr", float, 0.1, "Learning rate.")
 @options.path(
-    "--features-file", "TorchScript network to compare features of  [default: the critic]."
+    "--features-file", "TorchScript network whose features are compared  [default: the critic's]."
 )
 @drawing.shared(psi=False)
 @options.seed

@@ -22,7 +22,7 @@ Examples:
 @click.command("walk", epilog=EPILOG)
 @click.argument("ckpt", type=click.Path(path_type=Path))
 @options.setting("--seeds", str, "0-3", "Seeds to visit: 0-3,9.")
-@options.path("--out", "The file: .gif, or .png for an animated PNG.", required=True)
+@options.path("--out", "File to write: .gif, or .png for an animated PNG.", required=True)
 @options.setting("--steps", int, 24, "Frames between two seeds.")
 @options.setting(
     "--space", click.Choice(["w", "z"]), "w", "Straight lines in w, or great circles in z."
