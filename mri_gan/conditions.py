@@ -187,7 +187,7 @@ def parse(spec: Conditions, text: str) -> NDArray[np.float32]:
         name, equals, value = (word.strip() for word in part.partition("="))
         if not equals or not value:
             raise UsageError(
-                f"condition {part}: not of the form NAME=VALUE", "separate several with commas"
+                f"condition {part}: has no value", "write NAME=VALUE, with commas between several"
             )
         given[name] = value
     unknown = sorted(set(given) - {column.name for column in spec.columns})

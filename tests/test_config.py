@@ -107,6 +107,14 @@ def test_differences_name_each_changed_setting_only() -> None:
     assert differences(before, now) == ["depth was 8, now 16"]
 
 
+def test_what_the_schedule_decides_is_named_so_and_never_0() -> None:
+    """Earlier versions wrote 0 where a setting followed the schedule."""
+    old = TrainConfig.from_dict(TrainConfig().to_dict() | {"lr": 0.0, "batch": 0, "kimg": 0.0})
+    assert (old.lr, old.batch, old.kimg) == (None, None, None)
+    changed = differences(old.to_dict(), TrainConfig(lr=0.5).to_dict())
+    assert changed == ["lr was by the schedule, now 0.5"]
+
+
 def test_read_json_gives_the_object(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"depth": 16}')
     assert read_json(tmp_path / "a.json") == {"depth": 16}

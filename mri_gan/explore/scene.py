@@ -52,11 +52,6 @@ class Scene:
         """The labels as `--condition` takes them."""
         return ",".join(f"{name}={value}" for name, value in self.labels)
 
-    @property
-    def is_plain(self) -> bool:
-        """Whether `mrigan generate` draws the same: no mixing, nothing moved."""
-        return self.detail_seed is None and not any(self.moves)
-
 
 class Explorer:
     """A generator with its directions; one image is drawn at a time."""

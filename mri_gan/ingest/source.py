@@ -283,11 +283,6 @@ class Source:
         """Whether it is the files of a DICOM series."""
         return self.member.suffix in DICOM_SUFFIXES
 
-    @property
-    def is_pair(self) -> bool:
-        """Whether it is a header and its voxels, in this order."""
-        return self.member.suffix in PAIR_SUFFIXES
-
 
 def members_of(sources: Iterable[Source]) -> set[Member]:
     """The files of some sources, each once: a mask may belong to several."""

@@ -29,7 +29,6 @@ from mri_gan.nets.layers import (
 WIDEST = 1024  # at 4 px of the 64 px network
 NARROWEST = 128  # at half the image's size
 INITIAL_STD = 0.02  # of all weights: section 4
-NORMS = ("batch", "layer")
 
 
 def widths_of(max_resolution: int, capacity: float) -> dict[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 import click
@@ -10,8 +11,10 @@ import pytest
 from click.testing import CliRunner
 
 from mri_gan import __version__
+from mri_gan.cli import options
 from mri_gan.cli.main import COMMANDS, cli
 from mri_gan.config import TrainConfig
+from mri_gan.errors import UsageError
 from mri_gan.preparation import PrepareConfig
 
 
@@ -189,3 +192,22 @@ def test_who_counts_in_epochs_is_answered_with_images(flag: str) -> None:
     result = CliRunner().invoke(cli, ["train", "STORE", flag, "3"], prog_name="mrigan")
     assert (result.exit_code, len(result.stderr.splitlines())) == (2, 1)
     assert "--kimg" in result.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_takes_the_device_that_is_there(name: str) -> None:
+    device = options_of(name).get("device")
+    assert device is None or device.default == "auto"
+
+
+def test_a_device_is_picked_in_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU here; threads of OpenMP do not spin for long, unless the user wants them to."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    assert options.pick_device("auto") == "cpu"
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    assert options.pick_device("cpu") == "cpu"
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+    with pytest.raises(UsageError, match="--device tpu is not available"):
+        options.pick_device("tpu")

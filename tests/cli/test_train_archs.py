@@ -118,6 +118,14 @@ class TestDefaults:
         assert (found["arch"], found["critic"], found["max_size"]) == ("fastgan", "both", size)
         assert (found["loss"], found["gp_weight"], found["share_fakes"]) == ("r3gan", 1.0, True)
 
+    def test_switches_can_be_turned_off_again(self, store: Path, tmp_path: Path) -> None:
+        (tmp_path / "run.toml").write_text("flip = true\n")
+        words = ("--config", tmp_path / "run.toml", "--preset", "paper")
+        on = settings(store, *words)
+        off = settings(store, *words, "--no-sched", "--no-mixing", "--no-flip")
+        for name in ("sched", "mixing", "flip"):
+            assert (on[name], off[name]) == (True, False)
+
     def test_the_light_generator_trains_with_its_own_critic_alone(self, store: Path) -> None:
         found = settings(store, "--arch", "fastgan", "--critic", "own")
         assert (found["critic"], found["loss"], found["augment"]) == ("own", "r3gan", "fixed")

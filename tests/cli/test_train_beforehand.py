@@ -98,7 +98,7 @@ def test_what_a_run_takes_is_said_before_it_begins(store: Path, tmp_path: Path) 
 def test_what_the_machine_lacks_is_a_warning_each(
     tmp_path: Path, needs: Needs, seconds: float, limit_s: float, says: list[str]
 ) -> None:
-    found = find_shortages(needs, CONFIG, "cpu", tmp_path, seconds, limit_s)
+    found = find_shortages(needs, "cpu", tmp_path, seconds, limit_s)
     assert len(found) == len(says)
     assert all(word in text for word, text in zip(says, found, strict=True))
 

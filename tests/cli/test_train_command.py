@@ -65,9 +65,18 @@ def test_what_was_left_unset_is_written_as_it_was_used(store: Path, tmp_path: Pa
     assert facts["settings"]["lr"] > 0
 
 
-@pytest.mark.parametrize("option", ["--batch", "--lr", "--kimg", "--snap", "--keep", "--minutes"])
-def test_0_is_no_word_for_a_default(store: Path, tmp_path: Path, option: str) -> None:
-    done = mrigan("train", store, option, "0", "--out", tmp_path / "run")
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *((option, "0") for option in ("--batch", "--lr", "--kimg", "--snap", "--keep")),
+        *((option, "-1") for option in ("--gp-weight", "--snap")),
+        ("--minutes", "0"),
+    ],
+)
+def test_0_and_minus_1_do_not_stand_for_a_default(
+    store: Path, tmp_path: Path, option: str, value: str
+) -> None:
+    done = mrigan("train", store, option, value, "--out", tmp_path / "run")
     assert done.exit_code == 2
     assert option in one_line(done)
 

@@ -72,7 +72,6 @@ def test_a_preview_differs_by_rounding_only(explorer: Explorer) -> None:
 def test_what_is_saved_is_what_generate_draws(explorer: Explorer, tmp_path: Path) -> None:
     form = {"seed": "7", "psi": "0.5", "label0": "0.25", "label1": "CN"}
     scene = explorer.read_scene(form)
-    assert scene.is_plain
     path = explorer.save(scene, tmp_path / "kept")
     words = ["generate", str(explorer.trained.path), "--seeds", "7", "--psi", "0.5"]
     words += ["--condition", scene.condition, "--out", str(tmp_path / "drawn")]

@@ -19,6 +19,7 @@ from mri_gan.store.schema import (
     decode_pixels,
     encode,
     encode_upsampled,
+    label_channels,
     seal,
     unseal,
     upsampled_from,
@@ -135,3 +136,8 @@ def test_a_pointer_is_no_pixels() -> None:
     assert encode_upsampled(256)[0] == UPSAMPLED
     with pytest.raises(BadRecordError, match="unknown codec"):
         decode_pixels(memoryview(encode_upsampled(256)), 64)
+
+
+def test_only_channels_called_mask_hold_labels() -> None:
+    assert label_channels(("image", "mask")) == (1,)
+    assert label_channels(("t1", "t2", "masked")) == ()

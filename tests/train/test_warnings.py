@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from mri_gan.config import METRICS, TrainConfig, list_problems, read_metrics
-from mri_gan.synth import sample
+from mri_gan.nets import build
 from mri_gan.train import loop, monitor, run_folder, step
 from mri_gan.train.data import Batches
 from mri_gan.train.loop import train
@@ -46,7 +46,7 @@ def test_samples_that_become_equal_are_told_as_collapse(
     notes_of: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def collapsed(*args: Any) -> torch.Tensor:
-        images = sample.draw_seeds(*args)
+        images = build.draw_seeds(*args)
         return images[:1].expand_as(images)
 
     monkeypatch.setattr(run_folder, "draw_seeds", collapsed)

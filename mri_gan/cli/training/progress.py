@@ -250,7 +250,7 @@ def announce(config: TrainConfig, out: Path, run_options: RunOptions, view: Live
     seconds = quick_seconds(config, run_options.device, begun_nimg(out))
     limit = 60 * (run_options.minutes or 0)
     view.note(describe_start(needs, config, run_options.device, seconds, limit))
-    for text in find_shortages(needs, config, run_options.device, out, seconds, limit):
+    for text in find_shortages(needs, run_options.device, out, seconds, limit):
         view.warn(text)
 
 
@@ -270,7 +270,7 @@ def describe_start(
 
 
 def find_shortages(
-    needs: Needs, config: TrainConfig, device: str, out: Path, seconds: float, limit_s: float
+    needs: Needs, device: str, out: Path, seconds: float, limit_s: float
 ) -> list[str]:
     """What this machine does not have for the run, one line each with what to do."""
     found = []

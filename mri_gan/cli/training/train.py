@@ -129,12 +129,7 @@ def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
 )
 @options.setting("--init-size", int, 8, "First level in px.")
 @options.setting("--max-size", int, None, "Last level in px  [default: the store's native].")
-@options.setting(
-    "--phase",
-    int,
-    600_000,
-    "Images over which a level fades in; it then stays for as many.",
-)
+@options.setting("--phase", int, 600_000, "Images that fade a level in; it stays for as many.")
 @options.setting("--kimg", options.ABOVE_0, None, "Thousand images in all  [default: by --phase].")
 @options.setting(
     "--minutes",
@@ -364,19 +359,20 @@ def command(
     make_folder(out)
     world = join_torchrun(os.environ, timeout, end_process)
     judge = judge and run_options.minutes is not None
-    call = Call(store, out, ckpt, eval_kimg, tensorboard, judge, quiet)
-    train_store(call, config, run_options, world)
+    call = Call(store, out, ckpt, run_options, eval_kimg, tensorboard, judge, quiet)
+    train_store(call, config, world)
     if judge and world.is_first:
-        print_judgement(call, run_options.device)
+        print_judgement(call)
 
 
 @dataclass(frozen=True)
 class Call:
-    """What one call of the command does besides training."""
+    """What one call of the command was given, besides the configuration."""
 
     store: Path
     out: Path
     ckpt: Path | None
+    options: RunOptions
     eval_kimg: float | None
     tensorboard: bool
     judge: bool
@@ -416,7 +412,7 @@ def take_config(
         return build_config(opened, condition_names, run_options.labels, choices)
 
 
-def train_store(call: Call, config: TrainConfig, run_options: RunOptions, world: World) -> None:
+def train_store(call: Call, config: TrainConfig, world: World) -> None:
     """Train in the run folder, whose lock is held, and print where the results are."""
     from mri_gan.cli.training.progress import open_live, repeat_problems
     from mri_gan.files import FolderLock, stop_on_signal
@@ -436,20 +432,22 @@ def train_store(call: Call, config: TrainConfig, run_options: RunOptions, world:
             if world.size > 1:
                 stop.watch_parent()
             named = {call.store: "STORE", out: "RUN", call.ckpt: "CKPT"}
+            callbacks: dict[str, Any] = {}
+            if lock is not None:
+                callbacks = {"before_save": lock.check, **watch(call, view, stack)}
             run = Run(
                 call.store,
                 out,
                 config,
-                run_options,
+                call.options,
                 world,
                 stop,
                 on_step=view.show,
                 on_note=view.note,
                 on_warning=view.warn if world.is_first else view.note,
-                on_begin=lambda: begin(call, config, run_options, view),
-                command=command_line(sys.argv[1:], {**named, run_options.labels: "LABELS"}),
-                **(watch(call, run_options.device, view, stack) if world.is_first else {}),
-                **({} if lock is None else {"before_save": lock.check}),
+                on_begin=lambda: begin(call, config, view),
+                command=command_line(sys.argv[1:], {**named, call.options.labels: "LABELS"}),
+                **callbacks,
             )
             last = train(run, call.ckpt)
     finally:
@@ -461,35 +459,35 @@ def train_store(call: Call, config: TrainConfig, run_options: RunOptions, world:
         click.echo(f"mrigan test {out} --size {config.max_size}")
 
 
-def begin(call: Call, config: TrainConfig, run_options: RunOptions, view: LiveView) -> None:
+def begin(call: Call, config: TrainConfig, view: LiveView) -> None:
     """Keep the options in the run folder, and print what the run takes."""
     from mri_gan.cli.training.progress import announce
 
     write_given(call.out / GIVEN_FILE)
-    announce(config, call.out, run_options, view)
+    announce(config, call.out, call.options, view)
     if call.judge:
         from mri_gan.cli.judge.after_training import announce_judging
 
         view.note(announce_judging(call.store))
 
 
-def watch(call: Call, device: str, view: LiveView, stack: contextlib.ExitStack) -> dict[str, Any]:
+def watch(call: Call, view: LiveView, stack: contextlib.ExitStack) -> dict[str, Any]:
     """The callbacks of TensorBoard and of --eval-every."""
     from mri_gan.cli.training.progress import in_turn, open_board, open_watch
 
     callbacks = open_board(stack, call.out) if call.tensorboard else {}
     if call.eval_kimg is not None:
-        evaluate = open_watch(call.out, call.store, call.eval_kimg, device, view.note)
+        evaluate = open_watch(call.out, call.store, call.eval_kimg, call.options.device, view.note)
         callbacks["on_snapshot"] = in_turn(evaluate, callbacks.get("on_snapshot"))
     return callbacks
 
 
-def print_judgement(call: Call, device: str) -> None:
+def print_judgement(call: Call) -> None:
     """Evaluate and audit a run of --minutes, and print what comes out."""
     from mri_gan.cli.judge.after_training import judge_run
     from mri_gan.cli.training.progress import echo
 
-    for text in judge_run(call.out, call.store, device, echo):
+    for text in judge_run(call.out, call.store, call.options.device, echo):
         if not call.quiet:
             click.echo(text)
 

@@ -85,11 +85,6 @@ def _load(member: Member) -> Any:
         raise DataError(f"{member.label}: is not JSON", "fix it or move it away") from error
 
 
-def read_dataset_json(member: Member) -> dict[str, Labels] | None:
-    """{file: labels} of a StyleGAN data set; None for another program's file of this name."""
-    return read_classes(_load(member), member)
-
-
 def read_classes(content: Any, member: Member) -> dict[str, Labels] | None:
     """{file: labels}; None for what another program wrote, such as nnU-Net.
 
