@@ -20,7 +20,7 @@ def test_pools_have_the_parts_that_end_their_workers() -> None:
     with ProcessPoolExecutor(1) as pool:
         assert pool._processes == {}
         assert pool._executor_manager_thread is None
-        assert callable(pool._result_queue._writer.close)  # type: ignore[attr-defined]
+        assert callable(pool._result_queue._writer.close)
 
 
 def test_torch_says_which_gradients_a_backward_pass_uses() -> None:
