@@ -14,6 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mri_gan.errors import DataError, UsageError
+from mri_gan.library import slice_dataset
 from mri_gan.library.slice_dataset import SliceDataset
 from mri_gan.store.reader import StoreReader
 
@@ -90,6 +91,39 @@ def test_batches_read_whole_are_what_a_data_loader_makes_of_items(
     assert len(ours) == len(plain) == len(data) // 5
     for batch, expected in zip(ours, plain, strict=True):
         assert_equal_batches(batch, expected)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on one core
+@pytest.mark.parametrize("options", CASES, ids=lambda options: "-".join(options) or "plain")
+def test_workers_send_the_batches_of_a_data_loader(
+    store: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slice_dataset, "PARCELS_EACH", 2)  # some batches in each of few parcels
+    data = SliceDataset(store, level=16, **options)
+
+    def order() -> torch.Generator:
+        return torch.Generator().manual_seed(3)
+
+    choices: dict[str, Any] = {"shuffle": True, "drop_last": not options}
+    workers: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": "fork"}
+    ours = data.loader(3, generator=order(), **choices, **workers)
+    plain = DataLoader(data, 3, generator=order(), **choices)
+    assert len(ours) == len(plain)
+    for _ in range(2):  # epochs, in orders of their own
+        for batch, expected in zip(ours, plain, strict=True):
+            assert_equal_batches(batch, expected)
+
+
+def test_a_parcel_holds_several_batches_and_every_worker_gets_four(store: Path) -> None:
+    data = SliceDataset(store, None, 16)
+
+    def parcels(batch_size: int) -> list[int]:
+        loader = data.loader(batch_size, num_workers=2, multiprocessing_context="fork")
+        return [len(parcel) for parcel in loader.sampler]
+
+    count = len(data)
+    assert parcels(1) == [count // 8] * 8 + [1] * (count % 8)
+    assert parcels(count) == [1]
 
 
 def assert_equal_batches(batch: Any, expected: Any) -> None:
