@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -107,19 +109,20 @@ class SliceDataset(Dataset[Any]):
 
     def read(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """A batch without labels and transform [N, C, H, W]."""
-        return self._scaled(self._stored(indices))
+        stored = self.read_stored(indices)
+        return stored if self.scale == "raw" else self._scaled(stored)
 
-    def _stored(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
-        """The stored integers of a batch."""
+    def read_stored(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
+        """The integers of a batch as they are stored [N, C, H, W]."""
         rows = self.indices[np.asarray(indices, np.int64)]
         return torch.from_numpy(self._open().read(self.level, rows))
 
-    def _scaled(self, images: Tensor) -> Tensor:
+    def _scaled(self, stored: Tensor) -> Tensor:
         if self.scale == "raw":
-            return images
+            return stored.clone()
         if self.scale == "unit":
-            return images.float().div_(white_of(images))
-        return to_signed(images)
+            return stored.float().div_(white_of(stored))
+        return to_signed(stored)
 
     def loader(
         self,
@@ -132,13 +135,13 @@ class SliceDataset(Dataset[Any]):
         """A DataLoader whose batches are read whole, not put together from their items.
 
         It gives what `DataLoader(data, batch_size, shuffle)` does, in a fraction of the time;
-        `options` are those of DataLoader. Without a transform, workers send several batches at
-        once, as integers.
+        `options` are those of DataLoader. Without a transform, workers read several batches at
+        once, into memory that is shared from their start on.
         """
         order = RandomSampler(self, generator=options.get("generator")) if shuffle else None
         batches = BatchSampler(order or SequentialSampler(self), batch_size, drop_last)
-        in_worker = self.transform or options.get("pin_memory") or options.get("collate_fn")
-        if options.get("num_workers") and not in_worker:
+        by_batch = self.transform or options.get("pin_memory") or options.get("collate_fn")
+        if options.get("num_workers") and options.get("in_order", True) and not by_batch:
             return ParcelLoader(self, batches, **options)
         return DataLoader(self, batch_size=None, sampler=batches, **options)
 
@@ -168,6 +171,10 @@ class SliceDataset(Dataset[Any]):
             return default_collate(self.__getitems__(indices))
         return self._labelled(indices, self.read(indices))
 
+    def finish(self, indices: Sequence[int], stored: Tensor) -> Any:
+        """The batch of some slices from their stored integers, of which nothing is kept."""
+        return self._labelled(indices, self._scaled(stored))
+
     def _labelled(self, indices: Sequence[int], images: Tensor) -> Any:
         at = torch.as_tensor(indices)
         labels = [target.values[at] for target in self.targets.values()]
@@ -193,20 +200,49 @@ class SliceDataset(Dataset[Any]):
         return f"SliceDataset({str(self.store)!r}, {self.split!r}): {len(self):,} slices {shape}"
 
 
-# What workers send
+# What workers read
 
-PARCEL_BYTES = 2**22  # smaller ones cost more in being sent than in being read
+PARCEL_BYTES = 2**20  # of smaller ones, sending the message takes longer than reading
 PARCELS_EACH = 4  # that every worker gets at least, where there are so many batches
 
 
 class Parcels(Dataset[Any]):
-    """Stored integers of several batches, with their numbers: what a worker reads and sends."""
+    """Some batches at once, which a worker reads into a part of memory that all share."""
 
     def __init__(self, data: SliceDataset) -> None:
         self.data = data
+        self.room = torch.empty(0)  # [parts, images, C, H, W], the stored integers
 
-    def __getitem__(self, batches: Sequence[Sequence[int]]) -> Any:
-        return batches, self.data._stored([index for batch in batches for index in batch])
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, parcel: Parcel) -> Parcel:
+        part, batches = parcel
+        indices = list(itertools.chain(*batches))
+        self.room[part, : len(indices)] = self.data.read_stored(indices)
+        return parcel
+
+
+Parcel = tuple[int, list[list[int]]]  # (part of the memory, the numbers of each batch)
+
+
+@dataclass(frozen=True)
+class ParcelOrder:
+    """Batches by `size`, each parcel with the part of the memory that is free by then."""
+
+    batches: BatchSampler
+    size: int
+    parts: int
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.batches) / self.size)
+
+    def __iter__(self) -> Iterator[Parcel]:
+        batches, number = iter(self.batches), 0
+        # To the very end: a random order draws from its generator once more there.
+        while parcel := list(itertools.islice(batches, self.size)):
+            yield number % self.parts, parcel
+            number += 1
 
 
 def leave_as_it_is(parcel: Any) -> Any:
@@ -215,29 +251,40 @@ def leave_as_it_is(parcel: Any) -> Any:
 
 
 class ParcelLoader(DataLoader[Any]):
-    """A DataLoader whose workers send several batches at once, which are scaled where they arrive.
+    """A DataLoader whose workers share one piece of memory with this process, used in turns.
 
-    To send a tensor takes as long as to read 200 slices of 64 px, and a page of shared memory
-    longer than to fill it; so fewer tensors travel, in a quarter of the memory.
+    To send a tensor takes as long as to read some hundred slices of 64 px, and a fresh page of
+    shared memory longer than to fill it; here only numbers are sent. Batches are scaled where
+    they arrive, and own their memory.
     """
 
     def __init__(self, data: SliceDataset, batches: BatchSampler, **options: Any) -> None:
-        self.data, self.batches = data, batches
-        image_bytes = data.channels * data.level**2
-        fitting = max(PARCEL_BYTES // (batches.batch_size * image_bytes), PARCELS_EACH)
-        share = len(batches) // (PARCELS_EACH * options["num_workers"])
-        parcels = BatchSampler(batches, max(1, min(fitting, share)), drop_last=False)  # type: ignore[arg-type]
-        options = {**options, "sampler": parcels, "collate_fn": leave_as_it_is}
-        super().__init__(Parcels(data), batch_size=None, **options)
+        self.data, self.parcels = data, Parcels(data)
+        workers = options["num_workers"]
+        fitting = PARCEL_BYTES // (batches.batch_size * data.channels * data.level**2)
+        share = len(batches) // (PARCELS_EACH * workers)
+        # As many as torch has under way, and the one that is being used.
+        parts = workers * (options.get("prefetch_factor") or 2) + 1
+        self.order = ParcelOrder(batches, max(1, min(fitting, share)), parts)
+        options = {**options, "sampler": self.order, "collate_fn": leave_as_it_is}
+        super().__init__(self.parcels, batch_size=None, **options)
 
     def __len__(self) -> int:
-        return len(self.batches)
+        return len(self.order.batches)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        for batches, images in super().__iter__():
-            parts = images.split([len(batch) for batch in batches])
-            for batch, part in zip(batches, parts, strict=True):
-                yield self.data._labelled(batch, self.data._scaled(part))
+        if self._iterator is None:  # workers start, each epoch's own unless they persist
+            self.parcels.room = self._make_room()
+        room, batch_size = self.parcels.room, self.order.batches.batch_size
+        for part, batches in super().__iter__():
+            for batch, stored in zip(batches, torch.split(room[part], batch_size), strict=False):
+                yield self.data.finish(batch, stored[: len(batch)])
+
+    def _make_room(self) -> Tensor:
+        one = self.data.read_stored([0])[0]
+        images = self.order.size * self.order.batches.batch_size
+        room = torch.empty((self.order.parts, images, *one.shape), dtype=one.dtype)
+        return room.share_memory_()  # type: ignore[no-any-return, no-untyped-call]
 
 
 def build_target(name: str, rows: Sequence[Labels], store: Path) -> Target:

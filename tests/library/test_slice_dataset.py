@@ -119,7 +119,7 @@ def test_a_parcel_holds_several_batches_and_every_worker_gets_four(store: Path) 
 
     def parcels(batch_size: int) -> list[int]:
         loader = data.loader(batch_size, num_workers=2, multiprocessing_context="fork")
-        return [len(parcel) for parcel in loader.sampler]
+        return [len(batches) for _, batches in loader.order]  # type: ignore[attr-defined]
 
     count = len(data)
     assert parcels(1) == [count // 8] * 8 + [1] * (count % 8)
