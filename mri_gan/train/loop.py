@@ -24,6 +24,7 @@ from mri_gan.checkpoint import (
     newest_valid,
 )
 from mri_gan.config import (
+    BY_FEATURES,
     CONFIG,
     LAYOUTS,
     METRICS,
@@ -80,7 +81,7 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     Raises UsageError when the run was begun with other settings or data, Stopped after a signal
     (the state is saved), DataError when the disk refuses or training diverges for good.
     """
-    run = replace(run, config=without_new_inputs(run.config, run.folder))
+    run = replace(run, config=with_former_defaults(run.config, run.folder))
     data = load_training_data(run.store, run.config, run.options.labels)
     check_world(run.config, run.world)
     prepare_device(run.config.precision, run.options.device)
@@ -381,10 +382,15 @@ def begun_settings(folder: Path) -> dict[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def without_new_inputs(config: TrainConfig, folder: Path) -> TrainConfig:
-    """The configuration that goes on with a run of an earlier version, which knew no bands."""
+def with_former_defaults(config: TrainConfig, folder: Path) -> TrainConfig:
+    """The configuration that goes on with a run of an earlier version, which had other defaults."""
     begun = begun_settings(folder)
-    return replace(config, wavelets=False) if begun and "wavelets" not in begun else config
+    if begun and "wavelets" not in begun:
+        config = replace(config, wavelets=False)
+    weights = (begun.get("gp_weight"), config.gp_weight)
+    if config.loss == "r3gan" and weights == (1.0, BY_FEATURES["gp_weight"]):
+        config = replace(config, gp_weight=1.0)
+    return config
 
 
 def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:

@@ -116,7 +116,7 @@ class TestDefaults:
         done = mrigan("train", store, "--preset", preset, "--capacity", 1 / 64, "--dry-run")
         found = json.loads(done.stdout)["settings"]
         assert (found["arch"], found["critic"], found["max_size"]) == ("fastgan", "both", size)
-        assert (found["loss"], found["gp_weight"], found["share_fakes"]) == ("r3gan", 1.0, True)
+        assert (found["loss"], found["gp_weight"], found["share_fakes"]) == ("r3gan", 2.5, True)
 
     def test_switches_can_be_turned_off_again(self, store: Path, tmp_path: Path) -> None:
         (tmp_path / "run.toml").write_text("flip = true\n")

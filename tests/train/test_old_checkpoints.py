@@ -98,6 +98,19 @@ def test_its_weights_start_another_run(store: Path, old: Path, tmp_path: Path) -
     assert load_checkpoint(last).nimg == 8
 
 
+def test_a_run_goes_on_with_the_penalty_that_was_the_default_when_it_began(
+    store: Path, tmp_path: Path
+) -> None:
+    """Gamma was 1 where it is 2.5 now: the same command continues."""
+    light = replace(CONFIG, arch="fastgan", mixing=False, loss="r3gan", gp_weight=1.0, kimg=0.016)
+    train(run_of(store, tmp_path, light))
+    today = replace(light, gp_weight=2.5, kimg=0.032)
+    last = load_checkpoint(train(run_of(store, tmp_path, today)))
+    assert (last.nimg, last.config.gp_weight) == (32, 1.0)
+    with pytest.raises(UsageError, match="gp_weight was"):
+        train(run_of(store, tmp_path, replace(today, gp_weight=3.0)))
+
+
 def test_a_critic_without_bands_goes_on_without_them(store: Path, tmp_path: Path) -> None:
     """Bands came later, as a default that no earlier command line had named."""
     light = replace(CONFIG, arch="fastgan", mixing=False, loss="logistic", gp_weight=0.0)

@@ -318,9 +318,9 @@ def describe_run(out: Path, config: TrainConfig) -> dict[str, Any]:
     """The run that is in a folder: where it would go on, what is left, why it would be refused."""
     from mri_gan.checkpoint import newest_valid
     from mri_gan.schedule import total_images
-    from mri_gan.train.loop import changed_settings, without_new_inputs
+    from mri_gan.train.loop import changed_settings, with_former_defaults
 
-    config = without_new_inputs(config, out)
+    config = with_former_defaults(config, out)
     path, checkpoint, damaged = newest_valid(out)
     facts: dict[str, Any] = {"damaged": [error.message for error in damaged]}
     if checkpoint is None:

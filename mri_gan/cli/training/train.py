@@ -190,7 +190,7 @@ def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
     click.FloatRange(0),
     10.0,
     "Weight of the gradient penalty; gamma of r1 and r3gan  [default: 10; stylegan2, r3gan: "
-    "by size and batch; critics on features: 1].",
+    "by size and batch; critics on features: 2.5].",
     show_default=False,
 )
 @options.setting("--penalty-every", int, 1, "Steps per gradient penalty (lazy above 1).")
