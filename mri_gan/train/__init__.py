@@ -1,1 +1,1 @@
-"""The training loop and what it uses: step, losses, data order, state and run folder."""
+"""The training loop and what it uses: `step` with all losses, data order, state, run folder."""
