@@ -39,7 +39,7 @@ bench: $(VENV)/.installed
 	$(BIN)/python tools/bench/bench_figures.py
 
 reference: $(VENV)/.installed
-	$(BIN)/python tools/command_reference.py --out build/commands.md
+	$(BIN)/python tools/command_reference.py --out build/commands.md --man build/man
 
 # The documentation as a site in build/site; warnings and links that lead nowhere are errors.
 site: $(VENV)/.installed

@@ -109,10 +109,10 @@ class SliceDataset(Dataset[Any]):
 
     def read(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """A batch without labels and transform [N, C, H, W]."""
-        stored = self.read_stored(indices)
+        stored = self._read_stored(indices)
         return stored if self.scale == "raw" else self._scaled(stored)
 
-    def read_stored(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
+    def _read_stored(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """The integers of a batch as they are stored [N, C, H, W]."""
         rows = self.indices[np.asarray(indices, np.int64)]
         return torch.from_numpy(self._open().read(self.level, rows))
@@ -171,7 +171,7 @@ class SliceDataset(Dataset[Any]):
             return default_collate(self.__getitems__(indices))
         return self._labelled(indices, self.read(indices))
 
-    def finish(self, indices: Sequence[int], stored: Tensor) -> Any:
+    def _finish(self, indices: Sequence[int], stored: Tensor) -> Any:
         """The batch of some slices from their stored integers, of which nothing is kept."""
         return self._labelled(indices, self._scaled(stored))
 
@@ -203,7 +203,7 @@ class SliceDataset(Dataset[Any]):
 # What workers read
 
 PARCEL_BYTES = 2**20  # of smaller ones, sending the message takes longer than reading
-PARCELS_EACH = 4  # that every worker gets at least, where there are so many batches
+PARCELS_EACH = 2  # that every worker gets at least, where there are so many batches
 
 
 class Parcels(Dataset[Any]):
@@ -219,7 +219,7 @@ class Parcels(Dataset[Any]):
     def __getitem__(self, parcel: Parcel) -> Parcel:
         part, batches = parcel
         indices = list(itertools.chain(*batches))
-        self.room[part, : len(indices)] = self.data.read_stored(indices)
+        self.room[part, : len(indices)] = self.data._read_stored(indices)
         return parcel
 
 
@@ -278,10 +278,10 @@ class ParcelLoader(DataLoader[Any]):
         room, batch_size = self.parcels.room, self.order.batches.batch_size
         for part, batches in super().__iter__():
             for batch, stored in zip(batches, torch.split(room[part], batch_size), strict=False):
-                yield self.data.finish(batch, stored[: len(batch)])
+                yield self.data._finish(batch, stored[: len(batch)])
 
     def _make_room(self) -> Tensor:
-        one = self.data.read_stored([0])[0]
+        one = self.data._read_stored([0])[0]
         images = self.order.size * self.order.batches.batch_size
         room = torch.empty((self.order.parts, images, *one.shape), dtype=one.dtype)
         return room.share_memory_()  # type: ignore[no-any-return, no-untyped-call]

@@ -1,5 +1,6 @@
 """What is shown while training goes on: a panel in a terminal, lines elsewhere."""
 
+import dataclasses
 import io
 from collections import deque
 from typing import Any
@@ -73,6 +74,11 @@ def test_a_line_names_level_progress_speed_losses_and_time_left() -> None:
     assert format_progress(progress()) == (
         "32 px  alpha 0.50  12.3/40.0 kimg  31.2 img/s  D -1.25  G 0.50  left 14 min"
     )
+
+
+def test_a_tiny_run_is_counted_in_single_images() -> None:
+    tiny = dataclasses.replace(progress(), nimg=64, total=200)
+    assert "0.064/0.200 kimg" in format_progress(tiny)
 
 
 def test_a_curve_is_drawn_from_its_lowest_to_its_highest_value() -> None:

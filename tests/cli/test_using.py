@@ -91,6 +91,8 @@ def test_figures_that_nobody_chose_and_a_network_lacks_are_left_out_in_plain_wor
     [
         (["walk", "{run}", "--size", "512", "--out", "{tmp}/w.gif"], 2),
         (["walk", "{run}", "--out", "{tmp}/w.mp4"], 2),
+        (["test", "{run}", "--out", "{tmp}/figs.svg"], 2),
+        (["generate", "{run}", "--seeds", "0", "--out", "{tmp}/a.PNG"], 2),
         (["walk", "{tmp}/none", "--out", "{tmp}/w.gif"], 1),
         (["directions", "{run}", "--size", "512", "--out", "{tmp}/d"], 2),
         (["directions", "{without_styles}", "--out", "{tmp}/d"], 2),

@@ -6,6 +6,7 @@ import re
 import runpy
 from pathlib import Path
 
+import click
 import pytest
 
 from mri_gan.cli.main import COMMANDS
@@ -54,3 +55,15 @@ def test_the_reference_has_every_command() -> None:
     page = runpy.run_path(str(ROOT / "tools" / "command_reference.py"))["build_page"]()
     for name in COMMANDS:
         assert f"Usage: mrigan {name} " in page
+
+
+def test_manual_pages_have_every_option_and_no_commands_of_the_text() -> None:
+    tool = runpy.run_path(str(ROOT / "tools" / "command_reference.py"))
+    for command, context in tool["list_commands"]():
+        page = tool["manual_page"](command, context)
+        plain = page.replace("\\-", "-")
+        for option in (o for p in command.params if isinstance(p, click.Option) for o in p.opts):
+            assert option in plain, (context.command_path, option)
+        macros = {line.split()[0] for line in page.splitlines() if line[:1] in (".", "'")}
+        assert macros <= {".TH", ".SH", ".PP", ".TP", ".B", ".nf", ".fi"}
+        assert not re.search(r"\\[^-&e]", page)

@@ -14,7 +14,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from mri_gan.errors import DataError, UsageError
-from mri_gan.library import slice_dataset
 from mri_gan.library.slice_dataset import SliceDataset
 from mri_gan.store.reader import StoreReader
 
@@ -95,10 +94,7 @@ def test_batches_read_whole_are_what_a_data_loader_makes_of_items(
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on one core
 @pytest.mark.parametrize("options", CASES, ids=lambda options: "-".join(options) or "plain")
-def test_workers_send_the_batches_of_a_data_loader(
-    store: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slice_dataset, "PARCELS_EACH", 2)  # some batches in each of few parcels
+def test_workers_send_the_batches_of_a_data_loader(store: Path, options: dict[str, Any]) -> None:
     data = SliceDataset(store, level=16, **options)
 
     def order() -> torch.Generator:
@@ -114,7 +110,7 @@ def test_workers_send_the_batches_of_a_data_loader(
             assert_equal_batches(batch, expected)
 
 
-def test_a_parcel_holds_several_batches_and_every_worker_gets_four(store: Path) -> None:
+def test_a_parcel_holds_several_batches_and_every_worker_gets_two(store: Path) -> None:
     data = SliceDataset(store, None, 16)
 
     def parcels(batch_size: int) -> list[int]:
@@ -122,7 +118,8 @@ def test_a_parcel_holds_several_batches_and_every_worker_gets_four(store: Path) 
         return [len(batches) for _, batches in loader.order]  # type: ignore[attr-defined]
 
     count = len(data)
-    assert parcels(1) == [count // 8] * 8 + [1] * (count % 8)
+    size = count // 4
+    assert parcels(1) == [size] * (count // size) + [count % size] * (count % size > 0)
     assert parcels(count) == [1]
 
 

@@ -93,12 +93,18 @@ def format_progress(progress: Progress) -> str:
     parts = [
         f"{phase.resolution} px",
         f"alpha {phase.alpha:.2f}",
-        f"{progress.nimg / 1000:.1f}/{progress.total / 1000:.1f} kimg",
+        "{}/{} kimg".format(*shown_kimg(progress)),
         f"{progress.images_per_s:.1f} img/s",
         *(f"{k[0].upper()} {value:.2f}" for k, value in losses.items() if value is not None),
         f"left {options.human_seconds(progress.seconds_left)}",
     ]
     return "  ".join(parts)
+
+
+def shown_kimg(progress: Progress) -> tuple[str, str]:
+    """What has been shown and what will be, in kimg: single images of a run below 1 kimg."""
+    digits = 1 if progress.total >= 1000 else 3
+    return f"{progress.nimg / 1000:.{digits}f}", f"{progress.total / 1000:.{digits}f}"
 
 
 # The live panel of a training run in a terminal
@@ -171,7 +177,7 @@ def draw_panel(title: str, progress: Progress, curves: dict[str, deque[float]]) 
     table = Table.grid(padding=(0, 2))
     fade = f"fading in, alpha {phase.alpha:.2f}" if phase.alpha < 1 else "at full weight"
     table.add_row("", ProgressBar(total=progress.total, completed=progress.nimg, width=HISTORY))
-    table.add_row("shown", f"{progress.nimg / 1000:.1f} of {progress.total / 1000:.1f} kimg")
+    table.add_row("shown", "{} of {} kimg".format(*shown_kimg(progress)))
     table.add_row("level", f"{phase.resolution} px, {fade}")
     table.add_row("step", f"batch {phase.batch}, learning rate {phase.lr:g}")
     table.add_row("speed", _speed(progress))

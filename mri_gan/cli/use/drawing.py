@@ -36,6 +36,18 @@ styles = options.path(
 )
 
 
+PICTURES = {".png", ".jpg", ".jpeg", ".pdf", ".svg", ".tif", ".tiff", ".gif"}
+
+
+def require_folder(out: Path | None) -> None:
+    """Raise UsageError where the folder to be is named like a picture."""
+    require(
+        out is None or out.is_dir() or out.suffix.lower() not in PICTURES,
+        f"--out {out}: names a picture, but several PNG files are written",
+        f"name a folder, such as --out {out and out.with_suffix('')}",
+    )
+
+
 @dataclass(frozen=True)
 class How:
     """How a command draws, by its options."""

@@ -72,6 +72,7 @@ def command(
     from mri_gan.synth.generate import GenerateConfig, generate, pixel_size
     from mri_gan.synth.sample import describe_seeds, parse_seeds
 
+    drawing.require_folder(out)
     require(bool(seeds) != bool(styles), "neither --seeds nor --styles, or both", SEEDS_OR_STYLES)
     if styles:
         require(format_ == "png", f"--format {format_} with --styles", "only png is possible")

@@ -77,6 +77,7 @@ def command(
     from mri_gan.files import make_folder
     from mri_gan.pictures import Shows, save_png
 
+    drawing.require_folder(out)
     hand = how.load(ckpt)
     trained, look = hand.trained, hand.look
     layers = trained.generator.num_layers(look.px)
