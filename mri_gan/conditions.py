@@ -122,7 +122,7 @@ def as_number(value: str | float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def build(names: Sequence[str], labels: Sequence[Labels]) -> Conditions:
+def build_conditions(names: Sequence[str], labels: Sequence[Labels]) -> Conditions:
     """The specification of these columns for training slices with these labels.
 
     A column whose values are all numbers is a number, any other a class; `name:class` makes a
@@ -165,7 +165,7 @@ def _number_column(name: str, numbers: list[float], gaps: bool) -> Column:
     return Column(name, (), mean, scale or 1.0, min(numbers), max(numbers), gaps)
 
 
-def encode(spec: Conditions, labels: Labels) -> NDArray[np.float32]:
+def encode_labels(spec: Conditions, labels: Labels) -> NDArray[np.float32]:
     """The vector [K] of one slice's labels; a label that is not there is unknown.
 
     Raises UsageError as `Column.encode` does.
@@ -176,7 +176,7 @@ def encode(spec: Conditions, labels: Labels) -> NDArray[np.float32]:
     return np.array(entries, np.float32)
 
 
-def parse(spec: Conditions, text: str) -> NDArray[np.float32]:
+def parse_condition(spec: Conditions, text: str) -> NDArray[np.float32]:
     """The vector [K] of what a person wrote: `group=CN,age=70`.
 
     A column that is not named is unknown where training had unknown ones, else a number is its
@@ -198,11 +198,11 @@ def parse(spec: Conditions, text: str) -> NDArray[np.float32]:
             f"they take {known}" if known else "they take no conditions",
         )
     wanted = {column.name: _value_for(column, given) for column in spec.columns}
-    return encode(spec, {name: value for name, value in wanted.items() if value is not None})
+    return encode_labels(spec, {name: value for name, value in wanted.items() if value is not None})
 
 
 def _value_for(column: Column, given: Mapping[str, str]) -> str | float | None:
-    """One column of `parse`: the value requested, within the range of training."""
+    """One column of `parse_condition`: the value requested, within the range of training."""
     value = given.get(column.name)
     if value is None:
         return None if column.gaps or column.is_class else column.mean
@@ -216,7 +216,7 @@ def _value_for(column: Column, given: Mapping[str, str]) -> str | float | None:
     return value
 
 
-def describe(spec: Conditions, vector: Sequence[float]) -> str:
+def describe_condition(spec: Conditions, vector: Sequence[float]) -> str:
     """A vector as a person would write it, for the captions of pictures: `CN 70`."""
     words, start = [], 0
     for column in spec.columns:

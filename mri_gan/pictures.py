@@ -166,7 +166,7 @@ def magnification(size: int) -> int:
     return max(1, SHOWN_PX // size)
 
 
-def shown(images: NDArray[np.float32]) -> NDArray[np.uint8]:
+def sheet_pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:
     """[N, C, H, W] -1..1 to what a sheet takes: grey from the first channel, or three as RGB.
 
     More than three are contrasts of one head, and stand beside each other.
@@ -259,8 +259,8 @@ def build_chart(
     title: str, curves: Sequence[Curve], x_name: str, marks: Sequence[tuple[float, str]] = ()
 ) -> Chart | None:
     """A chart of the curves that have points, thinned to what can be seen; None without any."""
-    shown = tuple(Curve(c.name, thin(c.points)) for c in curves if c.points)
-    return Chart(title, shown, x_name, tuple(marks)) if shown else None
+    kept = tuple(Curve(c.name, thin(c.points)) for c in curves if c.points)
+    return Chart(title, kept, x_name, tuple(marks)) if kept else None
 
 
 # The charts of a run, from the lines of its metrics

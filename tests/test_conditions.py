@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mri_gan.conditions import Column, Conditions, build, describe, encode, parse
+from mri_gan.conditions import (
+    Column,
+    Conditions,
+    build_conditions,
+    describe_condition,
+    encode_labels,
+    parse_condition,
+)
 from mri_gan.errors import UsageError
 
 LABELS: list[dict[str, Any]] = [
@@ -16,12 +23,12 @@ LABELS: list[dict[str, Any]] = [
     {"group": "AD", "age": 80.0, "site": 2.0},
     {"group": "CN", "age": 70.0, "site": 1.0, "score": 3.0},
 ]
-SPEC = build(["group", "age"], LABELS)
+SPEC = build_conditions(["group", "age"], LABELS)
 
 
 def test_a_class_is_one_entry_per_value_and_a_number_is_standardised() -> None:
     assert SPEC.dim == 3
-    vectors = np.stack([encode(SPEC, row) for row in LABELS])
+    vectors = np.stack([encode_labels(SPEC, row) for row in LABELS])
     assert vectors.dtype == np.float32
     assert vectors[:, :2].tolist() == [[0, 1], [1, 0], [0, 1]]  # AD, CN
     assert vectors[:, 2].mean() == pytest.approx(0)
@@ -29,51 +36,55 @@ def test_a_class_is_one_entry_per_value_and_a_number_is_standardised() -> None:
 
 
 def test_the_empty_specification_has_no_entries_and_is_false() -> None:
-    assert encode(Conditions(), {"age": 3}).shape == (0,)
-    assert parse(Conditions(), "").shape == (0,)
+    assert encode_labels(Conditions(), {"age": 3}).shape == (0,)
+    assert parse_condition(Conditions(), "").shape == (0,)
     assert not Conditions()
     assert SPEC
 
 
 def test_a_number_becomes_a_class_when_asked() -> None:
-    assert build(["site"], LABELS).columns[0].is_class is False
-    spec = build(["site:class"], LABELS)
+    assert build_conditions(["site"], LABELS).columns[0].is_class is False
+    spec = build_conditions(["site:class"], LABELS)
     assert spec.columns[0].values == ("1", "2")
-    assert encode(spec, {"site": 2}).tolist() == [0, 1]
+    assert encode_labels(spec, {"site": 2}).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("names", [["group", "age", "score"], ["site:class"], []])
 def test_a_specification_survives_json(names: list[str]) -> None:
-    spec = build(names, LABELS)
+    spec = build_conditions(names, LABELS)
     assert Conditions.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
 
 
 def test_a_missing_number_is_told_apart_from_the_mean() -> None:
-    spec = build(["score"], [*LABELS, {"score": 5.0}])
+    spec = build_conditions(["score"], [*LABELS, {"score": 5.0}])
     assert spec.dim == 2
-    assert encode(spec, {}).tolist() == [0, 0]
-    assert encode(spec, {"score": 4.0}).tolist() == [0, 1]
-    assert parse(spec, "").tolist() == parse(spec, "score=unknown").tolist() == [0, 0]
+    assert encode_labels(spec, {}).tolist() == [0, 0]
+    assert encode_labels(spec, {"score": 4.0}).tolist() == [0, 1]
+    assert (
+        parse_condition(spec, "").tolist()
+        == parse_condition(spec, "score=unknown").tolist()
+        == [0, 0]
+    )
 
 
 def test_a_missing_class_is_none_of_the_values() -> None:
-    spec = build(["group"], [*LABELS, {}])
-    assert encode(spec, {}).tolist() == [0, 0]
-    assert parse(spec, "group=unknown").tolist() == [0, 0]
+    spec = build_conditions(["group"], [*LABELS, {}])
+    assert encode_labels(spec, {}).tolist() == [0, 0]
+    assert parse_condition(spec, "group=unknown").tolist() == [0, 0]
 
 
 def test_a_label_that_training_always_had_may_not_be_missing() -> None:
     with pytest.raises(UsageError, match="group is missing"):
-        encode(SPEC, {"age": 70})
+        encode_labels(SPEC, {"age": 70})
 
 
 def test_what_a_person_writes_means_what_the_table_says() -> None:
-    asked = parse(SPEC, " group = AD , age=80")
-    assert asked.tolist() == encode(SPEC, {"group": "AD", "age": 80.0}).tolist()
+    asked = parse_condition(SPEC, " group = AD , age=80")
+    assert asked.tolist() == encode_labels(SPEC, {"group": "AD", "age": 80.0}).tolist()
 
 
 def test_a_number_that_is_not_named_is_its_mean() -> None:
-    assert parse(SPEC, "group=CN").tolist() == [0, 1, 0]
+    assert parse_condition(SPEC, "group=CN").tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize(
@@ -91,12 +102,12 @@ def test_a_number_that_is_not_named_is_its_mean() -> None:
 )
 def test_what_cannot_be_asked_for_is_told_with_what_can(text: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        parse(SPEC, text)
+        parse_condition(SPEC, text)
 
 
 def test_networks_without_conditions_say_so() -> None:
     with pytest.raises(UsageError, match="take no conditions"):
-        parse(Conditions(), "age=3")
+        parse_condition(Conditions(), "age=3")
 
 
 @pytest.mark.parametrize(
@@ -109,26 +120,26 @@ def test_networks_without_conditions_say_so() -> None:
 )
 def test_columns_that_cannot_be_are_refused(names: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        build(names, LABELS)
+        build_conditions(names, LABELS)
 
 
 @pytest.mark.parametrize("value", ["CN", 3.0])
 def test_a_column_that_never_changes_tells_nothing(value: Any) -> None:
     with pytest.raises(UsageError, match="every training slice has a="):
-        build(["a"], [{"a": value}] * 3)
+        build_conditions(["a"], [{"a": value}] * 3)
 
 
 def test_vectors_are_described_as_a_person_would_write_them() -> None:
-    assert [describe(SPEC, encode(SPEC, row).tolist()) for row in LABELS] == [
+    assert [describe_condition(SPEC, encode_labels(SPEC, row).tolist()) for row in LABELS] == [
         "CN 60",
         "AD 80",
         "CN 70",
     ]
-    spec = build(["score"], LABELS[1:])
-    assert describe(spec, encode(spec, {}).tolist()) == "?"
-    assert describe(Conditions((Column("a", ("x", "y")),)), [0.2, 0.7]) == "y"
+    spec = build_conditions(["score"], LABELS[1:])
+    assert describe_condition(spec, encode_labels(spec, {}).tolist()) == "?"
+    assert describe_condition(Conditions((Column("a", ("x", "y")),)), [0.2, 0.7]) == "y"
 
 
 def test_a_zero_is_described_as_zero_in_spite_of_rounding() -> None:
-    spec = build(["position"], [{"position": i / 31} for i in range(32)])
-    assert describe(spec, encode(spec, {"position": 0.0}).tolist()) == "0"
+    spec = build_conditions(["position"], [{"position": i / 31} for i in range(32)])
+    assert describe_condition(spec, encode_labels(spec, {"position": 0.0}).tolist()) == "0"

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mri_gan.conditions import Conditions, encode
+from mri_gan.conditions import Conditions, encode_labels
 from mri_gan.errors import MriganError
 from mri_gan.evaluate.families import bootstrap, interval
 from mri_gan.evaluate.images import BATCH, ImageSet
@@ -164,4 +164,4 @@ def encode_slices(
     if not spec:
         return None
     labels = slice_labels(store.records)
-    return torch.from_numpy(np.stack([encode(spec, labels[int(i)]) for i in indices]))
+    return torch.from_numpy(np.stack([encode_labels(spec, labels[int(i)]) for i in indices]))

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mri_gan.conditions import UNKNOWN, Column, encode
+from mri_gan.conditions import UNKNOWN, Column, encode_labels
 from mri_gan.config import LEVELS, require
 from mri_gan.errors import UsageError
 from mri_gan.files import make_folder
@@ -26,7 +26,7 @@ from mri_gan.nets.layers import broadcast_styles, mix_styles
 from mri_gan.pictures import to_stored
 from mri_gan.synth.directions import Directions, find_directions
 from mri_gan.synth.figures import Drawing, default_crossover
-from mri_gan.synth.generate import MASKS, GenerateConfig, paths, stem, write_image
+from mri_gan.synth.generate import MASKS, GenerateConfig, seed_name, seed_paths, write_image
 from mri_gan.synth.sample import LARGEST, Trained, look_at
 
 MOVE, LABEL = "move", "label"  # names of the numbered fields of a form: move0, label1
@@ -114,7 +114,7 @@ class Explorer:
 
     def _condition(self, scene: Scene) -> Tensor | None:
         spec = self.trained.conditions
-        return torch.from_numpy(encode(spec, dict(scene.labels))) if spec else None
+        return torch.from_numpy(encode_labels(spec, dict(scene.labels))) if spec else None
 
     def draw(self, scene: Scene, *, exact: bool = False) -> NDArray[np.float32]:
         """The image [C, H, W] of a scene, about -1..1.
@@ -170,8 +170,10 @@ class Explorer:
         name = hashlib.sha256(f"{self.trained.digest} {text}".encode()).hexdigest()[:8]
         config = GenerateConfig(scene.size, psi=scene.psi, noise=scene.noise)
         made = [
-            path.with_name(path.name.replace(stem(scene.seed), f"{stem(scene.seed)}-{name}"))
-            for path in paths(folder, scene.seed, self.trained, config)
+            path.with_name(
+                path.name.replace(seed_name(scene.seed), f"{seed_name(scene.seed)}-{name}")
+            )
+            for path in seed_paths(folder, scene.seed, self.trained, config)
         ]
         make_folder(folder / MASKS if self.trained.has_mask else folder)
         image = to_stored(self.draw(scene, exact=True), 8)

@@ -17,7 +17,7 @@ from mri_gan import __version__
 from mri_gan.errors import DataError, MriganError
 from mri_gan.explore.scene import Explorer, controls
 from mri_gan.files import explain_os_error
-from mri_gan.pictures import shown
+from mri_gan.pictures import sheet_pixels
 from mri_gan.synth.generate import png_bytes
 
 HOST = "127.0.0.1"
@@ -134,7 +134,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _picture(self, form: dict[str, str]) -> None:
         explorer = self.server.explorer
         scene = explorer.read_scene(form)
-        pixels = shown(explorer.draw(scene)[None])[0]  # [H, W] or [3, H, W]
+        pixels = sheet_pixels(explorer.draw(scene)[None])[0]  # [H, W] or [3, H, W]
         data = png_bytes(pixels if pixels.ndim == 3 else pixels[None], {})
         self._send(HTTPStatus.OK, "image/png", data)
 

@@ -24,7 +24,7 @@ def is_traced() -> bool:
     return bool(torch.jit.is_tracing() or torch.compiler.is_compiling())  # type: ignore[attr-defined, no-untyped-call]
 
 
-def run(function: type[torch.autograd.Function], *arguments: object) -> Tensor:
+def apply_function(function: type[torch.autograd.Function], *arguments: object) -> Tensor:
     """The function of these arguments, its derivatives with it.
 
     A traced program cannot hold functions of ours: it gets what they do.
@@ -171,7 +171,7 @@ def fir_kernel(*, dtype: torch.dtype | None = None, device: torch.device | None 
 
 def smooth(x: Tensor, kernel: Tensor, padding: int) -> Tensor:
     """Filter every channel between zeros: height and width grow by 2 * padding + 1 - taps."""
-    return run(_Smooth, x, kernel, padding)
+    return apply_function(_Smooth, x, kernel, padding)
 
 
 def double(x: Tensor, kernel: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ def double(x: Tensor, kernel: Tensor) -> Tensor:
 
     Karras et al. 2020, figure 7b ("up").
     """
-    return run(_Double, x, 4 * kernel)
+    return apply_function(_Double, x, 4 * kernel)
 
 
 def halve(x: Tensor, kernel: Tensor) -> Tensor:
@@ -187,7 +187,7 @@ def halve(x: Tensor, kernel: Tensor) -> Tensor:
 
     Karras et al. 2020, figure 7c ("down").
     """
-    return run(_Halve, x, kernel)
+    return apply_function(_Halve, x, kernel)
 
 
 def _depthwise(x: Tensor, kernel: Tensor) -> Tensor:
@@ -340,7 +340,7 @@ def convolve(
     shape = Shape(stride, padding, transposed)
     if kernel.numel() < PAYS_FROM:
         return _Convolve.forward(x, kernel, bias, shape)
-    return run(_Convolve, x, kernel, bias, shape)
+    return apply_function(_Convolve, x, kernel, bias, shape)
 
 
 def _wanted(ctx: Any, argument: int) -> bool:

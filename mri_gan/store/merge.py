@@ -17,7 +17,7 @@ from mri_gan.files import StopSignal, explain_os_error, make_folder, sync_folder
 from mri_gan.store import schema
 from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.reader import StoreReader, count_slices, tell_learned
-from mri_gan.store.schema import BadRecordError, EncodedSlice, dump, index_key, unseal
+from mri_gan.store.schema import BadRecordError, EncodedSlice, dump_json, index_key, unseal
 from mri_gan.store.writer import StoreWriter
 
 
@@ -190,7 +190,7 @@ def merge_headers(stores: Sequence[StoreReader]) -> dict[str, Any]:
     if shard:
         return {**header, "plan": shard["plan"]}
     plans = [store.header["plan"] for store in stores]
-    plan = hashlib.blake2b(dump(["merge", *plans]), digest_size=16).hexdigest()
+    plan = hashlib.blake2b(dump_json(["merge", *plans]), digest_size=16).hexdigest()
     return {**header, "plan": plan}
 
 

@@ -32,7 +32,7 @@ from mri_gan.store.schema import (
     SliceRecord,
     index_key,
     label_channels,
-    load,
+    load_json,
 )
 from mri_gan.tables import html_table
 
@@ -112,7 +112,7 @@ class StoreReader:
     def _read_meta(self, name: bytes) -> Any:
         with self._env.begin(db=self._meta) as txn:
             data = txn.get(name)
-        return None if data is None else load(data)
+        return None if data is None else load_json(data)
 
     def __enter__(self) -> Self:
         return self
@@ -222,7 +222,7 @@ class StoreReader:
         """Sources that gave no slices: {"source", "kind", "reason"}."""
         with self._damage_told(), self._txn.cursor(db=self._skipped) as cursor:
             for value in cursor.iternext(keys=False):
-                yield load(bytes(value))
+                yield load_json(bytes(value))
 
     def indices(self, split: str | None = None) -> NDArray[np.int64]:
         """The slice indices of one split, or of all."""

@@ -85,12 +85,12 @@ class SliceRecord:
     def to_json(self, **changed: Any) -> bytes:
         """Compact JSON with only the fields that say something, `changed` in place of its own."""
         values = {**vars(self), **changed}
-        return dump({k: v for k, v in values.items() if v != _DEFAULTS[k]})
+        return dump_json({k: v for k, v in values.items() if v != _DEFAULTS[k]})
 
     @classmethod
     def from_json(cls, data: bytes) -> SliceRecord:
         """The record that `to_json` wrote; names it does not know are left aside."""
-        return cls(**{k: _tuples(v) for k, v in load(data).items() if k in _DEFAULTS})
+        return cls(**{k: _tuples(v) for k, v in load_json(data).items() if k in _DEFAULTS})
 
 
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(SliceRecord)}
@@ -112,19 +112,19 @@ ACQUIRED, TURNED = "acquired:", "turned:"  # plane of acquisition; estimated ori
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def dump(value: Any) -> bytes:
+def dump_json(value: Any) -> bytes:
     """Canonical JSON: sorted names, no spaces, so that equal values are equal bytes."""
     return _ENCODER.encode(value).encode(errors="surrogatepass")
 
 
 def dump_checked(value: Any) -> bytes:
-    """As `dump`, with a second line that `load` compares: the CRC-32 of the first."""
-    text = dump(value)
+    """As `dump_json`, with a second line that `load_json` compares: the CRC-32 of the first."""
+    text = dump_json(value)
     return b"%b\n%08x" % (text, zlib.crc32(text))
 
 
-def load(data: bytes) -> Any:
-    """The value that `dump` or `dump_checked` wrote; raises ValueError when it is damaged."""
+def load_json(data: bytes) -> Any:
+    """The value that `dump_json` or `dump_checked` wrote; raises ValueError when it is damaged."""
     text, checked, crc = bytes(data).partition(b"\n")  # JSON has no line breaks of its own here
     if checked and crc != b"%08x" % zlib.crc32(text):
         raise ValueError("wrong checksum")

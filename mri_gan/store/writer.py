@@ -18,7 +18,7 @@ from mri_gan.config import LEVELS
 from mri_gan.errors import UsageError
 from mri_gan.store import schema
 from mri_gan.store.environment import explain_lmdb_error, open_environment
-from mri_gan.store.schema import EncodedSlice, dump_checked, index_key, load, seal
+from mri_gan.store.schema import EncodedSlice, dump_checked, index_key, load_json, seal
 
 BATCH_BYTES = 16 << 20
 FIRST_MAP_BYTES = 64 << 20
@@ -73,13 +73,13 @@ class StoreWriter:
             progress = txn.get(b"progress", db=meta)
         if before is None:
             self._commit(lambda txn: txn.put(b"format", dump_checked(header), db=meta))
-        elif load(before)["plan"] != header["plan"]:
+        elif load_json(before)["plan"] != header["plan"]:
             raise UsageError(
                 f"{self.folder}: holds an unfinished store of other sources or options",
                 "give another --out, or delete that folder if you no longer need it",
             )
         if progress is not None:
-            done = load(progress)
+            done = load_json(progress)
             self.sources_done, self.slices_done = done["sources"], done["slices"]
             self.dropped, self.deselected = done["dropped"], done.get("deselected", 0)
 
@@ -179,7 +179,7 @@ class StoreWriter:
 
     def skipped(self) -> Iterator[dict[str, str]]:
         """The committed entries of sources that gave no slices."""
-        yield from map(load, self._values(b"skipped"))
+        yield from map(load_json, self._values(b"skipped"))
 
     def _values(self, name: bytes) -> Iterator[bytes]:
         with self._env.begin(db=self._databases[name]) as txn, txn.cursor() as cursor:

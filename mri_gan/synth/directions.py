@@ -109,7 +109,7 @@ def fix_signs(vectors: Tensor) -> Tensor:
     return turned
 
 
-def moved(drawing: Drawing, found: Directions, index: int, seed: int, parts: Tensor) -> Tensor:
+def move_along(drawing: Drawing, found: Directions, index: int, seed: int, parts: Tensor) -> Tensor:
     """w of a seed moved along one direction by parts of its spread: [T] -> [T, D]."""
     w = drawing.w([seed])
     step = found.vectors[index] * found.spread[index]
@@ -121,21 +121,21 @@ def parts_of(reach: float, steps: int) -> Tensor:
     return torch.linspace(-reach, reach, steps)
 
 
-def strips(drawing: Drawing, found: Directions, seed: int, reach: float) -> Image.Image:
+def draw_strips(drawing: Drawing, found: Directions, seed: int, reach: float) -> Image.Image:
     """One row for each direction, from `reach` standard deviations before a seed to behind it."""
     parts = parts_of(reach, STEPS)
-    ws = torch.cat([moved(drawing, found, i, seed, parts) for i in range(len(found.vectors))])
+    ws = torch.cat([move_along(drawing, found, i, seed, parts) for i in range(len(found.vectors))])
     labels = [
         f"{found.method} {i}: {part:+.1f} sd" for i in range(len(found.vectors)) for part in parts
     ]
     return drawing.sheet(drawing.images(ws, [seed] * len(ws)), STEPS, labels)
 
 
-def sweep(drawing: Drawing, found: Directions, index: int, seed: int, reach: float) -> Tensor:
+def draw_sweep(drawing: Drawing, found: Directions, index: int, seed: int, reach: float) -> Tensor:
     """Frames that run along one direction and back, as a loop."""
     there = parts_of(reach, BATCH)
     parts = torch.cat([there, there.flip(0)[1:-1]])
-    ws = moved(drawing, found, index, seed, parts)
+    ws = move_along(drawing, found, index, seed, parts)
     return drawing.images(ws, [seed] * len(ws))
 
 

@@ -239,7 +239,7 @@ def generate(model_file, num_samples=10, output_path="", save_images=True, seed=
 '''
 
 
-def dump(value: Any) -> bytes:
+def dump_json(value: Any) -> bytes:
     """JSON for people and programs."""
     return (json.dumps(value, indent=2) + "\n").encode()
 
@@ -287,7 +287,7 @@ def medigan_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
         }
     }
     source = MEDIGAN_INIT.replace("LATENT_DIM", str(dim)).replace("SYNTHETIC_MARK", MARK).encode()
-    return {"__init__.py": source, "generator.pt": program, "metadata.json": dump(entry)}
+    return {"__init__.py": source, "generator.pt": program, "metadata.json": dump_json(entry)}
 
 
 def monai_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
@@ -296,8 +296,8 @@ def monai_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
     `python -m monai.bundle run` writes one file for each image; `program` keeps within -1..1.
     """
     return {
-        "configs/metadata.json": dump(monai_metadata(drawing)),
-        "configs/inference.json": dump(monai_inference(drawing)),
+        "configs/metadata.json": dump_json(monai_metadata(drawing)),
+        "configs/inference.json": dump_json(monai_inference(drawing)),
         "models/model.ts": program,
         "docs/README.md": model_card(drawing).encode(),
     }

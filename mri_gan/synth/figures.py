@@ -14,7 +14,7 @@ from torch import Tensor
 from mri_gan.config import CONFIG
 from mri_gan.nets.build import Look, draw_images, noise_for, styles_of_seeds
 from mri_gan.nets.layers import broadcast_styles, mix_styles
-from mri_gan.pictures import build_sheet, magnification, read_edges, shown, to_grey
+from mri_gan.pictures import build_sheet, magnification, read_edges, sheet_pixels, to_grey
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Trained, condition_rows, describe_rows
 
@@ -60,7 +60,7 @@ class Drawing:
         labels = labels if any(labels) else ()
         edges = read_edges(self.trained.path.parent / CONFIG)
         scale = magnification(self.look.size)
-        return build_sheet(shown(images.numpy()), columns, labels, scale, edges)
+        return build_sheet(sheet_pixels(images.numpy()), columns, labels, scale, edges)
 
     @property
     def has_noise(self) -> bool:

@@ -137,14 +137,16 @@ def generate(
     with FolderLock(folder):
         check_manifest(folder, manifest(trained, config))
         missing = [
-            s for s in seeds if not all(p.exists() for p in paths(folder, s, trained, config))
+            s for s in seeds if not all(p.exists() for p in seed_paths(folder, s, trained, config))
         ]
-        write_text(folder / MANIFEST, dump(manifest(trained, config)))
+        write_text(folder / MANIFEST, dump_json(manifest(trained, config)))
         draw_files(trained, config, missing, folder, stop, on_done, len(seeds) - len(missing))
-        rows = table(trained, config, seeds if config.format == "zip" else present(folder, seeds))
+        rows = build_table(
+            trained, config, seeds if config.format == "zip" else seeds_present(folder, seeds)
+        )
         write_text(folder / TABLE, rows)
     if config.format == "zip":
-        pack(folder, out)
+        pack_zip(folder, out)
     return len(missing)
 
 
@@ -191,23 +193,23 @@ def check_manifest(folder: Path, now: dict[str, Any]) -> None:
         )
 
 
-def dump(value: dict[str, Any]) -> str:
+def dump_json(value: dict[str, Any]) -> str:
     """JSON for people and programs."""
     return json.dumps(value, indent=2) + "\n"
 
 
-def stem(seed: int) -> str:
+def seed_name(seed: int) -> str:
     """The name of a seed's files, without the ending; names sort as numbers up to a million."""
     return f"seed{seed:06d}"
 
 
-def paths(folder: Path, seed: int, trained: Trained, config: GenerateConfig) -> list[Path]:
+def seed_paths(folder: Path, seed: int, trained: Trained, config: GenerateConfig) -> list[Path]:
     """The files of one seed: the image, and its mask where there is one."""
-    name = stem(seed) + (".nii.gz" if config.format == "nifti" else ".png")
+    name = seed_name(seed) + (".nii.gz" if config.format == "nifti" else ".png")
     return [folder / name] + ([folder / MASKS / name] if trained.has_mask else [])
 
 
-def present(folder: Path, seeds: Sequence[int]) -> list[int]:
+def seeds_present(folder: Path, seeds: Sequence[int]) -> list[int]:
     """The seeds requested and those of earlier calls, in order."""
     earlier = (path.name.partition(".")[0].removeprefix("seed") for path in folder.glob("seed*.*"))
     return sorted({*seeds, *(int(name) for name in earlier if name.isdecimal())})
@@ -227,7 +229,7 @@ def draw_files(
     with ThreadPoolExecutor(WRITERS, "mrigan-write") as pool:
         for some, images, words in drawn_batches(trained, config, seeds):
             for seed, image, word in zip(some, images, words, strict=True):
-                targets = paths(folder, seed, trained, config)
+                targets = seed_paths(folder, seed, trained, config)
                 facts = {"seed": str(seed), "condition": word, "generator": trained.digest}
                 waiting.append(pool.submit(write_image, targets, image, facts, trained, config))
             while len(waiting) > 4 * batch_for(config.look.px):
@@ -272,19 +274,19 @@ def write_image(
             write_bytes(path, png_bytes(pixels, facts))
 
 
-def table(trained: Trained, config: GenerateConfig, seeds: Sequence[int]) -> str:
+def build_table(trained: Trained, config: GenerateConfig, seeds: Sequence[int]) -> str:
     """`manifest.tsv`: one line per seed."""
     rows = condition_rows(trained.conditions, config.condition, seeds)
     words = describe_rows(trained.conditions, rows, len(seeds))
     lines = ["file\tmask\tseed\tcondition\tgenerator_digest"]
     for seed, word in zip(seeds, words, strict=True):
-        image, *mask = (p.as_posix() for p in paths(Path(), seed, trained, config))
+        image, *mask = (p.as_posix() for p in seed_paths(Path(), seed, trained, config))
         cells = [image, *(mask or [""]), str(seed), word, trained.digest]
         lines.append("\t".join(map(one_cell, cells)))
     return "\n".join(lines) + "\n"
 
 
-def pack(folder: Path, out: Path) -> None:
+def pack_zip(folder: Path, out: Path) -> None:
     """All files of a folder as one zip, written at once; then the folder goes."""
     files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
 

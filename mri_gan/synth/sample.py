@@ -12,7 +12,13 @@ import torch
 from torch import Tensor
 
 from mri_gan.checkpoint import digest, find_checkpoint, load_checkpoint
-from mri_gan.conditions import Column, Conditions, describe, encode, parse
+from mri_gan.conditions import (
+    Column,
+    Conditions,
+    describe_condition,
+    encode_labels,
+    parse_condition,
+)
 from mri_gan.config import LEVELS, TrainConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import Look, build_critic, build_generator
@@ -85,9 +91,9 @@ def condition_rows(spec: Conditions, text: str | None, seeds: Sequence[int]) -> 
     None for a network without conditions. Raises UsageError for a text that does not fit it.
     """
     if text is not None:
-        rows = torch.from_numpy(parse(spec, text)).expand(len(seeds), -1)
+        rows = torch.from_numpy(parse_condition(spec, text)).expand(len(seeds), -1)
     elif spec:
-        vectors = [torch.from_numpy(encode(spec, draw_labels(spec, seed))) for seed in seeds]
+        vectors = [torch.from_numpy(encode_labels(spec, draw_labels(spec, seed))) for seed in seeds]
         rows = torch.stack(vectors) if vectors else torch.zeros(0, spec.dim)
     return rows if spec else None
 
@@ -96,7 +102,7 @@ def describe_rows(spec: Conditions, rows: Tensor | None, count: int) -> list[str
     """Each condition as a person would write it; empty for a network without."""
     if rows is None:
         return [""] * count
-    return [describe(spec, row.tolist()) for row in rows]
+    return [describe_condition(spec, row.tolist()) for row in rows]
 
 
 # Trained networks, and how to draw with them

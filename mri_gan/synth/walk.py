@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from mri_gan.conditions import UNKNOWN, Column, Conditions, parse
+from mri_gan.conditions import UNKNOWN, Column, Conditions, parse_condition
 from mri_gan.config import require, require_one_of
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
 from mri_gan.nets.build import BATCH, full_batches, latents
-from mri_gan.pictures import Shows, build_tile, magnification, png_text, shown
+from mri_gan.pictures import Shows, build_tile, magnification, png_text, sheet_pixels
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import condition_rows
 
@@ -163,7 +163,7 @@ def swept(spec: Conditions, column: Column, text: str | None, part: float) -> Te
         if other.is_class and other.name not in {name.strip() for name in given}:
             given[other.name] = UNKNOWN if other.gaps else other.values[0]
     given[column.name] = repr(value)
-    return torch.from_numpy(parse(spec, ",".join(f"{k}={v}" for k, v in given.items())))
+    return torch.from_numpy(parse_condition(spec, ",".join(f"{k}={v}" for k, v in given.items())))
 
 
 def save_animation(
@@ -172,7 +172,9 @@ def save_animation(
     """[F, C, H, W] of -1..1 as an endlessly repeated GIF or animated PNG, marked."""
     check_suffix(path)
     require(0 < fps <= 100, f"--fps {fps}", "give a number above 0, up to 100")
-    frames: list[Image.Image] = [build_tile(image, magnification(size)) for image in shown(images)]
+    frames: list[Image.Image] = [
+        build_tile(image, magnification(size)) for image in sheet_pixels(images)
+    ]
     stream = io.BytesIO()
     common = {"save_all": True, "append_images": frames[1:], "loop": 0, "duration": 1000 / fps}
     if path.suffix.lower() == ".gif":

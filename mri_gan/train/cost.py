@@ -80,7 +80,7 @@ def image_work(config: TrainConfig, size: int) -> float:
     return critic_step + generator_step / config.n_critic
 
 
-def levels(config: TrainConfig) -> Iterator[tuple[int, int, Phase]]:
+def levels_reached(config: TrainConfig) -> Iterator[tuple[int, int, Phase]]:
     """(begin, end, phase) of every level that the run reaches, in nimg."""
     total = total_images(config)
     bounds = [*(start for start in starts(config)[:-1] if start < total), total]
@@ -94,7 +94,7 @@ def work_between(config: TrainConfig, first: int, nimg: int, device: str = "cpu"
     return sum(
         (image_work(config, phase.resolution) + besides / phase.batch)
         * max(0, min(nimg, end) - max(first, begin))
-        for begin, end, phase in levels(config)
+        for begin, end, phase in levels_reached(config)
     )
 
 
@@ -230,7 +230,7 @@ def estimate(config: TrainConfig, keep: int, device: str, with_time: bool = True
         critic=d,
         checkpoint_bytes=weights,
         # The newest, the best, the last of each level, and one that is being written.
-        disk_bytes=(max(keep, 1) + 1 + len(list(levels(config)))) * weights,
+        disk_bytes=(max(keep, 1) + 1 + len(list(levels_reached(config)))) * weights,
         memory_bytes=PROCESS_BYTES
         + weights
         + FLOAT_BYTES * (g + d)
@@ -315,7 +315,7 @@ def level_seconds(config: TrainConfig, device: str) -> list[float]:
     state = build_state(config, torch.device(device))
     seconds: list[float] = []
     tried: tuple[float, float] | None = None  # seconds and FLOP of an image
-    for begin, end, phase in levels(config):
+    for begin, end, phase in levels_reached(config):
         work = image_work(config, phase.resolution)
         if tried is None:
             start = time.perf_counter()

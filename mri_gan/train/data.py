@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.checkpoint import load_checkpoint
-from mri_gan.conditions import NO_CONDITIONS, Conditions, build, encode
+from mri_gan.conditions import NO_CONDITIONS, Conditions, build_conditions, encode_labels
 from mri_gan.config import FEATURE_CRITIC, TrainConfig, require
 from mri_gan.errors import DataError, MriganError, UsageError
 from mri_gan.pretrained import describe_weights
@@ -66,7 +66,7 @@ def choose_slices(store: StoreReader, config: TrainConfig, table: Path | None) -
         indices = indices[[has_all(labels[i], names) for i in indices]]
     vectors = np.zeros((len(indices), spec.dim), np.float32)
     if spec:
-        vectors = np.stack([encode(spec, labels[i]) for i in indices])
+        vectors = np.stack([encode_labels(spec, labels[i]) for i in indices])
     return TrainingData(
         indices,
         vectors,
@@ -117,7 +117,7 @@ def find_conditions(
     if missing == "skip":
         plain = [name.partition(":")[0] for name in names]
         rows = [row for row in rows if has_all(row, plain)] or rows
-    return build(names, rows)
+    return build_conditions(names, rows)
 
 
 def digest_data(store: str, indices: NDArray[np.int64], conditions: NDArray[np.float32]) -> str:

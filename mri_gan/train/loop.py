@@ -142,7 +142,7 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
             stop = any_rank(run.world, bool(run.stop))
             over = any_rank(run.world, time.perf_counter() - start >= limit)
             if crosses(nimg, state.nimg, run.tick) or state.nimg >= run.total or stop or over:
-                log(run, monitor, state, phase)
+                log_tick(run, monitor, state, phase)
             if (crosses(nimg, state.nimg, run.snap) and not state.suspect) or stop or over:
                 save_and_judge(run, state, phase, data, monitor, health)
             if stop:
@@ -243,7 +243,7 @@ def crosses(before: int, after: int, interval: int) -> bool:
     return before // interval != after // interval
 
 
-def log(run: Run, monitor: Monitor, state: TrainState, phase: Phase) -> None:
+def log_tick(run: Run, monitor: Monitor, state: TrainState, phase: Phase) -> None:
     """One line of metrics, and a look at whether the updates were finite."""
     had_trouble = monitor.trouble
     run.on_tick(monitor.tick(state.nimg, phase))

@@ -25,7 +25,7 @@ from mri_gan.checkpoint import (
     list_checkpoints,
     save_checkpoint,
 )
-from mri_gan.conditions import describe
+from mri_gan.conditions import describe_condition
 from mri_gan.config import CONFIG, METRICS, REALS, SAMPLES, TrainConfig, read_metrics
 from mri_gan.errors import DataError
 from mri_gan.files import StopSignal, write_text
@@ -36,7 +36,7 @@ from mri_gan.pictures import (
     magnification,
     read_edges,
     save_png,
-    shown,
+    sheet_pixels,
     to_signed,
 )
 from mri_gan.schedule import Phase, level_start, phase_at, settings_used, stages, total_images
@@ -253,7 +253,7 @@ def draw_fade(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> 
     images = torch.stack(drawn, 1).flatten(0, 1)  # a latent per row
     labels = [f"alpha {alpha:g}" for alpha in FADE_ALPHAS] * FADE_ROWS
     scale = magnification(phase.resolution)
-    sheet = build_sheet(shown(images.numpy()), len(FADE_ALPHAS), labels, scale)
+    sheet = build_sheet(sheet_pixels(images.numpy()), len(FADE_ALPHAS), labels, scale)
     with skipping_failed_picture(run):
         save_png(run.folder / f"fade-{phase.resolution:04d}px.png", sheet, Shows.SYNTHETIC)
 
@@ -280,10 +280,10 @@ def save_sheet(
 ) -> None:
     """A grid of pictures [N, C, R, R], -1..1, with the labels under each."""
     spec = run.config.conditions
-    labels = [describe(spec, row.tolist()) for row in conditions] if spec else ()
+    labels = [describe_condition(spec, row.tolist()) for row in conditions] if spec else ()
     scale = magnification(images.shape[-1])
     edges = read_edges(run.folder / CONFIG)
-    sheet = build_sheet(shown(images.numpy()), GRID_COLUMNS, labels, scale, edges)
+    sheet = build_sheet(sheet_pixels(images.numpy()), GRID_COLUMNS, labels, scale, edges)
     with skipping_failed_picture(run):
         save_png(run.folder / name, sheet, shows)
 

@@ -12,7 +12,7 @@ import torch
 from plain_training import PlainTraining, copy_networks, plain_step
 from torch import Tensor, nn
 
-from mri_gan.conditions import build
+from mri_gan.conditions import build_conditions
 from mri_gan.config import TrainConfig
 from mri_gan.schedule import Phase
 from mri_gan.train.state import TrainState, build_state
@@ -27,7 +27,7 @@ BATCH = 8
 BASE = TrainConfig(
     max_size=16, capacity=1 / 64, latent_dim=8, mapping_depth=2, batch=BATCH, phase=10**6
 )
-GROUPS = build(["group"], [{"group": "a"}, {"group": "b"}])
+GROUPS = build_conditions(["group"], [{"group": "a"}, {"group": "b"}])
 ADA = {"augment": "ada", "augment_p": 0.5, "ada_kimg": 0.1}
 CASES: dict[str, dict[str, Any]] = {
     "stylegan": {"mixing": True},

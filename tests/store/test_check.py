@@ -19,10 +19,10 @@ from mri_gan.store.check import Report, check_store
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import (
     digest_records,
-    dump,
+    dump_json,
     encode_upsampled,
     index_key,
-    load,
+    load_json,
     seal,
     unseal,
 )
@@ -116,15 +116,15 @@ def test_a_subject_in_two_splits_is_told(store: Path, tmp_path: Path) -> None:
     assert first.split != "validate"
     moved = dataclasses.replace(first, split="validate").to_json()
     folder = edited(store, tmp_path / "a", b"slices", index_key(0), moved)
-    told = dump(summary | {"digest": digest_records([moved, *records[1:]])})
+    told = dump_json(summary | {"digest": digest_records([moved, *records[1:]])})
     report = check_store(edited(folder, tmp_path / "b", b"meta", b"summary", told), 1)
     assert f"subject {first.subject} is in validate and {first.split}" in report.wrong
     assert any("split_slices" in text for text in report.wrong)
 
 
 def test_a_summary_that_counts_otherwise_is_told(store: Path, tmp_path: Path) -> None:
-    summary = load(value_of(store, b"meta", b"summary"))
-    told = dump(summary | {"subjects": 99})
+    summary = load_json(value_of(store, b"meta", b"summary"))
+    told = dump_json(summary | {"subjects": 99})
     report = check_store(edited(store, tmp_path / "s", b"meta", b"summary", told), 1)
     assert report.wrong == ["the summary says subjects 99, the records 5"]
 

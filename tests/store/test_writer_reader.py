@@ -239,7 +239,7 @@ def test_a_record_keeps_all_its_fields() -> None:
 
 
 def test_a_record_of_a_later_version_is_read_without_its_news() -> None:
-    data = schema.dump({"source": "a", "subject": "p", "split": "", "native": 8, "news": 1})
+    data = schema.dump_json({"source": "a", "subject": "p", "split": "", "native": 8, "news": 1})
     assert SliceRecord.from_json(data) == SliceRecord("a", "p", "", 8)
 
 

@@ -10,16 +10,16 @@ from phantoms.models import save_untrained
 from mri_gan.nets.build import Look
 from mri_gan.synth.directions import (
     Directions,
+    draw_strips,
+    draw_sweep,
     factorise,
     find_directions,
     fix_signs,
-    moved,
+    move_along,
     parts_of,
     principal,
     save_directions,
-    strips,
     style_weights,
-    sweep,
 )
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import load_trained
@@ -66,7 +66,7 @@ def test_directions_are_orthonormal_and_repeatable(drawing: Drawing, method: str
 
 def test_a_move_is_so_many_standard_deviations_along_its_vector(drawing: Drawing) -> None:
     found = find_directions(drawing, "pca", 2)
-    w = moved(drawing, found, 1, 7, torch.tensor([0.0, 2.0]))
+    w = move_along(drawing, found, 1, 7, torch.tensor([0.0, 2.0]))
     assert torch.equal(w[:1], drawing.w([7]))
     along = (w[1] - w[0]) @ found.vectors[1]
     assert float(along) == pytest.approx(2 * float(found.spread[1]), rel=1e-4)
@@ -74,8 +74,8 @@ def test_a_move_is_so_many_standard_deviations_along_its_vector(drawing: Drawing
 
 def test_the_middle_of_a_strip_is_the_seed_itself_and_a_sweep_closes(drawing: Drawing) -> None:
     found = find_directions(drawing, "sefa", 2)
-    assert strips(drawing, found, 7, 3.0).size == (7 * 130 + 2, 2 * 144 + 2)
-    frames = sweep(drawing, found, 0, 7, 2.0)
+    assert draw_strips(drawing, found, 7, 3.0).size == (7 * 130 + 2, 2 * 144 + 2)
+    frames = draw_sweep(drawing, found, 0, 7, 2.0)
     assert len(frames) == 30
     assert torch.equal(frames[1], frames[29])
     assert parts_of(3, 7).tolist() == [-3, -2, -1, 0, 1, 2, 3]

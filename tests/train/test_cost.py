@@ -14,7 +14,7 @@ from mri_gan.train.cost import (
     forward_work,
     image_work,
     kinds_of_steps,
-    levels,
+    levels_reached,
     seconds_left,
     seconds_of,
     work_between,
@@ -62,7 +62,7 @@ def test_work_is_that_of_the_paper() -> None:
 def test_a_step_makes_the_passes_that_are_counted(name: str) -> None:
     """The last level, in the mean over the kinds of steps."""
     config = RUNS[name]
-    begin, _, phase = list(levels(config))[-1]
+    begin, _, phase = list(levels_reached(config))[-1]
     state = build_state(config, torch.device("cpu"))
     kinds = kinds_of_steps(config, phase, begin)
     steps, done = 0, 0.0
@@ -75,13 +75,15 @@ def test_a_step_makes_the_passes_that_are_counted(name: str) -> None:
 
 
 def test_the_kinds_of_steps_are_those_of_a_period() -> None:
-    kinds = kinds_of_steps(RUNS["stylegan2"], next(levels(RUNS["stylegan2"]))[2], 0)
+    kinds = kinds_of_steps(RUNS["stylegan2"], next(levels_reached(RUNS["stylegan2"]))[2], 0)
     assert {kind: len(nimgs) for kind, nimgs in kinds.items()} == {
         (True, True, True): 1,
         (False, True, True): 1,
         (False, True, False): 2,
     }
-    assert [len(n) for n in kinds_of_steps(CONFIG, next(levels(CONFIG))[2], 0).values()] == [4]
+    assert [
+        len(n) for n in kinds_of_steps(CONFIG, next(levels_reached(CONFIG))[2], 0).values()
+    ] == [4]
 
 
 def test_the_cost_of_a_run_is_the_sum_over_its_levels() -> None:
@@ -91,7 +93,7 @@ def test_the_cost_of_a_run_is_the_sum_over_its_levels() -> None:
     )
     assert work_between(CONFIG, 500, 1200) == pytest.approx(500 * by_level[0] + 200 * by_level[1])
     short = replace(CONFIG, kimg=1.5)
-    assert [(begin, end) for begin, end, _ in levels(short)] == [(0, 1000), (1000, 1500)]
+    assert [(begin, end) for begin, end, _ in levels_reached(short)] == [(0, 1000), (1000, 1500)]
 
 
 def test_the_time_left_is_exact_for_a_machine_of_constant_speed() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import phantoms
 import pytest
 
-from mri_gan.conditions import encode
+from mri_gan.conditions import encode_labels
 from mri_gan.config import TrainConfig
 from mri_gan.errors import UsageError
 from mri_gan.store.reader import StoreReader
@@ -55,7 +55,7 @@ def test_a_table_gives_each_subject_its_conditions(store: Path, tmp_path: Path) 
         for row, index in zip(data.conditions, data.indices, strict=True):
             i = people.index(opened.records[index].subject)
             labels: dict[str, str | float] = {"group": "AB"[i % 2], "age": 60.0 + i}
-            assert np.array_equal(row, encode(config.conditions, labels))
+            assert np.array_equal(row, encode_labels(config.conditions, labels))
     assert data.unlabelled == data.left_out == 0
 
 

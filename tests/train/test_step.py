@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mri_gan.conditions import build
+from mri_gan.conditions import build_conditions
 from mri_gan.config import LOSS_NAMES, PRECISIONS, TrainConfig
 from mri_gan.schedule import Phase
 from mri_gan.train.parallel import Step
@@ -149,7 +149,9 @@ def test_nine_images_in_ten_mix_styles_each_at_a_layer_of_its_own() -> None:
     assert set(crossover.tolist()) == {1, 2, 3, 4, 5, 6}
 
 
-CONDITIONAL = replace(CONFIG, conditions=build(["group"], [{"group": "a"}, {"group": "b"}]))
+CONDITIONAL = replace(
+    CONFIG, conditions=build_conditions(["group"], [{"group": "a"}, {"group": "b"}])
+)
 
 
 def test_conditions_reach_both_networks() -> None:

@@ -66,10 +66,10 @@ def command(
     directions.save_directions(written[0], found)
     for one in found:
         written.append(folder / f"{one.method}-{look.size}px.png")
-        save_png(written[-1], directions.strips(hand, one, seed, reach), Shows.SYNTHETIC)
+        save_png(written[-1], directions.draw_strips(hand, one, seed, reach), Shows.SYNTHETIC)
         for i in range(count if sweeps else 0):
             written.append(folder / f"{one.method}-{i:02d}-{look.size}px.gif")
-            frames = directions.sweep(hand, one, i, seed, reach).numpy()
+            frames = directions.draw_sweep(hand, one, i, seed, reach).numpy()
             save_animation(written[-1], frames, look.size, 12)
     if as_json:
         weights = {one.method: [round(float(x), 6) for x in one.weight] for one in found}

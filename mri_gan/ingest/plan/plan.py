@@ -59,7 +59,7 @@ from mri_gan.ingest.source import (
     why_unread,
 )
 from mri_gan.preparation import PrepareConfig
-from mri_gan.store.schema import dump
+from mri_gan.store.schema import dump_json
 
 # The plan: every source in a fixed order with its subject and split, and one digest for all
 
@@ -317,14 +317,14 @@ def _paths_of(members: Sequence[Member]) -> list[str]:
 
 def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:
     hasher = hashlib.blake2b(digest_size=16)
-    hasher.update(dump({"version": PLAN_VERSION, "config": config.for_digest()}))
+    hasher.update(dump_json({"version": PLAN_VERSION, "config": config.for_digest()}))
     for source in sources:
         member = source.member
-        hasher.update(dump([source.name, member.size, member.stamp, source.naming.split]))
+        hasher.update(dump_json([source.name, member.size, member.stamp, source.naming.split]))
         if source.labels:
-            hasher.update(dump(source.labels))
+            hasher.update(dump_json(source.labels))
         for other in source.members[1:]:
-            hasher.update(dump([other.name.split("/")[-1], other.size, other.stamp]))
+            hasher.update(dump_json([other.name.split("/")[-1], other.size, other.stamp]))
     return hasher.hexdigest()
 
 
@@ -400,7 +400,7 @@ def take_shard(plan: Plan, shard: Shard) -> Plan:
         plan,
         sources=plan.sources[start:stop],
         layouts=layouts_of(plan.sources[start:stop]),
-        digest=hashlib.blake2b(dump([plan.digest, str(shard)]), digest_size=16).hexdigest(),
+        digest=hashlib.blake2b(dump_json([plan.digest, str(shard)]), digest_size=16).hexdigest(),
         learn_from=plan.sources,
         part={"number": shard.number, "count": shard.count, "plan": plan.digest},
     )

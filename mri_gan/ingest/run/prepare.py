@@ -136,7 +136,7 @@ def _read_meta(folder: Path) -> tuple[Any, Any]:
         with env.begin(db=meta) as txn:
             found = (txn.get(b"format"), txn.get(b"summary"))
     try:
-        header, summary = (None if data is None else schema.load(data) for data in found)
+        header, summary = (None if data is None else schema.load_json(data) for data in found)
     except ValueError as error:
         raise DataError(
             f"{folder}: damaged store ({one_line(error)})", "delete the folder and prepare it again"

@@ -87,7 +87,7 @@ def committed(folder: Path) -> int:
     with env.begin(db=env.open_db(b"meta", create=False)) as txn:
         progress = txn.get(b"progress")
     env.close()
-    return int(schema.load(progress)["sources"]) if progress else 0
+    return int(schema.load_json(progress)["sources"]) if progress else 0
 
 
 @pytest.fixture(scope="module")
