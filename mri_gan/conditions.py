@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Labels = Mapping[str, str | float]
 
-UNKNOWN = "unknown"  # how a person asks for a label that was missing in training
+UNKNOWN = "unknown"  # the name of a label that was missing in training
 MOST_CLASSES = 1000
 
 

@@ -300,7 +300,7 @@ class FolderLock:
 def writer_of(folder: Path) -> str:
     """The process id of another process that holds a folder's lock, '' when none does.
 
-    A worker is no other than its parent, for which it reads what that has written.
+    A worker counts as its parent, for which it reads what the parent has written.
     """
     try:
         with (folder / ".lock").open("rb") as stream:

@@ -123,7 +123,7 @@ def step_number(config: TrainConfig, nimg: int) -> int:
     return steps
 
 
-# Reading a training schedule of the user's own: one line or object for each level
+# Reading a user's own training schedule: one line or object for each level
 
 EXAMPLE = "size fade stay batch lr, for example: 16 50000 100000 32 0.001"
 

@@ -1,4 +1,4 @@
-"""Where the `mrigan` command starts: so little that Ctrl-C during the imports is handled too."""
+"""Where `mrigan` starts; imports little, so that Ctrl-C during other imports is handled too."""
 
 import os
 import signal

@@ -22,7 +22,7 @@ from mri_gan.synth.generate import png_bytes
 
 HOST = "127.0.0.1"
 HERE = {HOST, "localhost"}  # the names by which a browser on this machine calls it
-IDLE_S = 60  # a connection that asks for nothing is closed
+IDLE_S = 60  # an idle connection is closed
 MOST_QUERY = 10_000  # characters
 HEADERS = {
     "Cache-Control": "no-store",
@@ -119,7 +119,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self._refuse(explain_os_error(error, self.server.folder))
         except MriganError as error:
             self._refuse(error)
-        except Exception as error:  # an error of ours: the page shows it, the server goes on
+        except Exception as error:  # an error of ours: the page shows it, the server continues
             self._refuse(error, HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _refuse(self, error: Exception, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> None:

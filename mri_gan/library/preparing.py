@@ -55,7 +55,7 @@ def prepare(
     on_progress: Callable[[int, int], None] | None = None,
     **options: Any,
 ) -> Prepared:
-    """Turn zips, folders and volumes into a store, or go on with one that was interrupted.
+    """Turn zips, folders and volumes into a store, or continue an interrupted one.
 
     `options` are those of `mrigan prepare`, as `mri_gan.PrepareConfig` names them; `workers` 0
     works in this process, None takes one process for each CPU. `on_progress` is called with the

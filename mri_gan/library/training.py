@@ -38,7 +38,7 @@ class Callback:
     """
 
     def on_begin(self, config: TrainConfig, folder: Path) -> None:
-        """The run begins, or goes on."""
+        """The run begins or continues."""
 
     def on_step(self, progress: Progress) -> None:
         """After every step; called thousands of times a minute."""
@@ -53,7 +53,7 @@ class Callback:
         """What the command line would print as a line of its own, warnings too."""
 
     def on_end(self, checkpoint: Path) -> None:
-        """The run has come to its end."""
+        """The run has ended."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def train(
     keep: int = 3,
     **settings: Any,
 ) -> TrainedRun:
-    """Train on a store's training split, or go on with a run that was interrupted.
+    """Train on a store's training split, or continue an interrupted run.
 
     `settings` are the fields of `mri_gan.TrainConfig`; what is left out comes from `preset`, the
     architecture's paper and the store, as on the command line. `kimg` is the length in thousands

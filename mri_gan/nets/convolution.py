@@ -346,8 +346,8 @@ def convolve(
 def _wanted(ctx: Any, argument: int) -> bool:
     """Whether the backward pass that runs uses the gradient by this argument.
 
-    A penalty asks for the gradient by the images alone, while kernels could have one.  Without
-    torch's help the answer is yes, which costs time and nothing else.
+    A penalty needs the gradient by the images alone, while kernels could have one.  Where torch
+    does not say, it is yes, which costs time and nothing else.
     """
     if not ctx.needs_input_grad[argument]:
         return False

@@ -184,7 +184,7 @@ import numpy as np
 import torch
 from PIL import Image, PngImagePlugin
 
-PER_SEED = 1_000_000  # so many images of one seed are no images of the next
+PER_SEED = 1_000_000  # images of one seed before those of the next begin
 BATCH = 16
 MARK = "SYNTHETIC_MARK"
 _MODELS = {}
@@ -192,7 +192,7 @@ _NEXT = {}  # the number of the next image, by model and seed
 
 
 def first_number(model_file, seed, output_path):
-    """Where to go on: medigan calls once for each batch, with a folder batch_N for each."""
+    """Where to continue: medigan calls once for each batch, with a folder batch_N for each."""
     batch = re.fullmatch(r"batch_(\\d+)", Path(output_path).name)
     if seed is None or (batch and int(batch[1]) > 0):
         return _NEXT.get((model_file, seed), 0)

@@ -198,7 +198,7 @@ def seconds_of(
 # What a run will take, estimated before it begins: parameters, disk, memory and time
 
 FLOAT_BYTES = 4
-TRIAL_S = 5.0  # about so long is a level tried
+TRIAL_S = 5.0  # about how long each level is tried
 # Gradients on their way back and the convolutions' own room come on top of what is kept: 1.6 to
 # 2.1 times as much in all where it was compared (tools/bench/bench_estimate.py, on a CPU).
 WITH_GRADIENTS = 1.8

@@ -76,7 +76,7 @@ class DivergedError(Exception):
 
 
 def train(run: Run, start_from: Path | None = None) -> Path:
-    """Train, or go on training, and return the last checkpoint; the folder must be locked.
+    """Train, or continue training, and return the last checkpoint; the folder must be locked.
 
     Raises UsageError when the run was begun with other settings or data, Stopped after a signal
     (the state is saved), DataError when the disk refuses or training diverges for good.
@@ -168,7 +168,7 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
 def save_and_judge(
     run: Run, state: TrainState, phase: Phase, data: TrainingData, monitor: Monitor, health: Health
 ) -> None:
-    """A checkpoint with its samples, and a look at what is wrong with them.
+    """Save a checkpoint with its samples, and report what is wrong with them.
 
     Raises DataError where training on would be a waste.
     """
@@ -244,7 +244,7 @@ def crosses(before: int, after: int, interval: int) -> bool:
 
 
 def log_tick(run: Run, monitor: Monitor, state: TrainState, phase: Phase) -> None:
-    """One line of metrics, and a look at whether the updates were finite."""
+    """Write one line of metrics, and check that the updates were finite."""
     had_trouble = monitor.trouble
     run.on_tick(monitor.tick(state.nimg, phase))
     if monitor.trouble and not had_trouble:
@@ -383,7 +383,7 @@ def begun_settings(folder: Path) -> dict[str, Any]:
 
 
 def with_former_defaults(config: TrainConfig, folder: Path) -> TrainConfig:
-    """The configuration that goes on with a run of an earlier version, which had other defaults."""
+    """The configuration for a run begun by an earlier version, which had other defaults."""
     begun = begun_settings(folder)
     if begun and "wavelets" not in begun:
         config = replace(config, wavelets=False)
@@ -394,7 +394,7 @@ def with_former_defaults(config: TrainConfig, folder: Path) -> TrainConfig:
 
 
 def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
-    """The state to go on from: the run's newest valid checkpoint, else `start_from`, else new.
+    """The state to continue from: the run's newest valid checkpoint, else `start_from`, else new.
 
     Raises UsageError when the checkpoint is of other settings or data, DataError when there are
     checkpoints and none can be read: a run is never silently started again.
@@ -411,7 +411,9 @@ def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
         if run.options.transfer and may_go_on(checkpoint, run.config, digest):
             changed = differences(settings_used(checkpoint.config), settings_used(run.config))
             restore(state, checkpoint, path)
-            run.on_note(f"going on from {path} ({state.nimg / 1000:g} kimg), {'; '.join(changed)}")
+            run.on_note(
+                f"continuing from {path} ({state.nimg / 1000:g} kimg), {'; '.join(changed)}"
+            )
             return state
         if run.options.transfer:
             transfer(run, state, checkpoint, path)
@@ -427,7 +429,7 @@ def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
 
 
 def may_go_on(checkpoint: Checkpoint, config: TrainConfig, digest: str) -> bool:
-    """Whether an unfinished run can go on where it was although settings differ.
+    """Whether an unfinished run can continue where it was although settings differ.
 
     That takes the same data, networks and levels: a lower learning rate, another batch or loss
     may be what a run needs that diverged or ran out of memory.

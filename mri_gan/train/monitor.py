@@ -24,7 +24,7 @@ from mri_gan.train.step import Stats
 # What goes wrong in training, reported while there is time to act
 
 COLLAPSED_BELOW = 0.4  # diversity of fakes as a share of that of reals
-LOST_BELOW = 0.1  # so little diversity does not come back
+LOST_BELOW = 0.1  # diversity this low does not come back
 LOST_SNAPSHOTS = 3  # in a row, after which training on is a waste
 LOST_NIMG = 10_000  # before, a generator has hardly begun
 STARVED_ABOVE = 0.05  # share of the time spent waiting for data

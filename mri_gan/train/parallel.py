@@ -98,7 +98,7 @@ def join(rank: int, size: int, address: str | None = None, timeout_s: float = TI
 # Joining the processes that `torchrun` started, and noticing that it is gone
 
 CHECK_S = 0.5  # between two checks of who the parent is
-REFUSED_S = 5.0  # so long the launcher's port may refuse before it counts as gone
+REFUSED_S = 5.0  # how long the launcher's port may refuse before it counts as gone
 GONE = "the launcher of this process is gone", "start all of them with torchrun again"
 
 
@@ -304,7 +304,7 @@ def agree(world: World, value: int) -> bool:
 
 
 def wait_for_all(world: World) -> None:
-    """Go on only when every process has come here, however long the first one is at the disk."""
+    """Continue only when every process is here, however long the first one is at the disk."""
     if world.size > 1:
         _all_reduce(torch.zeros(1), group=world.patient)
 

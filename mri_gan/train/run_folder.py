@@ -108,7 +108,7 @@ class Run:
     on_step: Callable[[Progress], None] = _ignore
     on_note: Callable[[str], None] = _ignore
     on_warning: Callable[[str], None] = _ignore  # as a note, but never to be hidden
-    on_begin: Callable[[], None] = _nothing  # the run can be trained, and begins or goes on
+    on_begin: Callable[[], None] = _nothing  # the run can be trained, and begins or continues
     on_tick: Callable[[dict[str, Any]], None] = _ignore  # every line of metrics, in every process
     on_snapshot: Callable[[Path], None] = _ignore  # after every checkpoint, in the first process
     command: tuple[str, ...] = ()  # the words that started it

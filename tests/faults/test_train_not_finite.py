@@ -182,6 +182,6 @@ def test_after_three_rollbacks_the_file_to_use_is_named_and_can_be_used(
     lower, options = replace(longer, lr=1e-4), replace(OPTIONS, transfer=True)
     (tmp_path / "b").mkdir()
     train(Run(store, tmp_path / "b", lower, options, on_note=notes.append), start_from=newest)
-    assert f"going on from {newest} ({load_checkpoint(newest).nimg / 1000:g} kimg)" in notes[-1]
+    assert f"continuing from {newest} ({load_checkpoint(newest).nimg / 1000:g} kimg)" in notes[-1]
     assert "lr was 0.001, now 0.0001" in notes[-1]
     assert list_checkpoints(tmp_path / "b")[0].name == "ckpt-000000160.pt"

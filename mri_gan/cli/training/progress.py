@@ -314,14 +314,14 @@ def memory_of(device: str) -> int:
 
 
 def begun_nimg(out: Path) -> int:
-    """How far the run in a folder has come; 0 where there is none."""
+    """The nimg that the run in a folder has reached; 0 where there is none."""
     from mri_gan.checkpoint import checkpoint_nimg, list_checkpoints
 
     return max(map(checkpoint_nimg, list_checkpoints(out)), default=0)
 
 
 def describe_run(out: Path, config: TrainConfig) -> dict[str, Any]:
-    """The run that is in a folder: where it would go on, what is left, why it would be refused."""
+    """The run in a folder: where it would continue, what is left, why it would be refused."""
     from mri_gan.checkpoint import newest_valid
     from mri_gan.schedule import total_images
     from mri_gan.train.loop import changed_settings, with_former_defaults

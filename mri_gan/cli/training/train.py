@@ -202,7 +202,9 @@ def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
     "Precision of the networks; auto is bf16 where the hardware supports it "
     " [default: auto on a GPU, else fp32].",
 )
-@options.setting("--drift", float, 1e-3, "Weight of the drift term.")
+@options.setting(
+    "--drift", float, 1e-3, "Weight of the drift term, which keeps scores near 0 (wgan-gp)."
+)
 @options.setting(
     "--ema-kimg",
     float,
@@ -213,7 +215,7 @@ def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
     "--condition",
     str,
     None,
-    "Label to train with: class, age, position, side, ... (may be repeated; NAME:class).",
+    "Label to train with, such as class, age or position; may be repeated. NAME:class for codes.",
     name="condition_names",
     multiple=True,
 )
@@ -266,13 +268,13 @@ def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
     "--augment-kinds",
     str,
     "blit,geometry,colour",
-    "More kinds: tone, filter, noise, cutout. Left and right are kept without --flip.",
+    "Also possible: tone, filter, noise, cutout. Only --flip mirrors left and right.",
 )
 @options.setting(
     "--ada-target", float, 0.6, "Mean sign of real scores above which ada augments more."
 )
 @options.setting(
-    "--ada-kimg", float, 500.0, "Fewest thousand images in which ada goes from 0 to 1."
+    "--ada-kimg", float, 500.0, "Thousand images that ada needs, at least, to go from 0 to 1."
 )
 @options.seed
 @options.path("--ckpt", "Start from this checkpoint or run folder if --out has no checkpoint yet.")
@@ -300,7 +302,7 @@ def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
     "--snap",
     options.ABOVE_0,
     None,
-    "kimg between checkpoints  [default: about 25 in a run].",
+    "kimg between checkpoints  [default: about 25 per run].",
     name="snap_kimg",
 )
 @options.setting(

@@ -50,7 +50,7 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Find the style with which a model draws an IMAGE (grey or colour, 8 or 16 bits).
+    """Find the style that makes a model draw an IMAGE (grey or colour, 8 or 16 bits).
 
     Writes projection.png (target, result, difference, curve), result.png, and w and noise as
     projection.npz. The image is padded to a square and scaled to the model's size.
