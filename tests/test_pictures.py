@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -20,6 +21,9 @@ from mri_gan.pictures import (
     read_mark,
     save_png,
     to_grey,
+    to_signed,
+    to_stored,
+    to_unit,
 )
 
 
@@ -44,6 +48,16 @@ def test_sixteen_bits_keep_their_upper_half() -> None:
 def test_floats_span_minus_one_to_one_and_are_clipped() -> None:
     values = np.array([-2, -1, 0, 1, 2], np.float32)
     np.testing.assert_array_equal(to_grey(values), [0, 0, 128, 255, 255])
+
+
+@pytest.mark.parametrize(("kind", "depth"), [(np.uint8, 8), (np.uint16, 16)])
+def test_stored_greys_are_minus_one_to_one_and_0_to_1_and_come_back(kind: Any, depth: int) -> None:
+    """Black and white exactly, and every level between them."""
+    stored = np.arange(1 << depth, dtype=np.uint32).astype(kind)
+    signed, unit = to_signed(torch.from_numpy(stored)).numpy(), to_unit(stored)
+    assert (signed[0], signed[-1], unit[0], unit[-1]) == (-1, 1, 0, 1)
+    np.testing.assert_allclose(signed, np.linspace(-1, 1, 1 << depth), atol=2e-7)
+    np.testing.assert_array_equal(to_stored(signed, depth), stored)
 
 
 def test_sheet_goes_row_by_row() -> None:

@@ -6,7 +6,7 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from mri_gan.errors import DataError
+from mri_gan.evaluate.features import load_torchscript
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
+from mri_gan.synth.project import network_features
 
 SAVE = 'torch.save(y, "canary")'
 # Each writes the same call in another way that torch's own parser takes.
@@ -104,3 +106,18 @@ def test_code_that_no_parser_reads_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.pt").write_bytes(pack("torch.save(y,"))
     with pytest.raises(DataError, match="cannot be read"):
         load_torchscript_program(tmp_path / "net.pt")
+
+
+@pytest.mark.parametrize(
+    "load",
+    [load_torchscript, lambda path: network_features(path, "cpu")],
+    ids=["evaluate", "project"],
+)
+def test_both_commands_that_take_a_program_refuse_one_that_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: Callable[[Path], object]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.pt").write_bytes(pack(SAVE))
+    with pytest.raises(DataError, match="can reach files"):
+        load(tmp_path / "net.pt")
+    assert not (tmp_path / "canary").exists()
