@@ -436,23 +436,12 @@ class TrainConfig(JsonConfig):
     @property
     def model(self) -> ModelConfig:
         """The part that shapes the networks."""
-        return ModelConfig(
-            max_size=self.max_size,
-            channels=self.channels,
-            capacity=self.capacity,
-            latent_dim=self.latent_dim,
-            mapping_depth=self.mapping_depth,
-            arch=self.arch,
-            condition_dim=self.conditions.dim,
-            channel_base=self.channel_base,
-            channel_max=self.channel_max,
-            critic_norm=critic_norm(self.arch, self.loss),
-            clamp=self.clamp,
-            blur_bias=self.blur_bias,
-            wavelets=self.wavelets,
-            critic=self.critic,
-            features_digest=self.features_digest,
-        )
+        decided = {
+            "condition_dim": self.conditions.dim,
+            "critic_norm": critic_norm(self.arch, self.loss),
+        }
+        same = (f.name for f in fields(ModelConfig) if f.name not in decided)
+        return ModelConfig(**{name: getattr(self, name) for name in same}, **decided)
 
 
 # What is in a run folder under which name, readable without torch

@@ -83,15 +83,7 @@ class Progress:
     metrics: dict[str, Any]
 
 
-def _ignore(_: object) -> None:
-    """The callback of a caller that does not want to know."""
-
-
-def _agree() -> None:
-    """The check of a caller that holds no lock."""
-
-
-def _nothing() -> None:
+def _ignore(*_: object) -> None:
     """The callback of a caller that has nothing to do."""
 
 
@@ -108,11 +100,11 @@ class Run:
     on_step: Callable[[Progress], None] = _ignore
     on_note: Callable[[str], None] = _ignore
     on_warning: Callable[[str], None] = _ignore  # as a note, but never to be hidden
-    on_begin: Callable[[], None] = _nothing  # the run can be trained, and begins or continues
+    on_begin: Callable[[], None] = _ignore  # the run can be trained, and begins or continues
     on_tick: Callable[[dict[str, Any]], None] = _ignore  # every line of metrics, in every process
     on_snapshot: Callable[[Path], None] = _ignore  # after every checkpoint, in the first process
     command: tuple[str, ...] = ()  # the words that started it
-    before_save: Callable[[], None] = _agree  # may raise, to end the run without writing more
+    before_save: Callable[[], None] = _ignore  # may raise, to end the run without writing more
 
     @property
     def total(self) -> int:

@@ -71,9 +71,5 @@ def command(
             written.append(folder / f"{one.method}-{i:02d}-{look.size}px.gif")
             frames = directions.draw_sweep(hand, one, i, seed, reach).numpy()
             save_animation(written[-1], frames, look.size, 12)
-    if as_json:
-        weights = {one.method: [round(float(x), 6) for x in one.weight] for one in found}
-        options.print_json({"files": [str(path) for path in written], "weights": weights})
-    elif not quiet:
-        for path in written:
-            click.echo(path)
+    weights = {one.method: [round(float(x), 6) for x in one.weight] for one in found}
+    options.report_files(written, as_json, quiet, weights=weights)
