@@ -436,10 +436,8 @@ class TrainConfig(JsonConfig):
     @property
     def model(self) -> ModelConfig:
         """The part that shapes the networks."""
-        decided = {
-            "condition_dim": self.conditions.dim,
-            "critic_norm": critic_norm(self.arch, self.loss),
-        }
+        norm = critic_norm(self.arch, self.loss)
+        decided: dict[str, Any] = {"condition_dim": self.conditions.dim, "critic_norm": norm}
         same = (f.name for f in fields(ModelConfig) if f.name not in decided)
         return ModelConfig(**{name: getattr(self, name) for name in same}, **decided)
 

@@ -17,7 +17,8 @@ from mri_gan.nets.build import (
     full_batches,
     styles_of_seeds,
 )
-from mri_gan.synth.sample import Trained, alpha_for, load_trained, look_at
+from mri_gan.synth.sample import Trained, alpha_for, load_critic, load_trained, look_at
+from mri_gan.train.state import build_state
 
 
 @pytest.fixture
@@ -83,6 +84,20 @@ def test_weights_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
     save_checkpoint(path, Checkpoint(SMALL, 1, 8, 1.0, "digest", {"g_ema": {}}))
     with pytest.raises(DataError, match="generator does not fit its settings"):
         load_trained(path)
+
+
+def test_the_critic_of_a_checkpoint_scores_as_it_did_in_training(trained: Trained) -> None:
+    images = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    trainer = build_state(SMALL, torch.device("cpu")).d  # initial weights follow from the seed
+    loaded = load_critic(trained)
+    assert loaded is not None
+    assert torch.equal(loaded(images, alpha=0.5), trainer(images, alpha=0.5))
+
+
+def test_a_file_without_a_critic_has_none(trained: Trained) -> None:
+    parts = {"g_ema": trained.generator.state_dict()}
+    save_checkpoint(trained.path, Checkpoint(SMALL, 1000, 16, 0.5, "digest", parts))
+    assert load_critic(trained) is None
 
 
 def test_networks_without_styles_are_not_truncated() -> None:
