@@ -299,8 +299,6 @@ def stopped(run: Run, state: TrainState) -> Stopped:
     )
 
 
-# How a run begins or continues, and what it does when memory is too small for a level
-
 # What to do when the memory is too small for a level
 
 # How torch's allocator for the CPU says it, in a plain RuntimeError.
@@ -356,19 +354,14 @@ def pick_layout(run: Run) -> Run:
     if run.options.device != "cpu":
         return run
     if list_checkpoints(run.folder):
-        layout = begun_layout(run.folder)
+        begun = begun_settings(run.folder).get("layout", "")
+        layout = begun if begun in LAYOUTS else ""
     else:
         low = run.config.precision == "bf16"
         layout = "channels-last" if measure_innermost(low) > INNERMOST_PAYS else ""
     if not agree(run.world, key(layout)):
         layout = ""
     return replace(run, config=replace(run.config, layout=layout))
-
-
-def begun_layout(folder: Path) -> str:
-    """The order of axes that a run began with, by its `config.json`."""
-    layout = begun_settings(folder).get("layout", "")
-    return layout if layout in LAYOUTS else ""
 
 
 def begun_settings(folder: Path) -> dict[str, Any]:
@@ -411,9 +404,8 @@ def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
         if run.options.transfer and may_go_on(checkpoint, run.config, digest):
             changed = differences(settings_used(checkpoint.config), settings_used(run.config))
             restore(state, checkpoint, path)
-            run.on_note(
-                f"continuing from {path} ({state.nimg / 1000:g} kimg), {'; '.join(changed)}"
-            )
+            how = f"({state.nimg / 1000:g} kimg), {'; '.join(changed)}"
+            run.on_note(f"continuing from {path} {how}")
             return state
         if run.options.transfer:
             transfer(run, state, checkpoint, path)

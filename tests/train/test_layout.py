@@ -10,7 +10,7 @@ from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.config import CONFIG, TrainConfig
 from mri_gan.nets.convolution import innermost
 from mri_gan.train import loop
-from mri_gan.train.loop import begun_layout, pick_layout, train
+from mri_gan.train.loop import pick_layout, train
 from mri_gan.train.run_folder import Run, RunOptions
 from mri_gan.train.state import build_state, measure_innermost
 
@@ -57,10 +57,12 @@ def test_a_run_goes_on_in_the_order_that_it_began_with_to_the_same_bits(
 
 @pytest.mark.parametrize("text", ["{}", "[", '{"settings": {"layout": "x"}}', '{"settings": []}'])
 def test_without_a_word_on_it_the_order_is_that_of_earlier_versions(
-    tmp_path: Path, text: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
+    measures(monkeypatch, 3.0)
     (tmp_path / CONFIG).write_text(text)
-    assert begun_layout(tmp_path) == ""
+    (tmp_path / "ckpt-000000008.pt").touch()  # begun
+    assert pick_layout(Run(tmp_path, tmp_path, SMALL)).config.layout == ""
 
 
 def test_the_measurement_is_one_number_for_a_process() -> None:
