@@ -14,6 +14,7 @@ import os
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -58,13 +59,22 @@ TIMEOUT_S = 120.0  # after which a process that does not answer is given up
 PATIENCE = timedelta(minutes=30)  # for the first process, which saves, draws and may evaluate
 
 
+def _all() -> Any:
+    """The group of all processes, by torch's name for it."""
+    return None
+
+
 @dataclass(frozen=True)
 class World:
-    """This process's number and how many there are."""
+    """This process's number and how many there are.
+
+    Nothing here keeps a group alive: its threads end with it, and one that lets go of a tensor
+    while Python ends aborts the process.
+    """
 
     rank: int = 0
     size: int = 1
-    patient: Any = field(default=None, compare=False)  # the group that waits for long
+    patient: Callable[[], Any] = field(default=_all, compare=False)  # the group that waits for long
 
     @property
     def is_first(self) -> bool:
@@ -92,7 +102,7 @@ def join(rank: int, size: int, address: str | None = None, timeout_s: float = TI
             f"process {rank} of {size} cannot join the others ({one_line(error)})",
             "start all of them with torchrun",
         ) from error
-    return World(rank, size, patient)
+    return World(rank, size, weakref.ref(patient))
 
 
 # Joining the processes that `torchrun` started, and noticing that it is gone
@@ -169,7 +179,7 @@ def ended_with_parent(parent: int, end: Callable[[str], object]) -> Iterator[Non
 
 
 def leave(world: World) -> None:
-    """End the connection to the other processes."""
+    """End the connection to the other processes, and the threads that kept it."""
     if world.size > 1:
         dist.destroy_process_group()
 
@@ -310,15 +320,17 @@ def wait_for_all(world: World) -> None:
 
 
 def _all_reduce(
-    tensor: Tensor, operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM, group: Any = None
+    tensor: Tensor,
+    operation: dist.ReduceOp.RedOpType = dist.ReduceOp.SUM,
+    group: Callable[[], Any] = _all,
 ) -> None:
     """Sum over all processes in place; raises DataError when one of them is gone."""
     try:
-        dist.all_reduce(tensor, operation, group)
+        dist.all_reduce(tensor, operation, group())
     except RuntimeError as error:
         late = "timed out" in str(error).lower()
         reason = "no answer within --timeout" if late else "it has ended"
         raise DataError(
             f"lost contact with another process of this run ({reason})",
             "see its output; the same command continues from the last checkpoint",
-        ) from error
+        ) from error.with_traceback(None)  # whose frames hold the group

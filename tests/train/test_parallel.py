@@ -2,6 +2,7 @@
 
 import itertools
 import multiprocessing
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,19 @@ import torch
 
 from mri_gan.checkpoint import list_checkpoints, load_checkpoint
 from mri_gan.config import METRICS, TrainConfig, read_metrics
+from mri_gan.errors import DataError
 from mri_gan.files import StopSignal
 from mri_gan.train.loop import train
-from mri_gan.train.parallel import SOLO, World, average, join, leave, rows
+from mri_gan.train.parallel import (
+    SOLO,
+    World,
+    average,
+    join,
+    leave,
+    row_index,
+    rows,
+    wait_for_all,
+)
 from mri_gan.train.run_folder import Run, RunOptions
 from mri_gan.train.state import build_state
 
@@ -71,6 +82,37 @@ def run_processes(store: Path, folder: Path, stop_at: int = 0) -> list[int | Non
     for process in processes:
         process.join(120)
     return [process.exitcode for process in processes]
+
+
+def leave_alone(rank: int, address: str, folder: Path) -> None:
+    """The second process leaves while the first one still waits for it."""
+    world = join(rank, 2, address)
+    wait_for_all(world)
+    row_index(world, 8, torch.device("cpu"))  # is kept in a cache, and its world
+    lost = None
+    if rank == 0:
+        with pytest.raises(DataError) as lost:
+            wait_for_all(world)
+    leave(world)
+    threads = [task.joinpath("comm").read_text() for task in Path("/proc/self/task").iterdir()]
+    (folder / str(rank)).write_text("".join(threads) + f"lost: {lost is not None}")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_no_thread_of_a_group_outlives_it(tmp_path: Path) -> None:
+    """One that lets go of its tensor while Python ends aborts the process."""
+    context = multiprocessing.get_context("spawn")
+    arguments = ((tmp_path / "rendezvous").as_uri(), tmp_path)
+    processes = [context.Process(target=leave_alone, args=(rank, *arguments)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0, 0]
+    for rank, lost in ((0, True), (1, False)):
+        found = (tmp_path / str(rank)).read_text()
+        assert "gloo" not in found
+        assert found.endswith(f"lost: {lost}")
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
