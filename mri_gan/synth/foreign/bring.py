@@ -20,9 +20,18 @@ from mri_gan.synth.foreign.containers import read_weights
 from mri_gan.synth.foreign.stylegan2_ada import find_parts, is_tensorflow, read_stylegan2_ada
 from mri_gan.synth.foreign.stylegan2_port import is_stylegan2_port, read_stylegan2_port
 from mri_gan.synth.foreign.stylegan_port import is_stylegan_port, read_stylegan_port
-from mri_gan.synth.foreign.taking import ONLY, Imported, Weights, find_network, take_part
+from mri_gan.synth.foreign.taking import (
+    DEEPEST,
+    ONLY,
+    Imported,
+    Weights,
+    find_network,
+    take_part,
+    with_tensors,
+)
 from mri_gan.synth.foreign.tensors import Unknown
 
+FLOATS = "save them again as float32, on the CPU"
 MEAN_OF = 10_000  # latents, where the file has no mean of w
 OTHERS = {  # a tensor by which files of other networks are known, and what they are
     "final_conv.0.weight": "holds a critic of StyleGAN2, but no generator",
@@ -30,6 +39,9 @@ OTHERS = {  # a tensor by which files of other networks are known, and what they
     "initial_block": "is of the package stylegan2_pytorch, whose networks are built differently",
     "style_mapping.0.weight": "is of a StyleGAN of MMEditing, whose layers are named differently",
     "synthesis.input.weight": "is a network of StyleGAN3's own architecture (alias-free)",
+    "G.initial_conv.0.weight": "is of the package lightweight_gan, whose networks are others",
+    "init.init.0.weight_orig": "is a FastGAN of another program",
+    "main.0.weight": "is a DCGAN as PyTorch's tutorial builds it",
 }
 
 
@@ -47,6 +59,7 @@ def read_foreign(path: Path, size: int | None = None) -> Imported:
             f"{path}: is a network pickle of StyleGAN's programs for TensorFlow",
             "convert it with legacy.py of StyleGAN2-ADA's or StyleGAN3's repository",
         )
+    value = with_tensors(value)
     if is_stylegan_port(value):
         return read_stylegan_port(value, what, size)
     if find_parts(value):
@@ -73,7 +86,19 @@ def describe_other(value: Any, what: str) -> DataError:
                 f"{what}: holds an object of {part.name[:80]}, which is not known here",
                 "save the networks alone, or their state_dict()",
             )
+    kind = find_odd_tensor(value)
+    if kind:
+        return DataError(f"{what}: holds tensors of a kind that is not read ({kind[:80]})", FLOATS)
     return DataError(f"{what}: holds no generator of a known program", ONLY)
+
+
+def find_odd_tensor(value: Any, depth: int = 0) -> str:
+    """By what torch would build a tensor that is not known here, if there is one; else nothing."""
+    if isinstance(value, Unknown):
+        return value.name if value.name.startswith("torch._") else ""
+    if not isinstance(value, dict) or depth > DEEPEST:
+        return ""
+    return next(filter(None, (find_odd_tensor(part, depth + 1) for part in value.values())), "")
 
 
 def keep_what_fits(found: Imported) -> Imported:

@@ -31,6 +31,7 @@ OTHER_FILES = {  # how files begin that are taken for weights, and what to do
     b"<": ("is a web page", "download the file itself"),
     b"version https://git-lfs": ("is a pointer of Git LFS", "fetch the file with git lfs pull"),
     b"\x1f\x8b": ("is packed by gzip", "unpack it first"),
+    b"\x93NUMPY": ("is an array of numpy", "give a checkpoint of PyTorch"),
     b"\x08": ("looks like ONNX", "give the checkpoint that it was made from"),
 }
 
@@ -119,6 +120,8 @@ def _load_zip(data: bytes, what: str, depth: int) -> Any:
         archive = zipfile.ZipFile(io.BytesIO(data))
         names = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in names if name.endswith("/data.pkl") and name.count("/") == 1]
+        if names and all(name.endswith(".npy") for name in names):
+            raise DataError(f"{what}: is an npz of numpy", "save the arrays with torch.save")
         if len(pickles) != 1:
             raise DataError(f"{what}: is a zip without weights", "unpack it and give one file")
         root = pickles[0].removesuffix("data.pkl")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -79,6 +80,17 @@ class Taker:
 def is_average(name: str) -> bool:
     """Whether a part's name says that it is the running average of the generator."""
     return any(word in name.lower() for word in AVERAGES)
+
+
+def with_tensors(value: Any, depth: int = 0) -> Any:
+    """The same with tensors for numpy's arrays of numbers, and lists as dictionaries by number."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        return torch.from_numpy(value.astype(value.dtype.newbyteorder("=")))
+    if isinstance(value, list | tuple):
+        value = {str(number): part for number, part in enumerate(value)}
+    if not isinstance(value, dict) or depth > DEEPEST:
+        return value
+    return {name: with_tensors(part, depth + 1) for name, part in value.items()}
 
 
 def find_networks(

@@ -165,7 +165,11 @@ def test_a_bad_critic_of_the_port_does_not_lose_its_generator(tmp_path: Path) ->
         (foreign.ada_critic(2), "is a critic, not a generator"),
         ({"GAN": {"S.net.0.weight": torch.ones(2, 2)}}, "is of the package stylegan2_pytorch"),
         ({"synthesis.input.weight": torch.ones(2, 2)}, "StyleGAN3's own architecture"),
-        ({"netG": {"main.0.weight": torch.ones(2)}}, "no generator of a known program"),
+        ({"netG": {"main.0.weight": torch.ones(2)}}, "is a DCGAN as PyTorch's tutorial builds it"),
+        ({"GAN": {"G.initial_conv.0.weight": torch.ones(2)}}, "of the package lightweight_gan"),
+        ({"g": {"module.init.init.0.weight_orig": torch.ones(2)}}, "is a FastGAN of another"),
+        ({"fc.weight": torch.ones(2)}, "no generator of a known program"),
+        ({"g_ema": {"fc.weight": torch.ones(2, device="meta")}}, "tensors of a kind that is not"),
     ],
 )
 def test_a_state_dict_of_another_network_is_named(

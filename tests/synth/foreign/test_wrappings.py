@@ -93,6 +93,14 @@ FILES: dict[str, Callable[[], object]] = {
 }
 
 
+ARRAYS: dict[str, Callable[[], object]] = {
+    "arrays": lambda: {"g_ema": {k: v.numpy() for k, v in NET.items()}},
+    "arrays of the other byte order": lambda: {k: v.numpy().astype(">f4") for k, v in NET.items()},
+    "columns first": lambda: {k: np.asfortranarray(v.numpy()) for k, v in NET.items()},
+    "a list of networks": lambda: [{"epoch": 3}, NET],
+}
+
+
 def equal_to_plain(path: Path) -> bool:
     plain = path.with_name("plain.pt")
     torch.save({"g_ema": NET}, plain)
@@ -108,6 +116,17 @@ def test_objects_of_other_programs_do_not_hide_the_network(
     tmp_path: Path, name: str, new: bool
 ) -> None:
     torch.save(FILES[name](), tmp_path / "a.pt", _use_new_zipfile_serialization=new)
+    assert equal_to_plain(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+@pytest.mark.parametrize("protocol", [2, 5])
+def test_numpy_arrays_are_weights_too(tmp_path: Path, name: str, protocol: int) -> None:
+    value = ARRAYS[name]()
+    if protocol == 2 and isinstance(value, list):
+        torch.save(value, tmp_path / "a.pt")
+    else:
+        (tmp_path / "a.pt").write_bytes(pickle.dumps(value, protocol))
     assert equal_to_plain(tmp_path / "a.pt")
 
 
@@ -140,6 +159,7 @@ def test_damaged_safetensors_are_one_line(tmp_path: Path) -> None:
         (b"<!DOCTYPE html>", "a web page"),
         (b"version https://git-lfs.github.com/spec/v1\n", "pointer of Git LFS"),
         (b"\x1f\x8b\x08\x00", "packed by gzip"),
+        (b"\x93NUMPY\x01\x00", "an array of numpy"),
         (b"\x08\x07\x12\x07pytorch", "looks like ONNX"),
     ],
 )
@@ -147,6 +167,12 @@ def test_files_of_another_kind_are_named(tmp_path: Path, data: bytes, says: str)
     (tmp_path / "a.pt").write_bytes(data)
     with pytest.raises(DataError, match=says):
         read_foreign(tmp_path / "a.pt")
+
+
+def test_an_npz_is_named(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", weight=np.ones(3))
+    with pytest.raises(DataError, match="is an npz of numpy"):
+        read_foreign(tmp_path / "a.npz")
 
 
 def test_a_program_is_named_although_it_is_compressed(tmp_path: Path) -> None:
