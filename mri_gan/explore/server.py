@@ -7,6 +7,7 @@ import http.server
 import json
 import secrets
 import socketserver
+import threading
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
@@ -48,6 +49,7 @@ class Server(http.server.ThreadingHTTPServer):
     def __init__(self, explorer: Explorer, folder: Path, port: int = 0) -> None:
         self.explorer, self.folder = explorer, folder
         self.secret = secrets.token_urlsafe(16)
+        self.answering, self.is_closed = threading.Lock(), False
         try:
             super().__init__((HOST, port), Handler)
         except OSError as error:
@@ -59,6 +61,16 @@ class Server(http.server.ThreadingHTTPServer):
         """Bind without the look-up of the machine's name, which could ask a name server."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = HOST, int(self.server_address[1])
+
+    def server_close(self) -> None:
+        """Close, and wait for the answer that is being made; none begins after it.
+
+        A thread that is within torch while Python ends aborts the process.
+        """
+        super().server_close()
+        if not self.is_closed:
+            self.is_closed = True
+            self.answering.acquire()
 
     @property
     def url(self) -> str:
@@ -112,7 +124,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _try(self, answer: object, form: dict[str, str]) -> None:
         assert callable(answer)
         try:
-            answer(form)
+            with self.server.answering:
+                answer(form)
         except ConnectionError:  # the browser has gone
             self.close_connection = True
         except OSError as error:

@@ -20,7 +20,7 @@ from phantoms.models import SMALL, save_untrained
 
 from mri_gan.conditions import Column, Conditions
 from mri_gan.errors import DataError
-from mri_gan.explore.scene import Explorer
+from mri_gan.explore.scene import Explorer, Scene
 from mri_gan.explore.server import HOST, Server
 from mri_gan.synth.sample import load_trained
 
@@ -138,6 +138,38 @@ def test_the_command_prints_the_address_and_ends_with_ctrl_c(tmp_path: Path) -> 
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=60)
     assert (child.returncode, errors) == (0, "")
+
+
+def test_it_ends_after_the_picture_that_is_being_drawn(tmp_path: Path) -> None:
+    """Python would abort if it ended while a thread is within torch."""
+    begun, go_on = threading.Event(), threading.Event()
+    done: list[object] = []
+
+    class Slow(Explorer):
+        def draw(self, scene: Scene, *, exact: bool = False) -> Any:
+            begun.set()
+            go_on.wait(60)
+            done.append("drawn")
+            return super().draw(scene, exact=exact)
+
+    def close() -> None:
+        server.server_close()
+        done.append("closed")
+
+    server = Server(Slow(load_trained(save_untrained(tmp_path))), tmp_path)
+    works = (server.serve_forever, lambda: done.append(ask(server, "picture")[0]), close)
+    threads = [threading.Thread(target=work) for work in works]
+    threads[0].start()
+    threads[1].start()
+    assert begun.wait(60)
+    server.shutdown()
+    threads[2].start()
+    threads[2].join(0.5)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert done.index("drawn") < done.index("closed")
+    assert 200 in done
 
 
 @pytest.fixture(scope="module")
