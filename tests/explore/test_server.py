@@ -152,17 +152,18 @@ def test_it_ends_after_the_picture_that_is_being_drawn(tmp_path: Path) -> None:
             done.append("drawn")
             return super().draw(scene, exact=exact)
 
+    started = Server(Slow(load_trained(save_untrained(tmp_path))), tmp_path)
+
     def close() -> None:
-        server.server_close()
+        started.server_close()
         done.append("closed")
 
-    server = Server(Slow(load_trained(save_untrained(tmp_path))), tmp_path)
-    works = (server.serve_forever, lambda: done.append(ask(server, "picture")[0]), close)
+    works = (started.serve_forever, lambda: done.append(ask(started, "picture")[0]), close)
     threads = [threading.Thread(target=work) for work in works]
     threads[0].start()
     threads[1].start()
     assert begun.wait(60)
-    server.shutdown()
+    started.shutdown()
     threads[2].start()
     threads[2].join(0.5)
     go_on.set()
