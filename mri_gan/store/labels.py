@@ -97,6 +97,16 @@ def plain_cell(text: str) -> str:
     return text[1:] if text[:1] == "'" and text[1:].startswith(FORMULA) else text
 
 
+def read_rows(text: str) -> list[tuple[int, list[str]]]:
+    """Line numbers and cells of the lines of a table with tabs or commas that are not empty.
+
+    Raises csv.Error where it is no table.
+    """
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in text else ",")
+    rows = ([plain_cell(cell.strip()) for cell in row] for row in reader)
+    return [(number, row) for number, row in enumerate(rows, 1) if any(row)]
+
+
 def read_cell(text: str) -> str | float:
     """A number where the cell holds one, else its text."""
     try:
@@ -106,16 +116,14 @@ def read_cell(text: str) -> str | float:
 
 
 def read_label_table(path: Path) -> dict[str, Labels]:
-    """{subject or source: labels} of a table with tabs or, by its name, commas.
+    """{subject or source: labels} of a table with tabs or commas.
 
     One column is named `subject` (or participant_id) or `source`; every other is a label, as a
     number where it is one. Raises UsageError naming the file where it is not such a table or says
     two things of one name.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        rows = csv.reader(io.StringIO(text), delimiter="," if path.suffix == ".csv" else "\t")
-        lines = [[cell.strip() for cell in row] for row in rows if any(row)]
+        lines = [row for _, row in read_rows(path.read_text(encoding="utf-8-sig"))]
     except (OSError, UnicodeError, csv.Error) as error:
         raise UsageError(f"--labels {path}: cannot be read", str(error)) from error
     header = lines[0] if lines else []

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import phantoms
 import pytest
 
@@ -86,6 +87,39 @@ def test_folders_of_people_within_those_of_classes_are_people(tmp_path: Path, wh
     names = [f"{label}/{name}/{z}.png" for name, label in people.items() for z in (1, 2)]
     found = named(tmp_path, names, classes=True)
     assert {subject: label for label, subject, _ in found} == people
+
+
+def test_people_within_classes_may_have_folders_of_contrasts(tmp_path: Path) -> None:
+    people = {f"{n:05}": ("0", "1")[n % 2] for n in range(6)}
+    names = [
+        f"train/{label}/{who}/{contrast}/Image-{z}.png"
+        for who, label in people.items()
+        for contrast in ("FLAIR", "T1wCE")
+        for z in (1, 2)
+    ]
+    found = named(tmp_path, names, classes=True)
+    assert {subject: label for label, subject, _ in found} == people
+
+
+@pytest.mark.parametrize("form", ["{}/{}_{}_12.png", "{}/{}_{}.nii.gz"])
+def test_the_contrasts_of_a_person_in_a_class_are_one_person(tmp_path: Path, form: str) -> None:
+    people = {"p01": "AD", "p02": "CN", "p03": "AD", "p04": "CN"}
+    names = [form.format(label, who, c) for who, label in people.items() for c in ("t1", "flair")]
+    found = named(tmp_path, names, classes=True)
+    assert {subject: label for label, subject, _ in found} == people
+
+
+def test_dicom_series_have_the_class_of_their_folder(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    brain = np.floor(phantoms.brain_volume()).astype(np.float32)
+    files = {
+        f"{n % 2}/{n:05}/T1w/{name}": data
+        for n in range(6)
+        for name, data in phantoms.dicom_files(brain + n, patient=f"id{n}", uid=f"1.2.{n}").items()
+    }
+    top = phantoms.write_folder(tmp_path / "set", files)
+    plan = build_plan([top], PrepareConfig(classes=True))
+    assert sorted((s.labels or {})["class"] for s in plan.sources) == ["0"] * 3 + ["1"] * 3
 
 
 def test_the_same_classes_in_two_folders_are_classes(tmp_path: Path) -> None:

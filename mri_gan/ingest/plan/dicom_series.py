@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mri_gan.config import AUTO
 from mri_gan.errors import DataError
 from mri_gan.ingest.outcome import reading
-from mri_gan.ingest.plan.filenames import identify_all, split_of
+from mri_gan.ingest.plan.filenames import identify_all, read_classes, split_of
 from mri_gan.ingest.plan.words import read_words
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.dicom.elements import Elements
@@ -125,7 +125,14 @@ def group_series(members: Iterable[Member], config: PrepareConfig) -> tuple[list
     groups = [one.files for together in series.values() for one in together]
     people = _find_people([files[0] for files in groups], prefix)
     pairs = zip(groups, people, strict=True)
-    return [_source(files, person, config) for files, person in pairs], rest
+    sources = [_source(files, person, config) for files, person in pairs]
+    if config.classes:
+        labels = read_classes([source.member.name for source in sources])
+        sources = [
+            replace(source, naming=replace(source.naming, label=label))
+            for source, label in zip(sources, labels, strict=True)
+        ]
+    return sources, rest
 
 
 def _sort_in(series: list[_Series], file: _File) -> None:

@@ -13,7 +13,8 @@ from dataclasses import replace
 from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.ingest.plan import words
-from mri_gan.ingest.plan.inference import NAMELESS, SHORT_NUMBER, Parsed, infer_people
+from mri_gan.ingest.plan.inference import NAMELESS, infer_people
+from mri_gan.ingest.plan.paths import SHORT_NUMBER, Parsed
 from mri_gan.ingest.plan.words import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
 from mri_gan.ingest.source import IMAGE_SUFFIXES, Naming, common_prefix, suffix_of, whole_number
 from mri_gan.preparation import NAMING_EXAMPLE, PrepareConfig
@@ -170,8 +171,15 @@ def is_mask(name: str) -> bool:
     *folders, file = name.split("/")
     if words.PROBABILITY.search(file):
         return False
-    in_folder = any(f.lower() in words.MASK_FOLDERS for f in folders)
-    return in_folder or bool(words.MASK_WORD.search(_stem(file)))
+    return _in_mask_folder(folders) or bool(words.MASK_WORD.search(_stem(file)))
+
+
+def _in_mask_folder(folders: Sequence[str]) -> bool:
+    """Whether a folder is of label maps; one such as `seg_train` is not if it holds `images`."""
+    if any(folder.lower() in words.MASK_FOLDERS for folder in folders):
+        return True
+    images = any(folder.lower() in words.IMAGE_FOLDERS for folder in folders)
+    return not images and any(words.mask_folder(folder) is not None for folder in folders)
 
 
 def split_of(name: str) -> str:
@@ -373,27 +381,37 @@ def _by_class(names: Sequence[str], prefix: str) -> list[Naming]:
 
     A bare number, or one after a word such as `img` or the name of the class, is an image of its
     own; a name with a number in it is a person's, whatever the class, and so is a word where a
-    class has many. Raises UsageError where an image is in no folder.
+    class has many. Volumes are read as they are without classes. Raises UsageError where an image
+    is in no folder.
     """
     places = [_class_folders(name) for name in names]
-    hold_people = _hold_people(places)
+    depth = _depth_of_people(places)
     found = [
-        (*_class_of(name, place, hold_people), identify(name))
+        (*_class_of(name, place, depth), identify(name))
         for name, place in zip(names, places, strict=True)
     ]
     said: dict[str, set[str]] = {}
     for label, word, _, _ in found:
         said.setdefault(label, set()).add(word)
     named = {
-        label: {word for word in their if not _is_bare(word, label, their)}
+        label: {word for word in their if depth or not _is_bare(word, label, their)}
         for label, their in said.items()
     }
-    return [
-        replace(known, label=label)
-        if known is not None
-        else _in_class(name, prefix, label, (word, position), named[label])
-        for name, (label, word, position, known) in zip(names, found, strict=True)
-    ]
+    volumes = [name for name in names if suffix_of(name) not in IMAGE_SUFFIXES]
+    as_volumes = dict(zip(volumes, _identify(volumes), strict=True))
+    namings = []
+    for name, (label, word, position, known) in zip(names, found, strict=True):
+        naming = as_volumes.get(name) or known
+        naming = naming or _in_class(name, prefix, label, (word, position), named[label])
+        namings.append(replace(naming, label=label))
+    return namings
+
+
+def read_classes(names: Sequence[str]) -> list[str]:
+    """The class that the folders of each path say; raises UsageError where a file is in none."""
+    places = [_class_folders(words.plain_text(name)) for name in names]
+    depth = _depth_of_people(places)
+    return [_class_of(*one, depth)[0] for one in zip(names, places, strict=True)]
 
 
 def _class_folders(name: str) -> list[str]:
@@ -405,31 +423,32 @@ def _class_folders(name: str) -> list[str]:
         raise UsageError(
             f"{name}: is not in a class folder", "put it into one, or leave --classes out"
         )
-    return folders
+    return [folder for folder in folders if not words.contrast_of(folder)] or folders
 
 
-def _hold_people(places: Sequence[Sequence[str]]) -> bool:
-    """Whether the innermost folders are people, and those above them classes.
+def _depth_of_people(places: Sequence[Sequence[str]]) -> int:
+    """Which of the folders are people, those right above them being classes; 0 for none.
 
     They are where most hold a number, each is in one class only, and there are more of them.
     """
-    pairs = {tuple(place[-2:]) for place in places}
-    if any(len(pair) < 2 for pair in pairs):
-        return False
-    classes, people = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
-    numbered = sum(any(c.isdigit() for c in who) for who in people)
-    return 1 < len(classes) < len(people) == len(pairs) < 2 * numbered
+    for depth in range(1, min(map(len, places), default=0)):
+        pairs = {tuple(place[depth - 1 : depth + 1]) for place in places}
+        classes, people = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
+        numbered = sum(any(c.isdigit() for c in who) for who in people)
+        if 1 < len(classes) < len(people) == len(pairs) < 2 * numbered:
+            return depth
+    return 0
 
 
-def _class_of(name: str, place: Sequence[str], holds_people: bool) -> tuple[str, str, int]:
+def _class_of(name: str, place: Sequence[str], depth: int) -> tuple[str, str, int]:
     """The class of an image, the word before its last number or its person, and that number."""
     file = name.rpartition("/")[2]
     stem = file.removesuffix(suffix_of(file))
     found = TRAILING_NUMBER.match(stem)
     position = whole_number(found["position"] if found else "-1")
-    if holds_people:
-        return place[-2], place[-1], position
-    return place[-1], found["subject"] if found else stem, position
+    word = found["subject"] if found else stem
+    label, word = (place[depth - 1], place[depth]) if depth else (place[-1], word)
+    return label, word, position
 
 
 def _in_class(
@@ -441,12 +460,16 @@ def _in_class(
     path = name.removeprefix(prefix)
     return Naming(
         "images",
-        subject=word if is_named else path[: len(path) - len(suffix_of(path))],
+        subject=_without_contrast(word) if is_named else path[: len(path) - len(suffix_of(path))],
         split=split_of(name),
         position=position if is_named else -1,
         mask=is_mask(name),
-        label=label,
     )
+
+
+def _without_contrast(word: str) -> str:
+    said = words.read_words(word)
+    return said.text if said.contrast and said.text else word
 
 
 def _is_bare(word: str, label: str, others: Collection[str]) -> bool:

@@ -7,67 +7,38 @@ names, the folder is the person.
 
 from __future__ import annotations
 
-import copy
-import functools
 import re
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
-from mri_gan.ingest.plan.words import (
-    CLASS_WORDS,
-    DIAGNOSES,
-    GLUED_NUMBER,
-    GROUP_WORD,
-    MASK_FOLDERS,
-    MASK_WORD,
-    NUMBERED,
-    PERSON_WORD,
-    SPELLED_DATE,
-    SPLIT_FOLDERS,
-    SPLIT_WORD,
-    YEAR,
-    Words,
-    read_words,
+from mri_gan.ingest.plan.folders import (
+    FEW,
+    diagnoses_of,
+    drop_common_folders,
+    drop_folders_of_parts,
+    drop_kinds,
+    drop_visit_folders,
+    folders_are_people,
+    has_digit,
+    is_visit,
+    person_folders,
+    recur,
+    restart,
+    share,
+    site_folders,
 )
+from mri_gan.ingest.plan.paths import SITE_NUMBER, Parsed, parse_all, split_word
+from mri_gan.ingest.plan.words import CLASS_WORDS, GROUP_WORD, PERSON_NUMBER, PERSON_WORD, STAGES
 from mri_gan.ingest.source import whole_number
 
 NAMELESS = "all"
-SITE_NUMBER = r"\d{2,3}-\d{3,4}"  # as trials have them: `01-003`
-LEADING_NUMBER = re.compile(rf"^(?P<subject>{SITE_NUMBER}|\d{{2,}})(?:[_\-.]|$)")
-DATE = re.compile(r"^(?:19|20)\d\d[01]\d[0-3]\d$")
-SHORT_NUMBER = re.compile(r"(?<!\d)\d{1,3}(?=\D*$)")  # the last of a path; longer ones may be dates
 LONGEST_PREFIX = 8
 MADE_BY_SPM = re.compile(
     r"^(?:s\d?|r|w|u|a|m|i|i?y_|mean|(?:m|r)?w?[cp][0-6]|wmi?|m0?w?i?|sw[rau]*|[wsrau]{1,5})$",
     re.IGNORECASE,
 )
 SIDES = {"l": "left", "r": "right"}
-FEW = 9  # channels, runs or visits that one person may have under bare numbers
-
-
-@dataclass
-class Parsed:
-    """One file's path: what its folders and its name say, and what is left of both."""
-
-    path: list[str]  # its folders
-    folders: list[str]  # what is left of those that say something of their own
-    key: str  # what is left of the name
-    words: list[Words]
-    split: str
-    leading: str = ""  # a number that the name begins with
-    trailing: str = ""  # a number that the name ends with, of a volume
-    position: int = -1
-    who: str = ""
-    is_volume: bool = False
-    is_made: bool = False  # by a program, from another file
-
-    def add_word(self, kind: str, word: str) -> None:
-        """Let the file's own words say more, where they say nothing of this kind yet."""
-        if not getattr(self.words[-1], kind):
-            own = copy.copy(self.words[-1])  # words of equal names are shared
-            setattr(own, kind, word)
-            self.words[-1] = own
 
 
 def infer_people(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Parsed]:
@@ -75,126 +46,23 @@ def infer_people(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Pars
 
     `paths` are without suffixes and without the folders that all of them share.
     """
-    files = _parse_all(paths, are_volumes)
-    _drop_common_folders(files)
-    _drop_visit_folders(files)
-    _drop_folders_of_parts(files)
+    files = parse_all(paths, are_volumes)
+    drop_common_folders(files)
+    drop_visit_folders(files)
+    drop_folders_of_parts(files)
     _drop_channels(files)
     _drop_bare_sides(files)
     _drop_prefixes_of_programs(files)
     _drop_slice_numbers(files)
-    for split_end in (_letter_at_end, _visit_at_end, _after_number):
+    for split_end in (_letter_at_end, _visit_at_end, _after_number, _after_first_word):
         _drop_ends(files, split_end, "key")
     _drop_visits_in_front(files)
+    drop_kinds(files, _core_of)
     _choose_people(files)
     for split_end in (_letter_at_end, _visit_at_end, _after_number):
         _drop_ends(files, split_end, "who")
     _keep_restarted_numbers_apart(files)
     return files
-
-
-# One path
-
-
-def _parse_all(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Parsed]:
-    """Every path by itself. Names of slices that differ in their number only are read once."""
-    seen: dict[tuple[str, ...], Parsed] = {}
-    files = []
-    for path, is_volume in zip(paths, are_volumes, strict=True):
-        number = None if is_volume else SHORT_NUMBER.search(path)
-        if number is None:
-            files.append(_parse(path, is_volume))
-            continue
-        form = (path[: number.start()], str(len(number[0])), path[number.end() :])
-        if form not in seen:
-            ones = "1" * len(number[0])
-            seen[form] = _parse(form[0] + ones + form[2], is_volume)
-        like = seen[form]
-        if like.position != int("1" * len(number[0])) or like.key.endswith("1"):
-            like = _parse(path, is_volume)
-            files.append(like)
-            continue
-        files.append(
-            replace(
-                like, folders=list(like.folders), words=list(like.words), position=int(number[0])
-            )
-        )
-    return files
-
-
-@functools.lru_cache(maxsize=1 << 12)
-def _read_folders(path: str) -> tuple[list[str], list[Words], str]:
-    folders = path.split("/") if path else []
-    said = [read_words(folder, "folder") for folder in folders]
-    kept, split = [], ""
-    for folder, words in zip(folders, said, strict=True):
-        word = split_word(folder)
-        split = word or split
-        if not word and folder.lower() not in MASK_FOLDERS and words.name:
-            kept.append(words.text)
-    return kept, said, split
-
-
-def _parse(path: str, is_volume: bool) -> Parsed:
-    folders, _, stem = path.rpartition("/")
-    kept, said, split = _read_folders(folders)
-    plain = MASK_WORD.sub("_", stem).strip("_") or "".join(filter(str.isdecimal, stem))
-    own = read_words(plain, "volume" if is_volume else "image")
-    parsed = Parsed(
-        folders.split("/") if folders else [],
-        list(kept),
-        own.text,
-        [*said, own],
-        split,
-        position=own.position,
-        is_volume=is_volume,
-    )
-    return _number_volume(parsed, stem) if is_volume else _number_image(parsed, own)
-
-
-def split_word(folder: str) -> str:
-    """The split that a folder's name says, or an empty string."""
-    found = SPLIT_WORD.match(folder)
-    return SPLIT_FOLDERS[found["word"].lower()] if found else ""
-
-
-def _number_image(parsed: Parsed, own: Words) -> Parsed:
-    """The last number of an image's name is its slice, unless a word says which one is."""
-    if own.position >= 0 or not own.name:
-        return parsed
-    last = own.name[-1]
-    if last.isdecimal() and (len(own.name) > 1 or own.last == "name"):
-        parsed.position, parsed.key = whole_number(last), own.text_without_last
-        return parsed
-    glued = GLUED_NUMBER.match(last)
-    if own.last == "name" and glued and not PERSON_WORD.match(glued[1]):
-        parsed.position = whole_number(glued[2])
-        parsed.key = own.text[: -len(glued[2])].rstrip("_-. ")
-    return parsed
-
-
-def _number_volume(parsed: Parsed, stem: str) -> Parsed:
-    leading = LEADING_NUMBER.match(SPELLED_DATE.sub(r"\1\2\3", stem))
-    if leading and not DATE.match(leading["subject"]):
-        parsed.leading = leading["subject"]
-    trailing = re.search(r"^(.*\S)[_\-. ]+(\d{1,4})$", parsed.key)
-    if trailing:
-        parsed.trailing = trailing[2]
-    return parsed
-
-
-# All paths
-
-
-def _drop_common_folders(files: Sequence[Parsed]) -> None:
-    """The first folders of all files that are in any, where they hold no number of a person."""
-    deep = [file for file in files if file.folders]
-    while deep and all(len(file.folders) > 1 for file in deep):
-        firsts = {file.folders[0] for file in deep}
-        if len(firsts) > 1 or any(map(_has_digit, firsts)):
-            return
-        for file in deep:
-            del file.folders[0]
 
 
 def _drop_channels(files: Iterable[Parsed]) -> None:
@@ -214,9 +82,10 @@ def _drop_channels(files: Iterable[Parsed]) -> None:
     channels = few and all(len(number) == 4 for number in every) and "0000" in every
     named = all(any(c.isdigit() for c in name) for name in numbered)
     repeated = len(every) < sum(map(len, numbered.values())) or len(numbered) == 1
-    runs = few and named and repeated and all(len(number) <= 2 for number in every)
     pairs = {(name, number) for name, numbers in numbered.items() for number in numbers}
-    many = few and len(numbered) > len(every) > 1 and _recur(pairs)
+    short = few and all(len(number) <= 2 for number in every)
+    runs = short and named and repeated
+    many = short and len(numbered) > len(every) > 1 and recur(pairs)
     many = many and not any(CLASS_WORDS & set(name.lower().split("_")) for name in numbered)
     if (channels and (len(numbered) > 1 or named)) or runs or many:
         for file in numbered_files:
@@ -230,35 +99,6 @@ def _before(file: Parsed) -> str:
     return file.key[: -len(file.trailing)].rstrip("_-. ")
 
 
-def _drop_visit_folders(files: Sequence[Parsed]) -> None:
-    """Folders such as `m00` and `m12` above the folders of people, or above their files."""
-    firsts = {file.folders[0] for file in files if file.folders}
-    if not 1 < len(firsts) <= FEW or not all(map(_is_visit, firsts)):
-        return
-    pairs = {(f.folders[0], f.folders[1] if f.folders[1:] else f.key) for f in files if f.folders}
-    seconds = {second for _, second in pairs}
-    if len(seconds) >= len(firsts) and all(map(_has_digit, seconds)) and _recur(pairs):
-        for file in files:
-            if file.folders:
-                file.add_word("visit", file.folders.pop(0).lower())
-
-
-def _drop_folders_of_parts(files: Sequence[Parsed]) -> None:
-    """`Cora Jung/Knee` and `Cora Jung/Head`: the second folders, where everybody has the same."""
-    deep = [file for file in files if len(file.folders) > 1]
-    pairs = {(file.folders[0], "/".join(file.folders[1:])) for file in deep}
-    seconds = {second for _, second in pairs}
-    numbered = any(_has_digit(part) for pair in pairs for part in pair)
-    few = 1 < len(seconds) <= len({first for first, _ in pairs})
-    if few and not numbered and _recur(pairs):
-        for file in deep:
-            del file.folders[1:]
-
-
-def _is_visit(word: str) -> bool:
-    return bool(YEAR.match(word)) or any(NUMBERED[k].match(word) for k in ("visit", "run"))
-
-
 def _drop_bare_sides(files: Sequence[Parsed]) -> None:
     """`L_001` and `R_001`: a side and a slice, and nobody's name."""
     if {file.key.casefold() for file in files} == {"l", "r"}:
@@ -268,13 +108,36 @@ def _drop_bare_sides(files: Sequence[Parsed]) -> None:
 
 
 def _drop_prefixes_of_programs(files: Sequence[Parsed]) -> None:
-    """`wmsub01`, `c1sub01` and the like, beside `sub01`: what SPM and CAT12 make of a scan."""
+    """`wmsub01`, `c1sub01` and the like, beside `sub01`: what SPM and CAT12 make of a scan.
+
+    Where `sub07` itself is missing, `wmsub07` is read like the others.
+    """
     keys = {file.key for file in files}
+    found = {key: end for key in keys if (end := _prefix_end(key, lambda rest: rest in keys))}
+    prefixes = {key[:end] for key, end in found.items()}
+    forms = {_form_of(key[end:]) for key, end in found.items()}
+
+    def is_like(rest: str) -> bool:
+        return _form_of(rest) in forms
+
+    if prefixes:
+        for key in keys - found.keys():
+            end = _prefix_end(key, is_like)
+            found |= {key: end} if key[:end] in prefixes else {}
     for file in files:
-        for end in range(1, min(len(file.key) - 2, LONGEST_PREFIX + 1)):
-            if file.key[end:] in keys and MADE_BY_SPM.match(file.key[:end]):
-                file.key, file.is_made = file.key[end:], True
-                break
+        if end := found.get(file.key, 0):
+            file.key, file.is_made = file.key[end:], True
+
+
+def _prefix_end(key: str, is_scan: Callable[[str], bool]) -> int:
+    """How long the prefix is that SPM has put before a name; 0 without one."""
+    ends = range(1, min(len(key) - 2, LONGEST_PREFIX + 1))
+    fitting = (end for end in ends if is_scan(key[end:]) and MADE_BY_SPM.match(key[:end]))
+    return next(fitting, 0)
+
+
+def _form_of(name: str) -> str:
+    return re.sub(r"\d", "0", name)
 
 
 Ends = tuple[str, str, str]  # the person, what follows, and what kind of word that is
@@ -299,7 +162,7 @@ def _letter_at_end(name: str) -> Ends | None:
 
 def _visit_at_end(name: str) -> Ends | None:
     found = re.match(r"^(.*\d)([a-z]{1,6}\d{1,3})$", name, re.IGNORECASE)
-    is_end = found and (_is_visit(found[2]) or found[2][0] in "Ss")
+    is_end = found and (is_visit(found[2]) or found[2][0] in "Ss")
     return (found[1], found[2], "visit") if found and is_end else None
 
 
@@ -309,10 +172,21 @@ def _after_number(name: str) -> Ends | None:
         return None
     words = re.split(r"([_\-. ]+)", name)
     for at in range(0, len(words), 2):
-        if _has_digit(words[at]) and not _is_site("".join(words[max(0, at - 2) : at + 1])):
+        if has_digit(words[at]) and not GROUP_WORD.match("".join(words[max(0, at - 2) : at + 1])):
             end = at + 3 if _is_site_number(words, at) else at + 1
             return "".join(words[:end]), "".join(words[end + 1 :]), "run"
     return None
+
+
+def _after_first_word(name: str) -> Ends | None:
+    """The words after the first of a name without numbers: `Bello_spine`, `Luna_spine`."""
+    found = re.match(r"^([^_\-. ]+)[_\-. ]+(.+)$", name)
+    return (found[1], found[2], "run") if found and not has_digit(name) else None
+
+
+def _core_of(name: str) -> str:
+    ends = _after_number(name)
+    return ends[0] if ends else name
 
 
 def _is_site_number(words: Sequence[str], at: int) -> bool:
@@ -333,7 +207,7 @@ def _drop_ends(files: Sequence[Parsed], split_end: Callable[[str], Ends | None],
             setattr(file, of, one[0])
             if one[2] == "side":
                 file.add_word("side", SIDES[one[1].lower()])
-            elif _has_digit(one[1]):
+            elif has_digit(one[1]):
                 file.add_word(one[2], one[1])
 
 
@@ -348,30 +222,27 @@ def _are_ends(pairs: set[tuple[str, str]]) -> bool:
     if len(every) == 1 or {tail.casefold() for tail in every} == SIDES.keys():
         return True
     several = sum(len(found) > 1 for found in tails.values())
-    if several < 2 or 2 * several <= len(tails):
+    common = sum(count > 1 for count in Counter(tail for _, tail in pairs).values())
+    if not several or (2 * several <= len(tails) and 2 * common <= len(every)):
         return False
-    numbers = _share(map(_has_digit, every)) > 0.5
-    return not numbers or len(every) <= len(tails) or not _recur(pairs)
-
-
-def _recur(pairs: Collection[tuple[str, str]]) -> bool:
-    """Whether most firsts have most seconds."""
-    firsts, seconds = {first for first, _ in pairs}, {second for _, second in pairs}
-    return len(pairs) >= 0.6 * len(firsts) * len(seconds)
+    numbers = share(map(has_digit, every)) > 0.5
+    return not numbers or len(every) <= len(tails) or not recur(pairs)
 
 
 def _drop_visits_in_front(files: Sequence[Parsed]) -> None:
-    """`V1_p09` and `V2_p09`: few visits, each with the same many people."""
-    halves = [re.match(r"^([a-z]+\d{1,2})[_\-. ]+(.*\d.*)$", file.key, re.I) for file in files]
+    """`V1_p09` and `V2_p09`, `Prisma_P09` and `Skyra_P09`: few words, each with the same people."""
+    halves = [re.match(r"^([a-z]+\d{0,2})[_\-. ]+(.*\d.*)$", file.key, re.I) for file in files]
     pairs = {(half[1].casefold(), half[2]) for half in halves if half}
     firsts, seconds = {one for one, _ in pairs}, {other for _, other in pairs}
-    if not 1 < len(firsts) < min(len(seconds), FEW) or not _recur(pairs):
+    if not 1 < len(firsts) < min(len(seconds), FEW) or not recur(pairs):
         return
-    if all(map(_is_visit, firsts)):
+    visits = all(map(is_visit, firsts))
+    scanners = not firsts & CLASS_WORDS and not restart(pairs)
+    if visits or (scanners and all(map(PERSON_NUMBER.match, seconds))):
         for file, half in zip(files, halves, strict=True):
             if half:
                 file.key = half[2]
-                file.add_word("visit", half[1].lower())
+                file.add_word("visit" if visits else "run", half[1].lower())
 
 
 def _choose_people(files: Sequence[Parsed]) -> None:
@@ -381,77 +252,28 @@ def _choose_people(files: Sequence[Parsed]) -> None:
     for file in files:
         if by_leading and file.leading:
             file.key = file.leading
-    folder_is_person = _folders_are_people(files)
+    folder_is_person = folders_are_people(files)
     for file in files:
-        places = _person_folders(file.folders)
+        places = person_folders(file.folders)
         if places and (folder_is_person or not file.key):
             file.who = "/".join(places)
             if file.position < 0 and file.key.isdecimal():
                 file.position = whole_number(file.key)
         elif file.key:
-            sites = [f for f in file.folders if _is_site(f)]
+            sites = site_folders(file.folders)
             file.who = "/".join((*sites, file.key)) if file.key.isdecimal() else file.key
         else:
             file.who = "/".join(file.folders)
 
 
-def _person_folders(folders: Sequence[str]) -> list[str]:
-    """The folders down to the first that has a number and is not a group's, else all."""
-    for depth, folder in enumerate(folders):
-        if any(c.isdigit() for c in folder) and not _is_group(folder):
-            above = [f for f in folders[:depth] if not _is_class(f)]
-            return [*above, folder]
-    return [f for f in folders if not _is_group(f)]
-
-
-def _is_site(folder: str) -> bool:
-    return bool(GROUP_WORD.match(folder))
-
-
-def _is_class(folder: str) -> bool:
-    return folder.lower() in CLASS_WORDS
-
-
-def _is_group(folder: str) -> bool:
-    return _is_site(folder) or _is_class(folder)
-
-
-def _folders_are_people(files: Sequence[Parsed]) -> bool:
-    pairs = {("/".join(_person_folders(f.folders)), f.key) for f in files if f.folders and f.key}
-    places, keys = {place for place, _ in pairs} - {""}, {key for _, key in pairs}
-    if not places:
-        return False
-    digits = [_share(map(_has_digit, group)) for group in (places, keys)]
-    if digits[0] > 0.5 >= digits[1]:
-        return True
-    if digits[1] > 0.5 >= digits[0] and len(places) <= len(keys):
-        return False
-    same = _share(_same_start(place, key) for place, key in pairs)
-    return len(places) > len(keys) or (len(places) > 1 and digits[0] > 0.5) or same > 0.5
-
-
-def _same_start(place: str, key: str) -> bool:
-    one, other = place.rpartition("/")[2].lower(), key.lower()
-    return one.startswith(other) or other.startswith(one)
-
-
-def _has_digit(text: str) -> bool:
-    return any(c.isdigit() for c in text)
-
-
-def _share(flags: Iterable[bool]) -> float:
-    values = list(flags)
-    return sum(values) / len(values) if values else 0.0
-
-
 def _keep_restarted_numbers_apart(files: Sequence[Parsed]) -> None:
     """Names without a number, or numbers that begin again, are not the same person in two splits.
 
-    Nor are numbers that begin again under two diagnoses.
+    Nor are names under two diagnoses: of stages of a disease where most people are under both.
     """
     _keep_apart(files, _split_places(files), bare=True)
-    diagnoses = [next((f for f in file.path if f.lower() in DIAGNOSES), "") for file in files]
-    _keep_apart(files, diagnoses, bare=False)
+    groups = diagnoses_of(files)
+    _keep_apart(files, groups, bare=False, always=not {name.lower() for name in groups} & STAGES)
 
 
 def _split_places(files: Sequence[Parsed]) -> list[str]:
@@ -464,7 +286,9 @@ def _split_places(files: Sequence[Parsed]) -> list[str]:
     return [file.split or folder for file, folder in zip(files, beside, strict=True)]
 
 
-def _keep_apart(files: Sequence[Parsed], places: Sequence[str], bare: bool) -> None:
+def _keep_apart(
+    files: Sequence[Parsed], places: Sequence[str], bare: bool, always: bool = False
+) -> None:
     where: dict[str, set[str]] = defaultdict(set)
     for file, place in zip(files, places, strict=True):
         if place:
@@ -472,9 +296,9 @@ def _keep_apart(files: Sequence[Parsed], places: Sequence[str], bare: bool) -> N
     if len(set().union(*where.values())) < 2:
         return
     shared = {who for who, found in where.items() if len(found) > 1}
-    mostly = 2 * len(shared) > len(where)
+    mostly = always or 2 * len(shared) > len(where)
     for file, place in zip(files, places, strict=True):
         who = file.who.casefold()
-        alone = bare and (not _has_digit(who) or who.isdecimal())
+        alone = bare and (not has_digit(who) or who.isdecimal())
         if place and (not file.who or (who in shared and (alone or mostly))):
             file.who = f"{place}/{file.who}".rstrip("/")

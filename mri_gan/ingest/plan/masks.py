@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
 from mri_gan.ingest.plan.selection import frame_of
-from mri_gan.ingest.plan.words import MASK_FOLDERS, MASK_WORD
+from mri_gan.ingest.plan.words import IMAGE_FOLDERS, MASK_WORD, mask_folder
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.image_files import read_label_pages
 from mri_gan.ingest.read.scan import read_source_volume
@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from mri_gan.ingest.read.volume import Volume
 
 
-IMAGE_FOLDERS = {"images", "image", "imagestr", "imagests", "img", "imgs", "scans", "slices"}
 IMAGE_WORDS = {"img", "image", "scan", "case", "vol", "volume", "t1", "t1w", "t2", "t2w", "ss"}
+IMAGE_ENDING = re.compile(
+    r"[_\-. ](?:images?|imgs?|scans|slices)$"
+)  # `train_images`, `train_masks`
 BIDS_ENTITY = re.compile(r"([a-zA-Z]+)-([a-zA-Z0-9]+)")
 BIDS_MASK_ENTITIES = {"desc", "label", "atlas"}  # they distinguish masks of one scan
 BEST_MASKS = ("aparc+aseg", "aseg")
@@ -123,7 +125,10 @@ def _plain_name(name: str) -> Hashable:
     *folders, file = name.lower().split("/")
     words = re.split(r"[_\-. ]+", file.removesuffix(suffix_of(file)))
     plain = [word for word in words if word not in IMAGE_WORDS and not MASK_WORD.fullmatch(word)]
-    return tuple(f for f in folders if f not in MASK_FOLDERS | IMAGE_FOLDERS), tuple(plain)
+    said = (folder if (rest := mask_folder(folder)) is None else rest for folder in folders)
+    return tuple(IMAGE_ENDING.sub("", f) for f in said if f and f not in IMAGE_FOLDERS), tuple(
+        plain
+    )
 
 
 # Reading

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import hashlib
-import io
 import os
 import re
 import secrets
@@ -25,8 +24,9 @@ from mri_gan.config import AUTO, SPLITS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.ingest.plan.dataset_json import apply_dataset_json, is_dataset_json
+from mri_gan.ingest.plan.folders import is_visit
 from mri_gan.ingest.plan.selection import contrasts_of
-from mri_gan.ingest.plan.words import plain_text
+from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
 from mri_gan.ingest.read.archives import list_members, read_member
 from mri_gan.ingest.source import (
     DICOM_SUFFIXES,
@@ -40,7 +40,7 @@ from mri_gan.ingest.source import (
     suffix_of,
 )
 from mri_gan.preparation import PrepareConfig
-from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, read_cell
+from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, read_cell, read_rows
 
 # Age, sex and diagnosis from the `participants` table of a BIDS tree
 
@@ -96,11 +96,10 @@ def read_table(member: Member) -> Table:
     """
     text = read_member(member).decode("utf-8-sig", errors="replace")
     try:
-        reader = csv.reader(io.StringIO(text), delimiter="\t" if _is_tsv(member) else ",")
-        rows = [row for row in reader if row]
+        rows = [row for _, row in read_rows(text)]
     except csv.Error as error:
         raise DataError(f"{member.label}: is not a table ({one_line(error)})") from error
-    columns = [name.strip().lower() for name in rows[0]] if rows else []
+    columns = [name.lower() for name in rows[0]] if rows else []
     subject = find_column(columns)
     if subject is None:
         raise DataError(
@@ -108,18 +107,13 @@ def read_table(member: Member) -> Table:
             f"name one {SUBJECTS[0]}, or move the table away",
         )
     rows = [row for row in rows[1:] if len(row) > subject]
-    return {row[subject].strip().removeprefix("sub-"): _labels(columns, row) for row in rows}
-
-
-def _is_tsv(member: Member) -> bool:
-    return member.name.lower().endswith(".tsv")
+    return {row[subject].removeprefix("sub-"): _labels(columns, row) for row in rows}
 
 
 def _labels(columns: Sequence[str], row: Sequence[str]) -> Labels:
-    pairs = zip(columns, (value.strip() for value in row), strict=False)
     return {
         name: read_cell(value)
-        for name, value in pairs
+        for name, value in zip(columns, row, strict=False)
         if name in LABEL_COLUMNS and value.lower() not in NO_VALUE
     }
 
@@ -357,6 +351,8 @@ def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:
         _classes(sources, config),
         _crowd(sources, config),
         _long_stems(sources),
+        _same_names(sources),
+        _numbered_runs(sources),
         _no_split(sources, config),
         _mixed(sources, config),
     ]
@@ -421,6 +417,52 @@ def _long_stems(sources: Iterable[Source]) -> str:
             other = next(who for who, split in people.items() if split != people[one])
             two = f"{one} ({people[one]}) and {other} ({people[other]})"
             return f"{two} have similar names; {USE_PEOPLE}"
+    return ""
+
+
+def _same_names(sources: Iterable[Source]) -> str:
+    """Equal names in folders whose own names do not say why: of one person, or of two."""
+    places: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for source in sources:
+        if source.naming.layout in FROM_NAMES and not source.naming.label:
+            folders, _, file = plain_text(source.member.name).rpartition("/")
+            places[source.naming.subject, file].append(folders)
+    for (who, file), found in places.items():
+        names = [_place_above(who, folders, file) for folders in (found[0], found[-1])]
+        apart = [set(a) - set(b) for a, b in (names, names[::-1])]
+        said = [next((f for f in sorted(each) if not _says_what(f)), "") for each in apart]
+        if all(said):
+            return f"{who} in {said[0]} and in {said[1]} counts as one person; {USE_PEOPLE}"
+    return ""
+
+
+def _place_above(who: str, folders: str, file: str) -> list[str]:
+    """The folders above the first folder or file that a person's name is in."""
+    name = who.casefold().rpartition("/")[2]
+    parts = [*folders.split("/"), file]
+    at = next((i for i, part in enumerate(parts) if name in part.casefold()), 0)
+    return parts[:at]
+
+
+def _says_what(folder: str) -> bool:
+    """Whether a folder's name says which contrast, plane, side, visit or version is in it."""
+    said = read_words(folder, "folder")
+    return (
+        not said.name or bool(said.contrast) or is_visit(folder) or mask_folder(folder) is not None
+    )
+
+
+def _numbered_runs(sources: Iterable[Source]) -> str:
+    """Volumes of one person, visit and contrast under long numbers, which may be people."""
+    runs: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    for source in sources:
+        said = source.naming
+        if said.layout == "volumes" and re.fullmatch(r"\d{3,5}", said.run):
+            runs[said.subject, said.session, said.side, said.contrast].add(said.run)
+    for (who, *_), found in runs.items():
+        if len(found) > 1:
+            two = " and ".join(sorted(found)[:2])
+            return f"{two} of {who} count as scans of one person; {USE_PEOPLE}"
     return ""
 
 

@@ -42,7 +42,7 @@ from mri_gan.ingest.plan.splits import (
     read_splits,
     require_one_split,
 )
-from mri_gan.ingest.plan.words import MASK_FOLDERS, plain_text
+from mri_gan.ingest.plan.words import mask_folder, plain_text
 from mri_gan.ingest.read.archives import list_source
 from mri_gan.ingest.source import (
     DICOM_SUFFIXES,
@@ -194,7 +194,7 @@ def _refuse_nothing(
 
 def _explain_masks(masks: Sequence[Source]) -> str:
     folders = {f for mask in masks for f in mask.member.name.split("/")[:-1]}
-    named = sorted(folder for folder in folders if folder.lower() in MASK_FOLDERS)
+    named = sorted(folder for folder in folders if mask_folder(folder) is not None)
     text = f"{len(masks)} masks were left out"
     if not named:
         return text

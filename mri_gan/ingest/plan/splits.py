@@ -13,12 +13,12 @@ from mri_gan.config import SPLITS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.ingest.outcome import explain
-from mri_gan.ingest.plan.inference import split_word
+from mri_gan.ingest.plan.paths import split_word
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, plain_text
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.source import Labels, Member, Naming, Source
 from mri_gan.preparation import PrepareConfig
-from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, plain_cell, read_cell
+from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, read_cell, read_rows
 
 PSEUDONYM = r"p[0-9a-f]{12}"
 SPLIT_COLUMN = "split"
@@ -69,15 +69,12 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 def _read_table(path: Path) -> list[tuple[int, list[str]]]:
     """Line numbers and cells of the rows that are not empty."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        reader = csv.reader(text.splitlines(), delimiter="\t" if "\t" in text else ",")
-        rows = [[plain_cell(cell.strip()) for cell in row] for row in reader]
+        return read_rows(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise explain_os_error(error, path) from error
     except (ValueError, csv.Error) as error:
         problem = f"{path}: is not a table ({one_line(error)})"
         raise UsageError(problem, "save it as .tsv") from error
-    return [(number, row) for number, row in enumerate(rows, 1) if any(row)]
 
 
 def apply_splits(
@@ -298,11 +295,14 @@ def _read_stack_table(table: Member) -> Rows:
     if table.name.rpartition("/")[2].lower() != STACK_TABLE or table.size > MAX_TABLE_BYTES:
         return []
     text = read_member(table).decode("utf-8-sig", errors="replace")
-    lines = [line.split(",") for line in text.splitlines() if line.strip()]
-    columns = [cell.strip().lower() for cell in lines[0]] if lines else []
+    try:
+        lines = [row for _, row in read_rows(text)]
+    except csv.Error:
+        return []
+    columns = [cell.lower() for cell in lines[0]] if lines else []
     if not {"id", "subject_id"} <= set(columns):
         return []
-    rows = [dict(zip(columns, map(str.strip, cells), strict=False)) for cells in lines[1:]]
+    rows = [dict(zip(columns, cells, strict=False)) for cells in lines[1:]]
     by_index = {row["id"]: row for row in rows}
     in_order = [by_index.get(str(index), {}) for index in range(len(rows))]
     return in_order if all(in_order) else rows  # ID is the place in the stack, where it can be

@@ -69,7 +69,7 @@ _EMPTY_WORDS = """
     ss skullstripped stripped bet bettered resampled resliced crop cropped 1mm 2mm stx pp gz
     unbiased acpc dc warped volume vol stack series 3d 2d iso std mni mni152 icbm space
     native final clean denoised hires highres lowres 3t 7t 1.5t 15t copy of new mprage1
-    structural struct pre fullbody noisy
+    structural struct pre fullbody noisy wip sense zmap
 """
 EMPTY_WORDS = frozenset(_EMPTY_WORDS.split())
 SPLIT_FOLDERS = {
@@ -97,14 +97,14 @@ MASK_FOLDERS = {
     *("segmentation_masks", "seg_masks", "label_maps"),
 }
 MASK_WORD = re.compile(
-    r"(?:^|[_\-. ])(?:f|d|a|w)?(?:[a-z]*seg\d*|(?!unmask|nomask)[a-z]*masks?\d*|msk|"
-    r"labels?\d*(?:for[a-z]+)?|truth|ground_?truth|"
+    r"(?:^|[_\-. ])(?:f|d|a|w)?(?:[a-z]*seg(?:tri|img[a-z]*)?\d*|"
+    r"(?!unmask|nomask)[a-z]*masks?\d*|msk|labels?\d*(?:for[a-z]+)?|truth|ground_?truth|"
     r"tissues?|parc|aparc\+aseg|aparc|wmparc|segmentations?|segm|ribbon|gt|lesion|"
-    r"lesionsmooth|laendo|wmh|gtv|"
-    r"roi|delineation)"
+    r"lesionsmooth|laendo|wmh|gtv|roi|OT(?=\.\d+$)|(?:delineation|manual)(?=$))"
     r"(?:[_\-. ]|$)",
     re.IGNORECASE,
 )
+IMAGE_FOLDERS = {"images", "image", "imagestr", "imagests", "img", "imgs", "scans", "slices"}
 PROBABILITY = re.compile(r"(?:^|[_\-.])(?:probseg|probmap|pve_?\d|c[1-6](?=p\d|T1))", re.IGNORECASE)
 GROUP_WORD = re.compile(
     r"^(?:site|center|centre|hospital|group|cohort|batch|part|disc|disk|fold|scanner|vendor|"
@@ -117,13 +117,16 @@ _CLASS_WORDS = """
     ad cn mci emci lmci smc hc hgg lgg gbm yes no tumor tumour notumor notumour healthy
     normal abnormal control controls patient patients case cases glioma meningioma pituitary
     demented nondemented positive negative benign malignant asd td mdd scz
+    female females male males women men young old elderly children adults
 """
 CLASS_WORDS = frozenset(_CLASS_WORDS.split())
 # Of these a person has one only, so that numbers in two of them are two people.
 _DIAGNOSES = """
     ad cn mci emci lmci smc hc hgg lgg gbm asd td mdd scz control controls patient patients
+    female females male males women men young old elderly children adults
 """
 DIAGNOSES = frozenset(_DIAGNOSES.split())
+STAGES = frozenset(["ad", "cn", "mci", "emci", "lmci", "smc"])  # of one disease
 _NUMBERED = {
     "slice": r"(?:slices?|slc|sl|s|z|img|image|im|frame|idx|page|layer|depth)",
     "visit": r"(?:ses|sess|session|visit|timepoint|time|tp|wave|month|mo|week|wk|year|yr|fu|"
@@ -142,6 +145,10 @@ VISIT_WORD = re.compile(
 YEAR = re.compile(r"^(?:19|20)\d\d$")
 PERSON_WORD = re.compile(
     r"^(?:p|pt|pat|patient|sub|subj|subject|case|person|participant|volunteer|id|subjid)$", re.I
+)
+PERSON_NUMBER = re.compile(
+    r"^(?:p|pt|pat|patient|s|sub|subj|subject|case|person|participant|volunteer|id)[_\-. ]?\d+",
+    re.IGNORECASE,
 )
 GLUED_CONTRAST = re.compile(r"^(.*\d)(t1w?|t1ce|t1c|t2w?|flair|pdw?)$", re.IGNORECASE)
 SEPARATORS = re.compile(r"[_\-. ()\[\]+,;=#@]+")
@@ -219,7 +226,8 @@ def read_words(text: str, kind: str = "image") -> Words:
 def _take(tokens: list[str], found: Words, gap: str) -> int:
     """Sort the first word, or the first two where they belong together; how many those were."""
     pair = "".join(tokens).lower()
-    if len(tokens) > 1 and pair in CONTRAST_OF and tokens[0].lower() in CONTRAST_OF:
+    halves = tokens[0].lower() in CONTRAST_OF or pair == "mprage"
+    if len(tokens) > 1 and pair in CONTRAST_OF and halves:
         return _set(found, "contrast", CONTRAST_OF[pair], 2)
     if len(tokens) > 1 and tokens[1].isdecimal():
         for kind, form in ANNOUNCING.items():
@@ -290,6 +298,20 @@ def _set(found: Words, kind: str, value: str, n_words: int = 1) -> int:
         setattr(found, kind, value)
     found.last = kind
     return n_words
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def mask_folder(folder: str) -> str | None:
+    """What a folder of label maps says beside that, such as `train` of `train_masks`; else None."""
+    lower = folder.lower()
+    if lower in MASK_FOLDERS:
+        return ""
+    parts = SEPARATORS.split(lower)
+    rest = [part for part in parts if part.strip("0123456789") not in MASK_FOLDERS]
+    known = SPLIT_FOLDERS.keys() | CONTRAST_OF.keys()
+    if len(rest) == len(parts) or not all(part in known or part.isdecimal() for part in rest):
+        return None
+    return "_".join(rest)
 
 
 def join_visits(parts: Iterable[str]) -> str:
@@ -443,6 +465,9 @@ SCHEMES = (
         r"MRI?_(?:.*?_(?P<session>(?:19|20)\d{6})\d{0,11}(?=_))?",
     ),
     Scheme("ppmi", r"(?:^|/)PPMI/(?P<subject>\d{4,6})/[^/]+/(?P<session>(?:19|20)\d\d-\d\d-\d\d)"),
+    Scheme(
+        "ge", r"(?:^|/)(?P<subject>E\d+)S(?P<run>\d+)I(?P<position>\d+)\.(?:png|jpe?g|tiff?|bmp)$"
+    ),
     Scheme("camcan", rf"{_SEP}(?P<subject>CC\d{{6}}){_END}"),
     Scheme("cc359", r"(?:^|/)(?P<subject>CC0\d{3})_(?P<run>[a-z]+_(?:15|3))_\d+_[MF]"),
     Scheme("acdc", r"(?:^|/)(?P<subject>patient\d{3})_(?:frame(?P<run>\d\d)|(?P<session>4d))"),

@@ -56,6 +56,27 @@ def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: P
             "p123b (test) and p123a (train) have similar names",
         ),
         (
+            [
+                f"{place}/{who}_{k}.png"
+                for place in ("best", "ljubljana")
+                for who in "12"
+                for k in "12"
+            ],
+            "1 in best and in ljubljana counts as one person",
+        ),
+        (
+            [
+                f"{stage}/p{k}_{z}.png"
+                for stage, k in (("MCI", 1), ("AD", 1), ("AD", 2))
+                for z in "12"
+            ],
+            "p1 in AD and in MCI counts as one person",
+        ),
+        (
+            [f"S{a}_{b:03}_{c}.nii" for a in (1, 2, 3) for b in (1, 2) for c in ("t1", "pd")],
+            "001 and 002 of S1 count as scans of one person",
+        ),
+        (
             [f"{name[:3]}_{c}{name[3:]}" for name in GOOD for c in ("t1", "t2")],
             "2 contrasts (t1, t2) become images of one kind: choose one with --contrast t1",
         ),
