@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mri_gan.conditions import Conditions, encode_labels
-from mri_gan.errors import MriganError
+from mri_gan.errors import MriganError, UsageError
 from mri_gan.evaluate.families import bootstrap, interval
 from mri_gan.evaluate.images import BATCH, ImageSet
 from mri_gan.nets.layers import CriticNet
@@ -152,6 +152,17 @@ def _score(
             yield images.to(device), None if vectors is None else vectors[rows].to(device)
 
     return score_images(critic, batches(), alpha_for(trained, size))
+
+
+def training_conditions(store: StoreReader, trained: Trained) -> Tensor | None:
+    """The conditions of the training slices [M, K] for a conditional model.
+
+    None for another one, and where the labels came from a table that only training was given.
+    """
+    try:
+        return encode_slices(store, store.indices("train"), trained.conditions)
+    except UsageError:
+        return None
 
 
 def encode_slices(

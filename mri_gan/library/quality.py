@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from mri_gan.config import DOWNLOAD_FREE
-from mri_gan.errors import UsageError
 from mri_gan.evaluate.audit import Audit
 from mri_gan.evaluate.audit import audit as audit_sets
 from mri_gan.evaluate.evaluation import Evaluation, build_families, build_features, read_people
 from mri_gan.evaluate.evaluation import evaluate as evaluate_sets
 from mri_gan.evaluate.images import ImageSet, check_fit, check_size, fakes_of, images_in, reals_of
-from mri_gan.evaluate.membership import encode_slices
+from mri_gan.evaluate.membership import training_conditions
 from mri_gan.library.drawing import Model, load_model
 from mri_gan.nets.build import pick_device
 from mri_gan.store.reader import StoreReader
@@ -107,15 +104,10 @@ def _take(
     size = trained.size if size is None else size
     check_fit(trained, store, size)
     look = look_at(trained, size, psi, noise)
-    conditions: torch.Tensor | None = None
-    if trained.conditions:
-        try:
-            conditions = encode_slices(store, store.indices("train"), trained.conditions)
-        except UsageError:  # labels from a table that only training was given
-            conditions = None
     first = seed * 1_000_000  # as on the command line: the seeds of two calls do not meet
     seeds = range(first, first + (wanted or limit))
-    return fakes_of(trained, look, seeds, depth or int(store.header["depth"]), conditions)
+    bits = int(store.header["depth"])
+    return fakes_of(trained, look, seeds, depth or bits, training_conditions(store, trained))
 
 
 def _is_pictures(path: Path) -> bool:

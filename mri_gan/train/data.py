@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mri_gan.checkpoint import load_checkpoint
+from mri_gan.checkpoint import IMPORTED, find_checkpoint, load_checkpoint
 from mri_gan.conditions import NO_CONDITIONS, Conditions, build_conditions, encode_labels
 from mri_gan.config import FEATURE_CRITIC, TrainConfig, require
 from mri_gan.errors import DataError, MriganError, UsageError
@@ -146,7 +146,7 @@ def typical_pixel_mm(store: StoreReader, size: int) -> float | None:
     return round(median(known), 6) if len(known) == len(records) else None
 
 
-# The settings that a store decides
+# The settings that a store or imported weights decide
 
 
 def build_config(
@@ -178,6 +178,27 @@ def describe_features(critic: str) -> dict[str, str]:
         "features_digest": found["digest"],
         "features_licence": f"{found['licence']} ({found['package']})",
     }
+
+
+# What shapes the networks, and is taken from imported weights unless the store decides it.
+SHAPE = (
+    *("capacity", "latent_dim", "mapping_depth"),
+    *("channel_base", "channel_max", "clamp", "blur_bias", "max_size"),
+)
+
+
+def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
+    """The shape of imported networks, so that their weights fit; nothing for other checkpoints.
+
+    Raises UsageError when --arch names another architecture.
+    """
+    path = find_checkpoint(ckpt)
+    checkpoint = load_checkpoint(path)
+    if checkpoint.data != IMPORTED:
+        return {}
+    theirs = checkpoint.config.arch
+    require(arch == theirs, f"{path}: is a {theirs}", f"give --arch {theirs}")
+    return {name: getattr(checkpoint.config, name) for name in SHAPE}
 
 
 # Batches from the store in an order that is a pure function of (seed, nimg)

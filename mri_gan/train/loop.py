@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +50,7 @@ from mri_gan.train.run_folder import (
     Progress,
     Run,
     draw_reals,
+    explained_out_of_memory,
     report_problems,
     snapshot,
     write_config,
@@ -297,40 +296,6 @@ def stopped(run: Run, state: TrainState) -> Stopped:
         "run the same command again to continue",
         run.stop.signum or 15,
     )
-
-
-# What to do when the memory is too small for a level
-
-# How torch's allocator for the CPU says it, in a plain RuntimeError.
-CPU_ALLOCATOR = ("DefaultCPUAllocator", "can't allocate memory", "not enough memory")
-
-
-@contextlib.contextmanager
-def explained_out_of_memory(run: Run, state: TrainState) -> Iterator[None]:
-    """Within, running out of memory is one line that names the level and what would fit.
-
-    Raises DataError; the state is as it was at the last checkpoint.
-    """
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        phase = phase_at(run.config, state.nimg)
-        saved = list_checkpoints(run.folder)
-        how = f"use another --out, --ckpt {saved[0]} --transfer" if saved else "start again"
-        raise DataError(
-            f"{run.folder}: out of memory on {run.options.device} at {phase.resolution} px with "
-            f"{phase.batch} images per step",
-            f"{how} with a smaller --batch, or a lower --max-size or --capacity",
-        ) from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on the processor or a GPU."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return any(text in str(error) for text in CPU_ALLOCATOR)
 
 
 # How a run begins or continues: from its own checkpoint, another run's, or from nothing

@@ -137,6 +137,7 @@ class Judged:
     ) -> Judged:
         """Images of a checkpoint, from seeds that start at a million times the drawing's."""
         from mri_gan.evaluate.images import check_fit, fakes_of
+        from mri_gan.evaluate.membership import training_conditions
         from mri_gan.synth.sample import load_trained, look_at
 
         trained = load_trained(ckpt, drawing.device)
@@ -144,14 +145,15 @@ class Judged:
         look = look_at(trained, size, drawing.psi, drawing.noise)
         check_fit(trained, store, size)
         first, bits = first_seed(drawing), depth or int(store.header["depth"])
-        conditions, source = training_conditions(store, trained)
+        conditions = training_conditions(store, trained)
+        source = "each column drawn alone" if conditions is None else "of training slices"
         facts = {
             "model": describe_model(trained),
             "size": size,
             "resizer": "none",
             "psi": drawing.psi,
             "noise": drawing.noise,
-            "conditions": source,
+            "conditions": source if trained.conditions else "none",
         }
         return cls(
             size,
@@ -162,21 +164,6 @@ class Judged:
             look,
             conditions,
         )
-
-
-def training_conditions(store: StoreReader, trained: Trained) -> tuple[Tensor | None, str]:
-    """The conditions of the training slices for a conditional model, and what results say."""
-    from mri_gan.errors import UsageError
-    from mri_gan.evaluate.membership import encode_slices
-
-    if not trained.conditions:
-        return None, "none"
-    try:
-        return encode_slices(
-            store, store.indices("train"), trained.conditions
-        ), "of training slices"
-    except UsageError:  # labels from a table that only training was given
-        return None, "each column drawn alone"
 
 
 def describe_model(trained: Trained) -> dict[str, Any]:

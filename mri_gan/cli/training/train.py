@@ -84,29 +84,6 @@ def use_schedule(path: Path) -> dict[str, Any]:
     return {**ends, "schedule": stages, "batch": None, "lr": None, "sched": False}
 
 
-# What shapes the networks, and is taken from imported weights unless the store decides it.
-SHAPE = (
-    *("capacity", "latent_dim", "mapping_depth"),
-    *("channel_base", "channel_max", "clamp", "blur_bias", "max_size"),
-)
-
-
-def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
-    """The shape of imported networks, so that their weights fit; nothing for other checkpoints.
-
-    Raises UsageError when --arch names another architecture.
-    """
-    from mri_gan.checkpoint import IMPORTED, find_checkpoint, load_checkpoint
-
-    path = find_checkpoint(ckpt)
-    checkpoint = load_checkpoint(path)
-    if checkpoint.data != IMPORTED:
-        return {}
-    theirs = checkpoint.config.arch
-    require(arch == theirs, f"{path}: is a {theirs}", f"give --arch {theirs}")
-    return {name: getattr(checkpoint.config, name) for name in SHAPE}
-
-
 @click.command("train", epilog=EPILOG, cls=Configurable)
 @click.argument("store", type=click.Path(path_type=Path))
 @options.path("--out", "Run folder  [default: STORE-run].")
@@ -395,7 +372,7 @@ def take_config(
     """The configuration that the options give together with the store and --ckpt."""
     from mri_gan.nets.build import pick_precision
     from mri_gan.store.reader import StoreReader
-    from mri_gan.train.data import build_config
+    from mri_gan.train.data import build_config, take_shape
 
     transfer = run_options.transfer
     require(not transfer or ckpt is not None, "--transfer takes weights from --ckpt", "give both")
