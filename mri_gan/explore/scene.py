@@ -21,8 +21,8 @@ from mri_gan.conditions import UNKNOWN, Column, encode_labels
 from mri_gan.config import LEVELS, require
 from mri_gan.errors import UsageError
 from mri_gan.files import make_folder
-from mri_gan.nets.build import Look, draw_images, styles_of_seeds
-from mri_gan.nets.layers import broadcast_styles, mix_styles
+from mri_gan.nets.build import Look, draw_images, pick_precision, styles_of_seeds
+from mri_gan.nets.layers import broadcast_styles, keep_kernels, mix_styles
 from mri_gan.pictures import to_stored
 from mri_gan.synth.directions import Directions, find_directions
 from mri_gan.synth.figures import Drawing, default_crossover
@@ -31,6 +31,7 @@ from mri_gan.synth.sample import LARGEST, Trained, look_at
 
 MOVE, LABEL = "move", "label"  # names of the numbered fields of a form: move0, label1
 REACH = 3.0  # standard deviations each way along a direction
+WIDE = 5_000_000  # weights; with fewer a picture comes at once in float32, too
 PSI, NOISE = (0.0, 1.5), (0.0, 2.0)
 
 
@@ -58,6 +59,7 @@ class Explorer:
 
     def __init__(self, trained: Trained, method: str = "sefa", count: int = 6) -> None:
         self.trained = trained
+        keep_kernels(trained.generator)
         self.sizes = [s for s in trained.generator.resolutions if s in LEVELS and self._drawable(s)]
         self.columns: tuple[Column, ...] = trained.conditions.columns
         self._lock = threading.Lock()
@@ -69,6 +71,10 @@ class Explorer:
         self.found: Directions | None = None
         if self.has_styles and count:
             self.found = find_directions(hand, method, min(count, trained.generator.w_avg.numel()))
+        self.kind = trained.generator.w_avg.device.type
+        weights = sum(weight.numel() for weight in trained.generator.parameters())
+        wide = self.kind == "cpu" and weights > WIDE
+        self.halved = wide and pick_precision("auto", self.kind) == "bf16"
 
     def _drawable(self, size: int) -> bool:
         try:
@@ -120,7 +126,7 @@ class Explorer:
         """The image [C, H, W] of a scene, about -1..1.
 
         `exact` draws the bits of `mrigan generate`, which takes a full batch; otherwise rounding
-        differs in the last bits.
+        differs in the last bits, or by some grey levels where a wide network is `halved`.
         """
         net, look = self.trained.generator, self._look(scene)
         condition = self._condition(scene)
@@ -132,9 +138,9 @@ class Explorer:
             if len(seeds) > 1 and layers > 1:
                 first = min(scene.crossover, layers - 1)
                 ws = mix_styles(ws[:, 0], w[1:], first, layers)
-            return np.asarray(
-                draw_images(net, ws, seeds[:1], look, None if exact else 1)[0].numpy()
-            )
+            with torch.autocast(self.kind, torch.bfloat16, enabled=self.halved and not exact):
+                images = draw_images(net, ws, seeds[:1], look, None if exact else 1)
+            return np.asarray(images[0].float().numpy())
 
     def _look(self, scene: Scene) -> Look:
         return look_at(self.trained, scene.size, scene.psi, scene.noise)

@@ -7,7 +7,7 @@ comes from an explicit generator, never from the global one.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -170,13 +170,31 @@ class EqualConv2d(nn.Module):
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_px, kernel_px))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.scale = gain / math.sqrt(inputs * kernel_px**2)
+        self.kept: dict[str, Tensor] | None = None  # see keep_kernels
 
     def kernel(self) -> Tensor:
         """Return the kernel in force: the stored one, scaled."""
-        return self.weight * self.scale
+        return self._keep("kernel", lambda: self.weight * self.scale)
+
+    def _keep(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        if self.kept is None:
+            return make()
+        if name not in self.kept:
+            self.kept[name] = make().contiguous()
+        return self.kept[name]
 
     def forward(self, x: Tensor) -> Tensor:
         return convolve(x, self.kernel(), self.bias, padding=self.weight.shape[-1] // 2)
+
+
+def keep_kernels(net: nn.Module) -> None:
+    """From now on compute every kernel once: for a network whose weights no longer change.
+
+    Scaling and folding them takes a fifth of the time of a single image of a wide network.
+    """
+    for module in net.modules():
+        if isinstance(module, EqualConv2d):
+            module.kept = {}
 
 
 class UpConv2d(EqualConv2d):
@@ -190,7 +208,7 @@ class UpConv2d(EqualConv2d):
         n, _, height, width = x.shape
         if is_traced() or n * height * width < FOLDING_PAYS_PX:
             return super().forward(upsample_nearest2(x))
-        kernel = fold_upsampling(self.kernel())  # [C, D, 4, 4]
+        kernel = self._keep("folded", lambda: fold_upsampling(self.kernel()))  # [C, D, 4, 4]
         return convolve(x, kernel, self.bias, stride=2, padding=1, transposed=True)
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from mri_gan.cli.main import cli
 from mri_gan.conditions import Column, Conditions
 from mri_gan.errors import UsageError
+from mri_gan.explore import scene as scenes
 from mri_gan.explore.scene import Explorer, controls
 from mri_gan.pictures import Shows, read_mark
 from mri_gan.synth.sample import load_trained
@@ -67,6 +68,20 @@ def test_a_move_of_a_whole_direction_is_its_spread(explorer: Explorer) -> None:
 def test_a_preview_differs_by_rounding_only(explorer: Explorer) -> None:
     scene = explorer.read_scene({"seed": "3", "detail_seed": "4"})
     np.testing.assert_allclose(explorer.draw(scene), explorer.draw(scene, exact=True), atol=1e-5)
+
+
+def test_a_wide_network_is_shown_in_half_precision_and_saved_in_full(
+    explorer: Explorer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scenes, "WIDE", 0)
+    monkeypatch.setattr(scenes, "pick_precision", lambda *_: "bf16")
+    wide = Explorer(explorer.trained)
+    assert wide.halved
+    assert not explorer.halved
+    scene = explorer.read_scene({"seed": "3", "psi": "1", "noise": "0"})
+    full = explorer.draw(scene, exact=True)
+    assert 1e-5 < np.abs(wide.draw(scene) - full).mean() < 0.05  # of -1..1
+    np.testing.assert_array_equal(wide.draw(scene, exact=True), full)
 
 
 def test_what_is_saved_is_what_generate_draws(explorer: Explorer, tmp_path: Path) -> None:

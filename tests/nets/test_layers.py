@@ -26,6 +26,7 @@ from mri_gan.nets.layers import (
     EqualLinear,
     NoiseInjection,
     UpConv2d,
+    keep_kernels,
     minibatch_stddev,
     pixel_norm,
 )
@@ -73,6 +74,20 @@ class TestFoldedConvolutions:
         small = downsample_mean2(F.conv2d(x, down.weight * scale, padding=1)) + 2
         torch.testing.assert_close(up(x), wide, atol=1e-12, rtol=1e-12)
         torch.testing.assert_close(down(x), small, atol=1e-12, rtol=1e-12)
+
+    def test_a_network_that_keeps_its_kernels_gives_the_two_step_form_from_then_on(self) -> None:
+        x = normal(1, 4, 16, 16, dtype=torch.float64)
+        up, conv = UpConv2d(4, 6).double(), EqualConv2d(4, 6, bias=False).double()
+        keep_kernels(torch.nn.ModuleList([up, conv]))
+        scale = math.sqrt(2 / (4 * 9))
+        wide = F.conv2d(upsample_nearest2(x), up.weight * scale, padding=1)
+        same = F.conv2d(x, conv.weight * scale, padding=1)
+        with torch.no_grad():
+            for _ in range(2):
+                torch.testing.assert_close(up(x), wide, atol=1e-12, rtol=1e-12)
+                torch.testing.assert_close(conv(x), same, atol=1e-12, rtol=1e-12)
+                for layer in (up, conv):
+                    layer.weight.zero_()  # not looked at again
 
     def test_gradients_of_the_kernel_equal_the_two_step_form(self) -> None:
         x = normal(2, 3, 8, 8, dtype=torch.float64)
