@@ -19,7 +19,10 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import nibabel as nib
+import numpy as np
 import phantoms
 import pytest
 import torch
@@ -96,9 +99,20 @@ def words_of_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [sys.argv[0]])
 
 
+def volume_with_names() -> bytes:
+    """A NIfTI whose texts and extensions name the person, the day and the hospital."""
+    image: Any = nib.Nifti1Image(phantoms.brain_volume((12, 14, 10)).astype(np.float32), np.eye(4))
+    image.header["descrip"], image.header["db_name"] = f"{NAME} 20190213", "PID-471147"
+    image.header["aux_file"], image.header["intent_name"] = f"/{HOME}/a", NAME
+    for code, text in ((6, f"{NAME} at {HOSPITAL}"), (4, f"<home>/{HOME}/19560704</home>")):
+        image.header.extensions.append(nib.nifti1.Nifti1Extension(code, text.encode()))
+    data: bytes = image.to_bytes()
+    return data
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home folder with a series of a named person, slices with OAI numbers, and damaged files."""
+    """A home folder of one person's scans, slices with OAI numbers, and damaged files."""
     home = tmp_path / HOME
     scans = home / "scans"
     series = phantoms.dicom_files(
@@ -114,6 +128,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     akoa = phantoms.akoa_files(people=8, slices=3)
     renamed = {name.replace("OAI900000", "OAI901234"): data for name, data in akoa.items()}
     phantoms.write_zip(scans / "akoa.zip", renamed)
+    sidecar = json.dumps({"PatientName": NAME}).encode()
+    anatomy = {"scan.nii": volume_with_names(), "scan.json": sidecar}
+    phantoms.write_folder(scans / "sub-9012345" / "anat", anatomy)
     (scans / "broken.png").write_bytes(b"no picture")
     (scans / "broken.zip").write_bytes(b"no zip")
     monkeypatch.setenv("HOME", str(home))
@@ -135,7 +152,10 @@ def train(home: Path, store: Path) -> Path:
     table.write_text("subject\tgroup\n" + "\n".join(lines) + "\n")
     run = home.parent / "shared" / "run"
     words = ["--arch", "dcgan", "--max-size", 8, "--capacity", 0.05, "--batch", 4, "--kimg", 0.008]
-    words += ["--condition", "group", "--labels", table, "--phase", 8]
+    words += ["--condition", "group", "--phase", 8]
+    settings = home / f"{NAME}.toml"
+    settings.write_text(f"# settings of {NAME}\nlabels = '{table}'\n")
+    words += ["--config", settings]
     mrigan("train", store, "--out", run, *words)
     return run
 
