@@ -30,7 +30,7 @@ pytestmark = pytest.mark.slow
 
 def launch(store: Path, out: Path, *words: object) -> faults.Ended:
     """A whole run in two processes."""
-    return faults.run(*torchrun(2, "train", store, *words, "--out", out), deadline_s=300)
+    return faults.run(*torchrun(2, "train", store, *words, "--out", out), deadline_s=900)
 
 
 def hurt(
@@ -48,7 +48,7 @@ def hurt(
         act(child)
 
     command = torchrun(2, "train", store, *LONG, *words, "--out", out, options=options)
-    ended = faults.run(*command, deadline_s=120, hurt=once(out / METRICS, LINES, do))
+    ended = faults.run(*command, deadline_s=900, hurt=once(out / METRICS, LINES, do))
     assert moments, ended.err
     return ended, ended.ended - moments[0]
 
