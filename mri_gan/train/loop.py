@@ -22,11 +22,12 @@ from mri_gan.checkpoint import (
     newest_valid,
 )
 from mri_gan.config import (
-    BY_FEATURES,
     CONFIG,
+    FORMER_DEFAULTS,
     LAYOUTS,
     METRICS,
     TrainConfig,
+    defaults_of,
     differences,
     read_json,
     read_metrics,
@@ -345,9 +346,10 @@ def with_former_defaults(config: TrainConfig, folder: Path) -> TrainConfig:
     begun = begun_settings(folder)
     if begun and "wavelets" not in begun:
         config = replace(config, wavelets=False)
-    weights = (begun.get("gp_weight"), config.gp_weight)
-    if config.loss == "r3gan" and weights == (1.0, BY_FEATURES["gp_weight"]):
-        config = replace(config, gp_weight=1.0)
+    now = defaults_of(config.arch, config.loss, config.critic)
+    for name, former in FORMER_DEFAULTS.items():
+        if name in now and getattr(config, name) == now[name] and begun.get(name) == former:
+            config = replace(config, **{name: former})
     return config
 
 

@@ -109,6 +109,7 @@ def test_finite_divergence_goes_back_with_half_the_learning_rate_and_is_kept_in_
     train(Run(store, tmp_path, CONFIG, OPTIONS, on_warning=warnings.append))
     assert "3.58e+04 higher than real ones" in warnings[0]
     assert "ckpt-000000064.pt with half the learning rate" in warnings[0]
+    assert "diverged at 0.096 kimg" in warnings[0]  # the third tick after 72 images
     lines = read_metrics(tmp_path / METRICS)
     assert {line["lr"] for line in lines if line["nimg"] <= 64} == {1e-3}
     assert {line["lr"] for line in lines if line["nimg"] > 64} == {0.5e-3}
@@ -146,8 +147,10 @@ def test_no_checkpoint_is_made_of_a_state_that_diverges(
     store: Path, tmp_path: Path, turn: Callable[[Poison], None]
 ) -> None:
     turn(lambda state: state.nimg >= 64)
+    made: list[str] = []
     with pytest.raises(DataError, match="diverged 4 times") as error:
-        train(Run(store, tmp_path, CONFIG, OPTIONS))
+        train(Run(store, tmp_path, CONFIG, OPTIONS, on_snapshot=lambda p: made.append(p.name)))
+    assert made == [f"ckpt-{at:09d}.pt" for at in (16, 32, 48, 64)]
     saved = [path.name for path in list_checkpoints(tmp_path)]
     assert saved[0] == "ckpt-000000064.pt"
     assert saved[0] in error.value.hint

@@ -98,15 +98,15 @@ def test_its_weights_start_another_run(store: Path, old: Path, tmp_path: Path) -
     assert load_checkpoint(last).nimg == 8
 
 
-def test_a_run_goes_on_with_the_penalty_that_was_the_default_when_it_began(
-    store: Path, tmp_path: Path
-) -> None:
-    """Gamma was 1 where it is 2.5 now: the same command continues."""
+def test_a_run_goes_on_with_defaults_of_when_it_began(store: Path, tmp_path: Path) -> None:
+    """Gamma was 1 where it is 2.5 now, the half-life of the mean 2 kimg: the command continues."""
     light = replace(CONFIG, arch="fastgan", mixing=False, loss="r3gan", gp_weight=1.0, kimg=0.016)
+    light = replace(light, ema_kimg=2.0)
     train(run_of(store, tmp_path, light))
-    today = replace(light, gp_weight=2.5, kimg=0.032)
+    today = replace(light, gp_weight=2.5, ema_kimg=0.4, kimg=0.032)
     last = load_checkpoint(train(run_of(store, tmp_path, today)))
-    assert (last.nimg, last.config.gp_weight) == (32, 1.0)
+    found = last.config
+    assert (last.nimg, found.gp_weight, found.ema_kimg) == (32, 1.0, 2.0)
     with pytest.raises(UsageError, match="gp_weight was"):
         train(run_of(store, tmp_path, replace(today, gp_weight=3.0)))
 
