@@ -246,7 +246,8 @@ def _oddities(facts: dict[str, Any]) -> Iterator[str]:
             "look alike); if --reorient did not turn them, it can"
         )
     for what, count in facts.get("resized", {}).items():
-        yield f"{count:,} images were resampled from {what} px; --fit keep pads them instead"
+        many = f"{count:,} images were" if count > 1 else "1 image was"
+        yield f"{many} resampled from {what} px; --fit keep pads instead"
     if "image_window" in facts:
         black, white = facts["image_window"]
         yield (
@@ -256,6 +257,20 @@ def _oddities(facts: dict[str, Any]) -> Iterator[str]:
     if "darkness" in facts:
         level = facts["darkness"][0]
         yield f"the images are nearly black: 99 % of their pixels are at grey level {level} or less"
+
+
+def _warn_of_faces(out: Path) -> str:
+    """Which volumes of a store seem to show a face, and what to do."""
+    from mri_gan.store.reader import StoreReader
+    from mri_gan.store.schema import FACE
+
+    with StoreReader(out) as store:
+        names = [record.source for record in store.records if FACE in (record.notes or ())]
+    found = f"{names[0]} seems" if len(names) == 1 else f"{len(names):,} volumes ({names[0]}) seem"
+    return (
+        f"{found} to show a face, which can identify people: remove faces (pydeface, mri_deface) "
+        "and prepare again before you share anything made from them"
+    )
 
 
 def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: bool) -> None:
@@ -274,12 +289,7 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
         for text in _oddities(facts):
             click.echo(f"warning: {text}", err=True)
     if facts.get("faces") and not quiet:
-        found = "1 volume seems" if facts["faces"] == 1 else f"{facts['faces']:,} volumes seem"
-        click.echo(
-            f"warning: {found} to show a face, which can identify people: remove faces (pydeface, "
-            "mri_deface) and prepare again before you share anything made from them",
-            err=True,
-        )
+        click.echo(f"warning: {_warn_of_faces(out)}", err=True)
     damaged += [{"source": label, "reason": why} for label, why in facts["unlisted"]]
     if damaged:
         first = damaged[0]

@@ -59,5 +59,5 @@ def test_prepare_warns_and_counts(tmp_path: Path) -> None:
     command = ["prepare", *map(str, tmp_path.glob("*.nii")), "--out", str(tmp_path / "s")]
     result = CliRunner().invoke(cli, [*command, "--workers", "0", "--plane", "sagittal"])
     assert result.exit_code == 0
-    assert "1 volume seems to show a face" in result.stderr
+    assert "100.nii seems to show a face" in result.stderr
     assert "volumes with a face" in result.stdout
