@@ -69,7 +69,14 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 
 def _in_words(value: Any) -> str:
+    if isinstance(value, dict) and "columns" in value:  # conditions
+        return ", ".join(map(_column_in_words, value["columns"])) or "none"
     return "by the schedule" if value is None else str(value)
+
+
+def _column_in_words(column: Mapping[str, Any]) -> str:
+    values = ", ".join(column.get("values", ()))
+    return f"{column['name']} ({values})" if values else str(column["name"])
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mri_gan.conditions import Column, Conditions
 from mri_gan.config import LEVELS, ModelConfig, TrainConfig, differences, read_json
 from mri_gan.errors import UsageError
 from mri_gan.preparation import PrepareConfig
@@ -105,6 +106,13 @@ def test_train_config_shapes_its_networks() -> None:
 def test_differences_name_each_changed_setting_only() -> None:
     before, now = PrepareConfig().to_dict(), PrepareConfig(depth=16).to_dict()
     assert differences(before, now) == ["depth was 8, now 16"]
+
+
+def test_conditions_that_differ_are_named_by_their_columns() -> None:
+    before = Conditions((Column("group", ("a", "b")), Column("age", (), 41.0, 0.8, 40.0, 42.0)))
+    configs = (TrainConfig(conditions=before), TrainConfig())
+    changed = differences(*(config.to_dict() for config in configs))
+    assert changed == ["conditions was group (a, b), age, now none"]
 
 
 def test_what_the_schedule_decides_is_named_so_and_never_0() -> None:

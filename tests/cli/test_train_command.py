@@ -16,6 +16,7 @@ from mri_gan.cli.main import cli
 from mri_gan.config import FAST_PRESETS, METRICS, PRESETS, STYLED, read_metrics
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import load_trained
+from mri_gan.train import monitor
 
 SMALL = [
     *("--max-size", "16", "--phase", "64", "--batch", "8", "--capacity", "0.015625"),
@@ -25,6 +26,12 @@ SMALL = [
 
 def mrigan(*words: object) -> Result:
     return CliRunner().invoke(cli, [str(word) for word in words], prog_name="mrigan")
+
+
+@pytest.fixture(autouse=True)
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine batches may come late, which a run reports in lines of its own."""
+    monkeypatch.setattr(monitor, "STARVED_ABOVE", 2.0)
 
 
 def one_line(done: Result) -> str:
