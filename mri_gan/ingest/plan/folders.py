@@ -155,9 +155,11 @@ def _drop_above(files: Sequence[Parsed]) -> None:
 def restart(pairs: Pairs) -> bool:
     """Whether each first counts its own seconds from the lowest number on, some further."""
     seconds = sorted({other for _, other in pairs}, key=natural_key)
-    counted = [{other for one, other in pairs if one == first} for first, _ in pairs]
-    from_start = all(found == set(seconds[: len(found)]) for found in counted)
-    return from_start and (len({len(f) for f in counted}) > 1 or len(seconds) < 3)
+    counted: dict[str, set[str]] = defaultdict(set)
+    for one, other in pairs:
+        counted[one].add(other)
+    from_start = all(found == set(seconds[: len(found)]) for found in counted.values())
+    return from_start and (len({len(f) for f in counted.values()}) > 1 or len(seconds) < 3)
 
 
 def _says_contrast(files: Iterable[Parsed]) -> bool:
