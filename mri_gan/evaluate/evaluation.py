@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,11 @@ from scipy.stats import t
 from mri_gan.config import EFFICIENTNETS
 from mri_gan.errors import DataError
 from mri_gan.evaluate.distances import (
+    Vectors,
     frechet_family,
     histogram_family,
     kernel_family,
+    main_axes,
     spectrum_family,
     symmetry_family,
     vendi_family,
@@ -164,6 +167,7 @@ class Evaluation:
     real_s: float = 0.0  # seconds for reading and describing
     fake_s: float = 0.0  # drawing too
     compare_s: float = 0.0
+    points: dict[str, tuple[Vectors, Vectors]] = field(default_factory=dict)  # features: both sets
 
     def _repr_html_(self) -> str:
         """The figures beside their floors, for notebooks."""
@@ -210,6 +214,11 @@ def evaluate(
     for family in chosen:
         result.figures += compare(family, real, fake, split, resamples, seed)
     result.left_out, result.compare_s = left, time.perf_counter() - started
+    result.points = {
+        source.name: (real.tables[source.name]["features"], fake.tables[source.name]["features"])
+        for source in sources
+        if "features" in real.tables[source.name]
+    }
     return result
 
 
@@ -353,7 +362,6 @@ def save_figures(path: Path, figures: Sequence[Figure]) -> None:
     the figure, scaled alike. The file's name says the format: .png, or .pdf and .svg for print.
     """
     # The object interface, not pyplot: no display, no global state, safe in any thread.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure as Canvas
 
     shown = [f for f in figures if f.floor == f.floor and f.at_floor == f.at_floor]  # no NaN
@@ -374,6 +382,13 @@ def save_figures(path: Path, figures: Sequence[Figure]) -> None:
     axes.plot([], [], "s", color=REALS, label="people against people")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     axes.grid(axis="x", alpha=0.3)
+    _save_chart(path, canvas)
+
+
+def _save_chart(path: Path, canvas: Any) -> None:
+    """Write a figure of matplotlib, marked as a chart and without a date."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     stream = io.BytesIO()
     FigureCanvasAgg(canvas)
     kind = path.suffix.removeprefix(".")
@@ -381,6 +396,47 @@ def save_figures(path: Path, figures: Sequence[Figure]) -> None:
     notes = {COMMENT: Shows.CHART.value} if kind == "png" else undated
     canvas.savefig(stream, format=kind, dpi=110, metadata=notes)
     write_bytes(path, stream.getvalue())
+
+
+MOST_POINTS = 500  # of each set
+
+
+def save_map(path: Path, points: Mapping[str, tuple[Vectors, Vectors]]) -> None:
+    """Where both sets are in the space of each kind of features, one point for each image.
+
+    Above by the two principal components of both sets together; below by t-SNE (van der Maaten and
+    Hinton 2008), where scikit-learn is installed.
+    """
+    from matplotlib.figure import Figure as Canvas
+
+    ways = [lay_flat, *([lay_by_tsne] if importlib.util.find_spec("sklearn") else [])]
+    canvas = Canvas(figsize=(3.4 * len(points), 3.4 * len(ways)), layout="constrained")
+    grid = canvas.subplots(len(ways), len(points), squeeze=False)
+    for column, (name, (reals, fakes)) in enumerate(points.items()):
+        few = [rows[:MOST_POINTS] for rows in (reals, fakes)]
+        for row, lay in enumerate(ways):
+            axes, (title, placed) = grid[row, column], lay(*few)
+            first, rest = np.split(placed, [len(few[0])])
+            axes.scatter(*first.T, s=6, marker="s", color=REALS, alpha=0.5, label="real")
+            axes.scatter(*rest.T, s=6, color=FAKES, alpha=0.5, label="synthetic")
+            axes.set(title=f"{name}, {title}", xticks=[], yticks=[])
+    grid[0, 0].legend(frameon=False)
+    _save_chart(path, canvas)
+
+
+def lay_flat(reals: Vectors, fakes: Vectors) -> tuple[str, Vectors]:
+    """Coordinates [N + M, 2] on the principal components of both sets, and what they are called."""
+    both = np.concatenate([reals, fakes])
+    return "principal components", (both - both.mean(0)) @ main_axes(reals, fakes, 2)
+
+
+def lay_by_tsne(reals: Vectors, fakes: Vectors) -> tuple[str, Vectors]:
+    """Coordinates [N + M, 2] by t-SNE, the same in every run, and what they are called."""
+    from sklearn.manifold import TSNE
+
+    both = np.concatenate([reals, fakes])
+    laid = TSNE(perplexity=min(30, (len(both) - 1) / 3), init="pca", random_state=0)
+    return "t-SNE", np.asarray(laid.fit_transform(both), np.float32)
 
 
 ARROWS = {

@@ -16,6 +16,7 @@ from mri_gan.pictures import Pixels, build_sheet
 WORST = 8
 SHOWN_PX = 128
 WARN_AUC = 0.6
+SEEN = 0.95  # of copies of a kind, to count as detected
 
 
 def say_verdict(result: Audit) -> str:
@@ -53,13 +54,20 @@ def say_verdict(result: Audit) -> str:
 
 
 def list_kinds(recall: dict[str, float]) -> str:
-    """Which kinds of copies would be detected, of a thousand alone among the samples."""
-    seen = [f"{kind} {share * 1000:.0f}" for kind, share in recall.items() if share >= 0.5]
-    missed = [f"{kind} {share * 1000:.0f}" for kind, share in recall.items() if share < 0.5]
-    return (
-        f"of 1,000 copies of each kind: detected: {', '.join(seen) or 'none'}; "
-        f"not detected: {', '.join(missed) or 'none'}"
-    )
+    """Which kinds of copies would be detected if one were alone among the samples."""
+    seen = [kind for kind, share in recall.items() if share >= SEEN]
+    partly = [f"{kind} ({share:.0%})" for kind, share in recall.items() if 0.05 <= share < SEEN]
+    missed = [kind for kind, share in recall.items() if share < 0.05]
+    said = [
+        f"{words}: {', '.join(kinds)}"
+        for words, kinds in (
+            (f"copies that would be detected (at least {SEEN:.0%} of them)", seen),
+            ("in part", partly),
+            ("hardly ever", missed),
+        )
+        if kinds
+    ]
+    return "; ".join(said)
 
 
 def warn_membership(membership: Membership | None) -> str | None:

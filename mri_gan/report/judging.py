@@ -24,13 +24,22 @@ NEARER = (
     "than real: they may be copies, and only the audit looks for those."
 )
 GUESSED_AUC = 0.6  # of membership; above, the critic has learned people by heart
-SHARING = (
-    "The checks find copies of the kinds that they list. They cannot show that there are none, and "
-    "a synthetic picture is not automatically anonymous.",
-    "A checkpoint also holds the critic, which knows more about the training people than the "
-    "pictures do: pass on exports (mrigan export-model), not checkpoints.",
-    "Consent and the terms of the training data bind the model and its images too. Whoever "
-    "is responsible for the data decides; this page is for that person to read.",
+SHARING = "What may be shared?"
+NO_PERMISSION = (
+    "This page gives no permission. Whoever is responsible for the scans decides, by the consent "
+    "of the people and the terms of the data: both bind the model and its images, too."
+)
+PICTURES = {
+    "pass": "Pictures drawn as those that were audited ({}): no copy of a kind listed below was "
+    "found. Copies of other kinds cannot be ruled out: synthetic does not mean anonymous.",
+    "fail": "Pictures: some of them copy people of the training set ({}).",
+    "": "Pictures: nothing is known about whether they copy people.",
+}
+MODELS = (
+    "Checkpoints (.pt): keep them with the scans. They hold the critic, which shows who was in "
+    "the training set better than pictures do.",
+    "Exported models (mrigan export-model): they hold no critic, but others can draw more and "
+    "other pictures from them than were audited.",
 )
 
 
@@ -39,7 +48,7 @@ SHARING = (
 
 def verdicts(run: RunFacts) -> Section:
     """What is known about copies, quality and use, and what no check can answer."""
-    answers = [copies_answer(run), quality_answer(run), use_answer(run), sharing_answer()]
+    answers = [sharing_answer(run), copies_answer(run), quality_answer(run), use_answer(run)]
     return Section("verdicts", "What is known, and what is not", answers=answers)
 
 
@@ -48,14 +57,17 @@ def unknown() -> list[Answer]:
     todo = "To find out: mrigan {} RUN --data STORE"
     copies = Answer(COPIES, "Unknown: not audited.", [todo.format("audit")])
     quality = Answer(QUALITY, "Unknown: not evaluated.", [todo.format("evaluate")])
-    return [copies, quality, sharing_answer()]
+    return [sharing_answer(None), copies, quality]
 
 
-def sharing_answer() -> Answer:
-    """What no check can answer."""
-    return Answer(
-        "What may be shared?", "Nothing here gives permission to share anything.", SHARING
-    )
+def sharing_answer(run: RunFacts | None) -> Answer:
+    """What no check can answer, and what is known of pictures and of models."""
+    found = run.results.get("audit") if run else None
+    document = found.document if found else {}
+    known = document.get("trained_on_this_store") is not False
+    pictures = PICTURES.get(str(document.get("verdict", "")) if known else "", PICTURES[""])
+    audited = f"{document.get('counts', {}).get('samples', '?')} samples{_drawn(document)}"
+    return Answer(SHARING, NO_PERMISSION, [pictures.format(audited), *MODELS])
 
 
 def copies_answer(run: RunFacts) -> Answer:
@@ -68,7 +80,7 @@ def copies_answer(run: RunFacts) -> Answer:
     limits = [_audit_caption(document)]
     limits += [str(document[name]) for name in ("kinds", "warning") if document.get(name)]
     membership = document.get("membership") or {}
-    if membership:
+    if membership and not document.get("warning"):  # which says the same
         limits.append(_membership(membership))
     text, mood = str(document.get("sentence", "")), str(document.get("verdict", ""))
     if document.get("trained_on_this_store") is False:
@@ -90,7 +102,9 @@ def quality_answer(run: RunFacts) -> Answer:
     if not counted:
         return Answer(question, _far(figures), limits)
     if counted["nearer than people are to each other"]:
-        limits.append(NEARER)
+        audited = run.results.get("audit")
+        verdict = audited.document.get("verdict", "") if audited else "not run yet"
+        limits.append(f"{NEARER} Audit: {verdict}.")
     total = sum(counted.values())
     text = "; ".join(f"{n} of {total} figures: {word}" for word, n in counted.most_common())
     return Answer(question, text, limits)

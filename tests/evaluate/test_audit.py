@@ -89,9 +89,12 @@ def test_many_samples_nearer_than_people_are_are_no_pass() -> None:
     assert "60.0% are more like a training slice" in say_verdict(result)
 
 
-def test_kinds_are_listed_as_detected_and_not_detected() -> None:
-    words = list_kinds({"exact": 1.0, "noise": 0.25})
-    assert words == "of 1,000 copies of each kind: detected: exact 1000; not detected: noise 250"
+def test_kinds_are_listed_by_how_many_copies_would_be_detected() -> None:
+    recall = {"exact": 1.0, "blend": 0.97, "noise": 0.25, "JPEG 10": 0.0}
+    assert list_kinds(recall) == (
+        "copies that would be detected (at least 95% of them): exact, blend; "
+        "in part: noise (25%); hardly ever: JPEG 10"
+    )
 
 
 def test_a_store_where_one_person_has_two_names_is_undecided() -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sklearn.decomposition import PCA
 
-from mri_gan.evaluate.evaluation import Figure, save_figures
+from mri_gan.evaluate.evaluation import Figure, lay_flat, save_figures, save_map
 from mri_gan.pictures import Shows, read_mark
 
 FIGURE = Figure("fd[pca]", 2, 1, 3, 1, 2, 0.5, 1.5, "outside", "lower", "")
@@ -45,3 +46,26 @@ def test_fakes_and_people_have_their_own_colours(tmp_path: Path) -> None:
         pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
     for colour in ((0xB2, 0x43, 0x2F), (0x2F, 0x6D, 0xB2)):
         assert (pixels == colour).all(1).any()
+
+
+def two_sets() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    spread = np.arange(1, 6)
+    reals, fakes = (rng.normal(mean, spread, (40, 5)).astype(np.float32) for mean in (0, 3))
+    return reals, fakes
+
+
+def test_the_map_is_that_of_a_principal_component_analysis_of_both_sets() -> None:
+    expected = PCA(2).fit_transform(np.concatenate(two_sets()))
+    _, placed = lay_flat(*two_sets())
+    signs = np.sign((placed * expected).sum(0))
+    np.testing.assert_allclose(placed * signs, expected, atol=1e-3)
+
+
+def test_the_map_is_a_chart_with_a_column_for_each_kind_of_features(tmp_path: Path) -> None:
+    save_map(tmp_path / "one.png", {"pca": two_sets()})
+    save_map(tmp_path / "two.png", {"pca": two_sets(), "texture": two_sets()})
+    assert read_mark(tmp_path / "two.png") is Shows.CHART
+    with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
+        assert two.width == 2 * one.width
+        assert two.height == one.height

@@ -90,6 +90,26 @@ def test_a_failed_audit_says_so_in_words_first(tmp_path: Path) -> None:
     assert page.index("fail: 3 samples") < page.index("<img")  # verdicts come first
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"verdict": "pass"}, "no copy of a kind listed below was found"),
+        ({"verdict": "fail"}, "some of them copy people of the training set"),
+        ({"verdict": "undecided"}, "nothing is known about whether they copy people"),
+        ({"verdict": "pass", "trained_on_this_store": False}, "nothing is known about whether"),
+    ],
+)
+def test_the_page_begins_with_what_is_known_for_sharing(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    folder = make_run(tmp_path / "R")
+    write_result(folder, "audit", {**AUDIT, **changes})
+    answer = build_report(read_run(folder)).partition("What may be shared?")[2].partition("<h3")[0]
+    assert said in answer
+    for always in ("gives no permission", "Checkpoints (.pt): keep them", "Exported models"):
+        assert always in answer
+
+
 def test_usefulness_stands_beside_real_slices_and_a_guess(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "R")
     write_result(folder, "utility", UTILITY)
@@ -202,7 +222,7 @@ def test_a_page_gives_no_permission(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "R")
     for page in (build_report(read_run(folder)), build_report(read_run(folder, True))):
         assert "Unknown: not audited." in page
-        assert "Nothing here gives permission to share anything" in page
+        assert "This page gives no permission" in page
         assert "may be shared</" not in page
 
 

@@ -5,8 +5,8 @@
 
 People are compared with each other once; then false alarms are counted over random splits into
 training people and new ones, as an audit would count them. Copies of training slices are planted
-one kind after another; each is judged as if it were alone among 1,000 samples. Neighbours: of
-people with the most slices every fourth one is trained on, and those between are the copies.
+one kind after another; each is judged as if it were alone among 1,000 samples. Neighbours: every
+fourth slice is trained on, and those between are the copies; `--others` are people held out.
 DeepSSIM's protocol (Scardace et al. 2026, section 4): pairs of slices are duplicates (one is
 mirrored, turned up to 10 degrees and of gamma 0.5 to 1.5), similar (one person, other slices) or
 different (two people, the most alike slices); the classes are told apart by the likeness in each
@@ -65,6 +65,7 @@ Values = NDArray[np.float64]
 @click.option(
     "--part", type=click.Choice(("alarms", "recall", "neighbours", "deepssim")), default=None
 )
+@click.option("--others", type=click.Path(path_type=Path), help="Store of people held out.")
 @click.option("--threads", default=0, help="CPU threads  [default: all].")
 def main(
     store: Path | None,
@@ -73,6 +74,7 @@ def main(
     copies: int,
     splits: int,
     part: str | None,
+    others: Path | None,
     threads: int,
 ) -> None:
     """Measure the audit on the people of STORE, or on made-up heads."""
@@ -81,10 +83,11 @@ def main(
     started = time.perf_counter()
     everything, places = read_everybody(store, size) if store else draw_everybody()
     people = fewer_slices(everything, slices)
+    apart = fewer_slices(read_everybody(others, size)[0], slices) if others else None
     parts: dict[str, Callable[[], Any]] = {
         "alarms": lambda: count_alarms(compare_people(people), people.groups, splits),
         "recall": lambda: measure_recall(people, copies),
-        "neighbours": lambda: measure_neighbours(everything, places, slices, copies),
+        "neighbours": lambda: measure_neighbours(everything, places, apart, copies),
         "deepssim": lambda: judge_pairs(people),
     }
     found: dict[str, Any] = {
@@ -203,24 +206,21 @@ def share_seen(detector: Detector, copies: Pixels, limits: Values) -> float:
 
 
 def measure_neighbours(
-    images: ImageSet, places: NDArray[np.int64], slices: int, copies: int
+    images: ImageSet, places: NDArray[np.int64], others: ImageSet | None, copies: int
 ) -> dict[str, Any]:
     """The share of slices one and two places from a training slice that are above the limits.
 
-    In steps of the store's slices, on the people with the most slices; of the others at most so
-    many are trained on.
+    A place is a step between slices of the store: 1 mm for volumes of such voxels.
     """
-    names, counts = np.unique(images.groups, return_counts=True)
-    dense = np.isin(images.groups, names[counts == counts.max()])
-    for name in names[counts == counts.max()]:
-        own = images.groups == name
-        dense[own] = places[own] % STEPS >= 1
-    train = fewer_slices(images.select_images(~dense), slices)
-    detector = Detector(train)
-    limits = limits_of(know_people(detector, train, True), len(train) / len(names))
-    found: dict[str, Any] = {"people": len(names), "of": int((counts == counts.max()).sum())}
+    detector = Detector(train := images.select_images(places % STEPS == 0))
+    known = know_people(detector, train, True)
+    if others is not None:
+        known = np.concatenate([known, know_people(detector, others)], 1)
+    limits = limits_of(known, len(train) / len(np.unique(train.groups)))
+    found: dict[str, Any] = {"training people": len(np.unique(train.groups))}
+    found |= {"people": known.shape[1], "most alike": known.max(1).round(3).tolist()}
     for step in (1, 2):
-        made = images.select_images(dense & (places % STEPS == step))
+        made = images.select_images(places % STEPS == step)
         found[f"{step} from a training slice"] = share_seen(detector, made.read(0, copies), limits)
     return found
 

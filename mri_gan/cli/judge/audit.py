@@ -81,7 +81,7 @@ def _audit(
     store: StoreReader, judged: judging.Judged, count: int, seed: int, silent: bool
 ) -> tuple[dict[str, Any], Any]:
     """What the JSON file says, and the picture of the most alike pairs."""
-    from mri_gan.evaluate.audit import audit
+    from mri_gan.evaluate.audit import MOST_QUERIES, audit
     from mri_gan.evaluate.copies.planting import USUAL
     from mri_gan.evaluate.images import reals_of
     from mri_gan.evaluate.verdict import to_json, worst_pairs
@@ -90,7 +90,7 @@ def _audit(
     held_out = _held_out(store, judged.size, seed)
     samples = judged.take_images(count)
     right = judging.is_trained_on(judged.trained, store)
-    total = len(samples) + len(train) + (len(held_out) if held_out else 0)
+    total = len(samples) + len(train) + min(len(held_out) if held_out else 0, MOST_QUERIES)
     with options.Progress(total, " images", silent) as bar:
         kinds = () if right is False else USUAL  # then no detection rates are printed
         result = audit(samples, train, held_out, right, kinds, seed=seed, tell=bar.add)

@@ -84,7 +84,7 @@ def command(
     Every figure stands beside its noise floor: the same distance between two halves of the real
     people. docs/evaluation.md explains what each can and cannot show.
     """
-    from mri_gan.evaluate.evaluation import save_figures
+    from mri_gan.evaluate.evaluation import save_figures, save_map
     from mri_gan.store.reader import StoreReader
 
     require(
@@ -104,6 +104,9 @@ def command(
     pictures = [folder / "evaluation.png", folder / "evaluation.pdf"]
     for picture in pictures:
         save_figures(picture, result.figures)
+    if result.points:
+        pictures.append(folder / "map.png")
+        save_map(pictures[-1], result.points)
     if as_json:
         options.print_json(facts)
     elif not quiet:

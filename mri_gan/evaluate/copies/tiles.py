@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mri_gan.evaluate.copies.bands import blur, take_band
+from mri_gan.evaluate.copies.bands import blur, remove_noise, take_band
 
 TILE_PX, STRIDE_PX = 16, 8
 TILES = 7  # a side, of 64 px
@@ -16,7 +16,7 @@ SLACK_PX = 1  # that each tile may move for itself, each way
 STRUCTURED = 0.25  # of the energy of the strongest tile
 HALF_STRUCTURED, FEWEST_TILES = 0.1, 5  # for one half of a picture, which has fewer
 SOFT_PX, SOFTEST_PX = 1.0, 2.0  # blur of the slices that blurred copies are compared with
-FINEST, MIDDLE, COARSE = (0.35, 1.1), (0.5, 1.6), (0.8, 3.0)  # px: both Gaussians of a band
+FINE, MIDDLE, COARSE = (0.35, 1.6), (0.5, 1.6), (0.8, 3.0)  # px: both Gaussians of a band
 VIEWS = ("halves", "whole", "soft")
 
 
@@ -24,17 +24,17 @@ def compare_tiles(pictures: Tensor, slices: Tensor) -> dict[str, Tensor]:
     """The likeness [M] of pictures and slices [M, 64, 64] that are aligned, in each view.
 
     All are Fisher's z, atanh(r), of a mean correlation r of tiles in which the slice has structure.
-    `halves`: of the most alike of the four halves, in the finest detail; `whole`: of all tiles, in
-    somewhat coarser detail, on the slice blurred, which blurred and compressed copies are like;
+    `halves`: of the most alike of the four halves, in fine detail, with noise and without; `whole`:
+    of all tiles, on the slice blurred, which blurred and compressed copies are like;
     `soft`: as `halves`, in coarse detail, on the slice blurred more, for copies blurred as much.
     Brightness is taken as it is, and with the picture's histogram made that of the slice (which
     undoes any gamma); the better one counts.
     """
-    sharp = _Likeness(slices, FINEST)
+    sharp = _Likeness(slices, FINE)
     soft = _Likeness(blur(slices, SOFT_PX), MIDDLE)
     softest = _Likeness(blur(slices, SOFTEST_PX), COARSE)
     return {
-        "halves": _best_of(sharp, [pictures], mean_half),
+        "halves": _best_of(sharp, [pictures, remove_noise(pictures)], mean_half),
         "whole": _best_of(soft, [pictures, blur(pictures, SOFT_PX)], mean_whole),
         "soft": _best_of(softest, [pictures], mean_half),
     }
