@@ -106,6 +106,15 @@ def test_a_store_where_one_person_has_two_names_is_undecided() -> None:
     assert result.verdict == "undecided"
 
 
+def test_of_a_large_split_held_out_as_many_slices_are_compared_as_of_training_people(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mri_gan.evaluate.audit.MOST_QUERIES", 12)
+    result = run(NEW, ())
+    assert (result.held_out, result.held_out_people) == (12, 3)  # four slices of each
+    assert result.people.shape[1] == 6  # and three of the training people
+
+
 def test_too_few_people_or_samples_are_refused() -> None:
     with pytest.raises(DataError, match=f"an audit needs {FEWEST_SAMPLES}"):
         run(NEW[:20])

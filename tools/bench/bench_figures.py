@@ -62,7 +62,7 @@ def most_alike(images: Pixels, groups: Groups) -> Pixels:
     norms = (small**2).sum(1)
     distances = norms[:, None] + norms - 2 * small @ small.T
     distances[groups[:, None] == groups] = np.inf
-    return images[distances.argmin(1)]
+    return np.asarray(images[distances.argmin(1)])
 
 
 def upper_and_lower(images: Pixels, groups: Groups, rng: np.random.Generator) -> Pixels:
