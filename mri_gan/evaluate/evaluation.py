@@ -35,6 +35,7 @@ from mri_gan.evaluate.families import (
     describe_set,
     halves,
     interval,
+    order_groups,
     take_rows,
 )
 from mri_gan.evaluate.features import FITS, Features, load_efficientnet, read_fit
@@ -254,9 +255,11 @@ def compare(
     for i, (first, second) in enumerate(split):
         side = take_rows(reals, first)
         count = min(len(second), len(fake))
-        some = np.random.default_rng((seed, i)).permutation
-        floors.append(family.compare(side, take_rows(reals, some(second)[:count])))
-        matched.append(family.compare(side, take_rows(fakes, some(len(fake))[:count])))
+        rng = np.random.default_rng((seed, i))
+        floors.append(family.compare(side, take_rows(reals, rng.permutation(second)[:count])))
+        # Whole groups, as in the other half: as many slices of more people vary more.
+        some = order_groups(fake.groups, rng)[:count]
+        matched.append(family.compare(side, take_rows(fakes, some)))
     draws = family.redraw(
         reals,
         fakes,

@@ -29,6 +29,13 @@ def halves(groups: NDArray[np.int64], seed: int = 0) -> tuple[Rows, Rows]:
     return np.flatnonzero(chosen), np.flatnonzero(~chosen)
 
 
+def order_groups(groups: NDArray[np.int64], rng: np.random.Generator) -> Rows:
+    """All indices, one whole group after another in a random order."""
+    names, numbers = np.unique(groups, return_inverse=True)
+    place = np.argsort(rng.permutation(len(names)))
+    return np.argsort(place[numbers], kind="stable")
+
+
 def bootstrap(groups: NDArray[np.int64], count: int, seed: int = 0) -> Iterator[Rows]:
     """Indices of whole groups drawn with replacement, `count` times (Efron 1979)."""
     rng = np.random.default_rng(seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mri_gan.evaluate.families import bootstrap, halves, interval
+from mri_gan.evaluate.families import bootstrap, halves, interval, order_groups
 
 GROUPS = np.repeat(np.arange(9), [1, 2, 3, 4, 5, 6, 7, 8, 9])[
     np.random.default_rng(0).permutation(45)
@@ -32,6 +32,18 @@ def test_a_draw_takes_people_whole_and_as_many_as_there_are() -> None:
         times, rest = np.divmod(drawn, np.arange(1, 10))
         assert not rest.any()
         assert times.sum() == 9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_groups_are_ordered_whole(seed: int) -> None:
+    rows = order_groups(GROUPS, np.random.default_rng(seed))
+    assert sorted(rows) == list(range(45))
+    assert np.count_nonzero(np.diff(GROUPS[rows])) == 8  # each of 9 begins once
+
+
+def test_images_that_are_nobodys_are_ordered_one_by_one() -> None:
+    rows = order_groups(np.arange(30), np.random.default_rng(4))
+    assert rows.tolist() == np.random.default_rng(4).permutation(30).tolist()
 
 
 def test_an_interval_lies_around_the_value_whatever_the_bias_of_the_draws() -> None:
