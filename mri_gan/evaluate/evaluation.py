@@ -314,7 +314,7 @@ def say_reading(better: str, at_floor: float, floor: float, half: float) -> str:
     apart = at_floor - floor if better != "zero" else abs(at_floor) - floor
     if better == "told" or not np.isfinite(apart + half):
         return ""
-    if abs(apart) <= half:
+    if abs(apart) <= half or (better == "zero" and apart < 0):  # nothing is better than 0
         return WITHIN
     if (apart > 0) == (better == "higher"):
         return NEARER

@@ -166,6 +166,7 @@ def test_copies_of_the_reals_are_nearer_than_people_are(
 def test_more_alike_fakes_keep_the_sign_of_their_difference() -> None:
     assert say_reading("zero", -0.3, 0.05, 0.1).startswith("outside: -0.3 against 0.05")
     assert say_reading("zero", 0.04, 0.05, 0.1).startswith("within")
+    assert say_reading("zero", 0.01, 20.0, 0.1).startswith("within")
     assert say_reading("lower", 0.1, 1.0, 0.2).startswith("nearer than people")
     assert say_reading("higher", 0.1, 1.0, 0.2).startswith("far outside")
 

@@ -144,4 +144,5 @@ def _print_table(facts: dict[str, Any]) -> None:
             "a network labelled the synthetic slices, so the scores do not show what is kept"
         )
     if facts["kept"] is not None:
-        click.echo(f"synthetic slices teach {facts['kept']:.0%} of what real ones do")
+        kept = max(facts["kept"], 0.0)  # below a guess, nothing was learned
+        click.echo(f"synthetic slices teach {kept:.0%} of what real ones do")
