@@ -102,11 +102,12 @@ def test_workers_send_the_batches_of_a_data_loader(store: Path, options: dict[st
 
     choices: dict[str, Any] = {"shuffle": True, "drop_last": not options}
     workers: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": "fork"}
+    workers["prefetch_factor"] = 1  # so that the shared memory is used more than once
     ours = data.loader(3, generator=order(), **choices, **workers)
     plain = DataLoader(data, 3, generator=order(), **choices)
     assert len(ours) == len(plain)
     for _ in range(2):  # epochs, in orders of their own
-        for batch, expected in zip(ours, plain, strict=True):
+        for batch, expected in zip(list(ours), plain, strict=True):
             assert_equal_batches(batch, expected)
 
 
