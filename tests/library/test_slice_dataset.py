@@ -93,9 +93,12 @@ def test_batches_read_whole_are_what_a_data_loader_makes_of_items(
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on one core
+@pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("options", CASES, ids=lambda options: "-".join(options) or "plain")
-def test_workers_send_the_batches_of_a_data_loader(store: Path, options: dict[str, Any]) -> None:
-    data = SliceDataset(store, level=16, **options)
+def test_workers_send_the_batches_of_a_data_loader(
+    store: Path, options: dict[str, Any], batch_size: int
+) -> None:
+    data = SliceDataset(store, **{"split": None, "level": 16, **options})
 
     def order() -> torch.Generator:
         return torch.Generator().manual_seed(3)
@@ -103,8 +106,8 @@ def test_workers_send_the_batches_of_a_data_loader(store: Path, options: dict[st
     choices: dict[str, Any] = {"shuffle": True, "drop_last": not options}
     workers: dict[str, Any] = {"num_workers": 2, "multiprocessing_context": "fork"}
     workers["prefetch_factor"] = 1  # so that the shared memory is used more than once
-    ours = data.loader(3, generator=order(), **choices, **workers)
-    plain = DataLoader(data, 3, generator=order(), **choices)
+    ours = data.loader(batch_size, generator=order(), **choices, **workers)
+    plain = DataLoader(data, batch_size, generator=order(), **choices)
     assert len(ours) == len(plain)
     for _ in range(2):  # epochs, in orders of their own
         for batch, expected in zip(list(ours), plain, strict=True):
@@ -139,6 +142,7 @@ def assert_equal_batches(batch: Any, expected: Any) -> None:
         assert batch == expected
 
 
+@pytest.mark.filterwarnings("ignore:You are using .torch.load:FutureWarning")  # torch 2.4.0
 def test_a_pickled_copy_reads_the_same(store: Path) -> None:
     data = SliceDataset(store, level=16, labels=["position"])
     before = data[0]
