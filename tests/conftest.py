@@ -22,9 +22,9 @@ from mri_gan.config import TrainConfig
 from mri_gan.files import StopSignal
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.run import prepare as preparing
-from mri_gan.ingest.run.companions import write_companions
 from mri_gan.ingest.run.prepare import write_store
 from mri_gan.preparation import PrepareConfig
+from mri_gan.store.companions import write_companions
 from mri_gan.store.reader import StoreReader
 from mri_gan.train.data import find_conditions
 

@@ -11,10 +11,10 @@ from mri_gan.config import require
 from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
 from mri_gan.ingest.plan.people import find_key
 from mri_gan.ingest.plan.plan import build_plan
-from mri_gan.ingest.run.companions import write_companions
 from mri_gan.ingest.run.prepare import Tick, is_complete, write_store
 from mri_gan.ingest.run.workers import available_cpus
 from mri_gan.preparation import KEY_FILE, PrepareConfig
+from mri_gan.store.companions import write_companions
 from mri_gan.store.reader import StoreReader
 from mri_gan.tables import html_table
 

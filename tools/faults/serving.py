@@ -21,7 +21,7 @@ PRELOAD = (
     "mri_gan.cli.data.info",
     "mri_gan.cli.data.check",
     "mri_gan.ingest.run.prepare",
-    "mri_gan.ingest.run.companions",
+    "mri_gan.store.companions",
     "mri_gan.ingest.read.volume",
     "mri_gan.store.check",
     "pydicom",

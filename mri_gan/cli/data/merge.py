@@ -28,7 +28,7 @@ def command(stores: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> 
     """
     from mri_gan.cli.data.info import print_tables
     from mri_gan.files import stop_on_signal
-    from mri_gan.ingest.run.companions import write_companions
+    from mri_gan.store.companions import write_companions
     from mri_gan.store.merge import merge_stores
     from mri_gan.store.reader import StoreReader
 

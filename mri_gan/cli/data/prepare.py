@@ -195,8 +195,8 @@ def _prepare(
 ) -> dict[str, Any]:
     from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
     from mri_gan.ingest.run import prepare
-    from mri_gan.ingest.run.companions import write_companions
     from mri_gan.ingest.run.workers import available_cpus
+    from mri_gan.store.companions import write_companions
 
     make_folder(out)
     with FolderLock(out), stop_on_signal(leave_after_s=LEAVE_AFTER_S) as stop:

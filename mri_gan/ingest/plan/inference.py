@@ -12,8 +12,10 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from mri_gan.ingest.plan.folders import (
+from mri_gan.ingest.plan.paths import (
     FEW,
+    SITE_NUMBER,
+    Parsed,
     diagnoses_of,
     drop_common_folders,
     drop_folders_of_parts,
@@ -22,13 +24,14 @@ from mri_gan.ingest.plan.folders import (
     folders_are_people,
     has_digit,
     is_visit,
+    parse_all,
     person_folders,
     recur,
     restart,
     share,
     site_folders,
+    split_word,
 )
-from mri_gan.ingest.plan.paths import SITE_NUMBER, Parsed, parse_all, split_word
 from mri_gan.ingest.plan.words import CLASS_WORDS, GROUP_WORD, PERSON_NUMBER, PERSON_WORD, STAGES
 from mri_gan.ingest.source import whole_number
 

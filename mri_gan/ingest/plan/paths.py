@@ -1,25 +1,32 @@
-"""What one path says by itself: its folders, what is left of its name, and the numbers in it."""
+"""What one path says by itself, and which folders say who it is, what kind of scan, or when."""
 
 from __future__ import annotations
 
 import copy
 import functools
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from mri_gan.ingest.plan.words import (
+    CLASS_WORDS,
+    DIAGNOSES,
     GLUED_NUMBER,
+    GROUP_WORD,
     MASK_WORD,
+    NUMBERED,
+    PERSON_NUMBER,
     PERSON_WORD,
     SPELLED_DATE,
     SPLIT_FOLDERS,
     SPLIT_WORD,
+    YEAR,
     Words,
     mask_folder,
     read_words,
 )
-from mri_gan.ingest.source import whole_number
+from mri_gan.ingest.source import natural_key, whole_number
 
 SITE_NUMBER = r"\d{2,3}-\d{3,4}"  # as trials have them: `01-003`
 LEADING_NUMBER = re.compile(rf"^(?P<subject>{SITE_NUMBER}|\d{{2,}})(?:[_\-.]|$)")
@@ -137,3 +144,308 @@ def _number_volume(parsed: Parsed, stem: str) -> Parsed:
     if trailing:
         parsed.trailing = trailing[2]
     return parsed
+
+
+# Which folders say who it is
+
+MONTH = re.compile(r"^(?:0?[1-9]|1[0-2])$")
+DAY = re.compile(r"^(?:0?[1-9]|[12]\d|3[01])$")
+FEW = 9  # channels, runs or visits that one person may have under bare numbers
+MOSTLY, NEARLY_ALL = 0.6, 0.9  # of all pairs of two kinds of folders
+VOLUME_FOLDER = re.compile(r"^vol(?:ume)?s?_?\d+$", re.IGNORECASE)
+PARKINSON = "pd"
+Pairs = set[tuple[str, str]]
+
+
+def drop_common_folders(files: Sequence[Parsed]) -> None:
+    """The first folders of all files that are in any, where they hold no number of a person."""
+    deep = [file for file in files if file.folders]
+    while deep and all(len(file.folders) > 1 for file in deep):
+        firsts = {file.folders[0] for file in deep}
+        if len(firsts) > 1 or any(map(has_digit, firsts)):
+            return
+        for file in deep:
+            del file.folders[0]
+
+
+def drop_visit_folders(files: Sequence[Parsed]) -> None:
+    """Folders such as `m00` and `m12`, or `2021/03`, above the folders of people or their files."""
+    while _drop_years(files):
+        pass
+    firsts = {file.folders[0] for file in files if file.folders}
+    if not 1 < len(firsts) <= FEW or not all(map(is_visit, firsts)):
+        return
+    pairs = {(f.folders[0], f.folders[1] if f.folders[1:] else f.key) for f in files if f.folders}
+    seconds = {second for _, second in pairs}
+    if len(seconds) >= len(firsts) and all(map(has_digit, seconds)) and recur(pairs):
+        for file in files:
+            if file.folders:
+                file.add_word("visit", file.folders.pop(0).lower())
+
+
+def _drop_years(files: Sequence[Parsed]) -> bool:
+    """Years, with months and days in them, that are above all other folders; whether there were."""
+    found = [_years_of(file.folders) for file in files]
+    if not files or not all(found):
+        return False
+    years = {file.folders[0] for file in files}
+    below = {file.folders[count] for file, count in zip(files, found, strict=True)}
+    if len(below) < len(years) or not (len(years) > 1 or all(map(has_digit, below))):
+        return False
+    for file, count in zip(files, found, strict=True):
+        file.add_word("visit", "-".join(file.folders[:count]))
+        del file.folders[:count]
+    return True
+
+
+def _years_of(folders: Sequence[str]) -> int:
+    """How many folders in front are a year, a month and a day, with a name below them."""
+    count = 0
+    for folder, form in zip(folders[:-1], (YEAR, MONTH, DAY), strict=False):
+        if not form.match(folder):
+            break
+        count += 1
+    return count
+
+
+def drop_folders_of_parts(files: Sequence[Parsed]) -> None:
+    """`Cora Jung/Knee` and `Cora Jung/Head`: the second folders, where everybody has the same."""
+    deep = [file for file in files if len(file.folders) > 1]
+    pairs = {(file.folders[0], "/".join(file.folders[1:])) for file in deep}
+    seconds = {second for _, second in pairs}
+    numbered = any(has_digit(part) for pair in pairs for part in pair)
+    few = 1 < len(seconds) <= len({first for first, _ in pairs})
+    if few and not numbered and recur(pairs):
+        for file in deep:
+            del file.folders[1:]
+
+
+def is_visit(word: str) -> bool:
+    """Whether a word is a year, or a visit or a run with its number."""
+    return bool(YEAR.match(word)) or any(NUMBERED[k].match(word) for k in ("visit", "run"))
+
+
+# Kinds of scans: folders that the same people are in
+
+
+def drop_kinds(files: Sequence[Parsed], core_of: Callable[[str], str]) -> None:
+    """Folders of kinds of scans (`Cine/P001`, `anna/0002_t1`, `01_raw/sub1`), and of volumes.
+
+    `core_of` gives the first part of a name, which may be a person's.
+    """
+    _drop_folders_of_volumes(files)
+    above = [file for file in files if _first_number(file.folders) > 0]
+    below = [file for file in files if _first_number(file.folders) == 0]
+    _drop_above(above)
+    _drop_numbered(below, core_of)
+
+
+def _drop_folders_of_volumes(files: Sequence[Parsed]) -> None:
+    """`vol01/329637-8`: volumes in folders that are called so, and have names of their own."""
+    inside = [file for file in files if file.folders and file.is_volume]
+    named = all(VOLUME_FOLDER.match(f.folders[0]) and (f.leading or f.key) for f in inside)
+    if (
+        inside
+        and named
+        and len({f.leading or f.key for f in inside}) > len({f.folders[0] for f in inside})
+    ):
+        for file in inside:
+            del file.folders[0]
+
+
+def _first_number(folders: Sequence[str]) -> int:
+    """The place of the first folder that has a number and is not a group's; -1 without one."""
+    places = (i for i, name in enumerate(folders) if has_digit(name) and not _is_group(name))
+    return next(places, -1)
+
+
+def _above(file: Parsed) -> str:
+    folders = file.folders[: _first_number(file.folders)]
+    return "/".join(name for name in folders if not _is_class(name))
+
+
+def _drop_above(files: Sequence[Parsed]) -> None:
+    """Names above numbers: kinds of scans above people, or people above kinds of scans."""
+    pairs = {(_above(file), file.folders[_first_number(file.folders)]) for file in files}
+    firsts, seconds = {one for one, _ in pairs}, {other for _, other in pairs}
+    groups = any(_is_class(name) for file in files for name in file.folders[:-1])
+    if len(firsts) < 2 or len(seconds) < 2 or groups or all(map(_is_site, firsts)):
+        return
+    person_like = share(map(_is_person_like, seconds)) > 0.5
+    fewer = len(firsts) > len(seconds) and recur(pairs)
+    if not person_like and (fewer or _says_contrast(files)):
+        for file in files:
+            del file.folders[_first_number(file.folders) :]
+    elif recur(pairs) and (_hold_different(files) or not restart(pairs)):
+        for file in files:
+            at = _first_number(file.folders)
+            file.folders[:at] = [name for name in file.folders[:at] if _is_class(name)]
+
+
+def restart(pairs: Pairs) -> bool:
+    """Whether each first counts its own seconds from the lowest number on, some further."""
+    seconds = sorted({other for _, other in pairs}, key=natural_key)
+    counted: dict[str, set[str]] = defaultdict(set)
+    for one, other in pairs:
+        counted[one].add(other)
+    from_start = all(found == set(seconds[: len(found)]) for found in counted.values())
+    return from_start and (len({len(f) for f in counted.values()}) > 1 or len(seconds) < 3)
+
+
+def _says_contrast(files: Iterable[Parsed]) -> bool:
+    """Whether each numbered folder stands for one contrast: `0002_t1`, `0005_t2`."""
+    said: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        number = file.folders[_first_number(file.folders)]
+        own = next((w.contrast for w in file.words[:-1] if w.text == number), "")
+        said[number].add(own)
+    return _one_to_one(said)
+
+
+def _one_to_one(said: dict[str, set[str]]) -> bool:
+    contrasts = set().union(*said.values())
+    return len(contrasts) > 1 and "" not in contrasts and all(len(c) == 1 for c in said.values())
+
+
+def _hold_different(files: Iterable[Parsed]) -> bool:
+    """Whether no file of one kind's folders has the name of a file in those of another."""
+    held: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        at = _first_number(file.folders)
+        held[_above(file)].add(
+            "/".join((*file.folders[at + 1 :], file.words[-1].contrast, file.key))
+        )
+    return sum(map(len, held.values())) == len(set().union(*held.values()))
+
+
+def _drop_numbered(files: Sequence[Parsed], core_of: Callable[[str], str]) -> None:
+    """`01_raw/sub1`, `1ADC/MGH_010`: numbered steps and kinds, each with the same people."""
+    pairs = {
+        (file.folders[0], file.folders[1] if file.folders[1:] else core_of(file.key))
+        for file in files
+    }
+    firsts, seconds = {one for one, _ in pairs}, {other for _, other in pairs}
+    if len(firsts) < 2 or not all(map(has_digit, seconds)) or not recur(pairs):
+        return
+    person_like = share(map(_is_person_like, seconds)) > share(map(_is_person_like, firsts))
+    longer = all(len(two) > len(one) + 1 for one, two in pairs) and not any(map(_counts, seconds))
+    more = len(seconds) > len(firsts)
+    if (person_like and len(seconds) >= len(firsts)) or (more and (longer or _are_steps(files))):
+        for file in files:
+            del file.folders[0]
+
+
+def _counts(word: str) -> bool:
+    """Whether a word only numbers slices, visits or runs."""
+    return word.isdecimal() or any(form.match(word) for form in NUMBERED.values())
+
+
+def _are_steps(files: Iterable[Parsed]) -> bool:
+    """Whether each number in front has another word behind it: `01_raw`, `02_bet`."""
+    said: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        found = re.match(r"^(\d{1,2})[_\-. ]?([a-z]+)$", file.path[-1] if file.path else "", re.I)
+        said[file.folders[0]].add(found[2].lower() if found else "")
+    words = [next(iter(found)) for found in said.values() if len(found) == 1]
+    return "" not in words and len(set(words)) == len(said)
+
+
+def _is_person_like(word: str) -> bool:
+    return bool(PERSON_NUMBER.match(word))
+
+
+# Whether a folder or a name is the person
+
+
+def person_folders(folders: Sequence[str]) -> list[str]:
+    """The folders down to the first that has a number and is not a group's, else all."""
+    for depth, folder in enumerate(folders):
+        if has_digit(folder) and not _is_group(folder):
+            above = [f for f in folders[:depth] if not _is_class(f)]
+            return [*above, folder]
+    return [f for f in folders if not _is_group(f)]
+
+
+def site_folders(folders: Iterable[str]) -> list[str]:
+    """Those that name a site, a centre or another group of people."""
+    return [folder for folder in folders if _is_site(folder)]
+
+
+def _is_site(folder: str) -> bool:
+    return bool(GROUP_WORD.match(folder))
+
+
+def _is_class(folder: str) -> bool:
+    return folder.lower() in CLASS_WORDS
+
+
+def _is_group(folder: str) -> bool:
+    return _is_site(folder) or _is_class(folder)
+
+
+def folders_are_people(files: Sequence[Parsed]) -> bool:
+    """Whether the folders say who it is, and the names do not."""
+    pairs = {("/".join(person_folders(f.folders)), f.key) for f in files if f.folders and f.key}
+    places, keys = {place for place, _ in pairs} - {""}, {key for _, key in pairs}
+    if not places:
+        return False
+    digits = [share(map(has_digit, group)) for group in (places, keys)]
+    if digits[0] > 0.5 >= digits[1] or _name_contrasts(files):
+        return True
+    if digits[1] > 0.5 >= digits[0] and len(places) <= len(keys):
+        return False
+    same = share(_same_start(place, key) for place, key in pairs)
+    return len(places) > len(keys) or (len(places) > 1 and digits[0] > 0.5) or same > 0.5
+
+
+def _name_contrasts(files: Iterable[Parsed]) -> bool:
+    """Whether each number in front of names stands for one contrast: `301_T2W`, `401_T1W`."""
+    said: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        if file.folders and file.key:
+            said[file.key].add(file.words[-1].contrast)
+    return all(key.isdecimal() for key in said) and _one_to_one(said)
+
+
+def _same_start(place: str, key: str) -> bool:
+    one, other = place.rpartition("/")[2].lower(), key.lower()
+    return one.startswith(other) or other.startswith(one)
+
+
+def diagnoses_of(files: Sequence[Parsed]) -> list[str]:
+    """For each file the folder that names its person's diagnosis or group, or an empty string.
+
+    Beside one of the known names the others are groups too; and `PD` is Parkinson's disease there,
+    and no contrast.
+    """
+    known = [i for file in files for i, name in enumerate(file.path) if name.lower() in DIAGNOSES]
+    if not known:
+        return [""] * len(files)
+    depth = min(known)
+    names = [file.path[depth] if len(file.path) > depth else "" for file in files]
+    if len(set(names)) > FEW:
+        return [name if name.lower() in DIAGNOSES else "" for name in names]
+    for file, name in zip(files, names, strict=True):
+        if name.lower() == PARKINSON:
+            file.words[depth] = replace(file.words[depth], contrast="")
+    return names
+
+
+# Names and shares of them
+
+
+def has_digit(text: str) -> bool:
+    """Whether a name has a number."""
+    return any(c.isdigit() for c in text)
+
+
+def share(flags: Iterable[bool]) -> float:
+    """How many of some are true, from 0 to 1."""
+    values = list(flags)
+    return sum(values) / len(values) if values else 0.0
+
+
+def recur(pairs: Collection[tuple[str, str]], least: float = MOSTLY) -> bool:
+    """Whether most firsts have most seconds."""
+    firsts, seconds = {first for first, _ in pairs}, {second for _, second in pairs}
+    return len(pairs) >= least * len(firsts) * len(seconds)

@@ -24,7 +24,7 @@ from mri_gan.config import AUTO, SPLITS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.ingest.plan.dataset_json import apply_dataset_json, is_dataset_json
-from mri_gan.ingest.plan.folders import is_visit
+from mri_gan.ingest.plan.paths import is_visit
 from mri_gan.ingest.plan.selection import contrasts_of
 from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
 from mri_gan.ingest.read.archives import list_members, read_member

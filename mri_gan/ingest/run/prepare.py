@@ -36,11 +36,11 @@ from mri_gan.ingest.plan.plan import Plan
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.image_files import read_image
 from mri_gan.ingest.read.scan import read_source_volume
-from mri_gan.ingest.run.companions import write_companions
 from mri_gan.ingest.run.workers import Engine, OrderedPool, Workers, open_engine
 from mri_gan.ingest.source import Source, members_of, suffix_of
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store import schema
+from mri_gan.store.companions import write_companions
 from mri_gan.store.environment import has_begun, open_environment
 from mri_gan.store.reader import count_slices, tell_learned
 from mri_gan.store.schema import SliceRecord

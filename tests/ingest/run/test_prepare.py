@@ -177,7 +177,7 @@ def test_killed_after_the_last_transaction_the_next_run_writes_what_is_missing(
     tmp_path: Path, oasis_zip: Path
 ) -> None:
     command = ("prepare", oasis_zip, "--out", tmp_path / "s", "--workers", "0", "--quiet")
-    run_killed(1, "mri_gan.ingest.run.companions.write_manifest", *command)
+    run_killed(1, "mri_gan.store.companions.write_manifest", *command)
     assert run(*command).returncode == 0
     assert (tmp_path / "s" / "manifest.tsv").exists()
     assert (tmp_path / "s" / "preview.png").exists()
