@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -150,13 +151,14 @@ class Loss:
 
     critic: Callable[..., Tensor]  # of real and fake scores, and of the drift's weight
     generator: Callable[..., Tensor]  # of fake scores, and of real ones where it pairs
-    penalty: str = "none"  # "gradient", "r1", "zero-centred" or "none"
+    penalty: Literal["gradient", "r1", "zero-centred", "none"] = "none"
     clips: bool = False  # the critic's weights, after each of its steps
     drifts: bool = False
     pairs: bool = False  # the generator's part needs scores of real images, too
 
 
-# A new loss is a row here and its name in `config.LOSS_NAMES`; `--loss` follows.
+# A new loss is a row here and its name in `config.LOSS_NAMES`, and in `AUGMENTABLE_LOSSES`,
+# `PENALISED_LOSSES` and `BY_SIZE_LOSSES` there, where it is such a one; `--loss` follows.
 LOSSES = {
     "wgan-gp": Loss(wgan_critic_loss, wgan_generator_loss, "gradient", drifts=True),
     "wgan-clip": Loss(wgan_critic_loss, wgan_generator_loss, clips=True),

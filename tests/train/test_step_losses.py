@@ -9,7 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mri_gan.config import LOSS_NAMES
+from mri_gan.config import (
+    AUGMENTABLE_LOSSES,
+    BY_SIZE_LOSSES,
+    LOSS_NAMES,
+    PENALISED_LOSSES,
+)
 from mri_gan.nets.stylegan import Critic
 from mri_gan.train.step import (
     LOSSES,
@@ -186,3 +191,12 @@ def test_zero_centred_penalty_is_r1_and_r2_of_the_mean_score_at_all_places() -> 
     torch.testing.assert_close(zero_centred_penalty(scores, [x, y], 3.0), 2 * r1)
     single = zero_centred_penalty(x @ a[0], [x], 3.0)
     torch.testing.assert_close(single, 3.0 * a[0].square().sum())
+
+
+def test_what_the_settings_know_of_losses_is_what_the_step_does() -> None:
+    """A loss that a list lacks would lose augmentation, or its layer norm, without a word."""
+    assert tuple(LOSSES) == LOSS_NAMES
+    assert {name for name in LOSSES if LOSSES[name].penalty != "none"} == set(PENALISED_LOSSES)
+    assert set(AUGMENTABLE_LOSSES) == {name for name in LOSSES if not name.startswith("wgan")}
+    zero_centred = {name for name in LOSSES if LOSSES[name].penalty in ("r1", "zero-centred")}
+    assert zero_centred == set(BY_SIZE_LOSSES)

@@ -35,7 +35,8 @@ def _draw_ratios(rng: np.random.Generator, people: int, new: int) -> NDArray[np.
 def gumbel_limit(maxima: NDArray[np.float64], new: float, alarm: float) -> float:
     """What the highest of `new` more people stays below but for a share `alarm` of the time.
 
-    `maxima` [P] are the highest likeness that each known person has to other people.
+    `maxima` [P] are the highest likeness that each known person has to other people; `alarm` is
+    `FALSE_ALARMS` of `evaluate.audit`, shared among its views.
     """
     spread = float(np.std(maxima, ddof=1))
     factor = limit_factor(min(len(maxima), MOST_PEOPLE), max(1, round(new)), round(alarm, 6))

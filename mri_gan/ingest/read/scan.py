@@ -1,7 +1,9 @@
 """The volume of a source, whatever kind of file it is.
 
-To add a format of volumes: its suffix in `ingest/source.py`, a reader beside this file, a branch
-below. One of images: its suffix there, and its name in `FORMATS` of `image_files`.
+To add a format of volumes: its suffix in `VOLUME_SUFFIXES` of `ingest/source.py` (`PAIRS` where
+it comes in two files, `EXTRAS` where a package reads it), a reader beside this file, a branch
+below: a suffix without one is read as an array. One of images: its suffix in `IMAGE_SUFFIXES`
+there, and its name in `FORMATS` of `image_files`.
 """
 
 from __future__ import annotations
