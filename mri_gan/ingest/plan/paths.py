@@ -148,6 +148,7 @@ def _number_volume(parsed: Parsed, stem: str) -> Parsed:
 
 # Which folders say who it is
 
+LETTERS_NUMBER = re.compile(r"^([a-z]+)\d+$", re.IGNORECASE)
 MONTH = re.compile(r"^(?:0?[1-9]|1[0-2])$")
 DAY = re.compile(r"^(?:0?[1-9]|[12]\d|3[01])$")
 FEW = 9  # channels, runs or visits that one person may have under bare numbers
@@ -387,7 +388,7 @@ def folders_are_people(files: Sequence[Parsed]) -> bool:
     """Whether the folders say who it is, and the names do not."""
     pairs = {("/".join(person_folders(f.folders)), f.key) for f in files if f.folders and f.key}
     places, keys = {place for place, _ in pairs} - {""}, {key for _, key in pairs}
-    if not places:
+    if not places or _names_are_of_the_same_kind(pairs):
         return False
     digits = [share(map(has_digit, group)) for group in (places, keys)]
     if digits[0] > 0.5 >= digits[1] or _name_contrasts(files):
@@ -396,6 +397,15 @@ def folders_are_people(files: Sequence[Parsed]) -> bool:
         return False
     same = share(_same_start(place, key) for place, key in pairs)
     return len(places) > len(keys) or (len(places) > 1 and digits[0] > 0.5) or same > 0.5
+
+
+def _names_are_of_the_same_kind(pairs: Pairs) -> bool:
+    """Whether folders hold a file of their own name beside others like it: `p2/p2`, `p2/p3`."""
+    keys = [key for _, key in pairs]
+    if len(set(keys)) < len(keys) or not all((place, place) in pairs for place, _ in pairs):
+        return False
+    kinds = {LETTERS_NUMBER.sub(r"\1", name.lower()) for pair in pairs for name in pair}
+    return len(kinds) == 1 and all(LETTERS_NUMBER.match(key) for key in keys)
 
 
 def _name_contrasts(files: Iterable[Parsed]) -> bool:

@@ -205,3 +205,18 @@ def test_a_whole_course_archive_is_read_as_such() -> None:
     found = identify_all(list(phantoms.oasis_course_files(slices=1)), PrepareConfig())
     assert {naming.layout for naming in found} == {"oasis-course"}
     assert sum(naming.mask for naming in found) == len(found) // 2
+
+
+@pytest.mark.parametrize(
+    ("paths", "people"),
+    [
+        (["p1/p1.nii", "p2/p2.nii", "p2/p3.nii"], ["p1", "p2", "p3"]),
+        (["p1/p1.nii", "p2/p2.nii", "p2/t1.nii"], ["p1", "p2", "p2"]),  # another kind of name
+        (["p1/p1.nii", "p1/p2.nii", "p2/p1.nii", "p2/p2.nii"], ["p1", "p1", "p2", "p2"]),
+    ],
+)
+def test_files_named_as_folders_are_beside_another_of_that_kind(
+    paths: list[str], people: list[str]
+) -> None:
+    found = [naming.subject for naming in identify_all(paths, PrepareConfig())]
+    assert [name.rpartition("/")[2] for name in found] == people
