@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,6 +191,8 @@ class SliceDataset(Dataset[Any]):
         """This process's own reader: what LMDB has opened does not survive a fork."""
         if self._reader is None or self._pid != os.getpid():
             self._reader, self._pid = StoreReader(self.store, threads=1), os.getpid()
+            # One that nobody closes, but nobody has any more, leaves nothing open.
+            weakref.finalize(self, self._reader.close).atexit = False
         return self._reader
 
     def __getstate__(self) -> dict[str, Any]:

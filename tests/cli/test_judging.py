@@ -169,11 +169,11 @@ def test_without_a_running_mean_a_checkpoint_cannot_be_judged(
         (["{run}", "--data", "{store}", "--size", "64"], 2, "choose --size from 8, 16, 32"),
         (["{run}", "--data", "{store}", "--split", "test"], 1, "2 people"),
         (["{run}", "--data", "{store}", "--count", "12"], 1, "needs 8 fakes and 8 reals"),
-        (["--data", "{store}"], 2, "both a checkpoint and --images: give one"),
+        (["--data", "{store}"], 2, "neither a checkpoint nor --images, or both: give one"),
         (
             ["{run}", "--images", "{tmp}", "--data", "{store}"],
             2,
-            "both a checkpoint and --images: give one",
+            "neither a checkpoint nor --images, or both: give one",
         ),
         (["--images", "{tmp}", "--data", "{store}"], 1, "holds no images"),
         (["{run}", "--data", "{store}", "--features", "fid"], 2, "choose from pca"),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import pickle
 from pathlib import Path
 from typing import Any
 
+import lmdb
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,16 @@ def test_batches_read_whole_are_what_a_data_loader_makes_of_items(
     assert len(ours) == len(plain) == len(data) // 5
     for batch, expected in zip(ours, plain, strict=True):
         assert_equal_batches(batch, expected)
+
+
+def test_a_dataset_that_nobody_has_any_more_leaves_nothing_open(store: Path) -> None:
+    data = SliceDataset(store)
+    data[0]
+    with pytest.raises(lmdb.Error, match="already open"):
+        lmdb.open(str(store), readonly=True, lock=False)
+    del data
+    gc.collect()
+    lmdb.open(str(store), readonly=True, lock=False).close()
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on one core
