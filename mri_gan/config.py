@@ -33,11 +33,7 @@ def require_one_of(name: str, value: object, choices: Collection[object]) -> Non
 
 def require_level(name: str, value: int) -> None:
     """Raise UsageError unless the value is one of the eight resolution levels."""
-    require(
-        value in LEVELS,
-        f"{name} {value} is not a level",
-        f"choose one of {', '.join(map(str, LEVELS))}",
-    )
+    require(value in LEVELS, f"{name} {value} is not a level", f"choose one of {SIZES}")
 
 
 class JsonConfig:
@@ -123,7 +119,7 @@ ARCH_DEFAULTS: dict[str, dict[str, Any]] = {
         "capacity": 0.25,
         "batch": 16,
         "lr": 2e-4,
-        "ema_kimg": 0.4,  # longer means blur: twice the gap in spectrum at 1.2
+        "ema_kimg": 0.4,  # longer means blur: docs/results.md compares them
         "augment": "fixed",
         "augment_p": 0.9,
         "augment_kinds": "tone",
