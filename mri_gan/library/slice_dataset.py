@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +74,7 @@ class SliceDataset(Dataset[Any]):
     ) -> None:
         """`level` in px, by default the largest native one; `table` adds labels (.tsv, .csv)."""
         require_one_of("scale", scale, SCALES)
-        self.store, self.split, self.transform = Path(store), split, transform
+        self.store, self.split, self.transform = Path(store).absolute(), split, transform
         self.as_dict, self.scale = as_dict, scale
         with StoreReader(self.store) as opened:
             self.level = opened.max_native if level is None else level
@@ -191,8 +190,6 @@ class SliceDataset(Dataset[Any]):
         """This process's own reader: what LMDB has opened does not survive a fork."""
         if self._reader is None or self._pid != os.getpid():
             self._reader, self._pid = StoreReader(self.store, threads=1), os.getpid()
-            # One that nobody closes, but nobody has any more, leaves nothing open.
-            weakref.finalize(self, self._reader.close).atexit = False
         return self._reader
 
     def __getstate__(self) -> dict[str, Any]:

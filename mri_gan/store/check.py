@@ -89,7 +89,7 @@ def check_store(
                     report.stopped = True
                     break
         finally:
-            close_shared(folder)
+            close_shared(env)
     report.bad.sort(key=lambda bad: (bad.level, bad.index))
     report.seconds = time.perf_counter() - start
     return report

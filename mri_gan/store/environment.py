@@ -7,6 +7,7 @@ import os
 import shutil
 import struct
 import threading
+from collections import Counter, deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ REMEDY = "run `mrigan prepare SOURCE... --out STORE` to make one"
 
 
 # LMDB refuses to open a file twice in one process, so readers of one folder share an environment.
-_shared: dict[Path, tuple[lmdb.Environment, int]] = {}
+_shared: dict[Path, lmdb.Environment] = {}
+_users: Counter[lmdb.Environment] = Counter()
+_given_back: deque[lmdb.Environment] = deque()
 _shared_lock = threading.Lock()
 
 
@@ -37,9 +40,10 @@ def _close_after_fork() -> None:
     """
     global _shared_lock
     _shared_lock = threading.Lock()  # the parent may have held it
-    for env, _ in _shared.values():
+    for env in _shared.values():
         env.close()
-    _shared.clear()
+    for known in (_shared, _users, _given_back):
+        known.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -49,20 +53,34 @@ if hasattr(os, "register_at_fork"):
 def open_shared(folder: Path) -> lmdb.Environment:
     """The folder's environment for reading, opened once per process; pair with `close_shared`."""
     with _shared_lock:
+        _close_given_back()
         key = folder.resolve()
-        env, users = _shared.get(key) or (open_environment(folder, readonly=True), 0)
-        _shared[key] = (env, users + 1)
-        return env
+        if key not in _shared:
+            _shared[key] = open_environment(folder, readonly=True)
+        _users[_shared[key]] += 1
+        return _shared[key]
 
 
-def close_shared(folder: Path) -> None:
-    """Close the folder's environment when its last reader is done."""
-    with _shared_lock:
-        key = folder.resolve()
-        env, users = _shared.pop(key)
-        if users > 1:
-            _shared[key] = (env, users - 1)
-        else:
+def close_shared(env: lmdb.Environment, *, wait: bool = True) -> None:
+    """Give an environment of `open_shared` back; after its last reader it is closed.
+
+    A finaliser must not `wait`: it may run while this very thread opens a store. The next call
+    then closes what it gave back.
+    """
+    _given_back.append(env)
+    if _shared_lock.acquire(blocking=wait):
+        try:
+            _close_given_back()
+        finally:
+            _shared_lock.release()
+
+
+def _close_given_back() -> None:
+    while _given_back:
+        env = _given_back.popleft()
+        _users[env] -= 1
+        if not _users[env]:
+            del _users[env], _shared[next(key for key, one in _shared.items() if one is env)]
             env.close()
 
 

@@ -164,7 +164,7 @@ def _encoded_slices(store: StoreReader) -> Iterator[EncodedSlice]:
                 images = {level: txn.get(key, db=databases[level]) for level in LEVELS}
                 yield record.to_json(), dict(_unsealed(store, key, images))
     finally:
-        close_shared(store.folder)
+        close_shared(env)
 
 
 def _unsealed(

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import itertools
 import os
+import weakref
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,18 +65,24 @@ class StoreReader:
     def __init__(self, folder: Path, threads: int = 4) -> None:
         self.folder = Path(folder)
         self._wanted, self._threads = threads, min(threads, os.cpu_count() or 1)
-        self._pid, self._closed = os.getpid(), False
-        self._env = open_shared(self.folder)
+        self._place = self.folder.absolute()  # the program may change its directory
+        self._open()
+
+    def _open(self) -> None:
+        self._pid, self._env = os.getpid(), open_shared(self._place)
         try:
             self._open_databases()
         except (lmdb.Error, ValueError, KeyError, TypeError) as error:
-            close_shared(self.folder)
+            close_shared(self._env)
             raise DataError(
                 f"{self.folder}: is not a mrigan store ({one_line(error)})", PREPARE_AGAIN
             ) from error
         except DataError:
-            close_shared(self.folder)
+            close_shared(self._env)
             raise
+        # One that nobody closes, but nobody has any more, leaves nothing open.
+        self._release = weakref.finalize(self, _give_back, self._txn, self._env, self._pid)
+        self._release.atexit = False
 
     def _open_databases(self) -> None:
         if not self._env.stat()["entries"]:  # killed before the first transaction
@@ -125,23 +132,21 @@ class StoreReader:
 
         In a forked child it does nothing either: the files are its parent's.
         """
-        if self._closed or self._pid != os.getpid():
+        if self._pid != os.getpid() or not self._release.detach():
             return
-        self._closed = True
         if "_pool" in self.__dict__:
             self._pool.shutdown()
         self._txn.abort()
-        close_shared(self.folder)
+        close_shared(self._env)
 
     def _reopen(self) -> None:
         """In a forked child: open the store for this process."""
         self.__dict__.pop("_pool", None)
-        self._env, self._pid = open_shared(self.folder), os.getpid()
-        self._open_databases()
+        self._open()
 
     def __reduce__(self) -> tuple[type[Self], tuple[Path, int]]:
         """Pickled as its folder: who unpickles it opens the store again."""
-        return type(self), (self.folder, self._wanted)
+        return type(self), (self._place, self._wanted)
 
     def __len__(self) -> int:
         return int(self.summary["slices"])
@@ -298,6 +303,13 @@ class StoreReader:
             pointed = self._txn.get(key, None, self._levels[native])
         self._decode([key], [pointed], source)
         return enlarge(source[0], level, self._labels)
+
+
+def _give_back(txn: lmdb.Transaction, env: lmdb.Environment, pid: int) -> None:
+    """What is left to do for a reader that was never closed, in the process that opened it."""
+    if pid == os.getpid():
+        txn.abort()
+        close_shared(env, wait=False)
 
 
 # What a store holds, counted: for its own summary, and for the data sheet of a model

@@ -6,6 +6,7 @@ import gc
 import math
 import os
 import pickle
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader
 
 from mri_gan.errors import DataError, UsageError
 from mri_gan.library.slice_dataset import SliceDataset
+from mri_gan.store import environment
 from mri_gan.store.reader import StoreReader
 
 
@@ -94,14 +96,29 @@ def test_batches_read_whole_are_what_a_data_loader_makes_of_items(
         assert_equal_batches(batch, expected)
 
 
-def test_a_dataset_that_nobody_has_any_more_leaves_nothing_open(store: Path) -> None:
+def test_a_dataset_leaves_nothing_open_and_keeps_no_reader_that_it_closed(store: Path) -> None:
     data = SliceDataset(store)
     data[0]
-    with pytest.raises(lmdb.Error, match="already open"):
-        lmdb.open(str(store), readonly=True, lock=False)
+    closed = weakref.ref(data._reader)
+    data.close()
+    assert closed() is None
+    data[0]
+    assert is_open(store)
     del data
     gc.collect()
-    lmdb.open(str(store), readonly=True, lock=False).close()
+    assert not is_open(store)
+
+
+def test_the_program_may_change_its_folder(
+    store: Path, stored: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(store.parent)
+    data, reader = SliceDataset(store.name, level=32, scale="raw"), StoreReader(Path(store.name))
+    monkeypatch.chdir(tmp_path)
+    assert torch.equal(data[0], torch.from_numpy(stored[0]))
+    with pickle.loads(pickle.dumps(reader)) as copy:
+        assert len(copy) == len(reader)
+    reader.close()
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on one core
@@ -220,6 +237,34 @@ def test_a_mistake_is_an_error_that_names_it(
 def test_no_store_is_a_data_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a mrigan store"):
         SliceDataset(tmp_path)
+
+
+def is_open(store: Path) -> bool:
+    """LMDB opens nothing twice in one process."""
+    try:
+        lmdb.open(str(store), readonly=True, lock=False).close()
+    except lmdb.Error:
+        return True
+    return False
+
+
+def test_a_reader_that_nobody_has_any_more_leaves_nothing_open(store: Path) -> None:
+    one, other = StoreReader(store), StoreReader(store)
+    del one
+    assert is_open(store)
+    del other
+    assert not is_open(store)
+
+
+def test_a_reader_may_be_collected_while_this_thread_opens_another(store: Path) -> None:
+    """Its finaliser must not wait for the lock that this thread holds."""
+    reader = StoreReader(store)
+    with environment._shared_lock:
+        del reader
+        assert is_open(store)
+    with StoreReader(store) as next_one:
+        assert next_one.read(8, [0]).any()
+    assert not is_open(store)
 
 
 def test_a_reader_survives_pickling_closing_twice_and_a_fork(store: Path) -> None:
