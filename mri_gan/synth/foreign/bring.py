@@ -18,7 +18,7 @@ from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.nets.layers import GeneratorNet
 from mri_gan.synth.foreign.containers import read_weights
 from mri_gan.synth.foreign.stylegan2_ada import find_parts, is_tensorflow, read_stylegan2_ada
-from mri_gan.synth.foreign.stylegan2_port import is_stylegan2_port, read_stylegan2_port
+from mri_gan.synth.foreign.stylegan2_port import WAVELETS, is_stylegan2_port, read_stylegan2_port
 from mri_gan.synth.foreign.stylegan_port import is_stylegan_port, read_stylegan_port
 from mri_gan.synth.foreign.taking import (
     DEEPEST,
@@ -37,6 +37,8 @@ OTHERS = {  # a tensor by which files of other networks are known, and what they
     "final_conv.0.weight": "holds a critic of StyleGAN2, but no generator",
     "S.net.0.weight": "is of the package stylegan2_pytorch, whose networks are built differently",
     "initial_block": "is of the package stylegan2_pytorch, whose networks are built differently",
+    WAVELETS: "is a SWAGAN, whose layers draw wavelets",
+    "synthesis.early_layer.const": "is of a StyleGAN of GenForce, whose layers have other names",
     "style_mapping.0.weight": "is of a StyleGAN of MMEditing, whose layers are named differently",
     "synthesis.input.weight": "is a network of StyleGAN3's own architecture (alias-free)",
     "G.initial_conv.0.weight": "is of the package lightweight_gan, whose networks are others",
@@ -68,7 +70,7 @@ def read_foreign(path: Path, size: int | None = None) -> Imported:
         found = read_stylegan2_port(value, what)
     else:
         raise describe_other(value, what)
-    found = keep_what_fits(found)
+    found = keep_what_fits(found, what)
     if size not in (None, found.model.max_size):
         only = found.model.max_size
         raise UsageError(f"--size {size}: the network draws {only} px only", "leave it out")
@@ -101,7 +103,7 @@ def find_odd_tensor(value: Any, depth: int = 0) -> str:
     return next(filter(None, (find_odd_tensor(part, depth + 1) for part in value.values())), "")
 
 
-def keep_what_fits(found: Imported) -> Imported:
+def keep_what_fits(found: Imported, what: str) -> Imported:
     """The networks without a critic, or a generator beside its average, of another shape.
 
     The notes say which was left out. Raises DataError where the average itself does not fit.
@@ -109,7 +111,7 @@ def keep_what_fits(found: Imported) -> Imported:
     with torch.random.fork_rng(devices=[]):
         g = build_generator(found.model).state_dict()
         d = build_critic(found.model).state_dict()
-    check_fit(found.g_ema, g)
+    check_fit(found.g_ema, g, f"{what}: ")
     notes, kept = list(found.notes), {"g": found.g, "d": found.d}
     for name, title, shapes in (("g", "g", g), ("d", "the critic", d)):
         weights = kept[name]
@@ -118,12 +120,14 @@ def keep_what_fits(found: Imported) -> Imported:
     return replace(found, g=kept["g"], d=kept["d"], notes=tuple(notes))
 
 
-def check_fit(weights: Weights, shapes: Weights) -> Weights:
+def check_fit(weights: Weights, shapes: Weights, before: str = "") -> Weights:
     """The weights; raises DataError unless they have the names and shapes of our network."""
     for name in sorted((weights.keys() | shapes.keys()) - {"w_avg"}):
         theirs, ours = (tuple(t[name].shape) if name in t else None for t in (weights, shapes))
         if theirs != ours:
-            raise DataError(f"{name} is {theirs or 'missing'}, not {ours or 'there'} here", ONLY)
+            raise DataError(
+                f"{before}{name} is {theirs or 'missing'}, not {ours or 'there'} here", ONLY
+            )
     return weights
 
 

@@ -16,11 +16,14 @@ from mri_gan.conditions import Column, Conditions
 from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError
 from mri_gan.synth.foreign.taking import (
+    DEEPEST,
     ONLY,
     Imported,
     Taker,
     Weights,
     find_network,
+    find_networks,
+    is_average,
     is_binomial,
     is_size,
     stylegan2_shape,
@@ -40,20 +43,49 @@ CLAMP = 256  # of those programs' layers
 MARKS = ("synthesis.b4.const", "b4.fc.weight")  # of their generator and their critic
 
 
-def find_parts(value: Any) -> dict[str, Any]:
-    """The networks of a file by their names, G_ema where there is one alone; empty if none.
+def find_parts(value: Any) -> dict[str, Shell]:
+    """The networks of a file as G_ema, G and D, as far as there are such; empty if none.
 
-    A state dict stands for its network: what is not a tensor is assumed as those programs have it.
+    Where they have other names, averages are those whose name says so.
     """
     if isinstance(value, Shell):
         return {PARTS[0]: value}
     if not isinstance(value, dict):
         return {}
-    parts = {name: as_network(value.get(name)) for name in (*PARTS, "D")}
-    alone = as_network(value)
-    if not any(parts[name] for name in PARTS) and alone:
-        return {PARTS[0]: alone}
-    return parts if any(parts[name] for name in PARTS) else {}
+    named = {name: as_network(value.get(name)) for name in (*PARTS, "D")}
+    if any(named[name] for name in PARTS):
+        return {name: part for name, part in named.items() if part}
+    found = list(find_shells(value))
+    generators = [part for part in found if has_tensor(part[1], MARKS[0])]
+    critics = [shell for _, shell in found if has_tensor(shell, MARKS[1])]
+    if not generators:
+        return {PARTS[0]: critics[0]} if critics else {}
+    generators.sort(key=lambda part: not is_average(part[0]))
+    first = generators[0][0]
+    trained = first.rpartition(".")[2].lower() in ("g", "generator") or len(generators) > 1
+    names = PARTS[1:] if trained and not is_average(first) else PARTS
+    parts = dict(zip(names, (shell for _, shell in generators), strict=False))
+    return parts | dict(zip("D", critics, strict=False))
+
+
+def find_shells(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Shell]]:
+    """Every network in dictionaries, whole or as a state dict, by its path."""
+    if not isinstance(value, dict) or depth > DEEPEST:
+        return
+    for name, part in value.items():
+        inner = f"{path}.{name}" if path else str(name)
+        if isinstance(part, Shell):
+            yield inner, part
+        yield from find_shells(part, inner, depth + 1)
+    if not depth:
+        for mark in MARKS:
+            for name, tensors in find_networks(value, mark):
+                yield name, Shell(TENSORS, {"_parameters": tensors})
+
+
+def has_tensor(shell: Shell, name: str) -> bool:
+    """Whether a network has a tensor of that name."""
+    return any(name == other for other, _ in tensors_of(shell))
 
 
 def as_network(part: Any) -> Shell | None:
@@ -247,7 +279,8 @@ def critic_weights(shell: Shell, what: str, model: ModelConfig, notes: list[str]
     for theirs, ours in (("conv", "conv"), ("fc", "dense0"), ("out", "dense1")):
         _copy(taker, out, f"b4.{theirs}", f"blocks.4.{ours}", "weight", "bias")
     taker.finish(UNUSED)
-    group = find(shell, "b4.mbstd").get("group_size")
-    if group not in (None, GROUP):
-        notes.append(f"its critic sees the spread of groups of {group}, ours of {GROUP}")
+    group = find(shell, "b4.mbstd").get("group_size", GROUP)
+    if group != GROUP:
+        those = f"groups of {group!s:.9}" if group else "whole batches"
+        notes.append(f"its critic sees the spread of {those}, ours of groups of {GROUP}")
     return out

@@ -29,12 +29,13 @@ from mri_gan.synth.foreign.taking import (
 
 UNUSED = (r"\.kernel$", r"^noises\.")
 MARK = "conv1.conv.modulation.weight"
+WAVELETS = "iwt.ll"
 CRITIC_MARK = "final_conv.0.weight"
 
 
 def is_stylegan2_port(value: Any) -> bool:
-    """Whether this is what such a checkpoint holds."""
-    return find_network(value, MARK) is not None
+    """Whether this is what such a checkpoint holds, and no network of its kind with wavelets."""
+    return find_network(value, MARK) is not None and find_network(value, WAVELETS) is None
 
 
 def read_stylegan2_port(value: dict[str, Any], what: str) -> Imported:

@@ -134,6 +134,8 @@ def stylegan2_shape(
     clamp: float = 0.0,
 ) -> ModelConfig:
     """The configuration with these widths; raises DataError where there is none."""
+    if not mapping_depth:
+        raise DataError(f"{what}: has no layers between z and w", ONLY)
     return ModelConfig(
         arch="stylegan2",
         max_size=max(widths),

@@ -174,7 +174,7 @@ class Realiser:
         name = class_of(call.function)
         if not isinstance(name, Name) or not isinstance(call.args, tuple):
             raise DataError(f"{self.what}: calls something that has no name", BETTER)
-        builder = BUILDERS.get((name.module, name.name))
+        builder = find_builder(name)
         unknown = self._unknown(name) if builder is None else None
         args = self.value(call.args, level)
         state = self.value(call.state, level)
@@ -183,8 +183,19 @@ class Realiser:
             return module_tensors(state) if is_module(state) else unknown
         try:
             return builder(self, args, state, items)
-        except (TypeError, ValueError, IndexError, KeyError, RuntimeError, OverflowError) as error:
+        except UNREADABLE as error:
             raise DataError(f"{self.what}: a part cannot be read ({name})", BETTER) from error
+
+
+def find_builder(name: Name) -> Builder | None:
+    """What builds a call of that name; copies of those programs live inside other packages."""
+    known = BUILDERS.get((name.module, name.name))
+    if known is None and name.name in MOVED:
+        known = next(
+            (BUILDERS[m, name.name] for m in MOVED[name.name] if name.module.endswith(f".{m}")),
+            None,
+        )
+    return known
 
 
 def class_of(item: Any) -> Any:
@@ -298,9 +309,17 @@ def build_nested(realiser: Realiser, args: Any, state: Any, items: Any) -> Any:
 def build_persistent(realiser: Realiser, args: Any, state: Any, items: Any) -> Shell:
     """An object of NVIDIA's persistent classes; the source code it carries is dropped unread."""
     meta = args[0]
-    if meta.get("type") != "class" or not isinstance(meta.get("state"), dict):
+    if meta["type"] != "class" or not isinstance(meta["state"], dict):
         raise ValueError("not a persistent class")
     return Shell(str(meta["class_name"]), meta["state"])
+
+
+def build_older(_: Realiser, args: Any, state: Any, items: Any) -> Any:
+    """An object as protocols 0 and 1 have it: class, base, and what the base holds of it."""
+    kind, _base, held = args
+    if is_module(state):
+        return module_tensors(state)
+    return dict(held) if isinstance(held, dict) else kind
 
 
 def build_dtype(_: Realiser, args: Any, state: Any, items: Any) -> Any:
@@ -399,4 +418,16 @@ BUILDERS: dict[tuple[str, str], Builder] = {
     ("torch.storage", "_load_from_bytes"): build_nested,
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): build_persistent,
     ("dnnlib.tflib.network", "Network"): build_tensorflow,
+    ("copyreg", "_reconstructor"): build_older,
+    ("copy_reg", "_reconstructor"): build_older,
 }
+# Where a copy of those programs' modules inside another package ends, by the name that it has.
+MOVED = {
+    "EasyDict": ("dnnlib.util", "dnnlib"),
+    "_reconstruct_persistent_obj": ("torch_utils.persistence",),
+}
+# Whatever a made-up call holds in place of what its builder takes.
+UNREADABLE = (
+    *(TypeError, ValueError, LookupError, AttributeError),
+    *(RuntimeError, OverflowError, MemoryError),
+)

@@ -17,6 +17,8 @@ from phantoms import ada_pickles, foreign
 
 from mri_gan.errors import DataError
 from mri_gan.synth.foreign.bring import read_foreign
+from mri_gan.synth.foreign.containers import load_bytes
+from mri_gan.synth.foreign.tensors import BUILDERS
 
 FUNCTIONS = {  # what a pickle may ask for, and with which arguments; {0} is the canary
     "os.system": ("posix", "system", ("touch {0}",)),
@@ -281,3 +283,34 @@ def test_weights_that_are_not_finite_are_told(tmp_path: Path) -> None:
     torch.save({"g_ema": state}, tmp_path / "a.pt")
     with pytest.raises(DataError, match=r"conv1.conv.weight is not finite"):
         read_foreign(tmp_path / "a.pt")
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    1,
+    -1,
+    1.5,
+    "a",
+    b"a",
+    (),
+    [],
+    {},
+    (1, 2),
+    [[]],
+    {"type": "class"},
+    1e999,
+)
+
+
+def test_calls_with_other_arguments_than_they_take_are_read_or_one_line() -> None:
+    """Every function that is known, with up to five arguments of every odd kind."""
+    refused = 0
+    for module, name in BUILDERS:
+        for count in (0, 1, 2, 3, 5):
+            for odd in ODD:
+                data = b"\x80\x03" + call(module, name, (odd,) * count) + b"."
+                try:
+                    load_bytes(data, "a.pkl", 0)
+                except DataError as error:
+                    refused += "a.pkl" in str(error)
+    assert refused > 1500

@@ -127,6 +127,10 @@ LEFT_OUT: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         lambda v: v["G"].get_submodule("mapping.fc1").weight.data.fill_(torch.inf),
         "G is left out: {file}: G: mapping.fc1.weight is not finite",
     ),
+    "a critic that sees whole batches": (
+        lambda v: setattr(v["D"].b4.mbstd, "group_size", None),
+        "its critic sees the spread of whole batches, ours of groups of 4",
+    ),
     "no average": (
         lambda v: v.update(G_ema=None),
         "the file has no running average of its generator: G is drawn from",
@@ -140,7 +144,7 @@ def test_what_is_good_is_taken_and_what_is_left_is_said(tmp_path: Path, name: st
     path = save(tmp_path / "net.pkl", changed(change))
     found = read_foreign(path)
     assert says.format(file=path) in found.notes
-    assert (found.d is None) == ("critic" in name)
+    assert (found.d is None) == ("left out" in says and "critic" in name)
     build_checkpoint(found)
 
 
@@ -165,6 +169,10 @@ def test_a_bad_critic_of_the_port_does_not_lose_its_generator(tmp_path: Path) ->
         (foreign.ada_critic(2), "is a critic, not a generator"),
         ({"GAN": {"S.net.0.weight": torch.ones(2, 2)}}, "is of the package stylegan2_pytorch"),
         ({"synthesis.input.weight": torch.ones(2, 2)}, "StyleGAN3's own architecture"),
+        ({"g_ema": foreign.port2_generator(1) | {"iwt.ll": torch.ones(2, 2)}}, "is a SWAGAN"),
+        ({"g": {"synthesis.early_layer.const": torch.ones(2)}}, "is of a StyleGAN of GenForce"),
+        (foreign.ada_generator(1, depth=0), "has no layers between z and w"),
+        (foreign.ada_generator(1) | {"mapping.fc0.bias": torch.ones(5)}, r"a.pt: mapping.layers.0"),
         ({"netG": {"main.0.weight": torch.ones(2)}}, "is a DCGAN as PyTorch's tutorial builds it"),
         ({"GAN": {"G.initial_conv.0.weight": torch.ones(2)}}, "of the package lightweight_gan"),
         ({"g": {"module.init.init.0.weight_orig": torch.ones(2)}}, "is a FastGAN of another"),

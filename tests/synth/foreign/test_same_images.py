@@ -153,6 +153,8 @@ def ada_images(
 @pytest.mark.parametrize(
     ("protocol", "core", "old_torch", "classes"),
     [
+        (0, "_core", False, 0),
+        (1, "core", False, 3),
         (2, "core", True, 0),
         (3, "core", True, 3),
         (4, "core", False, 3),
@@ -180,7 +182,14 @@ STATE_DICTS: dict[str, Callable[[dict[str, foreign.State]], object]] = {
     "all": lambda states: states,
     "the generator alone": lambda states: states["G_ema"],
     "several processes": lambda states: {f"module.{k}": v for k, v in states["G_ema"].items()},
+    "other names": lambda states: {
+        "model": {"generator": states["G"], "generator_ema": states["G_ema"], "critic": states["D"]}
+    },
+    "of Lightning": lambda states: {
+        "state_dict": {f"{n}.{k}": v for n, state in states.items() for k, v in state.items()}
+    },
 }
+ALONE = [STATE_DICTS["the generator alone"], STATE_DICTS["several processes"]]
 
 
 @pytest.mark.parametrize("chosen", STATE_DICTS.values(), ids=STATE_DICTS)
@@ -194,6 +203,33 @@ def test_state_dicts_of_stylegan2_ada(
     drawn = ours(found, latents(), noise)
     assert difference(drawn, ada_images(states["G_ema"], latents(), noise, None)) < CLOSE
     assert found.model.clamp == 256
+    assert (found.g is None) == (found.d is None) == (chosen in ALONE)
+
+
+@pytest.mark.parametrize("wrap", [lambda v: {"nets": v}, lambda v: {"nets": {"best": v["G_ema"]}}])
+def test_a_pickle_whose_networks_are_deeper(
+    tmp_path: Path, wrap: Callable[[dict[str, object]], object]
+) -> None:
+    value, states = ada_pickles.snapshot()
+    ada_pickles.save_networks(tmp_path / "net.pkl", wrap(value))
+    found = read_foreign(tmp_path / "net.pkl")
+    noise = noise_for(found)
+    drawn = ours(found, latents(), noise)
+    assert difference(drawn, ada_images(states["G_ema"], latents(), noise, None)) < CLOSE
+
+
+def test_a_copy_of_those_programs_inside_another_package(tmp_path: Path) -> None:
+    value, states = ada_pickles.snapshot()
+    ada_pickles.save_networks(tmp_path / "net.pkl", value, protocol=3)
+    data = (tmp_path / "net.pkl").read_bytes()
+    for module in (b"torch_utils.persistence", b"dnnlib.util"):
+        assert b"c" + module in data
+        data = data.replace(b"c" + module, b"csrc.stylegan." + module)
+    (tmp_path / "net.pkl").write_bytes(data)
+    found = read_foreign(tmp_path / "net.pkl")
+    noise = noise_for(found)
+    drawn = ours(found, latents(), noise)
+    assert difference(drawn, ada_images(states["G_ema"], latents(), noise, None)) < CLOSE
 
 
 def test_widths_that_are_no_powers_of_two(tmp_path: Path) -> None:
