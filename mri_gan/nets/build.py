@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,16 +14,36 @@ from torch import Tensor
 from mri_gan.config import FEATURE_CRITIC, ModelConfig
 from mri_gan.errors import UsageError
 from mri_gan.nets import dcgan, fastgan, feature_critic, progan, stylegan, stylegan2
+from mri_gan.nets.feature_critic import JointCritic
 from mri_gan.nets.layers import CriticNet, GeneratorNet, broadcast_styles, draw_noise
 from mri_gan.pretrained import load_pretrained
 
-T = TypeVar("T")
-Builders = dict[str, Callable[[ModelConfig], T]]
+Kinds = Mapping[str, tuple[Callable[..., Any], tuple[str, ...]]]
+
+# Each network, and the settings of the model that it takes besides those that all take.
+LATENTS = ("capacity", "latent_dim")
+STYLES = (*LATENTS, "mapping_depth")
+WIDTHS = ("channel_base", "channel_max", "clamp")
+GENERATORS: Kinds = {
+    "dcgan": (dcgan.Generator, LATENTS),
+    "progan": (progan.Generator, LATENTS),
+    "stylegan": (stylegan.Generator, (*STYLES, "blur_bias")),
+    "stylegan2": (stylegan2.Generator, (*STYLES, *WIDTHS)),
+    "fastgan": (fastgan.Generator, LATENTS),
+}
+CRITICS: Kinds = {
+    "dcgan": (dcgan.Critic, ("capacity", "critic_norm")),
+    "progan": (functools.partial(stylegan.Critic, blur=False), ("capacity",)),
+    "stylegan": (stylegan.Critic, ("capacity",)),
+    "stylegan2": (stylegan2.Critic, ("capacity", *WIDTHS)),
+    "fastgan": (feature_critic.PixelCritic, ("wavelets",)),
+}
 
 
 def build_generator(model: ModelConfig) -> GeneratorNet:
     """An untrained generator of this shape."""
-    return GENERATORS[model.arch](model)
+    generator: GeneratorNet = _build(*GENERATORS[model.arch], model)
+    return generator
 
 
 def build_critic(model: ModelConfig) -> CriticNet:
@@ -31,107 +52,22 @@ def build_critic(model: ModelConfig) -> CriticNet:
     Raises UsageError when it sees features of a network that is not installed, or that has other
     weights than the model was trained with.
     """
+    own = functools.partial(_build, *CRITICS[model.arch], model)
     if model.critic == "own":
-        return CRITICS[model.arch](model)
-    by_features = _feature_critic(model)
-    if model.critic == "features":
-        return by_features
-    return feature_critic.JointCritic(CRITICS[model.arch](model), by_features)
+        critic: CriticNet = own()
+        return critic
+    frozen = load_pretrained(FEATURE_CRITIC, model.features_digest)
+    by_features = _build(functools.partial(feature_critic.Critic, frozen), (), model)
+    return by_features if model.critic == "features" else JointCritic(own(), by_features)
 
 
-def _feature_critic(model: ModelConfig) -> feature_critic.Critic:
-    return feature_critic.Critic(
-        load_pretrained(FEATURE_CRITIC, model.features_digest),
+def _build(kind: Callable[..., Any], settings: tuple[str, ...], model: ModelConfig) -> Any:
+    return kind(
         max_resolution=model.max_size,
         image_channels=model.channels,
         condition_dim=model.condition_dim,
+        **{name: getattr(model, name) for name in settings},
     )
-
-
-def _common(model: ModelConfig) -> dict[str, Any]:
-    """What every network is built from."""
-    return {
-        "max_resolution": model.max_size,
-        "image_channels": model.channels,
-        "capacity": model.capacity,
-        "condition_dim": model.condition_dim,
-    }
-
-
-def _widths(model: ModelConfig) -> dict[str, Any]:
-    """What both networks of StyleGAN2 take besides."""
-    return {
-        "channel_base": model.channel_base or stylegan2.CHANNEL_BASE,
-        "channel_max": model.channel_max,
-        "clamp": model.clamp,
-    }
-
-
-def _dcgan_generator(model: ModelConfig) -> GeneratorNet:
-    return dcgan.Generator(**_common(model), latent_dim=model.latent_dim)
-
-
-def _dcgan_critic(model: ModelConfig) -> CriticNet:
-    return dcgan.Critic(**_common(model), norm=model.critic_norm)
-
-
-def _progan_generator(model: ModelConfig) -> GeneratorNet:
-    return progan.Generator(**_common(model), latent_dim=model.latent_dim)
-
-
-def _progressive_critic(model: ModelConfig) -> CriticNet:
-    return stylegan.Critic(**_common(model), blur=model.arch == "stylegan")
-
-
-def _stylegan_generator(model: ModelConfig) -> GeneratorNet:
-    return stylegan.Generator(
-        **_common(model),
-        latent_dim=model.latent_dim,
-        mapping_depth=model.mapping_depth,
-        blur_bias=model.blur_bias,
-    )
-
-
-def _stylegan2_generator(model: ModelConfig) -> GeneratorNet:
-    return stylegan2.Generator(
-        **_common(model),
-        **_widths(model),
-        latent_dim=model.latent_dim,
-        mapping_depth=model.mapping_depth,
-    )
-
-
-def _fastgan_generator(model: ModelConfig) -> GeneratorNet:
-    return fastgan.Generator(**_common(model), latent_dim=model.latent_dim)
-
-
-def _pixel_critic(model: ModelConfig) -> CriticNet:
-    return feature_critic.PixelCritic(
-        max_resolution=model.max_size,
-        image_channels=model.channels,
-        condition_dim=model.condition_dim,
-        wavelets=model.wavelets,
-    )
-
-
-def _stylegan2_critic(model: ModelConfig) -> CriticNet:
-    return stylegan2.Critic(**_common(model), **_widths(model))
-
-
-GENERATORS: Builders[GeneratorNet] = {
-    "dcgan": _dcgan_generator,
-    "progan": _progan_generator,
-    "stylegan": _stylegan_generator,
-    "stylegan2": _stylegan2_generator,
-    "fastgan": _fastgan_generator,
-}
-CRITICS: Builders[CriticNet] = {
-    "dcgan": _dcgan_critic,
-    "progan": _progressive_critic,
-    "stylegan": _progressive_critic,
-    "stylegan2": _stylegan2_critic,
-    "fastgan": _pixel_critic,
-}
 
 
 def pick_device(name: str, gpu: str = "0") -> str:

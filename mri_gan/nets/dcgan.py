@@ -184,7 +184,7 @@ class Critic(CriticNet):
     """Score images, higher for real: [N, image_channels, R, R] -> scores [N].
 
     Leaky rectifiers, normalisation everywhere but at the image and the score.
-    Radford et al. 2016, section 3; `norm` is "batch" or, for gradient penalties, "layer".
+    Radford et al. 2016, section 3; `critic_norm` is "batch" or, for gradient penalties, "layer".
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class Critic(CriticNet):
         image_channels: int = 1,
         capacity: float = 1.0,
         condition_dim: int = 0,
-        norm: str = "batch",
+        critic_norm: str = "batch",
     ) -> None:
         super().__init__()
         widths = widths_of(max_resolution, capacity)
@@ -205,22 +205,23 @@ class Critic(CriticNet):
             first = inputs == image_channels and r == max(widths)
             self.blocks[str(r)] = nn.Conv2d(inputs, widths[r], 4, stride=2, padding=1, bias=first)
             if not first:
-                self.norms[str(r)] = (PartNorm if norm == "batch" else LayerNorm)(widths[r])
+                self.norms[str(r)] = (PartNorm if critic_norm == "batch" else LayerNorm)(widths[r])
             inputs = widths[r]
         self.score = nn.Linear(inputs * 4 * 4, 1)
         self.project = ConditionProjection(condition_dim, inputs)
         for part in (self.blocks, self.norms, self.score):
             part.apply(initialise)
 
-    def forward(
+    def score_inputs(
         self,
-        images: Tensor,
+        inputs: list[Tensor],
         *,
         alpha: float = 1.0,  # 1: there is no growing
         parts: int = 1,
         condition: Tensor | None = None,
     ) -> Tensor:
-        """Scores [N]; raises ValueError for other sizes, or N no multiple of `parts`."""
+        """Scores [N]; raises ValueError for other sizes, too."""
+        (images,) = inputs
         check_largest(images.shape[-1], self.max_resolution, alpha)
         check_square(images)
         if len(images) % parts:

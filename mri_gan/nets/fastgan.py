@@ -20,7 +20,6 @@ from mri_gan.nets.layers import (
     check_largest,
     check_single,
     leaky_relu,
-    pixel_norm,
 )
 
 FULL_WIDTHS = {4: 1024, 8: 1024, 16: 512, 32: 256, 64: 128, 128: 96, 256: 64, 512: 32, 1024: 16}
@@ -144,8 +143,3 @@ class Generator(LatentGenerator):
         self.resolutions = (max_resolution,)
         widths = widths_of(max_resolution, capacity)
         self.synthesis = Synthesis(widths, image_channels, self.inputs)
-
-    def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Latents on the sphere whose radius is the root of D, the embedded condition behind."""
-        w: Tensor = self.embed(pixel_norm(z), condition)
-        return w

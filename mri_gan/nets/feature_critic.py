@@ -184,22 +184,6 @@ class SmallCritic(nn.Module):
         return scores + projected[:, None]
 
 
-class SeeingOtherInputs(CriticNet):
-    """A critic whose trained layers are given more, or other things, than images."""
-
-    def forward(
-        self,
-        images: Tensor,
-        *,
-        alpha: float = 1.0,
-        parts: int = 1,
-        condition: Tensor | None = None,
-    ) -> Tensor:
-        """Scores; raises ValueError for images that do not fit, or N no multiple of `parts`."""
-        inputs = self.trained_inputs(images)
-        return self.score_inputs(inputs, alpha=alpha, parts=parts, condition=condition)
-
-
 def split_bands(images: Tensor) -> Tensor:
     """Haar's wavelet bands, each divided by its usual spread: [N, C, R, R] -> [N, 4 * C, R/2, R/2].
 
@@ -215,7 +199,7 @@ def split_bands(images: Tensor) -> Tensor:
     return torch.cat([mean, across, along, corners], 1)
 
 
-class PixelCritic(SeeingOtherInputs):
+class PixelCritic(CriticNet):
     """The ordinary critic of the light generator: [N, C, R, R] -> scores [N, 16] of 4x4 parts.
 
     One small critic as those on features, on the image itself, or with `wavelets` on its wavelet
@@ -255,7 +239,7 @@ class PixelCritic(SeeingOtherInputs):
         return scores
 
 
-class Critic(SeeingOtherInputs):
+class Critic(CriticNet):
     """Score images by frozen features: [N, C, R, R] -> scores [N, 4 * 16], higher for real.
 
     Four scales of 4x4 parts of the image.  Every channel is judged as a grey image; the scores
@@ -313,7 +297,7 @@ class Critic(SeeingOtherInputs):
         return [x.reshape(n, -1, *x.shape[2:]) for x in self.features(grey)]
 
 
-class JointCritic(SeeingOtherInputs):
+class JointCritic(CriticNet):
     """An ordinary critic beside the one on features: -> scores [N, 80].
 
     The ordinary score weighs as much as one scale of features.

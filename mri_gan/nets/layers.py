@@ -406,6 +406,14 @@ class LatentGenerator(GeneratorNet):
         """None at all."""
         return []
 
+    def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Latents on the sphere whose radius is the root of D, the embedded condition behind.
+
+        Karras et al. 2018, appendix A.1 and section 4.2.
+        """
+        w: Tensor = self.embed(pixel_norm(z), condition)
+        return w
+
 
 class CriticNet(nn.Module):
     """A critic: images -> scores, higher for real."""
@@ -422,9 +430,12 @@ class CriticNet(nn.Module):
     ) -> Tensor:
         """Scores [N], or [N, K] of K critics and places that weigh the same.
 
-        `parts` equal batches joined along axis 0 never influence each other.
+        `parts` equal batches joined along axis 0 never influence each other: `critic(cat([real,
+        fake]), parts=2)` gives the scores of two passes. Raises ValueError for images that do not
+        fit, or N no multiple of `parts`.
         """
-        raise NotImplementedError
+        inputs = self.trained_inputs(images)
+        return self.score_inputs(inputs, alpha=alpha, parts=parts, condition=condition)
 
     def trained_inputs(self, images: Tensor) -> list[Tensor]:
         """What the trained layers are given: the images, or frozen features of them."""
@@ -439,8 +450,7 @@ class CriticNet(nn.Module):
         condition: Tensor | None = None,
     ) -> Tensor:
         """The scores of the images that the inputs are of, as `forward` gives them."""
-        scores: Tensor = self(inputs[0], alpha=alpha, parts=parts, condition=condition)
-        return scores
+        raise NotImplementedError
 
 
 def check_single(ws: Tensor, noise: Noise) -> None:

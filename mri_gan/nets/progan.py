@@ -118,11 +118,3 @@ class Generator(LatentGenerator):
         super().__init__(latent_dim, condition_dim)
         self.resolutions = tuple(resolutions_up_to(max_resolution))
         self.synthesis = Synthesis(max_resolution, image_channels, capacity, self.inputs)
-
-    def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Latents on the unit sphere (times the root of D), and the embedded condition behind.
-
-        Karras et al. 2018, appendix A.1 and section 4.2.
-        """
-        w: Tensor = self.embed(pixel_norm(z), condition)
-        return w

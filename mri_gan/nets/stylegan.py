@@ -368,9 +368,9 @@ class Critic(CriticNet):
         for r in sizes[1:]:
             self.blocks[str(r)] = ShrinkingBlock(width[r], width[r // 2], blur=blur)
 
-    def forward(
+    def score_inputs(
         self,
-        images: Tensor,
+        inputs: list[Tensor],
         *,
         alpha: float = 1.0,
         parts: int = 1,
@@ -378,13 +378,9 @@ class Critic(CriticNet):
     ) -> Tensor:
         """Score images of any resolution the critic has; alpha < 1 fades the newest block in.
 
-        `parts` says how many equal batches were joined along axis 0, so that the groups of
-        `minibatch_stddev` stay within each: `critic(cat([real, fake]), parts=2)` gives the
-        scores of two passes.
-
-        Raises ValueError for images that are not square or of a resolution the critic lacks, an
-        alpha outside 0..1, or N no multiple of `parts`.  Karras et al. 2018, figure 2.
+        Karras et al. 2018, figure 2.
         """
+        (images,) = inputs
         resolution = images.shape[-1]
         check_resolution(resolution, self.max_resolution)
         check_alpha(alpha)

@@ -212,7 +212,7 @@ class Generator(GeneratorNet):
         max_resolution: int,  # px
         image_channels: int = 1,
         capacity: float = 1.0,
-        channel_base: int = CHANNEL_BASE,
+        channel_base: int = 0,  # 0: that of configuration F
         channel_max: int = 512,
         latent_dim: int = 512,
         mapping_depth: int = 8,
@@ -245,8 +245,10 @@ class Generator(GeneratorNet):
 def widths_of(max_resolution: int, capacity: float, base: int, maximum: int) -> dict[int, int]:
     """The width at each resolution: min(base / r, maximum) times the capacity.
 
-    At full capacity that is exact, as in weights made elsewhere; else a multiple of 4.
+    A base of 0 is that of configuration F.  At full capacity that is exact, as in weights made
+    elsewhere; else a multiple of 4.
     """
+    base = base or CHANNEL_BASE
     if capacity == 1:
         return {r: max(1, min(base // r, maximum)) for r in resolutions_up_to(max_resolution)}
     return {
@@ -363,7 +365,7 @@ class Critic(CriticNet):
         max_resolution: int,  # px
         image_channels: int = 1,
         capacity: float = 1.0,
-        channel_base: int = CHANNEL_BASE,
+        channel_base: int = 0,  # 0: that of configuration F
         channel_max: int = 512,
         condition_dim: int = 0,
         clamp: float = 0.0,
@@ -380,18 +382,16 @@ class Critic(CriticNet):
         self.blocks["4"] = ScoringBlock(width, width if condition_dim else 1)
         self.mapping = Mapping(width, 8, condition_dim, of_latents=False) if condition_dim else None
 
-    def forward(
+    def score_inputs(
         self,
-        images: Tensor,
+        inputs: list[Tensor],
         *,
         alpha: float = 1.0,  # 1: there is no growing
         parts: int = 1,
         condition: Tensor | None = None,
     ) -> Tensor:
-        """Scores [N]; see `CriticNet.forward` for `parts`.
-
-        Raises ValueError for images of another size, or N no multiple of `parts`.
-        """
+        """Scores [N]; raises ValueError for images of another size, too."""
+        (images,) = inputs
         check_square(images)
         check_largest(images.shape[-1], self.sizes[0], alpha)
         check_condition(condition, len(images), self.condition_dim)

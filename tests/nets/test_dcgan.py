@@ -39,7 +39,7 @@ def test_parameters_at_64_px() -> None:
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_shapes(size: int, norm: str) -> None:
     generator = Generator(max_resolution=size, capacity=1 / 64, latent_dim=8)
-    critic = Critic(max_resolution=size, capacity=1 / 64, norm=norm)
+    critic = Critic(max_resolution=size, capacity=1 / 64, critic_norm=norm)
     images = generator(normal(4, 8), resolution=size)
     assert images.shape == (4, 1, size, size)
     assert images.abs().max() <= 1
@@ -84,7 +84,7 @@ def test_in_evaluation_an_image_ignores_its_batch_mates() -> None:
 @pytest.mark.parametrize("norm", ["batch", "layer"])
 def test_joined_batches_score_as_two_passes(norm: str) -> None:
     torch.manual_seed(0)
-    critic = Critic(max_resolution=16, capacity=1 / 32, norm=norm)
+    critic = Critic(max_resolution=16, capacity=1 / 32, critic_norm=norm)
     real, fake = normal(4, 1, 16, 16), 3 * normal(4, 1, 16, 16, seed=2)
     together = critic(torch.cat([real, fake]), parts=2)
     torch.testing.assert_close(together, torch.cat([critic(real), critic(fake)]))
@@ -96,14 +96,14 @@ def test_with_layer_norm_a_score_depends_on_its_own_image_alone() -> None:
     torch.manual_seed(0)
     images = normal(4, 1, 16, 16).requires_grad_()
     for norm, mixes in (("batch", True), ("layer", False)):
-        critic = Critic(max_resolution=16, capacity=1 / 32, norm=norm)
+        critic = Critic(max_resolution=16, capacity=1 / 32, critic_norm=norm)
         (gradient,) = torch.autograd.grad(critic(images)[0], images)
         assert bool(gradient[1:].abs().sum() > 0) is mixes
 
 
 def test_the_critic_may_be_differentiated_twice() -> None:
     torch.manual_seed(0)
-    critic = Critic(max_resolution=8, capacity=1 / 32, norm="layer").double()
+    critic = Critic(max_resolution=8, capacity=1 / 32, critic_norm="layer").double()
     images = normal(2, 1, 8, 8, dtype=torch.float64).requires_grad_()
     assert torch.autograd.gradcheck(critic, images, fast_mode=True)
     assert torch.autograd.gradgradcheck(critic, images, fast_mode=True)
