@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import json
 import os
@@ -35,16 +36,37 @@ def setting(
     help_text: str,
     *,
     name: str | None = None,
-    show_default: bool | None = None,
     **more: Any,
 ) -> Decorator:
-    """An option that takes a value: help shows its default, unless that is None."""
+    """An option that takes a value: help shows its default, unless the text names another."""
     names = (flag,) if name is None else (flag, name)
     # click takes a default of None for an answer, also where an option is required.
     if not (more.get("multiple") or more.get("required")):
         more["default"] = default
-    shown = default is not None if show_default is None else show_default
+    shown = default not in (None, "") and "[default: " not in help_text
     return click.option(*names, type=kind, help=help_text, show_default=shown, **more)
+
+
+def of_config(config: type[Any]) -> Callable[..., Decorator]:
+    """`setting` for the fields of a configuration, which has their types and defaults."""
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+
+    def add(flag: str, help_text: str, kind: Any = None, **more: Any) -> Decorator:
+        default = defaults[more.get("name") or flag.lstrip("-").replace("-", "_")]
+        return setting(flag, kind or type(default), default, help_text, **more)
+
+    return add
+
+
+def together(*decorators: Decorator) -> Decorator:
+    """Several options as one decorator, in the order of the help text."""
+
+    def add(command: Any) -> Any:
+        for decorator in reversed(decorators):
+            command = decorator(command)
+        return command
+
+    return add
 
 
 def path(flag: str, help_text: str, **more: Any) -> Decorator:

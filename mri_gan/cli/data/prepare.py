@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mri_gan.ingest.plan.plan import Plan, Shard
 
 
+setting = options.of_config(PrepareConfig)
 LEAVE_AFTER_S = 1.0  # with the time that Python needs to end, a signal is obeyed within 2 s
 
 SHARD_KEY = "give the same --id-key FILE to all parts, or --ids keep"
@@ -70,12 +71,11 @@ Examples:
 @click.option(
     "--materialize", is_flag=True, help="Write enlarged levels instead of computing them on read."
 )
-@options.setting(
+@setting(
     "--ids",
-    click.Choice(IDS),
-    "auto",
     "Replace subject ids and file names by keyed pseudonyms: auto does so for DICOM and ids "
     "like those of the OAI.",
+    click.Choice(IDS),
 )
 @options.setting(
     "--id-key",

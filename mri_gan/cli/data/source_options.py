@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mri_gan.cli import options
 from mri_gan.errors import DataError, UsageError, printable
-from mri_gan.preparation import ALSO, FITS, INTENSITIES, LAYOUTS, PLANES
+from mri_gan.preparation import ALSO, FITS, INTENSITIES, LAYOUTS, PLANES, PrepareConfig
 
 if TYPE_CHECKING:
     from mri_gan.ingest.plan.plan import Plan
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+setting = options.of_config(PrepareConfig)
 
 
 def read_landmarks(
@@ -55,193 +55,152 @@ def split_words(_context: click.Context, _option: click.Parameter, text: str) ->
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-_plane = options.setting(
-    "--plane",
-    click.Choice(("auto", *PLANES)),
-    "auto",
-    "How volumes are cut: auto takes the plane of thick slices, otherwise axial.",
+# What the sources are.
+source_options = options.together(
+    setting(
+        "--plane",
+        "How volumes are cut: auto takes the plane of thick slices, otherwise axial.",
+        click.Choice(("auto", *PLANES)),
+    ),
+    click.option(
+        "--reorient",
+        is_flag=True,
+        help="Turn brains whose header disagrees with the picture, as inspect reports them; left "
+        "and right are kept as they are.",
+    ),
+    setting(
+        "--scan",
+        "Version of a scan to take: t88_masked_gfc, t88_gfc, subj_111 or raw of OASIS-1; "
+        "a file's name, such as norm, of neurite-OASIS.",
+        metavar="NAME",
+    ),
+    options.setting(
+        "--contrast",
+        str,
+        "",
+        "Take only scans of these contrasts, such as T1w or t1ce,flair, in the words of BIDS, "
+        "BraTS, nnU-Net (0000) and most other names.",
+        metavar="NAMES",
+        callback=split_words,
+    ),
+    options.setting(
+        "--channels",
+        str,
+        "",
+        "Make contrasts of one head the channels of one image, such as t1,t1ce,t2,flair; they "
+        "must share one voxel grid.",
+        metavar="NAMES",
+        callback=split_words,
+    ),
+    setting(
+        "--include",
+        "Take only files whose path matches, such as '*_T1w.nii.gz'; may be repeated.",
+        multiple=True,
+        metavar="GLOB",
+    ),
+    setting(
+        "--exclude",
+        "Leave out files whose path matches, such as 'derivatives/*'; may be repeated.",
+        multiple=True,
+        metavar="GLOB",
+    ),
+    setting(
+        "--layout", "Naming scheme of the files; auto decides for each.", click.Choice(LAYOUTS)
+    ),
+    setting(
+        "--naming",
+        "Regular expression for your own file names, with the named group subject and optionally "
+        "session, split, side, slice, mask and class.",
+        metavar="REGEX",
+    ),
+    click.option(
+        "--classes",
+        is_flag=True,
+        help="Image files are in class folders, as in MNIST: the folder becomes the label class.",
+    ),
+    options.setting(
+        "--also",
+        str,
+        "",
+        f"Kinds of DICOM files to take besides MR scans: {', '.join(ALSO)}.",
+        metavar="KINDS",
+        callback=lambda _ctx, _param, text: tuple(filter(None, text.split(","))),
+    ),
+    setting(
+        "--volume",
+        "Which volume to take from files that hold several, such as fMRI; counted from 0.",
+        click.IntRange(0),
+        metavar="N",
+    ),
 )
-_reorient = click.option(
-    "--reorient",
-    is_flag=True,
-    help="Turn brains whose header disagrees with the picture, as inspect reports them; left and "
-    "right are kept as they are.",
+# Who is who, and how careful to be about it.
+people_options = options.together(
+    options.setting(
+        "--people",
+        click.Path(path_type=Path, dir_okay=False),
+        None,
+        "Table of who is who, with the columns file (or folder) and person, and optionally "
+        "session, split and labels.",
+        name="people_file",
+        metavar="TABLE",
+    ),
+    click.option(
+        "--strict",
+        is_flag=True,
+        help="Refuse when people or contrasts are ambiguous, instead of warning.",
+    ),
 )
-_scan = options.setting(
-    "--scan",
-    str,
-    "auto",
-    "Version of a scan to take: t88_masked_gfc, t88_gfc, subj_111 or raw of OASIS-1; "
-    "a file's name, such as norm, of neurite-OASIS.",
-    metavar="NAME",
+# Which slices there are, and what they look like.
+slice_options = options.together(
+    setting(
+        "--fit",
+        "Make slices square by padding or by cropping, never by stretching; pad and crop may "
+        "resample to the nearest level, keep leaves square pixels as they are and pads to the "
+        "next.",
+        click.Choice(FITS),
+    ),
+    setting(
+        "--fov",
+        "Common field of view: a square of this width for every volume, cropped or padded about "
+        "its middle  [default: each its own].",
+        metavar="MM",
+    ),
+    setting(
+        "--slices",
+        "Part of each stack: shares of the range from the first to the last slice with tissue, "
+        "such as 0.2:0.8, or mm along the axis, such as -20mm:30mm.",
+        metavar="LOW:HIGH",
+    ),
+    setting("--every", "Take every n-th slice."),
+    setting(
+        "--intensity",
+        "How a volume's values become grey levels; nyul learns from the training split, keep "
+        "leaves 8-bit values as they are.",
+        click.Choice(INTENSITIES),
+    ),
+    setting(
+        "--landmarks",
+        "Reuse the landmarks that nyul learned for another store.",
+        click.Path(path_type=Path, file_okay=False),
+        callback=read_landmarks,
+        metavar="STORE",
+    ),
+    options.setting(
+        "--window",
+        str,
+        "0.5,99.5",
+        "Percentiles for black (of all voxels) and white (of the foreground).",
+        callback=parse_numbers(2, float),
+    ),
+    setting("--min-foreground", "Drop slices of volumes with a smaller fraction of tissue."),
+    options.setting(
+        "--depth",
+        click.Choice(["8", "16"]),
+        "8",
+        "Bits per pixel.",
+        callback=lambda _ctx, _param, bits: int(bits),
+    ),
 )
-_layout = options.setting(
-    "--layout", click.Choice(LAYOUTS), "auto", "Naming scheme of the files; auto decides for each."
-)
-_naming = options.setting(
-    "--naming",
-    str,
-    "auto",
-    "Regular expression for your own file names, with the named group subject and optionally "
-    "session, split, side, slice, mask and class.",
-    metavar="REGEX",
-)
-_classes = click.option(
-    "--classes",
-    is_flag=True,
-    help="Image files are in class folders, as in MNIST: the folder becomes the label class.",
-)
-_include = options.setting(
-    "--include",
-    str,
-    None,
-    "Take only files whose path matches, such as '*_T1w.nii.gz'; may be repeated.",
-    multiple=True,
-    metavar="GLOB",
-)
-_exclude = options.setting(
-    "--exclude",
-    str,
-    None,
-    "Leave out files whose path matches, such as 'derivatives/*'; may be repeated.",
-    multiple=True,
-    metavar="GLOB",
-)
-_contrast = options.setting(
-    "--contrast",
-    str,
-    "",
-    "Take only scans of these contrasts, such as T1w or t1ce,flair, in the words of BIDS, "
-    "BraTS, nnU-Net (0000) and most other names.",
-    show_default=False,
-    metavar="NAMES",
-    callback=split_words,
-)
-_channels = options.setting(
-    "--channels",
-    str,
-    "",
-    "Make contrasts of one head the channels of one image, such as t1,t1ce,t2,flair; they "
-    "must share one voxel grid.",
-    show_default=False,
-    metavar="NAMES",
-    callback=split_words,
-)
-_people_file = options.setting(
-    "--people",
-    click.Path(path_type=Path, dir_okay=False),
-    None,
-    "Table of who is who, with the columns file (or folder) and person, and optionally "
-    "session, split and labels.",
-    name="people_file",
-    metavar="TABLE",
-)
-_strict = click.option(
-    "--strict",
-    is_flag=True,
-    help="Refuse when people or contrasts are ambiguous, instead of warning.",
-)
-_fit = options.setting(
-    "--fit",
-    click.Choice(FITS),
-    "pad",
-    "Make slices square by padding or by cropping, never by stretching; pad and crop may "
-    "resample to the nearest level, keep leaves square pixels as they are and pads to the next.",
-)
-_fov = options.setting(
-    "--fov",
-    float,
-    0.0,
-    "Common field of view: a square of this width for every volume, cropped or padded about "
-    "its middle.",
-    show_default=False,
-    metavar="MM",
-)
-_slices = options.setting(
-    "--slices",
-    str,
-    "all",
-    "Part of each stack: shares of the range from the first to the last slice with tissue, "
-    "such as 0.2:0.8, or mm along the axis, such as -20mm:30mm.",
-    metavar="LOW:HIGH",
-)
-_every = options.setting("--every", int, 1, "Take every n-th slice.")
-_intensity = options.setting(
-    "--intensity",
-    click.Choice(INTENSITIES),
-    "percentile",
-    "How a volume's values become grey levels; nyul learns from the training split, keep "
-    "leaves 8-bit values as they are.",
-)
-_landmarks = options.setting(
-    "--landmarks",
-    click.Path(path_type=Path, file_okay=False),
-    None,
-    "Reuse the landmarks that nyul learned for another store.",
-    callback=read_landmarks,
-    metavar="STORE",
-)
-_window = options.setting(
-    "--window",
-    str,
-    "0.5,99.5",
-    "Percentiles for black (of all voxels) and white (of the foreground).",
-    callback=parse_numbers(2, float),
-)
-_min_foreground = options.setting(
-    "--min-foreground", float, 0.02, "Drop slices of volumes with a smaller fraction of tissue."
-)
-_depth = options.setting(
-    "--depth",
-    click.Choice(["8", "16"]),
-    "8",
-    "Bits per pixel.",
-    callback=lambda _ctx, _param, bits: int(bits),
-)
-
-
-_also = options.setting(
-    "--also",
-    str,
-    "",
-    f"Kinds of DICOM files to take besides MR scans: {', '.join(ALSO)}.",
-    show_default=False,
-    metavar="KINDS",
-    callback=lambda _ctx, _param, text: tuple(filter(None, text.split(","))),
-)
-_volume = options.setting(
-    "--volume",
-    click.IntRange(0),
-    None,
-    "Which volume to take from files that hold several, such as fMRI; counted from 0.",
-    metavar="N",
-)
-
-
-def source_options(command: Command) -> Command:
-    """Add them all, in the order of the help text."""
-    return _add(
-        command,
-        (
-            _plane,
-            _reorient,
-            _scan,
-            _contrast,
-            _channels,
-            _include,
-            _exclude,
-            _layout,
-            _naming,
-            _classes,
-            _also,
-            _volume,
-        ),
-    )
-
-
-def people_options(command: Command) -> Command:
-    """Add those that say who is who, and how careful to be about it."""
-    return _add(command, (_people_file, _strict))
 
 
 def report_people(plan: Plan, *, strict: bool, quiet: bool, as_json: bool) -> None:
@@ -258,17 +217,3 @@ def report_people(plan: Plan, *, strict: bool, quiet: bool, as_json: bool) -> No
         click.echo(printable(plan.conclusion))
     for doubt in plan.doubts:
         click.echo(f"warning: {printable(doubt)}", err=True)
-
-
-def slice_options(command: Command) -> Command:
-    """Add those that decide which slices there are and what they look like."""
-    return _add(
-        command,
-        (_fit, _fov, _slices, _every, _intensity, _landmarks, _window, _min_foreground, _depth),
-    )
-
-
-def _add(command: Command, options: Sequence[Callable[[Command], Command]]) -> Command:
-    for option in reversed(options):
-        command = option(command)
-    return command

@@ -44,6 +44,7 @@ Examples:
 """
 
 
+setting = options.of_config(TrainConfig)
 GIVEN_BY = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
 
 
@@ -96,18 +97,17 @@ def use_schedule(path: Path) -> dict[str, Any]:
     is_eager=True,
     expose_value=False,
 )
-@options.setting(
+@setting(
     "--arch",
-    click.Choice(ARCHS),
-    "stylegan",
     "Architecture, see docs/models.md; it sets the defaults of its paper.",
+    click.Choice(ARCHS),
     callback=use_defaults,
     is_eager=True,
 )
-@options.setting("--init-size", int, 8, "First level in px.")
+@setting("--init-size", "First level in px.")
 @options.setting("--max-size", int, None, "Last level in px  [default: the store's native].")
-@options.setting("--phase", int, 600_000, "Images that fade a level in; it stays for as many.")
-@options.setting("--kimg", options.ABOVE_0, None, "Thousand images in all  [default: by --phase].")
+@setting("--phase", "Images that fade a level in; it stays for as many.")
+@setting("--kimg", "Thousand images in all  [default: by --phase].", options.ABOVE_0)
 @options.setting(
     "--minutes",
     options.ABOVE_0,
@@ -120,14 +120,11 @@ def use_schedule(path: Path) -> dict[str, Any]:
     show_default=True,
     help="Evaluate and audit a run of --minutes at its end; takes a few minutes more.",
 )
-@options.setting(
-    "--batch", click.IntRange(1, 4096), None, "Images per step  [default: 16, or by --sched]."
-)
-@options.setting(
+@setting("--batch", "Images per step  [default: 16, or by --sched].", click.IntRange(1, 4096))
+@setting(
     "--lr",
-    click.FloatRange(0, 1, min_open=True, max_open=True),
-    None,
     "Learning rate  [default: 1e-3, or by --sched].",
+    click.FloatRange(0, 1, min_open=True, max_open=True),
 )
 @options.path(
     "--schedule",
@@ -150,28 +147,24 @@ def use_schedule(path: Path) -> dict[str, Any]:
     f"Width of the networks: {', '.join(CAPACITIES)}, or a number (1 is the paper's).",
     callback=parse_capacity,
 )
-@options.setting("--latent-dim", int, 512, "Size of z and w.")
-@options.setting(
+@setting("--latent-dim", "Size of z and w.")
+@setting(
     "--loss",
-    click.Choice(LOSS_NAMES),
-    "wgan-gp",
     "Loss function  [default: wgan-gp; dcgan: logistic; stylegan2: r1; critics on "
     "features: r3gan].",
-    show_default=False,
+    click.Choice(LOSS_NAMES),
     callback=use_defaults,
     is_eager=True,
 )
-@options.setting("--n-critic", int, 1, "Critic steps per generator step.")
-@options.setting(
+@setting("--n-critic", "Critic steps per generator step.")
+@setting(
     "--gp-weight",
-    click.FloatRange(0),
-    10.0,
     "Weight of the gradient penalty; gamma of r1 and r3gan  [default: 10; stylegan2, r3gan: "
     "by size and batch; critics on features: 2.5].",
-    show_default=False,
+    click.FloatRange(0),
 )
-@options.setting("--penalty-every", int, 1, "Steps per gradient penalty (lazy above 1).")
-@options.setting("--clip", float, 0.01, "Limit of the weights for wgan-clip.")
+@setting("--penalty-every", "Steps per gradient penalty (lazy above 1).")
+@setting("--clip", "Limit of the weights for wgan-clip.")
 @options.setting(
     "--precision",
     click.Choice(("auto", *PRECISIONS)),
@@ -179,13 +172,9 @@ def use_schedule(path: Path) -> dict[str, Any]:
     "Precision of the networks; auto is bf16 where the hardware supports it "
     " [default: auto on a GPU, else fp32].",
 )
-@options.setting(
-    "--drift", float, 1e-3, "Weight of the drift term, which keeps scores near 0 (wgan-gp)."
-)
-@options.setting(
+@setting("--drift", "Weight of the drift term, which keeps scores near 0 (wgan-gp).")
+@setting(
     "--ema-kimg",
-    float,
-    10.0,
     "Half-life of the generator's running mean (EMA), in thousand images; 0 turns it off.",
 )
 @options.setting(
@@ -197,19 +186,16 @@ def use_schedule(path: Path) -> dict[str, Any]:
     multiple=True,
 )
 @options.path("--labels", "Table (.tsv, .csv) of labels, joined by its column subject or source.")
-@options.setting(
+@setting(
     "--missing",
-    click.Choice(MISSING),
-    "unknown",
     "Slices that lack a label: train them as unknown, or skip them.",
+    click.Choice(MISSING),
 )
-@options.setting(
+@setting(
     "--critic",
-    click.Choice(CRITICS),
-    "own",
     "The architecture's critic, critics on frozen ImageNet features, or both  "
     "[default: own; fastgan: both].",
-    show_default=False,
+    click.Choice(CRITICS),
     callback=use_defaults,
     is_eager=True,
 )
@@ -218,41 +204,24 @@ def use_schedule(path: Path) -> dict[str, Any]:
     is_flag=True,
     help="Train both networks on one batch of fakes, which is faster  [default: on with features].",
 )
-@options.setting("--mapping-depth", int, 8, "Layers from z to w.")
-@options.setting(
-    "--channel-base",
-    int,
-    0,
-    "stylegan2: width times resolution, up to 512 wide  [default: 32768].",
-    show_default=False,
+@setting("--mapping-depth", "Layers from z to w.")
+@setting("--channel-base", "stylegan2: width times resolution, up to 512 wide  [default: 32768].")
+@setting(
+    "--path-weight", "Weight of the path length penalty  [default: stylegan2: 2, others none]."
 )
-@options.setting(
-    "--path-weight",
-    float,
-    0.0,
-    "Weight of the path length penalty  [default: stylegan2: 2, others none].",
-    show_default=False,
-)
-@options.setting("--path-every", int, 4, "Generator steps per path length penalty.")
-@options.setting(
+@setting("--path-every", "Generator steps per path length penalty.")
+@setting(
     "--augment",
-    click.Choice(AUGMENTS),
-    "none",
     "Augment what the critic sees: with fixed or adaptive probability.",
+    click.Choice(AUGMENTS),
 )
-@options.setting("--augment-p", float, 0.0, "Probability of each augmentation; ada starts from it.")
-@options.setting(
+@setting("--augment-p", "Probability of each augmentation; ada starts from it.")
+@setting(
     "--augment-kinds",
-    str,
-    "blit,geometry,colour",
     "Also possible: tone, filter, noise, cutout. Only --flip mirrors left and right.",
 )
-@options.setting(
-    "--ada-target", float, 0.6, "Mean sign of real scores above which ada augments more."
-)
-@options.setting(
-    "--ada-kimg", float, 500.0, "Thousand images that ada needs, at least, to go from 0 to 1."
-)
+@setting("--ada-target", "Mean sign of real scores above which ada augments more.")
+@setting("--ada-kimg", "Thousand images that ada needs, at least, to go from 0 to 1.")
 @options.seed
 @options.path("--ckpt", "Start from this checkpoint or run folder if --out has no checkpoint yet.")
 @click.option(
@@ -266,11 +235,10 @@ def use_schedule(path: Path) -> dict[str, Any]:
     120,
     "Seconds to wait for a process of torchrun that does not answer.",
 )
-@options.setting(
+@setting(
     "--freeze-critic",
-    click.IntRange(0, 8),
-    0,
     "Number of the critic's largest levels to keep as in --ckpt; for small data sets.",
+    click.IntRange(0, 8),
 )
 @options.device
 @options.setting("--threads", click.IntRange(1), None, "CPU threads  [default: all].")

@@ -33,7 +33,6 @@ Examples:
     click.IntRange(0, 65535),
     0,
     "Port of this machine  [default: a free one].",
-    show_default=False,
 )
 @click.option("--open", "open_", is_flag=True, help="Open the page in your browser, too.")
 @options.device
