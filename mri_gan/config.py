@@ -136,7 +136,7 @@ BY_FEATURES: dict[str, Any] = {
     "path_weight": 0.0,
 }
 # What a run of an earlier version began with goes on, where nobody gives another value.
-FORMER_DEFAULTS: dict[str, Any] = {"gp_weight": 1.0, "ema_kimg": 2.0}
+FORMER_DEFAULTS: dict[str, Any] = {"gp_weight": 1.0, "ema_kimg": 2.0, "wavelets": False}
 CRITIC_DEFAULTS: dict[str, dict[str, Any]] = {
     "own": {},
     "features": BY_FEATURES,

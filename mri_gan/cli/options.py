@@ -233,7 +233,16 @@ class Configurable(click.Command):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params.insert(0, _config_option())
+        option = click.Option(
+            ["--config"],
+            type=click.Path(path_type=Path, dir_okay=False),
+            is_eager=True,
+            expose_value=False,
+            callback=_use_file,
+            metavar="FILE.toml",
+            help="Take options from this file; the command line overrides them.",
+        )
+        self.params.insert(0, option)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line; keep its words for `write_given`."""
@@ -251,18 +260,6 @@ class Configurable(click.Command):
         return rest
 
 
-def _config_option() -> click.Option:
-    return click.Option(
-        ["--config"],
-        type=click.Path(path_type=Path, dir_okay=False),
-        is_eager=True,
-        expose_value=False,
-        callback=_use_file,
-        metavar="FILE.toml",
-        help="Take options from this file; the command line overrides them.",
-    )
-
-
 def _use_file(ctx: click.Context, _param: click.Parameter, path: Path | None) -> None:
     """A click callback: the options of a file become the defaults of this call."""
     if path is None:
@@ -275,6 +272,12 @@ def file_values(ctx: click.Context) -> Mapping[str, Any]:
     """What the file of `--config` says, by the names of the parameters."""
     values: Mapping[str, Any] = ctx.meta.get(FILE, {})
     return values
+
+
+def given_names() -> frozenset[str]:
+    """The parameters that the running command was given: by words, environment or file."""
+    context = click.get_current_context(silent=True)
+    return frozenset(context.meta.get(GIVEN, ())) if context else frozenset()
 
 
 def read_options(path: Path, command: click.Command) -> dict[str, Any]:

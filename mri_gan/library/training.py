@@ -119,6 +119,7 @@ def train(
             on_note=lambda text: _each(callbacks, "on_note", text),
             on_warning=lambda text: _each(callbacks, "on_note", text),
             before_save=lock.check,
+            given=tuple(settings),
         )
         checkpoint = train_run(run, Path(start_from) if start_from else None)
     _each(callbacks, "on_end", checkpoint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     Raises UsageError when the run was begun with other settings or data, Stopped after a signal
     (the state is saved), DataError when the disk refuses or training diverges for good.
     """
-    run = replace(run, config=with_former_defaults(run.config, run.folder))
+    run = replace(run, config=with_former_defaults(run.config, run.folder, run.given))
     data = load_training_data(run.store, run.config, run.options.labels)
     check_world(run.config, run.world)
     prepare_device(run.config.precision, run.options.device)
@@ -124,7 +125,9 @@ def report_missing_labels(run: Run, data: TrainingData) -> None:
 
 def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
     """From the state's nimg to the end of the run."""
-    config = salted(run.config, state.attempt)
+    config = run.config
+    if state.attempt:  # after a rollback, with other random numbers
+        config = replace(config, seed=key(config.seed, "attempt", state.attempt))
     monitor = Monitor(run.folder, state.nimg, run.world)
     first, start = state.nimg, time.perf_counter()
     health = Health.of(read_metrics(run.folder / METRICS), config.loss)
@@ -134,7 +137,7 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
         wait_start = time.perf_counter()
         for nimg, planned, images, conditions in batches:
             waited = time.perf_counter() - wait_start
-            phase = slow_down(planned, state.attempt)
+            phase = replace(planned, lr=planned.lr * 0.5**state.attempt)  # for every rollback
             wanted = to_device(conditions, options.device) if config.conditions else None
             real = to_device(images, options.device)
             stats = train_step(state, config, phase, real, run.world, wanted)
@@ -146,9 +149,16 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
             if (crosses(nimg, state.nimg, run.snap) and not state.suspect) or stop or over:
                 save_and_judge(run, state, phase, data, monitor, health)
             if stop:
-                raise stopped(run, state)
+                raise Stopped(
+                    f"stopped at {state.nimg / 1000:g} of {run.total / 1000:g} kimg",
+                    "run the same command again to continue",
+                    run.stop.signum or 15,
+                )
             if over:
-                run.on_note(minutes_over(run, state))
+                run.on_note(
+                    f"{options.minutes:g} minutes are over at {state.nimg / 1000:g} of "
+                    f"{run.total / 1000:g} kimg; the same command continues from here"
+                )
                 break
             taken = time.perf_counter() - start
             left = seconds_left(config, first, state.nimg, taken, options.device)
@@ -225,19 +235,6 @@ def advise_restart(good: Path | None) -> str:
     )
 
 
-def slow_down(phase: Phase, attempt: int) -> Phase:
-    """The phase with half of the learning rate for every rollback so far."""
-    return replace(phase, lr=phase.lr * 0.5**attempt) if attempt else phase
-
-
-def minutes_over(run: Run, state: TrainState) -> str:
-    """What to say when the time that was given is over before the run is."""
-    return (
-        f"{run.options.minutes:g} minutes are over at {state.nimg / 1000:g} of "
-        f"{run.total / 1000:g} kimg; the same command continues from here"
-    )
-
-
 def crosses(before: int, after: int, interval: int) -> bool:
     """Whether a multiple of the interval is in (before, after]."""
     return before // interval != after // interval
@@ -290,26 +287,12 @@ def roll_back(run: Run, state: TrainState, why: str) -> None:
     run.on_warning(text)
 
 
-def stopped(run: Run, state: TrainState) -> Stopped:
-    """The message after a signal."""
-    return Stopped(
-        f"stopped at {state.nimg / 1000:g} of {run.total / 1000:g} kimg",
-        "run the same command again to continue",
-        run.stop.signum or 15,
-    )
-
-
 # How a run begins or continues: from its own checkpoint, another run's, or from nothing
 
 # What may change between two calls that continue the same run: where it ends, and what is only
 # part of the data, for which its digest answers.
 MAY_CHANGE = ("kimg", "channel_names", "pixel_mm", "layout")
 INNERMOST_PAYS = 2.0  # times as fast a bare convolution, for all that is slower with it
-
-
-def salted(config: TrainConfig, attempt: int) -> TrainConfig:
-    """The configuration of the `attempt`-th try after a rollback: other random numbers."""
-    return replace(config, seed=key(config.seed, "attempt", attempt)) if attempt else config
 
 
 def pick_layout(run: Run) -> Run:
@@ -341,16 +324,24 @@ def begun_settings(folder: Path) -> dict[str, Any]:
     return settings if isinstance(settings, dict) else {}
 
 
-def with_former_defaults(config: TrainConfig, folder: Path) -> TrainConfig:
-    """The configuration for a run begun by an earlier version, which had other defaults."""
+def with_former_defaults(
+    config: TrainConfig, folder: Path, given: Collection[str] = ()
+) -> TrainConfig:
+    """The configuration for a run begun by an earlier version, which had other defaults.
+
+    What was `given` stays, and is refused as any other setting that the run did not begin with.
+    """
     begun = begun_settings(folder)
-    if begun and "wavelets" not in begun:
-        config = replace(config, wavelets=False)
     now = defaults_of(config.arch, config.loss, config.critic)
-    for name, former in FORMER_DEFAULTS.items():
-        if name in now and getattr(config, name) == now[name] and begun.get(name) == former:
-            config = replace(config, **{name: former})
-    return config
+    former = {
+        name: value
+        for name, value in FORMER_DEFAULTS.items()
+        if name in now
+        and name not in given
+        and getattr(config, name) == now[name]
+        and begun.get(name, value) == value
+    }
+    return replace(config, **former) if begun else config
 
 
 def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,7 @@ class Run:
     on_tick: Callable[[dict[str, Any]], None] = _ignore  # every line of metrics, in every process
     on_snapshot: Callable[[Path], None] = _ignore  # after every checkpoint, in the first process
     command: tuple[str, ...] = ()  # the words that started it
+    given: Collection[str] = ()  # the settings that the user named, also where they are defaults
     before_save: Callable[[], None] = _ignore  # may raise, to end the run without writing more
 
     @property
@@ -214,14 +215,10 @@ def snapshot(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> T
 
 def worth_keeping(run: Run) -> set[int]:
     """The nimg of checkpoints to keep besides the newest: the best, and the last of each level."""
-    kept = {phase_at(run.config, at - 1).resolution: at for at in sorted(saved_nimgs(run))}
+    saved = sorted(map(checkpoint_nimg, list_checkpoints(run.folder)))
+    kept = {phase_at(run.config, at - 1).resolution: at for at in saved if at > 0}
     best = best_nimg(read_metrics(run.folder / METRICS))
     return {*kept.values(), *([] if best is None else [best])}
-
-
-def saved_nimgs(run: Run) -> list[int]:
-    """After how many images there are checkpoints, newest first."""
-    return [at for path in list_checkpoints(run.folder) if (at := checkpoint_nimg(path)) > 0]
 
 
 def draw_samples(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> Tensor:
@@ -332,7 +329,8 @@ def explained_out_of_memory(run: Run, state: TrainState) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not (known or any(text in str(error) for text in CPU_ALLOCATOR)):
             raise
         phase = phase_at(run.config, state.nimg)
         saved = list_checkpoints(run.folder)
@@ -342,10 +340,3 @@ def explained_out_of_memory(run: Run, state: TrainState) -> Iterator[None]:
             f"{phase.batch} images per step",
             f"{how} with a smaller --batch, or a lower --max-size or --capacity",
         ) from error
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on the processor or a GPU."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return any(text in str(error) for text in CPU_ALLOCATOR)

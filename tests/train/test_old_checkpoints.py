@@ -109,6 +109,9 @@ def test_a_run_goes_on_with_defaults_of_when_it_began(store: Path, tmp_path: Pat
     assert (last.nimg, found.gp_weight, found.ema_kimg) == (32, 1.0, 2.0)
     with pytest.raises(UsageError, match="gp_weight was"):
         train(run_of(store, tmp_path, replace(today, gp_weight=3.0)))
+    typed = replace(run_of(store, tmp_path, today), given=["gp_weight"])
+    with pytest.raises(UsageError, match=r"gp_weight was 1\.0, now 2\.5"):
+        train(typed)
 
 
 def test_a_critic_without_bands_goes_on_without_them(store: Path, tmp_path: Path) -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mri_gan.cli import options
+from mri_gan.config import SPLITS
+
+if TYPE_CHECKING:
+    from mri_gan.store.reader import StoreReader
 
 COUNT, RESAMPLES = 500, 50
 # Seconds of one core (AMD EPYC) at 64 px, for each image of either set.
@@ -13,16 +18,15 @@ EVALUATE_S, AUDIT_S = 0.05, 0.035
 QUERIES = 1500  # training slices and planted copies that an audit compares besides the samples
 
 
-def announce_judging(store: Path) -> str:
+def announce_judging(train: int, held_out: int) -> str:
     """What follows the minutes and how long it takes, or why it does not follow."""
-    counts = count_slices(store)
-    if not counts["held out"]:
+    if not held_out:
         return (
             "the store has no people held out, so the run ends without evaluate and audit: "
             "those compare with people of the splits validate and test"
         )
-    evaluated = 2 * min(COUNT, counts["train"])
-    audited = COUNT + min(QUERIES, counts["train"] + 512) + counts["held out"]
+    evaluated = 2 * min(COUNT, train)
+    audited = COUNT + min(QUERIES, train + 512) + held_out
     seconds = EVALUATE_S * evaluated + AUDIT_S * audited
     return (
         f"after the minutes, evaluate and audit take very roughly {options.human_seconds(seconds)} "
@@ -30,28 +34,22 @@ def announce_judging(store: Path) -> str:
     )
 
 
-def count_slices(store: Path) -> dict[str, int]:
+def count_for_judging(store: StoreReader) -> tuple[int, int]:
     """How many slices are trained on, and how many are of other people."""
-    from mri_gan.store.reader import StoreReader
-
-    with StoreReader(store) as opened:
-        train, *others = (len(opened.indices(s)) for s in ("train", "validate", "test"))
-    return {"train": train, "held out": sum(others)}
+    train, *others = (len(store.indices(split)) for split in SPLITS)
+    return train, sum(others)
 
 
 def judge_run(run: Path, store: Path, device: str, warn: Callable[[str], None]) -> list[str]:
     """Evaluate and audit a run's newest checkpoint into its folder; what they say, a line each.
 
-    What goes wrong is a warning: the training itself has ended well. Empty where nobody is held
-    out.
+    What goes wrong is a warning: the training itself has ended well.
     """
     from mri_gan.cli.judge import audit, evaluate
     from mri_gan.errors import MriganError
     from mri_gan.report.facts import read_run
     from mri_gan.report.judging import copies_answer, quality_answer
 
-    if not count_slices(store)["held out"]:
-        return []
     words = (str(run), "--data", str(store), "--device", device, "--count", str(COUNT), "--quiet")
     judges = (
         (evaluate.command, (*words, "--resamples", str(RESAMPLES)), quality_answer),

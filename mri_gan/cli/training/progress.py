@@ -39,8 +39,12 @@ def echo(text: str) -> None:
         click.echo(text, err=True)
 
 
-class LiveView:
-    """What a training run is shown in: notified of every step, and of what is worth a note."""
+class LiveLines:
+    """What a training run is shown in: a plain line every ten seconds, and the notes."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+        self._shown = time.monotonic()
 
     def __enter__(self) -> Self:
         return self
@@ -49,36 +53,16 @@ class LiveView:
         return None
 
     def note(self, text: str) -> None:
-        """Print something that is worth a line of its own."""
-        raise NotImplementedError
-
-    def warn(self, text: str) -> None:
-        """Print a warning, which is never left out."""
-        self.note(text)
-
-    def show(self, progress: Progress) -> None:
-        """Show where training is, if enough time has passed since the last time."""
-        raise NotImplementedError
-
-
-class LiveLines(LiveView):
-    """A plain line every ten seconds, and the notes."""
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._shown = time.monotonic()
-
-    def note(self, text: str) -> None:
-        """Print it, unless quiet."""
+        """Print something that is worth a line of its own, unless quiet."""
         if not self._quiet:
             self.warn(text)
 
     def warn(self, text: str) -> None:
-        """Print it in any case."""
+        """Print a warning, which is never left out."""
         echo(f"mrigan: {text}")
 
     def show(self, progress: Progress) -> None:
-        """Print if enough time has passed since the last line."""
+        """Print where training is, if enough time has passed since the last line."""
         now = time.monotonic()
         if self._quiet or now - self._shown < options.LINE_EVERY_S:
             return
@@ -115,7 +99,7 @@ HISTORY = 48  # ticks that a curve shows
 CURVES = {"d_loss": "critic loss", "g_loss": "generator loss", "penalty": "penalty"}
 
 
-def open_live(quiet: bool, title: str) -> LiveView:
+def open_live(quiet: bool, title: str) -> LiveLines:
     """A panel in a terminal, plain lines elsewhere, nothing but errors when quiet."""
     console = options.open_console(stderr=True)
     plain = not console.is_terminal or console.is_dumb_terminal or console.is_jupyter
@@ -124,7 +108,7 @@ def open_live(quiet: bool, title: str) -> LiveView:
     return LivePanel(console, title)
 
 
-class LivePanel(LiveView):
+class LivePanel(LiveLines):
     """Level, progress, speed, losses and time left, redrawn twice a second; notes above it.
 
     It draws only when notified of a step, in the thread that trains, and stays silent when the
@@ -132,13 +116,14 @@ class LivePanel(LiveView):
     """
 
     def __init__(self, console: Console, title: str) -> None:
+        super().__init__()
         self._live = Live(console=console, auto_refresh=False, transient=False)
         self._title = title
-        self._shown = 0.0
+        self._shown = 0.0  # at once
         self._curves: dict[str, deque[float]] = {name: deque(maxlen=HISTORY) for name in CURVES}
         self._nimg_seen = -1
 
-    def __enter__(self) -> LivePanel:
+    def __enter__(self) -> Self:
         with contextlib.suppress(OSError):
             self._live.start()
         return self
@@ -147,7 +132,7 @@ class LivePanel(LiveView):
         with contextlib.suppress(OSError):
             self._live.stop()
 
-    def note(self, text: str) -> None:
+    def warn(self, text: str) -> None:
         """Print a line that stays above the panel."""
         with contextlib.suppress(OSError):
             self._live.console.print(Text(f"mrigan: {text}"))
@@ -248,12 +233,14 @@ def describe_needs(needs: Needs, config: TrainConfig, device: str, keep: int) ->
     ]
 
 
-def announce(config: TrainConfig, out: Path, run_options: RunOptions, view: LiveView) -> None:
+def announce(config: TrainConfig, out: Path, run_options: RunOptions, view: LiveLines) -> None:
     """Say before the first step what the run takes, and warn of what it will not get."""
+    from mri_gan.checkpoint import checkpoint_nimg, list_checkpoints
     from mri_gan.train.cost import estimate, quick_seconds
 
     needs = estimate(config, run_options.keep, run_options.device, with_time=False)
-    seconds = quick_seconds(config, run_options.device, begun_nimg(out))
+    begun = max(map(checkpoint_nimg, list_checkpoints(out)), default=0)
+    seconds = quick_seconds(config, run_options.device, begun)
     limit = 60 * (run_options.minutes or 0)
     view.note(describe_start(needs, config, run_options.device, seconds, limit))
     for text in find_shortages(needs, run_options.device, out, seconds, limit):
@@ -313,20 +300,13 @@ def memory_of(device: str) -> int:
         return 0
 
 
-def begun_nimg(out: Path) -> int:
-    """The nimg that the run in a folder has reached; 0 where there is none."""
-    from mri_gan.checkpoint import checkpoint_nimg, list_checkpoints
-
-    return max(map(checkpoint_nimg, list_checkpoints(out)), default=0)
-
-
 def describe_run(out: Path, config: TrainConfig) -> dict[str, Any]:
     """The run in a folder: where it would continue, what is left, why it would be refused."""
     from mri_gan.checkpoint import newest_valid
     from mri_gan.schedule import total_images
     from mri_gan.train.loop import changed_settings, with_former_defaults
 
-    config = with_former_defaults(config, out)
+    config = with_former_defaults(config, out, options.given_names())
     path, checkpoint, damaged = newest_valid(out)
     facts: dict[str, Any] = {"damaged": [error.message for error in damaged]}
     if checkpoint is None:
@@ -389,19 +369,6 @@ def open_watch(
             )
 
     return evaluate_one
-
-
-def in_turn(
-    first: Callable[[Path], None], second: Callable[[Path], None] | None
-) -> Callable[[Path], None]:
-    """One callback that calls both."""
-
-    def call(path: Path) -> None:
-        first(path)
-        if second is not None:
-            second(path)
-
-    return call
 
 
 def repeat_problems(out: Path) -> None:

@@ -28,7 +28,8 @@ from mri_gan.config import (
 )
 
 if TYPE_CHECKING:
-    from mri_gan.cli.training.progress import LiveView
+    from mri_gan.cli.training.progress import LiveLines
+    from mri_gan.store.reader import StoreReader
     from mri_gan.train.parallel import World
     from mri_gan.train.run_folder import RunOptions
 
@@ -290,11 +291,16 @@ def command(
     """
     import torch
 
+    from mri_gan.cli.judge.after_training import count_for_judging
     from mri_gan.files import make_folder
+    from mri_gan.store.reader import StoreReader
     from mri_gan.train.parallel import join_torchrun
 
     run_options = take_run_options(choices)
-    config = take_config(store, ckpt, run_options, choices)
+    with StoreReader(store) as opened:
+        config = take_config(opened, ckpt, run_options, choices)
+        judged = judge and run_options.minutes is not None
+        counts = count_for_judging(opened) if judged else None
     if threads:
         torch.set_num_threads(threads)
     if dry_run:
@@ -305,10 +311,9 @@ def command(
     out = out or Path(f"{store}-run")
     make_folder(out)
     world = join_torchrun(os.environ, timeout, end_process)
-    judge = judge and run_options.minutes is not None
-    call = Call(store, out, ckpt, run_options, eval_kimg, tensorboard, judge, quiet)
+    call = Call(store, out, ckpt, run_options, eval_kimg, tensorboard, counts, quiet)
     train_store(call, config, world)
-    if judge and world.is_first:
+    if counts and counts[1] and world.is_first:
         print_judgement(call)
 
 
@@ -322,7 +327,7 @@ class Call:
     options: RunOptions
     eval_kimg: float | None
     tensorboard: bool
-    judge: bool
+    counts: tuple[int, int] | None  # of slices trained on and held out; None: judge nothing
     quiet: bool
 
 
@@ -335,11 +340,10 @@ def take_run_options(choices: dict[str, Any]) -> RunOptions:
 
 
 def take_config(
-    store: Path, ckpt: Path | None, run_options: RunOptions, choices: dict[str, Any]
+    store: StoreReader, ckpt: Path | None, run_options: RunOptions, choices: dict[str, Any]
 ) -> TrainConfig:
     """The configuration that the options give together with the store and --ckpt."""
     from mri_gan.nets.build import pick_precision
-    from mri_gan.store.reader import StoreReader
     from mri_gan.train.data import build_config, take_shape
 
     transfer = run_options.transfer
@@ -354,9 +358,8 @@ def take_config(
         given_size = choices["max_size"]
     if transfer and ckpt is not None:
         choices |= take_shape(ckpt, choices["arch"])
-    with StoreReader(store) as opened:
-        choices["max_size"] = given_size or choices["max_size"] or opened.max_native
-        return build_config(opened, condition_names, run_options.labels, choices)
+    choices["max_size"] = given_size or choices["max_size"] or store.max_native
+    return build_config(store, condition_names, run_options.labels, choices)
 
 
 def train_store(call: Call, config: TrainConfig, world: World) -> None:
@@ -393,6 +396,7 @@ def train_store(call: Call, config: TrainConfig, world: World) -> None:
                 on_note=view.note,
                 on_warning=view.warn if world.is_first else view.note,
                 on_begin=lambda: begin(call, config, view),
+                given=options.given_names(),
                 command=command_line(sys.argv[1:], {**named, call.options.labels: "LABELS"}),
                 **callbacks,
             )
@@ -406,27 +410,28 @@ def train_store(call: Call, config: TrainConfig, world: World) -> None:
         click.echo(f"mrigan test {out} --size {config.max_size}")
 
 
-def begin(call: Call, config: TrainConfig, view: LiveView) -> None:
+def begin(call: Call, config: TrainConfig, view: LiveLines) -> None:
     """Keep the options in the run folder, and print what the run takes."""
     from mri_gan.cli.training.progress import announce
 
     write_given(call.out / GIVEN_FILE)
     announce(config, call.out, call.options, view)
-    if call.judge:
+    if call.counts:
         from mri_gan.cli.judge.after_training import announce_judging
 
-        view.note(announce_judging(call.store))
+        view.note(announce_judging(*call.counts))
 
 
-def watch(call: Call, view: LiveView, stack: contextlib.ExitStack) -> dict[str, Any]:
+def watch(call: Call, view: LiveLines, stack: contextlib.ExitStack) -> dict[str, Any]:
     """The callbacks of TensorBoard and of --eval-every."""
-    from mri_gan.cli.training.progress import in_turn, open_board, open_watch
+    from mri_gan.cli.training.progress import open_board, open_watch
 
     callbacks = open_board(stack, call.out) if call.tensorboard else {}
-    if call.eval_kimg is not None:
-        evaluate = open_watch(call.out, call.store, call.eval_kimg, call.options.device, view.note)
-        callbacks["on_snapshot"] = in_turn(evaluate, callbacks.get("on_snapshot"))
-    return callbacks
+    if call.eval_kimg is None:
+        return callbacks
+    evaluate = open_watch(call.out, call.store, call.eval_kimg, call.options.device, view.note)
+    both = [evaluate, *([callbacks["on_snapshot"]] if call.tensorboard else [])]
+    return callbacks | {"on_snapshot": lambda path: [notify(path) for notify in both]}
 
 
 def print_judgement(call: Call) -> None:
