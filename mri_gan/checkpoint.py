@@ -6,10 +6,8 @@ checkpoint carries a digest of all its content, and loading verifies it.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import re
-import shutil
 import zipfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -27,7 +25,6 @@ FORMAT = "mrigan-checkpoint"
 VERSION = 1
 PATTERN = "ckpt-*.pt"
 NAME = re.compile(r"ckpt-(\d+)\.pt")  # a copy that somebody named otherwise is left alone
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 IMPORTED = "imported"  # in place of the digest of training data
 IMPORT = "another program's weights become one by `mrigan import FILE --out start.pt`"
 OLDER = "use an older checkpoint of that run, or start a new run in another folder"
@@ -64,14 +61,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "state": checkpoint.state,
     }
     payload["digest"] = digest(payload)
-    try:
-        write_atomic(path, lambda stream: _write(payload, stream))
-    except DataError as error:
-        if not _is_full(error.__cause__):
-            raise
-        needed = sum(t.nbytes for t in _tensors(payload))
-        message = f"{error.message} ({needed:,} bytes needed, {_free(path)} free)"
-        raise DataError(message, error.hint) from error
+    n_bytes = sum(tensor.nbytes for tensor in _tensors(payload))
+    write_atomic(path, lambda stream: _write(payload, stream), n_bytes)
 
 
 def _write(payload: dict[str, Any], stream: BinaryIO) -> None:
@@ -82,17 +73,6 @@ def _write(payload: dict[str, Any], stream: BinaryIO) -> None:
         if isinstance(error.__context__, OSError):
             raise error.__context__ from error
         raise
-
-
-def _is_full(error: BaseException | None) -> bool:
-    return isinstance(error, OSError) and error.errno in FULL
-
-
-def _free(path: Path) -> str:
-    try:
-        return f"{shutil.disk_usage(path.parent).free:,}"
-    except OSError:
-        return "unknown"
 
 
 def _tensors(value: Any) -> Iterator[torch.Tensor]:

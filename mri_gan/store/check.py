@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import lmdb
 
 from mri_gan.config import LEVELS
 from mri_gan.files import StopSignal, crc32, one_line
 from mri_gan.store import schema
-from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.reader import StoreReader, count_slices
 from mri_gan.store.schema import BadRecordError, SliceRecord, index_key
 
@@ -77,19 +75,13 @@ def check_store(
     """
     start = time.perf_counter()
     with StoreReader(folder) as store:
-        report = Report(slices=len(store), wrong=list(_wrong_facts(store)))
-        env = open_shared(folder)
-        try:
-            checker = _Checker(env, store)
-            report.wrong += checker.wrong_counts()
-            for part in checker.run(threads):
-                report.add(part)
-                on_progress(report.images)
-                if stop:
-                    report.stopped = True
-                    break
-        finally:
-            close_shared(env)
+        report = Report(slices=len(store), wrong=[*_wrong_facts(store), *_wrong_counts(store)])
+        for part in _check_chunks(store, threads):
+            report.add(part)
+            on_progress(report.images)
+            if stop:
+                report.stopped = True
+                break
     report.bad.sort(key=lambda bad: (bad.level, bad.index))
     report.seconds = time.perf_counter() - start
     return report
@@ -108,76 +100,70 @@ def _wrong_facts(store: StoreReader) -> Iterator[str]:
             yield f"the summary says {name} {store.summary[name]}, the records {value}"
 
 
-class _Checker:
-    """Walks the levels in chunks; each chunk reads through a transaction of its own."""
+def _wrong_counts(store: StoreReader) -> Iterator[str]:
+    """Levels that hold more or fewer images than there are slices."""
+    for level in LEVELS:
+        entries = store.count_records(level)
+        if entries != len(store.records):
+            yield f"{level} px holds {entries} images of {len(store.records)} slices"
 
-    def __init__(self, env: lmdb.Environment, store: StoreReader) -> None:
-        self._env = env
-        self._records = store.records
-        self._channels = store.channels
-        self._itemsize = store.dtype.itemsize
-        self._databases: dict[int, Any] = {
-            level: env.open_db(name, create=False) for level, name in schema.LEVEL_NAMES.items()
-        }
 
-    def wrong_counts(self) -> Iterator[str]:
-        """Levels that hold more or fewer images than there are slices."""
-        with self._env.begin() as txn:
-            for level, database in self._databases.items():
-                entries = txn.stat(database)["entries"]
-                if entries != len(self._records):
-                    yield f"{level} px holds {entries} images of {len(self._records)} slices"
+def _check_chunks(store: StoreReader, threads: int) -> Iterator[Report]:
+    """The findings of every chunk, in order of level and index."""
+    chunks = _chunks(store)
+    with ThreadPoolExecutor(threads, "mrigan-check") as pool:
+        first = itertools.islice(chunks, WINDOW * threads)
+        waiting: list[Future[Report]] = [pool.submit(_check_chunk, store, *c) for c in first]
+        while waiting:
+            yield waiting.pop(0).result()
+            waiting += (pool.submit(_check_chunk, store, *c) for c in itertools.islice(chunks, 1))
 
-    def run(self, threads: int) -> Iterator[Report]:
-        """The findings of every chunk, in order of level and index."""
-        chunks = self._chunks()
-        with ThreadPoolExecutor(threads, "mrigan-check") as pool:
-            first = itertools.islice(chunks, WINDOW * threads)
-            waiting: list[Future[Report]] = [pool.submit(self._check, *c) for c in first]
-            while waiting:
-                yield waiting.pop(0).result()
-                waiting += (pool.submit(self._check, *c) for c in itertools.islice(chunks, 1))
 
-    def _chunks(self) -> Iterator[tuple[int, int, int]]:
-        for level in LEVELS:
-            step = max(1, CHUNK_BYTES // self._image_bytes(level))
-            for start in range(0, len(self._records), step):
-                yield level, start, min(start + step, len(self._records))
+def _chunks(store: StoreReader) -> Iterator[tuple[int, range]]:
+    """Levels, and ranges of slices of a few megabytes there."""
+    count = len(store.records)
+    for level in LEVELS:
+        step = max(1, CHUNK_BYTES // _image_bytes(store, level))
+        for start in range(0, count, step):
+            yield level, range(start, min(start + step, count))
 
-    def _image_bytes(self, level: int) -> int:
-        return self._channels * level * level * self._itemsize
 
-    def _check(self, level: int, start: int, stop: int) -> Report:
-        """All images of one level in a range of slices."""
-        part = Report(images=stop - start)
-        with self._env.begin(db=self._databases[level], buffers=True) as txn:
-            for index in range(start, stop):
-                key = index_key(index)
-                try:
-                    self._check_image(part, key, txn.get(key), level, self._records[index])
-                except (BadRecordError, lmdb.Error) as error:
-                    part.bad.append(BadImage(level, index, one_line(error)))
-        return part
+def _image_bytes(store: StoreReader, level: int) -> int:
+    return store.channels * level * level * store.dtype.itemsize
 
-    def _check_image(
-        self,
-        part: Report,
-        key: bytes,
-        data: memoryview | None,
-        level: int,
-        record: SliceRecord,
-    ) -> None:
-        """Raise BadRecordError unless the image is whole and belongs to its slice record."""
-        if data is None or not len(data):
-            raise BadRecordError("missing")
-        part.stored_bytes += len(data)
-        native = schema.upsampled_from(data, key)
-        if native is not None:
-            if native != record.native or level <= native:
-                raise BadRecordError(f"points to level {native}")
-            part.computed += 1
-            return
-        pixels = schema.decode_pixels(data, self._image_bytes(level), key)
-        part.pixel_bytes += len(pixels)
-        if level == record.native and crc32(pixels) != record.checksum:
-            raise BadRecordError("not the pixels of its slice record")
+
+def _check_chunk(store: StoreReader, level: int, indices: range) -> Report:
+    """Some images of one level."""
+    part = Report(images=len(indices))
+    with store.stored_records() as get:
+        for index in indices:
+            key = index_key(index)
+            try:
+                _check_image(part, store, key, get(level, key), level, store.records[index])
+            except (BadRecordError, lmdb.Error) as error:
+                part.bad.append(BadImage(level, index, one_line(error)))
+    return part
+
+
+def _check_image(
+    part: Report,
+    store: StoreReader,
+    key: bytes,
+    data: memoryview | None,
+    level: int,
+    record: SliceRecord,
+) -> None:
+    """Raise BadRecordError unless the image is whole and belongs to its slice record."""
+    if data is None or not len(data):
+        raise BadRecordError("missing")
+    part.stored_bytes += len(data)
+    native = schema.upsampled_from(data, key)
+    if native is not None:
+        if native != record.native or level <= native:
+            raise BadRecordError(f"points to level {native}")
+        part.computed += 1
+        return
+    pixels = schema.decode_pixels(data, _image_bytes(store, level), key)
+    part.pixel_bytes += len(pixels)
+    if level == record.native and crc32(pixels) != record.checksum:
+        raise BadRecordError("not the pixels of its slice record")

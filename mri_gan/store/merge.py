@@ -14,8 +14,6 @@ from typing import Any
 from mri_gan.config import LEVELS, differences
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, explain_os_error, make_folder, sync_folder
-from mri_gan.store import schema
-from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.reader import StoreReader, count_slices, tell_learned
 from mri_gan.store.schema import BadRecordError, EncodedSlice, dump_json, index_key, unseal
 from mri_gan.store.writer import StoreWriter
@@ -153,34 +151,19 @@ def _require_no_duplicates(stores: Sequence[StoreReader]) -> None:
 
 def _encoded_slices(store: StoreReader) -> Iterator[EncodedSlice]:
     """Every slice record with its image records, checked and free of their old keys."""
-    env = open_shared(store.folder)
-    try:
-        databases = {
-            level: env.open_db(name, create=False) for level, name in schema.LEVEL_NAMES.items()
-        }
-        with env.begin(buffers=True) as txn:
-            for index, record in enumerate(store.records):
-                key = index_key(index)
-                images = {level: txn.get(key, db=databases[level]) for level in LEVELS}
-                yield record.to_json(), dict(_unsealed(store, key, images))
-    finally:
-        close_shared(env)
-
-
-def _unsealed(
-    store: StoreReader, key: bytes, images: dict[int, memoryview | None]
-) -> Iterator[tuple[int, bytes]]:
-    for level, image in images.items():
-        try:
-            if not image:
-                raise BadRecordError("missing")
-            yield level, unseal(image, key)
-        except BadRecordError as error:
-            index = int.from_bytes(key, "big")
-            raise DataError(
-                f"{store.folder}: slice {index} at {level} px is damaged ({error})",
-                f"see: mrigan check {store.folder}",
-            ) from error
+    with store.stored_records() as get:
+        for index, record in enumerate(store.records):
+            images: dict[int, bytes] = {}
+            for level in LEVELS:
+                try:
+                    key = index_key(index)
+                    images[level] = unseal(get(level, key), key)
+                except BadRecordError as error:
+                    raise DataError(
+                        f"{store.folder}: slice {index} at {level} px is damaged ({error})",
+                        f"see: mrigan check {store.folder}",
+                    ) from error
+            yield record.to_json(), images
 
 
 def merge_headers(stores: Sequence[StoreReader]) -> dict[str, Any]:

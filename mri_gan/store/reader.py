@@ -8,7 +8,7 @@ import itertools
 import os
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
@@ -194,6 +194,16 @@ class StoreReader:
             if value is None:
                 raise ValueError(f"slice {index} is missing")
             return SliceRecord.from_json(bytes(value))
+
+    @contextlib.contextmanager
+    def stored_records(self) -> Iterator[Callable[[int, bytes], memoryview | None]]:
+        """Within, a function from level and key to the record as it is stored, for one thread."""
+        with self._env.begin(buffers=True) as txn:
+            yield lambda level, key: txn.get(key, db=self._levels[level])
+
+    def count_records(self, level: int) -> int:
+        """How many images there are at a level: as many as slices, where nothing is damaged."""
+        return int(self._txn.stat(self._levels[level])["entries"])
 
     @contextlib.contextmanager
     def _damage_told(self) -> Iterator[None]:

@@ -199,8 +199,10 @@ def payload_of(record: memoryview, key: bytes = b"") -> memoryview:
     return payload
 
 
-def unseal(record: memoryview, key: bytes) -> bytes:
-    """A sealed record as its encoder made it; raises BadRecordError when it is damaged."""
+def unseal(record: memoryview | None, key: bytes) -> bytes:
+    """A sealed record as its encoder made it; raises BadRecordError for none or a damaged one."""
+    if not record:
+        raise BadRecordError("missing")
     return make_record(record[0], payload_of(record, key))
 
 

@@ -104,7 +104,7 @@ def test_where_no_checkpoint_has_room_it_says_so_and_begins_again_with_room(
 ) -> None:
     words, log = (*words_of(store, kind), "--out", tmp_path / "run"), tmp_path / "log"
     assert run(words, log, partial(limit_files, 150_000)) == 1
-    assert "bytes needed" in log.read_text()
+    assert "needs about" in log.read_text()
     assert "Traceback" not in log.read_text()
     assert run(words, log) == 0
     assert states(tmp_path / "run") == undisturbed(kind)

@@ -37,7 +37,7 @@ def check_told(log: Path) -> None:
     """One line says what is missing; notes before it may tell of pictures that had no room."""
     said = [line for line in log.read_text().splitlines() if "without" not in line]
     assert len(said) == 1, said
-    assert "bytes needed" in said[0]
+    assert "needs about" in said[0]
     assert "Traceback" not in said[0]
 
 
