@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import json
 import multiprocessing
 import os
 import platform
 import re
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from mri_gan.errors import DataError
 
@@ -132,6 +134,44 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with plain newlines atomically."""
     write_bytes(path, text.encode())
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON that people can read, atomically."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """A free name beside `out`; what was written there takes its place when the block ends.
+
+    Where the block fails, it is removed and `out` is as it was, and the old goes only after the
+    new is there. Raises DataError where nothing was written or the system refuses.
+    """
+    out = out.absolute()
+    make_folder(out.parent)
+    temporary, old = (out.with_name(f".{out.name}.{os.getpid()}.{end}") for end in ("tmp", "old"))
+    _remove(temporary)
+    try:
+        yield temporary
+        if not temporary.exists():
+            raise DataError(f"{out}: nothing was written", "choose slices that exist")
+        if out.is_dir():
+            out.replace(old)
+        temporary.replace(out)
+        sync_folder(out.parent)
+        _remove(old)
+    except OSError as error:
+        raise explain_os_error(error, Path(error.filename or out)) from error
+    finally:
+        _remove(temporary)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class StopSignal:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
 
 if TYPE_CHECKING:
@@ -62,7 +63,8 @@ def to_signed(images: Tensor) -> Tensor:
 # Arrays to PNG files that record what they show: sheets of slices with labels, for people
 
 GAP = 2
-COMPRESS_LEVEL = 2  # a fifth of the time of Pillow's default for a tenth more bytes
+SHEET_COMPRESSION = 2  # a fifth of the time of Pillow's default for a tenth more bytes
+COMPRESS_LEVEL = 3  # half the time of Pillow's default for two per cent more bytes
 INK, PAPER = 235, 0
 MARKED_PX = 48  # in narrower pictures the letters would hide too much
 COMMENT = "Comment"  # the text chunk of a PNG that holds the mark; Pillow calls a GIF's "comment"
@@ -100,6 +102,25 @@ def png_text(shows: Shows, facts: Mapping[str, str] = {}) -> PngImagePlugin.PngI
     for name, value in {COMMENT: shows.value, **facts}.items():
         text.add_itxt(name, value)
     return text
+
+
+def png_bytes(
+    pixels: NDArray[Any], facts: Mapping[str, str] = {}, shows: Shows = Shows.SYNTHETIC
+) -> bytes:
+    """A PNG of [C, H, W] uint8 or uint16 with text chunks: the mark, and the facts.
+
+    Raises UsageError for what PNG cannot hold: other than 1 or 3 channels, 16-bit colour.
+    """
+    if len(pixels) not in (1, 3) or (len(pixels) == 3 and pixels.dtype == np.uint16):
+        raise UsageError(
+            f"a PNG does not hold {len(pixels)} channels of {8 * pixels.itemsize} bits",
+            "use --format nifti",
+        )
+    array = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    stream = io.BytesIO()
+    picture = Image.fromarray(np.ascontiguousarray(array))
+    picture.save(stream, "PNG", pnginfo=png_text(shows, facts), compress_level=COMPRESS_LEVEL)
+    return stream.getvalue()
 
 
 def read_edges(config: Path) -> tuple[str, ...]:
@@ -194,7 +215,7 @@ def _fit(label: str, width: int) -> str:
 def save_png(path: Path, image: Image.Image, shows: Shows) -> None:
     """Write a PNG, marked with what it shows, atomically."""
     stream = io.BytesIO()
-    image.save(stream, "PNG", pnginfo=png_text(shows), compress_level=COMPRESS_LEVEL)
+    image.save(stream, "PNG", pnginfo=png_text(shows), compress_level=SHEET_COMPRESSION)
     write_bytes(path, stream.getvalue())
 
 

@@ -174,7 +174,7 @@ class Explorer:
         facts = {"seed": str(scene.seed), "scene": text, "condition": scene.condition}
         facts["generator"] = self.trained.digest
         name = hashlib.sha256(f"{self.trained.digest} {text}".encode()).hexdigest()[:8]
-        config = GenerateConfig(scene.size, psi=scene.psi, noise=scene.noise)
+        config = GenerateConfig(self._look(scene))
         made = [
             path.with_name(
                 path.name.replace(seed_name(scene.seed), f"{seed_name(scene.seed)}-{name}")

@@ -18,8 +18,7 @@ from mri_gan import __version__
 from mri_gan.errors import DataError, MriganError
 from mri_gan.explore.scene import Explorer, controls
 from mri_gan.files import explain_os_error
-from mri_gan.pictures import sheet_pixels
-from mri_gan.synth.generate import png_bytes
+from mri_gan.pictures import png_bytes, sheet_pixels
 
 HOST = "127.0.0.1"
 HERE = {HOST, "localhost"}  # the names by which a browser on this machine calls it

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,40 +14,12 @@ from mri_gan.config import LEVELS, require, require_level, require_one_of
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.export import formats
 from mri_gan.export.formats import Channels, Pixels, Selection, find_classes, select
-from mri_gan.files import (
-    StopSignal,
-    explain_os_error,
-    make_folder,
-    one_line,
-    sync_folder,
-    write_text,
-)
+from mri_gan.files import StopSignal, one_line, replacing, write_json
+from mri_gan.pictures import Shows, png_bytes
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import MASK
 
-# Where an export goes: written beside its place and renamed into it when whole
-
 MARKER = "export.json"  # marks a folder that was exported
-
-
-@contextlib.contextmanager
-def temporary_target(out: Path, *, overwrite: bool) -> Iterator[Path]:
-    """A free name beside `out`; what was written there takes its place when the block ends.
-
-    Where the block fails, it is removed and `out` is as it was. Raises UsageError when `out`
-    exists and may not be replaced.
-    """
-    require_free(out, overwrite=overwrite)
-    make_folder(out.absolute().parent)
-    temporary = out.absolute().with_name(f".{out.absolute().name}.{os.getpid()}.tmp")
-    _remove(temporary)
-    try:
-        yield temporary
-        _replace(out.absolute(), temporary)
-    except OSError as error:
-        raise explain_os_error(error, Path(error.filename or out)) from error
-    finally:
-        _remove(temporary)
 
 
 def require_free(out: Path, *, overwrite: bool) -> None:
@@ -77,26 +46,7 @@ def _is_export(folder: Path) -> bool:
 def write_marker(folder: Path, facts: dict[str, Any]) -> None:
     """Say in the folder what was exported, and which entries of it the export owns."""
     holds = sorted(path.name for path in folder.iterdir())
-    write_text(folder / MARKER, json.dumps({**facts, "holds": holds}, indent=1) + "\n")
-
-
-def _replace(out: Path, temporary: Path) -> None:
-    """Put the new in the place of the old, which goes only after the new is there."""
-    if not temporary.exists():
-        raise DataError(f"{out}: nothing was written", "choose slices that exist")
-    old = out.with_name(f".{out.name}.{os.getpid()}.old")
-    if out.is_dir():
-        out.replace(old)
-    temporary.replace(out)
-    sync_folder(out.parent)
-    _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+    write_json(folder / MARKER, {**facts, "holds": holds})
 
 
 # A store in somebody else's format: choose slices, encode them, put them in place
@@ -172,10 +122,18 @@ def export(
             )
 
     try:
-        with temporary_target(out, overwrite=config.overwrite) as target:
+        require_free(out, overwrite=config.overwrite)
+        with replacing(out) as target:
             _write(store, config, selection, target, workers, tell)
             if target.is_dir():
-                write_marker(target, _facts(store, config, done))
+                facts = {
+                    "format": config.format,
+                    "levels": levels_of(store, config),
+                    "split": config.split,
+                    "images": done,
+                    "digest": store.digest,
+                }
+                write_marker(target, facts)
     except lmdb.Error as error:
         raise DataError(f"{out}: {one_line(error)}", "check the free space of the disk") from error
 
@@ -225,20 +183,10 @@ def _encoder(store: StoreReader, name: str) -> Callable[[Pixels], dict[str, byte
             )
         labels = parts.pop(MASK, None) if with_masks else None
         files = {name: shades(part) for name, part in parts.items() if name != MASK}
-        return files if labels is None else files | {MASK: formats.png_labels(labels)}
+        return files if labels is None else files | {MASK: png_bytes(labels, shows=Shows.REAL)}
 
     return encode
 
 
 def _pictures(files: formats.EncodedFiles) -> formats.Encoded:
     return ((index, named[""]) for index, named in files)
-
-
-def _facts(store: StoreReader, config: ExportConfig, images: int) -> dict[str, object]:
-    return {
-        "format": config.format,
-        "levels": levels_of(store, config),
-        "split": config.split,
-        "images": images,
-        "digest": store.digest,
-    }

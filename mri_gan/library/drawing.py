@@ -85,7 +85,7 @@ class Model:
         look = self._look(size, psi, noise)
         spec = torch.cat([row for row in rows if row is not None])
         images = draw_seeds(self.trained.generator, [seed] * slices, look, spec)
-        pixel = (self.trained.pixel_mm or 1.0) * self.size / look.size
+        pixel = self.trained.pixel_mm_at(look.size) or self.size / look.size
         affine = np.diag([-pixel, -pixel, spacing_mm, 1.0])
         return Volume(to_stored(images[:, 0].numpy(), 8), affine, "synthetic", source=str(seed))
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 from mri_gan.config import LEVELS, differences
 from mri_gan.errors import DataError, Stopped, UsageError
-from mri_gan.files import StopSignal, explain_os_error, make_folder, sync_folder
+from mri_gan.files import StopSignal, make_folder, replacing
 from mri_gan.store.reader import StoreReader, count_slices, tell_learned
 from mri_gan.store.schema import BadRecordError, EncodedSlice, dump_json, index_key, unseal
 from mri_gan.store.writer import StoreWriter
@@ -34,7 +32,8 @@ def merge_stores(
     with contextlib.ExitStack() as stack:
         stores = in_shard_order([stack.enter_context(StoreReader(folder)) for folder in folders])
         require_mergeable(stores)
-        temporary = stack.enter_context(_temporary_folder(out))
+        temporary = stack.enter_context(replacing(out))
+        make_folder(temporary)
         with StoreWriter(temporary, merge_headers(stores)) as writer:
             for store in stores:
                 for encoded in _encoded_slices(store):
@@ -46,30 +45,14 @@ def merge_stores(
                 for entry in store.skipped():
                     writer.skip_source(entry["source"], entry["kind"], entry["reason"])
             writer.finish(merge_summaries(stores))
+        if out.exists():
+            out.rmdir()  # empty, or this fails
 
 
 def require_free(out: Path) -> None:
     """Raise UsageError when something is at `out` already."""
     if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
         raise UsageError(f"{out}: already exists", "give another --out")
-
-
-@contextlib.contextmanager
-def _temporary_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out` that takes its name when the block ends well, or else goes."""
-    out = out.absolute()
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    make_folder(temporary)
-    try:
-        yield temporary
-        if out.exists():
-            out.rmdir()  # empty, or this fails
-        temporary.replace(out)
-        sync_folder(out.parent)
-    except OSError as error:
-        raise explain_os_error(error, out) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def in_shard_order(stores: Sequence[StoreReader]) -> list[StoreReader]:

@@ -403,7 +403,7 @@ def model_card(drawing: Drawing) -> str:
     trained, look = drawing.trained, drawing.look
     config = trained.config
     weights = sum(p.numel() for p in trained.generator.parameters())
-    mm = trained.pixel_mm and trained.pixel_mm * trained.size / look.size
+    mm = trained.pixel_mm_at(look.size)
     rows = {
         "architecture": f"{config.model.arch}, {weights / 1e6:.2f} M weights",
         "images": f"{look.size} px, channels: {', '.join(trained.channel_names)}",

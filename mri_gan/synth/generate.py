@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import io
 import json
 import shutil
 import zipfile
@@ -15,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from mri_gan import __version__
-from mri_gan.config import JsonConfig, require, require_one_of
+from mri_gan.config import require, require_one_of
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import (
     FolderLock,
@@ -30,35 +27,13 @@ from mri_gan.files import (
     sync_folder,
     write_atomic,
     write_bytes,
+    write_json,
     write_text,
 )
 from mri_gan.nets.build import Look, batch_for, draw_seeds
-from mri_gan.pictures import Shows, png_text, to_stored
+from mri_gan.pictures import COMPRESS_LEVEL, Shows, png_bytes, to_stored
 from mri_gan.store.labels import one_cell
-from mri_gan.synth.sample import Trained, condition_rows, describe_rows, describe_seeds
-
-# One synthetic image as the bytes of a file that says it is synthetic
-
-COMPRESS_LEVEL = 3  # of PNGs: half the time of Pillow's default for two per cent more bytes
-
-
-def png_bytes(
-    pixels: NDArray[Any], facts: Mapping[str, str], shows: Shows = Shows.SYNTHETIC
-) -> bytes:
-    """A PNG of [C, H, W] uint8 or uint16 with text chunks: the mark, and the facts.
-
-    Raises UsageError for what PNG cannot hold: other than 1 or 3 channels, 16-bit colour.
-    """
-    if len(pixels) not in (1, 3) or (len(pixels) == 3 and pixels.dtype == np.uint16):
-        raise UsageError(
-            f"a PNG does not hold {len(pixels)} channels of {8 * pixels.itemsize} bits",
-            "use --format nifti",
-        )
-    array = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
-    stream = io.BytesIO()
-    picture = Image.fromarray(np.ascontiguousarray(array))
-    picture.save(stream, "PNG", pnginfo=png_text(shows, facts), compress_level=COMPRESS_LEVEL)
-    return stream.getvalue()
+from mri_gan.synth.sample import Trained, condition_rows, describe_rows
 
 
 def nifti_bytes(pixels: NDArray[Any], pixel_mm: float | None, facts: Mapping[str, str]) -> bytes:
@@ -90,29 +65,20 @@ ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the zip format's first day: equal images are
 
 
 @dataclass(frozen=True)
-class GenerateConfig(JsonConfig):
+class GenerateConfig:
     """What decides the bytes of an image besides its seed and the checkpoint."""
 
-    size: int  # px
-    alpha: float = 1.0
-    psi: float = 0.7
-    noise: float = 1.0
+    look: Look
     condition: str | None = None  # None draws one for each seed, where there are any
     format: str = "png"
     depth: int = 8  # bits
     pixel_mm: float | None = None
-    drawn_px: int = 0  # as in Look
 
     def __post_init__(self) -> None:
         require_one_of("--format", self.format, FORMATS)
         require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
         positive = self.pixel_mm is None or 0 < self.pixel_mm < 1000
         require(positive, f"--pixel-mm {self.pixel_mm}", "give millimetres above 0")
-
-    @property
-    def look(self) -> Look:
-        """The part that concerns the network."""
-        return Look(self.size, self.alpha, self.psi, self.noise, self.drawn_px)
 
 
 def generate(
@@ -139,7 +105,7 @@ def generate(
         missing = [
             s for s in seeds if not all(p.exists() for p in seed_paths(folder, s, trained, config))
         ]
-        write_text(folder / MANIFEST, dump_json(manifest(trained, config)))
+        write_json(folder / MANIFEST, manifest(trained, config))
         draw_files(trained, config, missing, folder, stop, on_done, len(seeds) - len(missing))
         rows = build_table(
             trained, config, seeds if config.format == "zip" else seeds_present(folder, seeds)
@@ -148,11 +114,6 @@ def generate(
     if config.format == "zip":
         pack_zip(folder, out)
     return len(missing)
-
-
-def pixel_size(trained: Trained, size: int) -> float | None:
-    """Millimetres per pixel at a size, where the checkpoint knows them."""
-    return trained.pixel_mm and trained.pixel_mm * trained.size / size
 
 
 def manifest(trained: Trained, config: GenerateConfig) -> dict[str, Any]:
@@ -164,7 +125,8 @@ def manifest(trained: Trained, config: GenerateConfig) -> dict[str, Any]:
         "arch": trained.config.model.arch,
         "nimg": trained.nimg,
         "channel_names": list(trained.channel_names),
-        **dataclasses.asdict(config),
+        **dataclasses.asdict(config.look),
+        **{name: value for name, value in vars(config).items() if name != "look"},
         "mrigan": __version__,
         "torch": torch.__version__,
         "device": trained.generator.w_avg.device.type,
@@ -191,11 +153,6 @@ def check_manifest(folder: Path, now: dict[str, Any]) -> None:
         raise UsageError(
             f"{folder}: holds images of other settings ({changes})", "use another --out"
         )
-
-
-def dump_json(value: dict[str, Any]) -> str:
-    """JSON for people and programs."""
-    return json.dumps(value, indent=2) + "\n"
 
 
 def seed_name(seed: int) -> str:
@@ -298,8 +255,3 @@ def pack_zip(folder: Path, out: Path) -> None:
 
     write_atomic(out, write)
     shutil.rmtree(folder)
-
-
-def summary(trained: Trained, seeds: Sequence[int]) -> str:
-    """What was drawn, in one line."""
-    return f"seeds {describe_seeds(seeds)} of {trained.path} ({trained.nimg / 1000:g} kimg)"

@@ -27,10 +27,9 @@ from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, make_folder, one_line, write_bytes
 from mri_gan.ingest.read.image_files import read_grey_file
 from mri_gan.nets.build import styles_of_seeds, synthesise
-from mri_gan.pictures import COMMENT, Shows, to_stored
+from mri_gan.pictures import COMMENT, Shows, png_bytes, to_stored
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
-from mri_gan.synth.generate import png_bytes
 from mri_gan.synth.sample import Trained, condition_rows, load_critic
 
 # A person's image as the target of a projection

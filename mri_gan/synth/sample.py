@@ -128,6 +128,10 @@ class Trained:
         """Whether the last channel is a mask of the others."""
         return len(self.channel_names) - 1 in label_channels(self.channel_names)
 
+    def pixel_mm_at(self, size: int) -> float | None:
+        """The edge of a pixel at a size in px; None where it is not known."""
+        return self.pixel_mm and self.pixel_mm * self.size / size
+
 
 def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
     """The EMA generator of a checkpoint file, or of the newest one in a run folder.
@@ -155,7 +159,7 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
         digest(checkpoint.state["g_ema"]),
         config.channel_names or ("image",) * config.channels,
         config.conditions,
-        pixel_mm_at(config, checkpoint.resolution),
+        config.pixel_mm and config.pixel_mm * config.max_size / checkpoint.resolution,
     )
 
 
@@ -168,11 +172,6 @@ def load_critic(trained: Trained, device: torch.device | str = "cpu") -> CriticN
     except (KeyError, RuntimeError):
         return None
     return critic.requires_grad_(False).eval()
-
-
-def pixel_mm_at(config: TrainConfig, size: int) -> float | None:
-    """The edge of a pixel of the training slices at a size in px; None where it is not known."""
-    return config.pixel_mm and config.pixel_mm * config.max_size / size
 
 
 def alpha_for(trained: Trained, size: int) -> float:

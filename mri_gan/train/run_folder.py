@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import platform
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -28,7 +27,7 @@ from mri_gan.checkpoint import (
 from mri_gan.conditions import describe_condition
 from mri_gan.config import CONFIG, METRICS, REALS, SAMPLES, TrainConfig, read_metrics
 from mri_gan.errors import DataError
-from mri_gan.files import StopSignal, write_text
+from mri_gan.files import StopSignal, write_json
 from mri_gan.nets.build import Look, draw_seeds
 from mri_gan.pictures import (
     Shows,
@@ -152,7 +151,7 @@ def write_config(run: Run, data: TrainingData) -> None:
         "system": platform.platform(),
         "environment": describe_environment(run.options.device),
     }
-    write_text(run.folder / CONFIG, json.dumps(facts, indent=2) + "\n")
+    write_json(run.folder / CONFIG, facts)
 
 
 def describe_data(run: Run, data: TrainingData) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan.errors import UsageError
-from mri_gan.pictures import Shows, to_stored
-from mri_gan.synth.generate import nifti_bytes, png_bytes
+from mri_gan.pictures import Shows, png_bytes, to_stored
+from mri_gan.synth.generate import nifti_bytes
 
 RAMP = np.linspace(-1.1, 1.1, 12, dtype=np.float32).reshape(1, 3, 4)
 

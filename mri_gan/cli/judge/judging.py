@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -258,8 +257,8 @@ def say_channel(described: dict[str, Any]) -> str:
 
 def write_results(folder: Path, name: str, results: dict[str, Any]) -> Path:
     """The results as `NAME.json` in a folder that is made where needed."""
-    from mri_gan.files import make_folder, write_text
+    from mri_gan.files import make_folder, write_json
 
     make_folder(folder)
-    write_text(folder / name, json.dumps(results, indent=2) + "\n")
+    write_json(folder / name, results)
     return folder / name

@@ -69,7 +69,7 @@ def command(
     continue, or with more seeds to add some. Every file is marked as synthetic in its metadata.
     """
     from mri_gan.files import stop_on_signal
-    from mri_gan.synth.generate import GenerateConfig, generate, pixel_size
+    from mri_gan.synth.generate import GenerateConfig, generate
     from mri_gan.synth.sample import describe_seeds, parse_seeds
 
     drawing.require_folder(out)
@@ -81,17 +81,8 @@ def command(
     wanted = parse_seeds(seeds or "")
     hand = how.load(ckpt)
     trained, look = hand.trained, hand.look
-    config = GenerateConfig(
-        look.size,
-        look.alpha,
-        look.psi,
-        look.noise,
-        how.condition,
-        format_,
-        int(depth),
-        pixel_mm or pixel_size(trained, look.size),
-        look.drawn_px,
-    )
+    pixel_mm = pixel_mm or trained.pixel_mm_at(look.size)
+    config = GenerateConfig(look, how.condition, format_, int(depth), pixel_mm)
     start = time.perf_counter()
     bar = options.Progress(len(wanted), " images", quiet or as_json)
     with stop_on_signal() as stop, bar:
