@@ -36,6 +36,11 @@ def apply_function(function: type[torch.autograd.Function], *arguments: object) 
     return out
 
 
+def widen(x: Tensor) -> Tensor:
+    """Half precision as float32, all else as it is; any shape."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
 # Half precision where it pays: in the blocks of the largest resolutions, under autocast
 
 LOW_PRECISION_BLOCKS = 4  # the largest resolutions
@@ -56,9 +61,7 @@ def block_precision(x: Tensor, *, low: bool) -> AbstractContextManager[object]:
 
 def enter(x: Tensor, *, low: bool) -> Tensor:
     """Features in the precision of the block that they enter; x is unchanged outside autocast."""
-    if low:
-        return x.to(torch.get_autocast_dtype(x.device.type))
-    return x.to(torch.promote_types(x.dtype, torch.float32))
+    return x.to(torch.get_autocast_dtype(x.device.type)) if low else widen(x)
 
 
 # Doubling, halving and blurring of images, and the folding of both into 3x3 kernels
@@ -334,7 +337,7 @@ def convolve(
     May be differentiated any number of times.  Under autocast all is cast to its precision.
     """
     device = x.device.type
-    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+    if autocasting(device):
         x = x.to(torch.get_autocast_dtype(device))
     kernel, bias = kernel.to(x.dtype), None if bias is None else bias.to(x.dtype)
     shape = Shape(stride, padding, transposed)

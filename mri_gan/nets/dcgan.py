@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mri_gan.nets.convolution import widen
 from mri_gan.nets.layers import (
     LEAK,
     ConditionProjection,
@@ -63,7 +64,7 @@ class BatchNorm(nn.BatchNorm2d):
     def forward(self, x: Tensor) -> Tensor:
         if self.sum_over_processes is None or not (self.training or self.running_mean is None):
             return super().forward(x)
-        wide, axes = x.to(torch.promote_types(x.dtype, torch.float32)), (0, 2, 3)
+        wide, axes = widen(x), (0, 2, 3)
         mean, square = wide.mean(axes), wide.square().mean(axes)
         mean, square, size = self.sum_over_processes(
             torch.stack([mean, square, torch.ones_like(mean)])
@@ -115,7 +116,7 @@ class Synthesis(nn.Module):
             x = block(x)
             if name in self.norms:
                 x = F.relu_(self.norms[name](x))
-        return torch.tanh(x.to(torch.promote_types(x.dtype, torch.float32)))
+        return torch.tanh(widen(x))
 
 
 class Generator(LatentGenerator):

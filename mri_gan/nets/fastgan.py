@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets.convolution import convolve, fold_upsampling
+from mri_gan.nets.convolution import convolve, fold_upsampling, widen
 from mri_gan.nets.dcgan import BatchNorm
 from mri_gan.nets.layers import (
     LatentGenerator,
@@ -118,7 +118,7 @@ class Synthesis(nn.Module):
                 x = x * self.excitations[name](drawn[r // 16])
             drawn[r] = x
         image = self.to_image(x)
-        return torch.tanh(image.to(torch.promote_types(image.dtype, torch.float32)))
+        return torch.tanh(widen(image))
 
 
 class Generator(LatentGenerator):

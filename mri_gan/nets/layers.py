@@ -22,6 +22,7 @@ from mri_gan.nets.convolution import (
     fold_upsampling,
     is_traced,
     upsample_nearest2,
+    widen,
 )
 
 # Which resolutions the networks have, and how wide they are at each
@@ -30,22 +31,17 @@ SMALLEST_PX = 4
 LARGEST_PX = 1024
 
 
-def check_resolution(resolution: int, largest: int = LARGEST_PX) -> None:
-    """Raise ValueError unless `resolution` is a power of two in 4..`largest` px."""
+def check_resolution(resolution: int, largest: int = LARGEST_PX, alpha: float = 1.0) -> None:
+    """Raise ValueError unless `resolution` is a power of two in 4..`largest` px, alpha in 0..1."""
     is_power_of_two = resolution > 0 and resolution & (resolution - 1) == 0
     if not (is_power_of_two and SMALLEST_PX <= resolution <= largest):
         raise ValueError(f"resolution {resolution} px is not a power of two in 4..{largest}")
-
-
-def check_alpha(alpha: float) -> None:
-    """Raise ValueError unless the fade-in weight is in 0..1."""
     if not 0.0 <= alpha <= 1.0:
         raise ValueError(f"fade-in weight alpha {alpha} is not in 0..1")
 
 
 def check_largest(resolution: int, largest: int, alpha: float) -> None:
     """Raise ValueError unless the request is what a network that does not grow can do."""
-    check_alpha(alpha)
     if resolution != largest or alpha != 1.0:
         raise ValueError(
             f"this network is of {largest} px and does not grow: "
@@ -102,11 +98,6 @@ LEAK = 0.2
 # Pixels of a whole batch, at the smaller of two sizes, from which a folded kernel is faster than
 # two steps.  Below, what is saved is less than folding costs: 16 taps for 9 to make and to read.
 FOLDING_PAYS_PX = 256
-
-
-def widen(x: Tensor) -> Tensor:
-    """Half precision as float32, all else as it is; any shape."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def fade(old: Tensor, new: Tensor, alpha: float) -> Tensor:
@@ -430,9 +421,8 @@ class CriticNet(nn.Module):
     ) -> Tensor:
         """Scores [N], or [N, K] of K critics and places that weigh the same.
 
-        `parts` equal batches joined along axis 0 never influence each other: `critic(cat([real,
-        fake]), parts=2)` gives the scores of two passes. Raises ValueError for images that do not
-        fit, or N no multiple of `parts`.
+        `parts` equal batches joined along axis 0 never influence each other. Raises ValueError for
+        images that do not fit, or N no multiple of `parts`.
         """
         inputs = self.trained_inputs(images)
         return self.score_inputs(inputs, alpha=alpha, parts=parts, condition=condition)

@@ -17,7 +17,6 @@ from mri_gan.nets.layers import (
     Noise,
     UpConv2d,
     channels_at,
-    check_alpha,
     check_resolution,
     check_single,
     fade,
@@ -85,8 +84,7 @@ class Synthesis(nn.Module):
         self, ws: Tensor, *, resolution: int, alpha: float = 1.0, noise: Noise = None
     ) -> Tensor:
         """Raises ValueError for a resolution the network lacks, or for noise."""
-        check_resolution(resolution, self.max_resolution)
-        check_alpha(alpha)
+        check_resolution(resolution, self.max_resolution, alpha)
         check_single(ws, noise)
         lower = x = self.blocks["4"](ws[:, 0])
         for r in resolutions_up_to(resolution)[1:]:

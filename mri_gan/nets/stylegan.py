@@ -20,6 +20,7 @@ from mri_gan.nets.convolution import (
     innermost,
     is_traced,
     upsample_nearest2,
+    widen,
 )
 from mri_gan.nets.layers import (
     Blur,
@@ -35,7 +36,6 @@ from mri_gan.nets.layers import (
     NoiseShape,
     UpConv2d,
     channels_at,
-    check_alpha,
     check_resolution,
     check_square,
     fade,
@@ -44,7 +44,6 @@ from mri_gan.nets.layers import (
     num_style_layers,
     pixel_norm,
     resolutions_up_to,
-    widen,
 )
 
 
@@ -231,8 +230,7 @@ class Synthesis(nn.Module):
         Raises ValueError for a resolution the network lacks, an alpha outside 0..1, or styles or
         noise not made for this resolution.  Karras et al. 2018, section 2, figure 2.
         """
-        check_resolution(resolution, self.max_resolution)
-        check_alpha(alpha)
+        check_resolution(resolution, self.max_resolution, alpha)
         layers = num_style_layers(resolution)
         noise = [None] * layers if noise is None else noise
         if ws.shape[1] != layers or len(noise) != layers:
@@ -382,8 +380,7 @@ class Critic(CriticNet):
         """
         (images,) = inputs
         resolution = images.shape[-1]
-        check_resolution(resolution, self.max_resolution)
-        check_alpha(alpha)
+        check_resolution(resolution, self.max_resolution, alpha)
         check_square(images)
         x = self._features(images)
         below = [r for r in resolutions_up_to(resolution) if r > 4][::-1]

@@ -49,6 +49,7 @@ from mri_gan.nets.convolution import (
     convolve,
     enter,
     innermost,
+    widen,
 )
 from mri_gan.nets.layers import (
     LEAK,
@@ -143,7 +144,7 @@ class SynthesisBlock(nn.Module):
             x = self.conv0(x, ws[:, 0], noise[0], clamp)
         x = self.conv1(x, ws[:, -2], noise[-1], clamp)
         added = self.to_image(x, ws[:, -1], clamp)
-        added = added.to(torch.promote_types(added.dtype, torch.float32))
+        added = widen(added)
         return x, added if image is None else self.enlarge(image) + added
 
 
@@ -182,7 +183,7 @@ class Synthesis(nn.Module):
                 f"{resolution} px has {layers} style and {layers - 1} noise layers, "
                 f"not {ws.shape[1]} and {len(noise)}"
             )
-        ws = ws.to(torch.promote_types(ws.dtype, torch.float32))
+        ws = widen(ws)
         x: Tensor | None = None
         image: Tensor | None = None
         casting = autocasting(ws.device.type)

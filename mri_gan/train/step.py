@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mri_gan.config import TrainConfig
+from mri_gan.nets.convolution import widen
 from mri_gan.nets.feature_critic import MAP_PX
 from mri_gan.nets.layers import (
     GeneratorNet,
@@ -19,7 +20,6 @@ from mri_gan.nets.layers import (
     broadcast_styles,
     draw_noise,
     mix_styles,
-    widen,
 )
 from mri_gan.pictures import to_signed
 from mri_gan.schedule import Phase, step_number
