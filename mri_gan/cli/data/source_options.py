@@ -178,10 +178,11 @@ slice_options = options.together(
         "leaves 8-bit values as they are.",
         click.Choice(INTENSITIES),
     ),
-    setting(
+    options.setting(
         "--landmarks",
-        "Reuse the landmarks that nyul learned for another store.",
         click.Path(path_type=Path, file_okay=False),
+        None,
+        "Reuse the landmarks that nyul learned for another store.",
         callback=read_landmarks,
         metavar="STORE",
     ),
