@@ -218,18 +218,18 @@ PRESETS: dict[str, dict[str, Any]] = {
         "batch": 16,
         "mixing": True,
     },
-    "gpu": {
-        "sched": True,
-        "mixing": True,
-        "phase": 300_000,
-        "precision": "auto",
-        "capacity": "full",
-    },
+    "gpu": {"sched": True, "mixing": True, "phase": 300_000, "precision": "auto"},
     "paper": {"sched": True, "mixing": True, "phase": 600_000, "capacity": "full"},
 }
 # Where no architecture is given: the one whose pictures measured best (docs/results.md).
 FAST_PRESETS: dict[str, dict[str, Any]] = {
-    "laptop": {"arch": "fastgan", "max_size": 64, "phase": 20_000, "precision": "auto"},
+    "laptop": {
+        "arch": "fastgan",
+        "max_size": 64,
+        "phase": 20_000,
+        "kimg": 25.0,
+        "precision": "auto",
+    },
     "gpu": {
         "arch": "fastgan",
         "max_size": 256,
@@ -249,6 +249,12 @@ def starting_settings(
     if arch not in STYLED:
         chosen.pop("mixing", None)
     return {**defaults_of(arch, loss, critic), **chosen}
+
+
+def length_is_given(given: Collection[str]) -> bool:
+    """Whether other settings than `kimg` say how long to train, which a preset's then may not."""
+    others = ("phase", "schedule", "schedule_file", "minutes")
+    return "kimg" not in given and not set(given).isdisjoint(others)
 
 
 def pick_preset(name: str | None, arch: str | None) -> dict[str, Any]:

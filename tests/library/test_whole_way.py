@@ -133,9 +133,12 @@ def test_settings_mean_what_they_mean_on_the_command_line(store: Path) -> None:
 
 def test_a_preset_gives_settings_and_what_is_given_wins(store: Path) -> None:
     from mri_gan.library.training import resolve_settings
+    from mri_gan.schedule import total_images
 
-    config = resolve_settings(store, "laptop", (), None, {"kimg": 3.0})
-    assert config.kimg == 3.0
-    assert config.capacity < 1
+    config = resolve_settings(store, "laptop", (), None, {"capacity": 0.5})
+    assert (config.kimg, config.capacity) == (25.0, 0.5)  # the length that docs/results.md has
+    assert resolve_settings(store, "laptop", (), None, {"kimg": 3.0}).kimg == 3.0
+    by_phase = resolve_settings(store, "laptop", (), None, {"phase": 100})
+    assert total_images(by_phase) == 700  # 100 at 8 px, 200 each at 16, 32 and 64
     with pytest.raises(mg.UsageError, match="preset"):
         resolve_settings(store, "bogus", (), None, {})

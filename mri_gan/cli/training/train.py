@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.cli.options import Configurable, command_line, file_values, write_given
+from mri_gan.cli.options import (
+    Configurable,
+    command_line,
+    file_values,
+    given_names,
+    write_given,
+)
 from mri_gan.config import (
     ARCHS,
     AUGMENTS,
@@ -23,6 +29,7 @@ from mri_gan.config import (
     PRECISIONS,
     PRESETS,
     TrainConfig,
+    length_is_given,
     require,
     starting_settings,
 )
@@ -353,6 +360,8 @@ def take_config(
     choices["precision"] = pick_precision(choices["precision"], run_options.device)
     schedule_file, condition_names = choices.pop("schedule_file"), choices.pop("condition_names")
     given_size = choices["max_size"]
+    if length_is_given(given_names()):
+        choices["kimg"] = None
     if schedule_file is not None:
         choices |= use_schedule(schedule_file)
         given_size = choices["max_size"]
