@@ -12,7 +12,12 @@ from mri_gan.checkpoint import list_checkpoints
 from mri_gan.cli import options
 from mri_gan.cli.main import cli
 from mri_gan.cli.training import progress
-from mri_gan.cli.training.progress import describe_run, describe_start, find_shortages
+from mri_gan.cli.training.progress import (
+    describe_run,
+    describe_start,
+    find_shortages,
+    find_unreached,
+)
 from mri_gan.config import TrainConfig
 from mri_gan.train.cost import Needs
 
@@ -101,6 +106,16 @@ def test_what_the_machine_lacks_is_a_warning_each(
     found = find_shortages(needs, "cpu", tmp_path, seconds, limit_s)
     assert len(found) == len(says)
     assert all(word in text for word, text in zip(says, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("kimg", "ends"), [(1.0, "ends at 8 px"), (4.999, "ends at 32 px"), (5.001, ""), (None, "")]
+)
+def test_a_run_that_ends_before_its_largest_level_says_so(kimg: float | None, ends: str) -> None:
+    # 1,000 images at 8 px, then 2,000 at each of 16 and 32: 64 px begins at 5,000.
+    found = find_unreached(TrainConfig(max_size=64, phase=1000, kimg=kimg))
+    assert len(found) == (1 if ends else 0)
+    assert all(ends in text and "64 px begins at 5 kimg" in text for text in found)
 
 
 def test_warnings_of_what_is_lacking_are_printed_although_quiet(

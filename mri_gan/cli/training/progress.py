@@ -214,7 +214,7 @@ def print_plan(config: TrainConfig, device: str, keep: int, quiet: bool, out: Pa
         }
     )
     if not quiet:
-        for text in describe_needs(needs, config, device, keep):
+        for text in (*describe_needs(needs, config, device, keep), *find_unreached(config)):
             click.echo(text, err=True)
         if found is not None:
             click.echo(describe_run_in_words(found), err=True)
@@ -243,6 +243,8 @@ def announce(config: TrainConfig, out: Path, run_options: RunOptions, view: Live
     seconds = quick_seconds(config, run_options.device, begun)
     limit = 60 * (run_options.minutes or 0)
     view.note(describe_start(needs, config, run_options.device, seconds, limit))
+    for text in find_unreached(config):
+        view.note(text)
     for text in find_shortages(needs, run_options.device, out, seconds, limit):
         view.warn(text)
 
@@ -260,6 +262,20 @@ def describe_start(
         f"checkpoints take up to {options.human_bytes(needs.checkpoint_bytes)} each, "
         f"{options.human_bytes(needs.disk_bytes)} in all"
     )
+
+
+def find_unreached(config: TrainConfig) -> list[str]:
+    """A line for a run that ends before its largest level begins."""
+    from mri_gan.schedule import level_start, phase_at, sizes, total_images
+
+    last, largest = phase_at(config, total_images(config) - 1).resolution, sizes(config)[-1]
+    if last == largest:
+        return []
+    begins = f"{level_start(config, largest) / 1000:g} kimg"
+    return [
+        f"the run ends at {last} px, since {largest} px begins at {begins}: "
+        "give a smaller --phase or a larger --kimg"
+    ]
 
 
 def find_shortages(
