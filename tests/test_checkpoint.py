@@ -1,5 +1,6 @@
 """Checkpoints are whole, checked bit by bit, and the newest valid one wins."""
 
+import errno
 import pickle
 import zipfile
 from dataclasses import replace
@@ -43,6 +44,10 @@ def test_what_is_loaded_is_what_was_saved(tmp_path: Path) -> None:
     assert loaded.state["steps"] == saved.state["steps"]
 
 
+def test_names_sort_by_progress_in_any_listing(tmp_path: Path) -> None:
+    assert checkpoint_path(tmp_path, 1000).name == "ckpt-000001000.pt"
+
+
 def test_the_digest_sees_values_names_types_and_shapes() -> None:
     base = {"a": torch.zeros(4), "b": 1}
     others = [
@@ -54,6 +59,7 @@ def test_the_digest_sees_values_names_types_and_shapes() -> None:
     ]
     assert len({digest(value) for value in (base, *others)}) == 6
     assert digest({"b": 1, "a": torch.zeros(8)[::2]}) == digest(base)
+    assert digest([[1, 2], [3]]) != digest([[1], [2, 3]])
 
 
 def test_no_flipped_bit_is_loaded_silently(tmp_path: Path) -> None:
@@ -100,6 +106,32 @@ def test_a_foreign_torch_file_is_named_as_such(tmp_path: Path) -> None:
         load_checkpoint(path)
 
 
+@pytest.mark.parametrize("version", [0, 2])
+def test_another_version_of_the_format_is_refused(tmp_path: Path, version: int) -> None:
+    path = save(tmp_path, 1000)
+    payload = torch.load(path, weights_only=True) | {"version": version}
+    del payload["digest"]
+    torch.save(payload | {"digest": digest(payload)}, path)
+    with pytest.raises(DataError, match=f"checkpoint format {version}"):
+        load_checkpoint(path)
+
+
+def test_a_tensor_that_has_no_bytes_to_compare_is_damage(tmp_path: Path) -> None:
+    """As a flipped bit in a shape or stride leaves one."""
+    path = save(tmp_path, 1000)
+    payload = torch.load(path, weights_only=True)
+    torch.save(payload | {"state": {"g": torch.eye(3).to_sparse()}}, path)
+    with pytest.raises(DataError, match="wrong digest"):
+        load_checkpoint(path)
+
+
+def test_a_copy_under_another_name_is_left_alone(tmp_path: Path) -> None:
+    path = save(tmp_path, 1000)
+    copy = path.with_name("ckpt-000002000.pt.old.pt")
+    copy.write_bytes(path.read_bytes())
+    assert list_checkpoints(tmp_path) == [path]
+
+
 def test_the_newest_valid_checkpoint_wins(tmp_path: Path) -> None:
     for nimg in (1000, 2000, 3000):
         save(tmp_path, nimg)
@@ -128,6 +160,12 @@ def test_only_the_newest_are_kept(tmp_path: Path) -> None:
     assert list_checkpoints(tmp_path) == [paths[3], paths[2]]
 
 
+def test_those_worth_keeping_stay_besides_the_newest(tmp_path: Path) -> None:
+    paths = [save(tmp_path, nimg) for nimg in (1000, 2000, 3000)]
+    delete_old(tmp_path, keep=1, also={1000})
+    assert list_checkpoints(tmp_path) == [paths[2], paths[0]]
+
+
 def test_the_last_good_checkpoint_is_never_deleted(tmp_path: Path) -> None:
     good = save(tmp_path, 1000)
     for nimg in (2000, 3000, 4000):
@@ -136,16 +174,26 @@ def test_the_last_good_checkpoint_is_never_deleted(tmp_path: Path) -> None:
     assert good.exists()
 
 
-def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_failed_save_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hidden: bool
+) -> None:
+    """Also where torch hides the system's error behind one of its own."""
     path = save(tmp_path, 1000)
     before = path.read_bytes()
 
     def full_disk(_payload: object, stream: object) -> None:
         stream.write(b"half")  # type: ignore[attr-defined]
-        raise OSError(28, "No space left on device")
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            if hidden:
+                raise RuntimeError("unexpected pos") from error
+            raise
 
     monkeypatch.setattr(torch, "save", full_disk)
-    with pytest.raises(DataError, match="disk is full"):
+    bytes_of_the_weights = 30 * 40 * 4
+    with pytest.raises(DataError, match=rf"\({bytes_of_the_weights:,} bytes needed, .*disk is full"):
         save_checkpoint(path, make(1000))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]

@@ -73,6 +73,27 @@ def test_a_missing_class_is_none_of_the_values() -> None:
     assert parse_condition(spec, "group=unknown").tolist() == [0, 0]
 
 
+@pytest.mark.parametrize(
+    ("value", "known"), [("CN", [1]), (3.0, [0, 1])]
+)  # one value; a number is its own mean
+def test_a_column_with_gaps_tells_who_has_it(value: Any, known: list[float]) -> None:
+    spec = build_conditions(["a"], [{"a": value}, {}])
+    assert encode_labels(spec, {"a": value}).tolist() == known
+    assert encode_labels(spec, {}).tolist() == [0] * len(known)
+
+
+def test_a_class_may_be_called_unknown() -> None:
+    spec = build_conditions(["sex"], [{"sex": "unknown"}, {"sex": "F"}, {}])
+    assert parse_condition(spec, "sex=unknown").tolist() == [0, 1]
+
+
+def test_a_class_has_at_most_a_thousand_values() -> None:
+    names = [{"a": f"n{i}"} for i in range(1001)]
+    assert build_conditions(["a"], names[:1000]).dim == 1000
+    with pytest.raises(UsageError, match="a has 1001 values: the limit is 1000"):
+        build_conditions(["a"], names)
+
+
 def test_a_label_that_training_always_had_may_not_be_missing() -> None:
     with pytest.raises(UsageError, match="group is missing"):
         encode_labels(SPEC, {"age": 70})

@@ -7,6 +7,7 @@ from mri_gan.schedule import (
     Phase,
     level_start,
     phase_at,
+    settings_used,
     sizes,
     step_number,
     total_images,
@@ -56,6 +57,19 @@ def test_the_fade_is_as_long_as_its_own_stage_says() -> None:
     stages = (Stage(8, 0, 1000, 10), Stage(16, 400, 1600, 10))
     config = TrainConfig(init_size=8, max_size=16, schedule=stages)
     assert [phase_at(config, nimg).alpha for nimg in (1000, 1100, 1400, 2000)] == [0, 0.25, 1, 1]
+
+
+def test_an_architecture_that_does_not_grow_sees_as_many_images_as_one_that_does() -> None:
+    """8 px stay for one phase, 16 and 32 px fade in for one and stay for one: five."""
+    for arch in ("dcgan", "stylegan2", "fastgan", "stylegan"):
+        assert total_images(TrainConfig(arch=arch, max_size=32, phase=1000)) == 5000
+
+
+def test_the_settings_used_say_what_a_level_decides_where_all_levels_agree() -> None:
+    used = settings_used(TrainConfig(max_size=16, phase=1000))
+    assert (used["kimg"], used["batch"], used["lr"]) == (3.0, 16, 1e-3)
+    by_level = settings_used(TrainConfig(max_size=1024, phase=1000, sched=True))
+    assert (by_level["batch"], by_level["lr"]) == (None, None)
 
 
 def test_kimg_sets_the_end() -> None:

@@ -69,6 +69,8 @@ def test_one_level_of_one_split(store: Path, tmp_path: Path) -> None:
     got = np.stack([decode(path.read_bytes()) for path in files])
     np.testing.assert_array_equal(got, pixels(store, 128, "train"))
     assert sorted(path.name for path in out.iterdir()) == ["export.json", "train"]
+    with StoreReader(store) as opened:
+        assert json.loads((out / "export.json").read_text())["digest"] == opened.digest
 
 
 def test_16_bit_stores_keep_every_grey(prepare: Prepare, oasis_zip: Path, tmp_path: Path) -> None:

@@ -89,10 +89,11 @@ def test_long_header_extensions_are_passed_over(packed: bool) -> None:
     np.testing.assert_array_equal(read.voxels, BRAIN)
 
 
-def test_slope_and_intercept_are_applied() -> None:
+@pytest.mark.parametrize(("slope", "inter"), [(0.5, -7.0), (1.0, -7.0), (0.5, 0.0)])
+def test_slope_and_intercept_are_applied(slope: float, inter: float) -> None:
     stored = np.floor(BRAIN)
-    volume = read_volume(phantoms.nifti_bytes(stored, dtype="int16", slope=0.5, inter=-7.0))
-    np.testing.assert_allclose(volume.voxels, stored * 0.5 - 7)
+    volume = read_volume(phantoms.nifti_bytes(stored, dtype="int16", slope=slope, inter=inter))
+    np.testing.assert_allclose(volume.voxels, stored * slope + inter)
 
 
 @pytest.mark.parametrize("extra", [(1,), (1, 1)])
@@ -126,6 +127,20 @@ def test_one_of_several_volumes_can_be_chosen(n: int) -> None:
     image = nib.Nifti1Image.from_bytes(phantoms.nifti_bytes(series, affine=np.eye(4)))
     volume = read_volume(phantoms.nifti_bytes(series, affine=np.eye(4)), chosen=n)
     np.testing.assert_array_equal(volume.voxels, np.asarray(image.dataobj)[..., n])
+
+
+@pytest.mark.parametrize("n", range(6))
+def test_volumes_along_two_axes_are_counted_as_they_are_in_the_file(n: int) -> None:
+    series = np.stack([BRAIN * (i + 1) for i in range(6)], axis=-1)
+    data = phantoms.nifti_bytes(series.reshape(*BRAIN.shape, 2, 3, order="F"), affine=np.eye(4))
+    np.testing.assert_array_equal(read_volume(data, chosen=n).voxels, series[..., n])
+
+
+@pytest.mark.parametrize("scale", [1e31, 1e-36])
+def test_values_beyond_any_scanner_are_refused(scale: float) -> None:
+    largest = np.float32(BRAIN / BRAIN.max() * scale)
+    with pytest.raises(DataError, match="its scale is damaged"):
+        read_volume(phantoms.nifti_bytes(largest))
 
 
 def test_a_volume_beyond_the_last_is_one_line() -> None:

@@ -27,6 +27,13 @@ def test_voxels_come_out_canonical(axes: str, gzip: bool) -> None:
     np.testing.assert_allclose(volume.affine[:3, 3], phantoms.ORIGIN_MM, atol=1e-3)
 
 
+def test_tags_behind_the_voxels_are_reported() -> None:
+    """FreeSurfer writes 20 bytes of scan parameters, then the commands that made the file."""
+    data = phantoms.mgh_bytes(BRAIN)[: 284 + 4 * BRAIN.size] + bytes(20)
+    assert read_mgh(data).dropped == ()
+    assert read_mgh(data + b"\0\0\0\3mri_convert JaneDoe.mgz").dropped == ("tags",)
+
+
 @pytest.mark.parametrize("name", ["0042_t1.mgz", "0042_t1.mgh"])
 def test_it_is_a_source_like_any_other(tmp_path: Path, name: str) -> None:
     data = phantoms.mgh_bytes(BRAIN, gzip=name.endswith("z"))

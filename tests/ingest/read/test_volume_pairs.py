@@ -15,7 +15,7 @@ import pytest
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.cut.one_source import process
 from mri_gan.ingest.plan.plan import Plan, build_plan
-from mri_gan.ingest.read.volume import read_pair
+from mri_gan.ingest.read.volume import axes_of, read_pair
 from mri_gan.ingest.source import MAX_MEMBER_BYTES
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
@@ -85,6 +85,24 @@ def test_a_nifti_pair_is_scaled_as_nibabel_scales_it(slope: float) -> None:
     theirs = header.data_from_fileobj(voxels)
     np.testing.assert_allclose(read_pair(header.binaryblock, voxels.getvalue()).voxels, theirs)
     assert theirs[1, 2, 3] == 11 * slope  # y = scl_slope x: the standard's nifti1.h
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_voxels_begin_where_the_header_says(packed: bool) -> None:
+    header, voxels = pair()
+    begun: Any = nib.AnalyzeHeader(header)
+    begun["vox_offset"] = 64  # bytes
+    moved = bytes(range(64)) + voxels
+    found = read_pair(begun.binaryblock, gzip.compress(moved) if packed else moved)
+    np.testing.assert_array_equal(found.voxels, BRAIN)
+
+
+def test_only_scans_of_oasis_1_are_turned_by_their_names(tmp_path: Path) -> None:
+    header, voxels = pair()
+    files = {"a/0042_sbj_111.hdr": header, "a/0042_sbj_111.img": voxels}
+    (source,) = plan_of(phantoms.write_folder(tmp_path, files)).sources
+    assert source.naming.layout != "oasis1"
+    assert axes_of(source) == "LAS"
 
 
 @pytest.mark.parametrize(
