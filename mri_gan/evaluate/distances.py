@@ -54,7 +54,6 @@ def nearest(
     base: Vectors,
     count: int = 1,
     skip_self: bool = False,
-    groups: tuple[NDArray[np.int64], NDArray[np.int64]] | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
     """Distances and rows of the `count` nearest base vectors of each query, nearest first.
 
@@ -67,10 +66,6 @@ def nearest(
     for i, j, block in distance_blocks(x, y):
         if skip_self:
             _fill_diagonal(block, i - j)
-        if groups is not None:
-            own, others = (torch.from_numpy(g) for g in groups)
-            same = own[i : i + len(block), None] == others[j : j + block.shape[1]]
-            block.masked_fill_(same, torch.inf)
         values, places = _smallest(block, count)
         part = slice(i, i + len(block))
         merged = torch.cat([best[part], values], 1)

@@ -92,6 +92,16 @@ def test_first_order_parts_spread_like_drawing_again() -> None:
     assert np.corrcoef(quick, full)[0, 1] > 0.9
 
 
+@pytest.mark.parametrize("side", [0, 1])
+def test_either_side_drawn_again_moves_the_distance_as_comparing_does(side: int) -> None:
+    sets, family = [A, B], kernel_family(Source("x", lambda *_: {}))
+    draws = [[np.arange(len(rows))] * 60 for rows in sets]
+    draws[side] = list(bootstrap(draws[side][0], 60, 0))
+    quick = [v["kd[x]"] for v in family.redraw(table(A), table(B), *draws)]
+    full = [kernel_parts(table(A[a], a), table(B[b], b))[0] for a, b in zip(*draws, strict=True)]
+    assert np.corrcoef(quick, full)[0, 1] > 0.9
+
+
 def test_main_axes_hold_the_difference() -> None:
     far = np.zeros((100, 12), np.float32)
     far[:, 7] = 50

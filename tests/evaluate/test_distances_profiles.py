@@ -27,6 +27,20 @@ def test_a_wave_has_its_power_at_its_frequency() -> None:
     assert row[5] == pytest.approx(strength, abs=0.1)
 
 
+@pytest.mark.parametrize(("u", "v", "radius"), [(2, 2, 3), (1, 1, 1), (5, 3, 6), (12, 15, 16)])
+def test_a_frequency_belongs_to_the_nearest_whole_radius(u: int, v: int, radius: int) -> None:
+    """2.83, 1.41 and 5.83; what lies beyond 16 is counted with it."""
+    y, x = np.mgrid[:32, :32] / 32
+    wave = np.cos(2 * np.pi * (u * x + v * y))
+    assert np.argmax(radial_power(wave[None].astype(np.float32))[0, 1:]) + 1 == radius
+
+
+def test_brightness_alone_is_no_difference_of_spectra() -> None:
+    images = rng.random((4, 32, 32), np.float32) / 2
+    tables = [{"power": radial_power(images + shift)} for shift in (0, 0.5)]
+    assert spectrum_family().compare(*tables)["spectrum"] == pytest.approx(0, abs=1e-3)
+
+
 def test_every_frequency_is_counted_once() -> None:
     assert rings(16)[1].sum() == 256
 
