@@ -102,6 +102,10 @@ def test_either_side_drawn_again_moves_the_distance_as_comparing_does(side: int)
     assert np.corrcoef(quick, full)[0, 1] > 0.9
 
 
+def test_a_frechet_distance_needs_twice_as_many_images_as_dimensions() -> None:
+    assert frechet_family(Source("x", lambda *_: {}), 12).needs == 24
+
+
 def test_main_axes_hold_the_difference() -> None:
     far = np.zeros((100, 12), np.float32)
     far[:, 7] = 50

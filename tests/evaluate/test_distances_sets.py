@@ -46,6 +46,7 @@ def test_a_symmetric_picture_is_like_its_mirror_image_wherever_its_middle_is() -
     even = np.concatenate([half, half[:, :, ::-1]], 2)
     assert self_likeness(even)[0] == pytest.approx(1, abs=1e-5)
     assert self_likeness(np.roll(even, 3, 2))[0] > 0.85
+    assert self_likeness(np.roll(even, -3, 2))[0] > 0.85
     assert self_likeness(even.transpose(0, 2, 1).copy())[0] == pytest.approx(1, abs=1e-5)
     assert self_likeness(rng.random((1, 64, 64)).astype(np.float32))[0] < 0.2
 

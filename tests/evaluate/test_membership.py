@@ -46,9 +46,10 @@ def test_a_score_does_not_depend_on_its_companions() -> None:
     assert scores(images)[2] == pytest.approx(scores(images[2:3])[0], rel=1e-4)
 
 
-def test_the_rate_is_that_of_the_roc_curve_at_one_per_cent() -> None:
+@pytest.mark.parametrize("digits", [1, 16])  # with equal scores and without
+def test_the_rate_is_that_of_the_roc_curve_at_one_per_cent(digits: int) -> None:
     rng = np.random.default_rng(0)
-    members, others = rng.normal(1, 1, 500), rng.normal(0, 1, 400)
+    members, others = (rng.normal(x, 1, n).round(digits) for x, n in ((1, 500), (0, 400)))
     truth = np.concatenate([np.ones(500), np.zeros(400)])
     false, true, _ = roc_curve(truth, np.concatenate([members, others]), drop_intermediate=False)
     assert rate_above(members, others) == pytest.approx(true[false <= 0.01].max())

@@ -11,10 +11,18 @@ from sklearn.neighbors import NearestNeighbors
 from mri_gan.evaluate import distances as module
 from mri_gan.evaluate.distances import nearest
 from mri_gan.evaluate.families import Source
-from mri_gan.evaluate.neighbours import LEVELS, NAMES, alpha_family, judge_alpha, judge_neighbours
+from mri_gan.evaluate.neighbours import (
+    LEVELS,
+    NAMES,
+    alpha_family,
+    judge_alpha,
+    judge_neighbours,
+    neighbour_family,
+)
 
 Vectors = NDArray[np.float32]
 rng = np.random.default_rng(0)
+SOURCE = Source("x", lambda *_: {})
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +65,27 @@ def test_the_four_figures_are_those_of_the_package(shift: float, scale: float, k
     assert {n: found[n].mean() for n in NAMES} == pytest.approx(expected, abs=1e-6)
 
 
+def test_the_family_takes_five_neighbours() -> None:
+    reals, fakes = vectors(120), vectors(100, 0.3)
+    expected = prdc.compute_prdc(reals, fakes, 5)
+    found = neighbour_family(SOURCE).compare({"features": reals}, {"features": fakes})
+    assert found == pytest.approx({f"{name}[x]": expected[name] for name in NAMES}, abs=1e-6)
+
+
+def test_fakes_drawn_again_move_what_is_told_of_fakes_and_reals_the_rest() -> None:
+    """Drawing those alone that are precise, or recalled, leaves a figure of 1."""
+    reals, fakes = vectors(90), vectors(70, 0.3)
+    tables = {"features": reals}, {"features": fakes}
+    four, alpha = judge_neighbours(reals, fakes), judge_alpha(reals, fakes)
+    precise, recalled = (np.flatnonzero(four[n]) for n in ("precision", "recall"))
+    (drawn,) = neighbour_family(SOURCE).redraw(*tables, [recalled], [precise])
+    assert (drawn["precision[x]"], drawn["recall[x]"]) == (1, 1)
+    authentic, everybody = np.flatnonzero(alpha["authentic"]), np.arange(90)
+    (drawn,) = alpha_family(SOURCE).redraw(*tables, [everybody], [authentic])
+    assert drawn["authenticity[x]"] == 1
+    assert drawn["beta-recall[x]"] == alpha_family(SOURCE).compare(*tables)["beta-recall[x]"]
+
+
 def plain_alpha(reals: Vectors, fakes: Vectors) -> tuple[float, float, float]:
     """Alpha-precision, beta-recall and authenticity, loop by loop as Alaa et al. define them."""
     middle, other = reals.mean(0), fakes.mean(0)
@@ -84,9 +113,7 @@ def plain_alpha(reals: Vectors, fakes: Vectors) -> tuple[float, float, float]:
 @pytest.mark.parametrize(("shift", "scale"), [(0.0, 1.0), (0.5, 1.0), (0.0, 0.5)])
 def test_alpha_figures_are_those_of_the_definitions(shift: float, scale: float) -> None:
     reals, fakes = vectors(90), vectors(70, shift, scale)
-    found = alpha_family(Source("x", lambda *_: {})).compare(
-        {"features": reals}, {"features": fakes}
-    )
+    found = alpha_family(SOURCE).compare({"features": reals}, {"features": fakes})
     names = ("alpha-precision[x]", "beta-recall[x]", "authenticity[x]")
     assert [found[n] for n in names] == pytest.approx(plain_alpha(reals, fakes), abs=1e-6)
 
