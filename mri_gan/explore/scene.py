@@ -6,8 +6,8 @@ import dataclasses
 import hashlib
 import json
 import math
-import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,14 @@ from mri_gan.conditions import UNKNOWN, Column, encode_labels
 from mri_gan.config import LEVELS, require
 from mri_gan.errors import UsageError
 from mri_gan.files import make_folder
-from mri_gan.nets.build import Look, draw_images, pick_precision, styles_of_seeds
+from mri_gan.nets.build import Look, draw_images, latents, pick_precision, styles_of_seeds
 from mri_gan.nets.layers import broadcast_styles, keep_kernels, mix_styles
 from mri_gan.pictures import to_stored
 from mri_gan.synth.directions import Directions, find_directions
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.generate import MASKS, GenerateConfig, seed_name, seed_paths, write_image
 from mri_gan.synth.sample import LARGEST, Trained, look_at
+from mri_gan.synth.walk import slerp
 
 MOVE, LABEL = "move", "label"  # names of the numbered fields of a form: move0, label1
 REACH = 3.0  # standard deviations each way along a direction
@@ -43,6 +44,7 @@ class Scene:
     size: int  # px
     psi: float = 0.7
     noise: float = 1.0
+    blend: float = 0.0  # of the way to the next seed
     detail_seed: int | None = None  # whose styles the last layers take
     crossover: int = 1  # layers from `seed`
     moves: tuple[float, ...] = ()  # along each direction, in standard deviations of w
@@ -55,14 +57,18 @@ class Scene:
 
 
 class Explorer:
-    """A generator with its directions; one image is drawn at a time."""
+    """A generator with its directions; one image is drawn at a time, always by the same thread.
+
+    Each thread that calls torch gets helpers of its own; with those of two on the machine's cores,
+    a picture of a wide network takes twice as long.
+    """
 
     def __init__(self, trained: Trained, method: str = "sefa", count: int = 6) -> None:
         self.trained = trained
         keep_kernels(trained.generator)
         self.sizes = [s for s in trained.generator.resolutions if s in LEVELS and self._drawable(s)]
         self.columns: tuple[Column, ...] = trained.conditions.columns
-        self._lock = threading.Lock()
+        self._hand = ThreadPoolExecutor(1, "mrigan-draw")
         hand = Drawing(trained, Look(trained.size, trained.alpha))
         self.has_noise = hand.has_noise
         self.has_styles = trained.generator.has_styles
@@ -70,7 +76,8 @@ class Explorer:
         self.crossover = default_crossover(self.layers)
         self.found: Directions | None = None
         if self.has_styles and count:
-            self.found = find_directions(hand, method, min(count, trained.generator.w_avg.numel()))
+            count = min(count, trained.generator.w_avg.numel())
+            self.found = self._hand.submit(find_directions, hand, method, count).result()
         self.kind = trained.generator.w_avg.device.type
         weights = sum(weight.numel() for weight in trained.generator.parameters())
         wide = self.kind == "cpu" and weights > WIDE
@@ -99,6 +106,7 @@ class Explorer:
             _integer(form, "size", 1, LEVELS[-1], self.trained.size),
             _number(form, "psi", *PSI, 0.7),
             _number(form, "noise", *NOISE, 1.0),
+            _number(form, "blend", 0.0, 1.0, 0.0),
             None if detail is None else _integer(form, "detail_seed", 0, LARGEST),
             _integer(form, "crossover", 1, max(1, self.layers - 1), self.crossover),
             tuple(_number(form, f"{MOVE}{i}", -REACH, REACH, 0.0) for i in range(self.directions)),
@@ -128,19 +136,31 @@ class Explorer:
         `exact` draws the bits of `mrigan generate`, which takes a full batch; otherwise rounding
         differs in the last bits, or by some grey levels where a wide network is `halved`.
         """
+        return self._hand.submit(self._draw, scene, exact).result()
+
+    def _draw(self, scene: Scene, exact: bool) -> NDArray[np.float32]:
         net, look = self.trained.generator, self._look(scene)
         condition = self._condition(scene)
         layers = net.num_layers(look.px)
         seeds = [scene.seed] + ([] if scene.detail_seed is None else [scene.detail_seed])
-        with self._lock:
-            w = styles_of_seeds(net, seeds, scene.psi, condition)
-            ws = broadcast_styles(w[:1] + self._moved(scene).to(w.device), layers)
-            if len(seeds) > 1 and layers > 1:
-                first = min(scene.crossover, layers - 1)
-                ws = mix_styles(ws[:, 0], w[1:], first, layers)
-            with torch.autocast(self.kind, torch.bfloat16, enabled=self.halved and not exact):
-                images = draw_images(net, ws, seeds[:1], look, None if exact else 1)
-            return np.asarray(images[0].float().numpy())
+        w = styles_of_seeds(net, seeds, scene.psi, condition)
+        if scene.blend:
+            w = torch.cat([self._blended(scene, condition), w[1:]])
+        ws = broadcast_styles(w[:1] + self._moved(scene).to(w.device), layers)
+        if len(seeds) > 1 and layers > 1:
+            first = min(scene.crossover, layers - 1)
+            ws = mix_styles(ws[:, 0], w[1:], first, layers)
+        with torch.autocast(self.kind, torch.bfloat16, enabled=self.halved and not exact):
+            images = draw_images(net, ws, seeds[:1], look, None if exact else 1)
+        return np.asarray(images[0].float().numpy())
+
+    def _blended(self, scene: Scene, condition: Tensor | None) -> Tensor:
+        """w [1, D] between a seed and the next, in z along the great circle, as `walk` goes."""
+        net = self.trained.generator
+        z = latents([scene.seed, (scene.seed + 1) % (LARGEST + 1)], net.latent_dim, self.kind)
+        between = slerp(z[0], z[1], torch.tensor([[scene.blend]], device=z.device))
+        rows = None if condition is None else condition.to(z.device).expand(1, -1)
+        return net.truncate(net.map(between, rows), scene.psi)
 
     def _look(self, scene: Scene) -> Look:
         return look_at(self.trained, scene.size, scene.psi, scene.noise)
@@ -154,7 +174,9 @@ class Explorer:
 
     def describe(self, scene: Scene) -> str:
         """A scene in words, for the picture's text and for lists."""
-        words = [f"seed {scene.seed}", f"{scene.size} px"]
+        words = [f"seed {scene.seed}"]
+        words += [f"{scene.blend:.0%} towards the next seed"] if scene.blend else []
+        words.append(f"{scene.size} px")
         if self.has_styles:
             words.append(f"truncation {scene.psi:g}")
         if self.has_noise and scene.noise != 1:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mri_gan.nets.convolution import (
+    autocasting,
     binomial_kernel,
     blur,
     convolve,
@@ -161,7 +162,7 @@ class EqualConv2d(nn.Module):
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel_px, kernel_px))
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.scale = gain / math.sqrt(inputs * kernel_px**2)
-        self.kept: dict[str, Tensor] | None = None  # see keep_kernels
+        self.kept: dict[tuple[str, torch.dtype], Tensor] | None = None  # see keep_kernels
 
     def kernel(self) -> Tensor:
         """Return the kernel in force: the stored one, scaled."""
@@ -170,9 +171,11 @@ class EqualConv2d(nn.Module):
     def _keep(self, name: str, make: Callable[[], Tensor]) -> Tensor:
         if self.kept is None:
             return make()
-        if name not in self.kept:
-            self.kept[name] = make().contiguous()
-        return self.kept[name]
+        kind = self.weight.device.type
+        precision = torch.get_autocast_dtype(kind) if autocasting(kind) else self.weight.dtype
+        if (name, precision) not in self.kept:
+            self.kept[name, precision] = make().to(precision).contiguous()
+        return self.kept[name, precision]
 
     def forward(self, x: Tensor) -> Tensor:
         return convolve(x, self.kernel(), self.bias, padding=self.weight.shape[-1] // 2)
@@ -181,7 +184,7 @@ class EqualConv2d(nn.Module):
 def keep_kernels(net: nn.Module) -> None:
     """From now on compute every kernel once: for a network whose weights no longer change.
 
-    Scaling and folding them takes a fifth of the time of a single image of a wide network.
+    Scaling, folding and rounding them takes a quarter of the time of an image of a wide network.
     """
     for module in net.modules():
         if isinstance(module, EqualConv2d):
@@ -199,7 +202,8 @@ class UpConv2d(EqualConv2d):
         n, _, height, width = x.shape
         if is_traced() or n * height * width < FOLDING_PAYS_PX:
             return super().forward(upsample_nearest2(x))
-        kernel = self._keep("folded", lambda: fold_upsampling(self.kernel()))  # [C, D, 4, 4]
+        # [C, D, 4, 4]
+        kernel = self._keep("folded", lambda: fold_upsampling(self.weight * self.scale))
         return convolve(x, kernel, self.bias, stride=2, padding=1, transposed=True)
 
 

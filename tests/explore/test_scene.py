@@ -19,7 +19,9 @@ from mri_gan.errors import UsageError
 from mri_gan.explore import scene as scenes
 from mri_gan.explore.scene import Explorer, controls
 from mri_gan.pictures import Shows, read_mark
-from mri_gan.synth.sample import load_trained
+from mri_gan.synth.figures import Drawing
+from mri_gan.synth.sample import load_trained, look_at
+from mri_gan.synth.walk import Walk, path_styles
 
 LABELS = Conditions(
     (Column("position", (), 0.5, 0.3, 0.0, 1.0), Column("group", ("AD", "CN"), gaps=True))
@@ -51,7 +53,7 @@ def test_every_control_changes_the_image(explorer: Explorer) -> None:
     before = explorer.draw(explorer.read_scene(start))
     for name, value in {
         "seed": "4", "psi": "0.2", "noise": "1", "detail_seed": "9", "move0": "3", "move5": "-3",
-        "label0": "0.9", "label1": "CN",
+        "label0": "0.9", "label1": "CN", "blend": "0.5",
     }.items():  # fmt: skip
         scene = explorer.read_scene({**start, name: value})
         assert np.abs(explorer.draw(scene) - before).max() > 1e-4, name
@@ -63,6 +65,26 @@ def test_a_move_of_a_whole_direction_is_its_spread(explorer: Explorer) -> None:
     scene = explorer.read_scene({"psi": "0", "move1": "2"})
     expected = 2 * explorer.found.spread[1] * explorer.found.vectors[1]
     np.testing.assert_allclose(explorer._moved(scene)[0].numpy(), expected.numpy(), rtol=1e-6)
+
+
+def test_a_blend_is_the_way_that_walk_takes(explorer: Explorer) -> None:
+    drawing = Drawing(explorer.trained, look_at(explorer.trained, 16), "position=0.5,group=AD")
+    way = path_styles(drawing, Walk((3, 4), 4, "z"))
+    for quarter in (1, 4):
+        scene = explorer.read_scene({"seed": "3", "blend": str(quarter / 4)})
+        blended = explorer._blended(scene, explorer._condition(scene))[0]
+        np.testing.assert_allclose(blended.numpy(), way[quarter].numpy(), atol=1e-5)
+
+
+def test_a_network_without_styles_blends_too(tmp_path: Path) -> None:
+    small = dataclasses.replace(SMALL, arch="dcgan", mixing=False, max_size=16)
+    plain = Explorer(load_trained(save_untrained(tmp_path, small, alpha=1.0)))
+    there, half, here = (
+        plain.draw(plain.read_scene({"seed": seed, "blend": blend}))
+        for seed, blend in (("3", "1"), ("3", "0.5"), ("4", "0"))
+    )
+    np.testing.assert_allclose(there, here, atol=1e-5)
+    assert np.abs(half - here).max() > 1e-4
 
 
 def test_a_preview_differs_by_rounding_only(explorer: Explorer) -> None:
@@ -112,8 +134,9 @@ def test_the_same_scene_is_one_file_and_another_is_another(
     ("name", "value"),
     [
         ("seed", "-1"), ("seed", "9" * 30), ("seed", "1.5"), ("seed", "²"), ("size", "64"),
-        ("size", "12"), ("psi", "nan"), ("psi", "9"), ("noise", "inf"), ("move0", "4"),
-        ("crossover", "99"), ("detail_seed", "x"), ("label0", "x"), ("label1", "bogus"),
+        ("size", "12"), ("psi", "nan"), ("blend", "1.1"), ("psi", "9"), ("noise", "inf"),
+        ("move0", "4"), ("crossover", "99"), ("detail_seed", "x"), ("label0", "x"),
+        ("label1", "bogus"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_drawn_is_named(explorer: Explorer, name: str, value: str) -> None:
@@ -122,8 +145,10 @@ def test_what_cannot_be_drawn_is_named(explorer: Explorer, name: str, value: str
 
 
 def test_words_for_a_scene(explorer: Explorer) -> None:
-    scene = explorer.read_scene({"seed": "3", "detail_seed": "4", "move1": "-1.5", "label1": "CN"})
+    scene = explorer.read_scene(
+        {"seed": "3", "blend": "0.25", "detail_seed": "4", "move1": "-1.5", "label1": "CN"}
+    )
     assert explorer.describe(scene) == (
-        "seed 3, 16 px, truncation 0.7, detail of seed 4 after 4 layers, direction 2 -1.5, "
-        "position 0.5, group CN"
+        "seed 3, 25% towards the next seed, 16 px, truncation 0.7, "
+        "detail of seed 4 after 4 layers, direction 2 -1.5, position 0.5, group CN"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import http.client
+import io
 import os
 import shutil
 import signal
@@ -15,13 +17,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from phantoms.models import SMALL, save_untrained
+from PIL import Image
 
 from mri_gan.conditions import Column, Conditions
 from mri_gan.errors import DataError
 from mri_gan.explore.scene import Explorer, Scene
-from mri_gan.explore.server import HOST, Server
+from mri_gan.explore.server import HOST, Server, canvas_bytes
 from mri_gan.synth.sample import load_trained
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -211,7 +216,7 @@ def show(browser: Any) -> Iterator[Show]:
 # Not `wait_for_function`, whose `eval` the page's policy forbids.
 SETTLED = """async () => {
   const end = performance.now() + 20000;
-  while (busy || !document.getElementById("picture").naturalWidth) {
+  while (busy || document.getElementById("picture").width === 1) {
     if (performance.now() > end) { throw Error(document.getElementById("problem").textContent); }
     await new Promise((done) => setTimeout(done, 10));
   }
@@ -221,7 +226,14 @@ SETTLED = """async () => {
 def settle(page: Any) -> str:
     """Wait until the newest picture is there; its text."""
     page.evaluate(SETTLED)
-    return str(page.locator("#picture").get_attribute("alt"))
+    return str(page.locator("#picture").get_attribute("aria-label"))
+
+
+def shown(page: Any) -> NDArray[np.uint8]:
+    """The colours on the page [H, W, 4]."""
+    url = page.locator("#picture").evaluate("canvas => canvas.toDataURL()")
+    with Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))) as picture:
+        return np.asarray(picture.convert("RGBA"))
 
 
 @needs_browser
@@ -230,11 +242,11 @@ def test_it_works_by_keyboard_and_asks_this_machine_only(
 ) -> None:
     page = show(server)
     assert "seed 0" in settle(page)
-    before = page.locator("#picture").get_attribute("src")
+    before = shown(page)
     page.locator("#psi").focus()
     page.keyboard.press("ArrowRight")
     assert "truncation 0.75" in settle(page)
-    assert page.locator("#picture").get_attribute("src") != before
+    assert (shown(page) != before).any()
     page.locator("#next").focus()
     page.keyboard.press("Enter")
     assert "seed 1" in settle(page)
@@ -249,6 +261,22 @@ def test_it_works_by_keyboard_and_asks_this_machine_only(
         ".map(e => e.duration)"
     )
     tell(f"explorer in Chromium, small network: {sorted(times)[len(times) // 2]:.0f} ms a picture")
+
+
+@needs_browser
+def test_the_page_shows_the_greys_of_the_network(server: Server, show: Show) -> None:
+    page = show(server)
+    explorer = server.explorer
+    greys = (explorer.draw(explorer.read_scene({}))[0] + 1) * 127.5
+    colours = shown(page)
+    assert np.abs(colours[..., :3] - greys.clip(0, 255)[..., None]).max() < 0.51
+    assert (colours[..., 3] == 255).all()
+
+
+def test_colours_and_greys_are_what_a_canvas_takes() -> None:
+    colours = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    assert canvas_bytes(colours)[:8] == bytes([0, 4, 8, 255, 1, 5, 9, 255])
+    assert canvas_bytes(colours[0])[:8] == bytes([0, 0, 0, 255, 1, 1, 1, 255])
 
 
 @needs_browser
@@ -291,5 +319,5 @@ def test_every_control_has_a_label_and_the_page_fits_a_phone(server: Server, sho
 def test_controls_that_a_network_lacks_are_absent(plain: Server, show: Show) -> None:
     page = show(plain)
     names = page.evaluate("[...document.querySelectorAll('[name]')].map(f => f.name)")
-    assert [name for name in names if name != "viewport"] == ["seed"]
+    assert [name for name in names if name != "viewport"] == ["seed", "blend"]
     assert settle(page) == "Synthetic slice: seed 0"

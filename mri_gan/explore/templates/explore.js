@@ -11,7 +11,7 @@ const words = () => {
   for (const field of form.elements) {
     if (!field.name || field.value === "") { continue; }
     if (field.name === "crossover" && !form.elements.detail_seed.value) { continue; }
-    if (field.name.startsWith("move") && Number(field.value) === 0) { continue; }
+    if (/^(move|blend)/.test(field.name) && Number(field.value) === 0) { continue; }
     const value = field.tagName === "SELECT" ? field.selectedOptions[0].text : field.value;
     parts.push(`${field.labels[0].textContent.toLowerCase()} ${value}`);
   }
@@ -33,13 +33,12 @@ const draw = async () => {
     try {
       const answer = await fetch(`picture?${query()}`);
       if (!answer.ok) { await fail(answer); continue; }
-      const old = picture.src;
-      picture.src = URL.createObjectURL(await answer.blob());
-      await picture.decode();
-      picture.alt = `Synthetic slice: ${text}`;
+      const pixels = new Uint8ClampedArray(await answer.arrayBuffer());
+      picture.width = picture.height = Math.sqrt(pixels.length / 4);
+      picture.getContext("2d").putImageData(new ImageData(pixels, picture.width), 0, 0);
+      picture.setAttribute("aria-label", `Synthetic slice: ${text}`);
       at("caption").textContent = text;
       problem.textContent = "";
-      URL.revokeObjectURL(old);
     } catch {
       problem.textContent = "No answer: is `mrigan explore` still running in the terminal?";
     }
