@@ -37,50 +37,19 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "prepare": "library.preparing",
-    "open_store": "library.preparing",
-    "Prepared": "library.preparing",
-    "PrepareConfig": "preparation",
-    "SliceDataset": "library.slice_dataset",
-    "volumes": "library.scans",
-    "Volume": "library.scans",
-    "train": "library.training",
-    "Callback": "library.training",
-    "TrainedRun": "library.training",
-    "TrainConfig": "config",
-    "load_model": "library.drawing",
-    "Model": "library.drawing",
-    "evaluate": "library.quality",
-    "audit": "library.quality",
-    "MriganError": "errors",
-    "DataError": "errors",
-    "UsageError": "errors",
-    "Stopped": "errors",
+_PUBLIC = {
+    "config": ("TrainConfig",),
+    "errors": ("DataError", "MriganError", "Stopped", "UsageError"),
+    "library.drawing": ("Model", "load_model"),
+    "library.preparing": ("Prepared", "open_store", "prepare"),
+    "library.quality": ("audit", "evaluate"),
+    "library.scans": ("Volume", "volumes"),
+    "library.slice_dataset": ("SliceDataset",),
+    "library.training": ("Callback", "TrainedRun", "train"),
+    "preparation": ("PrepareConfig",),
 }
-
-__all__ = [
-    "Callback",
-    "DataError",
-    "Model",
-    "MriganError",
-    "PrepareConfig",
-    "Prepared",
-    "SliceDataset",
-    "Stopped",
-    "TrainConfig",
-    "TrainedRun",
-    "UsageError",
-    "Volume",
-    "__version__",
-    "audit",
-    "evaluate",
-    "load_model",
-    "open_store",
-    "prepare",
-    "train",
-    "volumes",
-]
+_HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
+__all__ = ["__version__", *sorted(_HOMES)]
 
 
 def _load(name: str) -> Any:

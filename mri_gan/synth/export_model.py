@@ -174,69 +174,7 @@ def check(frozen: Frozen, draw: Draw, name: str) -> None:
 # A generator as a folder that medigan or MONAI can use, and its model card
 
 MARK = Shows.SYNTHETIC.value
-MEDIGAN_INIT = '''"""Synthetic images from a TorchScript generator."""
-
-import logging
-import re
-from pathlib import Path
-
-import numpy as np
-import torch
-from PIL import Image, PngImagePlugin
-
-PER_SEED = 1_000_000  # images of one seed before those of the next begin
-BATCH = 16
-MARK = "SYNTHETIC_MARK"
-_MODELS = {}
-_NEXT = {}  # the number of the next image, by model and seed
-
-
-def first_number(model_file, seed, output_path):
-    """Where to continue: medigan calls once for each batch, with a folder batch_N for each."""
-    batch = re.fullmatch(r"batch_(\\d+)", Path(output_path).name)
-    if seed is None or (batch and int(batch[1]) > 0):
-        return _NEXT.get((model_file, seed), 0)
-    return 0
-
-
-def draw(network, device, seeds):
-    """Grey values [H, W] (or [H, W, C]) of each seed."""
-    rows = [torch.randn(LATENT_DIM, generator=torch.Generator().manual_seed(s)) for s in seeds]
-    with torch.no_grad():
-        images = network(torch.stack(rows).to(device)).cpu().clamp(-1, 1).numpy()
-    grey = np.uint8(np.floor((images + 1) * 127.5 + 0.5))
-    return [image.transpose(1, 2, 0).squeeze() for image in grey]
-
-
-def generate(model_file, num_samples=10, output_path="", save_images=True, seed=None, **_):
-    """Write PNGs to `output_path`, or return the images as a list of arrays.
-
-    Without `seed` no image comes twice while the program runs; with one, the same call gives the
-    same images, and other seeds give others. Seed 0 gives what `mrigan generate` draws for 0, 1, ..
-    """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        if model_file not in _MODELS:
-            _MODELS[model_file] = torch.jit.load(model_file, map_location=device).eval()
-        first = first_number(model_file, seed, output_path)
-        numbers = range(first, first + num_samples)
-        seeds = [(seed or 0) * PER_SEED + number for number in numbers]
-        images = []
-        for start in range(0, num_samples, BATCH):
-            images += draw(_MODELS[model_file], device, seeds[start : start + BATCH])
-        _NEXT[model_file, seed] = first + num_samples
-        if not save_images:
-            return images
-        Path(output_path).mkdir(parents=True, exist_ok=True)
-        text = PngImagePlugin.PngInfo()
-        text.add_itxt("Comment", MARK)
-        for number, image in zip(seeds, images):
-            path = Path(output_path) / f"synthetic{number:06d}.png"
-            Image.fromarray(image).save(path, pnginfo=text)
-        logging.debug("wrote %d synthetic images", num_samples)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise RuntimeError(f"no images from {model_file}: {error}") from error
-'''
+MEDIGAN_INIT = Path(__file__).parent / "templates" / "medigan.py.txt"
 
 
 def dump_json(value: Any) -> bytes:
@@ -286,20 +224,12 @@ def medigan_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
             "description": {"title": describe(drawing), "version": __version__, "comment": MARK},
         }
     }
-    source = MEDIGAN_INIT.replace("LATENT_DIM", str(dim)).replace("SYNTHETIC_MARK", MARK).encode()
-    return {"__init__.py": source, "generator.pt": program, "metadata.json": dump_json(entry)}
-
-
-def monai_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
-    """A MONAI bundle: metadata.json and inference.json in configs, models/model.ts, docs.
-
-    `python -m monai.bundle run` writes one file for each image; `program` keeps within -1..1.
-    """
+    source = MEDIGAN_INIT.read_text(encoding="utf-8").replace("LATENT_DIM", str(dim))
+    source = source.replace("SYNTHETIC_MARK", MARK)
     return {
-        "configs/metadata.json": dump_json(monai_metadata(drawing)),
-        "configs/inference.json": dump_json(monai_inference(drawing)),
-        "models/model.ts": program,
-        "docs/README.md": model_card(drawing).encode(),
+        "__init__.py": source.encode(),
+        "generator.pt": program,
+        "metadata.json": dump_json(entry),
     }
 
 
@@ -450,6 +380,11 @@ def build_files(drawing: Drawing, format_: str) -> dict[str, bytes]:
     if format_ == "torch-export":
         return {"generator.pt2": to_program(Frozen(drawing))}
     if format_ == "monai":
-        return monai_files(drawing, to_torchscript(Frozen(drawing, clamped=True)))
+        return {
+            "configs/metadata.json": dump_json(monai_metadata(drawing)),
+            "configs/inference.json": dump_json(monai_inference(drawing)),
+            "models/model.ts": to_torchscript(Frozen(drawing, clamped=True)),
+            "docs/README.md": model_card(drawing).encode(),
+        }
     program = to_torchscript(Frozen(drawing))
     return medigan_files(drawing, program) if format_ == "medigan" else {"generator.pt": program}
