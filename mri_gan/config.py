@@ -66,13 +66,9 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def _in_words(value: Any) -> str:
     if isinstance(value, dict) and "columns" in value:  # conditions
-        return ", ".join(map(_column_in_words, value["columns"])) or "none"
+        names = {column["name"]: ", ".join(column.get("values", ())) for column in value["columns"]}
+        return ", ".join(f"{n} ({v})" if v else str(n) for n, v in names.items()) or "none"
     return "by the schedule" if value is None else str(value)
-
-
-def _column_in_words(column: Mapping[str, Any]) -> str:
-    values = ", ".join(column.get("values", ()))
-    return f"{column['name']} ({values})" if values else str(column["name"])
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -244,7 +240,9 @@ def starting_settings(
     preset: str | None, arch: str | None, loss: str | None = None, critic: str | None = None
 ) -> dict[str, Any]:
     """The settings of a preset over those of the architecture, with the user's loss and critic."""
-    chosen = pick_preset(preset, arch)
+    chosen = dict(PRESETS[preset]) if preset else {}
+    if preset in FAST_PRESETS and arch in (None, FAST_PRESETS[preset]["arch"]):
+        chosen = dict(FAST_PRESETS[preset])
     arch = arch or chosen.get("arch", "stylegan")
     if arch not in STYLED:
         chosen.pop("mixing", None)
@@ -255,13 +253,6 @@ def length_is_given(given: Collection[str]) -> bool:
     """Whether other settings than `kimg` say how long to train, which a preset's then may not."""
     others = ("phase", "schedule", "schedule_file", "minutes")
     return "kimg" not in given and not set(given).isdisjoint(others)
-
-
-def pick_preset(name: str | None, arch: str | None) -> dict[str, Any]:
-    """A preset's settings for an architecture; None is the one that the preset would take."""
-    if name in FAST_PRESETS and arch in (None, FAST_PRESETS[name]["arch"]):
-        return dict(FAST_PRESETS[name])
-    return dict(PRESETS[name]) if name else {}
 
 
 CAPACITIES = {"tiny": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2, "full": 1.0}

@@ -207,18 +207,17 @@ class Progress:
             self._bar.update(more)
         elif not self._quiet and time.monotonic() - self._printed >= LINE_EVERY_S:
             self._printed = time.monotonic()
-            click.echo(self._line(self._printed - self._start), err=True)
+            seconds = self._printed - self._start
+            left = seconds / max(done - self._first, 1) * (self._total - done)
+            click.echo(
+                f"{done:,} of {self._total:,} {self._unit}, {human_seconds(seconds)}, "
+                f"left {human_seconds(left)}",
+                err=True,
+            )
 
     def add(self, more: int) -> None:
         """Show how much has been done since the last time."""
         self.show(self._done + more)
-
-    def _line(self, seconds: float) -> str:
-        left = seconds / max(self._done - self._first, 1) * (self._total - self._done)
-        return (
-            f"{self._done:,} of {self._total:,} {self._unit}, {human_seconds(seconds)}, "
-            f"left {human_seconds(left)}"
-        )
 
 
 # `--config run.toml`: options from a file, and the file that says what a command was given

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from mri_gan.conditions import UNKNOWN, Column, encode_labels
 from mri_gan.config import LEVELS, require
-from mri_gan.errors import UsageError
 from mri_gan.files import make_folder
 from mri_gan.nets.build import Look, draw_images, latents, pick_precision, styles_of_seeds
 from mri_gan.nets.layers import broadcast_styles, keep_kernels, mix_styles
@@ -66,7 +65,8 @@ class Explorer:
     def __init__(self, trained: Trained, method: str = "sefa", count: int = 6) -> None:
         self.trained = trained
         keep_kernels(trained.generator)
-        self.sizes = [s for s in trained.generator.resolutions if s in LEVELS and self._drawable(s)]
+        sizes = trained.generator.resolutions
+        self.sizes = [size for size in sizes if size in LEVELS and size <= trained.size]
         self.columns: tuple[Column, ...] = trained.conditions.columns
         self._hand = ThreadPoolExecutor(1, "mrigan-draw")
         hand = Drawing(trained, Look(trained.size, trained.alpha))
@@ -82,13 +82,6 @@ class Explorer:
         weights = sum(weight.numel() for weight in trained.generator.parameters())
         wide = self.kind == "cpu" and weights > WIDE
         self.halved = wide and pick_precision("auto", self.kind) == "bf16"
-
-    def _drawable(self, size: int) -> bool:
-        try:
-            look_at(self.trained, size)
-        except UsageError:
-            return False
-        return True
 
     @property
     def directions(self) -> int:

@@ -136,12 +136,8 @@ def select(store: StoreReader, split: str | None, *, anonymous: bool) -> Selecti
         raise UsageError(f"{store.folder}: no slices in split {split}", f"it has {have}")
     # Numbered over the whole store, so that exports of its splits fit together.
     subjects = list(dict.fromkeys(record.subject for record in store.records))
-    return Selection(indices, number(subjects) if anonymous else name_folders(subjects))
-
-
-def number(subjects: Sequence[str]) -> dict[str, str]:
-    """Running numbers instead of names."""
-    return {subject: f"{i:05d}" for i, subject in enumerate(subjects)}
+    numbers = {subject: f"{i:05d}" for i, subject in enumerate(subjects)}
+    return Selection(indices, numbers if anonymous else name_folders(subjects))
 
 
 def name_folders(subjects: Sequence[str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from mri_gan.config import require_level
 from mri_gan.errors import DataError
 from mri_gan.export.volumes import build_volume, nifti_bytes, volume_affine
 from mri_gan.files import write_bytes
+from mri_gan.store.labels import scan_of
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import SliceRecord
 
@@ -60,15 +61,10 @@ def _volumes(store: StoreReader, split: str | None, level: int | None) -> Iterat
 
 
 def group_by_scan(records: Sequence[SliceRecord], indices: Sequence[int]) -> Iterator[list[int]]:
-    """Slice indices of each scan, in the order of their position.
-
-    Slices of a volume share a source; image files are a source each and share their names.
-    """
+    """Slice indices of each scan, in the order of their position."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for index in indices:
-        r = records[index]
-        volume = r.source if r.affine is not None else ""
-        groups.setdefault((r.subject, r.session, r.side, r.plane, volume), []).append(index)
+        groups.setdefault(scan_of(records[index]), []).append(index)
     for members in groups.values():
         yield sorted(members, key=lambda index: records[index].position)
 

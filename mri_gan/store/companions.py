@@ -43,14 +43,12 @@ def write_preview(store: StoreReader, path: Path) -> None:
     labels = [f"{r.subject.split('/')[-1]} {r.side[:1].upper()} {r.split}" for r in records]
     images = store.read(LEVEL, indices.tolist())
     if store.channels > 1:  # a mask beside its image
-        images, labels = images.reshape(-1, 1, *images.shape[2:]), _with_channels(store, labels)
+        images = images.reshape(-1, 1, *images.shape[2:])
+        names = store.channel_names
+        labels = [label if name == IMAGE else name for label in labels for name in names]
     images = images[:, 0]
     sheet = build_sheet(images, COLUMNS, labels, edges=find_edges(records))
     save_png(path, sheet, Shows.REAL)
-
-
-def _with_channels(store: StoreReader, labels: list[str]) -> list[str]:
-    return [label if name == IMAGE else name for label in labels for name in store.channel_names]
 
 
 def write_manifest(store: StoreReader, path: Path) -> None:

@@ -27,26 +27,19 @@ def slice_labels(records: Sequence[SliceRecord], table: Table | None = None) -> 
     `side` and `plane` are there where they are known, `position` is 0 for the first slice of a
     scan in the store and 1 for the last.
     """
-    positions = relative_positions(records)
-    return [
-        _own(record, position) | _joined(record, table or {})
-        for record, position in zip(records, positions, strict=True)
-    ]
-
-
-def _own(record: SliceRecord, position: float | None) -> Labels:
-    known: dict[str, str | float | None] = {
-        "side": record.side or None,
-        "plane": record.plane or None,
-        "position": position,
-        **(record.labels or {}),
-    }
-    return {name: value for name, value in known.items() if value is not None}
-
-
-def _joined(record: SliceRecord, table: Table) -> Labels:
-    names = (record.subject, record.source, PurePosixPath(record.source).name)
-    return {k: v for name in names for k, v in table.get(name, {}).items()}
+    rows = []
+    for record, position in zip(records, relative_positions(records), strict=True):
+        own: dict[str, str | float | None] = {
+            "side": record.side or None,
+            "plane": record.plane or None,
+            "position": position,
+            **(record.labels or {}),
+        }
+        row = {name: value for name, value in own.items() if value is not None}
+        for name in (record.subject, record.source, PurePosixPath(record.source).name):
+            row |= (table or {}).get(name, {})
+        rows.append(row)
+    return rows
 
 
 def relative_positions(records: Sequence[SliceRecord]) -> list[float | None]:
@@ -58,21 +51,23 @@ def relative_positions(records: Sequence[SliceRecord]) -> list[float | None]:
     scans: dict[tuple[str, ...], list[int]] = defaultdict(list)
     for record in records:
         if record.position >= 0:
-            scans[_scan(record)].append(record.position)
+            scans[scan_of(record)].append(record.position)
     spans = {scan: (min(places), max(places)) for scan, places in scans.items()}
-    return [_share(record.position, *spans.get(_scan(record), (0, 0))) for record in records]
+    found: list[float | None] = []
+    for record in records:
+        first, last = spans.get(scan_of(record), (0, 0))
+        known = record.position >= 0 and first != last
+        found.append((record.position - first) / (last - first) if known else None)
+    return found
 
 
-def _scan(record: SliceRecord) -> tuple[str, ...]:
-    # Slices of a volume have geometry and share a source; image files are a source each.
+def scan_of(record: SliceRecord) -> tuple[str, ...]:
+    """What the slices of one scan have in common.
+
+    Those of a volume have geometry and share a source; image files are a source each.
+    """
     volume = record.source if record.affine is not None else ""
     return (record.subject, record.session, record.side, record.plane, volume)
-
-
-def _share(position: int, first: int, last: int) -> float | None:
-    if position < 0 or first == last:
-        return None
-    return (position - first) / (last - first)
 
 
 def find_column(header: Sequence[str], names: Sequence[str] = SUBJECTS) -> int | None:

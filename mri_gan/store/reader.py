@@ -398,7 +398,7 @@ def describe_data_set(store: StoreReader) -> dict[str, Any]:
         "sides": dict(Counter(record.side for record in records if record.side)),
         "pixel_mm": _range([record.pixel_mm for record in records if record.pixel_mm]),
         "ages": describe_ages(records),
-        "sex": _count_people(records, SEX),
+        "sex": dict(Counter(str(value) for value in _labels(records, SEX).values())),
         "image_edges": find_edges(records),
         "preparation": {name: options[name] for name in OPTIONS if name in options},
         "left_out": counted["skipped"] | {n: counted[n] for n in LEFT_OUT if counted.get(n)},
@@ -446,7 +446,3 @@ def _labels(records: Sequence[SliceRecord], names: Sequence[str]) -> dict[str, s
             if name.lower() in names:
                 found.setdefault(record.subject, value)
     return found
-
-
-def _count_people(records: Sequence[SliceRecord], names: Sequence[str]) -> dict[str, int]:
-    return dict(Counter(str(value) for value in _labels(records, names).values()))

@@ -144,11 +144,6 @@ def index_key(index: int) -> bytes:
     return index.to_bytes(4, "big")
 
 
-def level_name(level: int) -> bytes:
-    """The name of a level's database."""
-    return b"%04d" % level
-
-
 def label_channels(names: Sequence[str]) -> tuple[int, ...]:
     """The channels that hold labels and not shades: they are scaled by nearest neighbour."""
     return tuple(i for i, name in enumerate(names) if name == MASK)
@@ -159,7 +154,7 @@ def label_greys(count: int, depth: int) -> list[int]:
     return [int(i * ((1 << depth) - 1) / max(count - 1, 1) + 0.5) for i in range(count)]
 
 
-LEVEL_NAMES = {level: level_name(level) for level in LEVELS}
+LEVEL_NAMES = {level: b"%04d" % level for level in LEVELS}  # of their databases
 DATABASE_NAMES = (b"meta", b"slices", b"skipped", *LEVEL_NAMES.values())
 
 

@@ -62,12 +62,12 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
             for split, people in splits.items()
         ),
         ("levels", f"{facts['levels'][0]} .. {facts['levels'][-1]} px; native {native}"),
-        *_planes(facts.get("planes", {})),
+        *([("planes", _counts(facts["planes"]))] if facts.get("planes") else []),
         ("layout", ", ".join(facts["layouts"])),
         ("masks left out", f"{facts['masks']:,}"),
         ("empty slices dropped", f"{facts['empty_slices']:,}"),
         ("slices not selected", f"{facts.get('deselected_slices', 0):,}"),
-        ("sources skipped", ", ".join(f"{n} {k}" for k, n in facts["skipped"].items()) or "none"),
+        ("sources skipped", _counts(facts["skipped"]) or "none"),
         ("header fields left out", _fields(facts.get("dropped_fields", {}))),
         ("volumes with a face", f"{facts.get('faces', 0):,}"),
         ("other files ignored", _kinds(facts["ignored_files"], facts.get("ignored_kinds", {}))),
@@ -78,11 +78,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _planes(planes: dict[str, int]) -> list[tuple[str, str]]:
-    """How volumes were cut; image files do not say it."""
-    return (
-        [("planes", ", ".join(f"{n:,} {plane}" for plane, n in planes.items()))] if planes else []
-    )
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{n:,} {name}" for name, n in counts.items())
 
 
 def _people(count: int) -> str:

@@ -65,6 +65,7 @@ LISTS = (
     "flat_slices",
     "doubtful_orientation",
 )
+UNJUDGED = "{:,} volumes, which do not look like a brain without its skull"
 ALIKE = {
     "near duplicates": "of slices that look alike",
     "rescans": "of people who look like one person",
@@ -251,22 +252,17 @@ def _print_table(facts: dict[str, Any]) -> None:
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     skipped = facts["skipped"] + [{"source": s, "reason": why} for s, why in facts["unlisted"]]
     why = [f"{entry['source']}: {entry['reason']}" for entry in skipped]
-    size = options.human_bytes(facts["store_bytes"])
+    size, unjudged = options.human_bytes(facts["store_bytes"]), facts["orientation_not_judged"]
     return [
         *((name.replace("_", " "), f"{facts[name]:,}") for name in COUNTED),
         *((name.replace("_", " "), _counts(facts[name])) for name in TABLES if facts.get(name)),
         *_values(facts["scanner_values"]),
         ("greys at 1, 50, 99 %", ", ".join(map(str, facts["grey_percentiles"].values()))),
         *((name.replace("_", " "), _some([*map(_text, facts[name])])) for name in LISTS),
-        *_unjudged(facts["orientation_not_judged"]),
+        *([("orientation not judged", UNJUDGED.format(unjudged))] if unjudged else []),
         ("would be left out", _some(why)),
         ("store", f"about {size} in {options.human_seconds(facts['seconds'])}"),
     ]
-
-
-def _unjudged(count: int) -> list[tuple[str, str]]:
-    text = f"{count:,} volumes, which do not look like a brain without its skull"
-    return [("orientation not judged", text)] if count else []
 
 
 def _values(values: dict[str, list[float]]) -> list[tuple[str, str]]:

@@ -226,12 +226,6 @@ def remove_store(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
-def _true_label(plan: Plan, name: str) -> str:
-    """The file that a store names without its folders, or by a pseudonym, as it was given."""
-    found = (s.member.label for s in plan.sources if s.public_label == name)
-    return plan.true_labels.get(name) or next(found, name)
-
-
 def _oddities(facts: dict[str, Any]) -> Iterator[str]:
     """What about the slices themselves should be known before they are used."""
     planes = facts.get("planes", {})
@@ -293,7 +287,9 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
     damaged += [{"source": label, "reason": why} for label, why in facts["unlisted"]]
     if damaged:
         first = damaged[0]
-        name = _true_label(plan, first["source"])
+        name = first["source"]  # without its folders, or a pseudonym: here as it was given
+        given = (s.member.label for s in plan.sources if s.public_label == name)
+        name = plan.true_labels.get(name) or next(given, name)
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
         raise DataError(
             f"{name}: {first['reason']}{more}; left out of {out}, everything else is in it",
