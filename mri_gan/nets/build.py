@@ -145,6 +145,22 @@ def full_batches(count: int, batch: int) -> Iterator[list[int]]:
 
 
 @torch.no_grad()
+def styles_of_latents(
+    generator: GeneratorNet,
+    z: Tensor,  # [N, latent_dim]
+    psi: float,
+    condition: Tensor | None = None,  # [N, K], or [K] for all
+) -> Tensor:
+    """Truncated w of latents [N, D], mapped in full batches."""
+    if condition is not None:
+        condition = condition.to(z.device).expand(len(z), -1)
+    ws = [
+        generator.map(z[rows], None if condition is None else condition[rows])
+        for rows in full_batches(len(z), BATCH)
+    ]
+    return generator.truncate(torch.cat(ws)[: len(z)], psi)
+
+
 def styles_of_seeds(
     generator: GeneratorNet,
     seeds: Sequence[int],
@@ -152,15 +168,8 @@ def styles_of_seeds(
     condition: Tensor | None = None,  # [N, K], or [K] for all
 ) -> Tensor:
     """Truncated w for each seed [N, D]."""
-    device = generator.w_avg.device
-    z = latents(seeds, generator.latent_dim, device)
-    if condition is not None:
-        condition = condition.to(device).expand(len(seeds), -1)
-    ws = [
-        generator.map(z[rows], None if condition is None else condition[rows])
-        for rows in full_batches(len(seeds), BATCH)
-    ]
-    return generator.truncate(torch.cat(ws)[: len(seeds)], psi)
+    z = latents(seeds, generator.latent_dim, generator.w_avg.device)
+    return styles_of_latents(generator, z, psi, condition)
 
 
 @dataclass(frozen=True)

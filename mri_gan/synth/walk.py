@@ -18,7 +18,7 @@ from mri_gan.conditions import UNKNOWN, Column, Conditions, parse_condition
 from mri_gan.config import require, require_one_of
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
-from mri_gan.nets.build import BATCH, full_batches, latents
+from mri_gan.nets.build import latents, styles_of_latents
 from mri_gan.pictures import Shows, build_tile, magnification, png_text, sheet_pixels
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import condition_rows
@@ -83,7 +83,8 @@ def path_styles(drawing: Drawing, walk: Walk) -> Tensor:
     z = latents(walk.seeds, generator.latent_dim, generator.w_avg.device)
     rows = condition_rows(drawing.trained.conditions, drawing.condition, walk.seeds)
     conditions = None if rows is None else frames_through(rows, walk.steps, walk.loop, lerp)
-    return map_latents(drawing, frames_through(z, walk.steps, walk.loop, slerp), conditions)
+    zs = frames_through(z, walk.steps, walk.loop, slerp)
+    return styles_of_latents(generator, zs, drawing.look.psi, conditions)
 
 
 def sweep_styles(drawing: Drawing, walk: Walk) -> Tensor:
@@ -94,19 +95,8 @@ def sweep_styles(drawing: Drawing, walk: Walk) -> Tensor:
     rows = torch.stack([swept(spec, column, drawing.condition, p) for p in part])
     z = latents(walk.seeds, drawing.trained.generator.latent_dim, "cpu")
     zs = z.repeat_interleave(len(rows), 0).to(drawing.trained.generator.w_avg.device)
-    return map_latents(drawing, zs, rows.repeat(len(walk.seeds), 1))
-
-
-def map_latents(drawing: Drawing, z: Tensor, condition: Tensor | None) -> Tensor:
-    """Truncated w of latents, in full batches: [N, latent_dim] -> [N, D]."""
-    net = drawing.trained.generator
-    condition = None if condition is None else condition.to(z.device)
-    with torch.no_grad():
-        ws = [
-            net.map(z[rows], None if condition is None else condition[rows])
-            for rows in full_batches(len(z), BATCH)
-        ]
-    return net.truncate(torch.cat(ws)[: len(z)], drawing.look.psi)
+    rows = rows.repeat(len(walk.seeds), 1)
+    return styles_of_latents(drawing.trained.generator, zs, drawing.look.psi, rows)
 
 
 def frames_through(points: Tensor, steps: int, loop: bool, between: Between) -> Tensor:
