@@ -1,8 +1,7 @@
-"""Convolutions whose kernel is scaled by a style, in the two forms that give the same images.
+"""Convolutions whose kernel is scaled by a style.  Karras et al. 2020, section 2.2, equations 1-3.
 
-"grouped" makes one kernel for each image, as the paper writes it; "scaled" scales the input
-channels by the style and the output channels by the demodulation, around one shared convolution.
-Karras et al. 2020, section 2.2, equations 1 to 3.
+Instead of one kernel for each image, as the paper writes it, the input channels are scaled by the
+style and the output channels by the demodulation, around one shared convolution.
 """
 
 from __future__ import annotations
@@ -13,13 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets.convolution import Smooth, block_precision, convolve, innermost, is_traced
+from mri_gan.nets.convolution import Smooth, block_precision, convolve, innermost
 from mri_gan.nets.layers import LEAK, EqualLinear
 
 DEMODULATION_EPS = 1e-8
 ACTIVATION_GAIN = math.sqrt(2)
-FORMS = ("scaled", "grouped")
-GROUPED_FROM = 16  # pixels per channel
 
 
 def demodulation(kernel: Tensor, style: Tensor) -> Tensor:
@@ -47,50 +44,18 @@ def modulated_conv2d(
     factor: Tensor | None = None,  # [N, D], the demodulation; None is none
     *,
     up: bool = False,
-    form: str = "scaled",
 ) -> Tensor:
-    """Convolve each image with its own kernel, factor * kernel * style.
+    """What convolving each image with its own kernel, factor * kernel * style, gives.
 
     -> [N, D, H, W], or with `up` [N, D, 2H + 1, 2W + 1]: the transposed convolution of stride 2,
-    unsmoothed.  `form` chooses how it is computed, see the module.
+    unsmoothed.
     """
-    if form == "scaled":
-        scaled = x * style.to(x.dtype)[:, :, None, None]
-        if up:
-            out = convolve(scaled, kernel.transpose(0, 1), stride=2, transposed=True)
-        else:
-            out = convolve(scaled, kernel, padding=kernel.shape[-1] // 2)
-        return out if factor is None else out * factor.to(out.dtype)[:, :, None, None]
-    n, channels, height, width = x.shape
-    kernels = kernel[None] * style[:, None, :, None, None]  # [N, D, C, k, k]
-    if factor is not None:
-        kernels = kernels * factor[:, :, None, None, None]
-    joined = x.reshape(1, n * channels, height, width)
-    out = _convolve(joined, kernels.flatten(0, 1).to(x.dtype), up, groups=n)
-    return out.view(n, len(kernel), *out.shape[2:])
-
-
-def _convolve(x: Tensor, kernel: Tensor, up: bool, groups: int) -> Tensor:
-    """Same size, or transposed with stride 2; kernel [groups * D, C, k, k]."""
-    if not up:
-        return F.conv2d(x, kernel, padding=kernel.shape[-1] // 2, groups=groups)
-    d, c, *size = kernel.shape
-    turned = kernel.view(groups, d // groups, c, *size).transpose(1, 2).flatten(0, 1)
-    return F.conv_transpose2d(x, turned, stride=2, groups=groups)
-
-
-def choose_form(x: Tensor, channels: int) -> str:
-    """The faster form for inputs x [N, C, H, W] and this many outputs.
-
-    Kernels for each image cost by width, scaled activations by pixels.  On a CPU, as measured by
-    `tools/bench/bench_modulation.py`: grouped is 1.2 to 5 times as slow below the bound and up to
-    1.3 times as fast above it, for any batch, and never pays where channels are innermost, as in
-    training.  On a GPU, not measured, always scaled.
-    """
-    if is_traced():  # kernels for each image would fix the number of images
-        return "scaled"
-    large = x.shape[2] * x.shape[3] >= GROUPED_FROM * channels
-    return "grouped" if large and x.device.type == "cpu" and not innermost(x) else "scaled"
+    scaled = x * style.to(x.dtype)[:, :, None, None]
+    if up:
+        out = convolve(scaled, kernel.transpose(0, 1), stride=2, transposed=True)
+    else:
+        out = convolve(scaled, kernel, padding=kernel.shape[-1] // 2)
+    return out if factor is None else out * factor.to(out.dtype)[:, :, None, None]
 
 
 class StyledConv(nn.Module):
@@ -117,29 +82,14 @@ class StyledConv(nn.Module):
         if x.dtype != torch.float32 and x.dtype != torch.float64:
             kernel, style = normalise(kernel, style)
         factor = ACTIVATION_GAIN * demodulation(kernel, style)  # [N, D]
-        form = choose_form(x, len(kernel))
-        if form == "grouped":
-            x = modulated_conv2d(x, kernel, style, factor, up=self.up, form=form)
-            x = self.smooth(x) if self.smooth is not None else x
-            x = x + self._offset(noise, x.dtype)
-        else:
-            x = modulated_conv2d(x, kernel, style, up=self.up)
-            x = self.smooth(x) if self.smooth is not None else x
-            bias = (ACTIVATION_GAIN * self.bias).to(x.dtype)[:, None, None]
-            x = torch.addcmul(bias, x, factor.to(x.dtype)[:, :, None, None])
-            if noise is not None:
-                x += (ACTIVATION_GAIN * self.noise_strength * noise).to(x.dtype)
+        x = modulated_conv2d(x, kernel, style, up=self.up)
+        x = self.smooth(x) if self.smooth is not None else x
+        bias = (ACTIVATION_GAIN * self.bias).to(x.dtype)[:, None, None]
+        x = torch.addcmul(bias, x, factor.to(x.dtype)[:, :, None, None])
+        if noise is not None:
+            x += (ACTIVATION_GAIN * self.noise_strength * noise).to(x.dtype)
         x = F.leaky_relu_(x, LEAK)
         return F.hardtanh(x, -clamp, clamp) if clamp else x
-
-    def _offset(self, noise: Tensor | None, dtype: torch.dtype) -> Tensor:
-        """Bias and noise with the gain of the rectifier: [D, 1, 1] or [N, D, H, W]."""
-        bias = (ACTIVATION_GAIN * self.bias).to(dtype)[:, None, None]
-        if noise is None:
-            return bias
-        return torch.addcmul(
-            bias, noise.to(dtype), (ACTIVATION_GAIN * self.noise_strength).to(dtype)
-        )
 
 
 def normalise(kernel: Tensor, style: Tensor) -> tuple[Tensor, Tensor]:
