@@ -76,16 +76,6 @@ def starts(config: TrainConfig) -> tuple[int, ...]:
     return tuple(itertools.accumulate((s.fade + s.stay for s in stages(config)), initial=0))
 
 
-def sizes(config: TrainConfig) -> tuple[int, ...]:
-    """The sizes of the levels in px."""
-    return tuple(stage.size for stage in stages(config))
-
-
-def level_start(config: TrainConfig, size: int) -> int:
-    """The nimg at which a level begins to fade in."""
-    return starts(config)[sizes(config).index(size)]
-
-
 def total_images(config: TrainConfig) -> int:
     """The nimg at which training ends: `kimg`, or the end of the schedule.
 

@@ -5,10 +5,10 @@ import pytest
 from mri_gan.config import Stage, TrainConfig
 from mri_gan.schedule import (
     Phase,
-    level_start,
     phase_at,
     settings_used,
-    sizes,
+    stages,
+    starts,
     step_number,
     total_images,
 )
@@ -27,11 +27,11 @@ def phases_from(config: TrainConfig, nimg: int) -> list[tuple[int, Phase]]:
 
 
 def test_levels_double_from_the_first_to_the_last_size() -> None:
-    assert sizes(CONFIG) == (8, 16, 32)
+    assert [stage.size for stage in stages(CONFIG)] == [8, 16, 32]
 
 
 def test_the_first_level_stays_one_phase_and_others_fade_for_one_and_stay_for_one() -> None:
-    assert [level_start(CONFIG, size) for size in (8, 16, 32)] == [0, 1000, 3000]
+    assert starts(CONFIG) == (0, 1000, 3000, 5000)
     assert total_images(CONFIG) == 5000
 
 

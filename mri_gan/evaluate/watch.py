@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from mri_gan.checkpoint import checkpoint_nimg
+from mri_gan.config import read_metrics
 from mri_gan.errors import UsageError
 from mri_gan.evaluate.evaluation import build_families, build_features, evaluate, read_people
 from mri_gan.evaluate.images import ImageSet, fakes_of
@@ -40,8 +42,8 @@ class Watch:
 
         Lines of a lost continuation of the run are dropped.
         """
-        nimg = int(checkpoint.stem.rpartition("-")[2])
-        lines = [line for line in read_lines(self.run / FILE) if line["nimg"] < nimg]
+        nimg = checkpoint_nimg(checkpoint)
+        lines = [line for line in read_metrics(self.run / FILE) if line["nimg"] < nimg]
         if lines and nimg - lines[-1]["nimg"] < self.every:
             return None
         # Building networks draws from the global generator, which is not ours to use up.
@@ -50,13 +52,6 @@ class Watch:
         text = "".join(json.dumps(line) + "\n" for line in [*lines, line])
         write_text(self.run / FILE, text)
         return line
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines written so far."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def score_checkpoint(store: Path, checkpoint: Path, device: str, seed: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ Functions with derivatives of their own: torch's second derivatives of what is h
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from itertools import product
 from typing import Any, NamedTuple
 
 import torch
@@ -296,7 +295,6 @@ class Smooth(FirKernel):
 # derivative by the kernel is one call of the kernel gradient that ordinary training uses, and the
 # derivatives of both are these two again: everything that a gradient penalty needs.
 
-STRIP_ROWS = 16  # see `_gather_kernel`
 PAYS_FROM = 64 * 64 * 9  # numbers in a kernel; for fewer, our own calls cost more than they save
 
 
@@ -398,11 +396,21 @@ class _KernelGradient(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, g: Tensor, like: Tensor, shape: Shape) -> Tensor:
-        if innermost(x) and x.device.type == "cpu":
-            if shape.transposed:
-                return _gather_kernel(g, x, like, shape)
-            return _gather_kernel(x, g, like, shape)
-        return _gradient_of_kernel(x, g, like, shape)
+        stride, padding = (shape.stride,) * 2, (shape.padding,) * 2
+        _, found, _ = torch.ops.aten.convolution_backward(
+            g,
+            x,
+            like,
+            None,
+            stride,
+            padding,
+            (1, 1),
+            shape.transposed,
+            shape.extra,
+            1,
+            (False, True, False),
+        )
+        return torch.as_tensor(found)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -419,54 +427,3 @@ class _KernelGradient(torch.autograd.Function):
         if _wanted(ctx, 1):
             by_g = _Convolve.apply(x, change, None, shape)  # type: ignore[no-untyped-call]
         return by_x, by_g, None, None
-
-
-def _gradient_of_kernel(x: Tensor, g: Tensor, like: Tensor, shape: Shape) -> Tensor:
-    """Torch's own kernel gradient."""
-    stride, padding = (shape.stride,) * 2, (shape.padding,) * 2
-    _, found, _ = torch.ops.aten.convolution_backward(
-        g,
-        x,
-        like,
-        None,
-        stride,
-        padding,
-        (1, 1),
-        shape.transposed,
-        shape.extra,
-        1,
-        (False, True, False),
-    )
-    return torch.as_tensor(found)
-
-
-def _gather_kernel(x: Tensor, g: Tensor, like: Tensor, shape: Shape) -> Tensor:
-    """The same of a convolution, channels innermost: x the large images, g the small ones.
-
-    The processor's kernel gradient slows down by a third on images above 32 px, and by half with
-    strides.  So taps that fall on the same pixels of a strided grid are gathered on their own,
-    which takes no stride, and large images as strips of a few rows.
-    """
-    step, rows = shape.stride, g.shape[2]
-    if step == 1 and rows <= 2 * STRIP_ROWS:
-        return _gradient_of_kernel(x, g, like, shape._replace(transposed=False, extra=(0, 0)))
-    if rows > 2 * STRIP_ROWS and rows % STRIP_ROWS == 0:
-        rows = STRIP_ROWS
-    x = F.pad(x, (shape.padding,) * 4)
-    strips = _strips(g, rows, rows)
-    found = torch.empty_like(like)
-    for i, j in product(range(step), repeat=2):
-        part = like[:, :, i::step, j::step]
-        height = g.shape[2] + part.shape[2] - 1
-        width = g.shape[3] + part.shape[3] - 1
-        grid = x[:, :, i::step, j::step][:, :, :height, :width]
-        seen = _strips(grid, rows + part.shape[2] - 1, rows)
-        found[:, :, i::step, j::step] = _gradient_of_kernel(seen, strips, part, Shape())
-    return found
-
-
-def _strips(x: Tensor, rows: int, step: int) -> Tensor:
-    """Strips of this many rows, one beginning every `step`: [N, C, H, W] -> [N * S, C, rows, W]."""
-    turned = x.permute(0, 2, 3, 1).unfold(1, rows, step)  # [N, S, W, C, rows]
-    strips = turned.permute(0, 1, 4, 2, 3).contiguous().flatten(0, 1)
-    return strips.permute(0, 3, 1, 2)

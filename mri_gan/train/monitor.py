@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mri_gan.checkpoint import checkpoint_nimg
 from mri_gan.config import AUGMENTABLE_LOSSES, METRICS, PLOT, SAMPLES, list_problems, read_metrics
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, write_bytes, write_text
@@ -231,7 +232,7 @@ class Board:
 
     def write_checkpoint(self, path: Path) -> None:
         """The sample grid that was drawn with a checkpoint."""
-        nimg = int(path.stem.rpartition("-")[2])
+        nimg = checkpoint_nimg(path)
         for grid in (self._run / SAMPLES).glob(f"{nimg:09d}-*.png"):
             with Image.open(grid) as picture:
                 pixels = np.asarray(picture.convert("L"))

@@ -38,7 +38,7 @@ from mri_gan.pictures import (
     sheet_pixels,
     to_signed,
 )
-from mri_gan.schedule import Phase, level_start, phase_at, settings_used, stages, total_images
+from mri_gan.schedule import Phase, phase_at, settings_used, stages, starts, total_images
 from mri_gan.store.reader import StoreReader, describe_data_set
 from mri_gan.train.data import TrainingData, batch_indices
 from mri_gan.train.monitor import (
@@ -248,9 +248,9 @@ def draw_fade(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> 
 
 def fades_or_did(run: Run, phase: Phase, nimg: int) -> bool:
     """Whether the level was fading in since the last checkpoint."""
-    stage = next(s for s in stages(run.config) if s.size == phase.resolution)
-    end = level_start(run.config, stage.size) + stage.fade
-    return stage.fade > 0 and nimg < end + run.snap
+    levels = zip(stages(run.config), starts(run.config), strict=False)
+    fade, start = next((s.fade, at) for s, at in levels if s.size == phase.resolution)
+    return fade > 0 and nimg < start + fade + run.snap
 
 
 def as_condition(rows: NDArray[np.float32]) -> Tensor | None:

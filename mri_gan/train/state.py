@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,17 +65,6 @@ def lay_innermost(net: nn.Module) -> None:
                 kernel.data = data.transpose(0, 1) if turns else data
 
 
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Torch's operations on one thread for a while."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
 @functools.lru_cache(maxsize=2)
 def measure_innermost(low: bool) -> float:
     """How many times as fast a convolution is with channels innermost, on this processor.
@@ -89,13 +77,15 @@ def measure_innermost(low: bool) -> float:
     orders = (torch.contiguous_format, torch.channels_last)
     images = [torch.ones(4, 128, 16, 16, dtype=kind).to(memory_format=order) for order in orders]
     kernels = [torch.ones(128, 128, 3, 3, dtype=kind).to(memory_format=order) for order in orders]
-    seconds = [float("inf")] * len(orders)
-    with torch.inference_mode(), one_thread():
+    seconds, threads = [float("inf")] * len(orders), torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.inference_mode():
         for _ in range(10):
             for i, (x, kernel) in enumerate(zip(images, kernels, strict=True)):
                 start = time.thread_time()
                 F.conv2d(x, kernel, padding=1)
                 seconds[i] = min(seconds[i], time.thread_time() - start)
+    torch.set_num_threads(threads)
     return seconds[0] / max(seconds[1], 1e-9)
 
 

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from phantoms.heads import as_people, draw_heads
 
+from mri_gan.config import read_metrics
 from mri_gan.evaluate import watch
 from mri_gan.evaluate.evaluation import build_features
 from mri_gan.evaluate.features import Features
 from mri_gan.evaluate.images import ImageSet
-from mri_gan.evaluate.watch import FILE, Watch, measure, read_lines
+from mri_gan.evaluate.watch import FILE, Watch, measure
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def see(folder: Path, *numbers: int) -> list[int]:
     watching = Watch(folder, folder, every=100)
     for nimg in numbers:
         watching.evaluate_checkpoint(folder / f"ckpt-{nimg:09d}.pt")
-    return [line["nimg"] for line in read_lines(folder / FILE)]
+    return [line["nimg"] for line in read_metrics(folder / FILE)]
 
 
 def test_checkpoints_are_judged_when_they_are_due(tmp_path: Path, scored: list[Path]) -> None:
@@ -49,7 +50,7 @@ def test_lines_of_a_lost_continuation_are_dropped(tmp_path: Path, scored: list[P
 
 
 def test_a_run_without_lines_has_none(tmp_path: Path) -> None:
-    assert read_lines(tmp_path / FILE) == []
+    assert read_metrics(tmp_path / FILE) == []
 
 
 def test_features_are_fitted_on_people_who_are_not_compared(

@@ -20,7 +20,7 @@ SHAPES = [  # stride, padding, transposed, kernel, height, width
     (2, 0, True, 3, 4, 3),
     (2, 1, True, 4, 4, 3),
 ]
-TALL = [(1, 1, False, 3, 48, 3), (2, 0, False, 3, 97, 5), (2, 0, True, 3, 48, 3)]  # in strips
+TALL = [(1, 1, False, 3, 48, 3), (2, 0, False, 3, 97, 5), (2, 0, True, 3, 48, 3)]
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,7 @@ from mri_gan.config import ARCHS, METRICS, TrainConfig, read_metrics
 from mri_gan.errors import Stopped, UsageError
 from mri_gan.files import StopSignal
 from mri_gan.nets.build import Look, draw_seeds
-from mri_gan.schedule import Phase, sizes, total_images
+from mri_gan.schedule import Phase, stages, total_images
 from mri_gan.synth.sample import load_trained
 from mri_gan.train.loop import train
 from mri_gan.train.run_folder import Progress, Run, RunOptions
@@ -91,7 +91,7 @@ def test_trains_stops_and_goes_on_to_the_same_bits(store: Path, tmp_path: Path, 
 
 
 def test_only_growing_architectures_pass_through_smaller_sizes() -> None:
-    grown = {arch: sizes(replace(BASE, arch=arch)) for arch in ARCHS}
+    grown = {arch: tuple(s.size for s in stages(replace(BASE, arch=arch))) for arch in ARCHS}
     assert grown.pop("progan") == grown.pop("stylegan") == (8, 16)
     assert grown == {"dcgan": (16,), "stylegan2": (16,), "fastgan": (16,)}
 
