@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
 from mri_gan.pictures import RUN_CHARTS, X_NAME, Curve, build_chart, metric_points
+from mri_gan.report import sections
 from mri_gan.report.facts import RunFacts
 from mri_gan.report.judging import copies_answer, figure_table, quality_answer
 from mri_gan.report.page import render
-from mri_gan.report.sections import (
-    Section,
-    Table,
-    changed_settings,
-    embed,
-    kimg,
-    left_out,
-    may_show,
-    to_text,
-    words,
-)
+from mri_gan.report.sections import Section, Table
 
 LAST_LINES = 30  # of the metrics, for the means at the end
 
@@ -29,14 +19,14 @@ LAST_LINES = 30  # of the metrics, for the means at the end
 def build_comparison(runs: Sequence[RunFacts]) -> str:
     """The page of several runs; their folders' names must differ."""
     names = [run.name for run in runs]
-    sections = [
+    parts = [
         answers(runs),
         last_grids(runs),
         *itertools.starmap(figures, enumerate(runs)),
         differing(runs, names),
     ]
-    sections += [ends(runs, names), overlaid(runs, names)]
-    return render(f"{len(runs)} runs side by side", sections, any(run.with_people for run in runs))
+    parts += [ends(runs, names), overlaid(runs, names)]
+    return render(f"{len(runs)} runs side by side", parts, any(run.with_people for run in runs))
 
 
 def answers(runs: Sequence[RunFacts]) -> Section:
@@ -52,8 +42,8 @@ def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     """The settings that are not the same everywhere."""
     section = Section("settings", "What differs")
     rows = [
-        [words(name), *(to_text(run.settings.get(name)) for run in runs)]
-        for name in changed_settings(runs)
+        [sections.words(name), *(sections.to_text(run.settings.get(name)) for run in runs)]
+        for name in sections.changed_settings(runs)
     ]
     digests = [run.config.get("data_digest", "") for run in runs]
     if len(set(digests)) > 1:
@@ -69,12 +59,14 @@ def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
 def ends(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     """Where each run stands, and the means of its last metrics."""
     rows = [
-        ["real images shown", *(kimg(run.nimg) for run in runs)],
+        ["real images shown", *(sections.kimg(run.nimg) for run in runs)],
         ["resolution", *(f"{_last(run, 'resolution')} px" for run in runs)],
     ]
     for title, series in RUN_CHARTS:
         for name in series:
-            rows.append([f"{title}: {name}", *(to_text(_mean_at_end(run, name)) for run in runs)])
+            rows.append(
+                [f"{title}: {name}", *(sections.to_text(_mean_at_end(run, name)) for run in runs)]
+            )
     table = Table(f"Means of the last {LAST_LINES} lines of the metrics", rows, ("", *names))
     return Section("ends", "Where they stand", tables=[table])
 
@@ -93,11 +85,13 @@ def last_grids(runs: Sequence[RunFacts]) -> Section:
     section = Section("grids", "Newest synthetic samples")
     for run in runs:
         pictures = [grid.picture for grid in run.grids]
-        section.notes += [f"{run.name}: {said}" for said in left_out(pictures, run.with_people)]
-        shown = [grid for grid in run.grids if may_show(grid.picture, run.with_people)]
+        section.notes += [
+            f"{run.name}: {said}" for said in sections.left_out(pictures, run.with_people)
+        ]
+        shown = [grid for grid in run.grids if sections.may_show(grid.picture, run.with_people)]
         for grid in shown[-1:]:
-            name = f"{run.name}, {kimg(grid.nimg)}, {grid.size} px"
-            section.pictures.append(embed(grid.picture, name))
+            name = f"{run.name}, {sections.kimg(grid.nimg)}, {grid.size} px"
+            section.pictures.append(sections.embed(grid.picture, name))
     return section
 
 
@@ -110,7 +104,7 @@ def overlaid(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
                 Curve(run_name, metric_points(run.metrics, name))
                 for run, run_name in zip(runs, names, strict=True)
             ]
-            heading = f"{title}: {words(name)}"
+            heading = f"{title}: {sections.words(name)}"
             chart = build_chart(heading, curves, X_NAME)
             section.charts += [chart] if chart else []
     return section
@@ -121,8 +115,7 @@ def figures(number: int, run: RunFacts) -> Section:
     section = Section(f"evaluation-{number}", f"{run.name}: quality beside its own floor")
     result = run.results.get("evaluation")
     if result is None:
-        section.hint = "Not measured yet. Run:"
-        section.command = f"mrigan evaluate {shlex.quote(run.folder.name)} --data STORE"
+        section.ask_for(run, "evaluate")
         return section
     section.tables.append(figure_table(result.document))
     digest = result.document.get("store", {}).get("digest")

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mri_gan.config import CONFIG, METRICS, PLOT, REALS, SAMPLES, read_metrics
-from mri_gan.errors import DataError
+from mri_gan.config import CONFIG, METRICS, PLOT, REALS, SAMPLES, read_json, read_metrics
+from mri_gan.errors import DataError, UsageError
 from mri_gan.pictures import Shows, read_mark
 
 GRID_NAME = re.compile(r"(?P<nimg>\d{9})-(?P<size>\d{4})px\.png$")
@@ -102,12 +101,9 @@ def read_document(path: Path) -> dict[str, Any]:
             f"{path.parent}: has no {path.name}", "give a folder that `mrigan train` wrote"
         )
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read as JSON", "write it again") from error
-    if not isinstance(value, dict):
-        raise DataError(f"{path}: is not a JSON object", "write it again")
-    return value
+        return read_json(path)
+    except UsageError as error:
+        raise DataError(error.message, "write it again") from error
 
 
 def find_grids(folder: Path) -> list[Grid]:

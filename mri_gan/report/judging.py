@@ -153,11 +153,11 @@ def _todo(run: RunFacts, command: str) -> str:
 
 def evaluation(run: RunFacts) -> Section:
     """Figures of quality with their noise floors."""
-    section = Section("evaluation", "Quality, beside what real people score")
-    result = run.results.get("evaluation")
-    if result is None:
-        return _missing(section, run, "evaluate")
-    document = result.document
+    section, document = _begin(
+        run, "evaluation", "Quality, beside what real people score", "evaluate"
+    )
+    if document is None:
+        return section
     section.notes.append(MEANING)
     section.tables.append(figure_table(document))
     for left in document.get("left_out", []):
@@ -165,7 +165,6 @@ def evaluation(run: RunFacts) -> Section:
             f"Left out: {left.get('family')} needs {left.get('needs')} images, there are "
             f"{left.get('has')}."
         )
-    section.add_pictures(result.pictures, run.with_people)
     return section
 
 
@@ -209,12 +208,9 @@ def _drawn(document: dict[str, Any]) -> str:
 
 def audit(run: RunFacts) -> Section:
     """Whether samples copy people of the training set."""
-    section = Section("audit", "Copies of training slices")
-    result = run.results.get("audit")
-    if result is None:
-        return _missing(section, run, "audit")
-    document = result.document
-    section.add_pictures(result.pictures, run.with_people)
+    section, document = _begin(run, "audit", "Copies of training slices", "audit")
+    if document is None:
+        return section
     if document.get("version", 1) < 2:
         section.notes.append("Measured by an earlier version; run mrigan audit again.")
         return section
@@ -261,11 +257,11 @@ def _membership(found: dict[str, Any]) -> str:
 
 def utility(run: RunFacts) -> Section:
     """What a network learns from synthetic slices against what it learns from real ones."""
-    section = Section("utility", "Usefulness: trained on synthetic, tested on real people")
-    result = run.results.get("utility")
-    if result is None:
-        return _missing(section, run, "utility")
-    document = result.document
+    section, document = _begin(
+        run, "utility", "Usefulness: trained on synthetic, tested on real people", "utility"
+    )
+    if document is None:
+        return section
     rows = [
         [
             name,
@@ -285,7 +281,6 @@ def utility(run: RunFacts) -> Section:
     section.tables.append(Table(_utility_caption(document), rows, head))
     if document.get("labels"):
         section.notes.append(f"Labels of the synthetic slices: {document['labels']}.")
-    section.add_pictures(result.pictures, run.with_people)
     return section
 
 
@@ -297,7 +292,14 @@ def _utility_caption(document: dict[str, Any]) -> str:
     )
 
 
-def _missing(section: Section, run: RunFacts, command: str) -> Section:
-    section.hint = "Not measured yet. Run:"
-    section.command = f"mrigan {command} {shlex.quote(run.folder.name)} --data STORE"
-    return section
+def _begin(
+    run: RunFacts, name: str, title: str, command: str
+) -> tuple[Section, dict[str, Any] | None]:
+    """A section with its pictures and its document; without a result, how to get one."""
+    section = Section(name, title)
+    result = run.results.get(name)
+    if result is None:
+        section.ask_for(run, command)
+        return section, None
+    section.add_pictures(result.pictures, run.with_people)
+    return section, result.document

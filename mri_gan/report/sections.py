@@ -69,6 +69,11 @@ class Section:
     command: str = ""
     text: str = ""  # shown as it is
 
+    def ask_for(self, run: RunFacts, command: str) -> None:
+        """Show the command that measures what is missing."""
+        self.hint = "Not measured yet. Run:"
+        self.command = f"mrigan {command} {shlex.quote(run.folder.name)} --data STORE"
+
     def add_pictures(self, pictures: Sequence[Picture], with_people: bool) -> None:
         """Show the pictures that may be shown, and count those that are left out."""
         shown = [p for p in pictures if may_show(p, with_people)]

@@ -24,17 +24,7 @@ from mri_gan.files import one_line
 from mri_gan.store import schema
 from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.pyramid import enlarge
-from mri_gan.store.schema import (
-    ACQUIRED,
-    DROPPED,
-    FACE,
-    TURNED,
-    BadRecordError,
-    SliceRecord,
-    index_key,
-    label_channels,
-    load_json,
-)
+from mri_gan.store.schema import BadRecordError, SliceRecord, index_key
 from mri_gan.tables import html_table
 
 # px; below, threads that take turns at the interpreter lose more than they gain: at 128 px two
@@ -107,7 +97,7 @@ class StoreReader:
         self._txn = self._env.begin(buffers=True)
         self.channels = int(self.header["channels"])
         self.channel_names = tuple(self.header.get("channel_names", ("image",)))
-        self._labels = label_channels(self.channel_names)
+        self._labels = schema.label_channels(self.channel_names)
         self.dtype = np.dtype(np.uint16 if self.header["depth"] == 16 else np.uint8)
 
     def _unfinished(self) -> DataError:
@@ -119,7 +109,7 @@ class StoreReader:
     def _read_meta(self, name: bytes) -> Any:
         with self._env.begin(db=self._meta) as txn:
             data = txn.get(name)
-        return None if data is None else load_json(data)
+        return None if data is None else schema.load_json(data)
 
     def __enter__(self) -> Self:
         return self
@@ -237,7 +227,7 @@ class StoreReader:
         """Sources that gave no slices: {"source", "kind", "reason"}."""
         with self._damage_told(), self._txn.cursor(db=self._skipped) as cursor:
             for value in cursor.iternext(keys=False):
-                yield load_json(bytes(value))
+                yield schema.load_json(bytes(value))
 
     def indices(self, split: str | None = None) -> NDArray[np.int64]:
         """The slice indices of one split, or of all."""
@@ -369,8 +359,16 @@ def count_notes(notes: Counter[str]) -> dict[str, Any]:
 
     Header fields that were left out, faces, planes, orientations and resampled sizes.
     """
-    found: dict[str, Any] = {"dropped_fields": _marked(notes, DROPPED), "faces": notes[FACE]}
-    kinds = {"acquired_otherwise": ACQUIRED, "turned": TURNED, "planes": PLANE, "resized": RESIZED}
+    found: dict[str, Any] = {
+        "dropped_fields": _marked(notes, schema.DROPPED),
+        "faces": notes[schema.FACE],
+    }
+    kinds = {
+        "acquired_otherwise": schema.ACQUIRED,
+        "turned": schema.TURNED,
+        "planes": PLANE,
+        "resized": RESIZED,
+    }
     marked = {name: _marked(notes, mark) for name, mark in kinds.items()}
     return found | {name: counts for name, counts in marked.items() if counts}
 

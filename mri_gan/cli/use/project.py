@@ -56,32 +56,23 @@ def command(
     projection.npz. The image is padded to a square and scaled to the model's size.
     """
     from mri_gan.files import make_folder
-    from mri_gan.synth.project import (
-        Effort,
-        critic_features,
-        draw_projection,
-        network_features,
-        project,
-        read_target,
-        root_mean_square,
-        save_projection,
-    )
+    from mri_gan.synth import project
 
-    effort = Effort(steps, lr, space, seed=seed)
+    effort = project.Effort(steps, lr, space, seed=seed)
     hand = how.load(ckpt)
-    target = read_target(image, hand.look.size, hand.trained.config.channels)
+    target = project.read_target(image, hand.look.size, hand.trained.config.channels)
     make_folder(out)
     features = (
-        network_features(features_file, how.device)
+        project.network_features(features_file, how.device)
         if features_file
-        else critic_features(hand, how.device)
+        else project.critic_features(hand, how.device)
     )
     with options.Progress(steps, " steps", quiet or as_json) as bar:
-        found = project(hand, target, features, effort, lambda step, _loss: bar.show(step))
+        found = project.project(hand, target, features, effort, lambda step, _loss: bar.show(step))
     wanted, drawn = target[0].numpy(), found.image.numpy()
-    draw_projection(out / "projection.png", wanted, drawn, found.losses)
-    save_projection(out, found, hand.trained)
-    rms = root_mean_square(wanted, drawn)
+    project.draw_projection(out / "projection.png", wanted, drawn, found.losses)
+    project.save_projection(out, found, hand.trained)
+    rms = project.root_mean_square(wanted, drawn)
     if as_json:
         options.print_json({"out": str(out), "rms_grey": rms, "distance": found.losses[-1]})
     elif not quiet:
