@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import json
 import os
 import re
@@ -72,6 +73,21 @@ def together(*decorators: Decorator) -> Decorator:
 def path(flag: str, help_text: str, **more: Any) -> Decorator:
     """An option that names a file or folder."""
     return setting(flag, PATH, None, help_text, **more)
+
+
+def gathered(name: str, kind: type[Any], *decorators: Decorator) -> Decorator:
+    """Options of which those that are fields of `kind` arrive as one object, called `name`."""
+    names = [field.name for field in dataclasses.fields(kind)]
+
+    def add(command: Any) -> Any:
+        @functools.wraps(command)
+        def call(**given: Any) -> Any:
+            fields = {field: given.pop(field) for field in names if field in given}
+            return command(**{name: kind(**fields)}, **given)
+
+        return together(*decorators)(call)
+
+    return add
 
 
 quiet = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +20,6 @@ if TYPE_CHECKING:
     from mri_gan.synth.sample import Trained
 
 
-Command = Callable[..., Any]
 SEEDS_APART = 1_000_000
 ALL = 1 << 40  # more slices than there are
 OPTIONS = (
@@ -54,25 +51,13 @@ class Drawing:
     device: str
 
 
-def shared(psi: float) -> Callable[[Command], Command]:
+def shared(psi: float) -> options.Decorator:
     """The options that all three commands have; those about drawing arrive as one `drawing`.
 
     `psi` is the truncation by default: 1 to judge a model, that of `generate` to judge pictures.
     """
     truncation = options.setting("--psi", float, psi, "Truncation; 1 is none.")
-
-    def add(command: Command) -> Command:
-        @functools.wraps(command)
-        def gathered(**given: Any) -> Any:
-            drawing = Drawing(**{f.name: given.pop(f.name) for f in dataclasses.fields(Drawing)})
-            return command(drawing=drawing, **given)
-
-        wrapped: Command = gathered
-        for option in reversed((OPTIONS[0], OPTIONS[1], truncation, *OPTIONS[2:])):
-            wrapped = option(wrapped)
-        return wrapped
-
-    return add
+    return options.gathered("drawing", Drawing, *OPTIONS[:2], truncation, *OPTIONS[2:])
 
 
 def first_seed(drawing: Drawing) -> int:

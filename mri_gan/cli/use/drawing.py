@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mri_gan.cli import options
 from mri_gan.config import require
 
 if TYPE_CHECKING:
     from mri_gan.synth.figures import Drawing
-
-Command = Callable[..., Any]
 
 SIZE = options.setting(
     "--size", int, None, "Pixels; smaller images are shrunk  [default: the largest trained]."
@@ -70,17 +65,6 @@ class How:
         return Drawing(trained, look_at(trained, self.size, psi, self.noise), self.condition)
 
 
-def shared(psi: bool = True) -> Callable[[Command], Command]:
+def shared(psi: bool = True) -> options.Decorator:
     """The options about drawing, with or without `--psi`; with `--device` they arrive as `how`."""
-
-    def add(command: Command) -> Command:
-        @functools.wraps(command)
-        def gathered(**given: Any) -> Any:
-            names = [field.name for field in dataclasses.fields(How) if field.name in given]
-            return command(how=How(**{name: given.pop(name) for name in names}), **given)
-
-        for option in (CONDITION, NOISE, PSI, SIZE) if psi else (CONDITION, NOISE, SIZE):
-            gathered = option(gathered)
-        return gathered
-
-    return add
+    return options.gathered("how", How, SIZE, *([PSI] if psi else []), NOISE, CONDITION)
