@@ -14,18 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mri_gan.nets import layers
 from mri_gan.nets.convolution import widen
-from mri_gan.nets.layers import (
-    LEAK,
-    ConditionProjection,
-    CriticNet,
-    LatentGenerator,
-    Noise,
-    check_largest,
-    check_single,
-    check_square,
-    resolutions_up_to,
-)
 
 WIDEST = 1024  # at 4 px of the 64 px network
 NARROWEST = 128  # at half the image's size
@@ -37,7 +27,7 @@ def widths_of(max_resolution: int, capacity: float) -> dict[int, int]:
 
     Times `capacity`, a multiple of 4.  Radford et al. 2016, figure 1.
     """
-    sizes = resolutions_up_to(max_resolution)[:-1]
+    sizes = layers.resolutions_up_to(max_resolution)[:-1]
     paper = {r: min(WIDEST, NARROWEST * max_resolution // (2 * r)) for r in sizes}
     return {r: max(4, 4 * round(width * capacity / 4)) for r, width in paper.items()}
 
@@ -106,11 +96,11 @@ class Synthesis(nn.Module):
             )
 
     def forward(
-        self, ws: Tensor, *, resolution: int, alpha: float = 1.0, noise: Noise = None
+        self, ws: Tensor, *, resolution: int, alpha: float = 1.0, noise: layers.Noise = None
     ) -> Tensor:
         """Raises ValueError for another resolution, or for noise."""
-        check_largest(resolution, self.max_resolution, alpha)
-        check_single(ws, noise)
+        layers.check_largest(resolution, self.max_resolution, alpha)
+        layers.check_single(ws, noise)
         x = ws[:, 0, :, None, None]
         for name, block in self.blocks.items():
             x = block(x)
@@ -119,7 +109,7 @@ class Synthesis(nn.Module):
         return torch.tanh(widen(x))
 
 
-class Generator(LatentGenerator):
+class Generator(layers.LatentGenerator):
     """Uniform latents to images.  Radford et al. 2016, section 4 and figure 1.
 
     Batch statistics in training, running ones in `eval()`, where an image depends on nothing but
@@ -181,7 +171,7 @@ class LayerNorm(nn.Module):
         return normalised
 
 
-class Critic(CriticNet):
+class Critic(layers.CriticNet):
     """Score images, higher for real: [N, image_channels, R, R] -> scores [N].
 
     Leaky rectifiers, normalisation everywhere but at the image and the score.
@@ -209,7 +199,7 @@ class Critic(CriticNet):
                 self.norms[str(r)] = (PartNorm if critic_norm == "batch" else LayerNorm)(widths[r])
             inputs = widths[r]
         self.score = nn.Linear(inputs * 4 * 4, 1)
-        self.project = ConditionProjection(condition_dim, inputs)
+        self.project = layers.ConditionProjection(condition_dim, inputs)
         for part in (self.blocks, self.norms, self.score):
             part.apply(initialise)
 
@@ -223,8 +213,8 @@ class Critic(CriticNet):
     ) -> Tensor:
         """Scores [N]; raises ValueError for other sizes, too."""
         (images,) = inputs
-        check_largest(images.shape[-1], self.max_resolution, alpha)
-        check_square(images)
+        layers.check_largest(images.shape[-1], self.max_resolution, alpha)
+        layers.check_square(images)
         if len(images) % parts:
             raise ValueError(f"{len(images)} images cannot be cut into {parts} equal parts")
         x = images
@@ -232,7 +222,7 @@ class Critic(CriticNet):
             x = block(x)
             if name in self.norms:
                 x = self.norms[name](x, parts)
-            x = F.leaky_relu(x, LEAK)
+            x = F.leaky_relu(x, layers.LEAK)
         scores: Tensor = self.score(x.flatten(1)).squeeze(1)
         projected: Tensor = self.project(x.mean(dim=(2, 3)), condition)
         return scores + projected

@@ -12,15 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mri_gan.nets import layers
 from mri_gan.nets.convolution import convolve, fold_upsampling, widen
 from mri_gan.nets.dcgan import BatchNorm
-from mri_gan.nets.layers import (
-    LatentGenerator,
-    Noise,
-    check_largest,
-    check_single,
-    leaky_relu,
-)
 
 FULL_WIDTHS = {4: 1024, 8: 1024, 16: 512, 32: 256, 64: 128, 128: 96, 256: 64, 512: 32, 1024: 16}
 SECOND_CONVOLUTION = (8, 32, 128, 512)  # px at which a block has two
@@ -52,7 +46,7 @@ class Convolution(nn.Module):
         return convolve(x, self.weight, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return leaky_relu(self.norm(self.lead(x)))
+        return layers.leaky_relu(self.norm(self.lead(x)))
 
 
 class UpConvolution(Convolution):
@@ -104,12 +98,12 @@ class Synthesis(nn.Module):
         self.to_image = nn.Conv2d(widths[self.max_resolution], image_channels, 3, padding=1)
 
     def forward(
-        self, ws: Tensor, *, resolution: int, alpha: float = 1.0, noise: Noise = None
+        self, ws: Tensor, *, resolution: int, alpha: float = 1.0, noise: layers.Noise = None
     ) -> Tensor:
         """Raises ValueError for another resolution, or for noise."""
-        check_largest(resolution, self.max_resolution, alpha)
-        check_single(ws, noise)
-        x = leaky_relu(self.first_norm(self.first(ws[:, 0, :, None, None])))
+        layers.check_largest(resolution, self.max_resolution, alpha)
+        layers.check_single(ws, noise)
+        x = layers.leaky_relu(self.first_norm(self.first(ws[:, 0, :, None, None])))
         drawn = {4: x}
         for name, block in self.blocks.items():
             r = int(name)
@@ -121,7 +115,7 @@ class Synthesis(nn.Module):
         return torch.tanh(widen(image))
 
 
-class Generator(LatentGenerator):
+class Generator(layers.LatentGenerator):
     """Normalised latents to images.  Liu et al. 2021, section 3.1.
 
     Batch statistics in training, running ones in `eval()`, where an image depends on nothing but

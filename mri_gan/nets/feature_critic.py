@@ -15,15 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from mri_gan.nets import layers
 from mri_gan.nets.convolution import block_precision, convolve
-from mri_gan.nets.layers import (
-    ConditionProjection,
-    CriticNet,
-    check_largest,
-    check_square,
-    leaky_relu,
-    minibatch_stddev,
-)
 
 STAGE_ENDS = (3, 5, 11, 16)  # blocks of EfficientNet-Lite0 before 1/4, 1/8, 1/16, 1/32 of the size
 MIXED = 64  # channels of every scale after mixing
@@ -173,12 +166,14 @@ class SmallCritic(nn.Module):
             inputs, size = width, size // 2
         self.compare = spectral_norm(nn.Conv2d(inputs + 1, WIDTH, 3, padding=1))
         self.score = spectral_norm(nn.Conv2d(WIDTH, 1, 1))
-        self.project = ConditionProjection(condition_dim, WIDTH)
+        self.project = layers.ConditionProjection(condition_dim, WIDTH)
 
     def forward(self, x: Tensor, *, parts: int, condition: Tensor | None = None) -> Tensor:
         for layer in self.halve:
-            x = leaky_relu(_convolve_normed(layer, x, stride=2))
-        x = leaky_relu(_convolve_normed(self.compare, minibatch_stddev(x, parts=parts)))
+            x = layers.leaky_relu(_convolve_normed(layer, x, stride=2))
+        x = layers.leaky_relu(
+            _convolve_normed(self.compare, layers.minibatch_stddev(x, parts=parts))
+        )
         scores = F.interpolate(self.score(x), (MAP_PX, MAP_PX)).flatten(1)
         projected: Tensor = self.project(x.mean((2, 3)), condition)
         return scores + projected[:, None]
@@ -199,7 +194,7 @@ def split_bands(images: Tensor) -> Tensor:
     return torch.cat([mean, across, along, corners], 1)
 
 
-class PixelCritic(CriticNet):
+class PixelCritic(layers.CriticNet):
     """The ordinary critic of the light generator: [N, C, R, R] -> scores [N, 16] of 4x4 parts.
 
     One small critic as those on features, on the image itself, or with `wavelets` on its wavelet
@@ -221,8 +216,8 @@ class PixelCritic(CriticNet):
 
     def trained_inputs(self, images: Tensor) -> list[Tensor]:
         """The images or their bands; raises ValueError for another size."""
-        check_largest(images.shape[-1], self.size, 1.0)
-        check_square(images)
+        layers.check_largest(images.shape[-1], self.size, 1.0)
+        layers.check_square(images)
         return [split_bands(images.float()) if self.wavelets else images]
 
     def score_inputs(
@@ -234,12 +229,12 @@ class PixelCritic(CriticNet):
         condition: Tensor | None = None,
     ) -> Tensor:
         """Scores; raises ValueError for an alpha below 1, or N no multiple of `parts`."""
-        check_largest(self.size, self.size, alpha)
+        layers.check_largest(self.size, self.size, alpha)
         scores: Tensor = self.critic(inputs[0], parts=parts, condition=condition)
         return scores
 
 
-class Critic(CriticNet):
+class Critic(layers.CriticNet):
     """Score images by frozen features: [N, C, R, R] -> scores [N, 4 * 16], higher for real.
 
     Four scales of 4x4 parts of the image.  Every channel is judged as a grey image; the scores
@@ -266,7 +261,7 @@ class Critic(CriticNet):
 
     def trained_inputs(self, images: Tensor) -> list[Tensor]:
         """The mixed features of each scale, the finest first: four of [N, 64, r, r]."""
-        check_square(images)
+        layers.check_square(images)
         # On a CPU depthwise convolutions in bfloat16 take twice as long.
         with block_precision(images, low=False):
             mixed: list[Tensor] = self.mixing(self.describe(images.float()))
@@ -297,13 +292,13 @@ class Critic(CriticNet):
         return [x.reshape(n, -1, *x.shape[2:]) for x in self.features(grey)]
 
 
-class JointCritic(CriticNet):
+class JointCritic(layers.CriticNet):
     """An ordinary critic beside the one on features: -> scores [N, 80].
 
     The ordinary score weighs as much as one scale of features.
     """
 
-    def __init__(self, own: CriticNet, features: Critic) -> None:
+    def __init__(self, own: layers.CriticNet, features: Critic) -> None:
         super().__init__()
         self.condition_dim = features.condition_dim
         self.own, self.by_features = own, features

@@ -10,20 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from mri_gan.nets import layers
 from mri_gan.nets.convolution import upsample_nearest2
-from mri_gan.nets.layers import (
-    EqualConv2d,
-    LatentGenerator,
-    Noise,
-    UpConv2d,
-    channels_at,
-    check_resolution,
-    check_single,
-    fade,
-    leaky_relu,
-    pixel_norm,
-    resolutions_up_to,
-)
 
 
 class LatentBlock(nn.Module):
@@ -34,14 +22,14 @@ class LatentBlock(nn.Module):
 
     def __init__(self, latent_dim: int, channels: int) -> None:
         super().__init__()
-        self.spread = EqualConv2d(latent_dim, channels, 4)
-        self.conv1 = EqualConv2d(channels, channels, 3)
+        self.spread = layers.EqualConv2d(latent_dim, channels, 4)
+        self.conv1 = layers.EqualConv2d(channels, channels, 3)
 
     def forward(self, z: Tensor) -> Tensor:
         assert self.spread.bias is not None
         x = torch.einsum("nd,cdhw->nchw", z, self.spread.kernel())
-        x = pixel_norm(leaky_relu(x + self.spread.bias[:, None, None]))
-        return pixel_norm(leaky_relu(self.conv1(x)))
+        x = layers.pixel_norm(layers.leaky_relu(x + self.spread.bias[:, None, None]))
+        return layers.pixel_norm(layers.leaky_relu(self.conv1(x)))
 
 
 class GrowingBlock(nn.Module):
@@ -52,12 +40,12 @@ class GrowingBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.conv0 = UpConv2d(inputs, outputs)
-        self.conv1 = EqualConv2d(outputs, outputs, 3)
+        self.conv0 = layers.UpConv2d(inputs, outputs)
+        self.conv1 = layers.EqualConv2d(outputs, outputs, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = pixel_norm(leaky_relu(self.conv0(x)))
-        return pixel_norm(leaky_relu(self.conv1(x)))
+        x = layers.pixel_norm(layers.leaky_relu(self.conv0(x)))
+        return layers.pixel_norm(layers.leaky_relu(self.conv1(x)))
 
 
 class Synthesis(nn.Module):
@@ -70,34 +58,34 @@ class Synthesis(nn.Module):
         self, max_resolution: int, image_channels: int, capacity: float, inputs: int
     ) -> None:
         super().__init__()
-        sizes = resolutions_up_to(max_resolution)
-        width = {r: channels_at(r, capacity) for r in sizes}
+        sizes = layers.resolutions_up_to(max_resolution)
+        width = {r: layers.channels_at(r, capacity) for r in sizes}
         self.max_resolution = max_resolution
         self.blocks = nn.ModuleDict({"4": LatentBlock(inputs, width[4])})
         for r in sizes[1:]:
             self.blocks[str(r)] = GrowingBlock(width[r // 2], width[r])
         self.to_image = nn.ModuleDict(
-            {str(r): EqualConv2d(width[r], image_channels, 1, gain=1.0) for r in sizes}
+            {str(r): layers.EqualConv2d(width[r], image_channels, 1, gain=1.0) for r in sizes}
         )
 
     def forward(
-        self, ws: Tensor, *, resolution: int, alpha: float = 1.0, noise: Noise = None
+        self, ws: Tensor, *, resolution: int, alpha: float = 1.0, noise: layers.Noise = None
     ) -> Tensor:
         """Raises ValueError for a resolution the network lacks, or for noise."""
-        check_resolution(resolution, self.max_resolution, alpha)
-        check_single(ws, noise)
+        layers.check_resolution(resolution, self.max_resolution, alpha)
+        layers.check_single(ws, noise)
         lower = x = self.blocks["4"](ws[:, 0])
-        for r in resolutions_up_to(resolution)[1:]:
+        for r in layers.resolutions_up_to(resolution)[1:]:
             lower = x
             x = self.blocks[str(r)](x)
         image: Tensor = self.to_image[str(resolution)](x)
         if alpha == 1.0 or resolution == 4:
             return image
         old = upsample_nearest2(self.to_image[str(resolution // 2)](lower))
-        return fade(old, image, alpha)
+        return layers.fade(old, image, alpha)
 
 
-class Generator(LatentGenerator):
+class Generator(layers.LatentGenerator):
     """Normalised latents to images.  Karras et al. 2018, section 2 and table 2.
 
     Initial weights come from the global random generator.  Raises ValueError for a max_resolution
@@ -114,5 +102,5 @@ class Generator(LatentGenerator):
         condition_dim: int = 0,
     ) -> None:
         super().__init__(latent_dim, condition_dim)
-        self.resolutions = tuple(resolutions_up_to(max_resolution))
+        self.resolutions = tuple(layers.resolutions_up_to(max_resolution))
         self.synthesis = Synthesis(max_resolution, image_channels, capacity, self.inputs)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mri_gan.nets import layers
 from mri_gan.nets.convolution import (
     blur,
     downsample_mean2,
@@ -21,29 +22,6 @@ from mri_gan.nets.convolution import (
     is_traced,
     upsample_nearest2,
     widen,
-)
-from mri_gan.nets.layers import (
-    Blur,
-    ConditionEmbedding,
-    ConditionProjection,
-    CriticNet,
-    DownConv2d,
-    EqualConv2d,
-    EqualLinear,
-    GeneratorNet,
-    Noise,
-    NoiseInjection,
-    NoiseShape,
-    UpConv2d,
-    channels_at,
-    check_resolution,
-    check_square,
-    fade,
-    leaky_relu,
-    minibatch_stddev,
-    num_style_layers,
-    pixel_norm,
-    resolutions_up_to,
 )
 
 
@@ -62,16 +40,16 @@ class MappingNetwork(nn.Module):
         condition_dim: int = 0,
     ) -> None:
         super().__init__()
-        self.embed = ConditionEmbedding(condition_dim, latent_dim)
+        self.embed = layers.ConditionEmbedding(condition_dim, latent_dim)
         inputs = [2 * latent_dim if condition_dim else latent_dim] + [latent_dim] * (depth - 1)
         self.layers = nn.ModuleList(
-            EqualLinear(n, latent_dim, lr_multiplier=lr_multiplier) for n in inputs
+            layers.EqualLinear(n, latent_dim, lr_multiplier=lr_multiplier) for n in inputs
         )
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        w: Tensor = self.embed(pixel_norm(z), condition)
+        w: Tensor = self.embed(layers.pixel_norm(z), condition)
         for layer in self.layers:
-            w = leaky_relu(layer(w))
+            w = layers.leaky_relu(layer(w))
         return w
 
 
@@ -112,7 +90,7 @@ class AdaIN(nn.Module):
 
     def __init__(self, channels: int, latent_dim: int) -> None:
         super().__init__()
-        self.affine = EqualLinear(latent_dim, 2 * channels, gain=1.0)
+        self.affine = layers.EqualLinear(latent_dim, 2 * channels, gain=1.0)
         with torch.no_grad():
             self.affine.bias[:channels] = 1
 
@@ -131,7 +109,7 @@ class StyleLayer(nn.Module):
     def __init__(self, channels: int, latent_dim: int, *, blur_bias: bool = False) -> None:
         super().__init__()
         self.blur_bias = blur_bias  # as if the bias had been added before the blur
-        self.noise = NoiseInjection(channels)
+        self.noise = layers.NoiseInjection(channels)
         self.bias = nn.Parameter(torch.zeros(channels))
         self.adain = AdaIN(channels, latent_dim)
 
@@ -140,7 +118,7 @@ class StyleLayer(nn.Module):
         bias = self.bias[:, None, None]
         if self.blur_bias:
             bias = bias * blur(torch.ones_like(x[:1, :1], dtype=bias.dtype))[0]
-        x = leaky_relu(x + bias.to(x.dtype))
+        x = layers.leaky_relu(x + bias.to(x.dtype))
         styled: Tensor = self.adain(x, w)
         return styled
 
@@ -155,7 +133,7 @@ class ConstantBlock(nn.Module):
         super().__init__()
         self.constant = nn.Parameter(torch.ones(channels, 4, 4))
         self.style0 = StyleLayer(channels, latent_dim)
-        self.conv1 = EqualConv2d(channels, channels, 3, bias=False)
+        self.conv1 = layers.EqualConv2d(channels, channels, 3, bias=False)
         self.style1 = StyleLayer(channels, latent_dim)
 
     def forward(self, ws: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
@@ -177,10 +155,10 @@ class GrowingBlock(nn.Module):
         super().__init__()
         # The biases sit in the style layers: after the blur, which would bend them at the border,
         # unless weights from elsewhere want it so.
-        self.conv0 = UpConv2d(inputs, outputs, bias=False)
-        self.blur = Blur()
+        self.conv0 = layers.UpConv2d(inputs, outputs, bias=False)
+        self.blur = layers.Blur()
         self.style0 = StyleLayer(outputs, latent_dim, blur_bias=blur_bias)
-        self.conv1 = EqualConv2d(outputs, outputs, 3, bias=False)
+        self.conv1 = layers.EqualConv2d(outputs, outputs, 3, bias=False)
         self.style1 = StyleLayer(outputs, latent_dim)
 
     def forward(self, x: Tensor, ws: Tensor, noise: Sequence[Tensor | None]) -> Tensor:
@@ -205,8 +183,8 @@ class Synthesis(nn.Module):
         blur_bias: bool = False,
     ) -> None:
         super().__init__()
-        sizes = resolutions_up_to(max_resolution)
-        width = {r: channels_at(r, capacity) for r in sizes}
+        sizes = layers.resolutions_up_to(max_resolution)
+        width = {r: layers.channels_at(r, capacity) for r in sizes}
         self.max_resolution = max_resolution
         self.blocks = nn.ModuleDict({"4": ConstantBlock(width[4], latent_dim)})
         for r in sizes[1:]:
@@ -214,7 +192,7 @@ class Synthesis(nn.Module):
                 width[r // 2], width[r], latent_dim, blur_bias=blur_bias
             )
         self.to_image = nn.ModuleDict(
-            {str(r): EqualConv2d(width[r], image_channels, 1, gain=1.0) for r in sizes}
+            {str(r): layers.EqualConv2d(width[r], image_channels, 1, gain=1.0) for r in sizes}
         )
 
     def forward(
@@ -223,33 +201,33 @@ class Synthesis(nn.Module):
         *,
         resolution: int,  # px
         alpha: float = 1.0,
-        noise: Noise = None,
+        noise: layers.Noise = None,
     ) -> Tensor:
         """Run the blocks up to `resolution`; alpha < 1 fades it in over the doubled lower image.
 
         Raises ValueError for a resolution the network lacks, an alpha outside 0..1, or styles or
         noise not made for this resolution.  Karras et al. 2018, section 2, figure 2.
         """
-        check_resolution(resolution, self.max_resolution, alpha)
-        layers = num_style_layers(resolution)
-        noise = [None] * layers if noise is None else noise
-        if ws.shape[1] != layers or len(noise) != layers:
+        layers.check_resolution(resolution, self.max_resolution, alpha)
+        count = layers.num_style_layers(resolution)
+        noise = [None] * count if noise is None else noise
+        if ws.shape[1] != count or len(noise) != count:
             raise ValueError(
-                f"{resolution} px has {layers} style layers, "
+                f"{resolution} px has {count} style layers, "
                 f"not {ws.shape[1]} (styles) or {len(noise)} (noise)"
             )
         lower = x = self.blocks["4"](ws[:, :2], noise[:2])
-        for i, r in enumerate(resolutions_up_to(resolution)[1:], start=1):
+        for i, r in enumerate(layers.resolutions_up_to(resolution)[1:], start=1):
             lower, here = x, slice(2 * i, 2 * i + 2)
             x = self.blocks[str(r)](x, ws[:, here], noise[here])
         image: Tensor = self.to_image[str(resolution)](x)
         if alpha == 1.0 or resolution == 4:
             return image
         old = upsample_nearest2(self.to_image[str(resolution // 2)](lower))
-        return fade(old, image, alpha)
+        return layers.fade(old, image, alpha)
 
 
-class Generator(GeneratorNet):
+class Generator(layers.GeneratorNet):
     """Mapping, synthesis and the running mean of w (`w_avg`, kept up to date by the trainer).
 
     Initial weights come from the global random generator; nothing later does.
@@ -269,7 +247,7 @@ class Generator(GeneratorNet):
         blur_bias: bool = False,  # biases of growing layers as if added before the blur
     ) -> None:
         super().__init__()
-        self.resolutions = tuple(resolutions_up_to(max_resolution))
+        self.resolutions = tuple(layers.resolutions_up_to(max_resolution))
         self.latent_dim = latent_dim
         self.condition_dim = condition_dim
         self.mapping = MappingNetwork(latent_dim, mapping_depth, condition_dim=condition_dim)
@@ -284,11 +262,11 @@ class Generator(GeneratorNet):
 
     def num_layers(self, resolution: int) -> int:
         """Two styles for each block."""
-        return num_style_layers(resolution)
+        return layers.num_style_layers(resolution)
 
-    def noise_shapes(self, n: int, resolution: int) -> list[NoiseShape]:
+    def noise_shapes(self, n: int, resolution: int) -> list[layers.NoiseShape]:
         """Two [n, 1, r, r] for each r = 4, 8, .., resolution."""
-        return [(n, 1, r, r) for r in resolutions_up_to(resolution) for _ in range(2)]
+        return [(n, 1, r, r) for r in layers.resolutions_up_to(resolution) for _ in range(2)]
 
     def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Map latents to styles: z [N, latent_dim] -> w [N, latent_dim]."""
@@ -307,13 +285,13 @@ class ShrinkingBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, *, blur: bool = True) -> None:
         super().__init__()
-        self.conv0 = EqualConv2d(inputs, inputs, 3)
-        self.blur = Blur() if blur else nn.Identity()
-        self.conv1 = DownConv2d(inputs, outputs)
+        self.conv0 = layers.EqualConv2d(inputs, inputs, 3)
+        self.blur = layers.Blur() if blur else nn.Identity()
+        self.conv1 = layers.DownConv2d(inputs, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = leaky_relu(self.conv0(x))
-        return leaky_relu(self.conv1(self.blur(x)))
+        x = layers.leaky_relu(self.conv0(x))
+        return layers.leaky_relu(self.conv1(self.blur(x)))
 
 
 class ScoringBlock(nn.Module):
@@ -324,21 +302,21 @@ class ScoringBlock(nn.Module):
 
     def __init__(self, channels: int, condition_dim: int = 0) -> None:
         super().__init__()
-        self.conv = EqualConv2d(channels + 1, channels, 3)
-        self.dense0 = EqualLinear(channels * 4 * 4, channels)
-        self.dense1 = EqualLinear(channels, 1, gain=1.0)
-        self.project = ConditionProjection(condition_dim, channels)
+        self.conv = layers.EqualConv2d(channels + 1, channels, 3)
+        self.dense0 = layers.EqualLinear(channels * 4 * 4, channels)
+        self.dense1 = layers.EqualLinear(channels, 1, gain=1.0)
+        self.project = layers.ConditionProjection(condition_dim, channels)
 
     def forward(self, x: Tensor, *, parts: int, condition: Tensor | None = None) -> Tensor:
-        x = minibatch_stddev(x, parts=parts)
-        x = leaky_relu(self.conv(x))
-        x = leaky_relu(self.dense0(x.flatten(1)))
+        x = layers.minibatch_stddev(x, parts=parts)
+        x = layers.leaky_relu(self.conv(x))
+        x = layers.leaky_relu(self.dense0(x.flatten(1)))
         scores: Tensor = self.dense1(x)  # [N, 1]
         projected: Tensor = self.project(x, condition)
         return scores.squeeze(1) + projected
 
 
-class Critic(CriticNet):
+class Critic(layers.CriticNet):
     """Score images, higher for real: images [N, image_channels, R, R] -> scores [N].
 
     Initial weights come from the global random generator.  Raises ValueError for a max_resolution
@@ -355,12 +333,12 @@ class Critic(CriticNet):
         blur: bool = True,  # before halving: StyleGAN; without: ProGAN
     ) -> None:
         super().__init__()
-        sizes = resolutions_up_to(max_resolution)
-        width = {r: channels_at(r, capacity) for r in sizes}
+        sizes = layers.resolutions_up_to(max_resolution)
+        width = {r: layers.channels_at(r, capacity) for r in sizes}
         self.max_resolution = max_resolution
         self.condition_dim = condition_dim
         self.from_image = nn.ModuleDict(
-            {str(r): EqualConv2d(image_channels, width[r], 1) for r in sizes}
+            {str(r): layers.EqualConv2d(image_channels, width[r], 1) for r in sizes}
         )
         self.blocks = nn.ModuleDict({"4": ScoringBlock(width[4], condition_dim)})
         for r in sizes[1:]:
@@ -380,17 +358,17 @@ class Critic(CriticNet):
         """
         (images,) = inputs
         resolution = images.shape[-1]
-        check_resolution(resolution, self.max_resolution, alpha)
-        check_square(images)
+        layers.check_resolution(resolution, self.max_resolution, alpha)
+        layers.check_square(images)
         x = self._features(images)
-        below = [r for r in resolutions_up_to(resolution) if r > 4][::-1]
+        below = [r for r in layers.resolutions_up_to(resolution) if r > 4][::-1]
         for r in below:
             x = self.blocks[str(r)](x)
             if r == resolution and alpha < 1.0:
-                x = fade(self._features(downsample_mean2(images)), x, alpha)
+                x = layers.fade(self._features(downsample_mean2(images)), x, alpha)
         scores: Tensor = self.blocks["4"](x, parts=parts, condition=condition)
         return scores
 
     def _features(self, images: Tensor) -> Tensor:
         """Lift images to features: [N, image_channels, R, R] -> [N, C, R, R]."""
-        return leaky_relu(self.from_image[str(images.shape[-1])](images))
+        return layers.leaky_relu(self.from_image[str(images.shape[-1])](images))

@@ -38,6 +38,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mri_gan.nets import layers
 from mri_gan.nets.convolution import (
     LOW_PRECISION_BLOCKS,
     LOW_PRECISION_CLAMP,
@@ -51,24 +52,6 @@ from mri_gan.nets.convolution import (
     innermost,
     widen,
 )
-from mri_gan.nets.layers import (
-    LEAK,
-    ConditionEmbedding,
-    CriticNet,
-    EqualConv2d,
-    EqualLinear,
-    GeneratorNet,
-    Noise,
-    NoiseShape,
-    channels_at,
-    check_condition,
-    check_largest,
-    check_square,
-    minibatch_stddev,
-    num_style_layers,
-    pixel_norm,
-    resolutions_up_to,
-)
 from mri_gan.nets.modulation import ACTIVATION_GAIN, StyledConv, ToImage
 
 # StyleGAN2: modulated convolutions, a skip generator, no growing
@@ -76,7 +59,7 @@ from mri_gan.nets.modulation import ACTIVATION_GAIN, StyledConv, ToImage
 CHANNEL_BASE = 32768  # width times resolution: configuration F
 
 
-class ActivatedLinear(EqualLinear):
+class ActivatedLinear(layers.EqualLinear):
     """Dense layer, leaky rectifier, gain of sqrt(2): [N, inputs] -> [N, outputs].
 
     Karras et al. 2020, appendix B (the gain follows the bias, unlike in StyleGAN).
@@ -86,7 +69,7 @@ class ActivatedLinear(EqualLinear):
         super().__init__(inputs, outputs, gain=1.0, lr_multiplier=lr_multiplier)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.leaky_relu(super().forward(x), LEAK) * ACTIVATION_GAIN
+        return F.leaky_relu(super().forward(x), layers.LEAK) * ACTIVATION_GAIN
 
 
 class Mapping(nn.Module):
@@ -99,7 +82,7 @@ class Mapping(nn.Module):
         self, latent_dim: int, depth: int, condition_dim: int, *, of_latents: bool = True
     ) -> None:
         super().__init__()
-        self.embed = ConditionEmbedding(condition_dim, latent_dim)
+        self.embed = layers.ConditionEmbedding(condition_dim, latent_dim)
         width = latent_dim * (of_latents + (condition_dim > 0))
         inputs = [width] + [latent_dim] * (depth - 1)
         self.layers = nn.ModuleList(
@@ -107,7 +90,7 @@ class Mapping(nn.Module):
         )
 
     def forward(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
-        w: Tensor = self.embed(pixel_norm(z) if z.shape[1] else z, condition)
+        w: Tensor = self.embed(layers.pixel_norm(z) if z.shape[1] else z, condition)
         for layer in self.layers:
             w = layer(w)
         return w
@@ -172,15 +155,15 @@ class Synthesis(nn.Module):
         *,
         resolution: int,  # px; the largest
         alpha: float = 1.0,  # 1: there is no growing
-        noise: Noise = None,
+        noise: layers.Noise = None,
     ) -> Tensor:
         """Raises ValueError for another resolution, or styles or noise not made for it."""
-        check_largest(resolution, self.sizes[-1], alpha)
-        layers = num_style_layers(resolution)
-        noise = [None] * (layers - 1) if noise is None else noise
-        if ws.shape[1] != layers or len(noise) != layers - 1:
+        layers.check_largest(resolution, self.sizes[-1], alpha)
+        count = layers.num_style_layers(resolution)
+        noise = [None] * (count - 1) if noise is None else noise
+        if ws.shape[1] != count or len(noise) != count - 1:
             raise ValueError(
-                f"{resolution} px has {layers} style and {layers - 1} noise layers, "
+                f"{resolution} px has {count} style and {count - 1} noise layers, "
                 f"not {ws.shape[1]} and {len(noise)}"
             )
         ws = widen(ws)
@@ -200,7 +183,7 @@ class Synthesis(nn.Module):
         return image
 
 
-class Generator(GeneratorNet):
+class Generator(layers.GeneratorNet):
     """Mapping, synthesis and the running mean of w (`w_avg`, kept up to date by the trainer).
 
     Initial weights come from the global random generator.  Raises ValueError for a max_resolution
@@ -230,11 +213,11 @@ class Generator(GeneratorNet):
 
     def num_layers(self, resolution: int) -> int:
         """Two for each block: three, one of them shared with the next block's first."""
-        return num_style_layers(resolution)
+        return layers.num_style_layers(resolution)
 
-    def noise_shapes(self, n: int, resolution: int) -> list[NoiseShape]:
+    def noise_shapes(self, n: int, resolution: int) -> list[layers.NoiseShape]:
         """One [n, 1, 4, 4], then two [n, 1, r, r] for each r = 8, .., resolution."""
-        return [(n, 1, r, r) for r in resolutions_up_to(resolution) for _ in range(2)][1:]
+        return [(n, 1, r, r) for r in layers.resolutions_up_to(resolution) for _ in range(2)][1:]
 
     def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Map latents to styles: z [N, latent_dim] -> w [N, latent_dim], in float32."""
@@ -251,10 +234,12 @@ def widths_of(max_resolution: int, capacity: float, base: int, maximum: int) -> 
     """
     base = base or CHANNEL_BASE
     if capacity == 1:
-        return {r: max(1, min(base // r, maximum)) for r in resolutions_up_to(max_resolution)}
+        return {
+            r: max(1, min(base // r, maximum)) for r in layers.resolutions_up_to(max_resolution)
+        }
     return {
-        r: channels_at(r, capacity, base=base // 2, maximum=maximum)
-        for r in resolutions_up_to(max_resolution)
+        r: layers.channels_at(r, capacity, base=base // 2, maximum=maximum)
+        for r in layers.resolutions_up_to(max_resolution)
     }
 
 
@@ -263,7 +248,7 @@ def widths_of(max_resolution: int, capacity: float, base: int, maximum: int) -> 
 RESIDUAL_GAIN = math.sqrt(0.5)  # the sum of two branches keeps the variance of each
 
 
-class ActivatedConv(EqualConv2d):
+class ActivatedConv(layers.EqualConv2d):
     """Convolution, bias, leaky rectifier, gain: [N, C, H, W] -> [N, D, H', W'].
 
     The gain is folded into kernel and bias, which precede the rectifier.
@@ -286,7 +271,9 @@ class ActivatedConv(EqualConv2d):
         assert self.bias is not None
         padding = self.weight.shape[-1] // 2 if self.stride == 1 else 0
         kernel, bias = self.weight * (self.scale * self.gain), self.bias * self.gain
-        x = F.leaky_relu_(convolve(x, kernel, bias, stride=self.stride, padding=padding), LEAK)
+        x = F.leaky_relu_(
+            convolve(x, kernel, bias, stride=self.stride, padding=padding), layers.LEAK
+        )
         limit = clamp * self.gain / ACTIVATION_GAIN
         return F.hardtanh(x, -limit, limit) if clamp else x
 
@@ -307,7 +294,7 @@ class FromImage(ActivatedConv):
         # As one matrix product: a convolution of so few channels does not keep the order.
         kernel, bias = self.weight.flatten(1) * (self.scale * self.gain), self.bias * self.gain
         x = F.linear(x.permute(0, 2, 3, 1), kernel.to(x.dtype), bias.to(x.dtype))
-        x = F.leaky_relu_(x, LEAK).permute(0, 3, 1, 2)
+        x = F.leaky_relu_(x, layers.LEAK).permute(0, 3, 1, 2)
         return F.hardtanh(x, -clamp, clamp) if clamp else x
 
 
@@ -326,7 +313,7 @@ class ResidualBlock(nn.Module):
             inputs, outputs, 3, gain=ACTIVATION_GAIN * RESIDUAL_GAIN, stride=2
         )
         self.halve = Halve()
-        self.skip = EqualConv2d(inputs, outputs, 1, gain=RESIDUAL_GAIN, bias=False)
+        self.skip = layers.EqualConv2d(inputs, outputs, 1, gain=RESIDUAL_GAIN, bias=False)
 
     def forward(self, x: Tensor, clamp: float) -> Tensor:
         skip: Tensor = self.skip(self.halve(x))
@@ -344,15 +331,15 @@ class ScoringBlock(nn.Module):
         super().__init__()
         self.conv = ActivatedConv(channels + 1, channels, 3)
         self.dense0 = ActivatedLinear(channels * 4 * 4, channels)
-        self.dense1 = EqualLinear(channels, outputs, gain=1.0)
+        self.dense1 = layers.EqualLinear(channels, outputs, gain=1.0)
 
     def forward(self, x: Tensor, *, parts: int, clamp: float) -> Tensor:
-        x = self.conv(minibatch_stddev(x, parts=parts), clamp)
+        x = self.conv(layers.minibatch_stddev(x, parts=parts), clamp)
         features: Tensor = self.dense1(self.dense0(x.flatten(1)))
         return features
 
 
-class Critic(CriticNet):
+class Critic(layers.CriticNet):
     """Score images, higher for real: [N, image_channels, R, R] -> scores [N], R the largest size.
 
     With conditions the last layer has as many outputs as it has inputs, and the score is their
@@ -393,9 +380,9 @@ class Critic(CriticNet):
     ) -> Tensor:
         """Scores [N]; raises ValueError for images of another size, too."""
         (images,) = inputs
-        check_square(images)
-        check_largest(images.shape[-1], self.sizes[0], alpha)
-        check_condition(condition, len(images), self.condition_dim)
+        layers.check_square(images)
+        layers.check_largest(images.shape[-1], self.sizes[0], alpha)
+        layers.check_condition(condition, len(images), self.condition_dim)
         casting = autocasting(images.device.type)
         x = images
         for i, r in enumerate(self.sizes[:-1]):
