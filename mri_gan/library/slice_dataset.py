@@ -12,16 +12,9 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.utils.data as torch_data
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    Dataset,
-    RandomSampler,
-    SequentialSampler,
-    default_collate,
-)
 
 from mri_gan.conditions import as_class, as_number
 from mri_gan.config import require, require_level, require_one_of
@@ -46,7 +39,7 @@ class Target:
     classes: tuple[str, ...] = ()  # empty for a number
 
 
-class SliceDataset(Dataset[Any]):
+class SliceDataset(torch_data.Dataset[Any]):
     """Slices [C, H, W] of one split at one level; an item is read when it is needed.
 
     Without `labels` an item is a tensor, with one label a pair (tensor, label), with several
@@ -131,19 +124,23 @@ class SliceDataset(Dataset[Any]):
         shuffle: bool = False,
         drop_last: bool = False,
         **options: Any,
-    ) -> DataLoader[Any]:
+    ) -> torch_data.DataLoader[Any]:
         """A DataLoader whose batches are read whole, not put together from their items.
 
         It gives what `DataLoader(data, batch_size, shuffle)` does, in a fraction of the time;
         `options` are those of DataLoader. Without a transform, workers read several batches at
         once, into memory that is shared from their start on.
         """
-        order = RandomSampler(self, generator=options.get("generator")) if shuffle else None
-        batches = BatchSampler(order or SequentialSampler(self), batch_size, drop_last)
+        order = (
+            torch_data.RandomSampler(self, generator=options.get("generator")) if shuffle else None
+        )
+        batches = torch_data.BatchSampler(
+            order or torch_data.SequentialSampler(self), batch_size, drop_last
+        )
         by_batch = self.transform or options.get("pin_memory") or options.get("collate_fn")
         if options.get("num_workers") and options.get("in_order", True) and not by_batch:
             return ParcelLoader(self, batches, **options)
-        return DataLoader(self, batch_size=None, sampler=batches, **options)
+        return torch_data.DataLoader(self, batch_size=None, sampler=batches, **options)
 
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:
@@ -168,7 +165,7 @@ class SliceDataset(Dataset[Any]):
     def _batch(self, indices: Sequence[int]) -> Any:
         """What DataLoader's own collation makes of these items, by one read and without copies."""
         if self.transform is not None:
-            return default_collate(self.__getitems__(indices))
+            return torch_data.default_collate(self.__getitems__(indices))
         return self._labelled(indices, self.read(indices))
 
     def _finish(self, indices: Sequence[int], stored: Tensor) -> Any:
@@ -206,7 +203,7 @@ PARCEL_BYTES = 2**20  # of smaller ones, sending the message takes longer than r
 PARCELS_EACH = 2  # that every worker gets at least, where there are so many batches
 
 
-class Parcels(Dataset[Any]):
+class Parcels(torch_data.Dataset[Any]):
     """Some batches at once, which a worker reads into a part of memory that all share."""
 
     def __init__(self, data: SliceDataset) -> None:
@@ -230,7 +227,7 @@ Parcel = tuple[int, list[list[int]]]  # (part of the memory, the numbers of each
 class ParcelOrder:
     """Batches by `size`, each parcel with the part of the memory that is free by then."""
 
-    batches: BatchSampler
+    batches: torch_data.BatchSampler
     size: int
     parts: int
 
@@ -250,7 +247,7 @@ def leave_as_it_is(parcel: Any) -> Any:
     return parcel
 
 
-class ParcelLoader(DataLoader[Any]):
+class ParcelLoader(torch_data.DataLoader[Any]):
     """A DataLoader whose workers share one piece of memory with this process, used in turns.
 
     To send a tensor takes as long as to read some hundred slices of 64 px, and a fresh page of
@@ -258,7 +255,9 @@ class ParcelLoader(DataLoader[Any]):
     they arrive, and own their memory.
     """
 
-    def __init__(self, data: SliceDataset, batches: BatchSampler, **options: Any) -> None:
+    def __init__(
+        self, data: SliceDataset, batches: torch_data.BatchSampler, **options: Any
+    ) -> None:
         self.data, self.parcels = data, Parcels(data)
         workers = options["num_workers"]
         fitting = PARCEL_BYTES // (batches.batch_size * data.channels * data.level**2)

@@ -13,18 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets.convolution import (
-    autocasting,
-    binomial_kernel,
-    blur,
-    convolve,
-    downsample_mean2,
-    fold_downsampling,
-    fold_upsampling,
-    is_traced,
-    upsample_nearest2,
-    widen,
-)
+from mri_gan.nets import convolution
 
 # Which resolutions the networks have, and how wide they are at each
 
@@ -172,13 +161,13 @@ class EqualConv2d(nn.Module):
         if self.kept is None:
             return make()
         kind = self.weight.device.type
-        precision = torch.get_autocast_dtype(kind) if autocasting(kind) else self.weight.dtype
+        precision = torch.get_autocast_dtype(kind) if convolution.autocasting(kind) else self.weight.dtype
         if (name, precision) not in self.kept:
             self.kept[name, precision] = make().to(precision).contiguous()
         return self.kept[name, precision]
 
     def forward(self, x: Tensor) -> Tensor:
-        return convolve(x, self.kernel(), self.bias, padding=self.weight.shape[-1] // 2)
+        return convolution.convolve(x, self.kernel(), self.bias, padding=self.weight.shape[-1] // 2)
 
 
 def keep_kernels(net: nn.Module) -> None:
@@ -200,11 +189,11 @@ class UpConv2d(EqualConv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         n, _, height, width = x.shape
-        if is_traced() or n * height * width < FOLDING_PAYS_PX:
-            return super().forward(upsample_nearest2(x))
+        if convolution.is_traced() or n * height * width < FOLDING_PAYS_PX:
+            return super().forward(convolution.upsample_nearest2(x))
         # [C, D, 4, 4]
-        kernel = self._keep("folded", lambda: fold_upsampling(self.weight * self.scale))
-        return convolve(x, kernel, self.bias, stride=2, padding=1, transposed=True)
+        kernel = self._keep("folded", lambda: convolution.fold_upsampling(self.weight * self.scale))
+        return convolution.convolve(x, kernel, self.bias, stride=2, padding=1, transposed=True)
 
 
 class DownConv2d(EqualConv2d):
@@ -217,9 +206,9 @@ class DownConv2d(EqualConv2d):
     def forward(self, x: Tensor) -> Tensor:
         n, _, height, width = x.shape
         if n * height * width < 4 * FOLDING_PAYS_PX:
-            return downsample_mean2(super().forward(x))
-        kernel = fold_downsampling(self.kernel())  # [D, C, 4, 4]
-        return convolve(x, kernel, self.bias, stride=2, padding=1)
+            return convolution.downsample_mean2(super().forward(x))
+        kernel = convolution.fold_downsampling(self.kernel())  # [D, C, 4, 4]
+        return convolution.convolve(x, kernel, self.bias, stride=2, padding=1)
 
 
 class Blur(nn.Module):
@@ -229,10 +218,10 @@ class Blur(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("kernel", binomial_kernel(), persistent=False)
+        self.register_buffer("kernel", convolution.binomial_kernel(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return blur(x, self.kernel)
+        return convolution.blur(x, self.kernel)
 
 
 class NoiseInjection(nn.Module):
@@ -276,7 +265,7 @@ def minibatch_stddev(x: Tensor, group_size: int = 4, *, parts: int = 1) -> Tenso
     if n % parts:
         raise ValueError(f"{n} images cannot be cut into {parts} equal parts")
     size = max(d for d in range(1, group_size + 1) if (n // parts) % d == 0)
-    groups = widen(x).reshape(parts, size, -1, channels, height, width)  # [P, G, M, C, H, W]
+    groups = convolution.widen(x).reshape(parts, size, -1, channels, height, width)  # [P, G, M, C, H, W]
     spread = (groups.var(dim=1, correction=0) + 1e-8).sqrt()  # [P, M, C, H, W]
     value = spread.mean(dim=(2, 3, 4))[:, None, :]  # [P, 1, M]
     channel = value.expand(-1, size, -1).reshape(n, 1, 1, 1).expand(-1, -1, height, width)

@@ -14,15 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets import layers
-from mri_gan.nets.convolution import (
-    blur,
-    downsample_mean2,
-    innermost,
-    is_traced,
-    upsample_nearest2,
-    widen,
-)
+from mri_gan.nets import convolution, layers
 
 
 class MappingNetwork(nn.Module):
@@ -60,10 +52,12 @@ def adaptive_instance_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float =
     Karras et al. 2019, equation 1.
     """
     n, channels, height, width = x.shape
-    if innermost(x) or is_traced():
+    if convolution.innermost(x) or convolution.is_traced():
         # The way below would copy to the other order of axes and back, and holds for N alone.
         # In float32 at least: a mean rounded to bfloat16 is off by a tenth of a deviation.
-        variance, mean = torch.var_mean(widen(x), dim=(2, 3), correction=0, keepdim=True)
+        variance, mean = torch.var_mean(
+            convolution.widen(x), dim=(2, 3), correction=0, keepdim=True
+        )
         factor = scale[:, :, None, None] * torch.rsqrt(variance + eps)
         offset = shift[:, :, None, None] - mean * factor
         return torch.addcmul(offset.to(x.dtype), x, factor.to(x.dtype))
@@ -117,7 +111,7 @@ class StyleLayer(nn.Module):
         x = self.noise(x, noise)
         bias = self.bias[:, None, None]
         if self.blur_bias:
-            bias = bias * blur(torch.ones_like(x[:1, :1], dtype=bias.dtype))[0]
+            bias = bias * convolution.blur(torch.ones_like(x[:1, :1], dtype=bias.dtype))[0]
         x = layers.leaky_relu(x + bias.to(x.dtype))
         styled: Tensor = self.adain(x, w)
         return styled
@@ -223,7 +217,7 @@ class Synthesis(nn.Module):
         image: Tensor = self.to_image[str(resolution)](x)
         if alpha == 1.0 or resolution == 4:
             return image
-        old = upsample_nearest2(self.to_image[str(resolution // 2)](lower))
+        old = convolution.upsample_nearest2(self.to_image[str(resolution // 2)](lower))
         return layers.fade(old, image, alpha)
 
 
@@ -365,7 +359,7 @@ class Critic(layers.CriticNet):
         for r in below:
             x = self.blocks[str(r)](x)
             if r == resolution and alpha < 1.0:
-                x = layers.fade(self._features(downsample_mean2(images)), x, alpha)
+                x = layers.fade(self._features(convolution.downsample_mean2(images)), x, alpha)
         scores: Tensor = self.blocks["4"](x, parts=parts, condition=condition)
         return scores
 

@@ -38,20 +38,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mri_gan.nets import layers
-from mri_gan.nets.convolution import (
-    LOW_PRECISION_BLOCKS,
-    LOW_PRECISION_CLAMP,
-    Double,
-    Halve,
-    Smooth,
-    autocasting,
-    block_precision,
-    convolve,
-    enter,
-    innermost,
-    widen,
-)
+from mri_gan.nets import convolution, layers
 from mri_gan.nets.modulation import ACTIVATION_GAIN, StyledConv, ToImage
 
 # StyleGAN2: modulated convolutions, a skip generator, no growing
@@ -109,7 +96,7 @@ class SynthesisBlock(nn.Module):
             self.constant = nn.Parameter(torch.randn(outputs, 4, 4))
         else:
             self.conv0 = StyledConv(inputs, outputs, latent_dim, up=True)
-            self.enlarge = Double()
+            self.enlarge = convolution.Double()
         self.conv1 = StyledConv(outputs, outputs, latent_dim)
         self.to_image = ToImage(outputs, image_channels, latent_dim)
 
@@ -127,7 +114,7 @@ class SynthesisBlock(nn.Module):
             x = self.conv0(x, ws[:, 0], noise[0], clamp)
         x = self.conv1(x, ws[:, -2], noise[-1], clamp)
         added = self.to_image(x, ws[:, -1], clamp)
-        added = widen(added)
+        added = convolution.widen(added)
         return x, added if image is None else self.enlarge(image) + added
 
 
@@ -166,16 +153,16 @@ class Synthesis(nn.Module):
                 f"{resolution} px has {count} style and {count - 1} noise layers, "
                 f"not {ws.shape[1]} and {len(noise)}"
             )
-        ws = widen(ws)
+        ws = convolution.widen(ws)
         x: Tensor | None = None
         image: Tensor | None = None
-        casting = autocasting(ws.device.type)
+        casting = convolution.autocasting(ws.device.type)
         for i, r in enumerate(self.sizes):
-            low = casting and i >= len(self.sizes) - LOW_PRECISION_BLOCKS
+            low = casting and i >= len(self.sizes) - convolution.LOW_PRECISION_BLOCKS
             first = max(0, 2 * i - 1)
-            with block_precision(ws, low=low):
-                x = None if x is None else enter(x, low=low)
-                clamp = self.clamp or (LOW_PRECISION_CLAMP if low else 0.0)
+            with convolution.block_precision(ws, low=low):
+                x = None if x is None else convolution.enter(x, low=low)
+                clamp = self.clamp or (convolution.LOW_PRECISION_CLAMP if low else 0.0)
                 x, image = self.blocks[str(r)](
                     x, image, ws[:, first : 2 * i + 2], noise[first : 2 * i + 1], clamp
                 )
@@ -221,7 +208,7 @@ class Generator(layers.GeneratorNet):
 
     def map(self, z: Tensor, condition: Tensor | None = None) -> Tensor:
         """Map latents to styles: z [N, latent_dim] -> w [N, latent_dim], in float32."""
-        with block_precision(z, low=False):
+        with convolution.block_precision(z, low=False):
             w: Tensor = self.mapping(z, condition)
         return w
 
@@ -272,7 +259,7 @@ class ActivatedConv(layers.EqualConv2d):
         padding = self.weight.shape[-1] // 2 if self.stride == 1 else 0
         kernel, bias = self.weight * (self.scale * self.gain), self.bias * self.gain
         x = F.leaky_relu_(
-            convolve(x, kernel, bias, stride=self.stride, padding=padding), layers.LEAK
+            convolution.convolve(x, kernel, bias, stride=self.stride, padding=padding), layers.LEAK
         )
         limit = clamp * self.gain / ACTIVATION_GAIN
         return F.hardtanh(x, -limit, limit) if clamp else x
@@ -288,7 +275,7 @@ class FromImage(ActivatedConv):
         super().__init__(image_channels, outputs, 1)
 
     def forward(self, x: Tensor, clamp: float = 0.0, like: Tensor | None = None) -> Tensor:
-        if like is None or not innermost(like):
+        if like is None or not convolution.innermost(like):
             return super().forward(x, clamp)
         assert self.bias is not None
         # As one matrix product: a convolution of so few channels does not keep the order.
@@ -308,11 +295,11 @@ class ResidualBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.conv0 = ActivatedConv(inputs, inputs, 3)
-        self.smooth = Smooth(padding=2)
+        self.smooth = convolution.Smooth(padding=2)
         self.conv1 = ActivatedConv(
             inputs, outputs, 3, gain=ACTIVATION_GAIN * RESIDUAL_GAIN, stride=2
         )
-        self.halve = Halve()
+        self.halve = convolution.Halve()
         self.skip = layers.EqualConv2d(inputs, outputs, 1, gain=RESIDUAL_GAIN, bias=False)
 
     def forward(self, x: Tensor, clamp: float) -> Tensor:
@@ -383,17 +370,17 @@ class Critic(layers.CriticNet):
         layers.check_square(images)
         layers.check_largest(images.shape[-1], self.sizes[0], alpha)
         layers.check_condition(condition, len(images), self.condition_dim)
-        casting = autocasting(images.device.type)
+        casting = convolution.autocasting(images.device.type)
         x = images
         for i, r in enumerate(self.sizes[:-1]):
-            low = casting and i < LOW_PRECISION_BLOCKS
-            clamp = self.clamp or (LOW_PRECISION_CLAMP if low else 0.0)
-            with block_precision(images, low=low):
-                x = enter(x, low=low)
+            low = casting and i < convolution.LOW_PRECISION_BLOCKS
+            clamp = self.clamp or (convolution.LOW_PRECISION_CLAMP if low else 0.0)
+            with convolution.block_precision(images, low=low):
+                x = convolution.enter(x, low=low)
                 x = self.from_image(x, clamp, self.order) if i == 0 else x
                 x = self.blocks[str(r)](x, clamp)
-        with block_precision(images, low=False):
-            x = enter(x, low=False)
+        with convolution.block_precision(images, low=False):
+            x = convolution.enter(x, low=False)
             x = self.from_image(x, self.clamp, self.order) if len(self.sizes) == 1 else x
             features = self.blocks["4"](x, parts=parts, clamp=self.clamp)
             return self._score(features, condition)

@@ -17,19 +17,9 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from mri_gan import __version__
+from mri_gan import __version__, files
 from mri_gan.config import require, require_one_of
 from mri_gan.errors import DataError, Stopped, UsageError
-from mri_gan.files import (
-    FolderLock,
-    StopSignal,
-    make_folder,
-    sync_folder,
-    write_atomic,
-    write_bytes,
-    write_json,
-    write_text,
-)
 from mri_gan.nets.build import Look, batch_for, draw_seeds
 from mri_gan.pictures import COMPRESS_LEVEL, Shows, png_bytes, to_stored
 from mri_gan.store.labels import one_cell
@@ -86,7 +76,7 @@ def generate(
     config: GenerateConfig,
     seeds: Sequence[int],
     out: Path,
-    stop: StopSignal,
+    stop: files.StopSignal,
     on_done: Callable[[int], object] = lambda done: None,
 ) -> int:
     """Write one file per seed (two with masks) and a manifest; returns how many were new.
@@ -99,18 +89,18 @@ def generate(
     if config.format == "zip" and out.exists():
         raise UsageError(f"{out}: exists", "name another file, or delete it first")
     condition_rows(trained.conditions, config.condition, [])  # reports what does not fit at once
-    make_folder(folder / MASKS if trained.has_mask else folder)
-    with FolderLock(folder):
+    files.make_folder(folder / MASKS if trained.has_mask else folder)
+    with files.FolderLock(folder):
         check_manifest(folder, manifest(trained, config))
         missing = [
             s for s in seeds if not all(p.exists() for p in seed_paths(folder, s, trained, config))
         ]
-        write_json(folder / MANIFEST, manifest(trained, config))
+        files.write_json(folder / MANIFEST, manifest(trained, config))
         draw_files(trained, config, missing, folder, stop, on_done, len(seeds) - len(missing))
         rows = build_table(
             trained, config, seeds if config.format == "zip" else seeds_present(folder, seeds)
         )
-        write_text(folder / TABLE, rows)
+        files.write_text(folder / TABLE, rows)
     if config.format == "zip":
         pack_zip(folder, out)
     return len(missing)
@@ -177,7 +167,7 @@ def draw_files(
     config: GenerateConfig,
     seeds: Sequence[int],
     folder: Path,
-    stop: StopSignal,
+    stop: files.StopSignal,
     on_done: Callable[[int], object],
     done: int,
 ) -> None:
@@ -197,7 +187,7 @@ def draw_files(
                 break
         for future in waiting:
             future.result()
-    sync_folder(folder)
+    files.sync_folder(folder)
     if stop:
         raise Stopped(f"{folder}: stopped", "run the same command again", stop.signum or 15)
 
@@ -226,9 +216,9 @@ def write_image(
     parts = [image[:-1], image[-1:]] if trained.has_mask else [image]
     for path, pixels in reversed(list(zip(targets, parts, strict=True))):
         if config.format == "nifti":
-            write_bytes(path, nifti_bytes(pixels, config.pixel_mm, facts))
+            files.write_bytes(path, nifti_bytes(pixels, config.pixel_mm, facts))
         else:
-            write_bytes(path, png_bytes(pixels, facts))
+            files.write_bytes(path, png_bytes(pixels, facts))
 
 
 def build_table(trained: Trained, config: GenerateConfig, seeds: Sequence[int]) -> str:
@@ -245,13 +235,13 @@ def build_table(trained: Trained, config: GenerateConfig, seeds: Sequence[int]) 
 
 def pack_zip(folder: Path, out: Path) -> None:
     """All files of a folder as one zip, written at once; then the folder goes."""
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
+    members = sorted(p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("."))
 
     def write(stream: Any) -> None:
         with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
-            for path in files:
+            for path in members:
                 info = zipfile.ZipInfo(path.relative_to(folder).as_posix(), ZIP_TIME)
                 archive.writestr(info, path.read_bytes())
 
-    write_atomic(out, write)
+    files.write_atomic(out, write)
     shutil.rmtree(folder)

@@ -17,18 +17,8 @@ from mri_gan.config import ModelConfig, TrainConfig
 from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.nets.layers import CriticNet, GeneratorNet
 from mri_gan.schedule import Phase, phase_at, starts, step_number, total_images
+from mri_gan.train import step
 from mri_gan.train.state import TrainState, build_state
-from mri_gan.train.step import (
-    LOSSES,
-    draw_styled,
-    gradient_penalty,
-    path_due,
-    path_lengths,
-    penalty_due,
-    r1_penalty,
-    train_step,
-    zero_centred_penalty,
-)
 
 # What training costs, in FLOP, as a pure function of the configuration
 
@@ -72,7 +62,7 @@ def image_work(config: TrainConfig, size: int) -> float:
     """
     g, d = forward_work(config.model, size)
     critic_step = (0 if config.share_fakes else g) + 2 * LEARN * d
-    if LOSSES[config.loss].penalty != "none":
+    if step.LOSSES[config.loss].penalty != "none":
         critic_step += LEARN_OF_GRADIENT * d / config.penalty_every
     generator_step = LEARN * g + SCORE * d
     if config.path_weight:
@@ -168,7 +158,7 @@ def kinds_of_steps(config: TrainConfig, phase: Phase, begin: int) -> dict[Kind, 
     for nimg in range(begin, begin + period * phase.batch, phase.batch):
         count = step_number(config, nimg)
         moves = (count + 1) % config.n_critic == 0
-        kind = (penalty_due(config, count), moves, moves and path_due(config, nimg))
+        kind = (step.penalty_due(config, count), moves, moves and step.path_due(config, nimg))
         kinds.setdefault(kind, []).append(nimg)
     return kinds
 
@@ -183,7 +173,7 @@ def seconds_of(
     conditions = torch.zeros((2, n, dim), device=device) if dim else None
     state.nimg = nimg
     start = time.perf_counter()
-    train_step(
+    step.train_step(
         state,
         config,
         Phase(phase.resolution, phase.alpha, n, phase.lr),
@@ -265,23 +255,23 @@ def remembered_bytes(
 
     def draw(n: int) -> tuple[Tensor, Tensor]:
         some = None if condition is None else condition[:n]
-        return draw_styled(generator, phase, z[:n], [x[:n] for x in noise], some)
+        return step.draw_styled(generator, phase, z[:n], [x[:n] for x in noise], some)
 
     def learn_critic() -> None:
         both = None if condition is None else condition.repeat(2, 1)
         inputs = [x.requires_grad_() for x in critic.trained_inputs(torch.cat([real, fake]))]
         scores = critic.score_inputs(inputs, parts=2, condition=both)
-        kind = LOSSES[config.loss].penalty
+        kind = step.LOSSES[config.loss].penalty
         if kind == "zero-centred":
-            zero_centred_penalty(scores, inputs)
+            step.zero_centred_penalty(scores, inputs)
         elif kind == "gradient":
-            gradient_penalty(score, real, fake, mix)
+            step.gradient_penalty(score, real, fake, mix)
         elif kind == "r1":
-            r1_penalty(score, real)
+            step.r1_penalty(score, real)
 
     def learn_paths() -> None:
         images, ws = draw((n + 1) // 2)
-        path_lengths(images, ws, torch.empty_like(images))
+        step.path_lengths(images, ws, torch.empty_like(images))
 
     moments = [
         learn_critic,

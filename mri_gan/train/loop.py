@@ -36,6 +36,7 @@ from mri_gan.config import (
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import make_folder, remove_leftovers
 from mri_gan.schedule import Phase, phase_at, settings_used, stages, total_images
+from mri_gan.train import run_folder
 from mri_gan.train.cost import seconds_left
 from mri_gan.train.data import Batches, TrainingData, load_training_data
 from mri_gan.train.monitor import (
@@ -48,15 +49,7 @@ from mri_gan.train.monitor import (
     record_event,
 )
 from mri_gan.train.parallel import agree, any_rank, check_world, key, share_norms, wait_for_all
-from mri_gan.train.run_folder import (
-    Progress,
-    Run,
-    draw_reals,
-    explained_out_of_memory,
-    report_problems,
-    snapshot,
-    write_config,
-)
+from mri_gan.train.run_folder import Progress, Run
 from mri_gan.train.state import (
     TrainState,
     build_state,
@@ -96,9 +89,9 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     share_norms(run.world, state.g, state.d)
     if run.world.is_first:
         run.on_begin()
-        write_config(run, data)
+        run_folder.write_config(run, data)
         report_missing_labels(run, data)
-        draw_reals(run, data)
+        run_folder.draw_reals(run, data)
     if not agree(run.world, key(state.nimg, state.attempt, data.digest)):
         raise DataError(
             f"{run.folder}: the processes see different checkpoints or data in it",
@@ -106,7 +99,7 @@ def train(run: Run, start_from: Path | None = None) -> Path:
         )
     while True:
         try:
-            with explained_out_of_memory(run, state):
+            with run_folder.explained_out_of_memory(run, state):
                 return train_on(run, state, data)
         except DivergedError as error:
             roll_back(run, state, str(error))
@@ -170,8 +163,8 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
         raise DivergedError(find_divergence(monitor.last))
     last = checkpoint_path(run.folder, state.nimg)
     if run.world.is_first and not last.exists():
-        samples = snapshot(run, state, phase_at(config, state.nimg - 1), data)
-        report_problems(run, data, samples, monitor, health)
+        samples = run_folder.snapshot(run, state, phase_at(config, state.nimg - 1), data)
+        run_folder.report_problems(run, data, samples, monitor, health)
     return last
 
 
@@ -183,8 +176,8 @@ def save_and_judge(
     Raises DataError where training on would be a waste.
     """
     if run.world.is_first:
-        samples = snapshot(run, state, phase, data)
-        report_problems(run, data, samples, monitor, health)
+        samples = run_folder.snapshot(run, state, phase, data)
+        run_folder.report_problems(run, data, samples, monitor, health)
     # It may take longer than a step ever does; and whoever leaves first after a stop makes
     # torchrun end the others, who may still be saving.
     wait_for_all(run.world)

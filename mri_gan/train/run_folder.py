@@ -15,29 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mri_gan import __version__
-from mri_gan.checkpoint import (
-    Checkpoint,
-    checkpoint_nimg,
-    checkpoint_path,
-    delete_old,
-    list_checkpoints,
-    save_checkpoint,
-)
+from mri_gan import __version__, checkpoint, pictures
 from mri_gan.conditions import describe_condition
 from mri_gan.config import CONFIG, METRICS, REALS, SAMPLES, TrainConfig, read_metrics
 from mri_gan.errors import DataError
 from mri_gan.files import StopSignal, write_json
 from mri_gan.nets.build import Look, draw_seeds
-from mri_gan.pictures import (
-    Shows,
-    build_sheet,
-    magnification,
-    read_edges,
-    save_png,
-    sheet_pixels,
-    to_signed,
-)
 from mri_gan.schedule import Phase, phase_at, settings_used, stages, starts, total_images
 from mri_gan.store.reader import StoreReader, describe_data_set
 from mri_gan.train.data import TrainingData, batch_indices
@@ -186,12 +169,14 @@ GRID_ROWS, GRID_COLUMNS = 4, 8
 FADE_ROWS, FADE_ALPHAS = 4, (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def capture(state: TrainState, config: TrainConfig, phase: Phase, digest: str) -> Checkpoint:
+def capture(
+    state: TrainState, config: TrainConfig, phase: Phase, digest: str
+) -> checkpoint.Checkpoint:
     """The state as a checkpoint."""
     parts = side_state(state)
     for name in ("g", "d", "g_ema", "g_opt", "d_opt"):
         parts[name] = getattr(state, name).state_dict()
-    return Checkpoint(config, state.nimg, phase.resolution, phase.alpha, digest, parts)
+    return checkpoint.Checkpoint(config, state.nimg, phase.resolution, phase.alpha, digest, parts)
 
 
 def snapshot(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> Tensor:
@@ -199,10 +184,10 @@ def snapshot(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> T
 
     Returns the grid's images [N, C, R, R], -1..1, from the running mean of the generator.
     """
-    path = checkpoint_path(run.folder, state.nimg)
+    path = checkpoint.checkpoint_path(run.folder, state.nimg)
     run.before_save()
-    save_checkpoint(path, capture(state, run.config, phase, data.digest))
-    delete_old(run.folder, run.options.keep, worth_keeping(run))
+    checkpoint.save_checkpoint(path, capture(state, run.config, phase, data.digest))
+    checkpoint.delete_old(run.folder, run.options.keep, worth_keeping(run))
     images = draw_samples(run, state, phase, data)
     if fades_or_did(run, phase, state.nimg):
         draw_fade(run, state, phase, data)
@@ -214,7 +199,7 @@ def snapshot(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> T
 
 def worth_keeping(run: Run) -> set[int]:
     """The nimg of checkpoints to keep besides the newest: the best, and the last of each level."""
-    saved = sorted(map(checkpoint_nimg, list_checkpoints(run.folder)))
+    saved = sorted(map(checkpoint.checkpoint_nimg, checkpoint.list_checkpoints(run.folder)))
     kept = {phase_at(run.config, at - 1).resolution: at for at in saved if at > 0}
     best = best_nimg(read_metrics(run.folder / METRICS))
     return {*kept.values(), *([] if best is None else [best])}
@@ -228,7 +213,7 @@ def draw_samples(run: Run, state: TrainState, phase: Phase, data: TrainingData) 
     seeds = range(len(shown_first))
     images = draw_seeds(state.g_ema, seeds, look, as_condition(conditions))
     name = f"{SAMPLES}/{state.nimg:09d}-{phase.resolution:04d}px.png"
-    save_sheet(run, name, images, conditions, Shows.SYNTHETIC)
+    save_sheet(run, name, images, conditions, pictures.Shows.SYNTHETIC)
     return images
 
 
@@ -240,10 +225,14 @@ def draw_fade(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> 
     drawn = [draw_seeds(state.g_ema, seeds, look, condition) for look in looks]
     images = torch.stack(drawn, 1).flatten(0, 1)  # a latent per row
     labels = [f"alpha {alpha:g}" for alpha in FADE_ALPHAS] * FADE_ROWS
-    scale = magnification(phase.resolution)
-    sheet = build_sheet(sheet_pixels(images.numpy()), len(FADE_ALPHAS), labels, scale)
+    scale = pictures.magnification(phase.resolution)
+    sheet = pictures.build_sheet(
+        pictures.sheet_pixels(images.numpy()), len(FADE_ALPHAS), labels, scale
+    )
     with skipping_failed_picture(run):
-        save_png(run.folder / f"fade-{phase.resolution:04d}px.png", sheet, Shows.SYNTHETIC)
+        pictures.save_png(
+            run.folder / f"fade-{phase.resolution:04d}px.png", sheet, pictures.Shows.SYNTHETIC
+        )
 
 
 def fades_or_did(run: Run, phase: Phase, nimg: int) -> bool:
@@ -264,16 +253,18 @@ def grid_positions(data: TrainingData, seed: int) -> NDArray[np.int64]:
 
 
 def save_sheet(
-    run: Run, name: str, images: Tensor, conditions: NDArray[np.float32], shows: Shows
+    run: Run, name: str, images: Tensor, conditions: NDArray[np.float32], shows: pictures.Shows
 ) -> None:
     """A grid of pictures [N, C, R, R], -1..1, with the labels under each."""
     spec = run.config.conditions
     labels = [describe_condition(spec, row.tolist()) for row in conditions] if spec else ()
-    scale = magnification(images.shape[-1])
-    edges = read_edges(run.folder / CONFIG)
-    sheet = build_sheet(sheet_pixels(images.numpy()), GRID_COLUMNS, labels, scale, edges)
+    scale = pictures.magnification(images.shape[-1])
+    edges = pictures.read_edges(run.folder / CONFIG)
+    sheet = pictures.build_sheet(
+        pictures.sheet_pixels(images.numpy()), GRID_COLUMNS, labels, scale, edges
+    )
     with skipping_failed_picture(run):
-        save_png(run.folder / name, sheet, shows)
+        pictures.save_png(run.folder / name, sheet, shows)
 
 
 @contextlib.contextmanager
@@ -289,14 +280,14 @@ def read_reals(run: Run, data: TrainingData, size: int) -> Tensor:
     """As many training slices as a grid shows, the same ones at every size; -1..1."""
     with StoreReader(run.store) as store:
         stored = store.read(size, data.indices[grid_positions(data, run.config.seed)])
-    return to_signed(torch.from_numpy(stored))
+    return pictures.to_signed(torch.from_numpy(stored))
 
 
 def draw_reals(run: Run, data: TrainingData) -> None:
     """`reals.png`: training slices at the largest size, to compare the samples with."""
     images = read_reals(run, data, run.config.max_size)
     conditions = data.conditions[grid_positions(data, run.config.seed)]
-    save_sheet(run, REALS, images, conditions, Shows.REAL)
+    save_sheet(run, REALS, images, conditions, pictures.Shows.REAL)
 
 
 def report_problems(
@@ -332,7 +323,7 @@ def explained_out_of_memory(run: Run, state: TrainState) -> Iterator[None]:
         if not (known or any(text in str(error) for text in CPU_ALLOCATOR)):
             raise
         phase = phase_at(run.config, state.nimg)
-        saved = list_checkpoints(run.folder)
+        saved = checkpoint.list_checkpoints(run.folder)
         how = f"use another --out, --ckpt {saved[0]} --transfer" if saved else "start again"
         raise DataError(
             f"{run.folder}: out of memory on {run.options.device} at {phase.resolution} px with "

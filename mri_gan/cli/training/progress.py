@@ -266,12 +266,12 @@ def describe_start(
 
 def find_unreached(config: TrainConfig) -> list[str]:
     """A line for a run that ends before its largest level begins."""
-    from mri_gan.schedule import level_start, phase_at, sizes, total_images
+    from mri_gan.schedule import phase_at, stages, starts, total_images
 
-    last, largest = phase_at(config, total_images(config) - 1).resolution, sizes(config)[-1]
+    last, largest = phase_at(config, total_images(config) - 1).resolution, stages(config)[-1].size
     if last == largest:
         return []
-    begins = f"{level_start(config, largest) / 1000:g} kimg"
+    begins = f"{starts(config)[-2] / 1000:g} kimg"
     return [
         f"the run ends at {last} px, since {largest} px begins at {begins}: "
         "give a smaller --phase or a larger --kimg"

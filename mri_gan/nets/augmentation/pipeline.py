@@ -16,14 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mri_gan.nets.augmentation.colour import (
-    BANDS,
-    band_gains,
-    colour_matrix,
-    cut_out,
-    filter_bands,
-    recolour,
-)
+from mri_gan.nets.augmentation import colour
 from mri_gan.nets.augmentation.geometry import blit, rotation, scaling, translation, warp
 
 KINDS = ("blit", "geometry", "colour", "tone", "filter", "noise", "cutout")
@@ -90,7 +83,9 @@ def draw_augmentations(
         warped,
         _draw_colour(dice, channels) if "colour" in kinds else None,
         _draw_tone(dice, channels) if "tone" in kinds else None,
-        band_gains(2 ** (LOG2_BAND_STD * dice.normal(BANDS))) if "filter" in kinds else None,
+        colour.band_gains(2 ** (LOG2_BAND_STD * dice.normal(colour.BANDS)))
+        if "filter" in kinds
+        else None,
         _draw_noise(dice, channels, size) if "noise" in kinds else None,
         (dice.uniform(2), dice.happens()) if "cutout" in kinds else None,
     )
@@ -109,17 +104,17 @@ def augment(images: Tensor, draws: Draws, colour_channels: int | None = None) ->
         images = torch.where(draws.warped[:, None, None, None], moved, images)
     count = images.shape[1] if colour_channels is None else colour_channels
     images = _on_first(images, count, lambda part: _change_values(part, draws))
-    return images if draws.cutout is None else cut_out(images, *draws.cutout)
+    return images if draws.cutout is None else colour.cut_out(images, *draws.cutout)
 
 
 def _change_values(images: Tensor, draws: Draws) -> Tensor:
     """Colour, frequency bands, noise, in this order."""
     if draws.colour is not None:
-        images = recolour(images, draws.colour)
+        images = colour.recolour(images, draws.colour)
     if draws.tone is not None:
-        images = recolour(images, draws.tone)
+        images = colour.recolour(images, draws.tone)
     if draws.bands is not None:
-        images = filter_bands(images, draws.bands)
+        images = colour.filter_bands(images, draws.bands)
     if draws.noise is not None:
         images = images + draws.noise.to(images.dtype)
     return images
@@ -183,7 +178,7 @@ def _draw_inverse(dice: Dice, size: int) -> tuple[Tensor, Tensor]:
 
 def _draw_colour(dice: Dice, channels: int) -> Tensor:
     """The five colour transforms as one matrix for each image."""
-    return colour_matrix(
+    return colour.colour_matrix(
         channels,
         brightness=BRIGHTNESS_STD * dice.normal(),
         contrast=2 ** (LOG2_CONTRAST_STD * dice.normal()),
