@@ -161,7 +161,9 @@ class EqualConv2d(nn.Module):
         if self.kept is None:
             return make()
         kind = self.weight.device.type
-        precision = torch.get_autocast_dtype(kind) if convolution.autocasting(kind) else self.weight.dtype
+        precision = (
+            torch.get_autocast_dtype(kind) if convolution.autocasting(kind) else self.weight.dtype
+        )
         if (name, precision) not in self.kept:
             self.kept[name, precision] = make().to(precision).contiguous()
         return self.kept[name, precision]
@@ -265,7 +267,9 @@ def minibatch_stddev(x: Tensor, group_size: int = 4, *, parts: int = 1) -> Tenso
     if n % parts:
         raise ValueError(f"{n} images cannot be cut into {parts} equal parts")
     size = max(d for d in range(1, group_size + 1) if (n // parts) % d == 0)
-    groups = convolution.widen(x).reshape(parts, size, -1, channels, height, width)  # [P, G, M, C, H, W]
+    groups = convolution.widen(x).reshape(
+        parts, size, -1, channels, height, width
+    )  # [P, G, M, C, H, W]
     spread = (groups.var(dim=1, correction=0) + 1e-8).sqrt()  # [P, M, C, H, W]
     value = spread.mean(dim=(2, 3, 4))[:, None, :]  # [P, 1, M]
     channel = value.expand(-1, size, -1).reshape(n, 1, 1, 1).expand(-1, -1, height, width)
