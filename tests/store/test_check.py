@@ -86,6 +86,21 @@ def test_pointers_to_the_wrong_level_and_nonsense_are_named(
     assert bad_keys(check_store(folder, 2)) == [(128, 2)]
 
 
+@pytest.mark.parametrize("native", [8, 32, 128, 1024])
+def test_a_whole_pointer_to_the_wrong_level_is_named(
+    store: Path, tmp_path: Path, native: int
+) -> None:
+    """Its checksum is right: slice 2 has 64 px."""
+    pointer = bytes(seal(encode_upsampled(native), index_key(2)))
+    report = check_store(edited(store, tmp_path / "s", b"0128", index_key(2), pointer), 2)
+    assert [str(bad) for bad in report.bad] == [f"slice 2 at 128 px (points to level {native})"]
+
+
+def test_an_image_too_many_is_counted(store: Path, tmp_path: Path) -> None:
+    folder = edited(store, tmp_path / "s", b"0032", index_key(10), b"more")
+    assert check_store(folder, 2).wrong == ["32 px holds 11 images of 10 slices"]
+
+
 def test_the_pixels_of_another_slice_are_noticed(store: Path, tmp_path: Path) -> None:
     key, other = index_key(1), value_of(store, b"0064", index_key(5))
     moved = check_store(edited(store, tmp_path / "a", b"0064", key, other), 2)

@@ -25,15 +25,21 @@ def test_positions_are_relative_to_the_scan_and_not_to_the_store() -> None:
 
 
 def test_knees_sessions_and_volumes_are_scans_of_their_own() -> None:
-    knees = [record("1", p, side=side) for side in ("left", "right") for p in (0, 9)]
-    visits = [record("1", p, session=s) for s in ("a", "b") for p in (3, 5)]
-    volumes = [record("2", p, source=s, affine=AFFINE) for s in ("x", "y") for p in (0, 4)]
+    ranges = ((0, 9), (3, 5))
+    knees = [record("1", p, side=s) for s, r in zip("lr", ranges, strict=True) for p in r]
+    visits = [record("1", p, session=s) for s, r in zip("ab", ranges, strict=True) for p in r]
+    volumes = [
+        record("2", p, source=s, affine=AFFINE)
+        for s, r in zip("xy", ranges, strict=True)
+        for p in r
+    ]
     for records in (knees, visits, volumes):
         assert relative_positions(records) == [0, 1, 0, 1]
 
 
 def test_slices_without_order_have_no_position() -> None:
     assert relative_positions([record("1"), record("1"), record("2", 7)]) == [None] * 3
+    assert relative_positions([record("1"), record("1", 2), record("1", 6)]) == [None, 0, 1]
     assert "position" not in slice_labels([record("1")])[0]
 
 

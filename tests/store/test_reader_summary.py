@@ -16,7 +16,7 @@ SAGITTAL = ((0.0, 0.0, 5.0), (-1.0, 0.0, 90.0), (0.0, -1.0, 90.0))
 
 
 def record(subject: str, split: str = "train", native: int = 64, **more: Any) -> SliceRecord:
-    return SliceRecord(f"{subject}.png", subject, split, native, **more)
+    return SliceRecord(f"{subject}-{native}.png", subject, split, native, **more)
 
 
 def test_people_count_once_in_each_split_and_splits_stand_in_their_usual_order() -> None:

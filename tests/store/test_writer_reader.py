@@ -22,7 +22,7 @@ from mri_gan.errors import DataError, UsageError
 from mri_gan.store import schema
 from mri_gan.store.pyramid import enlarge, levels_below
 from mri_gan.store.reader import StoreReader
-from mri_gan.store.schema import SliceRecord, encode, encode_upsampled
+from mri_gan.store.schema import SliceRecord, encode, encode_upsampled, seal
 from mri_gan.store.writer import StoreWriter
 
 HEADER: dict[str, Any] = {
@@ -343,8 +343,9 @@ def test_damage_is_named_by_threads_too(damage: Any, monkeypatch: Any) -> None:
 
 @pytest.mark.parametrize("native", [1024, 512, 100, 0])
 def test_a_pointer_to_nowhere_is_named(damage: Any, native: int) -> None:
-    folder = damage(put(b"0512", schema.index_key(2), encode_upsampled(native)))
-    with StoreReader(folder) as store, pytest.raises(DataError, match="slice 2 at 512"):
+    pointer = bytes(seal(encode_upsampled(native), schema.index_key(2)))
+    folder = damage(put(b"0512", schema.index_key(2), pointer))
+    with StoreReader(folder) as store, pytest.raises(DataError, match=f"points to level {native}"):
         store.read(512, [2])
 
 
@@ -442,6 +443,12 @@ def test_an_unfinished_store_says_how_to_go_on(tmp_path: Path) -> None:
 def test_a_newer_version_says_update(tmp_path: Path, stop_at: int) -> None:
     folder = write(tmp_path / "s", HEADER | {"version": schema.VERSION + 1}, stop_at=stop_at)
     with pytest.raises(DataError, match="newer mrigan"):
+        StoreReader(folder)
+
+
+def test_an_older_version_says_prepare_again(tmp_path: Path) -> None:
+    folder = write(tmp_path / "s", HEADER | {"version": schema.VERSION - 1})
+    with pytest.raises(DataError, match=r"older mrigan .* run `mrigan prepare` again"):
         StoreReader(folder)
 
 

@@ -18,6 +18,7 @@ from mri_gan.synth.directions import (
     move_along,
     parts_of,
     principal,
+    sample_w,
     save_directions,
     style_weights,
 )
@@ -62,6 +63,13 @@ def test_directions_are_orthonormal_and_repeatable(drawing: Drawing, method: str
     assert torch.equal(found.vectors, again.vectors)
     assert (found.weight.diff() <= 0).all()
     assert (found.spread > 0).all()
+
+
+def test_weights_are_shares_of_the_variance_along_all_directions(drawing: Drawing) -> None:
+    found, w = find_directions(drawing, "pca", 2), sample_w(drawing).double().numpy()
+    values = np.linalg.eigvalsh(np.cov(w, rowvar=False))[::-1]
+    assert found.weight.tolist() == pytest.approx((values[:2] / values.sum()).tolist(), rel=1e-3)
+    assert found.spread.tolist() == pytest.approx(np.sqrt(values[:2]).tolist(), rel=1e-3)
 
 
 def test_a_move_is_so_many_standard_deviations_along_its_vector(drawing: Drawing) -> None:

@@ -1,12 +1,14 @@
 """Samples depend on their own seed and nothing else; mixing takes each half from its source."""
 
 from pathlib import Path
+from statistics import median
 
 import pytest
 import torch
 from phantoms.models import SMALL, save_untrained
 
 from mri_gan.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
+from mri_gan.conditions import Column, Conditions
 from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import (
@@ -17,7 +19,14 @@ from mri_gan.nets.build import (
     full_batches,
     styles_of_seeds,
 )
-from mri_gan.synth.sample import Trained, alpha_for, load_critic, load_trained, look_at
+from mri_gan.synth.sample import (
+    Trained,
+    alpha_for,
+    draw_labels,
+    load_critic,
+    load_trained,
+    look_at,
+)
 from mri_gan.train.state import build_state
 
 
@@ -98,6 +107,17 @@ def test_a_file_without_a_critic_has_none(trained: Trained) -> None:
     parts = {"g_ema": trained.generator.state_dict()}
     save_checkpoint(trained.path, Checkpoint(SMALL, 1000, 16, 0.5, "digest", parts))
     assert load_critic(trained) is None
+
+
+def test_labels_are_drawn_evenly_among_classes_and_within_the_range_of_numbers() -> None:
+    group = Column("group", values=("AD", "CN"))
+    spec = Conditions((group, Column("age", mean=50.0, scale=10.0, low=45.0, high=80.0)))
+    drawn = [draw_labels(spec, seed) for seed in range(400)]
+    ages = [float(labels["age"]) for labels in drawn]
+    assert 160 < sum(labels["group"] == "AD" for labels in drawn) < 240
+    assert (min(ages), max(ages)) == (45, pytest.approx(75, abs=5))
+    assert median(ages) == pytest.approx(50, abs=2)
+    assert draw_labels(spec, 7) == drawn[7]
 
 
 def test_networks_without_styles_are_not_truncated() -> None:

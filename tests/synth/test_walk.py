@@ -1,5 +1,7 @@
 """Walks: through every seed, even steps, and a loop that closes."""
 
+import copy
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -64,6 +66,29 @@ def test_a_great_circle_keeps_the_length_and_the_angle() -> None:
     assert torch.allclose(points, expected, atol=1e-6)
 
 
+def test_a_great_circle_is_one_at_small_angles_too() -> None:
+    a, b = (torch.tensor([math.cos(x), math.sin(x)]) for x in (0.0, 0.3))
+    expected = torch.tensor([[math.cos(0.15), math.sin(0.15)]])
+    assert torch.allclose(slerp(a, b, torch.tensor([[0.5]])), expected, atol=1e-6)
+
+
+def test_the_length_goes_evenly_from_one_end_to_the_other() -> None:
+    points = slerp(torch.tensor([1.0, 0.0]), torch.tensor([0.0, 3.0]), torch.tensor([[0.5], [1.0]]))
+    assert torch.allclose(points, torch.tensor([[2.0**0.5, 2.0**0.5], [0.0, 3.0]]), atol=1e-6)
+
+
+def test_the_noise_stays_while_the_style_moves(drawing: Drawing) -> None:
+    net = copy.deepcopy(drawing.trained.generator)
+    for name, weight in net.named_parameters():
+        if name.endswith("noise.weight"):
+            weight.data.fill_(0.5)
+    loud = Drawing(replace(drawing.trained, generator=net), Look(16))
+    frames = walk_frames(loud, Walk((3, 4), steps=2))
+    expected = loud.images(loud.w([3, 4]), [3, 3])
+    assert torch.allclose(frames[::2], expected, atol=1e-5)
+    assert (loud.images(loud.w([4]), [4]) - expected[1:]).abs().max() > 0.01
+
+
 def test_a_great_circle_between_equal_ends_stays_there() -> None:
     a = torch.tensor([1.0, 2.0])
     assert torch.allclose(slerp(a, a, torch.tensor([[0.3]])), a)
@@ -114,7 +139,7 @@ def test_the_file_holds_every_frame_and_says_that_it_is_synthetic(
         assert image.n_frames == 3  # type: ignore[attr-defined]
         comment = image.info.get("Comment") or image.info["comment"].decode()
         assert comment == Shows.SYNTHETIC.value
-        assert image.info["loop"] == 0
+        assert (image.info["loop"], image.info["duration"]) == (0, 100)  # ms
         image.seek(2)
         last = np.asarray(image.convert("L"))[::8, ::8]
         assert np.abs(last / 127.5 - 1 - frames[2, 0]).max() < 0.01

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from mri_gan.cli.main import cli
 from mri_gan.errors import UsageError
 from mri_gan.ingest.plan.plan import build_plan
-from mri_gan.ingest.plan.splits import read_splits
+from mri_gan.ingest.plan.splits import read_splits, share_out
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
@@ -75,6 +75,30 @@ def test_pseudonyms_are_understood_as_well_as_true_numbers(tmp_path: Path) -> No
     first = digest("a", "--split-file", table(tmp_path, rows))
     assert digest("b", "--split-file", tmp_path / "a" / "splits.tsv") == first
     assert digest("c", "--seed", "1") != first
+
+
+@pytest.mark.parametrize(
+    ("people", "per_cent", "counts"),
+    [
+        (7, (70, 20, 10), (5, 1, 1)),  # of 4.9, 1.4 and 0.7
+        (5, (50, 30, 20), (3, 1, 1)),  # of 2.5, 1.5 and 1: of equal parts the first
+        (3, (80, 10, 10), (3, 0, 0)),  # of 2.4, 0.3 and 0.3
+        (10, (0, 0, 100), (0, 0, 10)),
+    ],
+)
+def test_people_are_shared_out_by_the_largest_remainders(
+    people: int, per_cent: tuple[int, ...], counts: tuple[int, ...]
+) -> None:
+    shared = share_out([f"p{i}" for i in range(people)], per_cent, 0)
+    given = [list(shared.values()).count(split) for split in ("train", "validate", "test")]
+    assert tuple(given) == counts
+
+
+def test_another_seed_shares_people_out_otherwise_and_their_order_does_not_matter() -> None:
+    names = [f"p{i}" for i in range(40)]
+    first = share_out(names, (50, 25, 25), 0)
+    assert share_out(names[::-1], (50, 25, 25), 0) == first
+    assert share_out(names, (50, 25, 25), 1) != first
 
 
 def test_a_person_in_two_splits_is_named(tmp_path: Path) -> None:
