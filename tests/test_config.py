@@ -10,7 +10,17 @@ from typing import Any
 import pytest
 
 from mri_gan.conditions import Column, Conditions
-from mri_gan.config import LEVELS, ModelConfig, TrainConfig, differences, read_json
+from mri_gan.config import (
+    LEVELS,
+    ModelConfig,
+    Stage,
+    TrainConfig,
+    check_stages,
+    critic_norm,
+    defaults_of,
+    differences,
+    read_json,
+)
 from mri_gan.errors import UsageError
 from mri_gan.preparation import PrepareConfig
 
@@ -138,3 +148,45 @@ def test_read_json_names_the_file_that_is_no_object(tmp_path: Path, text: str) -
 def test_read_json_names_the_file_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"gone\.json"):
         read_json(tmp_path / "gone.json")
+
+
+def test_settings_that_are_new_differ_from_none() -> None:
+    assert differences({}, {"clip": 0.5}) == ["clip was by the schedule, now 0.5"]
+
+
+def test_certain_augmentation_is_refused_since_it_leaks() -> None:
+    with pytest.raises(UsageError, match="at 1 augmentations leak"):
+        TrainConfig(loss="r1", augment="fixed", augment_p=1.0)
+
+
+@pytest.mark.parametrize("sizes", [(8, 32), (16, 8), (8, 8)])
+def test_levels_of_a_schedule_double(sizes: tuple[int, int]) -> None:
+    stages = (Stage(sizes[0], 0, 100, 4), Stage(sizes[1], 100, 100, 4))
+    with pytest.raises(UsageError, match="twice the size"):
+        check_stages(stages)
+
+
+@pytest.mark.parametrize(
+    ("arch", "loss", "norm"),
+    [
+        ("dcgan", "wgan-gp", "layer"),  # Gulrajani et al. 2017, section 4
+        ("dcgan", "r1", "layer"),
+        ("dcgan", "logistic", "batch"),
+        ("stylegan", "wgan-gp", "batch"),
+    ],
+)
+def test_penalties_on_single_scores_forbid_to_mix_images(arch: str, loss: str, norm: str) -> None:
+    assert critic_norm(arch, loss) == norm
+
+
+def test_a_loss_brings_the_settings_of_its_paper() -> None:
+    clipped = defaults_of("stylegan", "wgan-clip")  # Arjovsky et al. 2017, algorithm 1
+    assert (clipped["n_critic"], clipped["lr"]) == (5, 5e-5)
+    penalised = defaults_of("dcgan", "wgan-gp")  # Gulrajani et al. 2017, algorithm 1
+    assert (penalised["n_critic"], penalised["lr"], penalised["batch"]) == (5, 1e-4, 64)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "wgan-gp", "logistic"])
+def test_another_loss_does_not_keep_the_lazy_penalty_of_the_architecture(loss: str) -> None:
+    assert {"gp_weight", "penalty_every"} & set(defaults_of("stylegan2", loss)) == set()
+    assert defaults_of("stylegan2")["penalty_every"] == 16  # Karras et al. 2020, appendix B

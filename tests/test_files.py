@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -16,6 +17,7 @@ import pytest
 from mri_gan.errors import DataError
 from mri_gan.files import (
     StopSignal,
+    digest_file,
     explain_os_error,
     make_folder,
     one_line,
@@ -42,6 +44,29 @@ def test_written_bytes_are_there(tmp_path: Path) -> None:
 def test_text_is_utf8_with_plain_newlines(tmp_path: Path) -> None:
     write_text(tmp_path / "a", "ä\n")
     assert (tmp_path / "a").read_bytes() == b"\xc3\xa4\n"
+
+
+def test_a_file_is_on_the_disk_before_it_takes_its_name_and_the_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut leaves an empty file under the final name, or none."""
+    seen: list[str] = []
+
+    def sync(descriptor: int) -> None:
+        folder = stat.S_ISDIR(os.fstat(descriptor).st_mode)
+        taken = "named" if (tmp_path / "a").exists() else "unnamed"
+        seen.append(f"{'folder' if folder else 'file'}, {taken}")
+
+    monkeypatch.setattr(os, "fsync", sync)
+    write_bytes(tmp_path / "a", b"data")
+    assert seen == ["file, unnamed", "folder, named"]
+
+
+def test_the_digest_of_a_file_is_sha_256(tmp_path: Path) -> None:
+    """Of `abc`: FIPS 180-2, appendix B.1."""
+    write_bytes(tmp_path / "a", b"abc")
+    known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert digest_file(tmp_path / "a") == known
 
 
 def test_nothing_but_the_file_is_left(tmp_path: Path) -> None:

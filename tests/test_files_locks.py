@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,3 +98,17 @@ def test_the_writer_of_a_folder_is_known(tmp_path: Path) -> None:
     assert writer_of(tmp_path) == ""
     with FolderLock(tmp_path):
         assert writer_of(tmp_path) == ""  # ourselves
+
+
+def test_a_worker_counts_as_its_parent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For which it reads what the parent has written."""
+    holder = start_holder(tmp_path)
+    try:
+        for pid, writer in ((holder.pid, ""), (1, f"{holder.pid} on ")):
+            parent = SimpleNamespace(pid=pid)
+            monkeypatch.setattr("multiprocessing.parent_process", lambda parent=parent: parent)
+            assert writer_of(tmp_path).startswith(writer)
+            assert bool(writer_of(tmp_path)) == bool(writer)
+    finally:
+        holder.kill()
+        holder.communicate()

@@ -18,6 +18,7 @@ from mri_gan.pictures import (
     build_sheet,
     edges_of,
     find_spike,
+    metric_points,
     read_mark,
     save_png,
     to_grey,
@@ -169,3 +170,8 @@ def test_the_first_picture_of_a_sheet_says_which_side_is_where() -> None:
 )
 def test_sides_are_known_where_they_are_recorded_and_kept(facts: Any, edges: Any) -> None:
     assert edges_of(facts) == edges
+
+
+def test_points_of_a_metric_are_over_thousands_of_images_where_it_was_finite() -> None:
+    lines = [{"nimg": 2000, "d_loss": 1.5}, {"nimg": 3500, "d_loss": None}, {"nimg": 5000}]
+    assert metric_points(lines, "d_loss") == ((2.0, 1.5),)

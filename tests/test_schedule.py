@@ -54,8 +54,8 @@ def test_a_level_fades_in_linearly(nimg: int, resolution: int, alpha: float) -> 
 
 
 def test_the_fade_is_as_long_as_its_own_stage_says() -> None:
-    stages = (Stage(8, 0, 1000, 10), Stage(16, 400, 1600, 10))
-    config = TrainConfig(init_size=8, max_size=16, schedule=stages)
+    levels = (Stage(8, 0, 1000, 10), Stage(16, 400, 1600, 10))
+    config = TrainConfig(init_size=8, max_size=16, schedule=levels)
     assert [phase_at(config, nimg).alpha for nimg in (1000, 1100, 1400, 2000)] == [0, 0.25, 1, 1]
 
 
@@ -81,6 +81,15 @@ def test_sched_takes_batch_and_learning_rate_from_the_level() -> None:
     early, late = phase_at(config, 0), phase_at(config, 10**6)
     assert (early.batch, early.lr) == (256, 1e-3)
     assert (late.batch, late.lr) == (8, 3e-3)
+
+
+def test_sched_is_that_of_the_paper_and_its_ports() -> None:
+    """Learning rates: Karras et al. 2019, appendix C; batches: the usual PyTorch ones."""
+    config = TrainConfig(max_size=1024, phase=100, sched=True)
+    rates = {128: 1.5e-3, 256: 2e-3, 512: 3e-3, 1024: 3e-3}
+    batches = {8: 256, 16: 128, 32: 64, 64: 32, 128: 32, 256: 32, 512: 16, 1024: 8}
+    for stage in stages(config):
+        assert (stage.lr, stage.batch) == (rates.get(stage.size, 1e-3), batches[stage.size])
 
 
 def test_explicit_batch_and_learning_rate_win_over_sched() -> None:

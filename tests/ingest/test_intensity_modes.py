@@ -96,6 +96,15 @@ def test_nyul_brings_scanners_of_other_contrast_together() -> None:
     assert medians("percentile") > 0.05
 
 
+def test_landmarks_beyond_the_window_are_its_ends() -> None:
+    """With white at the median of the tissue its upper deciles are white, too."""
+    sample = take_sample(phantoms.brain_volume())
+    marks = find_landmarks(sample, foreground_threshold(sample), (0.5, 50.0))
+    assert list(marks) == sorted(marks)
+    assert marks[5:] == (marks[-1],) * 6
+    assert marks[4] < marks[5]
+
+
 def test_nyul_puts_each_landmark_where_the_standard_has_it() -> None:
     volume = warped(3, 1.2, 300)
     standard = tuple(np.linspace(0, 1, 11) ** 2)

@@ -14,7 +14,7 @@ from mri_gan.conditions import Column, Conditions
 from mri_gan.errors import Stopped, UsageError
 from mri_gan.files import StopSignal
 from mri_gan.nets.build import Look, draw_seeds
-from mri_gan.synth.generate import MANIFEST, TABLE, GenerateConfig, generate
+from mri_gan.synth.generate import MANIFEST, TABLE, GenerateConfig, generate, write_image
 from mri_gan.synth.sample import Trained, load_trained
 
 CONFIG = GenerateConfig(Look(16, alpha=0.5))
@@ -149,3 +149,23 @@ def test_a_condition_that_training_had_not_is_told(conditional: Trained, tmp_pat
     with pytest.raises(UsageError, match=r"group=MCI was not in training"):
         write(conditional, tmp_path, [1], condition="group=MCI,age=70")
     assert images_of(tmp_path) == {}
+
+
+def test_images_of_another_generator_are_not_mixed_in(trained: Trained, tmp_path: Path) -> None:
+    write(trained, tmp_path, [1])
+    with pytest.raises(UsageError, match="generator_digest was"):
+        write(replace(trained, digest="other"), tmp_path, [2])
+
+
+def test_the_image_comes_after_its_mask(
+    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that where the image is, all is."""
+    masked = replace(trained, channel_names=("image", "mask"))
+    assert masked.has_mask
+    assert not trained.has_mask
+    written: list[str] = []
+    monkeypatch.setattr("mri_gan.synth.generate.write_bytes", lambda path, _: written.append(path))
+    targets = [tmp_path / "seed000001.png", tmp_path / "masks" / "seed000001.png"]
+    write_image(targets, np.zeros((2, 16, 16), np.uint8), {}, masked, CONFIG)
+    assert written == targets[::-1]

@@ -60,3 +60,13 @@ def test_equal_images_are_equal_files() -> None:
     pixels = to_stored(RAMP, 8)
     assert nifti_bytes(pixels, None, {}) == nifti_bytes(pixels, None, {})
     assert png_bytes(pixels, {}) == png_bytes(pixels, {})
+
+
+def test_equal_volumes_are_equal_files_and_say_where_millimetres_are_unknown() -> None:
+    pixels = to_stored(RAMP, 8)
+    data = nifti_bytes(pixels, None, {})
+    assert data[4:8] == bytes(4)  # the time of packing: RFC 1952, section 2.3.1
+    header: Any = nibabel.Nifti1Image.from_bytes(gzip.decompress(data)).header
+    assert header.get_xyzt_units()[0] == "unknown"
+    header = nibabel.Nifti1Image.from_bytes(gzip.decompress(nifti_bytes(pixels, 0.5, {}))).header
+    assert header.get_xyzt_units()[0] == "mm"

@@ -35,3 +35,14 @@ def test_a_mistake_is_told(text: str, says: str) -> None:
 @pytest.mark.parametrize("text", ["7", "0-9", "0-3,7,9-10"])
 def test_what_is_described_can_be_parsed(text: str) -> None:
     assert describe_seeds(parse_seeds(text)) == text
+
+
+def test_a_range_of_one_seed_is_that_seed() -> None:
+    assert parse_seeds("5-5") == [5]
+
+
+def test_seeds_are_too_many_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mri_gan.synth.sample.MOST", 10)
+    assert len(parse_seeds("0-5,20-23")) == 10
+    with pytest.raises(UsageError, match="more than 10 seeds"):
+        parse_seeds("0-5,20-24")

@@ -12,7 +12,14 @@ from mri_gan.conditions import encode_labels
 from mri_gan.config import TrainConfig
 from mri_gan.errors import UsageError
 from mri_gan.store.reader import StoreReader
-from mri_gan.train.data import find_conditions, load_training_data, train_indices, typical_pixel_mm
+from mri_gan.train.data import (
+    digest_data,
+    find_conditions,
+    has_all,
+    load_training_data,
+    train_indices,
+    typical_pixel_mm,
+)
 
 CONFIG = TrainConfig(max_size=16)
 
@@ -104,3 +111,16 @@ def test_the_edge_of_a_pixel_scales_with_the_size_and_is_unknown_for_pictures(
         assert typical_pixel_mm(opened, 8) == pytest.approx(record.pixel_mm * record.native / 8)
     with StoreReader(store) as opened:
         assert typical_pixel_mm(opened, 8) is None
+
+
+def test_the_digest_sees_which_slice_has_which_label() -> None:
+    first, second = np.array([0, 1]), np.array([1, 0])
+    labels = np.array([[1.0], [2.0]], np.float32)
+    assert digest_data("s", first, labels) != digest_data("s", second, labels)
+    assert digest_data("s", first, labels) != digest_data("t", first, labels)
+    assert digest_data("s", first, labels[:, :0]) == "s"
+
+
+def test_a_slice_that_lacks_one_of_two_labels_lacks_labels() -> None:
+    assert has_all({"age": 70.0, "group": "CN"}, ["age", "group"])
+    assert not has_all({"age": 70.0}, ["age", "group"])

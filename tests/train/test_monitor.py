@@ -1,13 +1,16 @@
 """Metrics survive a crash, and their plot needs no display."""
 
+import itertools
+import math
 from pathlib import Path
 
+import pytest
 import torch
 
 from mri_gan.config import METRICS, read_metrics
 from mri_gan.pictures import chart_metrics, draw_figure, draw_png
 from mri_gan.schedule import Phase
-from mri_gan.train.monitor import Monitor, draw_losses
+from mri_gan.train.monitor import Monitor, draw_losses, spectrum_distance
 
 PHASE = Phase(8, 1.0, 4, 1e-3)
 
@@ -21,6 +24,42 @@ def test_a_tick_writes_the_means_since_the_last(tmp_path: Path) -> None:
     monitor.tick(12, PHASE)
     lines = read_metrics(tmp_path / METRICS)
     assert [(line["nimg"], line["d_loss"]) for line in lines] == [(8, 2.0), (12, 5.0)]
+
+
+def test_a_mean_that_is_not_finite_is_null(tmp_path: Path) -> None:
+    """NaN is no JSON."""
+    monitor = Monitor(tmp_path, 0)
+    monitor.add({"d_loss": torch.tensor(float("nan"))}, 4, 0.0)
+    assert monitor.tick(4, PHASE)["d_loss"] is None
+    assert '"d_loss": null' in (tmp_path / METRICS).read_text()
+
+
+def test_speed_is_images_by_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.chain([0.0, 0.0, 2.0], itertools.repeat(4.0))
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    monitor = Monitor(tmp_path, 0)
+    monitor.add({}, 100, 1.0)
+    line = monitor.tick(100, PHASE)
+    assert (line["images_per_s"], line["data_wait"]) == (100 / line["seconds"], 1 / line["seconds"])
+    assert line["seconds"] in (2.0, 4.0)
+
+
+def test_updates_left_out_count_in_a_row(tmp_path: Path) -> None:
+    monitor = Monitor(tmp_path, 0)
+    for flag in (1.0, 0.0, 1.0, 1.0, 0.0, 1.0):
+        monitor.add({"skipped": torch.tensor(flag)}, 4, 0.0)
+    assert monitor.tick(24, PHASE)["skipped"] == 4
+    assert monitor.skipped_in_a_row == 2
+
+
+def test_louder_and_softer_frequencies_do_not_cancel() -> None:
+    """Of eight radii one has twice the amplitude and one half of it: 6.02 dB each."""
+    x = torch.arange(16, dtype=torch.float64) / 16 * 2 * math.pi
+    low, high = torch.cos(2 * x), torch.cos(5 * x)
+    reals = (0.2 * low + 0.2 * high).expand(1, 1, 16, 16)
+    images = (0.4 * low + 0.1 * high).expand(1, 1, 16, 16)
+    expected = 2 * 20 * math.log10(2) / 8
+    assert spectrum_distance(images, reals) == pytest.approx(expected, rel=1e-3)
 
 
 def test_lines_beyond_the_checkpoint_and_half_lines_are_dropped(tmp_path: Path) -> None:

@@ -44,6 +44,10 @@ def test_the_threshold_parts_air_from_tissue() -> None:
     assert 20 < threshold_of(BRAIN) < 400
 
 
+def test_the_threshold_is_in_the_middle_of_the_gap_between_air_and_tissue() -> None:
+    assert threshold_of(np.repeat([0, 7, 10, 100, 130], 50).astype(np.int16)) == 55
+
+
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
 def test_the_threshold_follows_the_scanner_scale(scale: float) -> None:
     scaled = threshold_of(BRAIN * np.float32(scale))
@@ -69,6 +73,14 @@ def test_the_window_is_air_to_bright_tissue() -> None:
     low, high = window_of(BRAIN, threshold_of(BRAIN), (0.5, 98.0))
     assert 0 <= low < 20
     assert 550 < high < phantoms.MARKER
+
+
+@pytest.mark.parametrize("shares", [(0.5, 98.0), (5.0, 99.5), (20.0, 60.0)])
+def test_black_is_a_percentile_of_all_voxels_and_white_one_of_the_tissue(
+    shares: tuple[float, float],
+) -> None:
+    expected = np.percentile(BRAIN, shares[0]), np.percentile(BRAIN[BRAIN > 200], shares[1])
+    assert window_of(BRAIN, 200.0, shares) == pytest.approx(expected, rel=1e-6)
 
 
 def test_white_does_not_depend_on_how_much_air_surrounds_the_head() -> None:

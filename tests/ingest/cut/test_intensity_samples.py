@@ -61,6 +61,11 @@ def test_percentiles_are_those_of_numpy(dtype: str, shares: tuple[float, float])
     np.testing.assert_allclose(percentiles(sample, shares), np.percentile(BRAIN, shares), rtol=1e-6)
 
 
+def test_percentiles_between_two_voxels_are_linear() -> None:
+    sample = np.array([1, 5, 20], np.uint8)
+    assert percentiles(sample, (10, 25, 60)) == pytest.approx(np.percentile(sample, (10, 25, 60)))
+
+
 def scans() -> list[NDArray[Any]]:
     rng = np.random.default_rng(3)
     two = np.concatenate([rng.normal(20, 5, 4000), rng.normal(200, 40, 2000)]).clip(0)

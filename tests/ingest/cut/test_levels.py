@@ -9,7 +9,7 @@ import phantoms
 import pytest
 from numpy.typing import NDArray
 
-from mri_gan.ingest.cut.levels import fit_square, native_level, resize
+from mri_gan.ingest.cut.levels import fit_square, native_level, place_slice, resize
 
 UNIT = (0.0, 1.0)
 BYTES = (0.0, 255.0)
@@ -61,6 +61,33 @@ def test_any_slice_fills_a_square_level(shape: tuple[int, int], fit: str) -> Non
     fitted, _ = fit_square(np.full(shape, 9, np.uint8), (1.0, 1.0), fit, BYTES)
     height, width = fitted.shape
     assert height == width == native_level(max(shape) if fit == "pad" else min(shape))
+
+
+@pytest.mark.parametrize(
+    ("shape", "spacing", "fit", "level", "size"),
+    [
+        ((64, 64), (1.0, 0.67), "pad", 128, (128, 86)),  # 42.88 mm of 64 mm: 85.76 px
+        ((64, 64), (0.67, 1.0), "crop", 64, (64, 96)),  # 42.88 mm fill 64 px: 95.52
+        ((50, 64), (1.292, 1.0), "keep", 128, (65, 64)),  # 64.6 px do not fit into 64
+        ((50, 64), (1.284, 1.0), "keep", 64, (64, 64)),  # 64.2 px do
+    ],
+)
+def test_a_slice_takes_the_nearest_whole_pixels(
+    shape: tuple[int, int],
+    spacing: tuple[float, float],
+    fit: str,
+    level: int,
+    size: tuple[int, int],
+) -> None:
+    placed = place_slice(shape, spacing, fit)
+    assert (placed.level, placed.size) == (level, size)
+
+
+def test_the_ground_is_what_a_slice_is_padded_with() -> None:
+    pixels = np.ones((64, 50), np.float32)
+    fitted, _ = fit_square(pixels, (1.0, 1.0), "pad", UNIT, ground=0.25)
+    assert (fitted[:, :7] == 0.25).all()
+    assert (fitted[:, 57:] == 0.25).all()
 
 
 def test_akoa_slices_are_padded_to_256() -> None:
