@@ -41,6 +41,20 @@ def marker_mm(spacing_mm: tuple[float, ...]) -> NDArray[np.float64]:
     return np.asarray(np.add(phantoms.ORIGIN_MM, np.multiply(index, spacing_mm)), np.float64)
 
 
+# Which slices
+
+
+@pytest.mark.parametrize("plane", PLANES)
+@pytest.mark.parametrize("positions", [[0, 1, 2], [1, 3, 6, 17], [2, 15, 16, 19]])
+def test_slices_at_some_positions_are_those_of_the_whole(plane: str, positions: list[int]) -> None:
+    """Also where some are left out, within a group that is copied at once or beside it."""
+    every = all_cuts(brain(), plane)
+    some = list(cut_slices(brain(), plane, positions))
+    assert [cut.position for cut in some] == positions
+    for cut in some:
+        np.testing.assert_array_equal(cut.pixels, every[cut.position].pixels)
+
+
 # Which way up
 
 
