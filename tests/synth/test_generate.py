@@ -11,7 +11,7 @@ from phantoms.models import SMALL, save_untrained
 from PIL import Image
 
 from mri_gan.conditions import Column, Conditions
-from mri_gan.errors import Stopped, UsageError
+from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
 from mri_gan.nets.build import Look, draw_seeds
 from mri_gan.synth.generate import MANIFEST, TABLE, GenerateConfig, generate, write_image
@@ -157,15 +157,12 @@ def test_images_of_another_generator_are_not_mixed_in(trained: Trained, tmp_path
         write(replace(trained, digest="other"), tmp_path, [2])
 
 
-def test_the_image_comes_after_its_mask(
-    trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """So that where the image is, all is."""
+def test_the_image_comes_after_its_mask(trained: Trained, tmp_path: Path) -> None:
+    """So that where the image is, all is: where it cannot be written, its mask already is."""
     masked = replace(trained, channel_names=("image", "mask"))
     assert masked.has_mask
     assert not trained.has_mask
-    written: list[str] = []
-    monkeypatch.setattr("mri_gan.synth.generate.write_bytes", lambda path, _: written.append(path))
-    targets = [tmp_path / "seed000001.png", tmp_path / "masks" / "seed000001.png"]
-    write_image(targets, np.zeros((2, 16, 16), np.uint8), {}, masked, CONFIG)
-    assert written == targets[::-1]
+    targets = [tmp_path / "no such folder" / "seed000001.png", tmp_path / "seed000001.png"]
+    with pytest.raises(DataError, match="no such folder"):
+        write_image(targets, np.zeros((2, 16, 16), np.uint8), {}, masked, CONFIG)
+    assert targets[1].exists()
