@@ -330,11 +330,13 @@ def test_a_program_that_names_its_source_lines_would_be_found(
 ) -> None:
     from phantoms.models import SMALL, save_untrained
 
-    from mri_gan.nets.build import Look
+    from mri_gan.nets.build import DrawSettings
     from mri_gan.synth.export_model import write_model
     from mri_gan.synth.figures import Drawing
 
-    drawing = Drawing(load_trained(save_untrained(tmp_path / "run", SMALL, alpha=1.0)), Look(16))
+    drawing = Drawing(
+        load_trained(save_untrained(tmp_path / "run", SMALL, alpha=1.0)), DrawSettings(16)
+    )
     monkeypatch.setattr(export_model, "drop_debug", lambda data: data)
     write_model(drawing, "torchscript", tmp_path / "model")
     assert search(tmp_path / "model", PLANTED)

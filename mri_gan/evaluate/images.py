@@ -15,7 +15,7 @@ from mri_gan.config import LEVELS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
 from mri_gan.ingest.read.image_files import FORMATS, read_grey_file
-from mri_gan.nets.build import Look, draw_seeds
+from mri_gan.nets.build import DrawSettings, draw_seeds
 from mri_gan.pictures import Pixels, to_stored, to_unit
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Trained, condition_rows
@@ -62,7 +62,11 @@ class ImageSet:
 
 
 def fakes_of(
-    trained: Trained, look: Look, seeds: range, depth: int, conditions: torch.Tensor | None = None
+    trained: Trained,
+    look: DrawSettings,
+    seeds: range,
+    depth: int,
+    conditions: torch.Tensor | None = None,
 ) -> ImageSet:
     """The first channel of images from a generator, one for each seed, at the depth of the reals.
 

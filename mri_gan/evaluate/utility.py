@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mri_gan.errors import DataError, UsageError
 from mri_gan.evaluate.families import bootstrap, interval
 from mri_gan.evaluate.images import BATCH, pick_conditions
-from mri_gan.nets.build import Look, draw_seeds
+from mri_gan.nets.build import DrawSettings, draw_seeds
 from mri_gan.pictures import to_stored, to_unit
 from mri_gan.store.labels import slice_labels
 from mri_gan.store.reader import StoreReader
@@ -247,7 +247,7 @@ def _small(images: Tensor) -> Tensor:
 
 def draw_examples(
     trained: Trained,
-    look: Look,
+    look: DrawSettings,
     seeds: range,
     depth: int,
     conditions: Tensor | None,

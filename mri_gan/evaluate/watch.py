@@ -19,7 +19,7 @@ from mri_gan.evaluate.images import ImageSet, fakes_of
 from mri_gan.evaluate.membership import encode_slices
 from mri_gan.files import write_text
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth.sample import load_trained, look_at
+from mri_gan.synth.sample import load_trained, settings_to_draw
 
 FILE = "evaluation.jsonl"
 IMAGES = 512  # of each set
@@ -57,7 +57,7 @@ class Watch:
 def score_checkpoint(store: Path, checkpoint: Path, device: str, seed: int) -> dict[str, Any]:
     """One line: nimg, size, and each figure with its value and its noise floor."""
     trained = load_trained(checkpoint, device)
-    look = look_at(trained, psi=1.0)
+    look = settings_to_draw(trained, psi=1.0)
     with StoreReader(store) as opened:
         reals, apart = read_people(opened, "train", look.size, IMAGES, seed)
         conditions = None

@@ -20,13 +20,13 @@ from torch import Tensor
 from mri_gan.conditions import UNKNOWN, Column, encode_labels
 from mri_gan.config import LEVELS, require
 from mri_gan.files import make_folder
-from mri_gan.nets.build import Look, draw_images, latents, pick_precision, styles_of_seeds
+from mri_gan.nets.build import DrawSettings, draw_images, latents, pick_precision, styles_of_seeds
 from mri_gan.nets.layers import broadcast_styles, keep_kernels, mix_styles
 from mri_gan.pictures import to_stored
 from mri_gan.synth.directions import Directions, find_directions
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.generate import MASKS, GenerateConfig, seed_name, seed_paths, write_image
-from mri_gan.synth.sample import LARGEST, Trained, look_at
+from mri_gan.synth.sample import LARGEST, Trained, settings_to_draw
 from mri_gan.synth.walk import slerp
 
 MOVE, LABEL = "move", "label"  # names of the numbered fields of a form: move0, label1
@@ -69,7 +69,7 @@ class Explorer:
         self.sizes = [size for size in sizes if size in LEVELS and size <= trained.size]
         self.columns: tuple[Column, ...] = trained.conditions.columns
         self._hand = ThreadPoolExecutor(1, "mrigan-draw")
-        hand = Drawing(trained, Look(trained.size, trained.alpha))
+        hand = Drawing(trained, DrawSettings(trained.size, trained.alpha))
         self.has_noise = hand.has_noise
         self.has_styles = trained.generator.has_styles
         self.layers = trained.generator.num_layers(trained.size)
@@ -105,7 +105,7 @@ class Explorer:
             tuple(_number(form, f"{MOVE}{i}", -REACH, REACH, 0.0) for i in range(self.directions)),
             tuple(self._labels(form)),
         )
-        look_at(self.trained, scene.size)
+        settings_to_draw(self.trained, scene.size)
         require(self.has_styles or scene.detail_seed is None, "this network has no styles to mix")
         self._condition(scene)
         return scene
@@ -155,8 +155,8 @@ class Explorer:
         rows = None if condition is None else condition.to(z.device).expand(1, -1)
         return net.truncate(net.map(between, rows), scene.psi)
 
-    def _look(self, scene: Scene) -> Look:
-        return look_at(self.trained, scene.size, scene.psi, scene.noise)
+    def _look(self, scene: Scene) -> DrawSettings:
+        return settings_to_draw(self.trained, scene.size, scene.psi, scene.noise)
 
     def _moved(self, scene: Scene) -> Tensor:
         """What the moves add to w [1, D]."""

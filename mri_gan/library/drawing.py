@@ -14,9 +14,9 @@ from torch import Tensor
 
 from mri_gan.config import require
 from mri_gan.library.scans import Volume
-from mri_gan.nets.build import Look, draw_seeds, pick_device
+from mri_gan.nets.build import DrawSettings, draw_seeds, pick_device
 from mri_gan.pictures import build_sheet, to_stored
-from mri_gan.synth.sample import Trained, condition_rows, load_trained, look_at
+from mri_gan.synth.sample import Trained, condition_rows, load_trained, settings_to_draw
 
 POSITION = "position"
 SHOWN = 8  # pictures of a model in a notebook
@@ -89,8 +89,8 @@ class Model:
         affine = np.diag([-pixel, -pixel, spacing_mm, 1.0])
         return Volume(to_stored(images[:, 0].numpy(), 8), affine, "synthetic", source=str(seed))
 
-    def _look(self, size: int | None, psi: float, noise: float) -> Look:
-        return look_at(self.trained, size, psi, noise)
+    def _look(self, size: int | None, psi: float, noise: float) -> DrawSettings:
+        return settings_to_draw(self.trained, size, psi, noise)
 
     def _repr_html_(self) -> str:
         """A row of pictures, for notebooks."""

@@ -15,7 +15,7 @@ from mri_gan.evaluate.membership import training_conditions
 from mri_gan.library.drawing import Model, load_model
 from mri_gan.nets.build import pick_device
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth.sample import look_at
+from mri_gan.synth.sample import settings_to_draw
 from mri_gan.train.data import was_trained_on
 
 DEPTH = 8  # bits of the pictures that `generate` writes
@@ -103,7 +103,7 @@ def _take(
     trained = (model if isinstance(model, Model) else load_model(model, device)).trained
     size = trained.size if size is None else size
     check_fit(trained, store, size)
-    look = look_at(trained, size, psi, noise)
+    look = settings_to_draw(trained, size, psi, noise)
     first = seed * 1_000_000  # as on the command line: the seeds of two calls do not meet
     seeds = range(first, first + (wanted or limit))
     bits = int(store.header["depth"])

@@ -173,7 +173,7 @@ def styles_of_seeds(
 
 
 @dataclass(frozen=True)
-class Look:
+class DrawSettings:
     """How to draw: resolution in px, fade-in weight, truncation, and strength of the noise.
 
     The network draws at `drawn_px`, 0 for `size`; larger drawings are shrunk to `size`.
@@ -197,7 +197,7 @@ def synthesise(
     generator: GeneratorNet,
     ws: Tensor,  # [N, L, D]
     noise: Sequence[Tensor] | None,
-    look: Look,
+    look: DrawSettings,
 ) -> Tensor:
     """Images [N, C, size, size] where the generator is; may be differentiated.
 
@@ -212,7 +212,7 @@ def draw_images(
     generator: GeneratorNet,
     ws: Tensor,
     noise_seeds: Sequence[int],
-    look: Look,
+    look: DrawSettings,
     batch: int | None = None,
 ) -> Tensor:
     """Images [N, C, size, size], about -1..1, on the CPU; ws [N, L, D], one noise seed each.
@@ -231,7 +231,9 @@ def draw_images(
     return torch.cat(drawn)[: len(ws)]
 
 
-def noise_for(generator: GeneratorNet, seeds: Sequence[int], look: Look) -> list[Tensor] | None:
+def noise_for(
+    generator: GeneratorNet, seeds: Sequence[int], look: DrawSettings
+) -> list[Tensor] | None:
     """The noise images of each seed in the look's strength, or None for none."""
     if not look.noise:
         return None
@@ -243,7 +245,7 @@ def noise_for(generator: GeneratorNet, seeds: Sequence[int], look: Look) -> list
 def draw_seeds(
     generator: GeneratorNet,
     seeds: Sequence[int],
-    look: Look,
+    look: DrawSettings,
     condition: Tensor | None = None,  # [N, K], or [K] for all
 ) -> Tensor:
     """One image for each seed [N, C, size, size]."""

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from mri_gan.config import CONFIG
-from mri_gan.nets.build import Look, draw_images, noise_for, styles_of_seeds
+from mri_gan.nets.build import DrawSettings, draw_images, noise_for, styles_of_seeds
 from mri_gan.nets.layers import broadcast_styles, mix_styles
 from mri_gan.pictures import build_sheet, magnification, read_edges, sheet_pixels, to_grey
 from mri_gan.store.reader import StoreReader
@@ -30,7 +30,7 @@ class Drawing:
     """A trained generator, how to draw with it, and its conditions."""
 
     trained: Trained
-    look: Look
+    look: DrawSettings
     condition: str | None = None  # None draws one for each seed, where there are any
 
     def w(self, seeds: Sequence[int], psi: float | None = None) -> Tensor:
@@ -65,7 +65,7 @@ class Drawing:
     @property
     def has_noise(self) -> bool:
         """Whether noise changes this network's images."""
-        return bool(noise_for(self.trained.generator, [0], Look(self.look.px)))
+        return bool(noise_for(self.trained.generator, [0], DrawSettings(self.look.px)))
 
 
 def sample_sheet(drawing: Drawing, seeds: Sequence[int], columns: int) -> Image.Image:

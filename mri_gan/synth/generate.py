@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mri_gan import __version__, files
 from mri_gan.config import require, require_one_of
 from mri_gan.errors import DataError, Stopped, UsageError
-from mri_gan.nets.build import Look, batch_for, draw_seeds
+from mri_gan.nets.build import DrawSettings, batch_for, draw_seeds
 from mri_gan.pictures import COMPRESS_LEVEL, Shows, png_bytes, to_stored
 from mri_gan.store.labels import one_cell
 from mri_gan.synth.sample import Trained, condition_rows, describe_rows
@@ -58,7 +58,7 @@ ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # the zip format's first day: equal images are
 class GenerateConfig:
     """What decides the bytes of an image besides its seed and the checkpoint."""
 
-    look: Look
+    look: DrawSettings
     condition: str | None = None  # None draws one for each seed, where there are any
     format: str = "png"
     depth: int = 8  # bits

@@ -21,7 +21,7 @@ from mri_gan.conditions import (
 )
 from mri_gan.config import LEVELS, TrainConfig
 from mri_gan.errors import DataError, UsageError
-from mri_gan.nets.build import Look, build_critic, build_generator
+from mri_gan.nets.build import DrawSettings, build_critic, build_generator
 from mri_gan.nets.layers import CriticNet, GeneratorNet
 from mri_gan.store.schema import label_channels
 
@@ -179,9 +179,9 @@ def alpha_for(trained: Trained, size: int) -> float:
     return trained.alpha if size == trained.size else 1.0
 
 
-def look_at(
+def settings_to_draw(
     trained: Trained, size: int | None = None, psi: float = 0.7, noise: float = 1.0
-) -> Look:
+) -> DrawSettings:
     """How to draw a size in px, by default the largest trained.
 
     Smaller ones are drawn at that size and shrunk: their own image layers were last trained long
@@ -196,4 +196,4 @@ def look_at(
             f"choose --size from {', '.join(map(str, reached))}, or train longer",
         )
     drawn_px = trained.size if size < trained.size else 0
-    return Look(size, trained.alpha, psi, noise, drawn_px)
+    return DrawSettings(size, trained.alpha, psi, noise, drawn_px)

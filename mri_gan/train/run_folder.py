@@ -20,7 +20,7 @@ from mri_gan.conditions import describe_condition
 from mri_gan.config import CONFIG, METRICS, REALS, SAMPLES, TrainConfig, read_metrics
 from mri_gan.errors import DataError
 from mri_gan.files import StopSignal, write_json
-from mri_gan.nets.build import Look, draw_seeds
+from mri_gan.nets.build import DrawSettings, draw_seeds
 from mri_gan.schedule import Phase, phase_at, settings_used, stages, starts, total_images
 from mri_gan.store.reader import StoreReader, describe_data_set
 from mri_gan.train.data import TrainingData, batch_indices
@@ -209,7 +209,7 @@ def draw_samples(run: Run, state: TrainState, phase: Phase, data: TrainingData) 
     """A grid from fixed latents, each with the conditions of the slice there in `reals.png`."""
     shown_first = grid_positions(data, run.config.seed)
     conditions = data.conditions[shown_first]
-    look = Look(phase.resolution, phase.alpha, psi=1.0)
+    look = DrawSettings(phase.resolution, phase.alpha, psi=1.0)
     seeds = range(len(shown_first))
     images = draw_seeds(state.g_ema, seeds, look, as_condition(conditions))
     name = f"{SAMPLES}/{state.nimg:09d}-{phase.resolution:04d}px.png"
@@ -221,7 +221,7 @@ def draw_fade(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> 
     """`fade-0016px.png`: how a level fades in, a row of equal latents from alpha 0 to 1."""
     seeds = range(FADE_ROWS)
     condition = as_condition(data.conditions[grid_positions(data, run.config.seed)[:FADE_ROWS]])
-    looks = [Look(phase.resolution, alpha, psi=1.0) for alpha in FADE_ALPHAS]
+    looks = [DrawSettings(phase.resolution, alpha, psi=1.0) for alpha in FADE_ALPHAS]
     drawn = [draw_seeds(state.g_ema, seeds, look, condition) for look in looks]
     images = torch.stack(drawn, 1).flatten(0, 1)  # a latent per row
     labels = [f"alpha {alpha:g}" for alpha in FADE_ALPHAS] * FADE_ROWS

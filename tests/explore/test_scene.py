@@ -20,7 +20,7 @@ from mri_gan.explore import scene as scenes
 from mri_gan.explore.scene import Explorer, controls
 from mri_gan.pictures import Shows, read_mark
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import load_trained, look_at
+from mri_gan.synth.sample import load_trained, settings_to_draw
 from mri_gan.synth.walk import Walk, path_styles
 
 LABELS = Conditions(
@@ -68,7 +68,9 @@ def test_a_move_of_a_whole_direction_is_its_spread(explorer: Explorer) -> None:
 
 
 def test_a_blend_is_the_way_that_walk_takes(explorer: Explorer) -> None:
-    drawing = Drawing(explorer.trained, look_at(explorer.trained, 16), "position=0.5,group=AD")
+    drawing = Drawing(
+        explorer.trained, settings_to_draw(explorer.trained, 16), "position=0.5,group=AD"
+    )
     way = path_styles(drawing, Walk((3, 4), 4, "z"))
     for quarter in (1, 4):
         scene = explorer.read_scene({"seed": "3", "blend": str(quarter / 4)})

@@ -7,7 +7,7 @@ import pytest
 import torch
 from phantoms.models import save_untrained
 
-from mri_gan.nets.build import Look
+from mri_gan.nets.build import DrawSettings
 from mri_gan.synth.directions import (
     Directions,
     draw_strips,
@@ -29,7 +29,7 @@ from mri_gan.synth.sample import load_trained
 @pytest.fixture(scope="module")
 def drawing(tmp_path_factory: pytest.TempPathFactory) -> Drawing:
     trained = load_trained(save_untrained(tmp_path_factory.mktemp("run"), alpha=1.0))
-    return Drawing(trained, Look(16))
+    return Drawing(trained, DrawSettings(16))
 
 
 def test_factors_are_the_right_singular_vectors() -> None:

@@ -14,7 +14,7 @@ import pytest
 from phantoms.models import SMALL, save_untrained
 from PIL import Image
 
-from mri_gan.nets.build import Look, draw_images
+from mri_gan.nets.build import DrawSettings, draw_images
 from mri_gan.synth.export_model import write_model
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import load_trained
@@ -26,7 +26,7 @@ MODEL = "00000_MRIGAN_MRI_SLICE_FULL"
 def drawing(tmp_path_factory: pytest.TempPathFactory) -> Drawing:
     config = replace(SMALL, arch="stylegan2", max_size=16)
     path = save_untrained(tmp_path_factory.mktemp("run"), config, alpha=1.0)
-    return Drawing(load_trained(path), Look(16, psi=1.0))
+    return Drawing(load_trained(path), DrawSettings(16, psi=1.0))
 
 
 def run(folder: Path, program: str) -> None:

@@ -21,7 +21,7 @@ from torch import Tensor
 from mri_gan.cli.use import export_model
 from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError
-from mri_gan.nets.build import Look, build_generator, draw_images, latents
+from mri_gan.nets.build import DrawSettings, build_generator, draw_images, latents
 from mri_gan.synth.export_model import CARD, FORMATS, Frozen, check, examples, write_model
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import load_trained
@@ -31,7 +31,7 @@ QUICK = {("dcgan", "torch-export"), ("dcgan", "onnx"), ("progan", "torch-export"
 
 def drawing_of(folder: Path, arch: str = "stylegan") -> Drawing:
     config = replace(SMALL, arch=arch, max_size=16)
-    return Drawing(load_trained(save_untrained(folder, config, alpha=1.0)), Look(16))
+    return Drawing(load_trained(save_untrained(folder, config, alpha=1.0)), DrawSettings(16))
 
 
 @pytest.fixture(scope="module")

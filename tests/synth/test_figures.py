@@ -9,7 +9,7 @@ import torch
 from phantoms.models import save_untrained
 from PIL import ImageDraw
 
-from mri_gan.nets.build import Look
+from mri_gan.nets.build import DrawSettings
 from mri_gan.pictures import to_grey
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.figures import (
@@ -35,7 +35,7 @@ LABEL = 14
 @pytest.fixture(scope="module")
 def drawing(tmp_path_factory: pytest.TempPathFactory) -> Drawing:
     trained = load_trained(save_untrained(tmp_path_factory.mktemp("run"), alpha=1.0))
-    return Drawing(trained, Look(16))
+    return Drawing(trained, DrawSettings(16))
 
 
 def tile(sheet: np.ndarray, row: int, column: int, label: int = 0) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_mixing_at_either_end_gives_the_sources_back(drawing: Drawing) -> None:
 
 
 def test_mixed_pictures_share_their_coarse_layers_with_the_column(drawing: Drawing) -> None:
-    strong = replace(drawing, look=Look(16, psi=1.0))
+    strong = replace(drawing, look=DrawSettings(16, psi=1.0))
     mixed = mixed_images(strong, [1, 2], [3, 4]).reshape(2, 2, -1)
     by_column = (mixed[0] - mixed[1]).square().mean()
     by_both = (mixed[0] - mixed[1].flip(0)).square().mean()
@@ -85,7 +85,7 @@ def test_sheets_name_the_seed_of_every_picture(
 
 def test_the_truncation_sweep_runs_from_the_mean_to_the_plain_sample(drawing: Drawing) -> None:
     sheet = np.asarray(truncation_sweep(drawing, [1, 2]))
-    plain = replace(drawing, look=Look(16, psi=1.0))
+    plain = replace(drawing, look=DrawSettings(16, psi=1.0))
     expected = to_grey(plain.images(plain.w([1, 2]), [1, 2]).numpy())[:, 0]
     for row in (0, 1):
         assert np.array_equal(tile(sheet, row, PSIS.index(1.0), LABEL), expected[row])

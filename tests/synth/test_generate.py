@@ -13,11 +13,11 @@ from PIL import Image
 from mri_gan.conditions import Column, Conditions
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
-from mri_gan.nets.build import Look, draw_seeds
+from mri_gan.nets.build import DrawSettings, draw_seeds
 from mri_gan.synth.generate import MANIFEST, TABLE, GenerateConfig, generate, write_image
 from mri_gan.synth.sample import Trained, load_trained
 
-CONFIG = GenerateConfig(Look(16, alpha=0.5))
+CONFIG = GenerateConfig(DrawSettings(16, alpha=0.5))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_folder_can_be_extended_but_not_mixed(trained: Trained, tmp_path: Path
     lines = (tmp_path / TABLE).read_text().splitlines()
     assert [line.split("\t")[2] for line in lines[1:]] == list("01234")
     with pytest.raises(UsageError, match=r"psi was 0.7, now 1.0"):
-        write(trained, tmp_path, range(3), look=Look(16, alpha=0.5, psi=1.0))
+        write(trained, tmp_path, range(3), look=DrawSettings(16, alpha=0.5, psi=1.0))
 
 
 def test_the_manifest_tells_where_the_images_come_from(trained: Trained, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from phantoms.models import save_untrained
 from PIL import Image
 
 from mri_gan.errors import DataError, UsageError
-from mri_gan.nets.build import Look
+from mri_gan.nets.build import DrawSettings
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.project import (
     Effort,
@@ -39,7 +39,7 @@ EFFORT = Effort(steps=60)
 @pytest.fixture(scope="module")
 def drawing(tmp_path_factory: pytest.TempPathFactory) -> Drawing:
     trained = load_trained(save_untrained(tmp_path_factory.mktemp("run"), alpha=1.0))
-    return Drawing(trained, Look(16, psi=1.0))
+    return Drawing(trained, DrawSettings(16, psi=1.0))
 
 
 def far(drawing: Drawing, found: Projection, target: torch.Tensor) -> float:

@@ -16,7 +16,7 @@ from PIL import Image
 
 from mri_gan.cli.main import cli
 from mri_gan.errors import DataError, UsageError
-from mri_gan.nets.build import Look
+from mri_gan.nets.build import DrawSettings
 from mri_gan.pictures import Shows
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.project import (
@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def drawing(run: Path) -> Drawing:
-    return Drawing(load_trained(run), Look(16))
+    return Drawing(load_trained(run), DrawSettings(16))
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def test_what_does_not_fit_is_one_line(files: list[Path], drawing: Drawing, tmp_
     with pytest.raises(DataError, match="no such file"):
         load_projection(tmp_path / "none.npz", drawing)
     with pytest.raises(UsageError, match="does not fit"):
-        load_projection(files[0], replace(drawing, look=Look(8)))
+        load_projection(files[0], replace(drawing, look=DrawSettings(8)))
 
 
 @pytest.mark.parametrize("words", [[], ["--seeds", "0", "--styles", "{file}"]])

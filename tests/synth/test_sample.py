@@ -12,7 +12,7 @@ from mri_gan.conditions import Column, Conditions
 from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import (
-    Look,
+    DrawSettings,
     batch_for,
     build_generator,
     draw_seeds,
@@ -25,7 +25,7 @@ from mri_gan.synth.sample import (
     draw_labels,
     load_critic,
     load_trained,
-    look_at,
+    settings_to_draw,
 )
 from mri_gan.train.state import build_state
 
@@ -42,9 +42,9 @@ def test_a_run_folder_or_a_file_can_be_loaded(tmp_path: Path) -> None:
 
 
 def test_a_sample_is_the_same_bits_in_any_company(trained: Trained) -> None:
-    many = draw_seeds(trained.generator, range(40), Look(16, 0.5))
+    many = draw_seeds(trained.generator, range(40), DrawSettings(16, 0.5))
     for seed in (0, 17, 39):
-        alone = draw_seeds(trained.generator, [seed], Look(16, 0.5))
+        alone = draw_seeds(trained.generator, [seed], DrawSettings(16, 0.5))
         assert torch.equal(many[seed], alone[0])
 
 
@@ -62,9 +62,9 @@ def test_every_batch_is_full_and_every_row_is_in_one(count: int) -> None:
 
 def test_the_strength_of_the_noise_scales_what_it_adds(trained: Trained) -> None:
     none, half, full = (
-        draw_seeds(trained.generator, [1, 2], Look(16, noise=strength)) for strength in (0, 0.5, 1)
+        draw_seeds(trained.generator, [1, 2], DrawSettings(16, noise=strength)) for strength in (0, 0.5, 1)
     )
-    assert torch.equal(none, draw_seeds(trained.generator, [1, 2], Look(16, noise=0)))
+    assert torch.equal(none, draw_seeds(trained.generator, [1, 2], DrawSettings(16, noise=0)))
     assert 0 < (half - none).square().mean() < (full - none).square().mean()
 
 
@@ -75,16 +75,16 @@ def test_psi_0_gives_one_and_the_same_style(trained: Trained) -> None:
 
 def test_a_size_not_reached_names_those_that_were(trained: Trained) -> None:
     with pytest.raises(UsageError, match="choose --size from 8, 16"):
-        look_at(trained, 32)
+        settings_to_draw(trained, 32)
     assert (alpha_for(trained, 16), alpha_for(trained, 8)) == (0.5, 1.0)
 
 
 def test_smaller_sizes_are_the_trained_size_shrunk(trained: Trained) -> None:
-    whole = draw_seeds(trained.generator, [1, 2], look_at(trained))
-    small = draw_seeds(trained.generator, [1, 2], look_at(trained, 8))
+    whole = draw_seeds(trained.generator, [1, 2], settings_to_draw(trained))
+    small = draw_seeds(trained.generator, [1, 2], settings_to_draw(trained, 8))
     blocks = whole.reshape(2, 1, 8, 2, 8, 2).mean((3, 5))
     assert torch.allclose(small, blocks, atol=1e-6)
-    own = draw_seeds(trained.generator, [1, 2], Look(8))
+    own = draw_seeds(trained.generator, [1, 2], DrawSettings(8))
     assert not torch.allclose(own, blocks, atol=1e-2)  # of the image layer of 8 px
 
 
@@ -122,5 +122,5 @@ def test_labels_are_drawn_evenly_among_classes_and_within_the_range_of_numbers()
 
 def test_networks_without_styles_are_not_truncated() -> None:
     generator = build_generator(ModelConfig(arch="fastgan", max_size=8, capacity=1 / 64)).eval()
-    whole = draw_seeds(generator, range(2), Look(8, psi=1.0))
-    assert torch.equal(draw_seeds(generator, range(2), Look(8, psi=0.5)), whole)
+    whole = draw_seeds(generator, range(2), DrawSettings(8, psi=1.0))
+    assert torch.equal(draw_seeds(generator, range(2), DrawSettings(8, psi=0.5)), whole)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from mri_gan.conditions import Column, Conditions
 from mri_gan.errors import UsageError
-from mri_gan.nets.build import Look, build_generator
+from mri_gan.nets.build import DrawSettings, build_generator
 from mri_gan.pictures import Shows
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import load_trained
@@ -41,7 +41,7 @@ SPEC = Conditions(
 @pytest.fixture(scope="module")
 def drawing(tmp_path_factory: pytest.TempPathFactory) -> Drawing:
     trained = load_trained(save_untrained(tmp_path_factory.mktemp("run"), alpha=1.0))
-    return Drawing(trained, Look(16))
+    return Drawing(trained, DrawSettings(16))
 
 
 @pytest.mark.parametrize("space", ["w", "z"])
@@ -82,7 +82,7 @@ def test_the_noise_stays_while_the_style_moves(drawing: Drawing) -> None:
     for name, weight in net.named_parameters():
         if name.endswith("noise.weight"):
             weight.data.fill_(0.5)
-    loud = Drawing(replace(drawing.trained, generator=net), Look(16))
+    loud = Drawing(replace(drawing.trained, generator=net), DrawSettings(16))
     frames = walk_frames(loud, Walk((3, 4), steps=2))
     expected = loud.images(loud.w([3, 4]), [3, 3])
     assert torch.allclose(frames[::2], expected, atol=1e-5)
@@ -120,7 +120,7 @@ def test_a_sweep_changes_one_number_and_leaves_the_rest() -> None:
 def test_a_conditional_model_can_be_swept(drawing: Drawing) -> None:
     generator = build_generator(replace(SMALL.model, condition_dim=SPEC.dim))
     trained = replace(drawing.trained, generator=generator.requires_grad_(False), conditions=SPEC)
-    drawing = Drawing(trained, Look(16), "group=AD")
+    drawing = Drawing(trained, DrawSettings(16), "group=AD")
     frames = walk_frames(drawing, Walk((1,), steps=5, sweep="age"))
     assert frames.shape == (5, 1, 16, 16)
     assert (frames[0] - frames[4]).abs().max() > 1e-3

@@ -14,7 +14,7 @@ from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.config import ARCHS, METRICS, TrainConfig, read_metrics
 from mri_gan.errors import Stopped, UsageError
 from mri_gan.files import StopSignal
-from mri_gan.nets.build import Look, draw_seeds
+from mri_gan.nets.build import DrawSettings, draw_seeds
 from mri_gan.schedule import Phase, stages, total_images
 from mri_gan.synth.sample import load_trained
 from mri_gan.train.loop import train
@@ -84,7 +84,7 @@ def test_trains_stops_and_goes_on_to_the_same_bits(store: Path, tmp_path: Path, 
     ended, expected = (load_checkpoint(newest(run)).state for run in (cut, whole))
     assert digest(ended) == digest(expected)
     trained = load_trained(whole)
-    images = draw_seeds(trained.generator, range(3), Look(16))
+    images = draw_seeds(trained.generator, range(3), DrawSettings(16))
     assert images.shape == (3, 1, 16, 16)
     lines = read_metrics(whole / METRICS)
     assert all(line["skipped"] == 0 for line in lines)

@@ -23,7 +23,7 @@ from bench_train import machine
 from mri_gan.conditions import Conditions
 from mri_gan.config import TrainConfig
 from mri_gan.files import StopSignal
-from mri_gan.nets.build import Look, batch_for, build_generator, noise_from_seeds
+from mri_gan.nets.build import DrawSettings, batch_for, build_generator, noise_from_seeds
 from mri_gan.nets.layers import broadcast_styles
 from mri_gan.synth.generate import GenerateConfig, generate
 from mri_gan.synth.sample import Trained
@@ -58,7 +58,7 @@ def measure(config: TrainConfig, rounds: int, batches: int, format_: str, device
         bare.append(seconds(lambda: forward(trained, batches)))
         with tempfile.TemporaryDirectory() as scratch:
             out = Path(scratch) / "out"
-            wanted = GenerateConfig(Look(size, psi=1.0), format=format_)
+            wanted = GenerateConfig(DrawSettings(size, psi=1.0), format=format_)
             whole.append(
                 seconds(lambda w=wanted, o=out: generate(trained, w, range(count), o, StopSignal()))  # type: ignore[misc]
             )

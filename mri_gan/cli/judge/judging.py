@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mri_gan.evaluate.images import ImageSet
-    from mri_gan.nets.build import Look
+    from mri_gan.nets.build import DrawSettings
     from mri_gan.store.reader import StoreReader
     from mri_gan.synth.sample import Trained
 
@@ -74,11 +74,11 @@ class Judged:
     facts: dict[str, Any]
     beside: Path  # where results go by default
     trained: Trained | None = None
-    look: Look | None = None
+    look: DrawSettings | None = None
     conditions: Tensor | None = None  # of training slices [M, K]
 
     @property
-    def generator(self) -> tuple[Trained, Look, Tensor | None]:
+    def generator(self) -> tuple[Trained, DrawSettings, Tensor | None]:
         """What it takes to draw more of a checkpoint's images."""
         assert self.trained is not None
         assert self.look is not None
@@ -122,11 +122,11 @@ class Judged:
         """Images of a checkpoint, from seeds that start at a million times the drawing's."""
         from mri_gan.evaluate.images import check_fit, fakes_of
         from mri_gan.evaluate.membership import training_conditions
-        from mri_gan.synth.sample import load_trained, look_at
+        from mri_gan.synth.sample import load_trained, settings_to_draw
 
         trained = load_trained(ckpt, drawing.device)
         size = trained.size if drawing.size is None else drawing.size
-        look = look_at(trained, size, drawing.psi, drawing.noise)
+        look = settings_to_draw(trained, size, drawing.psi, drawing.noise)
         check_fit(trained, store, size)
         first, bits = first_seed(drawing), depth or int(store.header["depth"])
         conditions = training_conditions(store, trained)

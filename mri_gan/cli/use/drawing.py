@@ -56,13 +56,15 @@ class How:
     def load(self, ckpt: Path, psi: float | None = None) -> Drawing:
         """The generator of a checkpoint or run folder, ready to draw."""
         from mri_gan.synth.figures import Drawing
-        from mri_gan.synth.sample import load_trained, look_at
+        from mri_gan.synth.sample import load_trained, settings_to_draw
 
         psi = self.psi if psi is None else psi
         require(-2 <= psi <= 2, f"--psi {psi}", "give -2 to 2; 1 is no truncation")
         require(0 <= self.noise <= 2, f"--noise {self.noise}", "give 0 to 2; 1 is as trained")
         trained = load_trained(ckpt, self.device)
-        return Drawing(trained, look_at(trained, self.size, psi, self.noise), self.condition)
+        return Drawing(
+            trained, settings_to_draw(trained, self.size, psi, self.noise), self.condition
+        )
 
 
 def shared(psi: bool = True) -> options.Decorator:
