@@ -62,7 +62,8 @@ def test_every_batch_is_full_and_every_row_is_in_one(count: int) -> None:
 
 def test_the_strength_of_the_noise_scales_what_it_adds(trained: Trained) -> None:
     none, half, full = (
-        draw_seeds(trained.generator, [1, 2], DrawSettings(16, noise=strength)) for strength in (0, 0.5, 1)
+        draw_seeds(trained.generator, [1, 2], DrawSettings(16, noise=strength))
+        for strength in (0, 0.5, 1)
     )
     assert torch.equal(none, draw_seeds(trained.generator, [1, 2], DrawSettings(16, noise=0)))
     assert 0 < (half - none).square().mean() < (full - none).square().mean()
