@@ -56,9 +56,10 @@ def to_grey(images: NDArray[Any]) -> NDArray[np.uint8]:
     return to_stored(images)
 
 
-def to_signed(images: Tensor) -> Tensor:
-    """Stored uint8 or uint16 as a float32 tensor of -1..1: black to white."""
-    return images.float().mul_(2 / white_of(images)).sub_(1)
+def to_signed(images: Tensor, out: Tensor | None = None) -> Tensor:
+    """Stored uint8 or uint16 as a float32 tensor of -1..1, black to white, in `out` if given."""
+    copied = images.float() if out is None else out.copy_(images)
+    return copied.mul_(2 / white_of(images)).sub_(1)
 
 
 # Arrays to PNG files that record what they show: sheets of slices with labels, for people

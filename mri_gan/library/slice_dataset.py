@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,32 @@ class Target:
     name: str
     values: Tensor
     classes: tuple[str, ...] = ()  # empty for a number
+
+
+CACHED_BYTES = 2**18  # scaled at once, so that each pass finds them in the processor's cache
+KEPT = 2  # pieces of memory of each size, for a batch and the next
+
+
+class Recycler:
+    """Gives batches the memory of earlier ones that nobody has any more.
+
+    In new memory the system clears every page first, which takes longer than reading a slice.
+    """
+
+    def __init__(self) -> None:
+        self.free: dict[int, deque[bytearray]] = {}
+
+    def empty(self, shape: Sequence[int], dtype: Any) -> NDArray[Any]:
+        """An array of any content; its memory comes back when no view of it is left."""
+        n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+        free = self.free.setdefault(n_bytes, deque(maxlen=KEPT))
+        try:
+            memory = free.pop()
+        except IndexError:
+            memory = bytearray(n_bytes)
+        whole = np.frombuffer(memory, dtype)  # which all its views, and tensors of them, keep
+        weakref.finalize(whole, free.append, memory).atexit = False
+        return whole.reshape(shape)
 
 
 class SliceDataset(torch_data.Dataset[Any]):
@@ -80,6 +108,7 @@ class SliceDataset(torch_data.Dataset[Any]):
         rows = [known[i] for i in self.indices]
         names = [labels] if isinstance(labels, str) else labels
         self.targets = {name: build_target(name, rows, self.store) for name in names}
+        self._memory = Recycler()
         self._reader: StoreReader | None = None
         self._pid = 0
 
@@ -107,15 +136,23 @@ class SliceDataset(torch_data.Dataset[Any]):
 
     def _read_stored(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """The integers of a batch as they are stored [N, C, H, W]."""
-        rows = self.indices[np.asarray(indices, np.int64)]
-        return torch.from_numpy(self._open().read(self.level, rows))
+        rows, reader = self.indices[np.asarray(indices, np.int64)], self._open()
+        shape = (len(rows), self.channels, self.level, self.level)
+        batch = self._memory.empty(shape, reader.dtype)
+        return torch.from_numpy(reader.read(self.level, rows, batch))
 
     def _scaled(self, stored: Tensor) -> Tensor:
-        if self.scale == "raw":
-            return stored.clone()
-        if self.scale == "unit":
-            return stored.float().div_(white_of(stored))
-        return to_signed(stored)
+        dtype = stored.numpy().dtype if self.scale == "raw" else np.float32
+        scaled = torch.from_numpy(self._memory.empty(stored.shape, dtype))
+        rows = max(1, CACHED_BYTES // (self.channels * self.level**2))
+        for part, out in zip(torch.split(stored, rows), torch.split(scaled, rows), strict=True):
+            if self.scale == "signed":
+                to_signed(part, out)
+            elif self.scale == "unit":
+                out.copy_(part).div_(white_of(part))
+            else:
+                out.copy_(part)
+        return scaled
 
     def loader(
         self,
@@ -190,7 +227,7 @@ class SliceDataset(torch_data.Dataset[Any]):
         return self._reader
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_reader": None}
+        return {**self.__dict__, "_reader": None, "_memory": Recycler()}
 
     def __repr__(self) -> str:
         shape = f"[{self.channels}, {self.level}, {self.level}]"

@@ -236,8 +236,13 @@ class StoreReader:
             dtype=np.int64,
         )
 
-    def read(self, level: int, indices: Sequence[int] | NDArray[np.int64]) -> NDArray[Any]:
-        """A batch of slices at one level: [N, C, level, level], uint8 or uint16.
+    def read(
+        self,
+        level: int,
+        indices: Sequence[int] | NDArray[np.int64],
+        out: NDArray[Any] | None = None,
+    ) -> NDArray[Any]:
+        """A batch of slices at one level: [N, C, level, level], uint8 or uint16, in `out` if given.
 
         Raises DataError naming the slice when its record is missing or damaged.
         """
@@ -245,7 +250,8 @@ class StoreReader:
             raise UsageError(f"{level} is not a level", f"choose one of {SIZES}")
         if self._pid != os.getpid():
             self._reopen()
-        batch = np.empty((len(indices), self.channels, level, level), self.dtype)
+        shape = (len(indices), self.channels, level, level)
+        batch = np.empty(shape, self.dtype) if out is None else out
         if not len(indices):
             return batch
         database, get = self._levels[level], self._txn.get

@@ -120,6 +120,27 @@ def test_the_program_may_change_its_folder(
     reader.close()
 
 
+@pytest.mark.parametrize("scale", ["signed", "raw"])
+def test_only_what_nobody_has_any_more_is_written_over(
+    store: Path, stored: Any, scale: str
+) -> None:
+    data = SliceDataset(store, level=32, scale=scale)
+    batches = list(data.loader(2))
+    view, as_numpy = data.read([0, 1])[1], data.read([2, 3]).numpy()[0]
+    for _ in range(5):
+        data.read([4, 5])
+    expected = torch.from_numpy(stored)
+    if scale == "signed":
+        expected = expected / 255 * 2 - 1
+    torch.testing.assert_close(torch.cat(batches), expected)
+    torch.testing.assert_close(view, expected[1])
+    torch.testing.assert_close(torch.from_numpy(as_numpy), expected[2])
+    first = data.read([0, 1])
+    place = first.data_ptr()
+    del first
+    assert place in {data.read([2, 3]).data_ptr() for _ in range(2)}
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on one core
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("options", CASES, ids=lambda options: "-".join(options) or "plain")
