@@ -43,6 +43,7 @@ class Target:
 
 CACHED_BYTES = 2**18  # scaled at once, so that each pass finds them in the processor's cache
 KEPT = 2  # pieces of memory of each size, for a batch and the next
+KEPT_SIZES = 4  # as stored and scaled, and an epoch's last batch
 
 
 class Recycler:
@@ -57,6 +58,8 @@ class Recycler:
     def empty(self, shape: Sequence[int], dtype: Any) -> NDArray[Any]:
         """An array of any content; its memory comes back when no view of it is left."""
         n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+        if n_bytes not in self.free and len(self.free) == KEPT_SIZES:
+            self.free.clear()
         free = self.free.setdefault(n_bytes, deque(maxlen=KEPT))
         try:
             memory = free.pop()

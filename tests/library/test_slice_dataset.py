@@ -141,6 +141,14 @@ def test_only_what_nobody_has_any_more_is_written_over(
     assert place in {data.read([2, 3]).data_ptr() for _ in range(2)}
 
 
+def test_batches_of_many_sizes_do_not_fill_the_memory(store: Path) -> None:
+    data = SliceDataset(store, level=32)
+    for length in range(1, 12):
+        data.read(range(length))
+    kept = [memory for free in data._memory.free.values() for memory in free]
+    assert len(kept) <= 8
+
+
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on one core
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("options", CASES, ids=lambda options: "-".join(options) or "plain")
