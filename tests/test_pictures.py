@@ -173,5 +173,9 @@ def test_sides_are_known_where_they_are_recorded_and_kept(facts: Any, edges: Any
 
 
 def test_points_of_a_metric_are_over_thousands_of_images_where_it_was_finite() -> None:
-    lines = [{"nimg": 2000, "d_loss": 1.5}, {"nimg": 3500, "d_loss": None}, {"nimg": 5000}]
+    lines: list[dict[str, Any]] = [
+        {"nimg": 2000, "d_loss": 1.5},
+        {"nimg": 3500, "d_loss": None},
+        {"nimg": 5000},
+    ]
     assert metric_points(lines, "d_loss") == ((2.0, 1.5),)
