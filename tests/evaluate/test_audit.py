@@ -7,10 +7,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from phantoms.heads import as_people, draw_heads
 
 from mri_gan.errors import DataError
-from mri_gan.evaluate.audit import FEWEST_SAMPLES, TRUSTED, Audit, Likeness, audit
+from mri_gan.evaluate.audit import FEWEST_SAMPLES, TRUSTED, Audit, Detector, Likeness, audit
 from mri_gan.evaluate.verdict import list_kinds, say_verdict, to_json, worst_pairs
 
 TRAIN, HELD_OUT, NEW = (draw_heads(n, seed) for n, seed in ((12, 1), (4, 2), (13, 3)))
@@ -67,6 +68,17 @@ def test_one_copy_among_new_people_fails(honest: Audit) -> None:
 
 def test_copies_of_two_slices_of_one_person_are_of_one_person() -> None:
     assert measured([2.0, 2.0, 0.1, 2.0]).people_copied == 2
+
+
+def test_a_picture_is_never_found_like_its_own_person() -> None:
+    """Also where there are too few other people to compare it with: else all would be copies."""
+    pictures, train = draw_heads(2, 5), as_people(draw_heads(2, 5))
+    own = torch.from_numpy(train.groups[:2])
+    rows, likeness = Detector(train).compare_each(torch.from_numpy(pictures[:2]), own)
+    same = torch.from_numpy(train.groups)[rows] == own[:, None]
+    assert same.any()
+    assert likeness[:, same].isneginf().all()
+    assert likeness[:, ~same].isfinite().all()
 
 
 def test_another_store_is_undecided_whatever_is_found() -> None:

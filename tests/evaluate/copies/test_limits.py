@@ -21,6 +21,13 @@ def test_new_people_cross_the_limit_as_often_as_stated(known: int, new: int) -> 
     assert 0.005 < crossed < 0.015
 
 
+def test_four_people_are_crossed_in_a_tenth_of_all_cases_where_a_tenth_is_stated() -> None:
+    rng = np.random.default_rng(2)
+    known, new = rng.gumbel(0.7, 0.05, (10_000, 4)), rng.gumbel(0.7, 0.05, 10_000)
+    limits = [gumbel_limit(maxima, 1, 0.1) for maxima in known]
+    assert np.mean(new > limits) == pytest.approx(0.1, abs=0.01)
+
+
 def test_people_of_a_normal_law_cross_it_less_often() -> None:
     """Student's prediction limit is the exact one there, and lower."""
     exact = student.ppf(0.99, 12) * np.sqrt(1 + 1 / 13)

@@ -84,10 +84,13 @@ def test_a_plane_has_one_slice_per_voxel_of_its_axis(plane: str, shape: tuple[in
     assert {s.pixels.shape for s in slices} == {shape}
 
 
-def test_positions_count_along_the_axis_in_millimetres() -> None:
-    slices = all_cuts(brain((1.0, 1.0, 2.5)), "axial")
-    assert [s.position for s in slices] == list(range(22))
-    steps = phantoms.ORIGIN_MM[2] + 2.5 * np.arange(22)
+@pytest.mark.parametrize("plane", PLANES)
+def test_positions_count_along_the_axis_in_millimetres(plane: str) -> None:
+    axis, spacing_mm = AXES[plane], (1.0, 1.5, 2.5)
+    slices = all_cuts(brain(spacing_mm), plane)
+    count = phantoms.SHAPE[axis]
+    assert [s.position for s in slices] == list(range(count))
+    steps = phantoms.ORIGIN_MM[axis] + spacing_mm[axis] * np.arange(count)
     np.testing.assert_allclose([s.position_mm for s in slices], steps, atol=1e-4)
 
 

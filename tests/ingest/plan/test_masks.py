@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ from PIL import Image
 
 from mri_gan.config import LEVELS
 from mri_gan.errors import DataError, UsageError
-from mri_gan.ingest.plan.masks import spread
+from mri_gan.ingest.plan.masks import require_fit, spread
 from mri_gan.ingest.plan.plan import build_plan
+from mri_gan.ingest.read.volume import Volume
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
@@ -81,6 +83,31 @@ def test_the_mask_of_another_slice_run_or_session_is_not_taken(tmp_path: Path) -
         "sub-01_ses-1_run-2_T1w.nii": "sub-01_ses-1_run-2_mask.nii",
         "sub-01_ses-2_T1w.nii": "",
     }
+
+
+def test_a_mask_that_names_no_scan_is_that_of_all_contrasts_and_not_of_repeats(
+    tmp_path: Path,
+) -> None:
+    mask = "sub-01_mask.nii"
+    contrasts = {"sub-01_T1w.nii": b"", "sub-01_T2w.nii": b""}
+    found = masks_of(tmp_path, contrasts | {mask: b""}, contrast=("T1w", "T2w"))
+    assert found == dict.fromkeys(contrasts, mask)
+    repeats = {"sub-01_run-1_T1w.nii": b"", "sub-01_run-2_T1w.nii": b""}
+    assert masks_of(tmp_path, repeats | {mask: b""}) == dict.fromkeys(repeats, "")
+
+
+def test_the_mask_of_a_run_that_is_not_there_is_not_taken_for_another(tmp_path: Path) -> None:
+    files = {"sub-01_run-1_T1w.nii": b"", "sub-01_run-2_mask.nii": b"", "sub-02_T1w.nii": b""}
+    assert masks_of(tmp_path, files) == {"sub-01_run-1_T1w.nii": "", "sub-02_T1w.nii": ""}
+
+
+@pytest.mark.parametrize(("apart_mm", "fits"), [(0.4, True), (0.6, False), (-0.6, False)])
+def test_a_mask_may_be_half_a_millimetre_away(apart_mm: float, fits: bool) -> None:
+    """As affines are rounded by other programs."""
+    scan, moved = Volume(BRAIN, np.eye(4)), np.eye(4)
+    moved[1, 3] = apart_mm
+    with contextlib.nullcontext() if fits else pytest.raises(DataError, match=r"0\.6 mm away"):
+        require_fit(scan, Volume(TISSUES, moved))
 
 
 def test_a_mask_of_one_name_in_another_persons_folder_is_not_taken(tmp_path: Path) -> None:
@@ -215,6 +242,7 @@ def test_slices_without_a_mask_are_left_out_and_counted(tmp_path: Path, prepare:
             "mm away",
         ),
         ("1.nii", phantoms.nifti_bytes(BRAIN, "LPS"), "not a mask"),
+        ("1.nii", phantoms.nifti_bytes(TISSUES - 1, "LPS", dtype="int16"), "not a mask"),
         ("1.nii", b"nothing", "too short"),
         ("1.png", phantoms.png_bytes(phantoms.slice_pixels(32, 64)), "64 x 32"),
         ("1.png", b"nothing", "unreadable"),

@@ -133,6 +133,21 @@ def test_a_table_says_who_is_who(tmp_path: Path) -> None:
     assert plan.conclusion == "2 people, as --people says"
 
 
+def test_the_row_of_a_file_wins_over_that_of_its_folder_and_the_table_over_the_path(
+    tmp_path: Path,
+) -> None:
+    rows = ["file\tperson\tsession\tsplit\tage", "train\tbert\t\t\t", "x\tanna\t2\ttest\tn/a"]
+    table = "\n".join([*rows, "train/x/a.png\tcarl\t\t\t31"]) + "\n"
+    names = ["train/x/a.png", "train/x/b.png", "train/y/c.png"]
+    plan = plan_of(tmp_path, names, people=table)
+    said = {s.member.name.rpartition("/")[2]: (s.naming, s.labels) for s in plan.sources}
+    assert {k: (n.subject, n.session, n.split, labels) for k, (n, labels) in said.items()} == {
+        "a.png": ("carl", "", "train", {"age": 31.0}),
+        "b.png": ("anna", "2", "test", None),
+        "c.png": ("bert", "", "train", None),
+    }
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
