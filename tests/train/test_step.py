@@ -105,6 +105,13 @@ def test_a_gradient_that_is_not_finite_never_reaches_weights_or_moments() -> Non
     assert not torch.equal(layer.weight, before[0])
 
 
+@pytest.mark.parametrize("loss", ["wgan-gp", "r1"])
+def test_a_penalty_of_weight_0_is_none(loss: str) -> None:
+    config = replace(CONFIG, loss=loss, gp_weight=0.0)
+    stats = train_step(build_state(config, CPU), config, PHASE, images())
+    assert float(stats["penalty"]) == 0
+
+
 @pytest.mark.parametrize(("dtype", "top"), [(torch.uint8, 255), (torch.uint16, 65535)])
 def test_black_is_minus_one_and_white_is_one(dtype: torch.dtype, top: int) -> None:
     grey = torch.tensor([0, top]).to(dtype).reshape(1, 1, 1, 2)

@@ -9,7 +9,10 @@ from torch import Tensor
 
 from mri_gan.config import TrainConfig
 from mri_gan.nets.stylegan2 import Generator
-from mri_gan.train.step import path_due, path_lengths
+from mri_gan.schedule import Phase
+from mri_gan.train.parallel import Step
+from mri_gan.train.state import build_state
+from mri_gan.train.step import add_path_gradients, path_due, path_lengths
 
 
 def normal(*shape: int, seed: int = 0) -> Tensor:
@@ -59,3 +62,18 @@ def test_is_due_every_few_steps_of_the_generator() -> None:
     due = [path_due(config, nimg) for nimg in range(4, 64, 8)]  # every second step is of G
     assert due == [True, False, True, False, True, False, True, False]
     assert not path_due(TrainConfig(), 0)
+
+
+def test_lengths_that_are_not_finite_leave_the_mean_of_lengths_as_it_is() -> None:
+    config = TrainConfig(
+        arch="stylegan2", max_size=8, capacity=1 / 64, latent_dim=8, batch=4, path_weight=2.0
+    )
+    state = build_state(config, torch.device("cpu"))
+    step = Step(config, Phase(8, 1.0, 4, 1e-3), 0)
+    add_path_gradients(state, step)
+    before = state.path_mean.clone()
+    assert before > 0
+    with torch.no_grad():
+        next(state.g.synthesis.parameters()).fill_(float("nan"))
+    assert not add_path_gradients(state, step)["path_length"].isfinite()
+    assert torch.equal(state.path_mean, before)
