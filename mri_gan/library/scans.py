@@ -37,7 +37,10 @@ class Volume:
     def save(self, path: str | Path) -> None:
         """Write a gzipped NIfTI, turned to RAS+; raises DataError without an affine."""
         if self.affine is None:
-            raise DataError(f"{path}: the slices carry no geometry", "give the volume an affine")
+            raise DataError(
+                f"{path}: the slices carry no geometry (image files have none)",
+                "give the volume one: dataclasses.replace(volume, affine=...)",
+            )
         stack = self.voxels if self.voxels.ndim == 4 else self.voxels[None]
         write_bytes(Path(path), nifti_bytes(*build_volume(stack.swapaxes(0, 1), self.affine)))
 
