@@ -17,8 +17,9 @@ from typing import Any, BinaryIO
 import torch
 
 from mri_gan import __version__
-from mri_gan.config import TrainConfig
-from mri_gan.errors import DataError, MriganError
+from mri_gan.config import LEVELS, TrainConfig, require
+from mri_gan.documents import is_of
+from mri_gan.errors import DataError, MriganError, UsageError
 from mri_gan.files import explain_os_error, one_line, write_atomic
 
 FORMAT = "mrigan-checkpoint"
@@ -93,17 +94,22 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
         raise DataError(f"{path}: damaged checkpoint (wrong digest)", OLDER)
     try:
         config = TrainConfig.from_dict(payload["config"])
-        state = _to_device(payload["state"], torch.device(device))
-        return Checkpoint(
-            config,
-            int(payload["nimg"]),
-            int(payload["resolution"]),
-            float(payload["alpha"]),
-            str(payload["data"]),
-            state,
+        nimg, resolution, alpha, data, state = (payload[name] for name in PROGRESS)
+        claims = (
+            is_of(nimg, int) and 0 <= nimg < 1 << 53,
+            resolution in LEVELS and resolution <= config.max_size,
+            is_of(alpha, float) and 0 <= alpha <= 1 and is_of(data, str) and is_of(state, dict),
         )
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path}: incomplete checkpoint ({one_line(error)})", OLDER) from error
+        require(all(claims), "its progress makes no sense")
+        state = _to_device(state, torch.device(device))
+        return Checkpoint(config, nimg, resolution, float(alpha), data, state)
+    except UsageError as error:
+        raise DataError(f"{path}: {error.message:.200}", OLDER) from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path}: incomplete checkpoint ({one_line(error):.80})", OLDER) from error
+
+
+PROGRESS = ("nimg", "resolution", "alpha", "data", "state")
 
 
 def _is_whole(payload: dict[str, Any]) -> bool:
@@ -133,9 +139,10 @@ def _load_payload(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: damaged or foreign checkpoint", hint) from error
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise DataError(f"{path}: is not a mrigan checkpoint", IMPORT)
-    if payload.get("version") != VERSION:
+    version = payload.get("version")
+    if version != VERSION:
         raise DataError(
-            f"{path}: checkpoint format {payload.get('version')}, this mrigan reads {VERSION}",
+            f"{path}: checkpoint format {version!s:.20}, this mrigan reads {VERSION}",
             "update mrigan: pip install -U mrigan",
         )
     return payload

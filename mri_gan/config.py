@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 from mri_gan.conditions import NO_CONDITIONS, Conditions
-from mri_gan.errors import UsageError
+from mri_gan.documents import JsonConfig, parse_json
+from mri_gan.documents import require as require
 
 # What all configurations share: checks in one line, and JSON there and back
 
@@ -18,12 +17,6 @@ LEVELS = (8, 16, 32, 64, 128, 256, 512, 1024)
 SIZES = ", ".join(map(str, LEVELS))
 AUTO = "auto"
 SPLITS = ("train", "validate", "test")
-
-
-def require(condition: bool, message: str, hint: str = "") -> None:
-    """Raise UsageError unless the condition holds."""
-    if not condition:
-        raise UsageError(message, hint)
 
 
 def require_one_of(name: str, value: object, choices: Collection[object]) -> None:
@@ -34,51 +27,6 @@ def require_one_of(name: str, value: object, choices: Collection[object]) -> Non
 def require_level(name: str, value: int) -> None:
     """Raise UsageError unless the value is one of the eight resolution levels."""
     require(value in LEVELS, f"{name} {value} is not a level", f"choose one of {SIZES}")
-
-
-class JsonConfig:
-    """Frozen dataclass to JSON and back; unknown names are refused, missing ones defaulted."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields as plain JSON values."""
-        plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[call-overload]
-        return plain
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The config that `to_dict` wrote; raises UsageError on unknown names."""
-        known = {f.name for f in fields(cls)}  # type: ignore[arg-type]
-        unknown = sorted(set(values) - known)
-        require(not unknown, f"unknown settings {unknown}", "written by a newer mrigan?")
-        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return cls(**plain)
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """The settings that differ between two dictionaries, one readable phrase each."""
-    names = sorted(set(before) | set(now))
-    return [
-        f"{name} was {_in_words(before.get(name))}, now {_in_words(now.get(name))}"
-        for name in names
-        if before.get(name) != now.get(name)
-    ]
-
-
-def _in_words(value: Any) -> str:
-    if isinstance(value, dict) and "columns" in value:  # conditions
-        names = {column["name"]: ", ".join(column.get("values", ())) for column in value["columns"]}
-        return ", ".join(f"{n} ({v})" if v else str(n) for n, v in names.items()) or "none"
-    return "by the schedule" if value is None else str(value)
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; raises UsageError naming the file where it is none."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path}: cannot be read as JSON", str(error)) from error
-    require(isinstance(value, dict), f"{path}: not a JSON object")
-    return dict(value)
 
 
 # The architectures of `--arch`: what each can do, and the settings that its paper trains with
@@ -263,6 +211,15 @@ SCHED_LR = {128: 1.5e-3, 256: 2e-3, 512: 3e-3, 1024: 3e-3}
 SCHED_BATCH = {8: 256, 16: 128, 32: 64, 64: 32, 128: 32, 256: 32, 512: 16, 1024: 8}
 
 
+# Far beyond any network that is trained; a file may claim anything.
+LARGEST = (
+    ("latent_dim", 1, 1 << 16),
+    ("mapping_depth", 1, 64),
+    ("channel_base", 0, 1 << 26),
+    ("channel_max", 1, 1 << 16),
+)
+
+
 @dataclass(frozen=True)
 class ModelConfig(JsonConfig):
     """The shape of the networks; equal configs have interchangeable weights."""
@@ -292,8 +249,13 @@ class ModelConfig(JsonConfig):
         require(
             0 < self.capacity <= 4, f"--capacity {self.capacity}", "give a number above 0, up to 4"
         )
-        require(self.latent_dim > 0, f"latent size {self.latent_dim}", "give a positive number")
-        require(self.mapping_depth > 0, f"mapping depth {self.mapping_depth}", "give at least 1")
+        for name, least, most in LARGEST:
+            value = getattr(self, name)
+            require(
+                least <= value <= most,
+                f"--{name.replace('_', '-')} {value}",
+                f"give {least:,} to {most:,}",
+            )
 
 
 @dataclass(frozen=True)
@@ -381,7 +343,7 @@ class TrainConfig(JsonConfig):
         require_level("--max-size", self.max_size)
         above = f"--init-size {self.init_size} is above --max-size {self.max_size}"
         require(self.init_size <= self.max_size, above, "start at or below the largest size")
-        for name in ("kimg", "batch", "lr"):
+        for name in ("kimg", "batch", "lr", "pixel_mm"):
             value = getattr(self, name)
             self._check(name, value is None or value > 0, "give a number above 0")
         for name in ("phase", "penalty_every", "n_critic", "path_every"):
@@ -460,7 +422,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            line = json.loads(text)
+            line = parse_json(text)
         except ValueError:
             continue
         if isinstance(line, dict) and isinstance(line.get("nimg"), int):

@@ -76,6 +76,19 @@ def make_folder(path: Path) -> None:
         raise DataError(f"{path}: not writable", "choose a folder you may write to")
 
 
+def check_folder(path: Path) -> None:
+    """Raise DataError where `make_folder` would; makes nothing. For before long work."""
+    try:
+        above = next(place for place in (path, *path.absolute().parents) if place.exists())
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    if not above.is_dir():
+        number = errno.EEXIST if above == path else errno.ENOTDIR
+        raise explain_os_error(OSError(number, os.strerror(number)), path)
+    if not os.access(above, os.W_OK):
+        raise DataError(f"{above}: not writable", "choose a folder you may write to")
+
+
 def sync_folder(path: Path) -> None:
     """Make a rename durable; quietly nothing where folders cannot be synced (Windows)."""
     with contextlib.suppress(OSError):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
+from mri_gan.documents import parse_json
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
 
@@ -128,7 +128,7 @@ def png_bytes(
 def read_edges(config: Path) -> tuple[str, ...]:
     """`edges_of` a run by its config.json; empty where that cannot be read."""
     try:
-        return edges_of(json.loads(config.read_text(encoding="utf-8")))
+        return edges_of(parse_json(config.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return ()
 

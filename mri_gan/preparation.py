@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mri_gan.config import AUTO, JsonConfig, require, require_one_of
+from mri_gan.config import AUTO, require, require_one_of
+from mri_gan.documents import JsonConfig
 from mri_gan.errors import UsageError
 
 PLANES = ("axial", "coronal", "sagittal")

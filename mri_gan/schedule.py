@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import functools
 import itertools
-import json
 from dataclasses import MISSING as REQUIRED
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,6 +20,7 @@ from mri_gan.config import (
     check_stages,
     require,
 )
+from mri_gan.documents import parse_json
 from mri_gan.errors import UsageError
 
 # The training schedule: a pure function from nimg to the phase in force
@@ -139,7 +139,7 @@ def read_schedule(path: Path) -> tuple[Stage, ...]:
 
 def _json_rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
     try:
-        value = json.loads(text)
+        value = parse_json(text)
     except ValueError as error:
         raise UsageError(f"--schedule {path}: not valid JSON", str(error)) from error
     right = isinstance(value, list) and all(isinstance(row, dict) for row in value)

@@ -18,9 +18,8 @@ from mri_gan.config import (
     check_stages,
     critic_norm,
     defaults_of,
-    differences,
-    read_json,
 )
+from mri_gan.documents import differences, read_json
 from mri_gan.errors import UsageError
 from mri_gan.preparation import PrepareConfig
 
@@ -190,3 +189,26 @@ def test_a_loss_brings_the_settings_of_its_paper() -> None:
 def test_another_loss_does_not_keep_the_lazy_penalty_of_the_architecture(loss: str) -> None:
     assert {"gp_weight", "penalty_every"} & set(defaults_of("stylegan2", loss)) == set()
     assert defaults_of("stylegan2")["penalty_every"] == 16  # Karras et al. 2020, appendix B
+
+
+@pytest.mark.parametrize(
+    ("name", "odd"),
+    [
+        ("lr", "1e-3"),
+        ("lr", float("nan")),
+        ("batch", 1.5),
+        ("batch", True),
+        ("mixing", 1),
+        ("arch", None),
+        ("channel_names", ["T1", 2]),
+        ("pixel_mm", float("inf")),
+        ("latent_dim", 10**9),
+        ("mapping_depth", 65),
+        ("channel_max", 0),
+    ],
+)
+def test_a_setting_of_another_kind_is_named(name: str, odd: object) -> None:
+    good = TrainConfig(channel_names=("T1",), pixel_mm=1, lr=1).to_dict()
+    assert TrainConfig.from_dict(good).pixel_mm == 1
+    with pytest.raises(UsageError, match=name.replace("_", ".")):
+        TrainConfig.from_dict(good | {name: odd})

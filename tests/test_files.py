@@ -17,6 +17,7 @@ import pytest
 from mri_gan.errors import DataError
 from mri_gan.files import (
     StopSignal,
+    check_folder,
     digest_file,
     explain_os_error,
     make_folder,
@@ -130,6 +131,15 @@ def test_a_folder_below_a_file_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(DataError, match="file/sub"):
         make_folder(tmp_path / "file" / "sub")
+
+
+def test_a_folder_is_looked_at_before_long_work_and_not_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    check_folder(tmp_path / "a" / "b")
+    assert names(tmp_path) == ["file"]
+    for place in ("file", "file/sub", "y" * 300):
+        with pytest.raises(DataError, match=place):
+            check_folder(tmp_path / place)
 
 
 def test_one_line_takes_the_first_line_or_the_type() -> None:

@@ -95,7 +95,7 @@ class LazyGroup(click.Group):
         try:
             return super().make_context(*args, **kwargs)
         except click.UsageError as error:
-            _say(f"{error.format_message()} See: mrigan --help")
+            _say(f"{_sentence(error.format_message())} See: mrigan --help")
             raise click.exceptions.Exit(2) from error
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -119,6 +119,11 @@ class LazyGroup(click.Group):
         except OSError as error:
             _say(str(explain_os_error(error, Path(error.filename or "disk"))))
             ctx.exit(1)
+        except RuntimeError as error:
+            if not str(error).startswith("Symlink loop"):  # what Path.resolve raises before 3.13
+                raise
+            _say(f"{error}: give the file or folder itself")
+            ctx.exit(1)
         except MemoryError:
             _say("out of memory; use smaller settings or a machine with more memory")
             ctx.exit(1)
@@ -129,7 +134,13 @@ def _explain_usage(error: click.UsageError) -> str:
     said = error.format_message()
     if isinstance(error, click.NoSuchOption) and error.option_name in EPOCHS:
         said = f"{error.option_name}: {COUNTED_IN_IMAGES}"
-    return f"{said} See: {command} --help"
+    return f"{_sentence(said)} See: {command} --help"
+
+
+def _sentence(text: str) -> str:
+    """One line with a full stop, which not all of click's messages are."""
+    line = " ".join(text.split())
+    return line if line.endswith((".", "?", "?)")) else f"{line}."
 
 
 def _say(text: str) -> None:

@@ -90,6 +90,15 @@ def gathered(name: str, kind: type[Any], *decorators: Decorator) -> Decorator:
     return add
 
 
+def check_out(_ctx: click.Context, _param: click.Parameter, out: Path | None) -> Path | None:
+    """For `--out` of long work: DataError at once where the folder could not be written."""
+    from mri_gan.files import check_folder
+
+    if out is not None:
+        check_folder(out)
+    return out
+
+
 quiet = click.option("--quiet", "-q", is_flag=True, help="Print errors only.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 with_people = click.option(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import lmdb
 
 from mri_gan.config import LEVELS, require, require_level, require_one_of
+from mri_gan.documents import parse_json
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.export import formats
 from mri_gan.export.formats import Channels, Pixels, Selection, find_classes, select
@@ -37,7 +37,7 @@ def require_free(out: Path, *, overwrite: bool) -> None:
 
 def _is_export(folder: Path) -> bool:
     try:
-        holds = json.loads((folder / MARKER).read_text(encoding="utf-8"))["holds"]
+        holds = parse_json((folder / MARKER).read_text(encoding="utf-8"))["holds"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return {path.name for path in folder.iterdir()} <= {*holds, MARKER, "lock.mdb"}

@@ -10,15 +10,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from mri_gan.config import CONFIG
 from mri_gan.pictures import Shows
 from mri_gan.report import judging
-from mri_gan.report.facts import RunFacts
+from mri_gan.report.facts import RunFacts, showing
 from mri_gan.report.sections import Section, Table, to_text, words
 
 COUNTED = ("left_out", "header_fields_removed")  # here nothing is a result
 OPEN = "not recorded; to be filled in by whoever holds the data"
 
 
+@showing(CONFIG)
 def data_sheet(run: RunFacts) -> Section:
     """Who is in the training data, how it was made, and what was left out."""
     recorded = run.config.get("data")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mri_gan.config import METRICS
 from mri_gan.pictures import RUN_CHARTS, X_NAME, Curve, build_chart, metric_points
 from mri_gan.report import sections
-from mri_gan.report.facts import RunFacts
+from mri_gan.report.facts import RunFacts, showing
 from mri_gan.report.judging import copies_answer, figure_table, quality_answer
 from mri_gan.report.page import render
 from mri_gan.report.sections import Section, Table
@@ -22,7 +22,7 @@ def build_comparison(runs: Sequence[RunFacts]) -> str:
     parts = [
         answers(runs),
         last_grids(runs),
-        *itertools.starmap(figures, enumerate(runs)),
+        *(figures(run, number) for number, run in enumerate(runs)),
         differing(runs, names),
     ]
     parts += [ends(runs, names), overlaid(runs, names)]
@@ -75,6 +75,7 @@ def _last(run: RunFacts, name: str) -> object:
     return run.metrics[-1].get(name, "") if run.metrics else ""
 
 
+@showing(METRICS)
 def _mean_at_end(run: RunFacts, name: str) -> float | None:
     values = [line[name] for line in run.metrics[-LAST_LINES:] if line.get(name) is not None]
     return sum(values) / len(values) if values else None
@@ -101,8 +102,7 @@ def overlaid(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     for title, series in RUN_CHARTS:
         for name in series:
             curves = [
-                Curve(run_name, metric_points(run.metrics, name))
-                for run, run_name in zip(runs, names, strict=True)
+                _curve(run, run_name, name) for run, run_name in zip(runs, names, strict=True)
             ]
             heading = f"{title}: {sections.words(name)}"
             chart = build_chart(heading, curves, X_NAME)
@@ -110,7 +110,13 @@ def overlaid(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     return section
 
 
-def figures(number: int, run: RunFacts) -> Section:
+@showing(METRICS)
+def _curve(run: RunFacts, run_name: str, name: str) -> Curve:
+    return Curve(run_name, metric_points(run.metrics, name))
+
+
+@showing("evaluation")
+def figures(run: RunFacts, number: int) -> Section:
     """The figures of one run with the floor that was measured for it, and for no other."""
     section = Section(f"evaluation-{number}", f"{run.name}: quality beside its own floor")
     result = run.results.get("evaluation")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from mri_gan.config import CONFIG, METRICS, PLOT, REALS, SAMPLES, read_json, read_metrics
+from mri_gan.config import CONFIG, METRICS, PLOT, REALS, SAMPLES, read_metrics
+from mri_gan.documents import read_json
 from mri_gan.errors import DataError, UsageError
 from mri_gan.pictures import Shows, read_mark
 
@@ -90,6 +92,29 @@ def read_run(folder: Path, with_people: bool = False) -> RunFacts:
         results=dict(find_results(folder)),
         with_people=with_people,
     )
+
+
+Page = TypeVar("Page")
+# What a page meets in a document that the command did not write.
+ODD = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def showing(name: str) -> Callable[[Callable[..., Page]], Callable[..., Page]]:
+    """For what shows a result of a run: DataError names the file where it holds something else."""
+
+    def add(build: Callable[..., Page]) -> Callable[..., Page]:
+        @functools.wraps(build)
+        def named(run: RunFacts, *rest: Any) -> Page:
+            try:
+                return build(run, *rest)
+            except ODD as error:
+                path = run.folder / name if "." in name else run.folder / name / f"{name}.json"
+                hint = "run the command again that wrote it, or remove it"
+                raise DataError(f"{path}: holds something else than it should", hint) from error
+
+        return named
+
+    return add
 
 
 def read_document(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
-from mri_gan.report.facts import RunFacts
+from mri_gan.report.facts import RunFacts, showing
 from mri_gan.report.sections import Answer, Section, Table, to_text
 
 HEAD = ("figure", "value", "95 % interval", "fakes against half", "real halves")
@@ -60,6 +60,7 @@ def unknown() -> list[Answer]:
     return [sharing_answer(None), copies, quality]
 
 
+@showing("audit")
 def sharing_answer(run: RunFacts | None) -> Answer:
     """What no check can answer, and what is known of pictures and of models."""
     found = run.results.get("audit") if run else None
@@ -70,6 +71,7 @@ def sharing_answer(run: RunFacts | None) -> Answer:
     return Answer(SHARING, NO_PERMISSION, [pictures.format(audited), *MODELS])
 
 
+@showing("audit")
 def copies_answer(run: RunFacts) -> Answer:
     """The audit's verdict; green only where nothing speaks against it."""
     question = COPIES
@@ -90,6 +92,7 @@ def copies_answer(run: RunFacts) -> Answer:
     return Answer(question, text, limits, "" if mood == "pass" and suspect else mood)
 
 
+@showing("evaluation")
 def quality_answer(run: RunFacts) -> Answer:
     """What `evaluate` says in words, or how far outside the floor its distances are."""
     question = QUALITY
@@ -124,6 +127,7 @@ def _far(figures: Sequence[dict[str, Any]]) -> str:
     )
 
 
+@showing("utility")
 def use_answer(run: RunFacts) -> Answer:
     """What a network learned from synthetic slices beside what it learned from real ones."""
     question = "Can they replace real slices for training a network?"
@@ -151,6 +155,7 @@ def _todo(run: RunFacts, command: str) -> str:
 # As tables
 
 
+@showing("evaluation")
 def evaluation(run: RunFacts) -> Section:
     """Figures of quality with their noise floors."""
     section, document = _begin(
@@ -206,6 +211,7 @@ def _drawn(document: dict[str, Any]) -> str:
     )
 
 
+@showing("audit")
 def audit(run: RunFacts) -> Section:
     """Whether samples copy people of the training set."""
     section, document = _begin(run, "audit", "Copies of training slices", "audit")
@@ -255,6 +261,7 @@ def _membership(found: dict[str, Any]) -> str:
     )
 
 
+@showing("utility")
 def utility(run: RunFacts) -> Section:
     """What a network learns from synthetic slices against what it learns from real ones."""
     section, document = _begin(

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mri_gan.config import differences, list_problems
+from mri_gan.config import CONFIG, METRICS, list_problems
+from mri_gan.documents import differences
 from mri_gan.pictures import Chart, Shows, chart_metrics, edges_of
-from mri_gan.report.facts import Picture, RunFacts
+from mri_gan.report.facts import Picture, RunFacts, showing
 
 # What stands on a page, as plain values: text, tables, charts and pictures
 
@@ -142,6 +143,7 @@ def to_text(value: Any) -> str:
 MAX_FRAMES = 60
 
 
+@showing(METRICS)
 def progress(run: RunFacts) -> Section:
     """How far training has come, with which settings, and where."""
     last = run.metrics[-1] if run.metrics else {}
@@ -170,6 +172,7 @@ def _machine(config: dict[str, Any]) -> list[str]:
     return [name for name in config if name not in ("settings", "options", "data", "command")]
 
 
+@showing(METRICS)
 def curves(run: RunFacts) -> Section:
     """Losses, scores, speed and waiting for data over the images shown."""
     section = Section("curves", "Curves")
@@ -228,6 +231,7 @@ def drawings(run: RunFacts) -> Section:
     return section
 
 
+@showing(CONFIG)
 def reproduction(run: RunFacts) -> Section:
     """The recorded command line, and what the promise to reproduce depends on."""
     section = Section("reproduce", "How to reproduce")

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.config import LEVELS
+from mri_gan.documents import parse_json
 from mri_gan.errors import DataError
 from mri_gan.files import crc32
 
@@ -128,7 +129,7 @@ def load_json(data: bytes) -> Any:
     text, checked, crc = bytes(data).partition(b"\n")  # JSON has no line breaks of its own here
     if checked and crc != b"%08x" % zlib.crc32(text):
         raise ValueError("wrong checksum")
-    return json.loads(text.decode(errors="surrogatepass"))
+    return parse_json(text.decode(errors="surrogatepass"))
 
 
 def digest_records(records: Iterable[bytes]) -> str:

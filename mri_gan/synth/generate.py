@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gzip
-import json
 import shutil
 import zipfile
 from collections import deque
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from mri_gan import __version__, files
 from mri_gan.config import require, require_one_of
+from mri_gan.documents import parse_json
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.nets.build import DrawSettings, batch_for, draw_seeds
 from mri_gan.pictures import COMPRESS_LEVEL, Shows, png_bytes, to_stored
@@ -134,7 +134,7 @@ def check_manifest(folder: Path, now: dict[str, Any]) -> None:
     if not path.exists():
         return
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = parse_json(path.read_text(encoding="utf-8"))
         changed = [k for k in now if k not in MAY_DIFFER and before.get(k) != now[k]]
     except (OSError, ValueError, AttributeError) as error:
         raise DataError(f"{path}: cannot be read", "give an empty folder to --out") from error

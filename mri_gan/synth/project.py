@@ -359,8 +359,7 @@ def load_projection(path: Path, drawing: Drawing) -> Projected:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             names = sorted(name for name in arrays.files if name.startswith("noise_"))
-            ws = torch.from_numpy(arrays["ws"].astype(np.float32))
-            noise = [torch.from_numpy(arrays[name].astype(np.float32)) for name in names]
+            ws, *noise = (read_numbers(arrays[name]) for name in ("ws", *names))
     except OSError as error:
         raise explain_os_error(error, path) from error
     except Exception as error:  # numpy and zipfile let many types through for damaged files
@@ -368,10 +367,20 @@ def load_projection(path: Path, drawing: Drawing) -> Projected:
     net, look = drawing.trained.generator, drawing.look
     shapes = [shape[2:] for shape in net.noise_shapes(1, look.px)] if noise else []
     fits = tuple(ws.shape) == (net.num_layers(look.px), len(net.w_avg))
-    if not fits or [tuple(image.shape) for image in noise] != shapes or not ws.isfinite().all():
+    if not fits or [tuple(image.shape) for image in noise] != shapes:
         raise UsageError(f"{path}: does not fit {drawing.trained.path} at {look.size} px", HINT)
     device = net.w_avg.device
     return Projected(ws.to(device), tuple(image[None, None].to(device) for image in noise))
+
+
+def read_numbers(values: NDArray[Any]) -> Tensor:
+    """An array as float32; raises ValueError for one of other things, or with an infinite value."""
+    if values.dtype.kind != "f":
+        raise ValueError(f"holds {values.dtype}")
+    numbers = torch.from_numpy(values.astype(np.float64)).float()
+    if not numbers.isfinite().all():
+        raise ValueError("holds values that are not finite")
+    return numbers
 
 
 @torch.no_grad()

@@ -144,7 +144,7 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
     generator = build_generator(config.model).to(device)
     try:
         generator.load_state_dict(checkpoint.state["g_ema"])
-    except (KeyError, RuntimeError) as error:
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         unfit = "its generator does not fit its settings"
         why = "holds no generator" if "g_ema" not in checkpoint.state else unfit
         raise DataError(f"{path}: {why}", "use another checkpoint") from error
@@ -169,7 +169,7 @@ def load_critic(trained: Trained, device: torch.device | str = "cpu") -> CriticN
     critic = build_critic(trained.config.model).to(device)
     try:
         critic.load_state_dict(checkpoint.state["d"])
-    except (KeyError, RuntimeError):
+    except (AttributeError, KeyError, RuntimeError, TypeError):
         return None
     return critic.requires_grad_(False).eval()
 

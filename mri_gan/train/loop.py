@@ -29,10 +29,9 @@ from mri_gan.config import (
     METRICS,
     TrainConfig,
     defaults_of,
-    differences,
-    read_json,
     read_metrics,
 )
+from mri_gan.documents import differences, read_json
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import make_folder, remove_leftovers
 from mri_gan.schedule import Phase, phase_at, settings_used, stages, total_images

@@ -115,7 +115,14 @@ def test_what_does_not_fit_is_one_line(files: list[Path], drawing: Drawing, tmp_
     (tmp_path / "text.npz").write_text("not a projection")
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     np.savez(tmp_path / "objects.npz", ws=np.array([print], object))
-    for name in ("text.npz", "other.npz", "objects.npz"):
+    good = dict(np.load(files[0]))
+    np.savez(tmp_path / "complex.npz", **good | {"ws": good["ws"] * 1j})
+    for number, value in enumerate((np.nan, np.inf, 1e300)):
+        spoilt = {"noise_00": np.full(good["noise_00"].shape, value)}
+        np.savez(tmp_path / f"not finite {number}.npz", **good | spoilt)
+    spoilt_files = [path.name for path in tmp_path.glob("*.npz")]
+    assert len(spoilt_files) == 7
+    for name in spoilt_files:
         with pytest.raises(DataError, match="not a projection"):
             load_projection(tmp_path / name, drawing)
     with pytest.raises(DataError, match="no such file"):

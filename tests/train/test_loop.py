@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
-from mri_gan.config import METRICS, PLOT, Stage, TrainConfig, read_json, read_metrics
+from mri_gan.config import METRICS, PLOT, Stage, TrainConfig, read_metrics
+from mri_gan.documents import read_json
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
 from mri_gan.schedule import settings_used

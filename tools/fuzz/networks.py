@@ -49,6 +49,7 @@ def run_networks(count: int, seed: int) -> Found:
             path = Path(folder) / "network"
             which = chance.randrange(10)
             kind = "network" if which < 8 else "safetensors"
+            path.unlink(missing_ok=True)  # to write over a file waits for the disk
             path.write_bytes(mutate(kind, network_file(which), chance))
             with watch_file(found, number):
                 _read(found, path)

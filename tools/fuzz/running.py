@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import signal
 import tempfile
@@ -67,9 +68,15 @@ def run(kind: str, count: int, seed: int, keep: Path | None = None) -> Found:
     with watch_all(found), tempfile.TemporaryDirectory() as folder:
         for number in range(count):
             chance = random.Random(f"{seed}:{kind}:{number}")
-            data = mutate(kind, KINDS[kind].make(chance.randrange(60)), chance)
+            data = mutate(kind, make_good(kind, chance.randrange(60)), chance)
             _try(found, Path(folder) / f"a_1{KINDS[kind].suffix}", data, number, keep)
     return found
+
+
+@functools.cache
+def make_good(kind: str, number: int) -> bytes:
+    """A good file, made once."""
+    return KINDS[kind].make(number)
 
 
 @contextlib.contextmanager
@@ -114,6 +121,7 @@ def _try(found: Found, path: Path, data: bytes, number: int, keep: Path | None) 
 
 def _write(kind: Kind, path: Path, data: bytes) -> None:
     """The file, or both of a pair; without the second where its mark is gone."""
+    path.unlink(missing_ok=True)  # to write over a file waits for the disk
     if not kind.suffix_of_second:
         path.write_bytes(data)
         return

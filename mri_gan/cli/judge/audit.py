@@ -33,7 +33,11 @@ DEPTH = 8  # bits of the pictures that `generate` writes
 @options.path("--images", "Audit the pictures of this folder instead of a checkpoint's.")
 @options.setting("--count", click.IntRange(1), 1000, "Samples to audit.")
 @click.option("--strict", is_flag=True, help="Exit code 1 unless the verdict is `pass`.")
-@options.path("--out", "Folder of the results  [default: audit/ beside the checkpoint].")
+@options.path(
+    "--out",
+    "Folder of the results  [default: audit/ beside the checkpoint].",
+    callback=options.check_out,
+)
 @judging.shared(psi=0.7)
 def command(
     ckpt: Path | None,

@@ -68,7 +68,11 @@ def parse_features(_ctx: click.Context, _param: click.Parameter, value: str) -> 
 @options.setting(
     "--resamples", click.IntRange(20, 10_000), 100, "Bootstrap draws for the intervals."
 )
-@options.path("--out", "Folder of the results  [default: evaluation/ beside the checkpoint].")
+@options.path(
+    "--out",
+    "Folder of the results  [default: evaluation/ beside the checkpoint].",
+    callback=options.check_out,
+)
 @judging.trained_on
 @judging.shared(psi=1.0)
 def command(

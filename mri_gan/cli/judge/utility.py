@@ -42,7 +42,11 @@ ROWS = (
 @options.setting(
     "--steps", click.IntRange(1, 100_000), 400, "Training steps of each of the nine small networks."
 )
-@options.path("--out", "Folder of the results  [default: utility/ beside the checkpoint].")
+@options.path(
+    "--out",
+    "Folder of the results  [default: utility/ beside the checkpoint].",
+    callback=options.check_out,
+)
 @judging.trained_on
 @judging.shared(psi=1.0)
 def command(

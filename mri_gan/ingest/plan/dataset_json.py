@@ -5,12 +5,12 @@ Nothing says whose the pictures of a StyleGAN data set are.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from mri_gan.documents import parse_json
 from mri_gan.errors import DataError
 from mri_gan.ingest.plan.words import contrast_of
 from mri_gan.ingest.read.archives import read_member
@@ -80,8 +80,8 @@ def _apply(source: Source, tables: Mapping[str, Mapping[str, Labels]]) -> Source
 
 def _load(member: Member) -> Any:
     try:
-        return json.loads(read_member(member))
-    except (ValueError, RecursionError) as error:
+        return parse_json(read_member(member))
+    except ValueError as error:
         raise DataError(f"{member.label}: is not JSON", "fix it or move it away") from error
 
 

@@ -21,6 +21,7 @@ import torch
 
 from mri_gan.errors import DataError
 from mri_gan.files import explain_os_error, one_line
+from mri_gan.synth.foreign.containers import DAMAGED
 
 REACHING = {"save", "from_file"}  # aten's operators that reach files
 NAMESPACES = {
@@ -72,10 +73,10 @@ def read_archive(path: Path) -> bytes:
                 after.writestr(zipfile.ZipInfo(info.filename), content)
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file", "check --features-file") from error
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: not a TorchScript file ({one_line(error)})", SAVED) from error
     except OSError as error:
         raise explain_os_error(error, path) from error
+    except DAMAGED as error:
+        raise DataError(f"{path}: not a TorchScript file ({one_line(error)})", SAVED) from error
     return stream.getvalue()
 
 

@@ -1,0 +1,157 @@
+"""Inputs that cannot be right, given to every command: one line that names them, an exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from phantoms.models import SMALL, save_untrained
+from phantoms.runs import make_run
+
+from mri_gan.checkpoint import checkpoint_path, digest
+from mri_gan.cli.main import cli
+
+
+def mrigan(*words: object) -> Result:
+    return CliRunner().invoke(cli, [str(word) for word in words], prog_name="mrigan")
+
+
+def said(done: Result, code: int) -> str:
+    """The one line that a command ended with."""
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
+    assert done.exit_code == code, done.output
+    lines = [line for line in done.stderr.splitlines() if line.startswith("mrigan: ")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def payload(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a good checkpoint holds, without its digest."""
+    path = save_untrained(tmp_path_factory.mktemp("run"), SMALL, alpha=1.0)
+    content: dict[str, Any] = torch.load(path, weights_only=True)
+    del content["digest"]
+    return content
+
+
+ODD: tuple[Any, ...] = (
+    None,
+    "x" * 5000,
+    "",
+    -1,
+    1024,
+    10**30,
+    float("nan"),
+    float("inf"),
+    [1],
+    {},
+    "a\x1b[31m",
+)
+PLACES = ("nimg", "resolution", "alpha", "data", "state")
+SETTINGS = ("arch", "max_size", "latent_dim", "mapping_depth", "capacity", "conditions", "schedule")
+GOOD = [
+    *[("nimg", 1024), ("latent_dim", 8), ("schedule", ""), ("schedule", {})],
+    *[("data", text) for text in ("x" * 5000, "", "a\x1b[31m")],
+]
+
+
+@pytest.mark.parametrize("name", [*PLACES, *SETTINGS])
+def test_a_checkpoint_with_a_true_digest_and_made_up_content(
+    payload: dict[str, Any], tmp_path: Path, name: str
+) -> None:
+    for number, odd in enumerate(ODD):
+        content = {**payload, "config": dict(payload["config"])}
+        (content if name in PLACES else content["config"])[name] = odd
+        path = checkpoint_path(tmp_path / str(number), 16)
+        path.parent.mkdir()
+        torch.save(content | {"digest": digest(content)}, path)
+        done = mrigan("generate", path, "--seeds", 0, "--out", tmp_path / "out", "-q")
+        if done.exit_code:
+            line = said(done, 1)
+            assert str(path) in line
+            assert len(line) < len(str(path)) + 350
+        else:
+            assert (name, odd) in GOOD
+
+
+CIRCLE = {
+    "info": ["info", "{link}"],
+    "check": ["check", "{link}"],
+    "merge": ["merge", "{link}", "{link}", "--out", "{new}"],
+    "export": ["export", "{link}", "--format", "png", "--out", "{new}"],
+    "train": ["train", "{link}", "--out", "{new}"],
+    "compare": ["compare", "{link}", "{link}"],
+    "report": ["report", "{link}"],
+    "generate": ["generate", "{link}", "--seeds", "0", "--out", "{new}"],
+    "evaluate": ["evaluate", "{link}", "--data", "{link}"],
+    "import": ["import", "{link}", "--out", "{new}"],
+    "prepare": ["prepare", "{link}", "--out", "{new}"],
+}
+
+
+@pytest.mark.parametrize("words", CIRCLE.values(), ids=CIRCLE)
+def test_a_link_to_itself_is_named(tmp_path: Path, words: list[str]) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(link)
+    done = mrigan(*(word.format(link=link, new=tmp_path / "new") for word in words))
+    assert str(link) in said(done, 2 if words[0] == "prepare" else 1)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "audit", "utility"])
+@pytest.mark.parametrize("below", [False, True])
+def test_where_results_cannot_go_is_said_before_the_work(
+    tmp_path: Path, command: str, below: bool
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("x")
+    out = file / "sub" if below else file
+    done = mrigan(command, tmp_path / "no run", "--data", tmp_path / "no store", "--out", out)
+    assert str(out) in said(done, 1)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["evaluate", "--split", "x"],
+        ["test", "a", "b", "c"],
+        ["test", "--rows", "0"],
+        ["test", "--nois", "1"],
+        ["export-model", "x"],
+        ["nonsense"],
+        ["train"],
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_sentence_and_where_to_look(words: list[str]) -> None:
+    line = said(mrigan(*words), 2)
+    before, _, after = line.partition(" See: ")
+    assert before.endswith((".", "?", "?)"))
+    assert after.startswith("mrigan")
+    assert "  " not in line
+    assert "??" not in line
+
+
+WHERE = ("config.json", "metrics.jsonl", "evaluation/evaluation.json", "audit/audit.json")
+CONTENT = {
+    "deep": "[" * 100_000,
+    "numbers for parts": '{"settings": {}, "figures": [1], "views": [2], "counts": 3, "nimg": 4}',
+    "text for numbers": '{"settings": {}, "nimg": 5, "seconds": "a", "resolution": {}}',
+    "a list": "[]",
+}
+
+
+@pytest.mark.parametrize("name", WHERE)
+@pytest.mark.parametrize("content", CONTENT.values(), ids=CONTENT)
+def test_a_page_names_the_file_that_holds_something_else(
+    tmp_path: Path, name: str, content: str
+) -> None:
+    run, other = make_run(tmp_path / "a"), make_run(tmp_path / "b")
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).write_text(content)
+    for words in (["report", run], ["compare", run, other, "--out", tmp_path / "c.html"]):
+        done = mrigan(*words, "-q")
+        if done.exit_code:
+            assert str(run) in said(done, 1)
+            assert name in said(done, 1) or name == "config.json"
