@@ -30,6 +30,10 @@ class Outcome:
     slices: list[EncodedSlice] = field(default_factory=list)
 
 
+# Of some images: the window of 16-bit ones, and the greys of dark ones, where they are such.
+Glance = tuple[tuple[float, ...], tuple[int, ...]]
+
+
 @dataclass(frozen=True)
 class Learned:
     """What was learned from all sources together; empty where it was not needed."""

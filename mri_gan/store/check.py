@@ -14,7 +14,8 @@ import lmdb
 from mri_gan.config import LEVELS
 from mri_gan.files import StopSignal, crc32, one_line
 from mri_gan.store import schema
-from mri_gan.store.reader import StoreReader, count_slices
+from mri_gan.store.counts import count_slices
+from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import BadRecordError, SliceRecord, index_key
 
 CHUNK_BYTES = 8 << 20  # decoded pixels per task: many small images, or a few large ones

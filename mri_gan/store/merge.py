@@ -13,7 +13,8 @@ from mri_gan.config import LEVELS
 from mri_gan.documents import differences
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, make_folder, replacing
-from mri_gan.store.reader import StoreReader, count_slices, tell_learned
+from mri_gan.store.counts import count_slices, tell_learned
+from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import BadRecordError, EncodedSlice, dump_json, index_key, unseal
 from mri_gan.store.writer import StoreWriter
 

@@ -8,7 +8,7 @@ import itertools
 import os
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
@@ -18,7 +18,7 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-from mri_gan.config import LEVELS, SIZES, SPLITS
+from mri_gan.config import LEVELS, SIZES
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
 from mri_gan.store import schema
@@ -322,70 +322,7 @@ def _give_back(txn: lmdb.Transaction, env: lmdb.Environment, pid: int) -> None:
 
 AGE, SEX = ("age", "age_years", "years"), ("sex", "gender")  # names of labels, in any case
 OPTIONS = ("intensity", "orientation", "planes", "depth", "deface", "padding")
-PLANE, RESIZED = "plane:", "resized:"  # marks of what follows from other fields of a record
-WORTH_TELLING = ("image_window", "darkness")
 LEFT_OUT = ("masks", "empty_slices", "deselected_slices", "ignored_files")
-
-
-def count_slices(records: Iterable[SliceRecord]) -> dict[str, Any]:
-    """Slices and people by split, native levels, and notes, counted over slice records."""
-    people: set[tuple[str, str]] = set()
-    slices: Counter[str] = Counter()
-    natives: Counter[int] = Counter()
-    notes: Counter[str] = Counter()
-    for record in records:
-        people.add((record.split, record.subject))
-        slices[record.split] += 1
-        natives[record.native] += 1
-        notes.update(all_notes(record))
-    split_people = Counter(split for split, _ in people)
-    return {
-        "slices": slices.total(),
-        "subjects": len({subject for _, subject in people}),
-        "split_slices": dict(sorted(slices.items())),
-        "split_subjects": {split: split_people[split] for split in SPLITS if split_people[split]},
-        "native": {str(level): n for level, n in sorted(natives.items())},
-        "max_native": max(natives, default=0),
-        **count_notes(notes),
-    }
-
-
-def all_notes(record: SliceRecord) -> Iterator[str]:
-    """The notes of a slice record, and what its geometry shows."""
-    yield from record.notes or ()
-    if record.affine is not None:
-        yield f"{PLANE}{record.plane}"
-    elif record.scale != (1.0, 1.0):
-        size = [round(n * s) for n, s in zip(record.shape, record.scale, strict=True)]
-        yield "{}{} x {} to {} x {}".format(RESIZED, *record.shape, *size)
-
-
-def count_notes(notes: Counter[str]) -> dict[str, Any]:
-    """How often sources and slices have something in common that is worth a word.
-
-    Header fields that were left out, faces, planes, orientations and resampled sizes.
-    """
-    found: dict[str, Any] = {
-        "dropped_fields": _marked(notes, schema.DROPPED),
-        "faces": notes[schema.FACE],
-    }
-    kinds = {
-        "acquired_otherwise": schema.ACQUIRED,
-        "turned": schema.TURNED,
-        "planes": PLANE,
-        "resized": RESIZED,
-    }
-    marked = {name: _marked(notes, mark) for name, mark in kinds.items()}
-    return found | {name: counts for name, counts in marked.items() if counts}
-
-
-def _marked(notes: Counter[str], mark: str) -> dict[str, int]:
-    return dict(sorted((n.removeprefix(mark), c) for n, c in notes.items() if n.startswith(mark)))
-
-
-def tell_learned(learned: Mapping[str, Any]) -> dict[str, Any]:
-    """What all images together showed: the window of 16-bit ones, the greys of dark ones."""
-    return {name: list(learned[name]) for name in WORTH_TELLING if learned.get(name)}
 
 
 def describe_data_set(store: StoreReader) -> dict[str, Any]:

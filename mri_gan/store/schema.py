@@ -21,16 +21,17 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lz4.block
-import numpy as np
-from numpy.typing import NDArray
 
 from mri_gan.config import LEVELS
 from mri_gan.documents import parse_json
 from mri_gan.errors import DataError
 from mri_gan.files import crc32
+
+if TYPE_CHECKING:  # what only plans and writes does without numpy, which takes long to load
+    from numpy.typing import NDArray
 
 FORMAT = "mrigan-store"
 VERSION = 2  # 1 had zstd frames, and checksums that did not cover the key
@@ -213,8 +214,6 @@ def unseal(record: memoryview | None, key: bytes) -> bytes:
 # Pixels are [C, H, W] in C order, uint8 or little-endian uint16. `upsampled` says: this level is
 # the native level enlarged with the named filter, and holds no detail of its own.
 
-Image = NDArray[Any]  # [C, H, W] uint8 or uint16
-
 RAW, LZ4, UPSAMPLED = 0, 1, 2
 FILTER_TENT = 1  # the [1 3 3 1] / 4 interpolation of `pyramid.double`
 # Scans are half noise, in which looking harder finds nothing: against acceleration 1, two thirds
@@ -225,9 +224,9 @@ RAW_UP_TO_PX = 64  # below, decoding costs more than the bytes that it would sav
 _POINTER = struct.Struct("<HB")
 
 
-def encode(image: Image) -> bytes:
+def encode(image: NDArray[Any]) -> bytes:
     """The unsealed record of one image [C, H, W]: raw when small, LZ4 when large."""
-    pixels = np.ascontiguousarray(image).data.cast("B")
+    pixels = (image if image.flags.c_contiguous else image.copy()).data.cast("B")
     if image.shape[-1] <= RAW_UP_TO_PX:
         return make_record(RAW, pixels)
     block = lz4.block.compress(pixels, mode="fast", acceleration=ACCELERATION, store_size=False)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from mri_gan.store.reader import count_slices, describe_ages, find_edges
+from mri_gan.store.counts import count_slices
+from mri_gan.store.reader import describe_ages, find_edges
 from mri_gan.store.schema import SliceRecord
 
 # Radiological display of an axial slice: columns go from the right of the body to its left.

@@ -129,12 +129,15 @@ def command(
     config = PrepareConfig(**choices)
     for source in sources:
         require(source.exists(), f"{source}: no such file or folder", "check the spelling")
+    from mri_gan.ingest.run.workers import begin_loading, check_engine
+
+    check_engine(engine)
+    if engine == LOCAL and workers != 0 and not dry_run:
+        begin_loading(sources)
     from mri_gan.ingest.plan import people
     from mri_gan.ingest.plan.plan import parse_shard
-    from mri_gan.ingest.run.workers import check_engine
 
     part = parse_shard(shard) if shard else None
-    check_engine(engine)
     key_file = id_key or out / KEY_FILE
     key = functools.partial(_find_key, key_file, dry_run, shared=not part or id_key is not None)
     plan = _plan(sources, config, key, (split_file, people_file), part)
@@ -196,7 +199,6 @@ def _prepare(
     from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
     from mri_gan.ingest.run import prepare
     from mri_gan.ingest.run.workers import available_cpus
-    from mri_gan.store.companions import write_companions
 
     make_folder(out)
     with FolderLock(out), stop_on_signal(leave_after_s=LEAVE_AFTER_S) as stop:
@@ -206,6 +208,8 @@ def _prepare(
         if prepare.is_complete(out, plan.digest):
             if not quiet:
                 click.echo(f"{out} is already complete", err=True)
+            from mri_gan.store.companions import write_companions
+
             return write_companions(out)
         count = available_cpus() if workers is None else workers
         total = len(plan.sources) + prepare.count_teachers(plan.learn_from or plan.sources, config)

@@ -38,7 +38,7 @@ from mri_gan.ingest.look.duplicates import (
 from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.source import Source
 from mri_gan.preparation import PLANES, PrepareConfig
-from mri_gan.store.reader import all_notes, count_notes
+from mri_gan.store.counts import all_notes, count_notes
 from mri_gan.store.schema import EncodedSlice, SliceRecord, decode_pixels
 
 if TYPE_CHECKING:

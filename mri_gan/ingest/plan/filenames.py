@@ -19,7 +19,9 @@ from mri_gan.ingest.plan.words import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme,
 from mri_gan.ingest.source import IMAGE_SUFFIXES, Naming, common_prefix, suffix_of, whole_number
 from mri_gan.preparation import NAMING_EXAMPLE, PrepareConfig
 
-INNER_SUFFIX = re.compile(r"\.(?:nii|nii\.gz|nifti|mgz|npy)(?=$|[_\-. ]\d+$)", re.IGNORECASE)
+INNER_SUFFIX = re.compile(  # `rf`: as Roboflow names its copies
+    r"\.(?:nii|nii\.gz|nifti|mgz|npy)(?=$|[_\-. ]\d+$)|\.rf\.[0-9a-z]{12,}$", re.I
+)
 FEW_WORDS = 2  # before the numbers of a class: what a class is called, and not its people
 CASES = {"nnunet", "msd"}  # their names of cases may be those of other collections
 NO_CLASS = {"images", "image", "png", "jpg"}
@@ -279,6 +281,8 @@ def _complete(naming: Naming, name: str, subject: str) -> Naming:
     """The naming with what the words of the path say that its scheme left open."""
     folders, _, file = _stem(name).rpartition("/")
     own = words.read_words(re.sub(re.escape(subject), "", file, flags=re.IGNORECASE))
+    # FreeSurfer's brainmask is a picture without its skull.
+    masks = FREESURFER_MASKS if naming.layout == "freesurfer" else None
     contrast = naming.contrast or own.contrast or _folder_contrast(folders)
     is_image = suffix_of(name) in IMAGE_SUFFIXES
     position = naming.position
@@ -291,15 +295,8 @@ def _complete(naming: Naming, name: str, subject: str) -> Naming:
         naming,
         contrast=contrast or USUAL_CONTRAST.get(naming.layout, ""),
         position=position if is_image else -1,
-        mask=_is_label_map(name, naming.layout),
+        mask=bool(masks.search(name)) if masks else is_mask(name),
     )
-
-
-def _is_label_map(name: str, layout: str) -> bool:
-    # FreeSurfer's brainmask is a picture without its skull.
-    if layout == "freesurfer":
-        return bool(FREESURFER_MASKS.search(name))
-    return is_mask(name)
 
 
 def _folder_contrast(folders: str) -> str:

@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from mri_gan.ingest.plan.paths import (
     FEW,
+    MOSTLY,
     SITE_NUMBER,
     Parsed,
     diagnoses_of,
@@ -88,7 +89,7 @@ def _drop_channels(files: Iterable[Parsed]) -> None:
     pairs = {(name, number) for name, numbers in numbered.items() for number in numbers}
     short = few and all(len(number) <= 2 for number in every)
     runs = short and named and repeated
-    many = short and len(numbered) > len(every) > 1 and recur(pairs)
+    many = short and len(numbered) >= len(every) > 1 and recur(pairs)
     many = many and not any(CLASS_WORDS & set(name.lower().split("_")) for name in numbered)
     if (channels and (len(numbered) > 1 or named)) or runs or many:
         for file in numbered_files:
@@ -116,20 +117,23 @@ def _drop_prefixes_of_programs(files: Sequence[Parsed]) -> None:
     Where `sub07` itself is missing, `wmsub07` is read like the others.
     """
     keys = {file.key for file in files}
+    rests = Counter(rest for key in keys if (rest := _without_class(key)))
+    twice = {rest for rest, count in rests.items() if count > 1}
     found = {key: end for key in keys if (end := _prefix_end(key, lambda rest: rest in keys))}
-    prefixes = {key[:end] for key, end in found.items()}
+    found |= {key: len(key) - len(r) for key in keys if (r := _without_class(key)) in twice}
     forms = {_form_of(key[end:]) for key, end in found.items()}
-
-    def is_like(rest: str) -> bool:
-        return _form_of(rest) in forms
-
-    if prefixes:
-        for key in keys - found.keys():
-            end = _prefix_end(key, is_like)
-            found |= {key: end} if key[:end] in prefixes else {}
+    for key in keys - found.keys():
+        if end := _prefix_end(key, lambda rest: _form_of(rest) in forms):
+            found[key] = end
     for file in files:
         if end := found.get(file.key, 0):
             file.key, file.is_made = file.key[end:], True
+
+
+def _without_class(key: str) -> str:
+    """What follows the mark of a tissue's map, such as `c1` or `mwp2`; empty without one."""
+    found = re.match(r"^(?:m|r)?w?[cp][0-6]([a-z].*\d.*)$", key, re.IGNORECASE)
+    return found[1] if found else ""
 
 
 def _prefix_end(key: str, is_scan: Callable[[str], bool]) -> int:
@@ -225,11 +229,19 @@ def _are_ends(pairs: set[tuple[str, str]]) -> bool:
     if len(every) == 1 or {tail.casefold() for tail in every} == SIDES.keys():
         return True
     several = sum(len(found) > 1 for found in tails.values())
+    digits, bare = share(map(has_digit, tails)), any(map(_is_bare_number, every))
+    named = digits > 0.5 or not any(map(has_digit, every))
+    if several and named and not bare and len(tails) >= len(every):
+        return True
     common = sum(count > 1 for count in Counter(tail for _, tail in pairs).values())
     if not several or (2 * several <= len(tails) and 2 * common <= len(every)):
         return False
     numbers = share(map(has_digit, every)) > 0.5
-    return not numbers or len(every) <= len(tails) or not recur(pairs)
+    return not numbers or len(every) <= len(tails) or not recur(pairs, MOSTLY)
+
+
+def _is_bare_number(tail: str) -> bool:
+    return has_digit(tail) and tail.upper() == tail.lower()
 
 
 def _drop_visits_in_front(files: Sequence[Parsed]) -> None:
@@ -237,11 +249,12 @@ def _drop_visits_in_front(files: Sequence[Parsed]) -> None:
     halves = [re.match(r"^([a-z]+\d{0,2})[_\-. ]+(.*\d.*)$", file.key, re.I) for file in files]
     pairs = {(half[1].casefold(), half[2]) for half in halves if half}
     firsts, seconds = {one for one, _ in pairs}, {other for _, other in pairs}
-    if not 1 < len(firsts) < min(len(seconds), FEW) or not recur(pairs):
+    if not 1 < len(firsts) < min(len(seconds), FEW):
         return
-    visits = all(map(is_visit, firsts))
-    scanners = not firsts & CLASS_WORDS and not restart(pairs)
-    if visits or (scanners and all(map(PERSON_NUMBER.match, seconds))):
+    visits, often = all(map(is_visit, firsts)), recur(pairs)
+    scanners = often and not firsts & CLASS_WORDS and not restart(pairs)
+    named = all(map(PERSON_NUMBER.match, seconds))
+    if (visits and (often or named)) or (scanners and named):
         for file, half in zip(files, halves, strict=True):
             if half:
                 file.key = half[2]

@@ -28,9 +28,11 @@ from mri_gan.ingest.plan.words import (
 )
 from mri_gan.ingest.source import natural_key, whole_number
 
-SITE_NUMBER = r"\d{2,3}-\d{3,4}"  # as trials have them: `01-003`
+SITE_NUMBER = r"\d{2,3}-S?\d{3,4}"  # as trials have them: `01-003`
 LEADING_NUMBER = re.compile(rf"^(?P<subject>{SITE_NUMBER}|\d{{2,}})(?:[_\-.]|$)")
 DATE = re.compile(r"^(?:19|20)\d\d[01]\d[0-3]\d$")
+FOUR_DIGITS = re.compile(r"(?<!\d)\d{4}(?!\d)")
+SOME_YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 SHORT_NUMBER = re.compile(r"(?<!\d)\d{1,3}(?=\D*$)")  # the last of a path; longer ones may be dates
 
 
@@ -62,10 +64,11 @@ def parse_all(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Parsed]
     """Every path by itself. Names of slices that differ in their number only are read once."""
     seen: dict[tuple[str, ...], Parsed] = {}
     files = []
+    numbered = _numbered_like_years(paths)
     for path, is_volume in zip(paths, are_volumes, strict=True):
         number = None if is_volume else SHORT_NUMBER.search(path)
-        if number is None:
-            files.append(_parse(path, is_volume))
+        if number is None or path in numbered:
+            files.append(_parse(path, is_volume, years=path not in numbered))
             continue
         form = (path[: number.start()], str(len(number[0])), path[number.end() :])
         if form not in seen:
@@ -84,11 +87,26 @@ def parse_all(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Parsed]
     return files
 
 
+def _numbered_like_years(paths: Sequence[str]) -> set[str]:
+    """Paths with a number that is no year, since others have one of four digits in its place."""
+    dated = {path: path.split("/") for path in paths if SOME_YEAR.search(path)}
+    if not dated:
+        return set()
+    parts = {part for path in paths for part in path.split("/")}
+    numbers = [found for part in parts for found in FOUR_DIGITS.finditer(part)]
+    before = {found.string[: found.start()] for found in numbers if not YEAR.match(found[0])}
+    return {
+        path
+        for path, its in dated.items()
+        if any(part[: one.start()] in before for part in its for one in SOME_YEAR.finditer(part))
+    }
+
+
 @functools.lru_cache(maxsize=1 << 12)
-def _read_folders(path: str) -> tuple[list[str], list[Words], str]:
+def _read_folders(path: str, years: bool) -> tuple[list[str], list[Words], str]:
     folders = path.split("/") if path else []
     unmasked = [folder if (r := mask_folder(folder)) is None else r for folder in folders]
-    said = [read_words(folder, "folder") for folder in unmasked]
+    said = [read_words(folder, "folder", years) for folder in unmasked]
     kept, split = [], ""
     for folder, words in zip(unmasked, said, strict=True):
         word = split_word(folder)
@@ -98,11 +116,11 @@ def _read_folders(path: str) -> tuple[list[str], list[Words], str]:
     return kept, said, split
 
 
-def _parse(path: str, is_volume: bool) -> Parsed:
+def _parse(path: str, is_volume: bool, years: bool = True) -> Parsed:
     folders, _, stem = path.rpartition("/")
-    kept, said, split = _read_folders(folders)
+    kept, said, split = _read_folders(folders, years)
     plain = MASK_WORD.sub("_", stem).strip("_") or "".join(filter(str.isdecimal, stem))
-    own = read_words(plain, "volume" if is_volume else "image")
+    own = read_words(plain, "volume" if is_volume else "image", years)
     parsed = Parsed(
         folders.split("/") if folders else [],
         list(kept),
@@ -152,7 +170,7 @@ LETTERS_NUMBER = re.compile(r"^([a-z]+)\d+$", re.IGNORECASE)
 MONTH = re.compile(r"^(?:0?[1-9]|1[0-2])$")
 DAY = re.compile(r"^(?:0?[1-9]|[12]\d|3[01])$")
 FEW = 9  # channels, runs or visits that one person may have under bare numbers
-MOSTLY, NEARLY_ALL = 0.6, 0.9  # of all pairs of two kinds of folders
+OFTEN, MOSTLY = 0.25, 0.5  # of what two kinds of folders can have in common
 VOLUME_FOLDER = re.compile(r"^vol(?:ume)?s?_?\d+$", re.IGNORECASE)
 PARKINSON = "pd"
 Pairs = set[tuple[str, str]]
@@ -178,7 +196,8 @@ def drop_visit_folders(files: Sequence[Parsed]) -> None:
         return
     pairs = {(f.folders[0], f.folders[1] if f.folders[1:] else f.key) for f in files if f.folders}
     seconds = {second for _, second in pairs}
-    if len(seconds) >= len(firsts) and all(map(has_digit, seconds)) and recur(pairs):
+    long = all(len(first.rstrip("0123456789")) > 1 for first in firsts)
+    if len(seconds) >= len(firsts) and all(map(has_digit, seconds)) and (long or recur(pairs)):
         for file in files:
             if file.folders:
                 file.add_word("visit", file.folders.pop(0).lower())
@@ -390,6 +409,9 @@ def folders_are_people(files: Sequence[Parsed]) -> bool:
     places, keys = {place for place, _ in pairs} - {""}, {key for _, key in pairs}
     if not places or _names_are_of_the_same_kind(pairs):
         return False
+    person_like = [share(map(_is_person_like, group)) > 0.5 for group in (places, keys)]
+    if person_like == [False, True] and len(places) < len(keys):
+        return False
     digits = [share(map(has_digit, group)) for group in (places, keys)]
     if digits[0] > 0.5 >= digits[1] or _name_contrasts(files):
         return True
@@ -455,7 +477,8 @@ def share(flags: Iterable[bool]) -> float:
     return sum(values) / len(values) if values else 0.0
 
 
-def recur(pairs: Collection[tuple[str, str]], least: float = MOSTLY) -> bool:
-    """Whether most firsts have most seconds."""
+def recur(pairs: Collection[tuple[str, str]], least: float = OFTEN) -> bool:
+    """Whether firsts have the same seconds: 0 if nobody shares any, 1 if each has all of them."""
     firsts, seconds = {first for first, _ in pairs}, {second for _, second in pairs}
-    return len(pairs) >= least * len(firsts) * len(seconds)
+    fewest, most = max(len(firsts), len(seconds), 1), len(firsts) * len(seconds)
+    return len(pairs) >= fewest + least * (most - fewest)

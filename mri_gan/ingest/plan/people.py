@@ -1,10 +1,8 @@
 """What a store keeps of people: keyed pseudonyms, and age, sex and diagnosis from BIDS tables.
 
-A pseudonym is a keyed hash (BLAKE2b with a random key of 256 bits). Of seven-digit numbers there
-are only ten million, so a hash that anybody can compute would be reversed by trying them all; only
-who holds the secret key can do that. The key is kept in a file of its own that is not part of the
-store. The order of a store's slices follows the
-pseudonyms, and so do the splits: both would otherwise reveal ranks and groups of true numbers.
+A pseudonym is a keyed hash (BLAKE2b with a random key of 256 bits, kept in a file of its own): one
+that anybody can compute would be reversed by trying all of ten million numbers. The order of a
+store's slices and the splits follow the pseudonyms, else they would reveal ranks of true numbers.
 """
 
 from __future__ import annotations
@@ -24,6 +22,7 @@ from mri_gan.config import AUTO, SPLITS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.ingest.plan.dataset_json import apply_dataset_json, is_dataset_json
+from mri_gan.ingest.plan.inference import NAMELESS
 from mri_gan.ingest.plan.paths import is_visit
 from mri_gan.ingest.plan.selection import contrasts_of
 from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
@@ -287,6 +286,7 @@ def scrub(reason: str, names: Iterable[str]) -> str:
 
 # What was concluded about people and contrasts, in words, and what about it is doubtful
 
+NUMBER_AND_S = re.compile(r"(?<![a-z\d])(\d+)[_\- ](S\d{3,})(?!\d)", re.IGNORECASE)
 LONG = 4  # letters that two people's names share before it looks like one person
 USE_PEOPLE = "if that is wrong, assign people with --people TABLE"
 CLASS_NAME = re.compile(
@@ -294,8 +294,7 @@ CLASS_NAME = re.compile(
     r"^(?:ad|cn|[el]?mci|yes|no|hc|hgg|lgg|controls?|patients?)$",
     re.IGNORECASE,
 )
-# By Naming.found_in
-DICOM_PEOPLE = {
+DICOM_PEOPLE = {  # by Naming.found_in
     "": "from the DICOM headers",
     "folder": "from the folders of DICOM files that name nobody",
     "study": "from the studies of DICOM files that name nobody",
@@ -381,11 +380,14 @@ def _classes(sources: Sequence[Source], config: PrepareConfig) -> str:
 def _crowd(sources: Sequence[Source], config: PrepareConfig) -> str:
     """Every file its own person, or one person all files."""
     people = {source.naming.subject for source in sources}
-    known = {s.naming.layout for s in sources} - {*FROM_NAMES}
     if len(people) == 1 and len(sources) > 1:
         return f"one person holds all {len(sources):,} files; {USE_PEOPLE}"
     if config.classes:
         return _crowd_of_images(sources)
+    nameless = sum(s.naming.subject == NAMELESS and s.naming.layout in FROM_NAMES for s in sources)
+    if nameless > 1:
+        return f"{nameless:,} files name nobody, and count as one person; {USE_PEOPLE}"
+    known = any(s.naming.layout not in FROM_NAMES for s in sources)
     if len(people) < len(sources) or len(sources) < 2 or known:
         return ""
     return f"each of the {len(sources):,} files counts as a different person; {USE_PEOPLE}"
@@ -459,10 +461,12 @@ def _numbered_runs(sources: Iterable[Source]) -> str:
         said = source.naming
         if said.layout == "volumes" and re.fullmatch(r"\d{3,5}", said.run):
             runs[said.subject, said.session, said.side, said.contrast].add(said.run)
+        number = NUMBER_AND_S.search((said.layout == "images" and source.member.name) or "")
+        if number and number[1] == said.subject:
+            return f"{number[2]} counts as a slice of person {number[1]}; {USE_PEOPLE}"
     for (who, *_), found in runs.items():
         if len(found) > 1:
-            two = " and ".join(sorted(found)[:2])
-            return f"{two} of {who} count as scans of one person; {USE_PEOPLE}"
+            return f"{' and '.join(sorted(found)[:2])} of {who} count as scans of one person; {USE_PEOPLE}"
     return ""
 
 

@@ -130,7 +130,7 @@ STAGES = frozenset(["ad", "cn", "mci", "emci", "lmci", "smc"])  # of one disease
 _NUMBERED = {
     "slice": r"(?:slices?|slc|sl|s|z|img|image|im|frame|idx|page|layer|depth)",
     "visit": r"(?:ses|sess|session|visit|timepoint|time|tp|wave|month|mo|week|wk|year|yr|fu|"
-    r"followup|baseline|bl|day|date|sid|exam|m|w|y|t|v|mr)",
+    r"followup|baseline|bl|day|date|sid|exam|m|w|y|t|v|d|mr(?=\d\d?$))",
     "run": r"(?:run|rep|repeat|acq|echo|series|ser|try|mpr|scan|anat|ana|inv|e|r|pn|rf)",
 }
 NUMBERED = {kind: re.compile(rf"^{words}(\d+)$", re.I) for kind, words in _NUMBERED.items()}
@@ -181,6 +181,7 @@ class Words:
     position: int = -1
     last: str = ""  # the kind of the last word
     counts_slices: bool = True
+    has_years: bool = True
 
     @property
     def text(self) -> str:
@@ -207,12 +208,13 @@ def contrast_of(word: str) -> str:
 
 
 @functools.lru_cache(maxsize=1 << 15)  # folders, and slices' names, come again and again
-def read_words(text: str, kind: str = "image") -> Words:
+def read_words(text: str, kind: str = "image", years: bool = True) -> Words:
     """Sort the words of a folder's or a file's name without its suffix.
 
-    `kind` is `image`, `volume` or `folder`: numbers count slices in names of images only.
+    `kind` is `image`, `volume` or `folder`: numbers count slices in names of images only. `years`:
+    whether numbers such as 1998 are.
     """
-    found = Words(counts_slices=kind == "image")
+    found = Words(counts_slices=kind == "image", has_years=years)
     text = SPELLED_DATE.sub(r"\1\2\3", GLUED_WORDS.sub("_", text))
     parts = re.split(f"({SEPARATORS.pattern})", text)
     tokens, gaps = parts[::2], ["", *parts[1::2]]
@@ -270,7 +272,8 @@ def _sort_one(token: str, found: Words, gap: str) -> None:
         if match and _may_be(kind, token, found):
             _set(found, kind, match[1])
             return
-    if VISIT_WORD.match(token) and (found.name or not token.isdecimal() or len(token) == 8):
+    is_date = VISIT_WORD.match(token) and (found.has_years or not YEAR.match(token))
+    if is_date and (found.name or not token.isdecimal() or len(token) == 8):
         _set(found, "visit", lower)
     elif lower in EMPTY_WORDS:
         found.empty.append(lower)
@@ -371,7 +374,6 @@ SCHEMES = (
     ),
     Scheme("oasis2", r"(?P<subject>OAS2_\d{4})_MR(?P<session>\d+)(?:.*mpr-(?P<run>\d))?"),
     Scheme("oasis3", r"(?P<subject>OAS[34]\d{4})(?:_[A-Za-z0-9]+)??_(?P<session>d\d{4})"),
-    Scheme("oasis3", rf"{_SEP}(?P<subject>OAS[34]\d{{4}}){_END}"),
     Scheme(
         "learn2reg",
         r"(?:^|/)(?P<subject>OASIS_\d{4})_\d{4}\.nii(?:\.gz)?$",
@@ -393,12 +395,11 @@ SCHEMES = (
         "nnunet",
         r"(?:^|/)labels(?:Tr|Ts|Val)/(?P<subject>[^/]*\d)\.(?:nii(?:\.gz)?|mha|nrrd|png|tif)$",
     ),
-    # 2023 and later: BraTS-GLI-00000-000; 2017 to 2019: Brats18_CBICA_AAB_1, the last number a
-    # time point; 2020: BraTS20_Training_001; 2021: BraTS2021_00000.
-    Scheme("brats", r"(?P<subject>BraTS-(?:[A-Z]+-)+\d{4,5})-(?P<session>\d{1,3})"),
-    Scheme("brats", r"(?P<subject>Bra(?:TS|ts)1[789]_[A-Z0-9]+_[A-Z0-9]+)_(?P<session>\d+)"),
+    # 2023 and later: BraTS-GLI-00000-000; 2017 to 2019: Brats18_CBICA_AAB_1, the last a time point.
     Scheme("brats", r"(?P<subject>BraTS20_(?:Training|Validation|Testing)_\d{3})"),
     Scheme("brats", r"(?P<subject>BraTS20\d\d_\d{5})"),
+    Scheme("brats", r"(?P<subject>BraTS-(?:[A-Z]+-)+\d{4,5})-(?P<session>\d{1,3})"),
+    Scheme("brats", r"(?P<subject>Bra(?:TS|ts)1[789]_[A-Z0-9]+_[A-Z0-9]+)_(?P<session>\d+)"),
     Scheme("brats", r"(?P<subject>brats_(?:2013|tcia)_pat\d+)_(?P<session>\d+)"),
     Scheme(
         "brats",
@@ -437,7 +438,6 @@ SCHEMES = (
         r"(?P<subject>file(?:_brain_(?P<contrast>AX[A-Z0-9]+)|_prostate_"
         rf"(?:AX[A-Z0-9]+)|_knee)?(?:_\d+)?_?\d{{5,7}}){_SLICE}",
     ),
-    Scheme("fastmri", r"(?P<subject>fastMRI_(?:breast|prostate)_\d{3})(?:_(?P<session>\d))?"),
     Scheme(
         "oai",
         r"(?:^|[/_])(?P<subject>OAI\d{7}|9\d{6})(?:[_-]?V?(?P<session>\d\d)(?=[_./-]))?"
@@ -464,11 +464,9 @@ SCHEMES = (
         r"(?:^|/)(?P<subject>(?:PPMI|ABIDE|AIBL|ADHD|NIFD|ICBM|ADNI)_[A-Z0-9]+)_"
         r"MRI?_(?:.*?_(?P<session>(?:19|20)\d{6})\d{0,11}(?=_))?",
     ),
-    Scheme("ppmi", r"(?:^|/)PPMI/(?P<subject>\d{4,6})/[^/]+/(?P<session>(?:19|20)\d\d-\d\d-\d\d)"),
     Scheme(
         "ge", r"(?:^|/)(?P<subject>E\d+)S(?P<run>\d+)I(?P<position>\d+)\.(?:png|jpe?g|tiff?|bmp)$"
     ),
-    Scheme("camcan", rf"{_SEP}(?P<subject>CC\d{{6}}){_END}"),
     Scheme("cc359", r"(?:^|/)(?P<subject>CC0\d{3})_(?P<run>[a-z]+_(?:15|3))_\d+_[MF]"),
     Scheme("acdc", r"(?:^|/)(?P<subject>patient\d{3})_(?:frame(?P<run>\d\d)|(?P<session>4d))"),
     Scheme(

@@ -12,37 +12,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import lmdb
-import numpy as np
-from numpy.typing import NDArray
 
 from mri_gan import __version__
 from mri_gan.config import LEVELS
-from mri_gan.errors import DataError, MriganError, Stopped, UsageError
+from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, one_line
-from mri_gan.ingest.cut.intensity import (
-    find_landmarks,
-    find_otsu,
-    foreground_threshold,
-    percentiles,
-    split,
-    standard_scale,
-    take_sample,
-)
-from mri_gan.ingest.cut.one_source import process_all
-from mri_gan.ingest.outcome import CRASHED, Learned, Outcome, reading
-from mri_gan.ingest.plan.masks import read_label_values
+from mri_gan.ingest.outcome import CRASHED, Glance, Learned, Outcome
 from mri_gan.ingest.plan.people import public_reason
 from mri_gan.ingest.plan.plan import Plan
-from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.read.image_files import read_image
-from mri_gan.ingest.read.scan import read_source_volume
+from mri_gan.ingest.run import tasks
 from mri_gan.ingest.run.workers import Engine, OrderedPool, Workers, open_engine
-from mri_gan.ingest.source import Source, members_of, suffix_of
+from mri_gan.ingest.source import Source, members_of
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store import schema
-from mri_gan.store.companions import write_companions
+from mri_gan.store.counts import count_slices, tell_learned
 from mri_gan.store.environment import has_begun, open_environment
-from mri_gan.store.reader import count_slices, tell_learned
 from mri_gan.store.schema import SliceRecord
 from mri_gan.store.writer import StoreWriter
 
@@ -97,7 +81,16 @@ def write_store(
             if not writer.slices_done:
                 raise DataError(_nothing(plan, writer), "mrigan inspect lists the reason for each")
             writer.finish(summarise(writer, plan, learned, time.perf_counter() - start))
-    return write_companions(folder)
+        return _complete(folder, engine if isinstance(workers, int) else None)
+
+
+def _complete(folder: Path, engine: Engine | None) -> dict[str, Any]:
+    """Write the companions of a store; returns what it holds. A cluster may not see the folder."""
+
+    def here(folder: Path) -> dict[str, Any]:
+        return tasks.write_companions([folder])[0]
+
+    return next(OrderedPool(tasks.write_companions, here, engine).map([[folder]]))[1]
 
 
 def is_complete(folder: Path, plan_digest: str) -> bool:
@@ -147,7 +140,7 @@ def _read_meta(folder: Path) -> tuple[Any, Any]:
 def _outcomes(
     sources: Iterable[Source], config: PrepareConfig, learned: Learned, engine: Engine | None
 ) -> Iterator[tuple[Source, Outcome]]:
-    function = functools.partial(process_all, config=config, learned=learned)
+    function = functools.partial(tasks.process_sources, config=config, learned=learned)
     pool = OrderedPool(function, lambda _: Outcome(*CRASHED), engine, weigh)
     return pool.map(chunked(sources))
 
@@ -254,9 +247,7 @@ def count_files(plan: Plan, skipped: Iterable[str]) -> dict[str, int]:
 
 LOOK_AT, LEARN_FROM = 16, 400  # image files, evenly spread
 
-Item = TypeVar("Item")
 Result = TypeVar("Result")
-Glance = tuple[tuple[float, ...], tuple[int, ...]]  # the window of 16-bit images, and darkness
 
 
 def learn(
@@ -276,16 +267,16 @@ def learn(
     done = itertools.count(1)
     crew = engine, stop, lambda: on_progress(next(done))
     window, darkness = _look_at_images(sources, config, engine)
-    labels = _together(_over(_labels_of, masks, *crew), config.depth) if config.masks else ()
+    labels = _together(_over(tasks.find_labels, masks, *crew), config.depth) if config.masks else ()
     landmarks = config.landmarks
     if config.intensity == "nyul" and not landmarks:
-        function = functools.partial(_landmarks_of, config=config)
+        function = functools.partial(tasks.find_landmarks, config=config)
         landmarks = _standard(_over(function, volumes, *crew))
     return Learned(labels, landmarks, window, darkness)
 
 
 def _over(
-    function: Callable[[Source], tuple[Result, ...]],
+    function: Callable[[Sequence[Source]], list[tuple[Result, ...]]],
     items: Sequence[Source],
     engine: Engine | None,
     stop: StopSignal,
@@ -293,7 +284,7 @@ def _over(
 ) -> list[tuple[Result, ...]]:
     """The function's results, by the engine's workers; nothing of an item that kills them."""
     results = []
-    pool = OrderedPool(functools.partial(_each, function), lambda _: (), engine)
+    pool = OrderedPool(function, lambda _: (), engine)
     for _, result in pool.map(chunked(items)):
         results.append(result)
         tell()
@@ -306,10 +297,6 @@ def _over(
     return results
 
 
-def _each(function: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
-    return [function(item) for item in items]
-
-
 def count_teachers(sources: Sequence[Source], config: PrepareConfig) -> int:
     """How many masks and volumes `learn` reads."""
     return len(_masks(sources, config)) + len(_training_volumes(sources, config))
@@ -317,12 +304,6 @@ def count_teachers(sources: Sequence[Source], config: PrepareConfig) -> int:
 
 def _masks(sources: Sequence[Source], config: PrepareConfig) -> list[Source]:
     return [s.mask for s in sources if s.mask is not None] if config.masks else []
-
-
-def _labels_of(mask: Source) -> tuple[int, ...]:
-    with reading(mask.member.label):  # a problem is reported when its slices are written
-        return read_label_values(mask)
-    return ()
 
 
 def _together(found: Sequence[tuple[int, ...]], depth: int) -> tuple[int, ...]:
@@ -345,13 +326,6 @@ def _training_volumes(sources: Sequence[Source], config: PrepareConfig) -> list[
     return [s for s in sources if s.is_volume and s.naming.split == "train"]
 
 
-def _landmarks_of(source: Source, config: PrepareConfig) -> tuple[float, ...]:
-    with reading(source.member.label):  # a problem is reported when its slices are written
-        sample = take_sample(read_source_volume(source).voxels)
-        return find_landmarks(sample, foreground_threshold(sample), config.window)
-    return ()
-
-
 def _standard(marks: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
     """The standard scale of the volumes that could be read."""
     if not any(marks):
@@ -359,16 +333,12 @@ def _standard(marks: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
             "--intensity nyul: no volume in the training split to learn from",
             "use another --split or --intensity, or take --landmarks of another store",
         )
+    from mri_gan.ingest.cut.intensity import standard_scale  # with numpy, which few runs need here
+
     return standard_scale([found for found in marks if found])
 
 
-# Image files of 16 bits that hold an MR scanner's values: one window for all of a set. Such values
-# seldom pass 4,095, and would be black among 65,535 grey levels.
-
-WHITE = 65535
-SCANNER_VALUES = WHITE // 8  # what a set of scanner values does not reach
-DARK = 16  # of 255: a set whose 99th percentile is below shows next to nothing
-MAX_SAMPLES = 1_000_000
+# Image files of 16 bits that hold an MR scanner's values: one window for all of a set
 
 
 def _look_at_images(
@@ -379,77 +349,10 @@ def _look_at_images(
         return (), ()
     teachers = [source for source in flat if source.naming.split == "train"] or flat
     work = _spread(flat, LOOK_AT), _spread(teachers, LEARN_FROM)
-    function = functools.partial(_each, functools.partial(_look_at, config=config))
+    function = functools.partial(tasks.look_at_images, config=config)
     pool = OrderedPool(function, lambda _: ((), ()), engine)
     return next(pool.map([[work]]))[1]
 
 
 def _spread(sources: Sequence[Source], count: int) -> Sequence[Source]:
     return sources[:: max(1, len(sources) // count)]
-
-
-def _look_at(work: tuple[Sequence[Source], Sequence[Source]], config: PrepareConfig) -> Glance:
-    window = find_image_window(*work, config)
-    return window, () if window else find_darkness(work[0])
-
-
-def find_image_window(
-    some: Sequence[Source], teachers: Sequence[Source], config: PrepareConfig
-) -> tuple[float, ...]:
-    """Black and white of a set of 16-bit images with a scanner's values; empty for other sets.
-
-    `some` are looked at; of `teachers`, images of the training split, the percentiles of
-    `--window` are taken, as of volumes.
-    """
-    if config.intensity == "keep" or not any(map(_is_16_bit, some)):
-        return ()
-    counts = np.zeros(WHITE + 1, np.int64)
-    for source in teachers:
-        pixels = _read(source)
-        if pixels is not None and pixels.dtype == np.uint16:
-            counts += np.bincount(pixels.ravel(), minlength=WHITE + 1)
-    if not counts.any() or np.flatnonzero(counts)[-1] >= SCANNER_VALUES:
-        return ()
-    thin = max(1, int(counts.sum()) // MAX_SAMPLES)
-    sample = np.repeat(np.arange(WHITE + 1, dtype=np.uint16), -(-counts // thin))
-    return _window(sample, config)
-
-
-def _window(sample: NDArray[np.uint16], config: PrepareConfig) -> tuple[float, ...]:
-    low, high = config.window
-    try:
-        tissue = split(sample, find_otsu(sample))[1]
-    except MriganError:
-        tissue = sample
-    black, white = (float(percentiles(sample, [low])[0]), float(percentiles(tissue, [high])[0]))
-    return (black, white) if black < white else ()
-
-
-def find_darkness(some: Sequence[Source]) -> tuple[int, ...]:
-    """The 99th percentile of some images' pixels, of 255 grey levels, where it is low."""
-    found = [pixels for pixels in map(_read, some) if pixels is not None]
-    if not found:
-        return ()
-    grey = np.concatenate([(p >> 8 if p.dtype == np.uint16 else p).ravel() for p in found])
-    level = int(np.percentile(grey, 99))
-    return (level,) if level < DARK else ()
-
-
-def _is_16_bit(source: Source) -> bool:
-    """Whether a PNG says so in its header, or any other file when it is read."""
-    if suffix_of(source.member.name) == ".png":
-        try:
-            return read_member(source.member)[24:25] == b"\x10"
-        except MriganError:
-            return False
-    if suffix_of(source.member.name) not in (".tif", ".tiff"):
-        return False
-    pixels = _read(source)
-    return pixels is not None and pixels.dtype == np.uint16
-
-
-def _read(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
-    try:
-        return read_image(read_member(source.member))
-    except MriganError:
-        return None  # reported when its slices are written

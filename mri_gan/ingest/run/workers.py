@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import StopSignal
+from mri_gan.ingest.source import IMAGE_SUFFIXES, SLICE_SUFFIXES, TAR_SUFFIXES, suffix_of
 from mri_gan.preparation import LOCAL
 
 Item = TypeVar("Item")
@@ -160,7 +162,8 @@ def _result(future: Future[list[Result]]) -> list[Result]:
 # Who does the work: this process, processes of this machine, or a Dask cluster
 
 DASK = "dask="
-PRELOAD = "mri_gan.ingest.cut.one_source"  # loaded once for all local workers
+PRELOAD_FOR_VOLUMES = "mri_gan.ingest.cut.one_volume"
+PRELOAD = "mri_gan.ingest.cut.learning"  # loaded once for all local workers
 Workers = int | str  # this many processes of this machine (0: this one), or "dask=ADDRESS"
 
 
@@ -199,6 +202,7 @@ def _start(workers: Workers, preload: str) -> Engine:
 
 
 GRACE_S = 0.5
+PIPE_BYTES = 1 << 20  # more needs privileges
 
 
 def available_cpus() -> int:
@@ -224,7 +228,12 @@ class ProcessEngine:
         return self._workers
 
     def _start(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(self._workers, self._context, initializer=_start_worker)
+        executor = ProcessPoolExecutor(self._workers, self._context, initializer=_start_worker)
+        import fcntl
+
+        results: Any = executor._result_queue
+        fcntl.fcntl(results._reader.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
+        return executor
 
     def submit(
         self, function: Callable[[Sequence[Item]], list[Result]], chunk: Sequence[Item]
@@ -247,14 +256,28 @@ class ProcessEngine:
         _end(self._executor)
 
 
-def worker_context(preload: str) -> multiprocessing.context.BaseContext:
+def begin_loading(sources: Iterable[Path]) -> None:
+    """Have the server of worker processes load what these need while this process goes on."""
+    volumes = any(map(_begins_with_volume, sources))
+    worker_context(PRELOAD, *([PRELOAD_FOR_VOLUMES] if volumes else []))
+
+
+def _begins_with_volume(source: Path) -> bool:
+    """Whether a file, or the first of a folder, is named like volumes or a tar: a quick guess."""
+    inside = (name for _, _, names in os.walk(source) for name in names)
+    kinds = map(suffix_of, inside if source.is_dir() else (source.name,))
+    first = next((k for k in kinds if k in (".zip", *TAR_SUFFIXES, *SLICE_SUFFIXES)), ".zip")
+    return first not in (".zip", *IMAGE_SUFFIXES)
+
+
+def worker_context(*preload: str) -> multiprocessing.context.BaseContext:
     """Fork from a clean server where possible: fast, and safe with open databases and threads."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver, resource_tracker
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([preload])
+    context.set_forkserver_preload(list(preload))
     for start in (resource_tracker.ensure_running, forkserver.ensure_running):
         with _stop_signals_blocked():  # for each, since the first one unblocks two of them
             start()
@@ -273,6 +296,14 @@ def _stop_signals_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _widen(results: Any) -> None:
+    """Have workers send many slices at once: a pipe of Linux holds 64 KiB unless told otherwise."""
+    with contextlib.suppress(ImportError, AttributeError, OSError):  # not on every system
+        import fcntl
+
+        fcntl.fcntl(results._reader.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
 def _end(executor: ProcessPoolExecutor) -> None:

@@ -45,6 +45,14 @@ def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: P
     [
         ([f"{who}.png" for who in PEOPLE], "each of the 10 files counts as a different person"),
         ([f"slice_{k}.png" for k in range(12)], "one person holds all 12 files"),
+        (
+            [f"0{k}_S{who:03}.png" for who in range(9) for k in range(10, 13)],
+            "S000 counts as a slice of person 010",
+        ),
+        (
+            [*GOOD, "slice_1.png", "slice_2.png"],
+            "2 files name nobody, and count as one person",
+        ),
         (GOOD[:9], "nobody is in validate and test"),
         ([f"train/{name}" for name in GOOD], "nobody is in validate and test"),
         (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -70,6 +72,35 @@ def test_nobody_is_in_two_splits(collection: Collection) -> None:
     assert all(len(where) == 1 for where in splits.values())
 
 
+def with_more_people(collection: Collection, count: int) -> list[str]:
+    """The people and others like them: with other digits in the last three places of a number."""
+    draw, people = random.Random(collection.name), list(collection.people)
+    for _ in range(20 * count):
+        who = draw.choice(collection.people)
+        numbers = list(re.finditer(r"[0-9]{1,3}(?![0-9])", who))
+        if not numbers or len(people) >= count:
+            break
+        start, end = numbers[-1].span()
+        other = f"{who[:start]}{draw.randrange(10 ** (end - start)):0{end - start}}{who[end:]}"
+        people += [other] if other not in people else []
+    return people
+
+
+@by_name(ALL)
+def test_nobody_is_two_people_where_a_quarter_of_the_files_is_missing(
+    collection: Collection,
+) -> None:
+    draw = random.Random(f"{collection.name}0")
+    pairs = [(f, who) for who in with_more_people(collection, 14) for f in collection.files]
+    there = [pair for pair in sorted(pairs) if draw.random() < 0.75]
+    found = identify_all([file.replace("{who}", who) for file, who in there], PrepareConfig())
+    subjects: dict[str, set[str]] = {}
+    for (_, who), naming in zip(there, found, strict=True):
+        if not naming.mask:
+            subjects.setdefault(who, set()).add(naming.subject)
+    assert {who: found for who, found in subjects.items() if len(found) > 1} == {}
+
+
 @by_name([c for c in ALL if c.contrasts])
 def test_the_contrasts_are_known(collection: Collection) -> None:
     scans = [naming for naming in named(collection).values() if not naming.mask]
@@ -113,6 +144,22 @@ def test_both_knees_are_one_person_though_most_have_one(form: str) -> None:
     assert len({naming.subject for naming in found}) == 5
     assert found[0].subject == found[1].subject
     assert [naming.side[0].upper() for naming in found] == [side for _, side in knees]
+
+
+def test_a_number_like_others_is_no_year() -> None:
+    names = [
+        f"Breast-{who}/{kind}/p-{k:03}.png"
+        for who in (1231, 1948, 2011)
+        for kind in "ab"
+        for k in (1, 2)
+    ]
+    found = identify_all(names, PrepareConfig())
+    assert {naming.subject for naming in found} == {"Breast-1231", "Breast-1948", "Breast-2011"}
+
+
+def test_maps_of_a_program_belong_to_the_scan_that_is_not_there() -> None:
+    names = [f"{kind}sub{k:02}.nii" for kind in ("c1", "c2", "wm") for k in (1, 2, 3)]
+    assert len({naming.subject for naming in identify_all(names, PrepareConfig())}) == 3
 
 
 def test_a_side_and_a_slice_name_nobody() -> None:

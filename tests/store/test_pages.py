@@ -13,7 +13,7 @@ import phantoms
 import pytest
 
 from mri_gan.errors import DataError
-from mri_gan.store.environment import BRANCH, LEAF, check_pages
+from mri_gan.store.pages import BRANCH, LEAF, check_pages
 
 PAGE = 4096
 DUPLICATES = 0x04  # a node flag for which LMDB reads through a null pointer

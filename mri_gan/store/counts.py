@@ -1,0 +1,66 @@
+"""What a store holds, counted over its slice records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from mri_gan.config import SPLITS
+from mri_gan.store.schema import ACQUIRED, DROPPED, FACE, TURNED, SliceRecord
+
+PLANE, RESIZED = "plane:", "resized:"  # marks of what follows from other fields of a record
+WORTH_TELLING = ("image_window", "darkness")
+
+
+def count_slices(records: Iterable[SliceRecord]) -> dict[str, Any]:
+    """Slices and people by split, native levels, and notes, counted over slice records."""
+    people: set[tuple[str, str]] = set()
+    slices: Counter[str] = Counter()
+    natives: Counter[int] = Counter()
+    notes: Counter[str] = Counter()
+    for record in records:
+        people.add((record.split, record.subject))
+        slices[record.split] += 1
+        natives[record.native] += 1
+        notes.update(all_notes(record))
+    split_people = Counter(split for split, _ in people)
+    return {
+        "slices": slices.total(),
+        "subjects": len({subject for _, subject in people}),
+        "split_slices": dict(sorted(slices.items())),
+        "split_subjects": {split: split_people[split] for split in SPLITS if split_people[split]},
+        "native": {str(level): n for level, n in sorted(natives.items())},
+        "max_native": max(natives, default=0),
+        **count_notes(notes),
+    }
+
+
+def all_notes(record: SliceRecord) -> Iterator[str]:
+    """The notes of a slice record, and what its geometry shows."""
+    yield from record.notes or ()
+    if record.affine is not None:
+        yield f"{PLANE}{record.plane}"
+    elif record.scale != (1.0, 1.0):
+        size = [round(n * s) for n, s in zip(record.shape, record.scale, strict=True)]
+        yield "{}{} x {} to {} x {}".format(RESIZED, *record.shape, *size)
+
+
+def count_notes(notes: Counter[str]) -> dict[str, Any]:
+    """How often sources and slices have something in common that is worth a word.
+
+    Header fields that were left out, faces, planes, orientations and resampled sizes.
+    """
+    found: dict[str, Any] = {"dropped_fields": _marked(notes, DROPPED), "faces": notes[FACE]}
+    kinds = {"acquired_otherwise": ACQUIRED, "turned": TURNED, "planes": PLANE, "resized": RESIZED}
+    marked = {name: _marked(notes, mark) for name, mark in kinds.items()}
+    return found | {name: counts for name, counts in marked.items() if counts}
+
+
+def _marked(notes: Counter[str], mark: str) -> dict[str, int]:
+    return dict(sorted((n.removeprefix(mark), c) for n, c in notes.items() if n.startswith(mark)))
+
+
+def tell_learned(learned: Mapping[str, Any]) -> dict[str, Any]:
+    """What all images together showed: the window of 16-bit ones, the greys of dark ones."""
+    return {name: list(learned[name]) for name in WORTH_TELLING if learned.get(name)}
