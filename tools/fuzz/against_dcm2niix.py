@@ -74,8 +74,13 @@ def compare(files: Sequence[Path]) -> tuple[int, int, str]:
             (source / f"{number:04}").write_bytes(_content(path))
         command = ["dcm2niix", "-z", "n", "-b", "n", "-o", str(out), "-f", "%s_%e_%r", str(source)]
         subprocess.run(command, capture_output=True, check=False)
-        theirs = [nib.as_closest_canonical(nib.load(p)) for p in sorted(out.glob("*.nii"))]
+        paths = sorted(out.glob("*.nii"))
+        theirs = [nib.as_closest_canonical(nib.load(path)) for path in paths]
         ours, reasons = _read(source)
+        overlays = sum("_ROI" in path.name for path in paths)
+        reasons |= (
+            {f"{overlays} drawn over a picture (overlays), not scanned"} if overlays else set()
+        )
         equal = sum(any(_equal(volume, image) for volume in ours) for image in theirs)
         return len(theirs), equal, "; ".join(sorted(reasons))
 

@@ -387,8 +387,8 @@ def _crowd(sources: Sequence[Source], config: PrepareConfig) -> str:
     nameless = sum(s.naming.subject == NAMELESS and s.naming.layout in FROM_NAMES for s in sources)
     if nameless > 1:
         return f"{nameless:,} files name nobody, and count as one person; {USE_PEOPLE}"
-    known = any(s.naming.layout not in FROM_NAMES for s in sources)
-    if len(people) < len(sources) or len(sources) < 2 or known:
+    known = {s.naming.layout for s in sources} - {*FROM_NAMES}
+    if known or not 1 < len(sources) <= len(people):
         return ""
     return f"each of the {len(sources):,} files counts as a different person; {USE_PEOPLE}"
 
@@ -466,7 +466,8 @@ def _numbered_runs(sources: Iterable[Source]) -> str:
             return f"{number[2]} counts as a slice of person {number[1]}; {USE_PEOPLE}"
     for (who, *_), found in runs.items():
         if len(found) > 1:
-            return f"{' and '.join(sorted(found)[:2])} of {who} count as scans of one person; {USE_PEOPLE}"
+            two = " and ".join(sorted(found)[:2])
+            return f"{two} of {who} count as scans of one person; {USE_PEOPLE}"
     return ""
 
 
@@ -482,11 +483,10 @@ def _no_split(sources: Iterable[Source], config: PrepareConfig) -> str:
     counts = Counter(source.naming.split for source in sources)
     shares = dict(zip(SPLITS, config.split, strict=True))
     empty = [split for split in SPLITS if not counts[split] and shares[split]]
-    if not empty:
-        return ""
-    return (
+    said = (
         f"nobody is in {' and '.join(empty)}: a model cannot be judged on new people without them"
     )
+    return said if empty else ""
 
 
 def _mixed(sources: Sequence[Source], config: PrepareConfig) -> str:

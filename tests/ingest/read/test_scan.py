@@ -333,10 +333,10 @@ def with_rec(par: bytes) -> Files:
     return {"p1.par": par, "p1.rec": PAR.with_suffix(".REC").read_bytes()}
 
 
-def npz_of(array: bytes) -> bytes:
+def npz_of(array: bytes, name: str = "arr_0") -> bytes:
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("arr_0.npy", array)
+        archive.writestr(f"{name}.npy", array)
     return stream.getvalue()
 
 
@@ -412,6 +412,7 @@ LIES: dict[str, Callable[[], Files]] = {
     "packed mhd": lambda: replaced("packed mhd", b"DimSize = 20", b"DimSize = 90"),
     "npy": lambda: replaced("npy", b"(22", b"(92"),
     "npz": lambda: {"p1.npz": npz_of(AS_STACK["npy"]["p1.npy"].replace(b"(22", b"(92", 1))},
+    "named npz": lambda: {"p1.npz": npz_of(replaced("npy", b"(22", b"(92")["p1.npy"], "image")},
     "mat": lambda: {"p1.mat": packed_smaller("<").replace(*SIZES["i"], 1)},
     "mat 7.3": lambda: replaced("mat 7.3", *SIZES["reversed"]),
     "fastMRI": lambda: replaced("fastMRI", *SIZES["Q"]),
@@ -421,6 +422,8 @@ LIES: dict[str, Callable[[], Files]] = {
     "tar.xz": lambda: {"set.tar.xz": lzma.compress(tar_bytes("p1.nii", more_rows(NIFTI)))},
     "tar.bz2": lambda: {"set.tar.bz2": bz2.compress(tar_bytes("p1.nii", more_rows(NIFTI)))},
     "PAR": lambda: with_rec(PAR.read_bytes().replace(b"62   64   64", b"62  640  640")),
+    "MINC 1": lambda: replaced("MINC 1", b"zspace\0\0\0\0\0\n", b"zspace\0\0\0\0\0\x28"),
+    "MINC 2": lambda: replaced("MINC 2", *sizes((18, 28, 29), "Q")),
 }
 
 
