@@ -62,14 +62,13 @@ PLANE_WORDS = {
 SIDE_WORDS = {"left": "left", "right": "right", "lt": "left", "rt": "right"}
 # Words of processing, and words that every scan may be called.
 _EMPTY_WORDS = """
-    img image images imgs scan scans slice slices mri mr brain head anat anatomical data
-    dataset nifti nii raw orig original dicom dcm png jpg jpeg tif tiff bmp output
-    preprocessed processed preproc proc norm normalized normalised restore restored masked
-    n3 n4 bias biascorr corrected corr reg registered coreg deface defaced anonymized anon
-    ss skullstripped stripped bet bettered resampled resliced crop cropped 1mm 2mm stx pp gz
-    unbiased acpc dc warped volume vol stack series 3d 2d iso std mni mni152 icbm space
-    native final clean denoised hires highres lowres 3t 7t 1.5t 15t copy of new mprage1
-    structural struct pre fullbody noisy wip sense zmap
+    img image images imgs scan scans slice slices mri mr brain head anat anatomical data dataset
+    nifti nii raw orig original dicom dcm png jpg jpeg tif tiff bmp output preprocessed processed
+    preproc proc norm normalized normalised restore restored masked n3 n4 bias biascorr corrected
+    corr reg registered coreg deface defaced anonymized anon ss skullstripped stripped bet bettered
+    resampled resliced crop cropped 1mm 2mm stx pp gz unbiased acpc dc warped volume vol stack
+    series 3d 2d iso std mni mni152 icbm space native final clean denoised hires highres lowres 3t
+    7t 1.5t 15t copy of new mprage1 structural struct pre fullbody noisy wip sense zmap
 """
 EMPTY_WORDS = frozenset(_EMPTY_WORDS.split())
 SPLIT_FOLDERS = {
@@ -114,16 +113,16 @@ GROUP_WORD = re.compile(
     re.IGNORECASE,
 )
 _CLASS_WORDS = """
-    ad cn mci emci lmci smc hc hgg lgg gbm yes no tumor tumour notumor notumour healthy
-    normal abnormal control controls patient patients case cases glioma meningioma pituitary
-    demented nondemented positive negative benign malignant asd td mdd scz
-    female females male males women men young old elderly children adults
+    ad cn mci emci lmci smc hc hgg lgg gbm yes no tumor tumour notumor notumour healthy normal
+    abnormal control controls patient patients case cases glioma meningioma pituitary demented
+    nondemented positive negative benign malignant asd td mdd scz female females male males women
+    men young old elderly children adults
 """
 CLASS_WORDS = frozenset(_CLASS_WORDS.split())
 # Of these a person has one only, so that numbers in two of them are two people.
 _DIAGNOSES = """
-    ad cn mci emci lmci smc hc hgg lgg gbm asd td mdd scz control controls patient patients
-    female females male males women men young old elderly children adults
+    ad cn mci emci lmci smc hc hgg lgg gbm asd td mdd scz control controls patient patients female
+    females male males women men young old elderly children adults
 """
 DIAGNOSES = frozenset(_DIAGNOSES.split())
 STAGES = frozenset(["ad", "cn", "mci", "emci", "lmci", "smc"])  # of one disease
@@ -209,10 +208,9 @@ def contrast_of(word: str) -> str:
 
 @functools.lru_cache(maxsize=1 << 15)  # folders, and slices' names, come again and again
 def read_words(text: str, kind: str = "image", years: bool = True) -> Words:
-    """Sort the words of a folder's or a file's name without its suffix.
+    """Sort the words of a folder's or a file's name without its suffix; `years`: 1998 may be one.
 
-    `kind` is `image`, `volume` or `folder`: numbers count slices in names of images only. `years`:
-    whether numbers such as 1998 are.
+    `kind` is `image`, `volume` or `folder`: numbers count slices in names of images only.
     """
     found = Words(counts_slices=kind == "image", has_years=years)
     text = SPELLED_DATE.sub(r"\1\2\3", GLUED_WORDS.sub("_", text))
@@ -374,6 +372,7 @@ SCHEMES = (
     ),
     Scheme("oasis2", r"(?P<subject>OAS2_\d{4})_MR(?P<session>\d+)(?:.*mpr-(?P<run>\d))?"),
     Scheme("oasis3", r"(?P<subject>OAS[34]\d{4})(?:_[A-Za-z0-9]+)??_(?P<session>d\d{4})"),
+    Scheme("oasis3", rf"{_SEP}(?P<subject>OAS[34]\d{{4}}){_END}"),
     Scheme(
         "learn2reg",
         r"(?:^|/)(?P<subject>OASIS_\d{4})_\d{4}\.nii(?:\.gz)?$",
@@ -438,6 +437,7 @@ SCHEMES = (
         r"(?P<subject>file(?:_brain_(?P<contrast>AX[A-Z0-9]+)|_prostate_"
         rf"(?:AX[A-Z0-9]+)|_knee)?(?:_\d+)?_?\d{{5,7}}){_SLICE}",
     ),
+    Scheme("fastmri", r"(?P<subject>fastMRI_(?:breast|prostate)_\d{3})(?:_(?P<session>\d))?"),
     Scheme(
         "oai",
         r"(?:^|[/_])(?P<subject>OAI\d{7}|9\d{6})(?:[_-]?V?(?P<session>\d\d)(?=[_./-]))?"
@@ -464,9 +464,11 @@ SCHEMES = (
         r"(?:^|/)(?P<subject>(?:PPMI|ABIDE|AIBL|ADHD|NIFD|ICBM|ADNI)_[A-Z0-9]+)_"
         r"MRI?_(?:.*?_(?P<session>(?:19|20)\d{6})\d{0,11}(?=_))?",
     ),
+    Scheme("ppmi", r"(?:^|/)PPMI/(?P<subject>\d{4,6})/[^/]+/(?P<session>(?:19|20)\d\d-\d\d-\d\d)"),
     Scheme(
         "ge", r"(?:^|/)(?P<subject>E\d+)S(?P<run>\d+)I(?P<position>\d+)\.(?:png|jpe?g|tiff?|bmp)$"
     ),
+    Scheme("camcan", rf"{_SEP}(?P<subject>CC\d{{6}}){_END}"),
     Scheme("cc359", r"(?:^|/)(?P<subject>CC0\d{3})_(?P<run>[a-z]+_(?:15|3))_\d+_[MF]"),
     Scheme("acdc", r"(?:^|/)(?P<subject>patient\d{3})_(?:frame(?P<run>\d\d)|(?P<session>4d))"),
     Scheme(
