@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import nn
 
@@ -35,3 +37,23 @@ def update(net: nn.Module, optimiser: torch.optim.Optimizer) -> None:
 
 def test_moments_loaded_in_another_order_of_axes_move_the_same_weights() -> None:
     assert torch.equal(steps(turn=True), steps(turn=False))
+
+
+def test_rmsprop_is_that_of_torch_and_leaves_out_a_step_that_is_not_finite() -> None:
+    torch.manual_seed(0)
+    net = nn.Linear(3, 2)
+    twin = copy.deepcopy(net)
+    ours = build_optimiser(net, TrainConfig(loss="wgan-clip", lr=5e-5))
+    theirs = torch.optim.RMSprop(twin.parameters(), lr=1e-3, alpha=0.99, eps=1e-8)
+    ours.param_groups[0]["lr"] = 1e-3
+    for finite in (True, False, True):
+        for one, other in zip(net.parameters(), twin.parameters(), strict=True):
+            one.grad = torch.randn_like(one)
+            other.grad = one.grad.clone()
+        if finite:
+            theirs.step()
+        else:
+            net.bias.grad[1] = float("nan")  # type: ignore[index]
+        assert float(step_if_finite(ours)) == 1 - finite
+    for one, other in zip(net.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(one, other)

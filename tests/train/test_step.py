@@ -71,12 +71,23 @@ def test_a_step_counts_its_images_and_moves_all_three_networks() -> None:
 
 
 def test_blocks_not_yet_reached_do_not_move() -> None:
-    start, state = weights(build_state(CONFIG, CPU)), build_state(CONFIG, CPU)
+    """Nor does their running mean, where weights of another run differ from it."""
+    state = build_state(CONFIG, CPU)
+    with torch.no_grad():
+        for weight in state.g.parameters():
+            weight.add_(0.1)
+    start = weights(state)
     train_step(state, CONFIG, Phase(8, 1.0, 4, 1e-3), images(size=8))
     now = weights(state)
     for name in now:
         if ".16." in name:
             assert torch.equal(now[name], start[name]), name
+
+
+def test_a_step_learns_at_the_rate_of_its_phase() -> None:
+    state = build_state(CONFIG, CPU)
+    train_step(state, CONFIG, replace(PHASE, lr=7e-4), images())
+    assert [o.param_groups[0]["lr"] for o in (state.g_opt, state.d_opt)] == [7e-4, 7e-4]
 
 
 def test_the_generator_waits_for_n_critic_steps() -> None:

@@ -110,6 +110,15 @@ def test_a_mask_may_be_half_a_millimetre_away(apart_mm: float, fits: bool) -> No
         require_fit(scan, Volume(TISSUES, moved))
 
 
+@pytest.mark.parametrize("seed", range(6))
+def test_people_without_masks_use_up_no_split(tmp_path: Path, seed: int) -> None:
+    names = [f"p{i}_1.png" for i in range(10)] + [f"p{i}_1_mask.png" for i in range(5)]
+    archive = phantoms.write_zip(tmp_path / "a.zip", dict.fromkeys(names, b""))
+    plan = build_plan([archive], PrepareConfig(masks=True, split=(80, 20, 0), seed=seed))
+    given = sorted(s.naming.split for s in plan.sources if s.mask)
+    assert given == ["train"] * 4 + ["validate"]
+
+
 def test_a_mask_of_one_name_in_another_persons_folder_is_not_taken(tmp_path: Path) -> None:
     files = {"p1/1.png": b"", "p1/1_mask.png": b"", "p2/1.png": b"", "p3/1_mask.png": b""}
     assert masks_of(tmp_path, files) == {"p1/1.png": "p1/1_mask.png", "p2/1.png": ""}
