@@ -111,7 +111,9 @@ def test_a_mask_may_be_half_a_millimetre_away(apart_mm: float, fits: bool) -> No
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_those_with_masks_are_shared_out_as_requested_whatever_the_seed(tmp_path: Path, seed: int) -> None:
+def test_those_with_masks_are_shared_out_as_requested_whatever_the_seed(
+    tmp_path: Path, seed: int
+) -> None:
     names = [f"p{i}_1.png" for i in range(10)] + [f"p{i}_1_mask.png" for i in range(5)]
     archive = phantoms.write_zip(tmp_path / "a.zip", dict.fromkeys(names, b""))
     plan = build_plan([archive], PrepareConfig(masks=True, split=(80, 20, 0), seed=seed))
