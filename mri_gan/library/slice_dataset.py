@@ -141,21 +141,31 @@ class SliceDataset(torch_data.Dataset[Any]):
         """The integers of a batch as they are stored [N, C, H, W]."""
         rows, reader = self.indices[np.asarray(indices, np.int64)], self._open()
         shape = (len(rows), self.channels, self.level, self.level)
-        batch = self._memory.empty(shape, reader.dtype)
-        return torch.from_numpy(reader.read(self.level, rows, batch))
+        out = self._memory.empty(shape, reader.dtype) if len(rows) > self._cached else None
+        return torch.from_numpy(reader.read(self.level, rows, out))
+
+    @property
+    def _cached(self) -> int:
+        """How many slices are scaled at once."""
+        return max(1, CACHED_BYTES // (self.channels * self.level**2))
 
     def _scaled(self, stored: Tensor) -> Tensor:
+        if len(stored) <= self._cached:  # so little memory the C library keeps itself
+            return self._scale(stored)
         dtype = stored.numpy().dtype if self.scale == "raw" else np.float32
         scaled = torch.from_numpy(self._memory.empty(stored.shape, dtype))
-        rows = max(1, CACHED_BYTES // (self.channels * self.level**2))
-        for part, out in zip(torch.split(stored, rows), torch.split(scaled, rows), strict=True):
-            if self.scale == "signed":
-                to_signed(part, out)
-            elif self.scale == "unit":
-                out.copy_(part).div_(white_of(part))
-            else:
-                out.copy_(part)
+        parts = (torch.split(images, self._cached) for images in (stored, scaled))
+        for part, out in zip(*parts, strict=True):
+            self._scale(part, out)
         return scaled
+
+    def _scale(self, stored: Tensor, out: Tensor | None = None) -> Tensor:
+        if self.scale == "signed":
+            return to_signed(stored, out)
+        dtype = stored.dtype if self.scale == "raw" else torch.float32
+        out = torch.empty_like(stored, dtype=dtype) if out is None else out
+        out.copy_(stored)
+        return out if self.scale == "raw" else out.div_(white_of(stored))
 
     def loader(
         self,
