@@ -380,7 +380,7 @@ def save_figures(path: Path, figures: Sequence[Figure]) -> None:
     axes.set_yticks(range(len(shown)), [f"{f.name}  ({ARROWS[f.better]})" for f in shown])
     axes.invert_yaxis()
     axes.set_xlim(left=0)
-    axes.set_xlabel("share of the larger of the two")
+    axes.set_xlabel("relative to the larger of the two")
     axes.plot([], [], "o", color=FAKES, label="fakes against half of the people")
     axes.plot([], [], "s", color=REALS, label="people against people")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)

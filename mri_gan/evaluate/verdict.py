@@ -22,7 +22,7 @@ SEEN = 0.95  # of copies of a kind, to count as detected
 def say_verdict(result: Audit) -> str:
     """The verdict in one sentence, with its limits."""
     counts = (
-        f"{len(result.samples)} samples, {result.people.shape[1]} people, "
+        f"{len(result.samples)} samples, limit measured on {result.people.shape[1]} people, "
         f"a false alarm in {FALSE_ALARMS:.0%} of audits"
     )
     if result.right_store is False:
@@ -77,7 +77,8 @@ def warn_membership(membership: Membership | None) -> str | None:
     return (
         f"the critic separates training slices from others (AUC {membership.auc:.2f}; "
         f"{membership.rate:.0%} of them at 1 % false positives): it has learned people by heart, "
-        "so a checkpoint with it names who was in the training set"
+        "so whoever has the checkpoint and a person's scan can find out whether that person was in "
+        "the training set"
     )
 
 

@@ -17,12 +17,21 @@ MEANING = (
     "real people, and between the two halves of the real people. The second is the noise floor; "
     "no generator can be shown to be better than that."
 )
+WRONG_STORE = (
+    "Undecided: audited against another store than the one it was trained on, so nothing is known "
+    "about the people it was trained on."
+)
 COPIES = "Do its images copy people of the training set?"
 QUALITY = "Do its images look like those of real people?"
 NEARER = (
     "Images that are nearer to the training people than people are to each other are not better "
     "than real: they may be copies, and only the audit looks for those."
 )
+VIEWS = (
+    "A sample counts as a copy where its likeness to a training slice is above the limit in any of "
+    "three comparisons: of halves, of whole slices, and of halves blurred (soft)."
+)
+PLANTED = "How many of 1,000 planted copies of each kind would be detected, were each the only one"
 GUESSED_AUC = 0.6  # of membership; above, the critic has learned people by heart
 SHARING = "What may be shared?"
 NO_PERMISSION = (
@@ -31,15 +40,17 @@ NO_PERMISSION = (
 )
 PICTURES = {
     "pass": "Pictures drawn as those that were audited ({}): no copy of a kind listed below was "
-    "found. Copies of other kinds cannot be ruled out: synthetic does not mean anonymous.",
+    "found. Copies of other kinds cannot be ruled out: synthetic does not mean anonymous. Pictures "
+    "drawn with another psi (how varied they are) or noise were not audited. Picture files do not "
+    "record how they were drawn: find out before you share them, or this page.",
     "fail": "Pictures: some of them copy people of the training set ({}).",
     "": "Pictures: nothing is known about whether they copy people.",
 }
 MODELS = (
-    "Checkpoints (.pt): keep them with the scans. They hold the critic, which shows who was in "
-    "the training set better than pictures do.",
-    "Exported models (mrigan export-model): they hold no critic, but others can draw more and "
-    "other pictures from them than were audited.",
+    "Checkpoints (.pt): keep them with the scans. They hold the critic: whoever has a scan of a "
+    "person may find out with it whether that person was in the training set.",
+    "Exported models (mrigan export-model): not audited as such. They hold no critic, but others "
+    "can draw more and other pictures from them than were audited.",
 )
 
 
@@ -79,15 +90,15 @@ def copies_answer(run: RunFacts) -> Answer:
     if result is None:
         return Answer(question, "Unknown: not audited.", [_todo(run, "audit")])
     document = result.document
+    if document.get("trained_on_this_store") is False:
+        again = f"Audit it against the store of this run: {_command(run, 'audit')}"
+        return Answer(question, WRONG_STORE, [again], "undecided")
     limits = [_audit_caption(document)]
     limits += [str(document[name]) for name in ("kinds", "warning") if document.get(name)]
     membership = document.get("membership") or {}
     if membership and not document.get("warning"):  # which says the same
         limits.append(_membership(membership))
     text, mood = str(document.get("sentence", "")), str(document.get("verdict", ""))
-    if document.get("trained_on_this_store") is False:
-        text = "undecided: audited against another store than the one it was trained on"
-        mood = "undecided"
     suspect = document.get("warning") or membership.get("low", 0) > GUESSED_AUC
     return Answer(question, text, limits, "" if mood == "pass" and suspect else mood)
 
@@ -101,16 +112,26 @@ def quality_answer(run: RunFacts) -> Answer:
         return Answer(question, "Unknown: not evaluated.", [_todo(run, "evaluate")])
     figures = result.document.get("figures", [])
     counted = Counter(str(f["reading"]).partition(":")[0] for f in figures if f.get("reading"))
-    limits = [_caption(result.document), "Nobody looked at the images."]
+    limits = [_caption(result.document), "These are numbers only: look at the images, too."]
     if not counted:
         return Answer(question, _far(figures), limits)
     if counted["nearer than people are to each other"]:
-        audited = run.results.get("audit")
-        verdict = audited.document.get("verdict", "") if audited else "not run yet"
-        limits.append(f"{NEARER} Audit: {verdict}.")
+        limits.append(f"{NEARER} Audit: {_audited(run, result.document)}.")
     total = sum(counted.values())
     text = "; ".join(f"{n} of {total} figures: {word}" for word, n in counted.most_common())
     return Answer(question, text, limits)
+
+
+def _audited(run: RunFacts, evaluation: dict[str, Any]) -> str:
+    """The audit's verdict, and whether it is about images drawn as those of the figures."""
+    result = run.results.get("audit")
+    if result is None:
+        return "not run yet"
+    audit = result.document
+    if audit.get("trained_on_this_store") is False:
+        return "undecided"
+    verdict, drawn = str(audit.get("verdict", "")), _drawn(audit)
+    return verdict if drawn == _drawn(evaluation) else f"{verdict}, but of other images{drawn}"
 
 
 def _far(figures: Sequence[dict[str, Any]]) -> str:
@@ -149,7 +170,11 @@ def use_answer(run: RunFacts) -> Answer:
 
 
 def _todo(run: RunFacts, command: str) -> str:
-    return f"To find out: mrigan {command} {shlex.quote(run.folder.name)} --data STORE"
+    return f"To find out: {_command(run, command)}"
+
+
+def _command(run: RunFacts, command: str) -> str:
+    return f"mrigan {command} {shlex.quote(run.folder.name)} --data STORE"
 
 
 # As tables
@@ -223,9 +248,12 @@ def audit(run: RunFacts) -> Section:
     views = document.get("views", [])
     names = [str(view["name"]) for view in views]
     section.tables.append(Table(_audit_caption(document), list(audit_rows(views)), ("", *names)))
-    caption = "Of 1,000 copies of each kind, alone among the samples, would be detected"
+    section.notes.append(VIEWS)
+    if document.get("trained_on_this_store") is False:
+        section.notes.append(WRONG_STORE)
     rows = [[kind, f"{share * 1000:.0f}"] for kind, share in document.get("recall", {}).items()]
-    section.tables.append(Table(caption, rows, ("kind", "detected")))
+    if rows:
+        section.tables.append(Table(PLANTED, rows, ("kind", "detected")))
     return section
 
 

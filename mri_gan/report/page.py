@@ -17,7 +17,7 @@ from mri_gan.report.sections import Section, Shown
 
 SYNTHETIC_PAGE = (
     "This page shows synthetic images and charts. Pictures of real people are left out, and so are "
-    "pictures that carry no mark of what they show. Synthetic is not the same as anonymous: read "
+    "picture files of unknown origin. Synthetic is not the same as anonymous: read "
     "what is known about copies first."
 )
 PEOPLE_PAGE = (

@@ -114,7 +114,7 @@ def test_usefulness_stands_beside_real_slices_and_a_guess(tmp_path: Path) -> Non
     folder = make_run(tmp_path / "R")
     write_result(folder, "utility", UTILITY)
     rows = re.findall(
-        r'<th scope="row">([^<]*)</th><td class="number">([^<]*)</td>',
+        r'<th scope="row">([^<]*)</th><td class="short">([^<]*)</td>',
         build_report(read_run(folder)),
     )
     assert ("real slices", "0.91") in rows
@@ -190,7 +190,7 @@ def test_a_comparison_shows_no_people_either(tmp_path: Path) -> None:
         ({"verdict": "pass", "sentence": "pass: none", "membership": None}, "pass: none", True),
         ({"verdict": "pass", "sentence": "pass: none", "membership": {"low": 0.99}}, "0.99", False),
         ({"verdict": "pass", "warning": "learned by heart"}, "learned by heart", False),
-        ({"verdict": "pass", "trained_on_this_store": False}, "undecided: audited ag", False),
+        ({"verdict": "pass", "trained_on_this_store": False}, "Undecided: audited ag", False),
         ({"verdict": "undecided", "sentence": "undecided: few", "views": []}, "few", False),
     ],
 )
@@ -216,6 +216,31 @@ def test_the_readings_of_an_evaluation_come_first_and_nearer_is_no_praise(tmp_pa
     figures[0]["reading"] = "nearer than people are to each other: run audit"
     (folder / "evaluation" / "evaluation.json").write_text(json.dumps({"figures": figures}))
     assert "they may be copies" in build_report(read_run(folder))
+
+
+def test_an_audit_against_another_store_shows_nothing_that_looks_like_an_answer(
+    tmp_path: Path,
+) -> None:
+    folder = make_run(tmp_path / "R")
+    guess = {"auc": 0.5, "low": 0.4, "high": 0.6, "rate": 0.01}
+    wrong = {"trained_on_this_store": False, "membership": guess, "recall": {}}
+    write_result(folder, "audit", {**AUDIT, **wrong})
+    page = build_report(read_run(folder))
+    assert "AUC" not in page
+    assert ">detected</th>" not in page  # no table without rows
+    assert page.count("so nothing is known about the people it was trained on") >= 2
+
+
+@pytest.mark.parametrize(("psi", "said"), [(0.7, "Audit: fail."), (1.0, "Audit: fail, but of")])
+def test_an_audit_of_images_drawn_otherwise_is_not_taken_for_one_of_these(
+    tmp_path: Path, psi: float, said: str
+) -> None:
+    folder = make_run(tmp_path / "R")
+    figures = [{"name": "f", "value": 1.0, "reading": "nearer than people are to each other: x"}]
+    drawn = {name: AUDIT[name] for name in ("psi", "noise") if name in AUDIT}
+    write_result(folder, "audit", AUDIT)
+    write_result(folder, "evaluation", {"figures": figures, **drawn, "psi": psi})
+    assert said in build_report(read_run(folder))
 
 
 def test_a_page_gives_no_permission(tmp_path: Path) -> None:

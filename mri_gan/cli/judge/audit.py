@@ -94,11 +94,13 @@ def _audit(
     held_out = _held_out(store, judged.size, seed)
     samples = judged.take_images(count)
     right = judging.is_trained_on(judged.trained, store)
+    if right is False and not silent:
+        click.echo("warning: the model was trained on another store than --data", err=True)
     total = len(samples) + len(train) + min(len(held_out) if held_out else 0, MOST_QUERIES)
     with options.Progress(total, " images", silent) as bar:
         kinds = () if right is False else USUAL  # then no detection rates are printed
         result = audit(samples, train, held_out, right, kinds, seed=seed, tell=bar.add)
-    membership, why = _membership(store, judged, train, held_out, seed)
+    membership, why = _membership(store, judged, train, held_out, seed, right)
     facts = {
         "format": FORMAT,
         "version": VERSION,
@@ -127,12 +129,16 @@ def _membership(
     train: ImageSet,
     held_out: ImageSet | None,
     seed: int,
+    right: bool | None,
 ) -> tuple[Membership | None, str]:
     from mri_gan.evaluate.membership import judge_membership
 
     if judged.trained is None:
         return None, "pictures without a checkpoint"
-    return judge_membership(judged.trained, store, train, held_out, seed)
+    found, why = judge_membership(judged.trained, store, train, held_out, seed)
+    if found and right is False:
+        return None, "the model was trained on other people"
+    return found, why
 
 
 def _print_table(facts: dict[str, Any]) -> None:

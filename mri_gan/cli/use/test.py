@@ -94,20 +94,20 @@ def command(
     if styles:
         options.report_files(_draw_styles(hand, styles, crossover, folder), as_json, quiet)
         return
-    written = []
+    drawn = {}
     wanted = FIGURES if "all" in figures else (figures or DEFAULT)
     for name in [*wanted, *(["nearest"] if data else [])]:
         try:
-            picture = _draw(name, hand, seeds, rows, cols, crossover, data)
+            drawn[name] = _draw(name, hand, seeds, rows, cols, crossover, data)
         except UsageError as error:
             if name in figures or name not in CAN_LACK:
                 raise
             if not quiet:
                 click.echo(f"left out: {name} ({error.hint})", err=True)
-            continue
-        written.append(folder / f"{name}-{look.size}px.png")
-        save_png(written[-1], picture, Shows.BOTH if name == "nearest" else Shows.SYNTHETIC)
-    options.report_files(written, as_json, quiet)
+    paths = {folder / f"{name}-{look.size}px.png": name for name in drawn}
+    for path, name in paths.items():
+        save_png(path, drawn[name], Shows.BOTH if name == "nearest" else Shows.SYNTHETIC)
+    options.report_files(list(paths), as_json, quiet)
 
 
 def _draw_styles(
