@@ -54,7 +54,8 @@ def of_config(config: type[Any]) -> Callable[..., Decorator]:
 
     def add(flag: str, help_text: str, kind: Any = None, **more: Any) -> Decorator:
         default = defaults[more.get("name") or flag.lstrip("-").replace("-", "_")]
-        return setting(flag, kind or type(default), default, help_text, **more)
+        many = more.get("multiple", False)  # its default is a tuple, which one value is not
+        return setting(flag, kind or (str if many else type(default)), default, help_text, **more)
 
     return add
 
