@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
-from mri_gan.evaluate.copies.bands import to_working_size
+from mri_gan.evaluate.copies.bands import WORKING_PX, from_bytes, to_working_size
 from mri_gan.evaluate.copies.limits import gumbel_limit, person_maxima
-from mri_gan.evaluate.copies.planting import USUAL, plant
+from mri_gan.evaluate.copies.planting import KINDS, USUAL, Change, plant
 from mri_gan.evaluate.copies.search import NOBODY, PEOPLE, Search, warp
 from mri_gan.evaluate.copies.tiles import VIEWS, compare_tiles, stand_out
 from mri_gan.evaluate.images import ImageSet
@@ -58,7 +58,7 @@ class Detector:
         people: int = PEOPLE,  # to compare each picture with, at least
     ) -> None:
         self.groups = train.groups
-        self._base = shrink_all(train, tell)
+        self._base = shrink_all(train, tell)  # in 8 bits, as most stores have them
         self._search = Search(self._base, torch.from_numpy(train.groups), people)
         # The same number for people of the training set, who have one person less to be like.
         self._others = min(OTHERS, max(0, len(np.unique(train.groups)) - 2))
@@ -106,19 +106,20 @@ class Detector:
         candidates = self._search.find(pictures, own)
         count, tries = candidates.rows.shape
         laid = warp(pictures.repeat_interleave(tries, 0), candidates.poses.flatten(0, 1))
-        found = compare_tiles(laid, self._base[candidates.rows.flatten()])
+        found = compare_tiles(laid, from_bytes(self._base[candidates.rows.flatten()]))
         likeness = torch.stack([found[view].view(count, tries) for view in VIEWS])
         theirs = torch.from_numpy(self.groups)[candidates.rows]
         return candidates.rows, likeness.masked_fill(theirs == own[:, None], -torch.inf)
 
 
 def shrink_all(images: ImageSet, tell: Callable[[int], None] = lambda _: None) -> torch.Tensor:
-    """All pictures of a set at the working size [N, 64, 64]."""
-    parts = []
-    for _, pixels in images.batches():
-        parts.append(to_working_size(torch.from_numpy(pixels)))
+    """All pictures of a set at the working size, in 8 bits [N, 64, 64]."""
+    made = torch.empty((len(images), WORKING_PX, WORKING_PX), dtype=torch.uint8)
+    for start, pixels in images.batches():
+        small = to_working_size(torch.from_numpy(pixels))
+        made[start : start + len(pixels)] = (small.clamp(0, 1) * 255).round().byte()
         tell(len(pixels))
-    return torch.cat(parts)
+    return made
 
 
 @dataclass
@@ -259,7 +260,11 @@ def person_values(found: Likeness, groups: Groups) -> NDArray[np.float64]:
 
 
 def plant_copies(
-    train: ImageSet, kinds: tuple[str, ...], count: int, seed: int
+    train: ImageSet,
+    kinds: tuple[str, ...],
+    count: int,
+    seed: int,
+    changes: Mapping[str, Change] = KINDS,
 ) -> dict[str, Pixels]:
     """Copies of the first training slices, mixed with the next slice of another person."""
     images = train.read(0, min(count, len(train)))
@@ -267,7 +272,8 @@ def plant_copies(
     for i, group in enumerate(train.groups[: len(images)]):
         later = np.roll(train.groups, -i) != group
         others.append((i + int(np.argmax(later))) % len(train))
-    return plant(images, np.concatenate([train.read(j, j + 1) for j in others]), kinds, seed)
+    theirs = np.concatenate([train.read(j, j + 1) for j in others])
+    return plant(images, theirs, kinds, seed, changes)
 
 
 def first_rows(images: ImageSet, count: int) -> ImageSet:

@@ -17,13 +17,15 @@ from scipy.stats import t
 from mri_gan.config import EFFICIENTNETS
 from mri_gan.errors import DataError
 from mri_gan.evaluate.distances import (
+    SEAM_PX,
     Vectors,
     frechet_family,
     histogram_family,
     kernel_family,
     main_axes,
+    seam_family,
     spectrum_family,
-    symmetry_family,
+    upright_family,
     vendi_family,
 )
 from mri_gan.evaluate.families import (
@@ -98,7 +100,7 @@ def build_families(
 ) -> list[Family]:
     """Every family that images of this size have; `count` is that of the larger set."""
     families = [swd_family(size, count, seed), spectrum_family(), histogram_family()]
-    families += [symmetry_family()]
+    families += [upright_family(), *([seam_family()] if size >= SEAM_PX else [])]
     if scales_at(size):
         families[1:1] = ssim_families()
     for one in features:

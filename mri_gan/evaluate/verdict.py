@@ -19,10 +19,14 @@ WARN_AUC = 0.6
 SEEN = 0.95  # of copies of a kind, to count as detected
 
 
-def say_verdict(result: Audit) -> str:
-    """The verdict in one sentence, with its limits."""
+def say_verdict(result: Audit, drawn: str = "") -> str:
+    """The verdict in one sentence, with its limits, and how the samples were drawn."""
+    above = (result.samples.values > result.limits[:, None]).sum(1)
+    views = zip(above, result.limits, result.views, strict=True)
     counts = (
-        f"{len(result.samples)} samples, limit measured on {result.people.shape[1]} people, "
+        f"{len(result.samples)} samples{drawn and f' of {drawn}'}: "
+        + ", ".join(f"{count} above {limit:.3g} in {view}" for count, limit, view in views)
+        + f"; limits measured on {result.people.shape[1]} people, "
         f"a false alarm in {FALSE_ALARMS:.0%} of audits"
     )
     if result.right_store is False:
@@ -82,13 +86,15 @@ def warn_membership(membership: Membership | None) -> str | None:
     )
 
 
-def to_json(result: Audit, membership: Membership | None, why: str) -> dict[str, Any]:
+def to_json(
+    result: Audit, membership: Membership | None, why: str, drawn: str = ""
+) -> dict[str, Any]:
     """The part of the JSON file that an audit gives; see docs/evaluation.md."""
     trained = len(np.unique(result.groups))
     seconds = max(result.seconds, 1e-9)
     return {
         "verdict": result.verdict,
-        "sentence": say_verdict(result),
+        "sentence": say_verdict(result, drawn),
         "kinds": list_kinds(result.recall),
         "false_alarms": FALSE_ALARMS,
         "trusted_kinds": list(TRUSTED),

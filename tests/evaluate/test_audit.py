@@ -66,6 +66,11 @@ def test_one_copy_among_new_people_fails(honest: Audit) -> None:
     assert say_verdict(result).startswith("fail: 1 of 52 samples")
 
 
+def test_the_sentence_gives_each_view_its_limit_and_how_samples_were_drawn() -> None:
+    said = say_verdict(measured([2.0, 0.1, 2.0]), "psi 0.7")
+    assert "3 samples of psi 0.7: 2 above 1 in whole; limits measured on 3 people" in said
+
+
 def test_copies_of_two_slices_of_one_person_are_of_one_person() -> None:
     assert measured([2.0, 2.0, 0.1, 2.0]).people_copied == 2
 

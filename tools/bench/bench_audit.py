@@ -5,7 +5,8 @@
 
 People are compared with each other once; then false alarms are counted over random splits into
 training people and new ones, as an audit would count them. Copies of training slices are planted
-one kind after another; each is judged as if it were alone among 1,000 samples. Neighbours: every
+one kind after another; each is judged as if it were alone among 1,000 samples; kinds `unseen` are
+others than the audit was built on. Neighbours: every
 fourth slice is trained on, and those between are the copies; `--others` are people held out.
 DeepSSIM's protocol (Scardace et al. 2026, section 4): pairs of slices are duplicates (one is
 mirrored, turned up to 10 degrees and of gamma 0.5 to 1.5), similar (one person, other slices) or
@@ -18,7 +19,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from mri_gan.evaluate.audit import (
 )
 from mri_gan.evaluate.copies.bands import to_working_size
 from mri_gan.evaluate.copies.limits import gumbel_limit, person_maxima
-from mri_gan.evaluate.copies.planting import KINDS, gamma, mirror, move
+from mri_gan.evaluate.copies.planting import KINDS, Change, gamma, mirror, move
 from mri_gan.evaluate.copies.search import NOBODY
 from mri_gan.evaluate.copies.tiles import VIEWS
 from mri_gan.evaluate.images import ImageSet, reals_of
@@ -49,6 +50,7 @@ from mri_gan.store.reader import StoreReader
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from phantoms.heads import SLICES, as_people, draw_heads
+from unseen_copies import UNSEEN
 
 SPLITS = ("train", "validate", "test")
 SAMPLES = 1000
@@ -63,7 +65,9 @@ Values = NDArray[np.float64]
 @click.option("--copies", default=40, show_default=True, help="Planted copies of each kind.")
 @click.option("--splits", default=200, show_default=True, help="Random splits of the people.")
 @click.option(
-    "--part", type=click.Choice(("alarms", "recall", "neighbours", "deepssim")), default=None
+    "--part",
+    type=click.Choice(("alarms", "recall", "unseen", "neighbours", "deepssim")),
+    default=None,
 )
 @click.option("--others", type=click.Path(path_type=Path), help="Store of people held out.")
 @click.option("--threads", default=0, help="CPU threads  [default: all].")
@@ -86,7 +90,8 @@ def main(
     apart = fewer_slices(read_everybody(others, size)[0], slices) if others else None
     parts: dict[str, Callable[[], Any]] = {
         "alarms": lambda: count_alarms(compare_people(people), people.groups, splits),
-        "recall": lambda: measure_recall(people, copies),
+        "recall": lambda: measure_recall(people, copies, KINDS),
+        "unseen": lambda: measure_recall(people, copies, UNSEEN),
         "neighbours": lambda: measure_neighbours(everything, places, apart, copies),
         "deepssim": lambda: judge_pairs(people),
     }
@@ -170,7 +175,7 @@ def judge_people(
     return np.stack([person_maxima(row, numbers[rows]) for row in values])
 
 
-def measure_recall(people: ImageSet, copies: int) -> dict[str, Any]:
+def measure_recall(people: ImageSet, copies: int, kinds: Mapping[str, Change]) -> dict[str, Any]:
     """The share of each kind of copies above the limits of an audit of 1,000 samples."""
     names = np.unique(people.groups)
     held = np.isin(people.groups, names[: max(1, len(names) // 4)])
@@ -178,7 +183,7 @@ def measure_recall(people: ImageSet, copies: int) -> dict[str, Any]:
     detector = Detector(train)
     known = np.concatenate([know_people(detector, train, True), know_people(detector, others)], 1)
     limits = limits_of(known, len(people) / len(names))
-    planted = plant_copies(train, tuple(KINDS), copies, 0)
+    planted = plant_copies(train, tuple(kinds), copies, 0, kinds)
     return {
         "training people": len(np.unique(train.groups)),
         "people": known.shape[1],

@@ -101,6 +101,7 @@ def _audit(
         kinds = () if right is False else USUAL  # then no detection rates are printed
         result = audit(samples, train, held_out, right, kinds, seed=seed, tell=bar.add)
     membership, why = _membership(store, judged, train, held_out, seed, right)
+    drawn = f"psi {judged.facts['psi']:g}" if "psi" in judged.facts else ""
     facts = {
         "format": FORMAT,
         "version": VERSION,
@@ -108,7 +109,7 @@ def _audit(
         "store": judging.describe_store(store),
         "trained_on_this_store": right,
         "seed": seed,
-        **to_json(result, membership, why),
+        **to_json(result, membership, why, drawn),
     }
     return facts, worst_pairs(result, samples, train)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 WORKING_PX = 64
 COARSE_PX = 32
-BANDS = {"low": (1.5, 5.0, 6.0), "high": (0.8, 3.0, 4.0)}  # px: finest, coarsest, neighbourhood
+LOW, HIGH = ((1.5, 5.0), 6.0), ((0.8, 3.0), 4.0)  # px: finest and coarsest, neighbourhood
 EVENNESS = 0.15  # of a picture's own contrast, added to that of a neighbourhood
 
 
@@ -22,6 +22,11 @@ def to_working_size(images: Tensor) -> Tensor:
     if images.shape[-1] > WORKING_PX:
         return F.interpolate(images[:, None], size, mode="area")[:, 0]
     return F.interpolate(images[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+def from_bytes(pictures: Tensor) -> Tensor:
+    """Pictures of 8 bits as 0..1."""
+    return pictures.float() / 255
 
 
 @cache
@@ -45,54 +50,23 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     return matrix @ images @ matrix.T
 
 
-def take_band(images: Tensor, fine: float, coarse: float) -> Tensor:
+def take_band(images: Tensor, scales: tuple[float, float]) -> Tensor:
     """The difference of two Gaussians of pictures [N, S, S], with a deviation of 1 each."""
-    band = blur(images, fine) - blur(images, coarse)
+    band = blur(images, scales[0]) - blur(images, scales[1])
     return band / band.flatten(1).std(1)[:, None, None].clamp(min=1e-5)
 
 
-def equal_contrast(images: Tensor, name: str) -> Tensor:
+def equal_contrast(images: Tensor, scales: tuple[float, float], around: float) -> Tensor:
     """A band of pictures [N, S, S] with about the same contrast everywhere.
 
-    Each point is divided by the deviation around it (Jarrett et al. 2009, "What is the best
-    multi-stage architecture for object recognition?", section 2, local contrast normalisation).
+    Each point is divided by the deviation within `around` px, as in local contrast normalisation
+    (Jarrett et al. 2009, "What is the best multi-stage architecture for object recognition?",
+    section 2).
     """
-    fine, coarse, around = BANDS[name]
-    band = blur(images, fine) - blur(images, coarse)
+    band = blur(images, scales[0]) - blur(images, scales[1])
     spread = blur(band * band, around).sqrt()
     overall = band.flatten(1).std(1)[:, None, None]
     return band / (spread + EVENNESS * overall + 1e-4)
-
-
-GRAIN_PX = 0.7  # noise is measured in what this blur removes
-TISSUE = 0.15  # of the range: brighter surroundings are measured, since a black frame is cut at 0
-DEVIATION = 0.6745  # the median of the absolute value of a normal variable of deviation 1
-
-
-def remove_noise(images: Tensor) -> Tensor:
-    """Pictures [N, S, S] drawn towards the mean around each point where only noise differs from it.
-
-    The weight of the difference is the share of its variance that is more than noise (Lee 1980,
-    "Digital image enhancement and noise filtering by use of local statistics", section III).
-    """
-    mean = blur(images, 1.0)
-    variance = (blur(images * images, 1.0) - mean * mean).clamp(min=1e-6)
-    noise = measure_noise(images)[:, None, None] ** 2
-    return mean + ((variance - noise) / variance).clamp(min=0) * (images - mean)
-
-
-def measure_noise(images: Tensor) -> Tensor:
-    """The deviation [N] of the noise of pictures [N, S, S], by the median of their finest grain.
-
-    Median absolute value as in Donoho and Johnstone 1994, "Ideal spatial adaptation by wavelet
-    shrinkage", section 4.2. Fine texture of tissue counts as noise.
-    """
-    row = blur_matrix(images.shape[-1], GRAIN_PX)[images.shape[-1] // 2]
-    middle, total = row.max() ** 2, (row**2).sum() ** 2
-    grain = (images - blur(images, GRAIN_PX)).abs() / (1 - 2 * middle + total).sqrt()
-    outside = blur(images, 2.0) <= TISSUE
-    median = grain.masked_fill(outside, torch.nan).flatten(1).nanmedian(1).values
-    return median.nan_to_num(0.0) / DEVIATION
 
 
 def halve(images: Tensor) -> Tensor:

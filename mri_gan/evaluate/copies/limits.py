@@ -7,42 +7,63 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+Values = NDArray[np.float64]
+
 TRIALS, BLOCKS = 200_000, 8
+STEPS, LEAST_SCALE = 8, 1e-3
 MOST_PEOPLE = 100  # the factor hardly changes beyond, and drawing it for thousands takes seconds
 
 
 @cache
 def limit_factor(people: int, new: int, alarm: float) -> float:
-    """How many deviations above the mean of `people` maxima the highest of `new` more is.
+    """How many scales above the place of `people` maxima the highest of `new` more is.
 
     It is exceeded with probability `alarm`. The likeness of a person is the highest of many
-    comparisons, so maxima of people follow about a Gumbel law (Fisher & Tippett 1928). For laws of
-    location and scale the ratio (highest new one - mean) / deviation does not depend on the two
-    unknowns; its quantile is drawn. A prediction limit, not an estimate: with few people it is
-    wide. `new` more people are one Gumbel value, moved by ln(new).
+    comparisons, so maxima of people follow about a Gumbel law (Fisher & Tippett 1928). The ratio
+    (highest new one - place) / scale of estimates that move and stretch with the values does not
+    depend on the two unknowns; its quantile is drawn. A prediction limit, not an estimate: with few
+    people it is wide. `new` more people are one Gumbel value, moved by ln(new).
     """
     rng = np.random.default_rng(0)
     ratios = np.concatenate([_draw_ratios(rng, people, new) for _ in range(BLOCKS)])
     return float(np.quantile(ratios, 1 - alarm))
 
 
-def _draw_ratios(rng: np.random.Generator, people: int, new: int) -> NDArray[np.float64]:
-    known = rng.gumbel(size=(TRIALS // BLOCKS, people))
+def _draw_ratios(rng: np.random.Generator, people: int, new: int) -> Values:
+    place, scale = fit_gumbel(rng.gumbel(size=(TRIALS // BLOCKS, people)))
     highest = rng.gumbel(size=TRIALS // BLOCKS) + np.log(new)
-    return np.asarray((highest - known.mean(1)) / known.std(1, ddof=1))
+    return np.asarray((highest - place) / scale)
 
 
-def gumbel_limit(maxima: NDArray[np.float64], new: float, alarm: float) -> float:
+def fit_gumbel(values: Values) -> tuple[Values, Values]:
+    """The most likely place and scale of each row [..., P] of Gumbel values.
+
+    By Newton's method on the scale (Johnson, Kotz & Balakrishnan 1995, "Continuous univariate
+    distributions", volume 2, chapter 22).
+    """
+    mean = values.mean(-1, keepdims=True)
+    scale = np.maximum(values.std(-1, ddof=1, keepdims=True) * np.sqrt(6) / np.pi, LEAST_SCALE)
+    for _ in range(STEPS):
+        weights = np.exp((mean - values) / scale)
+        weights /= weights.sum(-1, keepdims=True)
+        middle = (weights * values).sum(-1, keepdims=True)
+        slope = 1 + (weights * (values - middle) ** 2).sum(-1, keepdims=True) / scale**2
+        scale = np.maximum(scale - (scale - mean + middle) / slope, scale / 4)
+    place = mean - scale * np.log(np.exp((mean - values) / scale).mean(-1, keepdims=True))
+    return place[..., 0], scale[..., 0]
+
+
+def gumbel_limit(maxima: Values, new: float, alarm: float) -> float:
     """What the highest of `new` more people stays below but for a share `alarm` of the time.
 
     `maxima` [P] are the highest likeness that each known person has to other people; `alarm` is
     `FALSE_ALARMS` of `evaluate.audit`, shared among its views.
     """
-    spread = float(np.std(maxima, ddof=1))
+    place, scale = fit_gumbel(maxima)
     factor = limit_factor(min(len(maxima), MOST_PEOPLE), max(1, round(new)), round(alarm, 6))
-    return float(np.mean(maxima) + factor * max(spread, 1e-3))
+    return float(place + factor * max(float(scale), LEAST_SCALE))
 
 
-def person_maxima(values: NDArray[np.float32], groups: NDArray[np.int64]) -> NDArray[np.float64]:
+def person_maxima(values: NDArray[np.float32], groups: NDArray[np.int64]) -> Values:
     """The highest value of each person [P], in the order of their numbers."""
     return np.array([values[groups == group].max() for group in np.unique(groups)], np.float64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import numpy as np
@@ -213,33 +213,37 @@ KINDS: dict[str, Change] = {
         steps=[partial(mirror, axes=(2,)), partial(move, turn=10), partial(compress, quality=50)],
     ),
 }
-# What every audit plants: one or two of each sort.
+# What every audit plants: one or two of each sort, two of which are hard to detect.
 USUAL = (
     "exact",
     "rotation 10",
     "scale 0.9",
     "shift 12 %",
     "gamma 0.5",
-    "gamma 2",
     "bias field 0.6",
     "blur 1 px",
-    "noise 0.05",
     "noise 0.1",
     "JPEG 75",
     "mirrored in columns",
     "upper half",
     "left half",
     "blend 70/30",
+    "blend 60/40",
+    "elastic 2 %",
     "rotation 5 + gamma 1.5 + noise 0.02",
 )
 
 
 def plant(
-    images: Pixels, others: Pixels, kinds: tuple[str, ...] = USUAL, seed: int = 0
+    images: Pixels,
+    others: Pixels,
+    kinds: tuple[str, ...] = USUAL,
+    seed: int = 0,
+    changes: Mapping[str, Change] = KINDS,
 ) -> dict[str, Pixels]:
     """Each kind of copy of the images [N, S, S]; halves and blends are made with `others`."""
-    names = list(KINDS)
+    names = list(changes)
     return {
-        kind: KINDS[kind](images, others, np.random.default_rng((seed, names.index(kind))))
+        kind: changes[kind](images, others, np.random.default_rng((seed, names.index(kind))))
         for kind in kinds
     }

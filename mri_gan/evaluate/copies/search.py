@@ -9,7 +9,7 @@ on", section 3.2, inverse compositional).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -17,12 +17,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mri_gan.evaluate.copies.bands import COARSE_PX, WORKING_PX, equal_contrast, half, halve
+from mri_gan.evaluate.copies.bands import (
+    COARSE_PX,
+    HIGH,
+    LOW,
+    WORKING_PX,
+    equal_contrast,
+    from_bytes,
+    half,
+    halve,
+)
 
 MOST_SHIFT = 4  # px of 32, each way: 12.5 % of the width
 WINDOW = COARSE_PX - 2 * MOST_SHIFT
 COMPONENTS = 64  # of the windows of training slices
-NOISE_COMPONENT = 40  # whose variance is added to all before whitening
+NOISE_COMPONENT = 40  # whose variance is added to all before whitening; an earlier one of few
 TURNS = tuple(math.radians(degrees) for degrees in (-7, 0, 7))
 SCALES = (0.93, 1.07)
 MIRRORS = ((1.0, 1.0), (-1.0, 1.0), (1.0, -1.0), (-1.0, -1.0))
@@ -59,15 +68,16 @@ class Screen:
         self._poses = torch.tensor(poses)  # [V, 4]: mirror x, mirror y, turn, scale
         steps = range(-MOST_SHIFT, MOST_SHIFT + 1, step)
         self._shifts = list(product(steps, steps))
-        rows = self._rows(_window(base, 0, 0))
-        self._mean = rows.mean(0)
-        spread = (rows - self._mean).double()  # few or simple slices have many equal eigenvalues
-        values, vectors = (part.float() for part in torch.linalg.eigh(spread.T @ spread))
+        # A block at a time: all rows together would take more memory than what is kept of them.
+        self._mean = sum_blocks(base, lambda part: self._see(part).sum(0)).float() / len(base)
+        # In double: few or simple slices have many equal eigenvalues.
+        spread = sum_blocks(base, lambda part: gram(self._see(part) - self._mean))
+        values, vectors = (part.float() for part in torch.linalg.eigh(spread))
         count = min(COMPONENTS, len(base))
         values, vectors = values.flip(0)[:count].clamp(min=0), vectors.flip(1)[:, :count]
-        noise = values[min(NOISE_COMPONENT, count - 1)].clamp(min=1e-6)
+        noise = values[min(NOISE_COMPONENT, len(base) // 2, count - 1)].clamp(min=1e-6)
         self._project = vectors / (values + noise).sqrt()
-        self._base = self._components(rows)
+        self._base = torch.cat([self._components(self._see(p)) for p in torch.split(base, BLOCK)])
 
     def compare(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """The best score of each picture [n, 64, 64] on each slice, and the number of its pose."""
@@ -94,6 +104,9 @@ class Screen:
         matrices[:, :, 2:] = matrices[:, :, :2] @ moved[:, :, None]
         return matrices.view(*which.shape, 2, 3)
 
+    def _see(self, base: Tensor) -> Tensor:
+        return self._rows(_window(base.float(), 0, 0))
+
     def _rows(self, windows: Tensor) -> Tensor:
         """Windows [n, W, W] as unit rows of mean 0 within the part [n, W * W]."""
         rows, part = (windows * self._part).flatten(1), self._part.flatten()
@@ -103,8 +116,21 @@ class Screen:
         return F.normalize((rows - self._mean) @ self._project)
 
 
+def sum_blocks(base: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
+    """The sum of something over all slices, in double precision."""
+    total = torch.zeros((), dtype=torch.double)
+    for block in torch.split(base, BLOCK):
+        total = total + of(block)
+    return total
+
+
+def gram(rows: Tensor) -> Tensor:
+    """Products of the columns of rows [n, D]: [D, D], in double precision."""
+    return rows.double().T @ rows.double()
+
+
 class Search:
-    """Finds candidates among training slices [N, 64, 64] of people `groups` [N].
+    """Finds candidates among training slices [N, 64, 64] of 8 bits, of people `groups` [N].
 
     The best slices of `people` people are among them, so that the picture's likeness to one person
     can be seen beside that to others.
@@ -113,8 +139,9 @@ class Search:
     def __init__(self, base: Tensor, groups: Tensor, people: int = PEOPLE) -> None:
         self._base, self._groups, self._people = base, groups, people
         self.persons = torch.unique(groups, return_inverse=True)[1]  # [N], numbered from 0
-        blocks = torch.split(base, BLOCK)
-        self._small = torch.cat([halve(equal_contrast(block, "low")) for block in blocks])
+        self._small = torch.empty((len(base), COARSE_PX, COARSE_PX), dtype=torch.half)
+        for block, made in zip(*(torch.split(x, BLOCK) for x in (base, self._small)), strict=True):
+            made.copy_(halve(equal_contrast(from_bytes(block), *LOW)))
         whole = [(*mirror, turn, size) for mirror in MIRRORS for turn in TURNS for size in SCALES]
         upright = [(*mirror, 0.0, 1.0) for mirror in MIRRORS]
         self._parts = torch.stack(
@@ -125,10 +152,10 @@ class Search:
 
     def find(self, pictures: Tensor, own: Tensor) -> Candidates:
         """Candidates of other people for pictures [n, 64, 64] of people `own` [n]."""
-        low = equal_contrast(pictures, "low")
+        low = equal_contrast(pictures, *LOW)
         tried = self._screen(low, own)
         chosen = self._choose(halve(low), tried, own)
-        return self._refine(equal_contrast(pictures, "high"), chosen)
+        return self._refine(equal_contrast(pictures, *HIGH), chosen)
 
     def _screen(self, low: Tensor, own: Tensor) -> Candidates:
         """The best slices of the whole and of each half."""
@@ -154,7 +181,7 @@ class Search:
         poses[:, :, 2] *= COARSE_PX / WORKING_PX
         fit, poses = align(
             small.repeat_interleave(tries, 0),
-            self._small[tried.rows.flatten()],
+            self._small[tried.rows.flatten()].float(),
             poses,
             halve(self._parts)[tried.parts.flatten()],
             COARSE_STEPS,
@@ -172,7 +199,7 @@ class Search:
         rows = chosen.rows.flatten()
         _, poses = align(
             high.repeat_interleave(chosen.rows.shape[1], 0),
-            equal_contrast(self._base[rows], "high"),
+            equal_contrast(from_bytes(self._base[rows]), *HIGH),
             chosen.poses.flatten(0, 1),
             self._parts[chosen.parts.flatten()],
             FINE_STEPS,

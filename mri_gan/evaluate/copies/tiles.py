@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mri_gan.evaluate.copies.bands import blur, remove_noise, take_band
+from mri_gan.evaluate.copies.bands import blur, equal_contrast, take_band
 
 TILE_PX, STRIDE_PX = 16, 8
 TILES = 7  # a side, of 64 px
-SLACK_PX = 1  # that each tile may move for itself, each way
 STRUCTURED = 0.25  # of the energy of the strongest tile
 HALF_STRUCTURED, FEWEST_TILES = 0.1, 5  # for one half of a picture, which has fewer
 SOFT_PX, SOFTEST_PX = 1.0, 2.0  # blur of the slices that blurred copies are compared with
-FINE, MIDDLE, COARSE = (0.35, 1.6), (0.5, 1.6), (0.8, 3.0)  # px: both Gaussians of a band
+FINE, AROUND_PX = (0.35, 1.6), 3.0  # px: both Gaussians of a band; where contrast is made equal
+MIDDLE, COARSE = (0.5, 1.6), (0.8, 3.0)
+SLACK_PX, FINE_SLACK_PX = 1, 2  # that each tile may move for itself, each way
 VIEWS = ("halves", "whole", "soft")
 
 
@@ -24,39 +26,44 @@ def compare_tiles(pictures: Tensor, slices: Tensor) -> dict[str, Tensor]:
     """The likeness [M] of pictures and slices [M, 64, 64] that are aligned, in each view.
 
     All are Fisher's z, atanh(r), of a mean correlation r of tiles in which the slice has structure.
-    `halves`: of the most alike of the four halves, in fine detail, with noise and without; `whole`:
-    of all tiles, on the slice blurred, which blurred and compressed copies are like;
-    `soft`: as `halves`, in coarse detail, on the slice blurred more, for copies blurred as much.
+    `halves`: of the most alike of the four halves, in fine detail, that of the slice with the same
+    contrast everywhere, so that all of a tile counts and not only its strongest edge; that of the
+    picture, too, or as it is, since equal contrast would strengthen noise. `whole`: of all tiles,
+    on the slice blurred, which blurred and compressed copies are like. `soft`: as `halves`, in
+    coarse detail, on the slice blurred more, for copies blurred as much.
     Brightness is taken as it is, and with the picture's histogram made that of the slice (which
     undoes any gamma); the better one counts.
     """
-    sharp = _Likeness(slices, FINE)
-    soft = _Likeness(blur(slices, SOFT_PX), MIDDLE)
-    softest = _Likeness(blur(slices, SOFTEST_PX), COARSE)
+    even = partial(equal_contrast, scales=FINE, around=AROUND_PX)
+    sharp = _Likeness(slices, [even, partial(take_band, scales=FINE)], FINE_SLACK_PX)
+    soft = _Likeness(blur(slices, SOFT_PX), [partial(take_band, scales=MIDDLE)])
+    softest = _Likeness(blur(slices, SOFTEST_PX), [partial(take_band, scales=COARSE)])
     return {
-        "halves": _best_of(sharp, [pictures, remove_noise(pictures)], mean_half),
+        "halves": _best_of(sharp, [pictures], mean_half),
         "whole": _best_of(soft, [pictures, blur(pictures, SOFT_PX)], mean_whole),
         "soft": _best_of(softest, [pictures], mean_half),
     }
 
 
 class _Likeness:
-    """Slices made ready for many comparisons."""
+    """Slices made ready for many comparisons, by the first of the bands of pictures."""
 
-    def __init__(self, slices: Tensor, scales: tuple[float, float]) -> None:
-        self.scales = scales
+    def __init__(
+        self, slices: Tensor, bands: Sequence[Callable[[Tensor], Tensor]], slack: int = SLACK_PX
+    ) -> None:
+        self.bands, self._slack = bands, slack
         self.values = slices.flatten(1).sort(1).values
-        self.band = take_band(slices, *scales)
+        self.band = bands[0](slices)
         self.mean = pool_tiles(self.band)
         self.energy = (pool_tiles(self.band**2) - self.mean**2).clamp(min=0)
 
-    def compare(self, pictures: Tensor) -> Tensor:
-        """The correlation of each tile at its best small shift [M, T, T]."""
-        band, size = take_band(pictures, *self.scales), pictures.shape[-1]
-        padded = F.pad(band[:, None], [SLACK_PX] * 4, mode="replicate")[:, 0]
+    def compare(self, band: Tensor) -> Tensor:
+        """The correlation of each tile of a band at its best small shift [M, T, T]."""
+        size = band.shape[-1]
+        padded = F.pad(band[:, None], [self._slack] * 4, mode="replicate")[:, 0]
         best = torch.full_like(self.mean, -1.0)
-        for y in range(2 * SLACK_PX + 1):
-            for x in range(2 * SLACK_PX + 1):
+        for y in range(2 * self._slack + 1):
+            for x in range(2 * self._slack + 1):
                 moved = padded[:, y : y + size, x : x + size]
                 mean = pool_tiles(moved)
                 energy = (pool_tiles(moved**2) - mean**2).clamp(min=0)
@@ -70,7 +77,8 @@ def _best_of(
 ) -> Tensor:
     """The best mean of pictures in several forms, each as it is and with the slice's histogram."""
     both = [form for plain in forms for form in (plain, match_histogram(plain, base.values))]
-    return torch.stack([mean(base.compare(form), base.energy) for form in both]).amax(0)
+    seen = [band(form) for form in both for band in base.bands]
+    return torch.stack([mean(base.compare(band), base.energy) for band in seen]).amax(0)
 
 
 def pool_tiles(images: Tensor) -> Tensor:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.stats import t as student
+from scipy.stats import gumbel_r
 
-from mri_gan.evaluate.copies.limits import gumbel_limit, limit_factor, person_maxima
+from mri_gan.evaluate.copies.limits import (
+    fit_gumbel,
+    gumbel_limit,
+    limit_factor,
+    person_maxima,
+)
 
 
 @pytest.mark.parametrize(("known", "new"), [(4, 1), (8, 4), (22, 30), (400, 30)])
@@ -29,9 +34,15 @@ def test_four_people_are_crossed_in_a_tenth_of_all_cases_where_a_tenth_is_stated
 
 
 def test_people_of_a_normal_law_cross_it_less_often() -> None:
-    """Student's prediction limit is the exact one there, and lower."""
-    exact = student.ppf(0.99, 12) * np.sqrt(1 + 1 / 13)
-    assert limit_factor(13, 1, 0.01) > exact
+    rng = np.random.default_rng(2)
+    crossed = [rng.normal() > gumbel_limit(rng.normal(size=13), 1, 0.01) for _ in range(5_000)]
+    assert np.mean(crossed) < 0.01
+
+
+def test_the_law_of_people_is_the_one_that_scipy_fits() -> None:
+    rows = np.random.default_rng(3).gumbel(0.3, 0.02, (5, 17))
+    expected = np.array([gumbel_r.fit(row) for row in rows]).T
+    assert np.array(fit_gumbel(rows)) == pytest.approx(expected, rel=1e-4)
 
 
 def test_fewer_people_need_a_higher_limit() -> None:

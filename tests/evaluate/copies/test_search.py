@@ -16,7 +16,7 @@ GROUPS = torch.arange(len(HEADS)) // SLICES
 
 @pytest.fixture(scope="module")
 def search() -> Search:
-    return Search(torch.from_numpy(HEADS), GROUPS)
+    return Search(torch.from_numpy(HEADS * 255).round().byte(), GROUPS)
 
 
 def turn(image: np.ndarray, degrees: float, scale: float, dy: float, dx: float) -> torch.Tensor:

@@ -8,13 +8,7 @@ import torch
 from phantoms.heads import draw_heads
 from scipy.ndimage import gaussian_filter
 
-from mri_gan.evaluate.copies.bands import (
-    blur,
-    half,
-    measure_noise,
-    remove_noise,
-    to_working_size,
-)
+from mri_gan.evaluate.copies.bands import blur, half, to_working_size
 from mri_gan.evaluate.copies.tiles import (
     compare_tiles,
     match_histogram,
@@ -62,31 +56,9 @@ def noisy(images: torch.Tensor, deviation: float) -> torch.Tensor:
     return (images + deviation * noise).clamp(0, 1)
 
 
-def test_a_noisy_copy_counts_nearly_as_one_without_noise() -> None:
-    copies, strangers = (compare_tiles(noisy(x, 0.1), HEADS)["halves"] for x in (HEADS, OTHERS))
+def test_a_noisy_copy_counts_more_than_a_stranger_with_as_much_noise() -> None:
+    copies, strangers = (compare_tiles(noisy(x, 0.05), HEADS)["halves"] for x in (HEADS, OTHERS))
     assert (copies - strangers).min() > 0.3
-
-
-@pytest.mark.parametrize("deviation", [0.0, 0.05, 0.1])
-def test_the_noise_of_a_smooth_picture_is_measured(deviation: float) -> None:
-    smooth = 0.5 + 0.1 * blur(torch.rand(4, 64, 64), 4.0)
-    assert measure_noise(noisy(smooth, deviation)).tolist() == pytest.approx(
-        [deviation] * 4, rel=0.08, abs=1e-3
-    )
-
-
-def test_a_black_frame_is_no_sign_of_little_noise() -> None:
-    framed = torch.zeros(1, 64, 64)
-    framed[:, 16:48, 16:48] = 0.5
-    assert measure_noise(noisy(framed, 0.05)).item() == pytest.approx(0.05, abs=0.02)
-    assert measure_noise(torch.zeros(1, 64, 64)).item() == 0  # nothing but frame
-
-
-def test_removing_noise_comes_nearer_to_the_picture_and_leaves_one_without() -> None:
-    edges = (torch.arange(64) // 16 % 2 * 0.5 + 0.2).expand(1, 64, 64)
-    assert torch.allclose(remove_noise(edges), edges, atol=0.02)
-    before, after = noisy(edges, 0.1) - edges, remove_noise(noisy(edges, 0.1)) - edges
-    assert after.square().mean() < 0.5 * before.square().mean()
 
 
 def test_a_picture_stands_out_by_its_likeness_above_that_to_the_next_people() -> None:
