@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
 from mri_gan.evaluate.copies.bands import WORKING_PX, from_bytes, to_working_size
-from mri_gan.evaluate.copies.limits import gumbel_limit, person_maxima
+from mri_gan.evaluate.copies.limits import gumbel_limit, most_by_chance, person_maxima
 from mri_gan.evaluate.copies.planting import KINDS, USUAL, Change, plant
 from mri_gan.evaluate.copies.search import NOBODY, PEOPLE, Search, warp
 from mri_gan.evaluate.copies.tiles import VIEWS, compare_tiles, stand_out
@@ -23,6 +23,8 @@ from mri_gan.tables import html_table
 Groups = NDArray[np.int64]
 
 FALSE_ALARMS = 0.01  # of audits of pictures that copy nobody: this sets the threshold
+CROWD_ALARMS = 0.001  # of them, by many samples at once
+VIEW_ALARMS = (FALSE_ALARMS - CROWD_ALARMS) / len(VIEWS)  # by one sample, in each view
 FEWEST_PEOPLE = 4  # whose likeness to each other gives the limit
 FEWEST_SAMPLES = 50
 MOST_QUERIES = 1024  # slices of training people that stand for people never seen, and of others
@@ -127,7 +129,8 @@ class Audit:
     """What was measured, and the verdict.
 
     `people` [V, P] are the highest likeness of each person to other people, `limits` [V] what
-    pictures that copy nobody stay below; `planted` holds copies of training slices by kind.
+    pictures that copy nobody stay below; `planted` holds copies of training slices by kind. More
+    samples than a share `crowd` are not above the highest person by chance, in the view `RELATIVE`.
     """
 
     samples: Likeness
@@ -139,12 +142,23 @@ class Audit:
     held_out_people: int
     right_store: bool | None = None  # whether the model was trained on this store, where known
     seconds: float = 0.0
+    crowd: float = 1.0
     views: tuple[str, ...] = field(default=VIEWS)
+
+    @property
+    def samples_limits(self) -> NDArray[np.float64]:
+        """What these samples stay below if they copy nobody [V]: for a crowd, every person."""
+        limits, highest = self.limits.copy(), self.people.max(1)
+        shares = (self.samples.values > highest[:, None]).mean(1)
+        for view, name in enumerate(self.views):
+            if name == RELATIVE and shares[view] > self.crowd:
+                limits[view] = min(limits[view], highest[view])
+        return limits
 
     @property
     def is_copy(self) -> NDArray[np.bool_]:
         """Which samples are more like a training slice than their limit, in any view [N]."""
-        return self._above(self.samples)
+        return np.asarray((self.samples.values > self.samples_limits[:, None]).any(0))
 
     @property
     def copies(self) -> int:
@@ -154,14 +168,15 @@ class Audit:
     @property
     def people_copied(self) -> int:
         """How many people of the training set the copies are of."""
-        excess = self.samples.values - self.limits[:, None]
+        excess = self.samples.values - self.samples_limits[:, None]
         rows = np.take_along_axis(self.samples.rows, excess.argmax(0)[None], 0)[0]
         return len(np.unique(self.groups[rows[self.is_copy]]))
 
     @property
     def recall(self) -> dict[str, float]:
         """The share of each kind of planted copies that is above a limit."""
-        return {kind: float(self._above(found).mean()) for kind, found in self.planted.items()}
+        limits = self.limits[:, None]
+        return {k: float((v.values > limits).any(0).mean()) for k, v in self.planted.items()}
 
     @property
     def is_trusted(self) -> bool:
@@ -203,9 +218,6 @@ class Audit:
         ]
         return html_table(f"audit of {len(self.samples):,} samples", rows)
 
-    def _above(self, found: Likeness) -> NDArray[np.bool_]:
-        return np.asarray((found.values > self.limits[:, None]).any(0))
-
 
 def audit(
     samples: ImageSet,
@@ -236,7 +248,8 @@ def audit(
         queries += len(held_out)
     maxima = np.concatenate(people, 1)
     new = max(1.0, len(samples) * maxima.shape[1] / queries)
-    limits = [gumbel_limit(row, new, FALSE_ALARMS / len(VIEWS)) for row in maxima]
+    limits = [gumbel_limit(row, new, VIEW_ALARMS) for row in maxima]
+    crowd = most_by_chance(maxima.shape[1], round(new), CROWD_ALARMS) / round(new)
     copies = {
         kind: detector.compare(as_set(images))
         for kind, images in plant_copies(train, kinds, planted or PLANTED, seed).items()
@@ -251,6 +264,7 @@ def audit(
         len(np.unique(held_out.groups)) if held_out else 0,
         right_store,
         time.perf_counter() - started,
+        crowd,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mri_gan.evaluate.audit import FALSE_ALARMS, TRUSTED, TRUSTED_RECALL, Audit
+from mri_gan.evaluate.audit import CROWD_ALARMS, FALSE_ALARMS, TRUSTED, TRUSTED_RECALL, Audit
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.evaluate.membership import Membership
 from mri_gan.pictures import Pixels, build_sheet
@@ -21,13 +21,20 @@ SEEN = 0.95  # of copies of a kind, to count as detected
 
 def say_verdict(result: Audit, drawn: str = "") -> str:
     """The verdict in one sentence, with its limits, and how the samples were drawn."""
-    above = (result.samples.values > result.limits[:, None]).sum(1)
-    views = zip(above, result.limits, result.views, strict=True)
+    limits = result.samples_limits
+    crowd = (
+        f"; more than {result.crowd:.0%} above every person are a false alarm "
+        f"in {CROWD_ALARMS:.1%} of them"
+    )
+    above = (result.samples.values > limits[:, None]).sum(1)
+    views = zip(above, limits, result.views, strict=True)
     counts = (
         f"{len(result.samples)} samples{drawn and f' of {drawn}'}: "
         + ", ".join(f"{count} above {limit:.3g} in {view}" for count, limit, view in views)
         + f"; limits measured on {result.people.shape[1]} people, "
         f"a false alarm in {FALSE_ALARMS:.0%} of audits"
+        + crowd
+        * bool((limits < result.limits).any())
     )
     if result.right_store is False:
         return (
@@ -125,7 +132,7 @@ def to_json(
 
 def view_to_json(result: Audit, number: int) -> dict[str, Any]:
     """One view as plain values; likeness is Fisher's z."""
-    samples, limit = result.samples.values[number], result.limits[number]
+    samples, limit = result.samples.values[number], result.samples_limits[number]
     return {
         "name": result.views[number],
         "limit": _round(limit),
@@ -158,7 +165,7 @@ def worst_pairs(
     sample is turned or mirrored. Labels are numbers only: names of people do not belong into
     pictures.
     """
-    excess = result.samples.values - result.limits[:, None]
+    excess = result.samples.values - result.samples_limits[:, None]
     view, rows = excess.argmax(0), result.samples.rows
     tiles, labels = [], []
     for row in np.argsort(-excess.max(0))[:count]:

@@ -106,6 +106,17 @@ def test_many_samples_nearer_than_people_are_are_no_pass() -> None:
     assert "60.0% are more like a training slice" in say_verdict(result)
 
 
+def test_so_many_nearer_than_any_person_as_chance_forbids_are_copies() -> None:
+    crowd = [0.6] * 60 + [0.1] * 40
+    result = measured(crowd, planted=0.6, views=("halves",), crowd=0.5)
+    assert (result.verdict, result.copies) == ("fail", 60)
+    assert "60 above 0.5 in halves" in say_verdict(result)
+    assert "more than 50% above every person are a false alarm in 0.1%" in say_verdict(result)
+    assert set(result.recall.values()) == {0.0}  # a copy alone would not be seen
+    assert measured(crowd, views=("halves",), crowd=0.61).copies == 0
+    assert measured(crowd, views=("whole",), crowd=0.5).copies == 0  # may be typical, not copied
+
+
 def test_kinds_are_listed_by_how_many_copies_would_be_detected() -> None:
     recall = {"exact": 1.0, "blend": 0.97, "noise": 0.25, "JPEG 10": 0.0}
     assert list_kinds(recall) == (

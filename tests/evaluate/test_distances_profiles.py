@@ -37,7 +37,7 @@ def test_a_frequency_belongs_to_the_nearest_whole_radius(u: int, v: int, radius:
 
 def test_brightness_alone_is_no_difference_of_spectra() -> None:
     images = rng.random((4, 32, 32), np.float32) / 2
-    tables = [{"power": radial_power(images + shift)} for shift in (0, 0.5)]
+    tables = [{"power": radial_power((images + shift).astype(np.float32))} for shift in (0, 0.5)]
     assert spectrum_family().compare(*tables)["spectrum"] == pytest.approx(0, abs=1e-3)
 
 

@@ -237,7 +237,7 @@ def test_an_audit_of_images_drawn_otherwise_is_not_taken_for_one_of_these(
 ) -> None:
     folder = make_run(tmp_path / "R")
     figures = [{"name": "f", "value": 1.0, "reading": "nearer than people are to each other: x"}]
-    drawn = {name: AUDIT[name] for name in ("psi", "noise") if name in AUDIT}
+    drawn: dict[str, Any] = {name: AUDIT[name] for name in ("psi", "noise") if name in AUDIT}
     write_result(folder, "audit", AUDIT)
     write_result(folder, "evaluation", {"figures": figures, **drawn, "psi": psi})
     assert said in build_report(read_run(folder))

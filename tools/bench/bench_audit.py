@@ -32,9 +32,9 @@ from sklearn.metrics import f1_score
 
 from mri_gan.evaluate.audit import (
     BLOCK,
-    FALSE_ALARMS,
     OTHERS,
     RELATIVE,
+    VIEW_ALARMS,
     Detector,
     as_set,
     plant_copies,
@@ -158,7 +158,7 @@ def count_alarms(pairs: Values, groups: NDArray[np.int64], splits: int) -> list[
             order = rng.permutation(total)
             known, fresh = order[:train], order[train : train + new]
             own, theirs = (judge_people(pairs, numbers, some, known) for some in (known, fresh))
-            limits = [gumbel_limit(row, new, FALSE_ALARMS / len(VIEWS)) for row in own]
+            limits = [gumbel_limit(row, new, VIEW_ALARMS) for row in own]
             failed += bool((theirs.max(1) > limits).any())
         found.append({"training people": train, "new": new, "splits": splits, "failed": failed})
     return found
@@ -202,7 +202,7 @@ def know_people(detector: Detector, images: ImageSet, trained: bool = False) -> 
 def limits_of(known: Values, slices: float) -> Values:
     """The limits for 1,000 samples, where a person has so many slices [V]."""
     new = SAMPLES / slices
-    return np.array([gumbel_limit(row, new, FALSE_ALARMS / len(VIEWS)) for row in known])
+    return np.array([gumbel_limit(row, new, VIEW_ALARMS) for row in known])
 
 
 def share_seen(detector: Detector, copies: Pixels, limits: Values) -> float:

@@ -64,6 +64,20 @@ def gumbel_limit(maxima: Values, new: float, alarm: float) -> float:
     return float(place + factor * max(float(scale), LEAST_SCALE))
 
 
+def most_by_chance(people: int, new: int, alarm: float) -> int:
+    """How many of `new` more people are above the highest of `people`, but for a share `alarm`.
+
+    Whatever law they follow, every order of people is equally likely: the first m of all are new
+    ones with probability new / (people + new) * (new - 1) / (people + new - 1) * ...
+    """
+    chance = 1.0
+    for above in range(new):
+        chance *= (new - above) / (people + new - above)
+        if chance <= alarm:
+            return above
+    return new
+
+
 def person_maxima(values: NDArray[np.float32], groups: NDArray[np.int64]) -> Values:
     """The highest value of each person [P], in the order of their numbers."""
     return np.array([values[groups == group].max() for group in np.unique(groups)], np.float64)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import comb
 from scipy.stats import gumbel_r
 
 from mri_gan.evaluate.copies.limits import (
     fit_gumbel,
     gumbel_limit,
     limit_factor,
+    most_by_chance,
     person_maxima,
 )
 
@@ -48,6 +50,22 @@ def test_the_law_of_people_is_the_one_that_scipy_fits() -> None:
 def test_fewer_people_need_a_higher_limit() -> None:
     factors = [limit_factor(people, 30, 0.005) for people in (4, 8, 13, 22, 60)]
     assert factors == sorted(factors, reverse=True)
+
+
+@pytest.mark.parametrize(("people", "new"), [(17, 62), (17, 16), (4, 4), (100, 30)])
+def test_so_many_new_people_are_above_all_known_ones_as_seldom_as_stated(
+    people: int, new: int
+) -> None:
+    """At least m of `new` are: the m highest of all are new, so the known ones are below them."""
+    most = most_by_chance(people, new, 0.01)
+    chances = [
+        comb(people + new - m, people) / comb(people + new, people) for m in (most, most + 1)
+    ]
+    assert chances[1] <= 0.01 < chances[0]
+
+
+def test_where_few_people_prove_nothing_all_may_be_above() -> None:
+    assert most_by_chance(2, 1, 0.01) == 1  # one of three is the highest in a third of all cases
 
 
 def test_the_maxima_are_those_of_each_person() -> None:

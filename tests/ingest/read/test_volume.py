@@ -138,7 +138,7 @@ def test_volumes_along_two_axes_are_counted_as_they_are_in_the_file(n: int) -> N
 
 @pytest.mark.parametrize("scale", [1e31, 1e-36])
 def test_values_beyond_any_scanner_are_refused(scale: float) -> None:
-    largest = np.float32(BRAIN / BRAIN.max() * scale)
+    largest = (BRAIN / BRAIN.max() * scale).astype(np.float32)
     with pytest.raises(DataError, match="its scale is damaged"):
         read_volume(phantoms.nifti_bytes(largest))
 
