@@ -144,7 +144,12 @@ def test_new_people_score_like_the_noise_floor(evaluations: dict[str, Evaluation
     """What a perfect generator would score: what half of the people score against half."""
     told = [f for f in evaluations["none"].figures if f.better != "told"]
     within = [f for f in told if f.reading.startswith("within")]
-    assert all(f.apart_low <= 0 <= f.apart_high for f in within)
+    outside = [f for f in within if not f.apart_low <= 0 <= f.apart_high]
+    widths = [(f.apart_high - f.apart_low) / 2 for f in outside]
+    assert all(  # nothing is better than 0, on whichever side of it
+        f.better == "zero" and abs(f.at_floor) <= f.floor + width
+        for f, width in zip(outside, widths, strict=True)
+    ), outside
     assert len(within) >= 0.85 * len(told), [f for f in told if f not in within]
 
 

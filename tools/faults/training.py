@@ -211,9 +211,9 @@ def in_save(save: int, change: Callable[[Any], Any]) -> None:
 
     counts = [0]
 
-    def write_atomic(clean: Any, path: Path, write: Any) -> None:
+    def write_atomic(clean: Any, path: Path, write: Any, *size: int) -> None:
         counts[0] += 1
-        clean(path, change(write) if counts[0] == save else write)
+        clean(path, change(write) if counts[0] == save else write, *size)
 
     wrap(checkpoint, "write_atomic", write_atomic)
 
