@@ -20,8 +20,17 @@ from mri_gan.files import StopSignal, one_line
 from mri_gan.ingest.outcome import CRASHED, Glance, Learned, Outcome
 from mri_gan.ingest.plan.people import public_reason
 from mri_gan.ingest.plan.plan import Plan
-from mri_gan.ingest.run import tasks
-from mri_gan.ingest.run.workers import Engine, OrderedPool, Workers, open_engine
+from mri_gan.ingest.run.workers import (
+    Engine,
+    OrderedPool,
+    Workers,
+    find_labels,
+    find_landmarks,
+    look_at_images,
+    open_engine,
+    process_sources,
+    write_companions,
+)
 from mri_gan.ingest.source import Source, members_of
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store import schema
@@ -88,9 +97,9 @@ def _complete(folder: Path, engine: Engine | None) -> dict[str, Any]:
     """Write the companions of a store; returns what it holds. A cluster may not see the folder."""
 
     def here(folder: Path) -> dict[str, Any]:
-        return tasks.write_companions([folder])[0]
+        return write_companions([folder])[0]
 
-    return next(OrderedPool(tasks.write_companions, here, engine).map([[folder]]))[1]
+    return next(OrderedPool(write_companions, here, engine).map([[folder]]))[1]
 
 
 def is_complete(folder: Path, plan_digest: str) -> bool:
@@ -140,7 +149,7 @@ def _read_meta(folder: Path) -> tuple[Any, Any]:
 def _outcomes(
     sources: Iterable[Source], config: PrepareConfig, learned: Learned, engine: Engine | None
 ) -> Iterator[tuple[Source, Outcome]]:
-    function = functools.partial(tasks.process_sources, config=config, learned=learned)
+    function = functools.partial(process_sources, config=config, learned=learned)
     pool = OrderedPool(function, lambda _: Outcome(*CRASHED), engine, weigh)
     return pool.map(chunked(sources))
 
@@ -267,10 +276,10 @@ def learn(
     done = itertools.count(1)
     crew = engine, stop, lambda: on_progress(next(done))
     window, darkness = _look_at_images(sources, config, engine)
-    labels = _together(_over(tasks.find_labels, masks, *crew), config.depth) if config.masks else ()
+    labels = _together(_over(find_labels, masks, *crew), config.depth) if config.masks else ()
     landmarks = config.landmarks
     if config.intensity == "nyul" and not landmarks:
-        function = functools.partial(tasks.find_landmarks, config=config)
+        function = functools.partial(find_landmarks, config=config)
         landmarks = _standard(_over(function, volumes, *crew))
     return Learned(labels, landmarks, window, darkness)
 
@@ -349,7 +358,7 @@ def _look_at_images(
         return (), ()
     teachers = [source for source in flat if source.naming.split == "train"] or flat
     work = _spread(flat, LOOK_AT), _spread(teachers, LEARN_FROM)
-    function = functools.partial(tasks.look_at_images, config=config)
+    function = functools.partial(look_at_images, config=config)
     pool = OrderedPool(function, lambda _: ((), ()), engine)
     return next(pool.map([[work]]))[1]
 

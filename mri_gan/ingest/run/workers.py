@@ -17,8 +17,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import StopSignal
-from mri_gan.ingest.source import IMAGE_SUFFIXES, SLICE_SUFFIXES, TAR_SUFFIXES, suffix_of
-from mri_gan.preparation import LOCAL
+from mri_gan.ingest.outcome import Glance, Learned, Outcome
+from mri_gan.ingest.source import IMAGE_SUFFIXES, SLICE_SUFFIXES, TAR_SUFFIXES, Source, suffix_of
+from mri_gan.preparation import LOCAL, PrepareConfig
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -163,7 +164,7 @@ def _result(future: Future[list[Result]]) -> list[Result]:
 
 DASK = "dask="
 PRELOAD_FOR_VOLUMES = "mri_gan.ingest.cut.one_volume"
-PRELOAD = "mri_gan.ingest.cut.learning"  # loaded once for all local workers
+PRELOAD = "mri_gan.ingest.cut.one_source"  # loaded once for all local workers
 Workers = int | str  # this many processes of this machine (0: this one), or "dask=ADDRESS"
 
 
@@ -340,3 +341,45 @@ def _start_worker() -> None:
 def _die_with(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)
+
+
+# What workers do: numpy, Pillow and nibabel are loaded there, and not where work is shared out
+
+
+def process_sources(
+    sources: Sequence[Source], config: PrepareConfig, learned: Learned
+) -> list[Outcome]:
+    """The slices of each source."""
+    from mri_gan.ingest.cut.one_source import process_all
+
+    return process_all(sources, config, learned)
+
+
+def find_labels(masks: Sequence[Source]) -> list[tuple[int, ...]]:
+    """The values of each mask."""
+    from mri_gan.ingest.cut.one_source import find_labels
+
+    return [find_labels(mask) for mask in masks]
+
+
+def find_landmarks(volumes: Sequence[Source], config: PrepareConfig) -> list[tuple[float, ...]]:
+    """The landmarks of each volume, for `nyul`."""
+    from mri_gan.ingest.cut.one_source import find_own_landmarks
+
+    return [find_own_landmarks(volume, config) for volume in volumes]
+
+
+def look_at_images(
+    works: Sequence[tuple[Sequence[Source], Sequence[Source]]], config: PrepareConfig
+) -> list[Glance]:
+    """What some images show of all, and those that may be learned from."""
+    from mri_gan.ingest.cut.one_source import look_at_images
+
+    return [look_at_images(some, teachers, config) for some, teachers in works]
+
+
+def write_companions(folders: Sequence[Path]) -> list[dict[str, Any]]:
+    """The files beside each store; gives what it holds."""
+    from mri_gan.store.companions import write_companions
+
+    return [write_companions(folder) for folder in folders]

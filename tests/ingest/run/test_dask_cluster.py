@@ -18,7 +18,7 @@ from mri_gan.cli.main import cli
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import StopSignal
 from mri_gan.ingest.plan.plan import build_plan
-from mri_gan.ingest.run import tasks
+from mri_gan.ingest.run import prepare as preparing
 from mri_gan.ingest.run.dask_cluster import DaskEngine
 from mri_gan.ingest.run.prepare import write_store
 from mri_gan.ingest.run.workers import check_engine
@@ -120,7 +120,7 @@ def prepare_on(cluster: Any, archive: Path, folder: Path) -> Path:
 def test_a_killed_worker_does_not_show(
     tmp_path: Path, prepare: Prepare, archive: Path, cluster: Any, dying: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(tasks, "process_sources", dying.once)
+    monkeypatch.setattr(preparing, "process_sources", dying.once)
     far = prepare_on(cluster, archive, tmp_path / "far")
     assert (tmp_path / "mark").exists()
     assert facts(far) == facts(prepare(tmp_path / "local", archive))
@@ -130,7 +130,7 @@ def test_a_killed_worker_does_not_show(
 def test_sources_that_kill_every_worker_are_left_out(
     tmp_path: Path, archive: Path, cluster: Any, dying: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(tasks, "process_sources", dying.always)
+    monkeypatch.setattr(preparing, "process_sources", dying.always)
     far = facts(prepare_on(cluster, archive, tmp_path / "far"))
     _, summary, skipped = far
     reasons = {entry["source"].rpartition("/")[2]: entry["reason"] for entry in skipped}
