@@ -40,7 +40,7 @@ SIZES = {
 }
 
 
-# The fields that ITK is told, by what their values are: headers are written anew with nothing else,
+# The fields that ITK is given, by what their values are: headers are written anew with nothing else,
 # since a damaged one (a number of axes in the millions) would end the whole process inside ITK.
 FLAGS = ("BinaryData", "BinaryDataByteOrderMSB", "ElementByteOrderMSB")
 META_VECTORS = ("DimSize", "ElementSpacing", "ElementSize", "Offset", "Position", "Origin")
@@ -198,7 +198,7 @@ def _packing(fields: dict[str, str]) -> str:
 
 
 def _nrrd_fields(fields: dict[str, str], packed: bool) -> Iterator[tuple[str, str]]:
-    """What ITK is told of a NRRD file; raises DataError for values that cannot be."""
+    """What ITK is given of a NRRD file; raises DataError for values that cannot be."""
     n_axes = len(fields.get("sizes", "").split())
     checks: dict[str, Callable[[str], bool]] = {
         **dict.fromkeys(NRRD_WORDS, lambda value: bool(re.fullmatch(r"[\w \t?*-]+", value))),
@@ -262,7 +262,7 @@ def _find_start(header: Header, skipped: str) -> int:
 
 
 def _meta_fields(fields: dict[str, str]) -> Iterator[tuple[str, str]]:
-    """What ITK is told of a MetaImage; raises DataError for values that cannot be."""
+    """What ITK is given of a MetaImage; raises DataError for values that cannot be."""
     n_axes = len(fields.get("dimsize", "").split())
     checks: dict[str, Callable[[str], bool]] = {
         **dict.fromkeys(FLAGS, lambda value: value.lower() in ("true", "false")),
