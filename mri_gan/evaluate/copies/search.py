@@ -40,7 +40,8 @@ WHOLE_PEOPLE = 8  # of so many people at least
 KEPT = 8  # slices aligned finely
 PEOPLE = 6  # of so many people
 COARSE_STEPS, FINE_STEPS = 5, 5
-BLOCK = 256  # pictures described at a time
+BLOCK = 256  # slices described at a time
+COMPARED = 512  # slices at a time, so that the scores of a block of pictures stay in the cache
 NOBODY = -1  # the group of pictures that belong to no person
 
 
@@ -79,30 +80,35 @@ class Screen:
         self._project = vectors / (values + noise).sqrt()
         self._base = torch.cat([self._components(self._see(p)) for p in torch.split(base, BLOCK)])
 
-    def compare(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """The best score of each picture [n, 64, 64] on each slice, and the number of its pose."""
+    def describe(self, pictures: Tensor) -> Tensor:
+        """Pictures [n, 64, 64] in every shift and pose, by their components [S, V, n, C]."""
         count, variants = len(pictures), len(self._poses)
         shapes = pose_matrices(self._poses.repeat_interleave(count, 0))
         turned = halve(warp(pictures.repeat(variants, 1, 1), shapes))
-        best = torch.full((count, len(self._base)), -2.0)
-        which = torch.zeros((count, len(self._base)), dtype=torch.int64)
-        for number, (dy, dx) in enumerate(self._shifts):
-            rows = self._components(self._rows(_window(turned, dy, dx)))
-            scores, variant = (rows @ self._base.T).view(variants, count, -1).max(0)
-            better = scores > best
-            best = torch.where(better, scores, best)
-            which = torch.where(better, variant * len(self._shifts) + number, which)
-        return best, which
+        rows = [self._components(self._rows(_window(turned, *shift))) for shift in self._shifts]
+        return torch.stack(rows).view(len(rows), variants, count, -1)
 
-    def poses(self, which: Tensor) -> Tensor:
-        """Numbers of poses [n, k] as matrices [n, k, 2, 3], in px of the working size."""
-        matrices = pose_matrices(self._poses[which.flatten() // len(self._shifts)])
-        shifts = torch.tensor(self._shifts, dtype=torch.float32)[
-            which.flatten() % len(self._shifts)
-        ]
+    def compare(self, described: Tensor) -> Tensor:
+        """The best score of each of n described pictures on each slice [n, N]."""
+        variants, count = described.shape[1:3]
+        found = []
+        for base in torch.split(self._base, COMPARED):
+            best = torch.full((count, len(base)), -2.0)
+            for rows in described:
+                scores = rows.flatten(0, 1) @ base.T
+                best = torch.maximum(best, scores.view(variants, count, -1).amax(0))
+            found.append(best)
+        return torch.cat(found, 1)
+
+    def poses(self, described: Tensor, slices: Tensor) -> Tensor:
+        """The best poses on slices [n, k] as matrices [n, k, 2, 3], in px of the working size."""
+        scores = torch.einsum("svnc,nkc->nksv", described, self._base[slices])
+        which = scores.flatten(2).argmax(2).flatten()
+        matrices = pose_matrices(self._poses[which % len(self._poses)])
+        shifts = torch.tensor(self._shifts, dtype=torch.float32)[which // len(self._poses)]
         moved = shifts.flip(1) * (WORKING_PX / COARSE_PX)
         matrices[:, :, 2:] = matrices[:, :, :2] @ moved[:, :, None]
-        return matrices.view(*which.shape, 2, 3)
+        return matrices.view(*slices.shape, 2, 3)
 
     def _see(self, base: Tensor) -> Tensor:
         return self._rows(_window(base.float(), 0, 0))
@@ -161,7 +167,8 @@ class Search:
         """The best slices of the whole and of each half."""
         rows, poses, parts = [], [], []
         for part, screen in enumerate(self._screens):
-            scores, which = screen.compare(low)
+            described = screen.describe(low)
+            scores = screen.compare(described)
             scores[own[:, None] == self._groups] = -2
             if part == 0:
                 more = max(0, self._people - PEOPLE)
@@ -170,7 +177,7 @@ class Search:
             else:
                 found = _best(scores, HALF_TRIES)
             rows.append(found)
-            poses.append(screen.poses(which.gather(1, found)))
+            poses.append(screen.poses(described, found))
             parts.append(torch.full_like(found, part))
         return Candidates(torch.cat(rows, 1), torch.cat(poses, 1), torch.cat(parts, 1))
 
