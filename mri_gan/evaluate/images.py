@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan.config import LEVELS
+from mri_gan.documents import parse_json
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
 from mri_gan.ingest.read.image_files import FORMATS, read_grey_file
 from mri_gan.nets.build import DrawSettings, draw_seeds
 from mri_gan.pictures import Pixels, to_stored, to_unit
 from mri_gan.store.reader import StoreReader
+from mri_gan.synth.generate import MANIFEST, MASKS
 from mri_gan.synth.sample import Trained, condition_rows
 
 # Where images to judge come from: a checkpoint or the splits of a store, read in batches
@@ -176,15 +178,35 @@ def images_in(folder: Path, size: int | None, limit: int, seed: int = 0) -> tupl
     return ImageSet("images", size, np.arange(len(chosen)), read), resizer
 
 
+def read_look(folder: Path) -> dict[str, float]:
+    """psi and noise by the manifest of `mrigan generate`; empty where they are not known."""
+    try:
+        facts = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    known = facts if isinstance(facts, dict) and "generator_digest" in facts else {}
+    look = ((name, known.get(name)) for name in ("psi", "noise"))
+    return {k: float(v) for k, v in look if isinstance(v, int | float) and abs(v) < 100}
+
+
 def list_images(folder: Path) -> list[Path]:
-    """All picture files in a folder and below, sorted; raises DataError when there are none."""
+    """All picture files in a folder and below but masks beside them, sorted.
+
+    Raises DataError when there are none.
+    """
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder", "check --images")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    paths = sorted(p for p in found if not _is_mask(p))
     if not paths:
         names = ", ".join(sorted(SUFFIXES))
         raise DataError(f"{folder}: holds no images", f"files must end in {names}")
     return paths
+
+
+def _is_mask(path: Path) -> bool:
+    """Whether `mrigan generate` wrote it as the mask of the image of the same name above."""
+    return path.parent.name == MASKS and (path.parent.parent / path.name).is_file()
 
 
 def measure(paths: list[Path]) -> int:

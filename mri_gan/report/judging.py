@@ -41,8 +41,8 @@ NO_PERMISSION = (
 PICTURES = {
     "pass": "Pictures drawn as those that were audited ({}): no copy of a kind listed below was "
     "found. Copies of other kinds cannot be ruled out: synthetic does not mean anonymous. Pictures "
-    "drawn with another psi (how varied they are) or noise were not audited. Picture files do not "
-    "record how they were drawn: find out before you share them, or this page.",
+    "drawn with another psi (how varied they are) or noise were not audited. The metadata of a "
+    "PNG of mrigan generate names both: look before you share it, or this page.",
     "fail": "Pictures: some of them copy people of the training set ({}).",
     "": "Pictures: nothing is known about whether they copy people.",
 }

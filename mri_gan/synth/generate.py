@@ -173,11 +173,12 @@ def draw_files(
 ) -> None:
     """Draw in full batches while threads encode and write the ones before."""
     waiting: deque[Future[None]] = deque()
+    look = {"psi": f"{config.look.psi:g}", "noise": f"{config.look.noise:g}"}
     with ThreadPoolExecutor(WRITERS, "mrigan-write") as pool:
         for some, images, words in drawn_batches(trained, config, seeds):
             for seed, image, word in zip(some, images, words, strict=True):
                 targets = seed_paths(folder, seed, trained, config)
-                facts = {"seed": str(seed), "condition": word, "generator": trained.digest}
+                facts = {"seed": str(seed), "condition": word, "generator": trained.digest, **look}
                 waiting.append(pool.submit(write_image, targets, image, facts, trained, config))
             while len(waiting) > 4 * batch_for(config.look.px):
                 waiting.popleft().result()

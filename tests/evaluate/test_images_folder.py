@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from mri_gan.errors import DataError, UsageError
-from mri_gan.evaluate.images import images_in
+from mri_gan.evaluate.images import images_in, list_images, read_look
 
 RAMP = np.linspace(0, 255, 16 * 16).reshape(16, 16)
 
@@ -77,3 +77,36 @@ def test_a_picture_that_is_not_square_or_damaged_is_named(tmp_path: Path) -> Non
     (tmp_path / "wide.png").write_bytes(b"\x89PNG but no more")
     with pytest.raises(DataError, match=r"wide\.png: cannot be read"):
         images_in(tmp_path, None, 10)
+
+
+def test_masks_that_lie_beside_their_images_are_not_images(tmp_path: Path) -> None:
+    write(tmp_path, "seed000000.png")
+    write(tmp_path / "masks", "seed000000.png")
+    write(tmp_path / "masks", "other.png")  # of no image: somebody's folder of that name
+    assert [p.relative_to(tmp_path).as_posix() for p in list_images(tmp_path)] == [
+        "masks/other.png",
+        "seed000000.png",
+    ]
+
+
+GENERATED = '{"generator_digest": "ab", "psi": %s, "noise": 1}'
+
+
+@pytest.mark.parametrize(
+    ("text", "look"),
+    [
+        (GENERATED % "0.5", {"psi": 0.5, "noise": 1.0}),
+        (GENERATED % '"0.5"', {"noise": 1.0}),
+        (GENERATED % "1e999", {"noise": 1.0}),
+        ('{"psi": 0.5, "noise": 1}', {}),  # another program's
+        ("[" * 100_000, {}),
+        ("not JSON", {}),
+        (None, {}),
+    ],
+)
+def test_how_generated_pictures_were_drawn_is_in_their_manifest(
+    tmp_path: Path, text: str | None, look: dict[str, float]
+) -> None:
+    if text is not None:
+        (tmp_path / "manifest.json").write_text(text)
+    assert read_look(tmp_path) == look

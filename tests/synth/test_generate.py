@@ -81,6 +81,13 @@ def test_the_manifest_tells_where_the_images_come_from(trained: Trained, tmp_pat
     assert facts["synthetic"].startswith("SYNTHETIC")
 
 
+def test_a_picture_itself_says_how_it_was_drawn(trained: Trained, tmp_path: Path) -> None:
+    write(trained, tmp_path, [1], look=replace(CONFIG.look, psi=0.25, noise=0.0))
+    with Image.open(tmp_path / "seed000001.png") as image:
+        assert (image.info["seed"], image.info["psi"], image.info["noise"]) == ("1", "0.25", "0")
+        assert image.info["generator"] == trained.digest
+
+
 def test_a_zip_holds_the_same_files_and_nothing_is_left_beside_it(
     trained: Trained, tmp_path: Path
 ) -> None:

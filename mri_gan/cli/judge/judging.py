@@ -108,11 +108,12 @@ class Judged:
     @classmethod
     def of_folder(cls, store: StoreReader, folder: Path, count: int, drawing: Drawing) -> Judged:
         """The pictures of a folder; size None is their own."""
-        from mri_gan.evaluate.images import check_size, images_in
+        from mri_gan.evaluate.images import check_size, images_in, read_look
 
         found, resizer = images_in(folder, drawing.size, count, drawing.seed)
         check_size(store, found.size)
         facts = {"images": folder.resolve().name, "size": found.size, "resizer": resizer}
+        facts |= read_look(folder)
         return cls(found.size, lambda _: found, facts, Path())
 
     @classmethod

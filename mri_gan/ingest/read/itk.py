@@ -40,8 +40,8 @@ SIZES = {
 }
 
 
-# The fields that ITK is given, by what their values are: headers are written anew with nothing else,
-# since a damaged one (a number of axes in the millions) would end the whole process inside ITK.
+# The fields that ITK is given, by what their values are: headers are written anew with nothing
+# else, since a damaged one (a number of axes in the millions) would end the process inside ITK.
 FLAGS = ("BinaryData", "BinaryDataByteOrderMSB", "ElementByteOrderMSB")
 META_VECTORS = ("DimSize", "ElementSpacing", "ElementSize", "Offset", "Position", "Origin")
 META_MATRICES = ("TransformMatrix", "Rotation", "Orientation")
