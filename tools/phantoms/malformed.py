@@ -47,7 +47,7 @@ NIFTI_FIELDS: Mapping[str, tuple[int, str, tuple[Any, ...]]] = {
     "no dimensions": (40, "<h", (0,)),
     "nine dimensions": (40, "<h", (9,)),
     "negative dimensions": (40, "<h", (-3,)),
-    "two dimensions": (40, "<h", (2,)),
+    "one dimension": (40, "<h", (1,)),
     "empty axis": (42, "<h", (0,)),
     "negative axis": (44, "<h", (-7,)),
     "huge axes": (42, "<3h", (32767, 32767, 32767)),
@@ -104,7 +104,7 @@ ANALYZE_FIELDS: Mapping[str, tuple[int, str, tuple[Any, ...]]] = {
     "empty axis": (44, ">h", (0,)),
     "huge axes": (42, ">3h", (32767, 32767, 32767)),
     "longer axis": (46, ">h", (200,)),
-    "two time points": (48, ">h", (2,)),
+    "one dimension": (40, ">h", (1,)),
     "no voxel type": (70, ">h", (0,)),
     "voxel type colour": (70, ">h", (128,)),
     "voxel type complex": (70, ">h", (32,)),
@@ -185,7 +185,7 @@ def _dicom() -> Iterator[Case]:
         ("colour", {"SamplesPerPixel": 3}),
         ("orientation short", {"ImageOrientationPatient": [1, 0, 0]}),
         ("orientation of zeros", {"ImageOrientationPatient": [0, 0, 0, 0, 0, 0]}),
-        ("one place", {"ImagePositionPatient": [1, 2, 3]}),
+        ("orientation not at right angles", {"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}),
         ("slope huge", {"RescaleSlope": "1e38", "RescaleIntercept": "0"}),
     ):
         yield f"dicom {name}", series(**fields)

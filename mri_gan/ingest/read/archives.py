@@ -26,6 +26,7 @@ from mri_gan.ingest.source import (
     MAX_MEMBERS,
     MAX_RATIO,
     PAIR_SUFFIXES,
+    SLICE_SUFFIXES,
     SMALL_BYTES,
     TAR_SUFFIXES,
     Listing,
@@ -88,6 +89,10 @@ def _file_member(path: Path, name: str) -> Member:
     return Member(path, name, info.st_size, info.st_mtime_ns, form=form)
 
 
+# As in a data set of git-annex before its content is fetched.
+LINK_TO_NOTHING = "a link to nothing (git annex get or datalad get would fetch the file)"
+
+
 def _list_folder(folder: Path) -> Listing:
     found = Listing()
     tarred: dict[str, Listing] = {}
@@ -104,6 +109,8 @@ def _list_folder(folder: Path) -> Listing:
             elif suffix_of(name) in TAR_SUFFIXES:
                 tarred[name] = list_tar(path)
             elif path.is_symlink() and not path.exists():
+                if suffix_of(name) in SLICE_SUFFIXES:
+                    raise DataError(f"{path}: {LINK_TO_NOTHING}")
                 found.ignored[LINKS] += 1
             else:
                 found.members.append(_file_member(path, name))

@@ -96,6 +96,21 @@ def test_links_to_folders_are_not_followed(tmp_path: Path) -> None:
     assert len(listed(tmp_path / "set")) == 3
 
 
+def test_a_link_to_nothing_is_named_where_it_could_be_a_scan(tmp_path: Path) -> None:
+    """As in a data set of git-annex before its content is fetched."""
+    phantoms.write_folder(tmp_path, {"set/a.png": phantoms.png_bytes(phantoms.slice_pixels(8, 8))})
+    for name in ("b.png", "c.nii.gz", "notes.txt", "CHANGES"):
+        (tmp_path / "set" / name).symlink_to(f".git/annex/objects/{name}")
+    (tmp_path / "set" / "itself.png").symlink_to("itself.png")
+    plan = build_plan([tmp_path / "set"], PrepareConfig())
+    assert [s.member.name for s in plan.sources] == ["set/a.png"]
+    reason = "a link to nothing (git annex get or datalad get would fetch the file)"
+    assert sorted((Path(name).name, reason) for name, reason in plan.bad) == [
+        (name, reason) for name in ("b.png", "c.nii.gz", "itself.png")
+    ]
+    assert plan.ignored_kinds == {"links": 2}
+
+
 def test_clutter_is_left_out(tmp_path: Path) -> None:
     clutter = {"__MACOSX/a/._b.png": b"", "a/.hidden.png": b"", "a/Thumbs.db": b""}
     assert all(map(is_clutter, clutter))
