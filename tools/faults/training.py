@@ -94,7 +94,11 @@ def _serve(words: Sequence[str], log: Path, faults: Sequence[Fault]) -> None:
 
 
 def put(owner: Any, name: str, value: Any) -> None:
-    """Replace what a module or class calls by that name, for the rest of this process."""
+    """Replace what a module or class calls by that name, for the rest of this process.
+
+    Raises AttributeError where it calls nothing so: the fault would never happen.
+    """
+    getattr(owner, name)
     setattr(owner, name, value)
 
 
@@ -232,8 +236,7 @@ def kill_in_save(save: int, share: float) -> None:
 
 def kill_around_save(save: int, moment: str) -> None:
     """Die in the `save`-th checkpoint at a moment that is no write; AROUND lists them."""
-    from mri_gan import files
-    from mri_gan.train import run_folder
+    from mri_gan import checkpoint, files, pictures
 
     def die_here(*_: object) -> None:
         die()
@@ -242,8 +245,8 @@ def kill_around_save(save: int, moment: str) -> None:
         "before the file is synced": (os, "fsync"),
         "before the rename": (Path, "replace"),
         "after the rename": (files, "sync_folder"),
-        "before an old one is deleted": (run_folder, "delete_old"),
-        "in the sample grid": (run_folder, "save_png"),
+        "before an old one is deleted": (checkpoint, "delete_old"),
+        "in the sample grid": (pictures, "save_png"),
     }
 
     def prepare_to_die(write: Any) -> Any:
