@@ -14,6 +14,9 @@ MARKS = {
     "dicom": re.compile(
         rb"[\x02\x08\x10\x18\x20\x28]\x00..[A-Z]{2}|\xe0\x7f\x10\x00|\xfe\xff", re.S
     ),
+    "packed-dicom": re.compile(
+        rb"\xff[\xc0-\xf7\x4f-\x64]|\xe0\x7f\x10\x00|\xfe\xff|\x28\x00..[A-Z]{2}", re.S
+    ),
     "png": re.compile(rb"IHDR|IDAT|IEND|PLTE|tRNS"),
     "tiff": re.compile(rb"[\xfe\x00-\x5f]\x01[\x01-\x0c]\x00"),
     "tar": re.compile(rb"ustar|[0-7]{7}[\0 ]|\d+ [a-z]+="),

@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import phantoms
 from numpy.typing import NDArray
+from phantoms.packed_dicom import SYNTAXES, packed_dicom
 
 Pixels = NDArray[Any]
 STACK = phantoms.brain_volume().astype(np.int16)
@@ -54,6 +55,10 @@ def _read_dicom(data: bytes) -> Pixels | None:
     slope = float(header.get("RescaleSlope") or 1)
     values = header.pixel_array.astype(np.float32) * slope
     return np.asarray(values + float(header.get("RescaleIntercept") or 0))
+
+
+def _packed_dicom(number: int) -> bytes:
+    return packed_dicom(list(SYNTAXES)[number % len(SYNTAXES)])
 
 
 def _nifti(number: int) -> bytes:
@@ -326,6 +331,7 @@ def _stylegan_zip(number: int) -> bytes:
 
 KINDS = {
     "dicom": Kind(".dcm", _dicom, _read_dicom),
+    "packed-dicom": Kind(".dcm", _packed_dicom, _nothing),
     "nifti": Kind(".nii.gz", _nifti, _read_nifti),
     "png": Kind(".png", _png, _read_png),
     "tiff": Kind(".tif", _tiff, _read_tiff),

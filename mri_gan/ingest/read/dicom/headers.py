@@ -182,15 +182,21 @@ def unpack(header: Any, found: Elements) -> NDArray[Any]:
             warnings.simplefilter("ignore")
             pixels = np.asarray(header.pixel_array)
     except (RuntimeError, NotImplementedError) as error:
-        kind = header.file_meta.TransferSyntaxUID.name
-        if "missing" in str(error) or "plugin" in str(error):
-            raise DataError(
-                f"packed as {kind}: pip install mrigan[dicom] unpacks the usual kinds"
-            ) from error
-        raise DataError(f"damaged pixels ({one_line(error)})") from error
+        raise DataError(_explain_unread(str(error) or "unknown", header)) from error
     if pixels.shape[-2:] != size_of(header) or pixels.size != frames * math.prod(size_of(header)):
         raise DataError("its pixels do not match the size in its header")
     return pixels
+
+
+def _explain_unread(error: str, header: Any) -> str:
+    """Why pydicom gave no pixels: a program is missing, a way of packing is not read, or damage."""
+    kind = header.file_meta.TransferSyntaxUID.name
+    if "missing dependencies" in error:
+        return f"packed as {kind}: pip install mrigan[dicom] unpacks the usual kinds"
+    if "not supported" in error:
+        return f"packed as {kind}, which is not read: unpack it first, as with gdcmconv --raw"
+    by_decoder = error.rpartition("available plugins:")[2].strip()
+    return f"damaged pixels ({by_decoder.splitlines()[0]})"
 
 
 def _check_packed(header: Any, found: Elements, frames: int) -> None:
@@ -200,7 +206,10 @@ def _check_packed(header: Any, found: Elements, frames: int) -> None:
     """
     from pydicom.encaps import generate_frames
 
-    data = header.get_item(PIXEL_DATA).value
+    item = header.get_item(PIXEL_DATA)
+    if item is None:
+        raise DataError("cut short in its pixels")
+    data = item.value
     rows, columns = size_of(header)
     packed = generate_frames(data, number_of_frames=frames)
     for count, frame in enumerate(packed, start=1):
