@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
-from mri_gan.files import one_line
 from mri_gan.ingest.read.dicom.elements import PIXEL_DATA, Elements
 from mri_gan.ingest.read.inflate import UNPACKED_BYTES, refuse_bomb
 from mri_gan.ingest.source import MAX_RATIO
@@ -196,7 +195,7 @@ def _explain_unread(error: str, header: Any) -> str:
     if "not supported" in error:
         return f"packed as {kind}, which is not read: unpack it first, as with gdcmconv --raw"
     by_decoder = error.rpartition("available plugins:")[2].strip()
-    return f"damaged pixels ({by_decoder.splitlines()[0]})"
+    return f"damaged pixels ({(by_decoder or error).splitlines()[0]})"
 
 
 def _check_packed(header: Any, found: Elements, frames: int) -> None:
