@@ -17,8 +17,7 @@ from typing import Any, BinaryIO
 import torch
 
 from mri_gan import __version__
-from mri_gan.config import LEVELS, TrainConfig, require
-from mri_gan.documents import is_of
+from mri_gan.config import LEVELS, TrainConfig, is_of, require
 from mri_gan.errors import DataError, MriganError, UsageError
 from mri_gan.files import explain_os_error, one_line, write_atomic
 

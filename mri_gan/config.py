@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
+import types
+import typing
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 from mri_gan.conditions import NO_CONDITIONS, Conditions
-from mri_gan.documents import JsonConfig, parse_json
-from mri_gan.documents import require as require
+from mri_gan.errors import UsageError
+from mri_gan.files import parse_json
 
 # What all configurations share: checks in one line, and JSON there and back
 
@@ -17,6 +21,12 @@ LEVELS = (8, 16, 32, 64, 128, 256, 512, 1024)
 SIZES = ", ".join(map(str, LEVELS))
 AUTO = "auto"
 SPLITS = ("train", "validate", "test")
+
+
+def require(condition: bool, message: str, hint: str = "") -> None:
+    """Raise UsageError unless the condition holds."""
+    if not condition:
+        raise UsageError(message, hint)
 
 
 def require_one_of(name: str, value: object, choices: Collection[object]) -> None:
@@ -27,6 +37,60 @@ def require_one_of(name: str, value: object, choices: Collection[object]) -> Non
 def require_level(name: str, value: int) -> None:
     """Raise UsageError unless the value is one of the eight resolution levels."""
     require(value in LEVELS, f"{name} {value} is not a level", f"choose one of {SIZES}")
+
+
+class JsonConfig:
+    """Frozen dataclass to JSON and back; unknown names are refused, missing ones defaulted."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as plain JSON values."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # type: ignore[call-overload]
+        return plain
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The config that `to_dict` wrote; raises UsageError on unknown names and odd values."""
+        kinds = typing.get_type_hints(cls)
+        unknown = sorted(set(values) - kinds.keys())
+        require(not unknown, f"unknown settings {unknown}, perhaps of a newer mrigan")
+        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        for name, value in plain.items():
+            require(is_of(value, kinds[name]), f"the setting {name} is {value!s:.40}", "change it")
+        return cls(**plain)
+
+    def check(self, name: str, holds: bool, hint: str) -> None:
+        """Raise UsageError that names the option of a field unless the condition holds."""
+        require(holds, f"--{name.replace('_', '-')} {getattr(self, name)}", hint)
+
+
+def is_of(value: Any, kind: Any) -> bool:
+    """Whether a value is of a field's type; whole numbers are floats, too, and none is infinite."""
+    if isinstance(kind, types.UnionType):
+        return any(is_of(value, each) for each in typing.get_args(kind))
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, tuple) and all(is_of(v, typing.get_args(kind)[0]) for v in value)
+    if kind is float:
+        return is_of(value, int) or (isinstance(value, float) and math.isfinite(value))
+    return isinstance(value, typing.get_origin(kind) or kind) and (
+        kind is bool or not isinstance(value, bool)
+    )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """The settings that differ between two dictionaries, one readable phrase each."""
+    names = sorted(set(before) | set(now))
+    return [
+        f"{name} was {_in_words(before.get(name))}, now {_in_words(now.get(name))}"
+        for name in names
+        if before.get(name) != now.get(name)
+    ]
+
+
+def _in_words(value: Any) -> str:
+    if isinstance(value, dict) and "columns" in value:  # conditions
+        names = {column["name"]: ", ".join(column.get("values", ())) for column in value["columns"]}
+        return ", ".join(f"{n} ({v})" if v else str(n) for n, v in names.items()) or "none"
+    return "by the schedule" if value is None else str(value)
 
 
 # The architectures of `--arch`: what each can do, and the settings that its paper trains with
@@ -81,11 +145,6 @@ BY_FEATURES: dict[str, Any] = {
 }
 # What a run of an earlier version began with goes on, where nobody gives another value.
 FORMER_DEFAULTS: dict[str, Any] = {"gp_weight": 1.0, "ema_kimg": 2.0, "wavelets": False}
-CRITIC_DEFAULTS: dict[str, dict[str, Any]] = {
-    "own": {},
-    "features": BY_FEATURES,
-    "both": BY_FEATURES,
-}
 LOSS_DEFAULTS: dict[str, dict[str, Any]] = {
     "r3gan": {"gp_weight": None, "penalty_every": 1},  # gamma by size and batch
     "wgan-clip": {"n_critic": 5, "lr": 5e-5},  # Arjovsky 2017, algorithm 1
@@ -99,7 +158,7 @@ def defaults_of(arch: str, loss: str | None = None, critic: str | None = None) -
     defaults = dict(ARCH_DEFAULTS[arch])
     # The light generator's own critic is one of those small ones, too.
     kind = "both" if arch == "fastgan" else critic or defaults.get("critic", "own")
-    by_critic = CRITIC_DEFAULTS[kind]
+    by_critic = {} if kind == "own" else BY_FEATURES
     if loss not in (None, by_critic.get("loss")):  # the user's loss has a penalty of its own
         by_critic = {k: v for k, v in by_critic.items() if k not in ("gp_weight", "penalty_every")}
     defaults |= by_critic
@@ -184,32 +243,33 @@ FAST_PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+LENGTHS = ("kimg", "phase", "schedule", "schedule_file", "minutes")  # how long a run trains
+
+
 def starting_settings(
-    preset: str | None, arch: str | None, loss: str | None = None, critic: str | None = None
+    preset: str | None,
+    arch: str | None,
+    loss: str | None = None,
+    critic: str | None = None,
+    *,
+    given: Collection[str] = (),
 ) -> dict[str, Any]:
-    """The settings of a preset over those of the architecture, with the user's loss and critic."""
+    """The settings of a preset over those of the architecture, with the user's loss and critic.
+
+    A preset's own length is left out where the user has `given` one.
+    """
     chosen = dict(PRESETS[preset]) if preset else {}
     if preset in FAST_PRESETS and arch in (None, FAST_PRESETS[preset]["arch"]):
         chosen = dict(FAST_PRESETS[preset])
     arch = arch or chosen.get("arch", "stylegan")
     if arch not in STYLED:
         chosen.pop("mixing", None)
+    if not set(given).isdisjoint(LENGTHS):
+        chosen.pop("kimg", None)
     return {**defaults_of(arch, loss, critic), **chosen}
 
 
-def length_is_given(given: Collection[str]) -> bool:
-    """Whether other settings than `kimg` say how long to train, which a preset's then may not."""
-    others = ("phase", "schedule", "schedule_file", "minutes")
-    return "kimg" not in given and not set(given).isdisjoint(others)
-
-
 CAPACITIES = {"tiny": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2, "full": 1.0}
-
-# Karras 2019, appendix C: higher resolutions train with larger learning rates ...
-SCHED_LR = {128: 1.5e-3, 256: 2e-3, 512: 3e-3, 1024: 3e-3}
-# ... and smaller batches, as the field's PyTorch implementations of the paper have them.
-SCHED_BATCH = {8: 256, 16: 128, 32: 64, 64: 32, 128: 32, 256: 32, 512: 16, 1024: 8}
-
 
 # Far beyond any network that is trained; a file may claim anything.
 LARGEST = (
@@ -246,16 +306,9 @@ class ModelConfig(JsonConfig):
         require(self.condition_dim >= 0, f"{self.condition_dim} conditions", "give 0 or more")
         require_level("--max-size", self.max_size)
         require(1 <= self.channels <= 16, f"{self.channels} channels", "give 1 to 16")
-        require(
-            0 < self.capacity <= 4, f"--capacity {self.capacity}", "give a number above 0, up to 4"
-        )
+        self.check("capacity", 0 < self.capacity <= 4, "give a number above 0, up to 4")
         for name, least, most in LARGEST:
-            value = getattr(self, name)
-            require(
-                least <= value <= most,
-                f"--{name.replace('_', '-')} {value}",
-                f"give {least:,} to {most:,}",
-            )
+            self.check(name, least <= getattr(self, name) <= most, f"give {least:,} to {most:,}")
 
 
 @dataclass(frozen=True)
@@ -345,17 +398,17 @@ class TrainConfig(JsonConfig):
         require(self.init_size <= self.max_size, above, "start at or below the largest size")
         for name in ("kimg", "batch", "lr", "pixel_mm"):
             value = getattr(self, name)
-            self._check(name, value is None or value > 0, "give a number above 0")
+            self.check(name, value is None or value > 0, "give a number above 0")
         for name in ("phase", "penalty_every", "n_critic", "path_every"):
-            self._check(name, getattr(self, name) >= 1, "give at least 1")
+            self.check(name, getattr(self, name) >= 1, "give at least 1")
         for name in ("clip", "ada_kimg"):
-            self._check(name, getattr(self, name) > 0, "give a number above 0")
+            self.check(name, getattr(self, name) > 0, "give a number above 0")
         for name in ("freeze_critic", "ema_kimg", "path_weight"):
-            self._check(name, getattr(self, name) >= 0, "give 0 (none) or more")
-        self._check("batch", (self.batch or 1) <= 4096, "give 1 to 4096")
-        self._check("ada_target", 0 < self.ada_target < 1, "give a number between 0 and 1")
+            self.check(name, getattr(self, name) >= 0, "give 0 (none) or more")
+        self.check("batch", (self.batch or 1) <= 4096, "give 1 to 4096")
+        self.check("ada_target", 0 < self.ada_target < 1, "give a number between 0 and 1")
         by_size = self.loss in BY_SIZE_LOSSES and self.gp_weight is None
-        self._check("gp_weight", by_size or (self.gp_weight or 0) >= 0, "give 0 (none) or more")
+        self.check("gp_weight", by_size or (self.gp_weight or 0) >= 0, "give 0 (none) or more")
         require(
             self.freeze_critic == 0 or self.critic == "own",
             f"--freeze-critic with --critic {self.critic}",
@@ -369,10 +422,6 @@ class TrainConfig(JsonConfig):
         check_arch(self.arch, self.mixing, self.schedule, self.path_weight)
         self._check_schedule()
         self.model  # noqa: B018 - building it checks its fields
-
-    def _check(self, name: str, holds: bool, hint: str) -> None:
-        """Raise UsageError that names the option of a field unless the condition holds."""
-        require(holds, f"--{name.replace('_', '-')} {getattr(self, name)}", hint)
 
     def _check_schedule(self) -> None:
         if not self.schedule:

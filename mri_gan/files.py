@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
 
-from mri_gan.errors import DataError
+from mri_gan.errors import DataError, UsageError
 
 # CRC-32 as everywhere, by ISA-L in a ninth of zlib's time; zlib where ISA-L is not built
 
@@ -152,6 +152,25 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON that people can read, atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What a JSON text says; raises ValueError for a damaged one and one nested too deeply."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object; raises UsageError naming the file where it is none."""
+    try:
+        value = parse_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path}: cannot be read as JSON", str(error)) from error
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: not a JSON object")
+    return value
 
 
 @contextlib.contextmanager

@@ -19,9 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from mri_gan.documents import parse_json
 from mri_gan.errors import UsageError
-from mri_gan.files import write_bytes
+from mri_gan.files import parse_json, write_bytes
 
 if TYPE_CHECKING:
     from markupsafe import Markup

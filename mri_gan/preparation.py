@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mri_gan.config import AUTO, require, require_one_of
-from mri_gan.documents import JsonConfig
+from mri_gan.config import AUTO, JsonConfig, require, require_one_of
 from mri_gan.errors import UsageError
 
 PLANES = ("axial", "coronal", "sagittal")
@@ -132,17 +131,12 @@ class PrepareConfig(JsonConfig):
 
     def _require_numbers(self) -> None:
         """Every number is within its bounds."""
-        require(0 <= self.fov <= 2000, f"--fov {self.fov}", "give millimetres, such as 256")
-        require(self.every >= 1, f"--every {self.every}", "give 1 or more")
-        require(self.depth in (8, 16), f"--depth {self.depth}", "choose 8 or 16")
-        require(
-            0 <= self.min_foreground < 1,
-            f"--min-foreground {self.min_foreground}",
-            "give a share from 0 to below 1",
-        )
-        require(
-            self.volume is None or self.volume >= 0, f"--volume {self.volume}", "give 0 or more"
-        )
+        self.check("fov", 0 <= self.fov <= 2000, "give millimetres, such as 256")
+        self.check("every", self.every >= 1, "give 1 or more")
+        self.check("depth", self.depth in (8, 16), "choose 8 or 16")
+        share = 0 <= self.min_foreground < 1
+        self.check("min_foreground", share, "give a share from 0 to below 1")
+        self.check("volume", self.volume is None or self.volume >= 0, "give 0 or more")
         low, high = self.window
         require(0 <= low < high <= 100, f"--window {low},{high}", "give LOW,HIGH within 0..100")
         require(

@@ -13,20 +13,22 @@ from typing import Any
 from mri_gan.config import (
     GROWING,
     LEVELS,
-    SCHED_BATCH,
-    SCHED_LR,
     Stage,
     TrainConfig,
     check_stages,
     require,
 )
-from mri_gan.documents import parse_json
 from mri_gan.errors import UsageError
+from mri_gan.files import parse_json
 
 # The training schedule: a pure function from nimg to the phase in force
 
 BASE_LR = 1e-3
 BASE_BATCH = 16
+# Karras 2019, appendix C: higher resolutions train with larger learning rates ...
+SCHED_LR = {128: 1.5e-3, 256: 2e-3, 512: 3e-3, 1024: 3e-3}
+# ... and smaller batches, as the field's PyTorch implementations of the paper have them.
+SCHED_BATCH = {8: 256, 16: 128, 32: 64, 64: 32, 128: 32, 256: 32, 512: 16, 1024: 8}
 
 
 @dataclass(frozen=True)

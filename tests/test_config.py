@@ -18,9 +18,11 @@ from mri_gan.config import (
     check_stages,
     critic_norm,
     defaults_of,
+    differences,
+    starting_settings,
 )
-from mri_gan.documents import differences, read_json
 from mri_gan.errors import UsageError
+from mri_gan.files import read_json
 from mri_gan.preparation import PrepareConfig
 
 CONFIGS = (PrepareConfig, ModelConfig, TrainConfig)
@@ -212,3 +214,13 @@ def test_a_setting_of_another_kind_is_named(name: str, odd: object) -> None:
     assert TrainConfig.from_dict(good).pixel_mm == 1
     with pytest.raises(UsageError, match=name.replace("_", ".")):
         TrainConfig.from_dict(good | {name: odd})
+
+
+def test_a_preset_has_a_length_where_the_user_gives_none() -> None:
+    """25 thousand images: the run that docs/results.md shows."""
+    assert starting_settings("laptop", None, given=("capacity", "batch"))["kimg"] == 25.0
+
+
+@pytest.mark.parametrize("name", ["kimg", "phase", "schedule", "schedule_file", "minutes"])
+def test_a_length_of_the_user_replaces_that_of_the_preset(name: str) -> None:
+    assert "kimg" not in starting_settings("laptop", None, given=("capacity", name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -145,7 +146,7 @@ class Audit:
     crowd: float = 1.0
     views: tuple[str, ...] = field(default=VIEWS)
 
-    @property
+    @functools.cached_property
     def samples_limits(self) -> NDArray[np.float64]:
         """What these samples stay below if they copy nobody [V]: for a crowd, every person."""
         limits, highest = self.limits.copy(), self.people.max(1)

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mri_gan.config import LEVELS
-from mri_gan.documents import parse_json
 from mri_gan.errors import DataError, UsageError
-from mri_gan.files import one_line
+from mri_gan.files import one_line, parse_json
 from mri_gan.ingest.read.image_files import FORMATS, read_grey_file
 from mri_gan.nets.build import DrawSettings, draw_seeds
 from mri_gan.pictures import Pixels, to_stored, to_unit

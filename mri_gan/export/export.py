@@ -10,11 +10,10 @@ from typing import Any
 import lmdb
 
 from mri_gan.config import LEVELS, require, require_level, require_one_of
-from mri_gan.documents import parse_json
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.export import formats
 from mri_gan.export.formats import Channels, Pixels, Selection, find_classes, select
-from mri_gan.files import StopSignal, one_line, replacing, write_json
+from mri_gan.files import StopSignal, one_line, parse_json, replacing, write_json
 from mri_gan.pictures import Shows, png_bytes
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import MASK

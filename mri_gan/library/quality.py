@@ -2,29 +2,128 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from mri_gan.config import DOWNLOAD_FREE
 from mri_gan.evaluate.audit import Audit
 from mri_gan.evaluate.audit import audit as audit_sets
 from mri_gan.evaluate.evaluation import Evaluation, build_families, build_features, read_people
 from mri_gan.evaluate.evaluation import evaluate as evaluate_sets
-from mri_gan.evaluate.images import ImageSet, check_fit, check_size, fakes_of, images_in, reals_of
+from mri_gan.evaluate.images import (
+    ImageSet,
+    check_fit,
+    check_size,
+    fakes_of,
+    images_in,
+    read_look,
+    reals_of,
+)
 from mri_gan.evaluate.membership import training_conditions
+from mri_gan.files import digest_file
 from mri_gan.library.drawing import Model, load_model
-from mri_gan.nets.build import pick_device
+from mri_gan.nets.build import DrawSettings, pick_device
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth.sample import settings_to_draw
+from mri_gan.synth.sample import Trained, settings_to_draw
 from mri_gan.train.data import was_trained_on
 
 DEPTH = 8  # bits of the pictures that `generate` writes
 ALL = 1 << 40  # more slices than there are
-Judged = str | Path | Model
+SEEDS_APART = 1_000_000  # the seeds of two calls do not meet
+HELD_OUT = ("validate", "test")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The images to judge: where they come from, at which size, and what results say of them."""
+
+    size: int
+    take_images: Callable[[int], ImageSet]  # the first N
+    facts: dict[str, Any]
+    beside: Path  # where results go by default
+    trained: Trained | None = None
+    look: DrawSettings | None = None
+    conditions: Tensor | None = None  # of training slices [M, K]
+
+    @property
+    def generator(self) -> tuple[Trained, DrawSettings, Tensor | None]:
+        """What it takes to draw more of a checkpoint's images."""
+        assert self.trained is not None
+        assert self.look is not None
+        return self.trained, self.look, self.conditions
+
+
+def judge_pictures(
+    store: StoreReader, folder: Path, count: int, size: int | None, seed: int
+) -> Judged:
+    """At most `count` pictures of a folder; size None is their own."""
+    found, resizer = images_in(folder, size, count, seed)
+    check_size(store, found.size)
+    facts = {"images": folder.resolve().name, "size": found.size, "resizer": resizer}
+    return Judged(found.size, lambda _: found, facts | read_look(folder), Path())
+
+
+def judge_model(
+    store: StoreReader,
+    trained: Trained,
+    size: int | None,
+    psi: float,
+    noise: float,
+    seed: int,
+    depth: int | None = None,
+) -> Judged:
+    """Images of a generator; size None is the largest trained, `depth` None that of the store.
+
+    Raises DataError or UsageError where model and store do not go together.
+    """
+    size = trained.size if size is None else size
+    look = settings_to_draw(trained, size, psi, noise)
+    check_fit(trained, store, size)
+    first, bits = seed * SEEDS_APART, depth or int(store.header["depth"])
+    conditions = training_conditions(store, trained)
+    source = "each column drawn alone" if conditions is None else "of training slices"
+    facts = {
+        "model": describe_model(trained),
+        "size": size,
+        "resizer": "none",
+        "psi": psi,
+        "noise": noise,
+        "conditions": source if trained.conditions else "none",
+    }
+    return Judged(
+        size,
+        lambda wanted: fakes_of(trained, look, range(first, first + wanted), bits, conditions),
+        facts,
+        trained.path.parent,
+        trained,
+        look,
+        conditions,
+    )
+
+
+def describe_model(trained: Trained) -> dict[str, Any]:
+    """What the results say of the checkpoint: names only, since a path can identify people."""
+    return {
+        "run": trained.path.resolve().parent.name,
+        "file": trained.path.name,
+        "sha256": digest_file(trained.path),
+        "nimg": trained.nimg,
+    }
+
+
+def read_held_out(store: StoreReader, size: int, seed: int) -> ImageSet | None:
+    """Slices of people that were never trained on, or None where the store has none."""
+    if not any(len(store.indices(split)) for split in HELD_OUT):
+        return None
+    return reals_of(store, HELD_OUT, size, ALL, seed)
 
 
 def evaluate(
-    model: Judged,
+    model: str | Path | Model,
     store: str | Path,
     *,
     split: str = "train",
@@ -45,17 +144,16 @@ def evaluate(
     """
     device = pick_device(device)
     with StoreReader(Path(store)) as opened:
-        judged = _take(model, opened, fakes, count, size, psi, noise, seed, device)
+        judged = _find_images(model, opened, count, size, psi, noise, seed, device)
         reals, apart = read_people(opened, split, judged.size, count, seed)
-        if fakes is None and len(judged) > len(reals):
-            judged = _take(model, opened, len(reals), count, judged.size, psi, noise, seed, device)
+        drawn = judged.take_images(fakes or len(reals))
         built = build_features(tuple(features), apart, device)
-        families = build_families(judged.size, max(len(reals), len(judged)), built, seed)
-        return evaluate_sets(reals, judged, families, resamples, seed)
+        families = build_families(judged.size, max(len(reals), len(drawn)), built, seed)
+        return evaluate_sets(reals, drawn, families, resamples, seed)
 
 
 def audit(
-    model: Judged,
+    model: str | Path | Model,
     store: str | Path,
     *,
     count: int = 1000,
@@ -72,43 +170,27 @@ def audit(
     """
     device = pick_device(device)
     with StoreReader(Path(store)) as opened:
-        samples = _take(model, opened, count, count, size, psi, noise, seed, device, DEPTH)
-        train = reals_of(opened, ("train",), samples.size, ALL, seed)
-        apart = [s for s in ("validate", "test") if len(opened.indices(s))]
-        held_out = reals_of(opened, tuple(apart), samples.size, ALL, seed) if apart else None
-        right = None
-        if isinstance(model, Model) or not _is_pictures(Path(model)):
-            drawn = model if isinstance(model, Model) else load_model(model, device)
-            right = was_trained_on(drawn.trained, opened)
-        return audit_sets(samples, train, held_out, right, seed=seed)
+        judged = _find_images(model, opened, count, size, psi, noise, seed, device, DEPTH)
+        train = reals_of(opened, ("train",), judged.size, ALL, seed)
+        held_out = read_held_out(opened, judged.size, seed)
+        right = None if judged.trained is None else was_trained_on(judged.trained, opened)
+        return audit_sets(judged.take_images(count), train, held_out, right, seed=seed)
 
 
-def _take(
-    model: Judged,
+def _find_images(
+    model: str | Path | Model,
     store: StoreReader,
-    wanted: int | None,
-    limit: int,
+    count: int,
     size: int | None,
     psi: float,
     noise: float,
     seed: int,
     device: str,
     depth: int | None = None,
-) -> ImageSet:
+) -> Judged:
     """The images to judge: drawn, or those of a folder of pictures."""
-    if not isinstance(model, Model) and _is_pictures(Path(model)):
-        found, _ = images_in(Path(model), size, limit, seed)
-        check_size(store, found.size)
-        return found
-    trained = (model if isinstance(model, Model) else load_model(model, device)).trained
-    size = trained.size if size is None else size
-    check_fit(trained, store, size)
-    look = settings_to_draw(trained, size, psi, noise)
-    first = seed * 1_000_000  # as on the command line: the seeds of two calls do not meet
-    seeds = range(first, first + (wanted or limit))
-    bits = int(store.header["depth"])
-    return fakes_of(trained, look, seeds, depth or bits, training_conditions(store, trained))
-
-
-def _is_pictures(path: Path) -> bool:
-    return path.is_dir() and not any(path.glob("*.pt"))
+    if not isinstance(model, Model):
+        if Path(model).is_dir() and not any(Path(model).glob("*.pt")):
+            return judge_pictures(store, Path(model), count, size, seed)
+        model = load_model(model, device)
+    return judge_model(store, model.trained, size, psi, noise, seed, depth)

@@ -15,7 +15,6 @@ from mri_gan.config import (
     CAPACITIES,
     PRESETS,
     TrainConfig,
-    length_is_given,
     read_metrics,
     require,
     require_one_of,
@@ -146,9 +145,7 @@ def resolve_settings(
     """
     require_one_of("preset", preset, (None, *PRESETS))
     wanted = (settings.get(name) for name in ("arch", "loss", "critic"))
-    values = {**starting_settings(preset, *wanted), **settings}
-    if length_is_given(settings):
-        values["kimg"] = None
+    values = {**starting_settings(preset, *wanted, given=settings), **settings}
     capacity = values.get("capacity", 1.0)
     values["capacity"] = CAPACITIES.get(capacity, capacity)
     values["precision"] = pick_precision(values.get("precision"), device)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mri_gan.config import CONFIG, METRICS, PLOT, REALS, SAMPLES, read_metrics
-from mri_gan.documents import read_json
 from mri_gan.errors import DataError, UsageError
+from mri_gan.files import read_json
 from mri_gan.pictures import Shows, read_mark
 
 GRID_NAME = re.compile(r"(?P<nimg>\d{9})-(?P<size>\d{4})px\.png$")

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mri_gan.config import CONFIG, METRICS, list_problems
-from mri_gan.documents import differences
+from mri_gan.config import CONFIG, METRICS, differences, list_problems
 from mri_gan.pictures import Chart, Shows, chart_metrics, edges_of
 from mri_gan.report.facts import Picture, RunFacts, showing
 

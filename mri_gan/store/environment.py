@@ -1,25 +1,37 @@
-"""Opening an LMDB environment safely: no crash signal, whatever the file holds."""
+"""Opening a store for reading, safely: no crash signal, whatever the file holds.
+
+LMDB believes every number it finds in a page: a turned bit in one can send it outside of the
+file, which the system answers with a crash signal. Here the trees are walked first, and every
+offset, size and page number compared with the bounds it must keep. Only index pages are read;
+what is in the values is guarded by their own checksums.
+
+Layout of LMDB 0.9 on 64-bit machines. A page begins with its number (8 bytes), 2 unused bytes,
+flags (2), and the ends of its node offsets (2) and of its free space (2). A node is the size of
+its data (4 bytes), flags (2), the size of its key (2), key, data; in a branch the first six
+bytes are a page number. Pages 0 and 1 hold the two latest states of the whole file.
+"""
 
 from __future__ import annotations
 
 import mmap
 import os
-import shutil
+import struct
 import threading
 from collections import Counter, deque
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import lmdb
+import numpy as np
+from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
-from mri_gan.files import FULL, explain_os_error, one_line, writer_of
-from mri_gan.store.schema import DATA_FILE, MAX_DATABASES
+from mri_gan.files import one_line, writer_of
+from mri_gan.store.schema import DATA_FILE, DATABASE_NAMES, MAX_DATABASES
 
-PAGE_WASTE = 1.3  # bytes of pages per byte of images
-SMALL_COMMIT = 128 << 10  # what a transaction writes besides images, index pages above all
-LMDB_MAGIC, LMDB_MAGIC_END = b"\xde\xc0\xef\xbe", 20  # where in a file it ends
 REMEDY = "run `mrigan prepare SOURCE... --out STORE` to make one"
-
+COPY_AGAIN = "copy the whole file again, or delete the folder and prepare it again"
 
 # LMDB refuses to open a file twice in one process, so readers of one folder share an environment.
 _shared: dict[Path, lmdb.Environment] = {}
@@ -51,7 +63,7 @@ def open_shared(folder: Path) -> lmdb.Environment:
         _close_given_back()
         key = folder.resolve()
         if key not in _shared:
-            _shared[key] = open_environment(folder, readonly=True)
+            _shared[key] = open_for_reading(folder)
         _users[_shared[key]] += 1
         return _shared[key]
 
@@ -79,97 +91,251 @@ def _close_given_back() -> None:
             env.close()
 
 
-def open_environment(folder: Path, *, readonly: bool, map_size: int = 0) -> lmdb.Environment:
-    """Open the folder's environment.
+def open_for_reading(folder: Path) -> lmdb.Environment:
+    """Open the folder's environment, which nobody writes to.
 
     Raises DataError when the folder is not a store, or when its file is truncated or damaged so
     that LMDB would answer with a crash.
     """
     file = folder / DATA_FILE
-    if readonly and not folder.exists():
+    if not folder.exists():
         raise DataError(f"{folder}: no such store: check the spelling, or {REMEDY}")
-    if readonly and not file.is_file():
+    if not file.is_file():
         raise DataError(f"{folder}: is not a mrigan store (no {DATA_FILE})", REMEDY)
-    if readonly and (holder := writer_of(folder)):
+    if holder := writer_of(folder):
         raise DataError(
             f"{folder}: is being written by another process (pid {holder})", "wait until it is done"
         )
-    if not readonly and file.exists() and not has_begun(folder):
-        file.unlink()
-    if file.exists():
-        from mri_gan.store.pages import check_pages  # it needs numpy; a new store's writer does not
-
-        check_pages(file)
+    check_pages(file)
     try:
         env: lmdb.Environment = lmdb.open(
             os.fsencode(folder),  # a name may be bytes that no text has
-            map_size=max(map_size, file.stat().st_size if file.exists() else 0),
-            readonly=readonly,
-            # One writer by our own lock, and none beside readers. LMDB's would be a file mapped
-            # into memory: on a full disk, touching it is a bus error.
-            lock=False,
+            map_size=file.stat().st_size,
+            readonly=True,
+            lock=False,  # there are no writers beside readers
             max_dbs=MAX_DATABASES,
-            readahead=not readonly,
-            # Without it, what lay in memory before, names of people too, fills the pages' ends.
-            meminit=True,
+            readahead=False,
         )
     except (lmdb.Error, OSError) as error:
-        if not readonly and _is_full(error, folder, 0):
-            raise explain_lmdb_error(error, folder) from error
         raise DataError(f"{folder}: cannot be opened as a store ({one_line(error)})", REMEDY) from (
             error
         )
     return env
 
 
-def explain_lmdb_error(error: Exception, folder: Path, n_bytes: int = 0) -> DataError:
-    """Say in one line why `n_bytes` of images could not be written."""
-    if _is_full(error, folder, n_bytes):
-        needed = int(PAGE_WASTE * n_bytes) + SMALL_COMMIT
-        return DataError(
-            f"{folder}: the disk is full ({one_line(error)}); the next part needs about "
-            f"{needed:,} bytes",
-            "free some space and run the same command again; what was written so far is kept",
-        )
-    return DataError(f"{folder}: {one_line(error)}", "check the disk and run the command again")
+# Is the structure of a file sound? Checked before LMDB opens it
+
+BRANCH, LEAF = 0x01, 0x02
+PAGE_HEADER, NODE_HEADER = 16, 8
+BIG, DATABASE = 0x01, 0x02  # a node's data is in pages of its own; is a tree of its own
+NO_PAGE = 2**64 - 1
+MAGIC, LMDB_VERSION = 0xBEEFC0DE, 1
+INTEGER_KEYS = 0x08
+MAX_DEPTH = 32
+CHUNK = 4096  # pages looked at together
+
+_META = struct.Struct("<II16x")
+_TREE = struct.Struct("<IHHQQQQQ")
+_STATE = struct.Struct("<QQ")
 
 
-def _is_full(error: Exception, folder: Path, n_bytes: int) -> bool:
-    # LMDB passes the system's words only, and reports a write that the disk took in part as an
-    # input/output error.
-    if any(os.strerror(code) in str(error) for code in FULL):
-        return True
-    wanted = int(PAGE_WASTE * n_bytes) + SMALL_COMMIT
-    return isinstance(error, lmdb.Error) and _room(folder) < wanted
+class DamagedPageError(ValueError):
+    """A page that holds what LMDB would not have written."""
 
 
-def _room(folder: Path) -> int:
-    """Bytes that the data file may still grow by."""
-    free = shutil.disk_usage(folder).free
-    try:
-        import resource
-    except ImportError:  # Windows has no such limits
-        return free
-    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    file = folder / DATA_FILE
-    size = file.stat().st_size if file.exists() else 0
-    return free if limit == resource.RLIM_INFINITY else min(free, limit - size)
+@dataclass(frozen=True)
+class _Tree:
+    """Where a tree of pages begins, and what its owner says of it."""
+
+    size: int  # of a page; LMDB keeps it here
+    flags: int
+    depth: int
+    branches: int
+    leaves: int
+    overflow: int
+    entries: int
+    root: int
+
+    @classmethod
+    def at(cls, data: bytes | memoryview, offset: int = 0) -> _Tree:
+        return cls(*_TREE.unpack_from(data, offset))
 
 
-def has_begun(folder: Path) -> bool:
-    """Whether a folder holds a database.
+def check_pages(file: Path) -> None:
+    """Raise DataError unless LMDB can read and write the file without leaving it.
 
-    One whose first pages were only written in part, since the disk was full or the power went,
-    is none yet.
+    An empty file is a database that has not begun.
     """
-    file = folder / DATA_FILE
+    n_bytes = file.stat().st_size
+    if not n_bytes:
+        return
+    with file.open("rb") as stream:
+        head = stream.read(2 * 65536)
+        try:
+            free, main, last, size = _latest_state(head)
+        except (DamagedPageError, struct.error) as error:
+            raise DataError(f"{file}: cannot be opened as a store ({error})", COPY_AGAIN) from error
+        if (last + 1) * size > n_bytes:
+            raise DataError(
+                f"{file}: cut short ({n_bytes} of {(last + 1) * size} bytes)", COPY_AGAIN
+            )
+        with mmap.mmap(stream.fileno(), (last + 1) * size, access=mmap.ACCESS_READ) as mapped:
+            try:
+                _check_trees(mapped, free, main, last, size)
+            except DamagedPageError as error:
+                raise DataError(f"{file}: damaged ({error})", COPY_AGAIN) from error
+
+
+def _check_trees(mapped: mmap.mmap, free: _Tree, main: _Tree, last: int, size: int) -> None:
+    walk: _Walk | None = None
     try:
-        with file.open("rb") as stream:
-            head = stream.read(LMDB_MAGIC_END)
-            size = file.stat().st_size
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise explain_os_error(error, file) from error
-    started = not head.strip(b"\0") or head.endswith(LMDB_MAGIC)
-    return not (size < 2 * mmap.PAGESIZE and started)
+        walk = _Walk(mapped, last, size)
+        walk.check(free, "free pages", tree_flags=INTEGER_KEYS)
+        for name, data in walk.check(main, "databases", databases=True):
+            if name in DATABASE_NAMES:
+                if len(data) != _TREE.size:
+                    raise DamagedPageError("a database of the wrong size")
+                walk.check(_Tree.at(data), name.decode())
+    finally:
+        if walk is not None:
+            walk.release()  # a map that is still looked at cannot be closed
+
+
+def _latest_state(head: bytes) -> tuple[_Tree, _Tree, int, int]:
+    """The trees, the last page and the page size of the state that LMDB will open."""
+    size = _Tree.at(head, PAGE_HEADER + _META.size).size
+    if size not in {2**n for n in range(9, 17)} or len(head) < size + 160:
+        raise DamagedPageError("MDB_INVALID: not an LMDB file")
+    states = []
+    for start in (0, size):
+        offset = start + PAGE_HEADER
+        if _META.unpack_from(head, offset) != (MAGIC, LMDB_VERSION):
+            raise DamagedPageError("MDB_INVALID: not an LMDB file")
+        offset += _META.size
+        trees = (_Tree.at(head, offset), _Tree.at(head, offset + _TREE.size))
+        last, transaction = _STATE.unpack_from(head, offset + 2 * _TREE.size)
+        states.append((transaction, trees, last))
+    # As LMDB chooses: the second only when it is newer.
+    _, (free, main), last = max(states, key=lambda state: state[0])
+    if free.size != size or last >= 2**48:
+        raise DamagedPageError("its first pages are damaged")
+    return free, main, max(last, 1), size
+
+
+class _Walk:
+    """Walks trees of pages; no page may be met twice."""
+
+    def __init__(self, mapped: mmap.mmap, last: int, size: int) -> None:
+        self._last = last
+        self._size = size
+        self._pages = np.frombuffer(mapped, np.uint8).reshape(last + 1, size)
+        self._met = np.zeros(last + 1, bool)
+        self._met[:2] = True
+
+    def release(self) -> None:
+        """Let go of the map."""
+        del self._pages
+
+    def check(
+        self, tree: _Tree, name: str, *, tree_flags: int = 0, databases: bool = False
+    ) -> list[tuple[bytes, bytes]]:
+        """Raise DamagedPageError unless the tree is sound and has these flags.
+
+        With `databases` nodes may be such; gives their keys and data.
+        """
+        if tree.flags != tree_flags or tree.depth > MAX_DEPTH:
+            raise DamagedPageError(f"{name}: impossible flags or depth")
+        if tree.root == NO_PAGE:
+            if tree.entries:
+                raise DamagedPageError(f"{name}: entries without pages")
+            return []
+        level = np.array([tree.root], np.uint64)
+        for _ in range(tree.depth - 1):
+            level = np.concatenate([self._children(part) for part in self._parts(level, name)])
+        found: list[tuple[bytes, bytes]] = []
+        entries = 0
+        for part in self._parts(level, name):
+            nodes = _Nodes(self._pages[part], part, LEAF)
+            nodes.check_leaf(self._last, DATABASE if databases else 0)
+            entries += nodes.count
+            found += nodes.databases()
+        if entries != tree.entries:
+            raise DamagedPageError(f"{name}: {entries} entries of {tree.entries}")
+        return found
+
+    def _parts(self, numbers: NDArray[np.uint64], name: str) -> list[NDArray[np.int64]]:
+        """Page numbers in portions, checked, and noted as met."""
+        if (numbers > self._last).any():
+            raise DamagedPageError(f"{name}: leads to page {numbers.max()} of {self._last + 1}")
+        pages = numbers.astype(np.int64)
+        if self._met[pages].any() or len(np.unique(pages)) != len(pages):
+            raise DamagedPageError(f"{name}: leads to a page twice")
+        self._met[pages] = True
+        return [pages[i : i + CHUNK] for i in range(0, len(pages), CHUNK)]
+
+    def _children(self, part: NDArray[np.int64]) -> NDArray[np.uint64]:
+        return _Nodes(self._pages[part], part, BRANCH).children()
+
+
+class _Nodes:
+    """The nodes of some pages of one kind [P, size]; raises DamagedPageError where they overlap."""
+
+    def __init__(self, pages: NDArray[np.uint8], numbers: NDArray[np.int64], kind: int) -> None:
+        self._size = pages.shape[1]
+        words: NDArray[Any] = pages.view("<u2")
+        own, flags = pages[:, :8].copy().view("<u8")[:, 0], words[:, 5]
+        lower, upper = (words[:, i].astype(np.int64) for i in (6, 7))
+        if not np.array_equal(own, numbers) or (flags != kind).any():
+            raise DamagedPageError("a page of another kind or place")
+        if (lower % 2 | (lower <= PAGE_HEADER) | (lower > upper) | (upper > self._size)).any():
+            raise DamagedPageError("a page with impossible bounds")
+        counts = (lower - PAGE_HEADER) // 2
+        rows, columns = np.nonzero(np.arange(counts.max()) < counts[:, None])
+        offsets = words[rows, PAGE_HEADER // 2 + columns].astype(np.int64)
+        bad = offsets % 2 | (offsets < upper[rows]) | (offsets + NODE_HEADER > self._size)
+        if bad.any():
+            raise DamagedPageError("a node outside of its page")
+        self._bytes = pages.reshape(-1)
+        self._offsets = offsets
+        self._starts = rows * self._size + offsets  # in all bytes
+        flat = self._bytes.view("<u2")
+        head = [flat[self._starts // 2 + i].astype(np.uint64) for i in range(4)]
+        self._sizes = head[0] | head[1] << np.uint64(16)
+        self._flags = head[2]
+        self._keys = head[3].astype(np.int64)
+
+    @property
+    def count(self) -> int:
+        return len(self._starts)
+
+    def children(self) -> NDArray[np.uint64]:
+        """The pages that branch nodes lead to."""
+        if (self._offsets + NODE_HEADER + self._keys > self._size).any():
+            raise DamagedPageError("a key outside of its page")
+        children: NDArray[np.uint64] = self._sizes | self._flags << np.uint64(32)
+        return children
+
+    def check_leaf(self, last: int, flag: int) -> None:
+        """Keys and data lie within their page, or the data in pages of the file."""
+        big = self._flags == BIG
+        if ((self._flags != 0) & (self._flags != flag) & ~big).any():
+            raise DamagedPageError("a node of an impossible kind")
+        inside = np.where(big, np.uint64(8), self._sizes).astype(np.int64)
+        if (self._offsets + NODE_HEADER + self._keys + inside > self._size).any():
+            raise DamagedPageError("a value outside of its page")
+        if big.any():
+            at = (self._starts + NODE_HEADER + self._keys)[big]
+            numbers = self._bytes[at[:, None] + np.arange(8)].view("<u8")[:, 0]
+            needed = (self._sizes[big] + np.uint64(PAGE_HEADER - 1)) // np.uint64(self._size)
+            if (numbers > last).any() or (numbers + needed > last).any() or (numbers < 2).any():
+                raise DamagedPageError("a value outside of the file")
+
+    def databases(self) -> list[tuple[bytes, bytes]]:
+        """Names and trees of the nodes that are databases."""
+        some = self._flags == DATABASE
+        names = self._starts[some] + NODE_HEADER
+        trees = names + self._keys[some]
+        return [
+            (self._bytes[n:t].tobytes(), self._bytes[t : t + int(size)].tobytes())
+            for n, t, size in zip(names, trees, self._sizes[some], strict=True)
+        ]

@@ -9,8 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from mri_gan.config import LEVELS
-from mri_gan.documents import differences
+from mri_gan.config import LEVELS, differences
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, make_folder, replacing
 from mri_gan.store.counts import count_slices, tell_learned

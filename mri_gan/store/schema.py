@@ -26,9 +26,8 @@ from typing import TYPE_CHECKING, Any
 import lz4.block
 
 from mri_gan.config import LEVELS
-from mri_gan.documents import parse_json
 from mri_gan.errors import DataError
-from mri_gan.files import crc32
+from mri_gan.files import crc32, parse_json
 
 if TYPE_CHECKING:  # what only plans and writes does without numpy, which takes long to load
     from numpy.typing import NDArray

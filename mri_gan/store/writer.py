@@ -6,6 +6,9 @@ it, so the same command continues from there.
 
 from __future__ import annotations
 
+import mmap
+import os
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,13 +18,16 @@ from typing import Any, Self
 import lmdb
 
 from mri_gan.config import LEVELS
-from mri_gan.errors import UsageError
+from mri_gan.errors import DataError, UsageError
+from mri_gan.files import FULL, explain_os_error, one_line
 from mri_gan.store import schema
-from mri_gan.store.environment import explain_lmdb_error, open_environment
-from mri_gan.store.schema import EncodedSlice, dump_checked, index_key, load_json, seal
+from mri_gan.store.schema import DATA_FILE, EncodedSlice, dump_checked, index_key, load_json, seal
 
 BATCH_BYTES = 16 << 20
 FIRST_MAP_BYTES = 64 << 20
+PAGE_WASTE = 1.3  # bytes of pages per byte of images
+SMALL_COMMIT = 128 << 10  # what a transaction writes besides images, index pages above all
+LMDB_MAGIC, LMDB_MAGIC_END = b"\xde\xc0\xef\xbe", 20  # where in a file it ends
 
 
 Entry = tuple[bytes, bytes | bytearray]  # key and value
@@ -47,7 +53,7 @@ class StoreWriter:
 
     def __init__(self, folder: Path, header: dict[str, Any]) -> None:
         self.folder = folder
-        self._env = open_environment(folder, readonly=False, map_size=FIRST_MAP_BYTES)
+        self._env = open_for_writing(folder)
         self._databases = self._open_databases()
         self._batch = _Batch()
         # A commit waits for the disk; meanwhile the next batch is gathered.
@@ -218,3 +224,92 @@ class StoreWriter:
                 self._env.set_mapsize(2 * self._env.info()["map_size"])
             except lmdb.Error as error:
                 raise explain_lmdb_error(error, self.folder, n_bytes) from error
+
+
+# Opening a folder that may hold a part of a store, and disks that are full
+
+
+def open_for_writing(folder: Path) -> lmdb.Environment:
+    """Open the folder's environment, or begin one.
+
+    Raises DataError when what the folder holds is damaged, or when the disk refuses.
+    """
+    file = folder / DATA_FILE
+    if file.exists() and not has_begun(folder):
+        file.unlink()
+    size = file.stat().st_size if file.exists() else 0
+    if size:
+        from mri_gan.store.environment import check_pages  # needs numpy, which takes long to load
+
+        check_pages(file)
+    try:
+        env: lmdb.Environment = lmdb.open(
+            os.fsencode(folder),  # a name may be bytes that no text has
+            map_size=max(FIRST_MAP_BYTES, size),
+            # One writer by our own lock, and none beside readers. LMDB's would be a file mapped
+            # into memory: on a full disk, touching it is a bus error.
+            lock=False,
+            max_dbs=schema.MAX_DATABASES,
+            # Without it, what lay in memory before, names of people too, fills the pages' ends.
+            meminit=True,
+        )
+    except (lmdb.Error, OSError) as error:
+        if _is_full(error, folder, 0):
+            raise explain_lmdb_error(error, folder) from error
+        raise DataError(
+            f"{folder}: cannot be opened as a store ({one_line(error)})", "check the disk"
+        ) from error
+    return env
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a folder holds a database.
+
+    One whose first pages were only written in part, since the disk was full or the power went,
+    is none yet.
+    """
+    file = folder / DATA_FILE
+    try:
+        with file.open("rb") as stream:
+            head = stream.read(LMDB_MAGIC_END)
+            size = file.stat().st_size
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise explain_os_error(error, file) from error
+    started = not head.strip(b"\0") or head.endswith(LMDB_MAGIC)
+    return not (size < 2 * mmap.PAGESIZE and started)
+
+
+def explain_lmdb_error(error: Exception, folder: Path, n_bytes: int = 0) -> DataError:
+    """Say in one line why `n_bytes` of images could not be written."""
+    if _is_full(error, folder, n_bytes):
+        needed = int(PAGE_WASTE * n_bytes) + SMALL_COMMIT
+        return DataError(
+            f"{folder}: the disk is full ({one_line(error)}); the next part needs about "
+            f"{needed:,} bytes",
+            "free some space and run the same command again; what was written so far is kept",
+        )
+    return DataError(f"{folder}: {one_line(error)}", "check the disk and run the command again")
+
+
+def _is_full(error: Exception, folder: Path, n_bytes: int) -> bool:
+    # LMDB passes the system's words only, and reports a write that the disk took in part as an
+    # input/output error.
+    if any(os.strerror(code) in str(error) for code in FULL):
+        return True
+    wanted = int(PAGE_WASTE * n_bytes) + SMALL_COMMIT
+    return isinstance(error, lmdb.Error) and _room(folder) < wanted
+
+
+def _room(folder: Path) -> int:
+    """Bytes that the data file may still grow by."""
+    free = shutil.disk_usage(folder).free
+    try:
+        import resource
+    except ImportError:  # Windows has no such limits
+        return free
+    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
+    file = folder / DATA_FILE
+    size = file.stat().st_size if file.exists() else 0
+    return free if limit == resource.RLIM_INFINITY else min(free, limit - size)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from mri_gan import __version__, files
 from mri_gan.config import require, require_one_of
-from mri_gan.documents import parse_json
 from mri_gan.errors import DataError, Stopped, UsageError
+from mri_gan.files import parse_json
 from mri_gan.nets.build import DrawSettings, batch_for, draw_seeds
 from mri_gan.pictures import COMPRESS_LEVEL, Shows, png_bytes, to_stored
 from mri_gan.store.labels import one_cell

@@ -124,7 +124,7 @@ def project(
         scaled = [look.noise * part for part in noise] or None
         image = synthesise(net, shaken.expand(1, layers, -1), scaled, look)
         near = distance(image, target, features, wanted, effort)
-        loss = near + effort.noise_weight * sum_of(map(correlation, noise))
+        loss = near + effort.noise_weight * sum(map(correlation, noise))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -173,11 +173,11 @@ def distance(
 ) -> Tensor:
     """Mean absolute difference of pixels at four scales, and of features of equal weight."""
     parts = [F.l1_loss(*pair) for pair in zip(pyramid(image), pyramid(target), strict=True)]
-    total = effort.pixel_weight * sum_of(parts) / len(parts)
+    total = effort.pixel_weight * sum(parts, torch.zeros(())) / len(parts)
     if features is not None and effort.feature_weight:
         found = features(image)
         near = [relative(a, b) for a, b in zip(found, wanted, strict=True)]
-        total = total + effort.feature_weight * sum_of(near) / max(1, len(near))
+        total = total + effort.feature_weight * sum(near) / max(1, len(near))
     return total
 
 
@@ -189,14 +189,6 @@ def relative(a: Tensor, b: Tensor) -> Tensor:
 def pyramid(image: Tensor) -> list[Tensor]:
     """The image and its means over squares of 2, 4 and 8 pixels, as far as it reaches."""
     return [F.avg_pool2d(image, s) if s > 1 else image for s in SCALES if image.shape[-1] >= s]
-
-
-def sum_of(parts: Any) -> Tensor:
-    """The sum of scalars; zero for none."""
-    total = torch.zeros(())
-    for part in parts:
-        total = total.to(part.device) + part
-    return total
 
 
 def correlation(noise: Tensor) -> Tensor:

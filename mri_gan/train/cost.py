@@ -7,7 +7,7 @@ import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -173,13 +173,7 @@ def seconds_of(
     conditions = torch.zeros((2, n, dim), device=device) if dim else None
     state.nimg = nimg
     start = time.perf_counter()
-    step.train_step(
-        state,
-        config,
-        Phase(phase.resolution, phase.alpha, n, phase.lr),
-        images,
-        conditions=conditions,
-    )
+    step.train_step(state, config, replace(phase, batch=n), images, conditions=conditions)
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
     return time.perf_counter() - start

@@ -29,11 +29,11 @@ from mri_gan.config import (
     METRICS,
     TrainConfig,
     defaults_of,
+    differences,
     read_metrics,
 )
-from mri_gan.documents import differences, read_json
 from mri_gan.errors import DataError, Stopped, UsageError
-from mri_gan.files import make_folder, remove_leftovers
+from mri_gan.files import make_folder, read_json, remove_leftovers
 from mri_gan.schedule import Phase, phase_at, settings_used, stages, total_images
 from mri_gan.train import run_folder
 from mri_gan.train.cost import seconds_left

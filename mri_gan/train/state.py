@@ -232,7 +232,7 @@ def freeze_levels(d: nn.Module, count: int) -> None:
     for parts, weight in named:
         shared = parts[0] == "from_image" and not parts[1].isdigit()
         of_level = parts[0] in ("from_image", "blocks", "norms") and parts[1] in kept
-        weight.requires_grad_(not (of_level or (shared and count > 0)))
+        weight.requires_grad_(not (of_level or shared))
 
 
 def build_state(config: TrainConfig, device: torch.device) -> TrainState:

@@ -59,6 +59,13 @@ def test_smaller_images_are_enlarged_so_that_a_growing_generator_keeps_its_criti
     torch.testing.assert_close(judge(images), judge(enlarged))
 
 
+def test_a_critic_of_small_images_judges_them_at_64_px() -> None:
+    judge, larger, images = critic(32).eval(), critic(64).eval(), normal(2, 1, 32, 32)
+    larger.load_state_dict(judge.state_dict())
+    enlarged = F.interpolate(images, (64, 64), mode="bilinear")
+    torch.testing.assert_close(judge(images), larger(enlarged))
+
+
 def test_gradients_reach_the_small_critics_and_the_images_alone() -> None:
     judge, images = critic(), normal(2, 1, 32, 32).requires_grad_()
     before = {name: b.clone() for name, b in judge.features.named_buffers()}
@@ -84,14 +91,20 @@ def test_the_frozen_network_is_in_no_checkpoint_and_the_mixing_is() -> None:
 
 def test_mixing_goes_from_the_coarsest_scale_to_the_finest() -> None:
     torch.manual_seed(0)
-    mixing = RandomMixing([2, 3])
-    fine, coarse = normal(1, 2, 8, 8), normal(1, 3, 4, 4)
-    low = F.conv2d(coarse, mixing.get_buffer("channels1"))
-    high = F.conv2d(fine, mixing.get_buffer("channels0"))
-    high = high + F.interpolate(low, scale_factor=2, mode="bilinear", align_corners=False)
-    high = F.conv2d(high, mixing.get_buffer("scales0"), padding=1)
-    for ours, plain, spread in zip(mixing([fine, coarse]), (high, low), SPREADS[:2], strict=True):
-        torch.testing.assert_close(ours, plain / spread)
+    mixing = RandomMixing([2, 3, 4])
+    features = [normal(1, 2, 16, 16), normal(1, 3, 8, 8), normal(1, 4, 4, 4)]
+    fine, middle, coarse = (
+        F.conv2d(x, mixing.get_buffer(f"channels{i}")) for i, x in enumerate(features)
+    )
+
+    def summed(x: Tensor, below: Tensor, name: str) -> Tensor:
+        x = x + F.interpolate(below, scale_factor=2, mode="bilinear", align_corners=False)
+        return F.conv2d(x, mixing.get_buffer(name), padding=1)
+
+    middle = summed(middle, coarse, "scales1")
+    plain = (summed(fine, middle, "scales0"), middle, coarse)
+    for ours, expected, spread in zip(mixing(features), plain, SPREADS[:3], strict=True):
+        torch.testing.assert_close(ours, expected / spread)
 
 
 def test_every_layer_of_a_small_critic_has_a_spectral_norm_of_one() -> None:

@@ -10,7 +10,7 @@ import torch
 from mri_gan.checkpoint import checkpoint_nimg, list_checkpoints, load_checkpoint
 from mri_gan.config import METRICS, TrainConfig, list_problems, read_metrics
 from mri_gan.errors import DataError
-from mri_gan.train import monitor, run_folder, step
+from mri_gan.train import loop, monitor, run_folder, step
 from mri_gan.train.loop import train
 from mri_gan.train.monitor import Health
 from mri_gan.train.run_folder import Run, RunOptions
@@ -115,6 +115,24 @@ def test_finite_divergence_goes_back_with_half_the_learning_rate_and_is_kept_in_
     assert {line["lr"] for line in lines if line["nimg"] > 64} == {0.5e-3}
     (text,) = [text for _, _, text in list_problems(lines).values() if "diverged" in text]
     assert text == next(w for w in warnings if "diverged" in w)
+
+
+def test_another_try_has_other_random_numbers(
+    store: Path, tmp_path: Path, turn: Callable[[Poison], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn(lambda state: state.nimg >= 72 and state.attempt == 0)
+    clean, seeds = step.train_step, set[tuple[int, int]]()
+
+    def note(state: TrainState, config: TrainConfig, *args: Any) -> step.Stats:
+        seeds.add((state.attempt, config.seed))
+        return clean(state, config, *args)
+
+    monkeypatch.setattr(loop, "train_step", note)
+    train(Run(store, tmp_path, CONFIG, OPTIONS))
+    (first, second) = sorted(seeds)
+    assert first == (0, CONFIG.seed)
+    assert second[0] == 1
+    assert second[1] != CONFIG.seed
 
 
 def test_it_goes_back_beyond_checkpoints_at_which_something_was_wrong(

@@ -9,9 +9,8 @@ import torch
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.config import METRICS, PLOT, Stage, TrainConfig, read_metrics
-from mri_gan.documents import read_json
 from mri_gan.errors import DataError, Stopped, UsageError
-from mri_gan.files import StopSignal
+from mri_gan.files import StopSignal, read_json
 from mri_gan.schedule import settings_used
 from mri_gan.synth.sample import load_trained
 from mri_gan.train.data import load_training_data
@@ -84,6 +83,23 @@ def test_a_run_of_some_minutes_is_saved_with_its_pictures_and_goes_on_to_the_sam
     )
 
 
+def test_minutes_are_of_sixty_seconds(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed = [0.0]
+
+    def clock() -> float:
+        passed[0] += 1e-3  # a little at each look
+        return passed[0]
+
+    def on_step(_: Progress) -> None:
+        passed[0] += 25.0
+
+    monkeypatch.setattr("mri_gan.train.loop.time.perf_counter", clock)
+    last = train(Run(store, tmp_path, CONFIG, replace(OPTIONS, minutes=1), on_step=on_step))
+    assert last.name == "ckpt-000000032.pt"  # the fourth step begins after 75 seconds
+
+
 def test_after_a_crash_the_run_goes_on_from_its_last_checkpoint(
     store: Path, whole: Path, tmp_path: Path
 ) -> None:
@@ -133,7 +149,7 @@ def test_a_finished_run_is_left_as_it_is(store: Path, whole: Path) -> None:
 
 def test_a_larger_kimg_goes_on_from_the_end(store: Path, tmp_path: Path) -> None:
     short, long = replace(CONFIG, kimg=0.064), replace(CONFIG, kimg=0.096)
-    train(Run(store, tmp_path, short, OPTIONS))
+    assert load_checkpoint(train(Run(store, tmp_path, short, OPTIONS))).nimg == 64
     continued = train(Run(store, tmp_path, long, OPTIONS))
     straight = train(Run(store, tmp_path / "straight", long, OPTIONS))
     assert weights(continued) == weights(straight)

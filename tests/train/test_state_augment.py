@@ -79,6 +79,24 @@ def test_a_view_repeats_and_depends_on_purpose_and_progress() -> None:
         assert not torch.allclose(view(images), other)
 
 
+def test_images_are_mirrored_only_with_flip() -> None:
+    """A spiral of nine pixels: turned and moved it stays one, mirrored it winds the other way."""
+    spiral = torch.tensor([[1.0, 2, 3], [8, 9, 4], [7, 6, 5]])
+    turned = [spiral.rot90(k) for k in range(4)]
+    images = torch.zeros(200, 1, 32, 32)
+    images[:, 0, 14:17, 14:17] = spiral
+    for flip in (False, True):
+        config = replace(CONFIG, augment="fixed", augment_p=0.9, augment_kinds="blit", flip=flip)
+        phase = Phase(32, 1.0, 200, 1e-3)
+        view = view_of(start_augmenting(config, CPU), Step(config, phase, 0), "real")
+        mirrored = 0
+        for picture in view(images)[:, 0]:
+            row, column = divmod(int(picture.argmax()), 32)  # the nine in the middle
+            found = picture[row - 1 : row + 2, column - 1 : column + 2]
+            mirrored += not any(torch.equal(found, one) for one in turned)
+        assert mirrored > 50 if flip else mirrored == 0
+
+
 def test_processes_see_their_rows_of_the_same_augmentations() -> None:
     config = replace(CONFIG, augment="fixed", augment_p=0.9)
     state, images = start_augmenting(config, CPU), torch.randn(10, 1, 8, 8)

@@ -11,6 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mri_gan.conditions import build_conditions
 from mri_gan.config import LOSS_NAMES, PRECISIONS, TrainConfig
 from mri_gan.schedule import Phase
+from mri_gan.train import step
 from mri_gan.train.parallel import Step
 from mri_gan.train.state import TrainState, build_state, step_if_finite
 from mri_gan.train.step import draw_crossover, ema_decay, to_network_range, train_step
@@ -114,6 +115,22 @@ def test_a_gradient_that_is_not_finite_never_reaches_weights_or_moments() -> Non
     layer.weight.grad = torch.ones_like(layer.weight)
     step_if_finite(optimiser)
     assert not torch.equal(layer.weight, before[0])
+
+
+def test_an_update_left_out_leaves_the_mean_of_styles_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    state, clean = run(1), step.draw_fakes
+
+    def draw(*args: Any) -> step.Drawn:
+        images, w = clean(*args)
+        return images * float("nan"), w
+
+    monkeypatch.setattr(step, "draw_fakes", draw)
+    before = state.g.w_avg.clone()
+    assert before.abs().max() > 0
+    assert float(train_step(state, CONFIG, PHASE, images(1))["g_skipped"]) == 1
+    assert torch.equal(state.g.w_avg, before)
 
 
 @pytest.mark.parametrize("loss", ["wgan-gp", "r1"])

@@ -21,7 +21,8 @@ import torch
 from bench_train import GIGA, PLAIN, Step, build_steps
 from count_flops import FlopCount
 
-from mri_gan.config import PRECISIONS, SCHED_BATCH
+from mri_gan.config import PRECISIONS
+from mri_gan.schedule import SCHED_BATCH
 from mri_gan.train.state import prepare_device
 
 WARM_UP = 3

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from mri_gan.config import (
     ARCHS,
-    CRITIC_DEFAULTS,
+    BY_FEATURES,
     FEATURE_CRITIC,
     LOSS_NAMES,
     TrainConfig,
@@ -55,7 +55,7 @@ EXTRAS: dict[str, dict[str, Any]] = {
     },
 }
 # Where the features' weights are installed.
-JUDGED = {name: CRITIC_DEFAULTS["both"][name] for name in ("loss", "share_fakes")}
+JUDGED = {name: BY_FEATURES[name] for name in ("loss", "share_fakes")}
 FEATURE_CASES: dict[str, dict[str, Any]] = {
     f"{arch}, critic {critic}": {"arch": arch, "critic": critic, **JUDGED}
     for arch, critic in (

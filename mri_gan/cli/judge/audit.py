@@ -15,6 +15,7 @@ from mri_gan.errors import DataError
 if TYPE_CHECKING:
     from mri_gan.evaluate.images import ImageSet
     from mri_gan.evaluate.membership import Membership
+    from mri_gan.library.quality import Judged
     from mri_gan.store.reader import StoreReader
 
 
@@ -25,7 +26,6 @@ Examples:
   mrigan audit --images fakes/ --data OASIS_PRE --strict
 """
 FORMAT, VERSION = "mrigan-audit", 2
-DEPTH = 8  # bits of the pictures that `generate` writes
 
 
 @click.command("audit", epilog=EPILOG)
@@ -56,6 +56,7 @@ def command(
     people: how like their slices are to those of other people. Planted copies show which kinds of
     copies would be detected. Exit code 1 if the model was trained on another store.
     """
+    from mri_gan.library.quality import DEPTH
     from mri_gan.pictures import Shows, save_png
     from mri_gan.store.reader import StoreReader
 
@@ -65,7 +66,7 @@ def command(
         "give one of them",
     )
     with StoreReader(data) as store:
-        judged = judging.Judged.find(store, ckpt, images, count, drawing, DEPTH)
+        judged = judging.find_judged(store, ckpt, images, count, drawing, DEPTH)
         facts, sheet = _audit(store, judged, count, drawing.seed, quiet or as_json)
     folder = out or judged.beside / "audit"
     written = judging.write_results(folder, "audit.json", facts)
@@ -82,16 +83,17 @@ def command(
 
 
 def _audit(
-    store: StoreReader, judged: judging.Judged, count: int, seed: int, silent: bool
+    store: StoreReader, judged: Judged, count: int, seed: int, silent: bool
 ) -> tuple[dict[str, Any], Any]:
     """What the JSON file says, and the picture of the most alike pairs."""
     from mri_gan.evaluate.audit import MOST_QUERIES, audit
     from mri_gan.evaluate.copies.planting import USUAL
     from mri_gan.evaluate.images import reals_of
     from mri_gan.evaluate.verdict import to_json, worst_pairs
+    from mri_gan.library.quality import ALL, read_held_out
 
-    train = reals_of(store, ("train",), judged.size, judging.ALL, seed)
-    held_out = _held_out(store, judged.size, seed)
+    train = reals_of(store, ("train",), judged.size, ALL, seed)
+    held_out = read_held_out(store, judged.size, seed)
     samples = judged.take_images(count)
     right = judging.is_trained_on(judged.trained, store)
     if right is False and not silent:
@@ -114,19 +116,9 @@ def _audit(
     return facts, worst_pairs(result, samples, train)
 
 
-def _held_out(store: StoreReader, size: int, seed: int) -> ImageSet | None:
-    """Slices of people that were never trained on, or None where the store has none."""
-    from mri_gan.evaluate.images import reals_of
-
-    splits = ("validate", "test")
-    if not any(len(store.indices(split)) for split in splits):
-        return None
-    return reals_of(store, splits, size, judging.ALL, seed)
-
-
 def _membership(
     store: StoreReader,
-    judged: judging.Judged,
+    judged: Judged,
     train: ImageSet,
     held_out: ImageSet | None,
     seed: int,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from mri_gan.evaluate.evaluation import Evaluation
+    from mri_gan.library.quality import Judged
     from mri_gan.store.reader import StoreReader
 
 
@@ -149,7 +150,7 @@ def _evaluate(
 
     seed, device = drawing.seed, drawing.device
     more = [load_torchscript(path, device) for path in features_file]
-    judged = judging.Judged.find(store, ckpt, images, count, drawing)
+    judged = judging.find_judged(store, ckpt, images, count, drawing)
     refuse_trained_on(judged, features)
     reals, apart = read_people(store, split, judged.size, count, seed)
     drawn = judged.take_images(fakes or len(reals))
@@ -176,7 +177,7 @@ def _evaluate(
     return result, facts, judged.beside, both
 
 
-def refuse_trained_on(judged: judging.Judged, features: tuple[str, ...]) -> None:
+def refuse_trained_on(judged: Judged, features: tuple[str, ...]) -> None:
     """Raise UsageError where the run's own critic saw the features that are to judge it."""
     seen = judged.trained.config.critic_features if judged.trained else ""
     require(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,16 +11,11 @@ import click
 from mri_gan.cli import options
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from mri_gan.evaluate.images import ImageSet
-    from mri_gan.nets.build import DrawSettings
+    from mri_gan.library.quality import Judged
     from mri_gan.store.reader import StoreReader
     from mri_gan.synth.sample import Trained
 
 
-SEEDS_APART = 1_000_000
-ALL = 1 << 40  # more slices than there are
 OPTIONS = (
     options.path("--data", "The store that the model was trained on.", required=True),
     options.setting("--size", int, None, "Pixels  [default: the largest trained]."),
@@ -60,107 +54,28 @@ def shared(psi: float) -> options.Decorator:
     return options.gathered("drawing", Drawing, *OPTIONS[:2], truncation, *OPTIONS[2:])
 
 
-def first_seed(drawing: Drawing) -> int:
-    """The seed of the first image; those of two `--seed`s do not meet."""
-    return drawing.seed * SEEDS_APART
+def find_judged(
+    store: StoreReader,
+    ckpt: Path | None,
+    images: Path | None,
+    count: int,
+    drawing: Drawing,
+    depth: int | None = None,
+) -> Judged:
+    """Images of a folder, or drawn from a checkpoint that fits the store.
 
+    Fakes are rounded to `depth` bits  [default: those of the store].
 
-@dataclass(frozen=True)
-class Judged:
-    """The images to judge: where they come from, at which size, and what results say of them."""
+    Raises DataError or UsageError where they and the store do not go together.
+    """
+    from mri_gan.library.quality import judge_model, judge_pictures
+    from mri_gan.synth.sample import load_trained
 
-    size: int
-    take_images: Callable[[int], ImageSet]  # the first N
-    facts: dict[str, Any]
-    beside: Path  # where results go by default
-    trained: Trained | None = None
-    look: DrawSettings | None = None
-    conditions: Tensor | None = None  # of training slices [M, K]
-
-    @property
-    def generator(self) -> tuple[Trained, DrawSettings, Tensor | None]:
-        """What it takes to draw more of a checkpoint's images."""
-        assert self.trained is not None
-        assert self.look is not None
-        return self.trained, self.look, self.conditions
-
-    @classmethod
-    def find(
-        cls,
-        store: StoreReader,
-        ckpt: Path | None,
-        images: Path | None,
-        count: int,
-        drawing: Drawing,
-        depth: int | None = None,
-    ) -> Judged:
-        """Images of a folder, or drawn from a checkpoint that fits the store.
-
-        Fakes are rounded to `depth` bits  [default: those of the store].
-
-        Raises DataError or UsageError where they and the store do not go together.
-        """
-        if images is not None:
-            return cls.of_folder(store, images, count, drawing)
-        assert ckpt is not None
-        return cls.of_checkpoint(store, ckpt, drawing, depth)
-
-    @classmethod
-    def of_folder(cls, store: StoreReader, folder: Path, count: int, drawing: Drawing) -> Judged:
-        """The pictures of a folder; size None is their own."""
-        from mri_gan.evaluate.images import check_size, images_in, read_look
-
-        found, resizer = images_in(folder, drawing.size, count, drawing.seed)
-        check_size(store, found.size)
-        facts = {"images": folder.resolve().name, "size": found.size, "resizer": resizer}
-        facts |= read_look(folder)
-        return cls(found.size, lambda _: found, facts, Path())
-
-    @classmethod
-    def of_checkpoint(
-        cls, store: StoreReader, ckpt: Path, drawing: Drawing, depth: int | None = None
-    ) -> Judged:
-        """Images of a checkpoint, from seeds that start at a million times the drawing's."""
-        from mri_gan.evaluate.images import check_fit, fakes_of
-        from mri_gan.evaluate.membership import training_conditions
-        from mri_gan.synth.sample import load_trained, settings_to_draw
-
-        trained = load_trained(ckpt, drawing.device)
-        size = trained.size if drawing.size is None else drawing.size
-        look = settings_to_draw(trained, size, drawing.psi, drawing.noise)
-        check_fit(trained, store, size)
-        first, bits = first_seed(drawing), depth or int(store.header["depth"])
-        conditions = training_conditions(store, trained)
-        source = "each column drawn alone" if conditions is None else "of training slices"
-        facts = {
-            "model": describe_model(trained),
-            "size": size,
-            "resizer": "none",
-            "psi": drawing.psi,
-            "noise": drawing.noise,
-            "conditions": source if trained.conditions else "none",
-        }
-        return cls(
-            size,
-            lambda wanted: fakes_of(trained, look, range(first, first + wanted), bits, conditions),
-            facts,
-            trained.path.parent,
-            trained,
-            look,
-            conditions,
-        )
-
-
-def describe_model(trained: Trained) -> dict[str, Any]:
-    """What the results say of the checkpoint: names only, since a path can identify people."""
-    from mri_gan.files import digest_file
-
-    return {
-        "run": trained.path.resolve().parent.name,
-        "file": trained.path.name,
-        "sha256": digest_file(trained.path),
-        "nimg": trained.nimg,
-    }
+    if images is not None:
+        return judge_pictures(store, images, count, drawing.size, drawing.seed)
+    assert ckpt is not None
+    trained, how = load_trained(ckpt, drawing.device), drawing
+    return judge_model(store, trained, how.size, how.psi, how.noise, how.seed, depth)
 
 
 def is_trained_on(trained: Trained | None, store: StoreReader) -> bool | None:

@@ -89,17 +89,18 @@ def _compare(
     """What the JSON file says, the folder to write beside, and people in both stores."""
     from mri_gan.evaluate import utility
     from mri_gan.evaluate.utility import NETWORKS, compare_training, to_json
+    from mri_gan.library.quality import ALL, SEEDS_APART
 
-    judged = judging.Judged.of_checkpoint(store, ckpt, drawing)
+    judged = judging.find_judged(store, ckpt, None, 0, drawing)
     right = judging.is_trained_on(judged.trained, store)
     both = judging.people_in_both(judged.trained, store, utility.HELD_OUT, trained_on)
     trained, look, conditions = judged.generator
     size, seed, held_out = judged.size, drawing.seed, utility.HELD_OUT
     name = utility.pick_task(store, trained, task)
     real = utility.read_examples(store, ("train",), size, name, count, seed)
-    test = utility.read_examples(store, held_out, size, name, judging.ALL, seed)
+    test = utility.read_examples(store, held_out, size, name, ALL, seed)
     values = utility.mask_values(store, size) if name == "mask" else None
-    first, depth = judging.first_seed(drawing), int(store.header["depth"])
+    first, depth = seed * SEEDS_APART, int(store.header["depth"])
     with options.Progress(len(real), " slices drawn", silent) as bar:
         seeds = range(first, first + len(real))
         drawn, labels = utility.draw_examples(

@@ -29,7 +29,6 @@ from mri_gan.config import (
     PRECISIONS,
     PRESETS,
     TrainConfig,
-    length_is_given,
     require,
     starting_settings,
 )
@@ -74,9 +73,14 @@ def use_defaults(ctx: click.Context, param: click.Parameter, value: str | None) 
     chosen, in_file = ctx.meta.setdefault("chosen", {}), file_values(ctx)
     if source in GIVEN_BY or (value is not None and param.name in in_file):
         chosen[param.name] = value
-    wanted = (chosen.get(name) for name in ("preset", "arch", "loss", "critic"))
-    ctx.default_map = {**starting_settings(*wanted), **in_file}
+    ctx.default_map = {**start_from_chosen(ctx), **in_file}
     return value
+
+
+def start_from_chosen(ctx: click.Context) -> dict[str, Any]:
+    """The settings that preset, architecture, loss and critic of a call give it."""
+    wanted = (ctx.meta["chosen"].get(name) for name in ("preset", "arch", "loss", "critic"))
+    return starting_settings(*wanted, given=given_names())
 
 
 def use_schedule(path: Path) -> dict[str, Any]:
@@ -360,8 +364,8 @@ def take_config(
     choices["precision"] = pick_precision(choices["precision"], run_options.device)
     schedule_file, condition_names = choices.pop("schedule_file"), choices.pop("condition_names")
     given_size = choices["max_size"]
-    if length_is_given(given_names()):
-        choices["kimg"] = None
+    if "kimg" not in given_names():  # now that it is known which other lengths are given
+        choices["kimg"] = start_from_chosen(click.get_current_context()).get("kimg")
     if schedule_file is not None:
         choices |= use_schedule(schedule_file)
         given_size = choices["max_size"]

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mri_gan.documents import parse_json
 from mri_gan.errors import DataError
+from mri_gan.files import parse_json
 from mri_gan.ingest.plan.words import contrast_of
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.source import DATASET_JSON, Labels, Member, Source, nearest_folder, suffix_of

@@ -35,9 +35,8 @@ from mri_gan.ingest.source import Source, members_of
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store import schema
 from mri_gan.store.counts import count_slices, tell_learned
-from mri_gan.store.environment import has_begun, open_environment
 from mri_gan.store.schema import SliceRecord
-from mri_gan.store.writer import StoreWriter
+from mri_gan.store.writer import StoreWriter, has_begun
 
 CHUNK = 16  # image files per task: enough to hide the cost of sending one
 VOLUME_WEIGHT = 64  # a volume's slices fill the window of tasks as this many images do
@@ -130,7 +129,9 @@ def _read_meta(folder: Path) -> tuple[Any, Any]:
     """The "format" and "summary" entries of a folder, None where it has none."""
     if not has_begun(folder):
         return None, None
-    with open_environment(folder, readonly=True) as env:
+    from mri_gan.store.environment import open_for_reading  # needs numpy; a new store does not
+
+    with open_for_reading(folder) as env:
         try:
             meta = env.open_db(b"meta", create=False)
         except lmdb.Error:
