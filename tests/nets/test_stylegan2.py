@@ -17,7 +17,14 @@ from mri_gan.nets.modulation import (
     modulated_conv2d,
     normalise,
 )
-from mri_gan.nets.stylegan2 import Critic, Generator, Mapping, ResidualBlock, widths_of
+from mri_gan.nets.stylegan2 import (
+    ActivatedConv,
+    Critic,
+    Generator,
+    Mapping,
+    ResidualBlock,
+    widths_of,
+)
 
 DIM = 16
 
@@ -172,6 +179,59 @@ class TestModulation:
         style = layer.affine(w) / 2
         expected = one_by_one(x, layer.weight, style, demodulate=False)
         torch.testing.assert_close(layer(x, w), expected)
+
+
+def test_a_condition_is_projected_on_the_features_over_the_root_of_their_width() -> None:
+    """Karras et al. 2020b, appendix D.1, after Miyato and Koyama 2018, equation 3."""
+    torch.manual_seed(0)
+    critic, seen = Critic(max_resolution=8, capacity=1 / 32, condition_dim=3), list[Tensor]()
+    assert critic.mapping is not None
+    hook = critic.blocks["4"].register_forward_hook(lambda *a: seen.append(a[2]))
+    condition = torch.eye(3)[[0, 1, 2, 0]]
+    scores, directions = (
+        critic(normal(4, 1, 8, 8), condition=condition),
+        critic.mapping(torch.empty(4, 0), condition),
+    )
+    hook.remove()
+    assert seen[0].shape == directions.shape == (4, 16)
+    torch.testing.assert_close(scores, torch.einsum("nc,nc->n", seen[0], directions) / 4)
+
+
+class TestClamp:
+    """Karras et al. 2020b, appendix D.1: no activation leaves +-clamp, before the residual gain."""
+
+    LIMIT = 0.05  # which all layers reach, with weights ten times as large
+
+    def largest(self, net: nn.Module, images: Tensor) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for name, module in net.named_modules():
+            if isinstance(module, StyledConv | ToImage | ActivatedConv):
+
+                def note(_module: Any, _inputs: Any, out: Tensor, name: str = name) -> None:
+                    found[name] = out.abs().max().item()
+
+                module.register_forward_hook(note)
+        with torch.no_grad():
+            for weight in net.parameters():
+                weight.mul_(10)
+        net(images, resolution=16) if isinstance(net, Generator) else net(images)
+        return found
+
+    def test_every_layer_of_the_generator_keeps_it(self) -> None:
+        generator = Generator(
+            max_resolution=16, capacity=1 / 32, latent_dim=DIM, mapping_depth=2, clamp=self.LIMIT
+        )
+        found = self.largest(generator, normal(4, DIM))
+        assert len(found) == 8  # 4, 8 and 16 px: a second convolution in all but the first
+        assert list(found.values()) == pytest.approx([self.LIMIT] * 8)
+
+    def test_every_layer_of_the_critic_keeps_it(self) -> None:
+        critic = Critic(max_resolution=16, capacity=1 / 32, clamp=self.LIMIT)
+        found = self.largest(critic, normal(4, 1, 16, 16))
+        branches = ("blocks.16.conv1", "blocks.8.conv1")
+        gains = {name: math.sqrt(0.5) if name in branches else 1.0 for name in found}
+        assert len(found) == 6
+        assert found == pytest.approx({name: self.LIMIT * gain for name, gain in gains.items()})
 
 
 class TestNetworks:
