@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -186,8 +187,9 @@ class TestNormalisation:
             mean_square = pixel_norm(7 * normal(*shape)).square().mean(dim=1)
             torch.testing.assert_close(mean_square, torch.ones_like(mean_square))
 
-    def test_adain_sets_mean_and_deviation_of_each_channel(self) -> None:
-        x = 3 * normal(4, 5, 16, 16, dtype=torch.float64) + 2
+    @pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+    def test_adain_sets_mean_and_deviation_of_each_channel(self, order: Any) -> None:
+        x = (3 * normal(4, 5, 16, 16, dtype=torch.float64) + 2).contiguous(memory_format=order)
         scale = normal(4, 5, seed=1, dtype=torch.float64).abs()
         shift = normal(4, 5, seed=2, dtype=torch.float64)
         std, mean = torch.std_mean(adaptive_instance_norm(x, scale, shift), (2, 3), correction=0)

@@ -67,6 +67,7 @@ class TestSizes:
         assert channels_at(32, 0.125) == 64
         assert channels_at(1024, 0.125) == 4
         assert channels_at(32, 0.05) == 24
+        assert channels_at(32, 1 / 48) == 12  # 10.7, to the nearest multiple of 4
         assert channels_at(1024, 2.0) == 32
 
     def test_two_style_layers_for_each_block(self) -> None:

@@ -122,6 +122,13 @@ class TestModulation:
         out = modulated_conv2d(x, kernel, style, factor, up=up)
         torch.testing.assert_close(out, one_by_one(x, kernel, style, demodulate, up))
 
+    def test_demodulation_does_not_depend_on_the_order_of_axes_in_memory(self) -> None:
+        kernel, style = normal(6, 4, 3, 3), normal(3, 4, seed=1)
+        turned = kernel.transpose(0, 1).contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(
+            demodulation(turned.transpose(0, 1), style), demodulation(kernel, style)
+        )
+
     def test_demodulated_outputs_have_unit_variance_whatever_the_style(self) -> None:
         x, kernel = normal(4, 64, 32, 32), normal(64, 64, 3, 3, seed=1)
         style = 50 * normal(4, 64, seed=2)

@@ -50,6 +50,10 @@ def test_equal_weights_draw_equal_images(
     images = plain(z, resolution, alpha, noise)
     assert images.shape == (4, 1, resolution, resolution)
     torch.testing.assert_close(images, expected, rtol=tolerance, atol=tolerance)
+    ws = torch.randn(4, len(noise), CONFIG.latent_dim, generator=rng(2), dtype=dtype)
+    mixed = ours.synthesis(ws, resolution=resolution, alpha=alpha, noise=noise)
+    own_styles = plain.synthesis(ws, resolution, alpha, noise)
+    torch.testing.assert_close(own_styles, mixed, rtol=tolerance, atol=tolerance)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), TOLERANCES)

@@ -81,6 +81,10 @@ class TestBlitting:
 
 
 class TestWarping:
+    def test_a_rotation_turns_the_x_axis_to_the_y_axis(self) -> None:
+        turned = rotation(torch.tensor([math.pi / 2])) @ torch.tensor([1.0, 0.0, 1.0])
+        torch.testing.assert_close(turned, torch.tensor([[0.0, 1.0, 1.0]]))
+
     def test_the_filter_is_orthonormal_to_its_shifts(self) -> None:
         h = np.array(SYM6)
         for k in range(1, 6):
