@@ -39,13 +39,15 @@ VOLUME_SUFFIXES = (
 EXTRAS = {
     **dict.fromkeys(ITK_SUFFIXES, ("SimpleITK", "itk")),
     **dict.fromkeys((".h5", ".hdf5"), ("h5py", "hdf5")),
+    ".7z": ("py7zr", "7z"),
 }
 DICOM_SUFFIXES = (".dcm", ".ima")
 SLICE_SUFFIXES = IMAGE_SUFFIXES + VOLUME_SUFFIXES + DICOM_SUFFIXES
 TABLE_NAMES = ("participants.tsv", "participants.csv")
 DATASET_JSON = "dataset.json"  # the labels of a StyleGAN data set
 TAR_SUFFIXES = (*(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),)
-OTHER_ARCHIVES = (".7z", ".rar", ".gz", ".bz2", ".xz", ".zst")
+ARCHIVE_SUFFIXES = (".zip", ".7z", *TAR_SUFFIXES)  # which are read
+OTHER_ARCHIVES = (".rar", ".gz", ".bz2", ".xz", ".zst")
 DOUBLE_SUFFIXES = (".nii.gz", ".img.gz", ".hdr.gz", ".raw.gz", ".tar.gz", ".tar.bz2", ".tar.xz")
 MAX_MEMBER_BYTES = 4 << 30
 # Deflate reaches about 1030:1 at most; real scans stay under 50:1, even nearly empty ones.
@@ -71,13 +73,14 @@ def is_store(folder: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)  # of these there are as many as slices
 class Member:
-    """One readable thing: a file on disk, or number `number` of a zip or tar.
+    """One readable thing: a file on disk, or number `number` of an archive.
 
     `name` is the path inside its container with forward slashes; for a folder it starts with
     the folder's own name, so that a zipped folder and the folder itself have the same names.
     `stamp` shows whether the content may have changed: a zip's CRC-32, or a file's time.
-    `offset` is where a tar member's bytes begin in the (decompressed) tar, else -1; of a sparse
-    one, its header. `form` is the suffix that its first bytes deserve, where its name lacks it.
+    `offset` is where the bytes of a member of a tar or 7z begin in what is packed together, else
+    -1; of a sparse one, its header. `form` is the suffix that its first bytes deserve, where its
+    name lacks it.
     """
 
     container: Path
@@ -154,16 +157,21 @@ def why_unread(member: Member) -> str:
     suffix = member.suffix
     if member.is_of_store:
         return "files of a store"
+    if lacks_reader(suffix):
+        return f"{suffix} files (pip install mrigan[{EXTRAS[suffix][1]}] reads them)"
     if suffix in SLICE_SUFFIXES:
-        package, extra = EXTRAS.get(suffix, ("", ""))
-        missing = package and importlib.util.find_spec(package) is None
-        return f"{suffix} files (pip install mrigan[{extra}] reads them)" if missing else ""
+        return ""
     if is_table(member.name):
         return "tables, read for their labels"
-    if suffix in (".zip", *TAR_SUFFIXES, *OTHER_ARCHIVES):
+    if suffix in (*ARCHIVE_SUFFIXES, *OTHER_ARCHIVES):
         return f"{suffix} archives (unpack them first)"
     plain = re.fullmatch(r"\.[a-z][a-z0-9.]{0,9}", suffix)
     return f"{suffix} files" if plain else "files of no known suffix"
+
+
+def lacks_reader(suffix: str) -> bool:
+    """Whether the package that reads such files is not installed."""
+    return suffix in EXTRAS and importlib.util.find_spec(EXTRAS[suffix][0]) is None
 
 
 def is_table(name: str) -> bool:

@@ -141,13 +141,13 @@ def _read(found: Found, path: Path, data: bytes, number: int) -> bool:
         found.refused += 1
         return True
     outcomes = [process(source, CONFIG) for source in plan.sources]
-    good = any(outcome.slices for outcome in outcomes)
-    found.read += good
+    good = [s for s, outcome in zip(plan.sources, outcomes, strict=True) if outcome.slices]
+    found.read += bool(good)
     found.refused += not good
     expected = _elsewhere(found.kind, data) if good else None
-    if expected is None or not len(plan.sources):
+    if expected is None:
         return True
-    source = plan.sources[0]
+    source = good[0]
     if source.is_volume:
         ours: Pixels = read_source_volume(source).voxels
         ours = ours[::-1, ::-1, 0].T if found.kind == "dicom" else ours

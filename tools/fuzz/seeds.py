@@ -6,9 +6,11 @@ import gzip
 import io
 import json
 import tarfile
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import nibabel as nib
@@ -16,6 +18,7 @@ import numpy as np
 import phantoms
 from numpy.typing import NDArray
 from phantoms.packed_dicom import SYNTAXES, packed_dicom
+from phantoms.sevenzip import write_7z
 
 Pixels = NDArray[Any]
 STACK = phantoms.brain_volume().astype(np.int16)
@@ -135,6 +138,18 @@ def _zip(number: int) -> bytes:
         for name in ("a_1.png", "b_2.png", "notes.txt"):
             archive.writestr(name, _png(0) if name.endswith("png") else b"text")
     return stream.getvalue()
+
+
+def _sevenzip(number: int) -> bytes:
+    files = {"a_1.png": _png(0), "b_2.png": _png(0), "c.txt": b"text", "d.txt": b""}
+    with tempfile.TemporaryDirectory() as folder:
+        path = write_7z(Path(folder) / "a.7z", files, encoded=bool(number % 2))
+        return path.read_bytes()
+
+
+def _read_sevenzip(_: bytes) -> Pixels:
+    """Its images are all alike, and both they and the archive have their sums."""
+    return SLICE
 
 
 def _nothing(_: bytes) -> Pixels | None:
@@ -337,6 +352,7 @@ KINDS = {
     "tiff": Kind(".tif", _tiff, _read_tiff),
     "tar": Kind(".tar", _tar, _nothing),
     "zip": Kind(".zip", _zip, _nothing),
+    "7z": Kind(".7z", _sevenzip, _read_sevenzip),
     "mgh": Kind(".mgz", lambda n: phantoms.mgh_bytes(STACK, gzip=bool(n % 2)), _nothing),
     "npy": Kind(".npy", lambda _: _saved(np.save, STACK), _nothing),
     "npz": Kind(".npz", lambda _: _saved(np.savez_compressed, STACK), _nothing),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tarfile
 import zipfile
@@ -26,6 +27,11 @@ def count_files(source: Path) -> int:
         if source.name.lower().endswith(TARS):
             with tarfile.open(source) as tar:
                 return sum(not member.isdir() for member in tar)
+        if source.name.lower().endswith(".7z"):
+            import py7zr
+
+            with contextlib.suppress(Exception), py7zr.SevenZipFile(source) as seven:
+                return sum(not member.is_directory for member in seven.list())
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, tarfile.TarError):
         pass  # a damaged archive is one file
     return 1

@@ -45,9 +45,9 @@ from mri_gan.ingest.plan.splits import (
 from mri_gan.ingest.plan.words import mask_folder, plain_text
 from mri_gan.ingest.read.archives import list_source
 from mri_gan.ingest.source import (
+    ARCHIVE_SUFFIXES,
     DICOM_SUFFIXES,
     SLICE_SUFFIXES,
-    TAR_SUFFIXES,
     Listing,
     Member,
     Source,
@@ -221,7 +221,7 @@ class _Listed:
     @property
     def packed(self) -> list[str]:
         """Archives in an archive, which are not read."""
-        return [m.name for m in self.members if suffix_of(m.name) in (".zip", *TAR_SUFFIXES)]
+        return [m.name for m in self.members if suffix_of(m.name) in ARCHIVE_SUFFIXES]
 
 
 def _list_beside(path: Path, config: PrepareConfig, alone: bool) -> _Listed:

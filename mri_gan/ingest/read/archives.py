@@ -1,4 +1,4 @@
-"""Files, folders, zips and tars as one flat list of members, read in memory, never unpacked."""
+"""Files, folders, zips, tars and 7z as one flat list of members, read in memory, never unpacked."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from pathlib import Path
 from mri_gan.errors import DataError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.ingest.outcome import reading
+from mri_gan.ingest.read.sevenzip import list_7z, read_7z_member
 from mri_gan.ingest.read.tars import list_tar, read_tar_member
 from mri_gan.ingest.source import (
+    ARCHIVE_SUFFIXES,
     CLUTTER,
     HEAD_BYTES,
     LINKED_FOLDERS,
@@ -28,12 +30,12 @@ from mri_gan.ingest.source import (
     PAIR_SUFFIXES,
     SLICE_SUFFIXES,
     SMALL_BYTES,
-    TAR_SUFFIXES,
     Listing,
     Member,
     Unlisted,
     form_of,
     is_clutter,
+    lacks_reader,
     natural_key,
     needs_look,
     suffix_of,
@@ -45,9 +47,9 @@ ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeE
 
 
 def list_members(source: Path) -> tuple[list[Member], Unlisted]:
-    """All readable members of a file, folder, zip or tar, and (label, reason) of damaged ones.
+    """All readable members of a file, folder or archive, and (label, reason) of damaged ones.
 
-    They are in natural order, but for those of packed tars. Raises DataError when the source
+    They are in natural order, but for those of packed tars and 7z. Raises DataError when the source
     itself cannot be listed.
     """
     found = list_source(source)
@@ -58,14 +60,19 @@ def list_source(source: Path) -> Listing:
     """What `list_members` gives, and the number of all other files by kind."""
     if source.is_dir():
         return _list_folder(source)
-    if suffix_of(source.name) == ".zip":
-        return _list_zip(source)
-    if suffix_of(source.name) in TAR_SUFFIXES:
-        return list_tar(source)
+    suffix = suffix_of(source.name)
+    if suffix in ARCHIVE_SUFFIXES and not lacks_reader(suffix):
+        return _list_archive(source, suffix)
     try:
         return Listing([_file_member(path, path.name) for path in _halves(source)])
     except OSError as error:
         raise explain_os_error(error, source) from error
+
+
+def _list_archive(path: Path, suffix: str) -> Listing:
+    if suffix == ".zip":
+        return _list_zip(path)
+    return list_7z(path) if suffix == ".7z" else list_tar(path)
 
 
 def _halves(source: Path) -> list[Path]:
@@ -81,7 +88,7 @@ def _halves(source: Path) -> list[Path]:
 def _file_member(path: Path, name: str) -> Member:
     info = path.stat()
     if not stat.S_ISREG(info.st_mode):
-        raise DataError(f"{path}: is not a regular file", "give a file, a folder, a zip or a tar")
+        raise DataError(f"{path}: is not a regular file", "give a file, a folder or an archive")
     form = ""
     if needs_look(name):
         with path.open("rb") as stream:
@@ -95,7 +102,7 @@ LINK_TO_NOTHING = "a link to nothing (git annex get or datalad get would fetch t
 
 def _list_folder(folder: Path) -> Listing:
     found = Listing()
-    tarred: dict[str, Listing] = {}
+    ordered: dict[str, Listing] = {}
     top = folder.resolve()
     for path in _walk(top, found):
         inside = "/".join(path.relative_to(top).parts)
@@ -104,10 +111,11 @@ def _list_folder(folder: Path) -> Listing:
             found.ignored[CLUTTER] += 1
             continue
         with reading(path) as problem:
-            if suffix_of(name) == ".zip":
+            suffix = suffix_of(name)
+            if suffix == ".zip":
                 found.add(_list_zip(path))
-            elif suffix_of(name) in TAR_SUFFIXES:
-                tarred[name] = list_tar(path)
+            elif suffix in ARCHIVE_SUFFIXES and not lacks_reader(suffix):
+                ordered[name] = _list_archive(path, suffix)
             elif path.is_symlink() and not path.exists():
                 if suffix_of(name) in SLICE_SUFFIXES:
                     raise DataError(f"{path}: {LINK_TO_NOTHING}")
@@ -116,8 +124,8 @@ def _list_folder(folder: Path) -> Listing:
                 found.members.append(_file_member(path, name))
         found.bad += problem
     found.members.sort(key=lambda m: (natural_key(m.name), str(m.container)))
-    for name in sorted(tarred, key=natural_key):  # whole, in their own order: see `list_tar`
-        found.add(tarred[name])
+    for name in sorted(ordered, key=natural_key):  # whole, in their own order: see `list_tar`
+        found.add(ordered[name])
     return found
 
 
@@ -221,7 +229,8 @@ def read_member(member: Member) -> bytes:
         if member.number is None:
             return member.container.read_bytes()
         if member.offset >= 0:
-            return read_tar_member(member)
+            is_7z = suffix_of(member.container.name) == ".7z"
+            return read_7z_member(member) if is_7z else read_tar_member(member)
         return _read_zipped(_open_zip(member.container), member)
     except ZIP_ERRORS as error:
         raise DataError(f"{member.label}: damaged ({one_line(error)})", "copy it again") from error

@@ -18,7 +18,13 @@ from typing import Any, Generic, Protocol, TypeVar
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import StopSignal
 from mri_gan.ingest.outcome import Glance, Learned, Outcome
-from mri_gan.ingest.source import IMAGE_SUFFIXES, SLICE_SUFFIXES, TAR_SUFFIXES, Source, suffix_of
+from mri_gan.ingest.source import (
+    ARCHIVE_SUFFIXES,
+    IMAGE_SUFFIXES,
+    SLICE_SUFFIXES,
+    Source,
+    suffix_of,
+)
 from mri_gan.preparation import LOCAL, PrepareConfig
 
 Item = TypeVar("Item")
@@ -267,7 +273,7 @@ def _begins_with_volume(source: Path) -> bool:
     """Whether a file, or the first of a folder, is named like volumes or a tar: a quick guess."""
     inside = (name for _, _, names in os.walk(source) for name in names)
     kinds = map(suffix_of, inside if source.is_dir() else (source.name,))
-    first = next((k for k in kinds if k in (".zip", *TAR_SUFFIXES, *SLICE_SUFFIXES)), ".zip")
+    first = next((k for k in kinds if k in (*ARCHIVE_SUFFIXES, *SLICE_SUFFIXES)), ".zip")
     return first not in (".zip", *IMAGE_SUFFIXES)
 
 

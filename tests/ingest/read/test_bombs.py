@@ -18,7 +18,11 @@ from pathlib import Path
 import numpy as np
 import phantoms
 import pytest
+from phantoms.sevenzip import LZMA2, describe_files, encode_header, one_block, pack_lzma2
 
+from mri_gan.ingest.read import sevenzip
+
+DEFLATE = b"\x03\4\1\x08"
 GIB = MOST_BYTES = 1 << 30
 CHILD = """
 import sys
@@ -181,6 +185,11 @@ def tar_of_zeros(pack: Callable[[bytes], bytes], n_bytes: int) -> bytes:
     return pack(info.tobuf() + bytes(n_bytes))
 
 
+def empty_files(count: int) -> bytes:
+    """The header of a 7z of so many empty files, which is a few hundred bytes when packed."""
+    return b"\1" + describe_files([("a", b"")] * count) + b"\0"
+
+
 BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "deflated DICOM": ("a.dcm", lambda: deflated_dicom(1 << 30), "bomb"),
     "DICOM items": ("a.dcm", lambda: many_items(2_000_000), "more than 400000 elements"),
@@ -201,6 +210,14 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "NPZ shape": ("a.npz", lambda: npz_of_zeros(npy_start((1 << 20,) * 3), 1 << 20), "bomb"),
     "MATLAB": ("a.mat", lambda: mat_of_zeros(GIB), "more or less"),
     "HDF5 chunk": ("a.h5", lambda: hdf5_chunk(GIB), "bomb"),
+    "7z": ("a.7z", lambda: one_block(LZMA2, pack_lzma2(bytes(GIB)), GIB), "bomb"),
+    "7z, longer than it says": (
+        "a.7z",
+        lambda: one_block(DEFLATE, zlib.compress(bytes(GIB), 1, wbits=-15), 20_000),
+        "damaged",
+    ),
+    "7z files": ("a.7z", lambda: encode_header(empty_files(sevenzip.MAX_FILES), b""), "suffix"),
+    "7z header": ("a.7z", lambda: encode_header(b"\1" + bytes(GIB), b""), "bomb"),
     "tar.xz": ("a.tar.xz", lambda: tar_of_zeros(lzma.compress, 600 << 20), "bomb"),
     "tar.bz2": ("a.tar.bz2", lambda: tar_of_zeros(bz2.compress, 300 << 20), "bomb"),
 }

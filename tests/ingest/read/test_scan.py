@@ -269,14 +269,14 @@ def test_what_an_extra_would_read_is_named(tmp_path: Path, monkeypatch: Any) -> 
     monkeypatch.setattr(
         source.importlib.util,  # type: ignore[attr-defined]
         "find_spec",
-        lambda name: None if name == "SimpleITK" else find(name),
+        lambda name: None if name in ("SimpleITK", "py7zr") else find(name),
     )
     files = IN_PLACE["nrrd"] | AS_STACK["npy"]
     phantoms.write_folder(tmp_path / "set", files | {"a.7z": b"7z"})
     plan = build_plan([tmp_path / "set"], PrepareConfig())
     assert plan.ignored_kinds == {
         ".nrrd files (pip install mrigan[itk] reads them)": 1,
-        ".7z archives (unpack them first)": 1,
+        ".7z files (pip install mrigan[7z] reads them)": 1,
     }
 
 
