@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import json
 import os
@@ -11,7 +10,6 @@ import re
 import shlex
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -310,6 +308,8 @@ def read_options(path: Path, command: click.Command) -> dict[str, Any]:
 
     Raises UsageError for a file that is not TOML, or an option that the command does not have.
     """
+    import tomllib
+
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -322,6 +322,8 @@ def read_options(path: Path, command: click.Command) -> dict[str, Any]:
             continue
         flag = key.replace("_", "-")
         if flag not in known or known[flag].name == "config":
+            import difflib
+
             near = difflib.get_close_matches(flag, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"see mrigan {command.name} --help"
             raise UsageError(f"--config {path}: unknown option {key} of {command.name}", hint)

@@ -12,7 +12,7 @@ from mri_gan.files import write_text
 from mri_gan.pictures import Shows, build_sheet, save_png
 from mri_gan.store.labels import one_cell
 from mri_gan.store.reader import StoreReader, find_edges
-from mri_gan.store.schema import IMAGE, MANIFEST_FILE, PREVIEW_FILE, SPLIT_FILE
+from mri_gan.store.schema import FACE, IMAGE, MANIFEST_FILE, PREVIEW_FILE, SPLIT_FILE
 
 MANIFEST_COLUMNS = ("subject", "session", "split", "side", "plane", "position", "native", "source")
 COLUMNS, ROWS, LEVEL = 8, 5, 128
@@ -21,7 +21,7 @@ COLUMNS, ROWS, LEVEL = 8, 5, 128
 def write_companions(folder: Path) -> dict[str, Any]:
     """Write `preview.png`, `manifest.tsv` and `splits.tsv` where they are not there yet.
 
-    Returns what the store holds.
+    Returns what the store holds, and the first of the volumes that seem to show a face.
     """
     writers = {PREVIEW_FILE: write_preview, MANIFEST_FILE: write_manifest}
     writers[SPLIT_FILE] = write_splits
@@ -29,7 +29,8 @@ def write_companions(folder: Path) -> dict[str, Any]:
         for name, write in writers.items():
             if not (folder / name).exists():
                 write(store, folder / name)
-        return store.describe()
+        faces = (record.source for record in store.records if FACE in (record.notes or ()))
+        return {**store.describe(), "first_face": next(faces, "")}
 
 
 def write_preview(store: StoreReader, path: Path) -> None:

@@ -252,23 +252,16 @@ def _oddities(facts: dict[str, Any]) -> Iterator[str]:
             f"16-bit images hold a scanner's values: {black:g} becomes black and {white:g} white; "
             "--intensity keep leaves them as they are"
         )
+    if facts.get("faces"):
+        count, first = facts["faces"], facts["first_face"]
+        found = f"{first} seems" if count == 1 else f"{count:,} volumes ({first}) seem"
+        yield (
+            f"{found} to show a face, which can identify people: remove faces (pydeface, "
+            "mri_deface) and prepare again before you share anything made from them"
+        )
     if "darkness" in facts:
         level = facts["darkness"][0]
         yield f"the images are nearly black: 99 % of their pixels are at grey level {level} or less"
-
-
-def _warn_of_faces(out: Path) -> str:
-    """Which volumes of a store seem to show a face, and what to do."""
-    from mri_gan.store.reader import StoreReader
-    from mri_gan.store.schema import FACE
-
-    with StoreReader(out) as store:
-        names = [record.source for record in store.records if FACE in (record.notes or ())]
-    found = f"{names[0]} seems" if len(names) == 1 else f"{len(names):,} volumes ({names[0]}) seem"
-    return (
-        f"{found} to show a face, which can identify people: remove faces (pydeface, mri_deface) "
-        "and prepare again before you share anything made from them"
-    )
 
 
 def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: bool) -> None:
@@ -286,8 +279,6 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
     if not quiet:
         for text in _oddities(facts):
             click.echo(f"warning: {text}", err=True)
-    if facts.get("faces") and not quiet:
-        click.echo(f"warning: {_warn_of_faces(out)}", err=True)
     damaged += [{"source": label, "reason": why} for label, why in facts["unlisted"]]
     if damaged:
         first = damaged[0]

@@ -50,6 +50,8 @@ def infer_people(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Pars
 
     `paths` are without suffixes and without the folders that all of them share.
     """
+    if not any(are_volumes):
+        paths = _put_slices_last(paths)
     files = parse_all(paths, are_volumes)
     drop_common_folders(files)
     drop_visit_folders(files)
@@ -67,6 +69,78 @@ def infer_people(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Pars
         _drop_ends(files, split_end, "who")
     _keep_restarted_numbers_apart(files)
     return files
+
+
+SLICE_FIRST = re.compile(
+    r"^(|.*/)(slice|slc|sl|img|image|z)?[_\-. ]*(\d{1,4})([_\-. ]+|/)([^/]*)$", re.IGNORECASE
+)
+PERSON_BEHIND = re.compile(
+    r"(?:^|[_\-. ])(p|pt|pat|patient|s|sub|subj|subject|case|person|participant)[_\-. ]?(\d+)"
+    r"(?=[_\-. ]|$)",
+    re.IGNORECASE,
+)
+
+
+def _put_slices_last(paths: Sequence[str]) -> Sequence[str]:
+    """`010_P01` as `P01_010`, where the first number counts a person's slices.
+
+    It does so behind a word for slices or before one for people. An `S` may stand for either: then
+    the number that leaves gaps, or that no two folders share, is the person's.
+    """
+    halves = [found for path in paths if (found := SLICE_FIRST.match(path))]
+    people = [found for half in halves if (found := PERSON_BEHIND.search(half[5]))]
+    if len(people) < len(paths):
+        return paths
+    slices = _by((half[1] + half[5], half[3]) for half in halves)
+    if len(slices) < 2 or share(map(_is_dense, slices.values())) < MOSTLY:
+        return paths
+    said = all(half[2] or len(one[1]) > 1 for half, one in zip(halves, people, strict=True))
+    letter_p = {one[1] for one in people} <= {"p", "P"} and {half[4] for half in halves} != {"/"}
+    long = all(len(one[2]) > 3 for one in people)
+    if said or letter_p or long or _numbers_are_slices(halves, people, slices):
+        return [f"{half[1]}{half[5]}_{half[3]}" for half in halves]
+    return paths
+
+
+Halves = Sequence[re.Match[str]]
+Numbers = dict[str, set[int]]
+
+
+def _numbers_are_slices(halves: Halves, people: Halves, slices: Numbers) -> bool:
+    """Whether the numbers count up for each of the others, but not the others for each number.
+
+    Or the same numbers are in all folders, but none of the others is.
+    """
+    both = list(zip(halves, people, strict=True))
+    persons = _by((half[1] + half[3], one[2]) for half, one in both)
+    uneven = len(set(map(frozenset, persons.values()))) > 1
+    gaps = sum(not _has_no_gap(found) for found in persons.values())
+    if uneven and 10 * gaps >= max(len(persons), 30) and all(map(_has_no_gap, slices.values())):
+        return True
+    apart = _recur_nowhere(_by((half[1], one[2]) for half, one in both))
+    return apart and not _recur_nowhere(_by((half[1], half[3]) for half in halves))
+
+
+def _has_no_gap(numbers: set[int]) -> bool:
+    return len(numbers) == max(numbers) - min(numbers) + 1
+
+
+def _by(pairs: Iterable[tuple[str, str]]) -> Numbers:
+    found: Numbers = defaultdict(set)
+    for name, number in pairs:
+        found[name].add(whole_number(number))
+    return found
+
+
+def _recur_nowhere(numbers: Numbers) -> bool:
+    """Whether there are several sets of numbers, and none shares a number with another."""
+    sets = numbers.values()
+    return len(sets) > 1 and sum(map(len, sets)) == len(set().union(*sets))
+
+
+def _is_dense(numbers: set[int]) -> bool:
+    """Whether they count up: three or more, and few are missing."""
+    return len(numbers) > 2 and 4 * len(numbers) >= 3 * (max(numbers) - min(numbers) + 1)
 
 
 def _drop_channels(files: Iterable[Parsed]) -> None:

@@ -286,7 +286,7 @@ def scrub(reason: str, names: Iterable[str]) -> str:
 
 # What was concluded about people and contrasts, in words, and what about it is doubtful
 
-NUMBER_AND_S = re.compile(r"(?<![a-z\d])(\d+)[_\- ](S\d{3,})(?!\d)", re.IGNORECASE)
+NUMBER_AND_S = re.compile(r"(?<![A-Za-z\d])(\d+)(?:[_ -][^/]*?)?[_ /-](S\d+|s\d{3,})(?![A-Za-z\d])")
 LONG = 4  # letters that two people's names share before it looks like one person
 USE_PEOPLE = "if that is wrong, assign people with --people TABLE"
 CLASS_NAME = re.compile(
@@ -462,7 +462,7 @@ def _numbered_runs(sources: Iterable[Source]) -> str:
         if said.layout == "volumes" and re.fullmatch(r"\d{3,5}", said.run):
             runs[said.subject, said.session, said.side, said.contrast].add(said.run)
         number = NUMBER_AND_S.search((said.layout == "images" and source.member.name) or "")
-        if number and number[1] == said.subject:
+        if number and number[1] == said.subject.rpartition("/")[2]:
             return f"{number[2]} counts as a slice of person {number[1]}; {USE_PEOPLE}"
     for (who, *_), found in runs.items():
         if len(found) > 1:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+
 import phantoms
 import pytest
 
@@ -220,3 +223,55 @@ def test_files_named_as_folders_are_beside_another_of_that_kind(
 ) -> None:
     found = [naming.subject for naming in identify_all(paths, PrepareConfig())]
     assert [name.rpartition("/")[2] for name in found] == people
+
+
+def people_of(names: Sequence[str]) -> list[str]:
+    return [naming.subject for naming in identify_all(names, PrepareConfig())]
+
+
+SLICES_FIRST = (
+    "{k:03}-P{p:02}.png",
+    "{k:03}_sub-{p:02}.png",
+    "{k:03}_sub{p:02}_T1.png",
+    "{k:03}_ses-1_sub-{p:02}.png",
+    "{k}_patient_{p}.png",
+    "slice_{k}_patient_{p}.png",
+    "set/slice_{k:03}/S{p:03}.png",
+    "set/{k:03}/patient {p}.png",
+    "{k:03}_S{p:04}.png",
+)
+
+
+@pytest.mark.parametrize("form", SLICES_FIRST)
+def test_a_slice_s_number_may_stand_before_the_person(form: str) -> None:
+    pairs = [(p, k) for p in range(1, 13) for k in range(3, 20)]
+    found = people_of([form.format(p=p, k=k) for p, k in pairs])
+    assert len({(p, who) for (p, _), who in zip(pairs, found, strict=True)}) == 12
+    assert len(set(found)) == 12
+
+
+def test_the_number_that_leaves_gaps_is_the_person() -> None:
+    """`010_S001`: all people have slices without gaps, but none begins with the same one."""
+    pairs = [(p, k) for p in range(1, 13) for k in range(10 + p % 4, 30 - p % 3)]
+    found = people_of([f"{k:03}_S{p:03}.png" for p, k in pairs])
+    assert len({(p, who) for (p, _), who in zip(pairs, found, strict=True)}) == 12
+    assert len(set(found)) == 12
+
+
+def test_the_number_that_no_two_splits_share_is_the_person() -> None:
+    pairs = [(p, k) for p in range(1, 13) for k in range(1, 20)]
+    names = [f"{'train' if p < 9 else 'test'}/{k:03}_S{p:03}.png" for p, k in pairs]
+    found = people_of(names)
+    assert len({(p, who) for (p, _), who in zip(pairs, found, strict=True)}) == 12
+    assert len(set(found)) == 12
+
+
+@pytest.mark.parametrize("form", ["{p:03}_S{k:03}.png", "set/{p:03}/S{k:03}.png"])
+@pytest.mark.parametrize("missing", [0, 1, 5, 25])
+def test_people_before_their_slices_stay_people(form: str, missing: int) -> None:
+    chance = random.Random(1)
+    pairs = [(p, k) for p in range(1, 13) for k in range(1, 21)]
+    kept = [pair for pair in pairs if 100 * chance.random() >= missing and pair != (1, missing)]
+    found = people_of([form.format(p=p, k=k) for p, k in kept])
+    assert len({(p, who) for (p, _), who in zip(kept, found, strict=True)}) == 12
+    assert len(set(found)) == 12
