@@ -236,10 +236,7 @@ class ProcessEngine:
 
     def _start(self) -> ProcessPoolExecutor:
         executor = ProcessPoolExecutor(self._workers, self._context, initializer=_start_worker)
-        import fcntl
-
-        results: Any = executor._result_queue
-        fcntl.fcntl(results._reader.fileno(), fcntl.F_SETPIPE_SZ, 1 << 20)
+        _widen(executor._result_queue)
         return executor
 
     def submit(

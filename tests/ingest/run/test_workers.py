@@ -102,6 +102,25 @@ def test_workers_are_other_processes(work: Any) -> None:
     assert os.getpid() not in {pid for _, pid in mapped(work.pids, 2)}
 
 
+@pytest.mark.parametrize("lack", ["module", "constant", "right"])
+def test_wider_pipes_are_no_condition(
+    work: Any, monkeypatch: pytest.MonkeyPatch, lack: str
+) -> None:
+    """Windows has no `fcntl`, macOS no such constant, and some systems do not allow it."""
+    import fcntl
+
+    def refuse(*_: Any) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    if lack == "module":
+        monkeypatch.setitem(sys.modules, "fcntl", None)
+    elif lack == "constant":
+        monkeypatch.delattr(fcntl, "F_SETPIPE_SZ")
+    else:
+        monkeypatch.setattr(fcntl, "fcntl", refuse)
+    assert mapped(work.square, 1) == [(n, n * n) for n in ITEMS]
+
+
 def test_chunks_are_asked_for_as_they_are_needed(work: Any) -> None:
     """An endless list of chunks needs no endless memory."""
     asked: list[int] = []
