@@ -8,6 +8,7 @@ import io
 import os
 import stat
 import struct
+import weakref
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -81,6 +82,7 @@ class _Archive:
 
     def __init__(self, stream: io.BufferedReader) -> None:
         self.stream = stream
+        weakref.finalize(self, stream.close)  # also where an error's frames refer to it in a circle
         self.block: _Block | None = None
         self.decoder: Any = None
         self.at = 0  # in the block, unpacked
@@ -95,9 +97,6 @@ class _Archive:
             reached[key] += file.uncompressed
             if file.uncompressed < 0:
                 raise DataError("its header announces less than nothing")
-
-    def __del__(self) -> None:
-        self.stream.close()
 
     def read(self, number: int, n_bytes: int) -> bytes:
         """The first bytes of a file; forwards through a block, this is one pass."""

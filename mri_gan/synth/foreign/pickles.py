@@ -9,6 +9,7 @@ decides which of them it understands. What it does not understand is an error.
 from __future__ import annotations
 
 import pickletools
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -70,21 +71,29 @@ SKIPPED = {"PROTO", "FRAME"}
 PLAIN_NAMES = str | int | float | bytes | None
 
 
+def _take_steps(reader: _Reader, data: bytes | memoryview) -> int:
+    """Have a reader follow a pickle to its end, and return where that is."""
+    end = 0
+    for count, (opcode, arg, at) in enumerate(pickletools.genops(bytes(data))):
+        if count > MOST_OPCODES:
+            raise ValueError("too many opcodes")
+        end = (at or 0) + 1
+        if opcode.name == "STOP":
+            break
+        reader.step(opcode.name, arg)
+    return end
+
+
 def read_pickle(data: bytes | memoryview, what: str) -> tuple[Any, int]:
     """The first pickle of some bytes as plain values, Names and Calls, and where it ends.
 
     Raises DataError, naming `what`, for bad or unknown opcodes.
     """
     reader = _Reader()
-    end = 0
     try:
-        for count, (opcode, arg, at) in enumerate(pickletools.genops(bytes(data))):
-            if count > MOST_OPCODES:
-                raise ValueError("too many opcodes")
-            end = (at or 0) + 1
-            if opcode.name == "STOP":
-                break
-            reader.step(opcode.name, arg)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pickletools passes on warnings of odd escapes
+            end = _take_steps(reader, data)
         return reader.result(), end
     except DataError:
         raise

@@ -6,6 +6,7 @@ import io
 import pickle
 import struct
 import tarfile
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from phantoms import ada_pickles, foreign
 from mri_gan.errors import DataError
 from mri_gan.synth.foreign.bring import read_foreign
 from mri_gan.synth.foreign.containers import load_bytes
+from mri_gan.synth.foreign.pickles import read_pickle
 from mri_gan.synth.foreign.tensors import BUILDERS
 
 FUNCTIONS = {  # what a pickle may ask for, and with which arguments; {0} is the canary
@@ -300,6 +302,15 @@ ODD: tuple[Any, ...] = (
     {"type": "class"},
     1e999,
 )
+
+
+@pytest.mark.filterwarnings("error")
+def test_odd_escapes_in_a_text_are_no_warning_of_ours() -> None:
+    data = rb"S'a\z'" + b"\n."
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = pickle.loads(data)
+    assert read_pickle(data, "it")[0] == expected == r"a\z"
 
 
 def test_calls_with_other_arguments_than_they_take_are_read_or_one_line() -> None:
