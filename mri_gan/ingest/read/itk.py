@@ -168,14 +168,13 @@ def _read_nrrd(data: bytes) -> Header:
     if end > MAX_HEADER_BYTES:
         raise DataError("its header has no end")
     fields = _fields(data[magic.end() : end], ":")
-    encoding = fields.get("encoding", "raw").lower()
     packed = _packing(fields)
     lines = [f"{name}: {value}" for name, value in _nrrd_fields(fields, bool(packed))]
     return _header(
         fields.get("sizes", ""),
         fields.get("type", ""),
         packed=packed,
-        is_text=encoding in TEXT,
+        is_text=fields.get("encoding", "").lower() in TEXT,
         file=fields.get("data file", fields.get("datafile", "")),
         end=end,
         plain=magic[0] + "\n".join([*lines, "", ""]).encode(),
@@ -215,11 +214,17 @@ def _nrrd_fields(fields: dict[str, str], packed: bool) -> Iterator[tuple[str, st
             yield name, "raw" if packed and name == "encoding" else value
 
 
+VECTOR = re.compile(r"none|\([^()]*\)")
+
+
 def _are_vectors(value: str) -> bool:
-    parts = re.findall(r"none|\([^()]*\)", value)
+    parts = VECTOR.findall(value)
     rows = [part.strip("()").split(",") for part in parts if part != "none"]
-    nothing = re.sub(r"none|\([^()]*\)", "", value).strip()
-    return bool(parts) and not nothing and all(_are_numbers(row, len(rows[0])) for row in rows)
+    return (
+        bool(parts)
+        and not VECTOR.sub("", value).strip()
+        and all(_are_numbers(row, len(rows[0])) for row in rows)
+    )
 
 
 def _are_numbers(words: Sequence[str], count: int) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
+from mri_gan.files import one_line
 from mri_gan.ingest.read.dicom.elements import PIXEL_DATA, Elements
 from mri_gan.ingest.read.inflate import UNPACKED_BYTES, refuse_bomb
 from mri_gan.ingest.source import MAX_RATIO
@@ -181,21 +182,21 @@ def unpack(header: Any, found: Elements) -> NDArray[Any]:
             warnings.simplefilter("ignore")
             pixels = np.asarray(header.pixel_array)
     except (RuntimeError, NotImplementedError) as error:
-        raise DataError(_explain_unread(str(error) or "unknown", header)) from error
+        raise DataError(_explain_unread(error, header)) from error
     if pixels.shape[-2:] != size_of(header) or pixels.size != frames * math.prod(size_of(header)):
         raise DataError("its pixels do not match the size in its header")
     return pixels
 
 
-def _explain_unread(error: str, header: Any) -> str:
+def _explain_unread(error: Exception, header: Any) -> str:
     """Why pydicom gave no pixels: a program is missing, a way of packing is not read, or damage."""
-    kind = header.file_meta.TransferSyntaxUID.name
-    if "missing dependencies" in error:
+    kind, text = header.file_meta.TransferSyntaxUID.name, str(error)
+    if "missing dependencies" in text:
         return f"packed as {kind}: pip install mrigan[dicom] unpacks the usual kinds"
-    if "not supported" in error:
+    if "not supported" in text:
         return f"packed as {kind}, which is not read: unpack it first, as with gdcmconv --raw"
-    by_decoder = error.rpartition("available plugins:")[2].strip()
-    return f"damaged pixels ({(by_decoder or error).splitlines()[0]})"
+    by_decoder = text.rpartition("available plugins:")[2]
+    return f"damaged pixels ({one_line(RuntimeError(by_decoder))})"
 
 
 def _check_packed(header: Any, found: Elements, frames: int) -> None:
