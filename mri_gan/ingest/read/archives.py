@@ -117,7 +117,7 @@ def _list_folder(folder: Path) -> Listing:
             elif suffix in ARCHIVE_SUFFIXES and not lacks_reader(suffix):
                 ordered[name] = _list_archive(path, suffix)
             elif path.is_symlink() and not path.exists():
-                if suffix_of(name) in SLICE_SUFFIXES:
+                if suffix in SLICE_SUFFIXES:
                     raise DataError(f"{path}: {LINK_TO_NOTHING}")
                 found.ignored[LINKS] += 1
             else:
