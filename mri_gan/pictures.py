@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -338,7 +337,7 @@ def thin(points: Sequence[Point], most: int = MAX_POINTS) -> tuple[Point, ...]:
         return tuple(points)
     bounds = [len(points) * i // most for i in range(most + 1)]
     groups = [points[a:b] for a, b in itertools.pairwise(bounds)]
-    return tuple((fmean(x for x, _ in g), fmean(y for _, y in g)) for g in groups)
+    return tuple((sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups)
 
 
 def draw_png(charts: Sequence[Chart]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,8 @@ ALL_SLICES = "all"
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)"
 # Shares or millimetres, never one of each; either end may be left open.
 SLICE_RANGE = rf"(?:(?P<low>{_NUMBER})(?P<unit>mm)?)?:(?:(?P<high>{_NUMBER})(?P<same>mm)?)?"
+ENDS = {"low": "unit", "high": "same"}  # groups of it
+SLICES_HINT = "give LOW:HIGH in shares of the extent or in mm, such as 0.2:0.8 or -20mm:30mm"
 IDS = (AUTO, "keep", "pseudonym")
 KEY_FILE = "ids.key"
 # Options that came after the first plans.
@@ -51,23 +54,44 @@ def check_naming(pattern: str) -> None:
     )
 
 
-def check_slices(text: str) -> None:
-    """Raise UsageError unless it is `all` or a range such as `0.2:0.8` or `-20mm:30mm`."""
-    require(
-        text == ALL_SLICES or bool(_slice_ends(text)),
-        f"--slices {text}",
-        "give LOW:HIGH in shares of the extent or in mm, such as 0.2:0.8 or -20mm:30mm",
-    )
+@dataclass(frozen=True)
+class SliceRange:
+    """From `low` to `high`, both included: shares of an extent, or mm along the slices' axis."""
+
+    low: float
+    high: float
+    in_mm: bool
+
+    def holds(self, value: float) -> bool:
+        """Whether a place is within."""
+        return self.low - 1e-6 <= value <= self.high + 1e-6
+
+    def choose(self, positions: Iterable[int], extent: Sequence[int]) -> list[int]:
+        """The positions whose share of an extent is within."""
+        first, length = min(extent), max(max(extent) - min(extent), 1)
+        return [p for p in positions if self.holds((p - first) / length)]
 
 
-def _slice_ends(text: str) -> list[float]:
-    """The ends of a range that makes sense; empty for others."""
+def parse_range(text: str) -> SliceRange | None:
+    """The range of `--slices`, such as `0.2:0.8` or `-20mm:30mm`; None for `all`.
+
+    Raises UsageError for other texts.
+    """
+    if text == ALL_SLICES:
+        return None
     found = re.fullmatch(SLICE_RANGE, text)
-    if found is None:
-        return []
-    units = {found[unit] for end, unit in (("low", "unit"), ("high", "same")) if found[end]}
-    ends = [float(found[end]) for end in ("low", "high") if found[end]]
-    return ends if len(units) == 1 and ends == sorted(ends) else []
+    units = {found[unit] for end, unit in ENDS.items() if found[end]} if found else ()
+    require(len(units) == 1, f"--slices {text}", SLICES_HINT)
+    assert found is not None
+    low = float(found["low"] or "-inf")
+    high = float(found["high"] or "inf")
+    require(low <= high, f"--slices {text}", SLICES_HINT)
+    return SliceRange(low, high, "mm" in text)
+
+
+def every_nth(positions: Sequence[int], step: int) -> list[int]:
+    """Those positions that are a multiple of `step` after the first one."""
+    return [p for p in positions if (p - positions[0]) % step == 0]
 
 
 @dataclass(frozen=True)
@@ -122,7 +146,7 @@ class PrepareConfig(JsonConfig):
         require_one_of("--layout", self.layout, LAYOUTS)
         check_naming(self.naming)
         require_one_of("--intensity", self.intensity, INTENSITIES)
-        check_slices(self.slices)
+        parse_range(self.slices)
         require_one_of("--ids", self.ids, IDS)
         require(len(self.channels) != 1, "--channels names only one", "use --contrast for one")
         require(self.scan != "", "--scan is empty", "leave it out, or name one")

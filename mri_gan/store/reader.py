@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import median
 from typing import Any, Self
 
 import lmdb
@@ -353,7 +352,12 @@ def describe_ages(records: Sequence[SliceRecord]) -> dict[str, float]:
     known = [float(age) for age in _labels(records, AGE).values() if isinstance(age, int | float)]
     if not known:
         return {}
-    return {"people": len(known), "least": min(known), "median": median(known), "most": max(known)}
+    return {
+        "people": len(known),
+        "least": min(known),
+        "median": float(np.median(known)),
+        "most": max(known),
+    }
 
 
 def find_edges(records: Sequence[SliceRecord]) -> list[str]:

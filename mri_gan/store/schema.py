@@ -91,16 +91,18 @@ class SliceRecord:
     @classmethod
     def from_json(cls, data: bytes) -> SliceRecord:
         """The record that `to_json` wrote; names it does not know are left aside."""
-        return cls(**{k: _tuples(v) for k, v in load_json(data).items() if k in _DEFAULTS})
+        values: dict[str, Any] = load_json(data)
+        if not values.keys() <= _DEFAULTS.keys():
+            values = {k: v for k, v in values.items() if k in _DEFAULTS}
+        lists = {k: _tuples(v) for k, v in values.items() if isinstance(v, list)}
+        return cls(**{**values, **lists})
 
 
 _DEFAULTS = {f.name: f.default for f in dataclasses.fields(SliceRecord)}
 
 
-def _tuples(value: Any) -> Any:
-    """Lists, and lists in lists, as tuples."""
-    if not isinstance(value, list):
-        return value
+def _tuples(value: list[Any]) -> tuple[Any, ...]:
+    """A list, and lists in it, as tuples."""
     nested = bool(value) and isinstance(value[0], list)
     return tuple(map(tuple, value)) if nested else tuple(value)
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from mri_gan.errors import DataError, MriganError
 from mri_gan.ingest.cut import intensity, levels
 from mri_gan.ingest.cut.levels import Drawn, encode_slices, record_of
+from mri_gan.ingest.cut.mask_labels import read_label_values, read_mask_pages, spread
+from mri_gan.ingest.cut.slices import choose_pages
 from mri_gan.ingest.outcome import Glance, Learned, Outcome, explain, reading
-from mri_gan.ingest.plan.masks import read_label_values, read_mask_pages, spread
-from mri_gan.ingest.plan.selection import choose_pages
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.image_files import image_fields, read_image, read_pages
 from mri_gan.ingest.read.scan import read_source_volume

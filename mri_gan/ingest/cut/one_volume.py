@@ -14,10 +14,10 @@ from mri_gan.errors import DataError
 from mri_gan.ingest.cut import intensity, levels, slices
 from mri_gan.ingest.cut.faces import shows_face
 from mri_gan.ingest.cut.intensity import Sample, percentiles, split, take_sample
+from mri_gan.ingest.cut.mask_labels import read_mask_volume, require_fit, spread
 from mri_gan.ingest.cut.orientation import make_cube, reorient, true_axes
+from mri_gan.ingest.cut.slices import choose_cuts
 from mri_gan.ingest.outcome import Learned, Outcome
-from mri_gan.ingest.plan.masks import read_mask_volume, require_fit, spread
-from mri_gan.ingest.plan.selection import choose_cuts
 from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.ingest.read.volume import Volume
 from mri_gan.ingest.source import Source

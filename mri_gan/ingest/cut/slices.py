@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.ingest.cut.intensity import above
+from mri_gan.preparation import PrepareConfig, every_nth, parse_range
 
 if TYPE_CHECKING:
     from mri_gan.ingest.read.volume import Volume
@@ -116,3 +117,26 @@ def display_shape(volume: Volume, plane: str) -> tuple[int, int, int]:
     across, down = (a for a in range(3) if a != axis)
     size = volume.voxels.shape
     return size[axis], size[down], size[across]
+
+
+def choose_cuts(
+    positions_mm: Sequence[float], filled: Sequence[bool], config: PrepareConfig
+) -> list[int]:
+    """The indices of a volume's slices that are selected, filled or not.
+
+    Shares are those of the way from the first filled slice to the last one.
+    """
+    wanted = parse_range(config.slices)
+    chosen = list(range(len(positions_mm)))
+    if wanted is not None and wanted.in_mm:
+        chosen = [i for i in chosen if wanted.holds(positions_mm[i])]
+    elif wanted is not None:
+        inside = [i for i in chosen if filled[i]]
+        chosen = wanted.choose(chosen, inside) if inside else []
+    return every_nth(chosen, config.every)
+
+
+def choose_pages(count: int, config: PrepareConfig) -> list[int]:
+    """The pages of a stack that are selected; shares are those of the whole stack."""
+    pages, wanted = range(count), parse_range(config.slices)
+    return every_nth(list(pages) if wanted is None else wanted.choose(pages, pages), config.every)

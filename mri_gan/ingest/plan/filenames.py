@@ -129,8 +129,10 @@ def _read_cases(names: Sequence[str], known: Sequence[Naming | None]) -> list[Na
 def _one_spelling(namings: Sequence[Naming]) -> list[Naming]:
     """Of names that differ by capital letters only, the first one stands for all."""
     spelled: dict[str, str] = {}
+    firsts = [spelled.setdefault(n.subject.casefold(), n.subject) for n in namings]
     return [
-        replace(n, subject=spelled.setdefault(n.subject.casefold(), n.subject)) for n in namings
+        n if n.subject == first else replace(n, subject=first)
+        for n, first in zip(namings, firsts, strict=True)
     ]
 
 

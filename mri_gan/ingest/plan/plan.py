@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.outcome import explain
 from mri_gan.ingest.plan.filenames import identify_all
+from mri_gan.ingest.plan.masks import pair_masks
 from mri_gan.ingest.plan.people import (
     Key,
     conclude,
@@ -117,8 +118,6 @@ def build_plan(
     n_files = len(members_of((*scans, *masks))) + excluded
     chosen, left_out = choose_pictures(scans, config)
     if config.masks or pair:
-        from mri_gan.ingest.plan.masks import pair_masks  # it needs numpy, and a plan does not
-
         chosen, masks = pair_masks(chosen, masks)
     secret = functools.cache(key)
     chosen, deselected = choose_images(unify_people(chosen, config), config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from mri_gan.config import AUTO
@@ -13,7 +13,7 @@ from mri_gan.errors import UsageError
 from mri_gan.ingest.plan.words import ANATOMICAL, PROBABILITY, contrast_of
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.source import Source, natural_key, suffix_of
-from mri_gan.preparation import ALL_SLICES, SLICE_RANGE, PrepareConfig
+from mri_gan.preparation import PrepareConfig, SliceRange, every_nth, parse_range
 
 # Versions of a scan in the order in which they are preferred.
 OASIS_1_SCANS = {
@@ -214,67 +214,7 @@ def _choose(versions: Sequence[Source], scan: str) -> Sequence[Source]:
     return versions if scan == AUTO else []
 
 
-# Which slices: a part of the foreground's extent, a stretch in millimetres, every n-th
-
-
-@dataclass(frozen=True)
-class SliceRange:
-    """From `low` to `high`, both included: shares of an extent, or mm along the slices' axis."""
-
-    low: float
-    high: float
-    in_mm: bool
-
-    def holds(self, value: float) -> bool:
-        """Whether a place is within."""
-        return self.low - 1e-6 <= value <= self.high + 1e-6
-
-
-def parse_range(text: str) -> SliceRange | None:
-    """The range that `--slices` asks for; None for all slices."""
-    if text == ALL_SLICES:
-        return None
-    found = re.fullmatch(SLICE_RANGE, text)
-    assert found is not None, "PrepareConfig has checked it"
-    low, high = found["low"], found["high"]
-    return SliceRange(
-        float(low) if low else float("-inf"), float(high) if high else float("inf"), "mm" in text
-    )
-
-
-def choose_cuts(
-    positions_mm: Sequence[float], filled: Sequence[bool], config: PrepareConfig
-) -> list[int]:
-    """The indices of a volume's slices that are selected, filled or not.
-
-    Shares are those of the way from the first filled slice to the last one.
-    """
-    wanted = parse_range(config.slices)
-    chosen = list(range(len(positions_mm)))
-    if wanted is not None and wanted.in_mm:
-        chosen = [i for i in chosen if wanted.holds(positions_mm[i])]
-    elif wanted is not None:
-        inside = [i for i in chosen if filled[i]]
-        chosen = _between(chosen, inside, wanted) if inside else []
-    return every_nth(chosen, config.every)
-
-
-def every_nth(positions: Sequence[int], step: int) -> list[int]:
-    """Those positions that are a multiple of `step` after the first one."""
-    return [p for p in positions if (p - positions[0]) % step == 0]
-
-
-def _between(positions: Iterable[int], extent: Sequence[int], wanted: SliceRange) -> list[int]:
-    first, length = min(extent), max(max(extent) - min(extent), 1)
-    return [p for p in positions if wanted.holds((p - first) / length)]
-
-
-def choose_pages(count: int, config: PrepareConfig) -> list[int]:
-    """The pages of a stack that are selected; shares are those of the whole stack."""
-    pages, wanted = range(count), parse_range(config.slices)
-    return every_nth(
-        list(pages) if wanted is None else _between(pages, pages, wanted), config.every
-    )
+# Which image files: those whose slices are selected
 
 
 def choose_images(sources: Sequence[Source], config: PrepareConfig) -> tuple[list[Source], int]:
@@ -309,7 +249,7 @@ def _is_stack(source: Source) -> bool:
 
 def _pick(numbers: Sequence[int], wanted: SliceRange | None, step: int) -> set[int]:
     unique = sorted(set(numbers))
-    return set(every_nth(unique if wanted is None else _between(unique, unique, wanted), step))
+    return set(every_nth(unique if wanted is None else wanted.choose(unique, unique), step))
 
 
 def _stack_of(source: Source) -> tuple[str, ...]:

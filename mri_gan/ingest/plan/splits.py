@@ -118,10 +118,14 @@ def assign_splits(sources: Iterable[Source], config: PrepareConfig) -> list[Sour
     # With --masks, people who have none give no slices: they must not use up a split.
     people = {s.naming.subject for s in sources if s.mask is not None or not config.masks}
     splits = shipped | share_out(sorted(people - set(shipped)), config.split, config.seed)
-    return [
-        replace(s, naming=replace(s.naming, split=splits.get(s.naming.subject, "")))
-        for s in sources
-    ]
+
+    def assign(source: Source) -> Source:
+        split = splits.get(source.naming.subject, "")
+        if source.naming.split == split:
+            return source
+        return replace(source, naming=replace(source.naming, split=split))
+
+    return [assign(source) for source in sources]
 
 
 def require_one_split(sources: Iterable[Source]) -> dict[str, str]:

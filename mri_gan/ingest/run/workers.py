@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -210,6 +212,7 @@ def _start(workers: Workers, preload: str) -> Engine:
 
 GRACE_S = 0.5
 PIPE_BYTES = 1 << 20  # more needs privileges
+HEAP_OPTIONS = {-1: 64 << 20, -3: 16 << 20}  # mallopt(3): M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
 
 
 def available_cpus() -> int:
@@ -225,6 +228,7 @@ class ProcessEngine:
     tries = 1
 
     def __init__(self, workers: int, preload: str) -> None:
+        _reuse_freed_memory()
         self._workers = workers
         self._context = worker_context(preload)
         self._executor = self._start()
@@ -331,8 +335,20 @@ def _end(executor: ProcessPoolExecutor) -> None:
         manager.join()
 
 
+def _reuse_freed_memory() -> None:
+    """Keep some of what is freed: new pages for each task are a quarter of the whole time.
+
+    glibc's `mallopt`; elsewhere nothing happens.
+    """
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):  # another C library, such as musl
+            for option, n_bytes in HEAP_OPTIONS.items():
+                ctypes.CDLL(None).mallopt(option, n_bytes)
+
+
 def _start_worker() -> None:
     """Leave stop signals to the parent, and do not outlive it."""
+    _reuse_freed_memory()
     for name in StopSignal.NAMES:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_IGN)
