@@ -266,7 +266,7 @@ def _oddities(facts: dict[str, Any]) -> Iterator[str]:
 
 def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: bool) -> None:
     from mri_gan.cli.data.info import print_tables
-    from mri_gan.ingest.plan import dataset_json
+    from mri_gan.ingest.plan import label_files
 
     damaged = [entry for entry in facts["skipped_sources"] if entry["kind"] == "damaged"]
     if as_json:
@@ -274,8 +274,8 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
     elif not quiet:
         print_tables(facts)
         click.echo(f"\nLook at {out / 'preview.png'}; train with: {options.train_command(out)}")
-    if dataset_json.LAYOUT in facts["layouts"] and not quiet:
-        click.echo(f"mrigan: {dataset_json.NOT_PEOPLE}", err=True)
+    if label_files.LAYOUT in facts["layouts"] and not quiet:
+        click.echo(f"mrigan: {label_files.NOT_PEOPLE}", err=True)
     if not quiet:
         for text in _oddities(facts):
             click.echo(f"warning: {text}", err=True)

@@ -1,4 +1,4 @@
-"""What a store keeps of people: keyed pseudonyms, and age, sex and diagnosis from BIDS tables.
+"""What a store keeps of people: keyed pseudonyms; and what about the people is doubtful.
 
 A pseudonym is a keyed hash (BLAKE2b with a random key of 256 bits, kept in a file of its own): one
 that anybody can compute would be reversed by trying all of ten million numbers. The order of a
@@ -8,114 +8,24 @@ store's slices and the splits follow the pseudonyms, else they would reveal rank
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
 import os
 import re
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mri_gan.config import AUTO, SPLITS
-from mri_gan.errors import DataError, UsageError
-from mri_gan.files import explain_os_error, one_line
-from mri_gan.ingest.plan.dataset_json import apply_dataset_json, is_dataset_json
+from mri_gan.errors import UsageError
+from mri_gan.files import explain_os_error
 from mri_gan.ingest.plan.inference import NAMELESS
 from mri_gan.ingest.plan.paths import is_visit
 from mri_gan.ingest.plan.selection import contrasts_of
 from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
-from mri_gan.ingest.read.archives import list_members, read_member
-from mri_gan.ingest.source import (
-    DICOM_SUFFIXES,
-    TABLE_NAMES,
-    Labels,
-    Member,
-    Source,
-    is_table,
-    natural_key,
-    nearest_folder,
-    suffix_of,
-)
+from mri_gan.ingest.source import DICOM_SUFFIXES, Source, natural_key, suffix_of
 from mri_gan.preparation import PrepareConfig
-from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, read_cell, read_rows
-
-# Age, sex and diagnosis from the `participants` table of a BIDS tree
-
-LABEL_COLUMNS = ("age", "sex", "group", "diagnosis")
-FOLDERS_ABOVE = 3  # a subject's session folder is three below the table
-
-Table = dict[str, Labels]
-
-
-def label_sources(sources: Sequence[Source], members: Iterable[Member], path: Path) -> list[Source]:
-    """The sources with what the nearest table beside or above them says of their subject.
-
-    Tables are looked for among `members` and, where those have none, above `path` on disk.
-    Raises DataError for a table that cannot be read.
-    """
-    sources = [
-        replace(s, labels={"class": s.naming.label}) if s.naming.label else s for s in sources
-    ]
-    members = [member for member in members if is_table(member.name)]
-    sources = apply_dataset_json(sources, members)
-    if not any(source.naming.layout == "bids" for source in sources):
-        return sources
-    tables = {
-        m.name.rpartition("/")[0]: read_table(m) for m in members if not is_dataset_json(m.name)
-    }
-    if not tables:
-        tables = {"": _table_above(path)}
-    return [
-        replace(s, labels=_labels_of(s, tables)) if s.naming.layout == "bids" else s
-        for s in sources
-    ]
-
-
-def _labels_of(source: Source, tables: Mapping[str, Table]) -> Labels | None:
-    folder = nearest_folder(source.member.name, tables)
-    return None if folder is None else tables[folder].get(source.naming.subject) or None
-
-
-def _table_above(path: Path) -> Table:
-    top = path.resolve()
-    for folder in list(top.parents)[:FOLDERS_ABOVE]:
-        for name in TABLE_NAMES:
-            if (folder / name).is_file():
-                members, _ = list_members(folder / name)
-                return read_table(members[0])
-    return {}
-
-
-def read_table(member: Member) -> Table:
-    """{subject: labels} of a `participants.tsv` or `.csv`; numbers are numbers.
-
-    Raises DataError when it has no column of subjects.
-    """
-    text = read_member(member).decode("utf-8-sig", errors="replace")
-    try:
-        rows = [row for _, row in read_rows(text)]
-    except csv.Error as error:
-        raise DataError(f"{member.label}: is not a table ({one_line(error)})") from error
-    columns = [name.lower() for name in rows[0]] if rows else []
-    subject = find_column(columns)
-    if subject is None:
-        raise DataError(
-            f"{member.label}: has no column of subjects",
-            f"name one {SUBJECTS[0]}, or move the table away",
-        )
-    rows = [row for row in rows[1:] if len(row) > subject]
-    return {row[subject].removeprefix("sub-"): _labels(columns, row) for row in rows}
-
-
-def _labels(columns: Sequence[str], row: Sequence[str]) -> Labels:
-    return {
-        name: read_cell(value)
-        for name, value in zip(columns, row, strict=False)
-        if name in LABEL_COLUMNS and value.lower() not in NO_VALUE
-    }
-
 
 # Names that do not reveal who somebody is: keyed pseudonyms, and what must not be written beside
 
@@ -287,6 +197,7 @@ def scrub(reason: str, names: Iterable[str]) -> str:
 # What was concluded about people and contrasts, in words, and what about it is doubtful
 
 NUMBER_AND_S = re.compile(r"(?<![A-Za-z\d])(\d+)(?:[_ -][^/]*?)?[_ /-](S\d+|s\d{3,})(?![A-Za-z\d])")
+NUMBER_AND_WORD = re.compile(r"^(\d{1,4})[_\-. ]+([A-Za-z]+)$")
 LONG = 4  # letters that two people's names share before it looks like one person
 USE_PEOPLE = "if that is wrong, assign people with --people TABLE"
 CLASS_NAME = re.compile(
@@ -352,6 +263,7 @@ def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:
         _long_stems(sources),
         _same_names(sources),
         _numbered_runs(sources),
+        _words_of_numbers(sources),
         _no_split(sources, config),
         _mixed(sources, config),
     ]
@@ -469,6 +381,23 @@ def _numbered_runs(sources: Iterable[Source]) -> str:
             two = " and ".join(sorted(found)[:2])
             return f"{two} of {who} count as scans of one person; {USE_PEOPLE}"
     return ""
+
+
+def _words_of_numbers(sources: Iterable[Source]) -> str:
+    """Images of people who are mere numbers, told apart by words that may be other people's names.
+
+    `010_anna` may be slice 10 of Anna; `010_t1` is not slice 10 of anybody.
+    """
+    words: dict[str, set[str]] = defaultdict(set)
+    for source in sources:
+        file = plain_text(source.member.name).rpartition("/")[2].removesuffix(source.member.suffix)
+        number = NUMBER_AND_WORD.match(file)
+        if number and source.naming.subject.rpartition("/")[2] == number[1]:
+            words[source.naming.subject].update(read_words(number[2]).name)
+    shared = Counter(word for found in words.values() if len(found) > 1 for word in found)
+    word = next((word for word, count in sorted(shared.items()) if count > 1), "")
+    who = next((who for who, found in words.items() if word in found), "")
+    return f"{word} does not count as a person, but {who} does; {USE_PEOPLE}" if word else ""
 
 
 def _stem_of(who: str) -> str:

@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.outcome import explain
 from mri_gan.ingest.plan.filenames import identify_all
+from mri_gan.ingest.plan.label_files import label_sources
 from mri_gan.ingest.plan.masks import pair_masks
 from mri_gan.ingest.plan.people import (
     Key,
@@ -28,7 +29,6 @@ from mri_gan.ingest.plan.people import (
     find_doubts,
     hide_all,
     hide_unlisted,
-    label_sources,
     new_key,
     pseudonym,
     unify_people,

@@ -34,6 +34,12 @@ def test_a_plain_set_raises_no_doubt(tmp_path: Path) -> None:
     assert (plan.conclusion, plan.doubts) == ("10 people, from the file names", ())
 
 
+def test_contrasts_and_a_word_that_all_files_share_are_no_names(tmp_path: Path) -> None:
+    for words in (("t1", "flair"), ("left", "right"), ("overlay",)):
+        names = [f"{k:03}_{word}.png" for k in range(12) for word in words]
+        assert "does not count" not in " ".join(plan_of(tmp_path, names).doubts)
+
+
 def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: Path) -> None:
     names = [f"{who}/{c}_{k}.png" for who in PEOPLE for c in ("t1", "flair") for k in range(2)]
     expected = "10 people, from the folder names; 2 contrasts each (flair, t1)"
@@ -48,6 +54,10 @@ def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: P
         (
             [f"0{k}_S{who:03}.png" for who in range(9) for k in range(10, 13)],
             "S000 counts as a slice of person 010",
+        ),
+        (
+            [f"{k:03}_{who}.png" for who in ("anna", "bert", "cleo") for k in range(12)],
+            "anna does not count as a person, but 000 does",
         ),
         (
             [*GOOD, "slice_1.png", "slice_2.png"],

@@ -1,20 +1,111 @@
-"""What a `dataset.json` says: classes of a StyleGAN data set, or the channels of nnU-Net and MSD.
+"""What files beside the scans say of them: BIDS tables of people, and `dataset.json`.
 
-Nothing says whose the pictures of a StyleGAN data set are.
+A `dataset.json` holds classes of a StyleGAN data set, or the channels of nnU-Net and MSD. Nothing
+says whose the pictures of a StyleGAN data set are.
 """
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mri_gan.errors import DataError
-from mri_gan.files import parse_json
+from mri_gan.files import one_line, parse_json
 from mri_gan.ingest.plan.words import contrast_of
-from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.source import DATASET_JSON, Labels, Member, Source, nearest_folder, suffix_of
+from mri_gan.ingest.read.archives import list_members, read_member
+from mri_gan.ingest.source import (
+    DATASET_JSON,
+    TABLE_NAMES,
+    Labels,
+    Member,
+    Source,
+    is_table,
+    nearest_folder,
+    suffix_of,
+)
+from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, read_cell, read_rows
+
+# Age, sex and diagnosis from the `participants` table of a BIDS tree
+
+LABEL_COLUMNS = ("age", "sex", "group", "diagnosis")
+FOLDERS_ABOVE = 3  # a subject's session folder is three below the table
+
+Table = dict[str, Labels]
+
+
+def label_sources(sources: Sequence[Source], members: Iterable[Member], path: Path) -> list[Source]:
+    """The sources with what the nearest table beside or above them says of their subject.
+
+    Tables are looked for among `members` and, where those have none, above `path` on disk.
+    Raises DataError for a table that cannot be read.
+    """
+    sources = [
+        replace(s, labels={"class": s.naming.label}) if s.naming.label else s for s in sources
+    ]
+    members = [member for member in members if is_table(member.name)]
+    sources = apply_dataset_json(sources, members)
+    if not any(source.naming.layout == "bids" for source in sources):
+        return sources
+    tables = {
+        m.name.rpartition("/")[0]: read_table(m) for m in members if not is_dataset_json(m.name)
+    }
+    if not tables:
+        tables = {"": _table_above(path)}
+    return [
+        replace(s, labels=_labels_of(s, tables)) if s.naming.layout == "bids" else s
+        for s in sources
+    ]
+
+
+def _labels_of(source: Source, tables: Mapping[str, Table]) -> Labels | None:
+    folder = nearest_folder(source.member.name, tables)
+    return None if folder is None else tables[folder].get(source.naming.subject) or None
+
+
+def _table_above(path: Path) -> Table:
+    top = path.resolve()
+    for folder in list(top.parents)[:FOLDERS_ABOVE]:
+        for name in TABLE_NAMES:
+            if (folder / name).is_file():
+                members, _ = list_members(folder / name)
+                return read_table(members[0])
+    return {}
+
+
+def read_table(member: Member) -> Table:
+    """{subject: labels} of a `participants.tsv` or `.csv`; numbers are numbers.
+
+    Raises DataError when it has no column of subjects.
+    """
+    text = read_member(member).decode("utf-8-sig", errors="replace")
+    try:
+        rows = [row for _, row in read_rows(text)]
+    except csv.Error as error:
+        raise DataError(f"{member.label}: is not a table ({one_line(error)})") from error
+    columns = [name.lower() for name in rows[0]] if rows else []
+    subject = find_column(columns)
+    if subject is None:
+        raise DataError(
+            f"{member.label}: has no column of subjects",
+            f"name one {SUBJECTS[0]}, or move the table away",
+        )
+    rows = [row for row in rows[1:] if len(row) > subject]
+    return {row[subject].removeprefix("sub-"): _person_labels(columns, row) for row in rows}
+
+
+def _person_labels(columns: Sequence[str], row: Sequence[str]) -> Labels:
+    return {
+        name: read_cell(value)
+        for name, value in zip(columns, row, strict=False)
+        if name in LABEL_COLUMNS and value.lower() not in NO_VALUE
+    }
+
+
+# Classes and channels from a `dataset.json`
 
 LAYOUT = "stylegan"
 OF_NNUNET = {"channel_names", "modality", "numTraining", "training", "file_ending"}
@@ -97,7 +188,7 @@ def read_classes(content: Any, member: Member) -> dict[str, Labels] | None:
     pairs = list(pairs.items()) if isinstance(pairs, dict) else pairs
     try:
         return {
-            str(file).replace("\\", "/"): _labels(value, column, names or [])
+            str(file).replace("\\", "/"): _class_labels(value, column, names or [])
             for file, value in pairs
         }
     except (TypeError, ValueError) as error:
@@ -106,7 +197,7 @@ def read_classes(content: Any, member: Member) -> dict[str, Labels] | None:
         ) from error
 
 
-def _labels(value: Any, column: str, names: Sequence[str]) -> Labels:
+def _class_labels(value: Any, column: str, names: Sequence[str]) -> Labels:
     if isinstance(value, list):
         return {f"{column}_{i}": float(number) for i, number in enumerate(value)}
     if not isinstance(value, int):
