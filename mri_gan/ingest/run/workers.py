@@ -336,7 +336,7 @@ def _end(executor: ProcessPoolExecutor) -> None:
 
 
 def _reuse_freed_memory() -> None:
-    """Keep some of what is freed: new pages for each task are a quarter of the whole time.
+    """Keep some of what is freed: new pages for each task are a fifth of the time for a large set.
 
     glibc's `mallopt`; elsewhere nothing happens.
     """
