@@ -7,6 +7,7 @@ names, the folder is the person.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -60,12 +61,13 @@ def infer_people(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Pars
     _drop_bare_sides(files)
     _drop_prefixes_of_programs(files)
     _drop_slice_numbers(files)
-    for split_end in (_letter_at_end, _visit_at_end, _after_number, _after_first_word):
+    after_number = functools.partial(_after_number, with_sites=_have_sites(f.key for f in files))
+    for split_end in (_letter_at_end, _visit_at_end, after_number, _after_first_word):
         _drop_ends(files, split_end, "key")
     _drop_visits_in_front(files)
-    drop_kinds(files, _core_of)
+    drop_kinds(files, lambda name: (after_number(name) or (name,))[0])
     _choose_people(files)
-    for split_end in (_letter_at_end, _visit_at_end, _after_number):
+    for split_end in (_letter_at_end, _visit_at_end, after_number):
         _drop_ends(files, split_end, "who")
     _keep_restarted_numbers_apart(files)
     return files
@@ -247,14 +249,14 @@ def _visit_at_end(name: str) -> Ends | None:
     return (found[1], found[2], "visit") if found and is_end else None
 
 
-def _after_number(name: str) -> Ends | None:
+def _after_number(name: str, *, with_sites: bool) -> Ends | None:
     """The words after the first that holds a number and names no group."""
     if re.fullmatch(SITE_NUMBER, name):
         return None
     words = re.split(r"([_\-. ]+)", name)
     for at in range(0, len(words), 2):
         if has_digit(words[at]) and not GROUP_WORD.match("".join(words[max(0, at - 2) : at + 1])):
-            end = at + 3 if _is_site_number(words, at) else at + 1
+            end = at + 3 if with_sites and _is_site_number(words, at) else at + 1
             return "".join(words[:end]), "".join(words[end + 1 :]), "run"
     return None
 
@@ -265,9 +267,10 @@ def _after_first_word(name: str) -> Ends | None:
     return (found[1], found[2], "run") if found and not has_digit(name) else None
 
 
-def _core_of(name: str) -> str:
-    ends = _after_number(name)
-    return ends[0] if ends else name
+def _have_sites(names: Iterable[str]) -> bool:
+    """Whether bare numbers stand before longer ones always: in `9_30` and `12_30` they do not."""
+    pairs = (re.search(r"(?<![^_\-. ])(\d+)[_\-. ]+(\d+)(?![^_\-. ])", name) for name in names)
+    return all(len(found[1]) < len(found[2]) for found in pairs if found)
 
 
 def _is_site_number(words: Sequence[str], at: int) -> bool:

@@ -131,6 +131,14 @@ def test_numbers_that_begin_anew_in_each_split_are_different_people() -> None:
     assert len({naming.subject for naming in found}) == 4
 
 
+def test_arrays_of_people_with_one_digit_and_with_two_are_read_in_one_way() -> None:
+    people = range(5, 17)
+    found = identify_all(
+        [f"{who}_{k}.npy" for who in people for k in range(30, 40)], PrepareConfig()
+    )
+    assert {naming.subject for naming in found} == set(map(str, people))
+
+
 def test_a_name_in_two_splits_is_one_person() -> None:
     names = ["train/anna7_1.png", "train/bert8_1.png", "test/cora9_1.png", "test/anna7_2.png"]
     found = identify_all(names, PrepareConfig())
