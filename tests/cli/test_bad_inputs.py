@@ -80,16 +80,25 @@ def test_a_checkpoint_with_a_true_digest_and_made_up_content(
 CIRCLE = {
     "info": ["info", "{link}"],
     "check": ["check", "{link}"],
-    "merge": ["merge", "{link}", "{link}", "--out", "{new}"],
+    "merge": ["merge", "{link}", "{new}", "--out", "{new}"],
     "export": ["export", "{link}", "--format", "png", "--out", "{new}"],
     "train": ["train", "{link}", "--out", "{new}"],
-    "compare": ["compare", "{link}", "{link}"],
+    "compare": ["compare", "{link}", "{new}"],
     "report": ["report", "{link}"],
     "generate": ["generate", "{link}", "--seeds", "0", "--out", "{new}"],
     "evaluate": ["evaluate", "{link}", "--data", "{link}"],
     "import": ["import", "{link}", "--out", "{new}"],
     "prepare": ["prepare", "{link}", "--out", "{new}"],
 }
+
+
+@pytest.mark.parametrize(
+    "words", [["merge", "{0}", "{0}", "--out", "x"], ["compare", "{0}", "{0}"]]
+)
+def test_what_is_given_twice_is_named(tmp_path: Path, words: list[str]) -> None:
+    folder = tmp_path / "one"
+    folder.mkdir()
+    assert str(folder) in said(mrigan(*(word.format(folder) for word in words)), 2)
 
 
 @pytest.mark.parametrize("words", CIRCLE.values(), ids=CIRCLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -32,8 +33,10 @@ def command(stores: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> 
     from mri_gan.store.merge import merge_stores
     from mri_gan.store.reader import StoreReader
 
-    resolved = [store.resolve() for store in stores]
-    require(len(set(resolved)) == len(stores), "a store is given twice", "name every store once")
+    counts = Counter(store.resolve() for store in stores)
+    for store in stores:
+        once = counts[store.resolve()] == 1
+        require(once, f"{store}: is given more than once", "name every store once")
     total = 0
     for store in stores:
         with StoreReader(store) as opened:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 import click
@@ -32,8 +33,10 @@ def command(
     from mri_gan.report.facts import read_run
 
     require(len(runs) > 1, "one run cannot be compared", "give two or more")
-    names = [run.resolve().name for run in runs]
-    require(len(set(names)) == len(names), "two of the runs have the same name", "rename one")
+    names = Counter(run.resolve().name for run in runs)
+    for run in runs:
+        once = names[run.resolve().name] == 1
+        require(once, f"{run}: has the name of another of the runs", "rename one")
     page = build_comparison([read_run(run, with_people) for run in runs])
     options.write_page(out, page, quiet or as_json)
     if as_json:

@@ -53,7 +53,8 @@ def load_torchscript_program(path: Path, device: torch.device | str = "cpu") -> 
 def run_archive(data: bytes, device: torch.device | str = "cpu") -> Any:
     """The program in an archive that was checked, or that we made."""
     with warnings.catch_warnings():  # a format that torch would like to see replaced
-        warnings.simplefilter("ignore", DeprecationWarning)
+        for kind in (DeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", kind)
         return torch.jit.load(io.BytesIO(data), map_location=device).eval()  # type: ignore[no-untyped-call]
 
 
