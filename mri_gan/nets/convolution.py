@@ -48,8 +48,9 @@ LOW_PRECISION_CLAMP = 256.0  # of activations there
 
 def autocasting(device_type: str) -> bool:
     """Whether the caller requested half precision."""
-    available = torch.amp.is_autocast_available(device_type)
-    return available and torch.is_autocast_enabled(device_type)
+    # What older versions of torch cannot trace is not called for the usual devices.
+    known = device_type in ("cpu", "cuda") or torch.amp.is_autocast_available(device_type)
+    return known and torch.is_autocast_enabled(device_type)
 
 
 def block_precision(x: Tensor, *, low: bool) -> AbstractContextManager[object]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from mri_gan import __version__
 from mri_gan.config import CONFIG, require_one_of
 from mri_gan.errors import DataError, UsageError
-from mri_gan.files import make_folder, write_bytes
+from mri_gan.files import make_folder, one_line, write_bytes
 from mri_gan.nets.build import latents, noise_for, synthesise
 from mri_gan.nets.layers import broadcast_styles
 from mri_gan.pictures import Shows
@@ -86,6 +87,20 @@ def drop_debug(data: bytes) -> bytes:
     return stream.getvalue()
 
 
+@contextlib.contextmanager
+def explain_old_torch(name: str) -> Iterator[None]:
+    """Raise UsageError where torch's own exporter fails, as older ones do for some networks."""
+    try:
+        with warnings.catch_warnings():  # of the exporter's own parts
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:  # of many kinds, from deep within torch
+        raise UsageError(
+            f"torch {torch.__version__} cannot export this network as {name} ({one_line(error)})",
+            "install a newer torch, or use another --format",
+        ) from error
+
+
 @torch.no_grad()
 def export(frozen: Frozen) -> torch.export.ExportedProgram:
     """The program of `torch.export` for any number of latents, without this machine's paths."""
@@ -102,8 +117,9 @@ def export(frozen: Frozen) -> torch.export.ExportedProgram:
 def to_program(frozen: Frozen) -> bytes:
     """A program of `torch.export` (.pt2), checked against the network itself."""
     stream = io.BytesIO()
-    torch.export.save(export(frozen), stream)
-    program = torch.export.load(io.BytesIO(stream.getvalue())).module()
+    with explain_old_torch("torch.export"):
+        torch.export.save(export(frozen), stream)
+        program = torch.export.load(io.BytesIO(stream.getvalue())).module()
     check(frozen, lambda z: program(z).detach().numpy(), "torch.export")
     return stream.getvalue()
 
@@ -120,13 +136,11 @@ def to_onnx(frozen: Frozen) -> bytes:
     except ImportError as error:
         raise UsageError("ONNX needs three more packages", INSTALL) from error
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # says that torchvision is not there
-    with warnings.catch_warnings():  # of the exporter's own parts
-        warnings.simplefilter("ignore")
-        made = torch.onnx.export(
+    with explain_old_torch("ONNX"):
+        made: Any = torch.onnx.export(
             export(frozen), input_names=["z"], output_names=["image"], verbose=False, dynamo=True
         )
-    assert made is not None
-    data: bytes = made.model_proto.SerializeToString()
+        data: bytes = made.model_proto.SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     check(frozen, lambda z: np.asarray(session.run(None, {"z": z.numpy()})[0]), "ONNX")
     return data

@@ -51,13 +51,17 @@ STAND_INS = {name: types.ModuleType(name) for name in ("torch_utils", "dnnlib", 
 EasyDict = _stand_in("dnnlib.util", "EasyDict", dict)
 TensorFlowNetwork = _stand_in("dnnlib.tflib.network", "Network", object)
 RECONSTRUCT = _stand_in("torch_utils.persistence", "_reconstruct_persistent_obj")
-OLDER_NUMPY = {
-    name: _stand_in(f"numpy.core.{module}", name)
-    for module, name in (
-        ("multiarray", "scalar"),
-        ("multiarray", "_reconstruct"),
-        ("numeric", "_frombuffer"),
-    )
+# The spellings of numpy's own modules that the installed version does not write.
+OTHER_NUMPY = {
+    core: {
+        name: _stand_in(f"numpy.{core}.{module}", name)
+        for module, name in (
+            ("multiarray", "scalar"),
+            ("multiarray", "_reconstruct"),
+            ("numeric", "_frombuffer"),
+        )
+    }
+    for core in ("core", "_core")[: 1 if np.__version__ >= "2" else 2]
 }
 
 
@@ -194,7 +198,7 @@ def tensorflow_networks() -> tuple[Any, Any, Any]:
 
 
 class _Pickler(pickle.Pickler):
-    """Writes modules as persistent classes, and numpy's values in the spelling of version 1."""
+    """Writes modules as persistent classes, and numpy's values in the spelling of a version."""
 
     def __init__(self, stream: io.BytesIO, protocol: int, core: str, drop: tuple[str, ...]) -> None:
         super().__init__(stream, protocol)
@@ -205,9 +209,9 @@ class _Pickler(pickle.Pickler):
             state = {k: v for k, v in value.__dict__.items() if k not in self.drop}
             meta = {"type": "class", "version": 6, "module_src": self.source}
             return RECONSTRUCT, ({**meta, "class_name": state.pop("kind"), "state": state},)
-        if isinstance(value, np.ndarray | np.generic) and self.core == "core":
+        if isinstance(value, np.ndarray | np.generic) and self.core in OTHER_NUMPY:
             reduced: Any = value.__reduce_ex__(self.protocol)
-            return OLDER_NUMPY[reduced[0].__name__], *reduced[1:]
+            return OTHER_NUMPY[self.core][reduced[0].__name__], *reduced[1:]
         return NotImplemented
 
 
