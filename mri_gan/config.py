@@ -212,9 +212,10 @@ PRECISIONS = ("fp32", "bf16")
 LAYOUTS = ("", "channels-last")
 MISSING = ("unknown", "skip")  # what becomes of a training slice that lacks a label
 # What a newcomer can trust; anything given on the command line wins over the preset.
+CAPACITIES = {"tiny": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2, "full": 1.0}
 PRESETS: dict[str, dict[str, Any]] = {
     "laptop": {
-        "capacity": "small",
+        "capacity": CAPACITIES["small"],
         "latent_dim": 128,
         "max_size": 64,
         "phase": 20_000,
@@ -222,7 +223,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "mixing": True,
     },
     "gpu": {"sched": True, "mixing": True, "phase": 300_000, "precision": "auto"},
-    "paper": {"sched": True, "mixing": True, "phase": 600_000, "capacity": "full"},
+    "paper": {"sched": True, "mixing": True, "phase": 600_000, "capacity": CAPACITIES["full"]},
 }
 # Where no architecture is given: the one whose pictures measured best (docs/results.md).
 FAST_PRESETS: dict[str, dict[str, Any]] = {
@@ -238,7 +239,7 @@ FAST_PRESETS: dict[str, dict[str, Any]] = {
         "max_size": 256,
         "phase": 40_000,
         "precision": "auto",
-        "capacity": "large",
+        "capacity": CAPACITIES["large"],
     },
 }
 
@@ -269,13 +270,11 @@ def starting_settings(
     return {**defaults_of(arch, loss, critic), **chosen}
 
 
-CAPACITIES = {"tiny": 1 / 16, "small": 1 / 8, "medium": 1 / 4, "large": 1 / 2, "full": 1.0}
-
 # Far beyond any network that is trained; a file may claim anything.
 LARGEST = (
     ("latent_dim", 1, 1 << 16),
     ("mapping_depth", 1, 64),
-    ("channel_base", 0, 1 << 26),
+    ("channel_base", 1, 1 << 26),
     ("channel_max", 1, 1 << 16),
 )
 
@@ -291,7 +290,7 @@ class ModelConfig(JsonConfig):
     mapping_depth: int = 8
     arch: str = "stylegan"
     condition_dim: int = 0  # of the vector that says what to draw; 0 is unconditional
-    channel_base: int = 0  # stylegan2: width times resolution; 0 means 32768, configuration F
+    channel_base: int = 32768  # stylegan2: width times resolution; of configuration F
     channel_max: int = 512  # stylegan2: the largest width
     critic_norm: str = "batch"  # dcgan: "batch", or "layer" for losses with a gradient penalty
     clamp: float = 0.0  # stylegan2: of activations in float32 too; 0 is in half precision only
@@ -356,7 +355,7 @@ class TrainConfig(JsonConfig):
     capacity: float = 1.0
     latent_dim: int = 512
     mapping_depth: int = 8
-    channel_base: int = 0  # as in ModelConfig, like the next three
+    channel_base: int = 32768  # as in ModelConfig, like the next three
     channel_max: int = 512
     clamp: float = 0.0
     blur_bias: bool = False
@@ -392,6 +391,9 @@ class TrainConfig(JsonConfig):
     pixel_mm: float | None = None  # edge of a pixel at max_size, where the store knows it
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            known = not isinstance(value, float) or math.isfinite(value)
+            self.check(name, known, "give a finite number")
         require_level("--init-size", self.init_size)
         require_level("--max-size", self.max_size)
         above = f"--init-size {self.init_size} is above --max-size {self.max_size}"
@@ -403,7 +405,7 @@ class TrainConfig(JsonConfig):
             self.check(name, getattr(self, name) >= 1, "give at least 1")
         for name in ("clip", "ada_kimg"):
             self.check(name, getattr(self, name) > 0, "give a number above 0")
-        for name in ("freeze_critic", "ema_kimg", "path_weight"):
+        for name in ("freeze_critic", "ema_kimg", "path_weight", "drift"):
             self.check(name, getattr(self, name) >= 0, "give 0 (none) or more")
         self.check("batch", (self.batch or 1) <= 4096, "give 1 to 4096")
         self.check("ada_target", 0 < self.ada_target < 1, "give a number between 0 and 1")
@@ -441,9 +443,10 @@ class TrainConfig(JsonConfig):
         if "conditions" in nested:
             nested["conditions"] = Conditions.from_dict(nested["conditions"])
         nested["schedule"] = tuple(Stage(**stage) for stage in nested.get("schedule", ()))
-        # Earlier versions wrote 0 for "by the schedule".
+        # Earlier versions wrote 0 for "by the schedule", and for a width of 32768.
         names = ("kimg", "batch", "lr", *(["gp_weight"] if nested.get("loss") == "r1" else []))
         nested |= {name: None for name in names if nested.get(name) == 0}
+        nested["channel_base"] = nested.get("channel_base") or cls.channel_base
         return super().from_dict(nested)
 
     @property

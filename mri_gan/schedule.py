@@ -101,7 +101,15 @@ def settings_used(config: TrainConfig) -> dict[str, Any]:
         batches, rates = {s.batch for s in stages(config)}, {s.lr for s in stages(config)}
         used |= {"batch": batches.pop()} if len(batches) == 1 else {}
         used |= {"lr": rates.pop()} if len(rates) == 1 else {}
+    if config.gp_weight is None:
+        gammas = {r1_gamma(s.size, s.batch) for s in stages(config)}
+        used |= {"gp_weight": gammas.pop()} if len(gammas) == 1 else {}
     return used
+
+
+def r1_gamma(size: int, batch: int) -> float:
+    """The weight of R1 by size and batch: Karras et al. 2020b, appendix C (heuristic)."""
+    return 0.0002 * size**2 / batch
 
 
 def step_number(config: TrainConfig, nimg: int) -> int:

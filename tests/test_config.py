@@ -132,6 +132,7 @@ def test_what_the_schedule_decides_is_named_so_and_never_0() -> None:
     assert (old.lr, old.batch, old.kimg) == (None, None, None)
     changed = differences(old.to_dict(), TrainConfig(lr=0.5).to_dict())
     assert changed == ["lr was by the schedule, now 0.5"]
+    assert TrainConfig.from_dict({"channel_base": 0}) == TrainConfig(channel_base=32768)
 
 
 def test_read_json_gives_the_object(tmp_path: Path) -> None:
@@ -207,6 +208,7 @@ def test_another_loss_does_not_keep_the_lazy_penalty_of_the_architecture(loss: s
         ("latent_dim", 10**9),
         ("mapping_depth", 65),
         ("channel_max", 0),
+        ("drift", -1.0),
     ],
 )
 def test_a_setting_of_another_kind_is_named(name: str, odd: object) -> None:

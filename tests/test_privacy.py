@@ -33,6 +33,8 @@ from PIL import Image
 import mri_gan
 from mri_gan.cli.main import cli
 from mri_gan.cli.options import command_line
+from mri_gan.cli.training.train import FILES
+from mri_gan.cli.training.train import command as train_command
 from mri_gan.explore.scene import Explorer
 from mri_gan.ingest.source import Member
 from mri_gan.store.reader import StoreReader
@@ -314,14 +316,15 @@ def test_a_store_that_names_folders_would_be_found(
 
 
 def test_a_run_keeps_its_command_without_names_of_files() -> None:
-    words = ["train", "Erika", "--out=Mueller", "--labels", "Erika.tsv", "--schedule", "m.toml"]
-    words += ["--config=Erika.toml", "--lr", "0.5", "--gp-weight=1e-3", "--phase", "8"]
-    words += ["C:\\Erika", "../Erika", "--ckpt", "Erika/"]
-    names: dict[Path | None, str] = {Path("Erika"): "STORE", Path("Mueller"): "RUN", None: "CKPT"}
-    kept = " ".join(command_line(words, names))
+    """A folder may be called as another option's value is."""
+    words = ["8", "--out=Mueller", "--labels", "Erika.tsv", "--schedule", "m.toml"]
+    words += ["--ckpt", "Erika/", "--lr", "0.5", "--gp-weight=1e-3", "--phase", "8", "--no-flip"]
+    words += ["--condition", "age", "--condition", "group", "-q", "--mixing"]
+    with train_command.make_context("train", words):
+        kept = " ".join(command_line(FILES))
     assert kept == (
-        "mrigan train STORE --out=RUN --labels FILE --schedule FILE --config=FILE --lr 0.5 "
-        "--gp-weight=1e-3 --phase 8 FILE FILE --ckpt FILE"
+        "mrigan train STORE --out RUN --phase 8 --lr 0.5 --schedule FILE --mixing --no-flip "
+        "--gp-weight 1e-3 --condition age --condition group --labels LABELS --ckpt CKPT --quiet"
     )
 
 

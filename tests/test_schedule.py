@@ -1,5 +1,7 @@
 """The schedule is a pure function from nimg to the phase in force."""
 
+from dataclasses import replace
+
 import pytest
 
 from mri_gan.config import Stage, TrainConfig
@@ -70,6 +72,14 @@ def test_the_settings_used_say_what_a_level_decides_where_all_levels_agree() -> 
     assert (used["kimg"], used["batch"], used["lr"]) == (3.0, 16, 1e-3)
     by_level = settings_used(TrainConfig(max_size=1024, phase=1000, sched=True))
     assert (by_level["batch"], by_level["lr"]) == (None, None)
+
+
+def test_the_settings_used_name_the_weight_of_r1_by_size_and_batch() -> None:
+    """Karras 2020b, appendix C: 0.0002 * 256^2 / 32."""
+    gamma = TrainConfig(loss="r1", gp_weight=None, arch="stylegan2", batch=32)
+    assert settings_used(gamma)["gp_weight"] == pytest.approx(0.4096)
+    grown = replace(gamma, arch="stylegan")  # another one at each level
+    assert settings_used(grown)["gp_weight"] is None
 
 
 def test_kimg_sets_the_end() -> None:

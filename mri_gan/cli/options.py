@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import math
 import os
-import re
 import shlex
 import sys
 import time
@@ -24,8 +24,21 @@ if TYPE_CHECKING:
 
 
 PATH = click.Path(path_type=Path)
-ABOVE_0 = click.FloatRange(0, min_open=True)
 Decorator = Callable[[Any], Any]
+
+
+class Number(click.FloatRange):
+    """A number in a range; neither infinite nor NaN, which click lets through."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; reported as a usage error where it is none."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+ABOVE_0 = Number(0, min_open=True)
 
 
 def setting(
@@ -271,7 +284,7 @@ class Configurable(click.Command):
         """Read the command line; keep its words for `write_given`."""
         words, _, _ = self.make_parser(ctx).parse_args(args=list(args))
         rest = super().parse_args(ctx, args)
-        given = dict(file_values(ctx))
+        given = dict(ctx.meta.get(FILE, {}))
         for param in _options(self).values():
             name = str(param.name)
             source = ctx.get_parameter_source(name)
@@ -288,13 +301,7 @@ def _use_file(ctx: click.Context, _param: click.Parameter, path: Path | None) ->
     if path is None:
         return
     ctx.meta[FILE] = read_options(path, ctx.command)
-    ctx.default_map = {**(ctx.default_map or {}), **file_values(ctx)}
-
-
-def file_values(ctx: click.Context) -> Mapping[str, Any]:
-    """What the file of `--config` says, by the names of the parameters."""
-    values: Mapping[str, Any] = ctx.meta.get(FILE, {})
-    return values
+    ctx.default_map = {**(ctx.default_map or {}), **ctx.meta[FILE]}
 
 
 def given_names() -> frozenset[str]:
@@ -382,16 +389,27 @@ def _as_toml(value: Any) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-FILE_NAME = re.compile(r"[/\\]|\.[A-Za-z]\w*$")  # a folder, or an ending that is no number
+def command_line(files: Mapping[str, str]) -> tuple[str, ...]:
+    """The running command with all options it was given, by words, environment or file.
+
+    `files` says what stands for each path, since folders can name people.
+    """
+    context = click.get_current_context()
+    words = ["mrigan", str(context.command.name)]
+    for param in context.command.params:
+        name, value = str(param.name), context.meta[GIVEN].get(str(param.name))
+        if isinstance(param, click.Argument):
+            words.append(files[name])
+        elif isinstance(param, click.Option) and value is not None and name != "config":
+            words += _as_words(param, files.get(name, "FILE"), value, context.params[name])
+    return tuple(words)
 
 
-def command_line(words: Sequence[str], names: dict[Path | None, str]) -> tuple[str, ...]:
-    """The words of a call for `config.json`, paths as what they are: folders can name people."""
-    called = {str(path): name for path, name in names.items() if path is not None}
-
-    def hide(word: str) -> str:
-        head, _, tail = word.rpartition("=") if word.startswith("--") else ("", "", word)
-        shown = called.get(tail, "FILE" if FILE_NAME.search(tail) else tail)
-        return f"{head}={shown}" if head else shown
-
-    return ("mrigan", *map(hide, words))
+def _as_words(option: click.Option, file: str, given: Any, taken: Any) -> list[str]:
+    flag = max(option.opts, key=len)
+    if option.is_flag:
+        return [flag] if taken else option.secondary_opts[:1]
+    if isinstance(option.type, click.Path):
+        return [flag, file]
+    values = given if isinstance(given, list | tuple) else [given]
+    return [word for value in values for word in (flag, str(value))]

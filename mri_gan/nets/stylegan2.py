@@ -183,7 +183,7 @@ class Generator(layers.GeneratorNet):
         max_resolution: int,  # px
         image_channels: int = 1,
         capacity: float = 1.0,
-        channel_base: int = 0,  # 0: that of configuration F
+        channel_base: int = CHANNEL_BASE,
         channel_max: int = 512,
         latent_dim: int = 512,
         mapping_depth: int = 8,
@@ -216,10 +216,8 @@ class Generator(layers.GeneratorNet):
 def widths_of(max_resolution: int, capacity: float, base: int, maximum: int) -> dict[int, int]:
     """The width at each resolution: min(base / r, maximum) times the capacity.
 
-    A base of 0 is that of configuration F.  At full capacity that is exact, as in weights made
-    elsewhere; else a multiple of 4.
+    At full capacity that is exact, as in weights made elsewhere; else a multiple of 4.
     """
-    base = base or CHANNEL_BASE
     if capacity == 1:
         return {
             r: max(1, min(base // r, maximum)) for r in layers.resolutions_up_to(max_resolution)
@@ -340,7 +338,7 @@ class Critic(layers.CriticNet):
         max_resolution: int,  # px
         image_channels: int = 1,
         capacity: float = 1.0,
-        channel_base: int = 0,  # 0: that of configuration F
+        channel_base: int = CHANNEL_BASE,
         channel_max: int = 512,
         condition_dim: int = 0,
         clamp: float = 0.0,

@@ -243,7 +243,7 @@ def reproduction(run: RunFacts) -> Section:
         section.command = recorded if isinstance(recorded, str) else shlex.join(recorded)
     else:
         section.notes.append(
-            "The command line was not recorded: this run was begun by an earlier version. All its "
+            "No command line is recorded: Python or an earlier version began this run. All its "
             "settings are listed above."
         )
     digest = run.config.get("data_digest", "")

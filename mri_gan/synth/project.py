@@ -27,7 +27,7 @@ from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, make_folder, one_line, write_bytes
 from mri_gan.ingest.read.image_files import read_grey_file
 from mri_gan.nets.build import styles_of_seeds, synthesise
-from mri_gan.pictures import COMMENT, Shows, png_bytes, to_stored
+from mri_gan.pictures import COMMENT, Shows, png_bytes, to_grey, to_stored
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
 from mri_gan.synth.sample import Trained, condition_rows, load_critic
@@ -295,7 +295,7 @@ def draw_projection(
     FigureCanvasAgg(figure)
     panels = figure.subplots(1, 4)
     for panel, image, title in zip(panels, (target, result), ("target", "synthetic"), strict=False):
-        panel.imshow(as_picture(image), cmap="gray", vmin=0, vmax=1)
+        panel.imshow(as_picture(image), cmap="gray", vmin=0, vmax=255)
         panel.set_title(title)
     difference = (result - target).mean(axis=0) * 127.5
     most = max(1.0, float(np.abs(difference).max()))
@@ -311,10 +311,10 @@ def draw_projection(
     write_bytes(path, stream.getvalue())
 
 
-def as_picture(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """[C, H, W] of -1..1 as [H, W] or [H, W, 3] of 0..1."""
-    scaled = np.clip((image + 1) / 2, 0, 1)
-    return np.asarray(scaled.transpose(1, 2, 0) if len(scaled) == 3 else scaled[0], np.float32)
+def as_picture(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """[C, H, W] of -1..1 as [H, W] or [H, W, 3] of 0..255."""
+    grey = to_grey(image)
+    return grey.transpose(1, 2, 0) if len(grey) == 3 else grey[0]
 
 
 def root_mean_square(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

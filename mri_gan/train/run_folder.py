@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import platform
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from mri_gan import __version__, checkpoint, pictures
 from mri_gan.conditions import describe_condition
-from mri_gan.config import CONFIG, METRICS, REALS, SAMPLES, TrainConfig, read_metrics
+from mri_gan.config import CONFIG, METRICS, REALS, SAMPLES, TrainConfig, read_metrics, require
 from mri_gan.errors import DataError
 from mri_gan.files import StopSignal, write_json
 from mri_gan.nets.build import DrawSettings, draw_seeds
@@ -51,6 +52,13 @@ class RunOptions:
     transfer: bool = False  # take from `start_from` what fits, instead of continuing it
     labels: Path | None = None  # a table that adds labels to those in the store
     minutes: float | None = None  # after which this call saves and ends, before the end of the run
+
+    def __post_init__(self) -> None:
+        for name in ("snap_kimg", "minutes"):
+            value = getattr(self, name)
+            positive = value is None or 0 < value < math.inf
+            require(positive, f"{name} {value}", "give a number above 0")
+        require(self.keep >= 1, f"keep {self.keep}", "give at least 1")
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from mri_gan.nets.layers import (
     mix_styles,
 )
 from mri_gan.pictures import to_signed
-from mri_gan.schedule import Phase, step_number
+from mri_gan.schedule import Phase, r1_gamma, step_number
 from mri_gan.train.parallel import SOLO, Step, World, average, gradients
 from mri_gan.train.state import (
     TrainState,
@@ -488,9 +488,5 @@ def running_statistics(net: torch.nn.Module) -> list[Tensor]:
 
 def gamma_of(config: TrainConfig, phase: Phase) -> float:
     """The weight of R1 (and R2): the user's, or by size and batch."""
-    return r1_gamma(phase) if config.gp_weight is None else config.gp_weight
-
-
-def r1_gamma(phase: Phase) -> float:
-    """The weight of R1 by size and batch: Karras et al. 2020b, appendix C (heuristic)."""
-    return 0.0002 * phase.resolution**2 / phase.batch
+    weight = config.gp_weight
+    return r1_gamma(phase.resolution, phase.batch) if weight is None else weight

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.cli.main import cli
 from mri_gan.store.reader import StoreReader
 
@@ -99,3 +100,29 @@ def test_a_run_is_done_again_from_the_file_in_its_folder(store: Path, tmp_path: 
         json.loads((tmp_path / name / "config.json").read_text())["settings"] for name in "AB"
     )
     assert first == second
+
+
+def test_a_run_is_done_again_from_its_command_line(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a file and the environment gave is part of it; STORE and RUN stand for the folders."""
+    (tmp_path / "Erika's scans").symlink_to(store)
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "my run.toml", "latent-dim = 8\ncapacity = 'tiny'\nmixing = true\n")
+    words = ("--arch", "stylegan2", "--loss", "wgan-gp", "--max-size", 8, "--kimg", 0.012)
+    words += ("--lr", 0.00123456789012345, "--gp-weight", 9.87654321, "--no-mixing", "--batch=4")
+    given = ("./Erika's scans/", *words, "--config", "my run.toml", "--out", "a run")
+    environment = {"MRIGAN_TRAIN_DRIFT": "1.23456789e-4", "MRIGAN_TRAIN_FLIP": "0"}
+    done = run("train", *given, "-q", **environment)
+    assert done.exit_code == 0, done.stderr
+    kept = json.loads((tmp_path / "a run" / "config.json").read_text())
+    again = {"STORE": str(store), "RUN": "b run"}
+    done = run(*(again.get(word, word) for word in kept["command"][1:]))
+    assert done.exit_code == 0, done.stderr
+    first, second = (
+        load_checkpoint(list_checkpoints(tmp_path / f"{name} run")[0]) for name in "ab"
+    )
+    assert first.config == second.config
+    assert (first.config.loss, first.config.gp_weight) == ("wgan-gp", 9.87654321)
+    assert (first.config.drift, first.config.latent_dim) == (1.23456789e-4, 8)
+    assert digest(first.state) == digest(second.state)

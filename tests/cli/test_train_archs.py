@@ -119,11 +119,12 @@ class TestDefaults:
         assert (found["loss"], found["gp_weight"], found["share_fakes"]) == ("r3gan", 2.5, True)
 
     def test_switches_can_be_turned_off_again(self, store: Path, tmp_path: Path) -> None:
-        (tmp_path / "run.toml").write_text("flip = true\n")
+        (tmp_path / "run.toml").write_text("flip = true\nshare-fakes = true\n")
         words = ("--config", tmp_path / "run.toml", "--preset", "paper")
         on = settings(store, *words)
-        off = settings(store, *words, "--no-sched", "--no-mixing", "--no-flip")
-        for name in ("sched", "mixing", "flip"):
+        switches = ("sched", "mixing", "flip", "share_fakes")
+        off = settings(store, *words, *(f"--no-{name}" for name in switches))
+        for name in switches:
             assert (on[name], off[name]) == (True, False)
 
     def test_the_light_generator_trains_with_its_own_critic_alone(self, store: Path) -> None:

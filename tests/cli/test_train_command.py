@@ -76,11 +76,13 @@ def test_what_was_left_unset_is_written_as_it_was_used(store: Path, tmp_path: Pa
     ("option", "value"),
     [
         *((option, "0") for option in ("--batch", "--lr", "--kimg", "--snap", "--keep")),
-        *((option, "-1") for option in ("--gp-weight", "--snap")),
-        ("--minutes", "0"),
+        *((option, "0") for option in ("--minutes", "--max-size", "--channel-base")),
+        *((option, "-1") for option in ("--gp-weight", "--snap", "--drift")),
+        *((option, "inf") for option in ("--kimg", "--snap", "--drift", "--eval-every")),
+        *((option, "nan") for option in ("--minutes", "--drift", "--timeout")),
     ],
 )
-def test_0_and_minus_1_do_not_stand_for_a_default(
+def test_a_number_that_makes_no_sense_does_not_stand_for_a_default(
     store: Path, tmp_path: Path, option: str, value: str
 ) -> None:
     done = mrigan("train", store, option, value, "--out", tmp_path / "run")

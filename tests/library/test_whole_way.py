@@ -131,6 +131,16 @@ def test_settings_mean_what_they_mean_on_the_command_line(store: Path) -> None:
     assert settings_used(config) == settings_used(printed)
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [{"keep": 0}, {"snap_kimg": 0}, {"snap_kimg": -1.0}, {"batch": 0}, {"lr": 0.0}, {"kimg": 0}],
+)
+def test_0_is_no_word_for_a_default(store: Path, tmp_path: Path, odd: dict[str, Any]) -> None:
+    with pytest.raises(mg.UsageError, match=next(iter(odd)).replace("_", ".")):
+        mg.train(store, tmp_path / "run", **TINY | odd)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_preset_gives_settings_and_what_is_given_wins(store: Path) -> None:
     from mri_gan.library.training import resolve_settings
     from mri_gan.schedule import total_images

@@ -37,7 +37,7 @@ def upfirdn(x: Tensor, up: int, down: int, before: int, after: int, gain: float 
 
 def widths_of(model: ModelConfig) -> dict[int, int]:
     """The width at each size, a multiple of 4."""
-    base = model.channel_base or 32768
+    base = model.channel_base
     return {
         r: max(4, 4 * round(min(base // r, model.channel_max) * model.capacity / 4))
         for r in resolutions_up_to(model.max_size)

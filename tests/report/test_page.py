@@ -253,7 +253,7 @@ def test_a_page_gives_no_permission(tmp_path: Path) -> None:
 
 def test_the_recorded_command_is_printed_and_none_is_made_up(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "my run", kimg=2.5)
-    assert "command line was not recorded" in build_report(read_run(folder))
+    assert "No command line is recorded" in build_report(read_run(folder))
     config = json.loads((folder / "config.json").read_text())
     config["command"] = ["mrigan", "train", "S", "--loss", "wgan-gp", "--out", "my run"]
     (folder / "config.json").write_text(json.dumps(config))

@@ -20,7 +20,7 @@ from mri_gan.synth.sample import load_trained
 from mri_gan.train.loop import train
 from mri_gan.train.run_folder import Progress, Run, RunOptions
 from mri_gan.train.state import build_state
-from mri_gan.train.step import r1_gamma, train_step
+from mri_gan.train.step import train_step
 
 BASE = TrainConfig(max_size=16, phase=24, batch=8, capacity=1 / 64, latent_dim=8, lr=1e-3)
 OPTIONS = RunOptions(snap_kimg=0.024, keep=100)
@@ -122,10 +122,6 @@ def test_batch_statistics_reach_the_running_mean_of_the_generator() -> None:
     assert not torch.equal(norms[1].running_mean, torch.zeros(4))  # type: ignore[arg-type]
     assert state.g.training
     assert not state.g_ema.training
-
-
-def test_the_weight_of_r1_follows_size_and_batch() -> None:
-    assert r1_gamma(Phase(256, 1.0, 32, 0)) == pytest.approx(0.4096)
 
 
 @pytest.mark.parametrize(

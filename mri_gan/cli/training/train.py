@@ -14,8 +14,8 @@ import click
 from mri_gan.cli import options
 from mri_gan.cli.options import (
     Configurable,
+    Number,
     command_line,
-    file_values,
     given_names,
     write_given,
 )
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 
 GIVEN_FILE = "train.toml"  # in the run folder, for --config
+FILES = {"store": "STORE", "out": "RUN", "ckpt": "CKPT", "labels": "LABELS"}  # what stands for them
 
 EPILOG = """\b
 Examples:
@@ -52,7 +53,6 @@ Examples:
 
 
 setting = options.of_config(TrainConfig)
-GIVEN_BY = (click.core.ParameterSource.COMMANDLINE, click.core.ParameterSource.ENVIRONMENT)
 
 
 def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
@@ -64,34 +64,14 @@ def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> 
         raise click.BadParameter(f"give one of {names}, or a number") from None
 
 
-def use_defaults(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    """Make the settings of preset, architecture and loss the defaults of this call.
-
-    A preset wins over what the architecture's paper says, and options over both.
-    """
-    source = ctx.get_parameter_source(str(param.name))
-    chosen, in_file = ctx.meta.setdefault("chosen", {}), file_values(ctx)
-    if source in GIVEN_BY or (value is not None and param.name in in_file):
-        chosen[param.name] = value
-    ctx.default_map = {**start_from_chosen(ctx), **in_file}
-    return value
-
-
-def start_from_chosen(ctx: click.Context) -> dict[str, Any]:
-    """The settings that preset, architecture, loss and critic of a call give it."""
-    wanted = (ctx.meta["chosen"].get(name) for name in ("preset", "arch", "loss", "critic"))
-    return starting_settings(*wanted, given=given_names())
-
-
 def use_schedule(path: Path) -> dict[str, Any]:
     """The settings that come from a schedule file; options that it replaces may not be given."""
     from mri_gan.schedule import read_schedule
 
-    context = click.get_current_context()
     for name in ("init_size", "max_size", "phase", "batch", "lr", "sched"):
-        given = context.get_parameter_source(name) in GIVEN_BY or name in file_values(context)
         flag = f"--{name.replace('_', '-')}"
-        require(not given, f"{flag} beside --schedule", "the file sets it; leave one of them out")
+        hint = "the file sets it; leave one of them out"
+        require(name not in given_names(), f"{flag} beside --schedule", hint)
     stages = read_schedule(path)
     ends = {"init_size": stages[0].size, "max_size": stages[-1].size}
     return {**ends, "schedule": stages, "batch": None, "lr": None, "sched": False}
@@ -105,16 +85,11 @@ def use_schedule(path: Path) -> dict[str, Any]:
     click.Choice(list(PRESETS)),
     None,
     "Settings for a laptop, one GPU, or as in the paper; other options override it.",
-    callback=use_defaults,
-    is_eager=True,
-    expose_value=False,
 )
 @setting(
     "--arch",
     "Architecture, see docs/models.md; it sets the defaults of its paper.",
     click.Choice(ARCHS),
-    callback=use_defaults,
-    is_eager=True,
 )
 @setting("--init-size", "First level in px.")
 @options.setting("--max-size", int, None, "Last level in px  [default: the store's native].")
@@ -136,7 +111,7 @@ def use_schedule(path: Path) -> dict[str, Any]:
 @setting(
     "--lr",
     "Learning rate  [default: 1e-3, or by --sched].",
-    click.FloatRange(0, 1, min_open=True, max_open=True),
+    Number(0, 1, min_open=True, max_open=True),
 )
 @options.path(
     "--schedule",
@@ -165,15 +140,13 @@ def use_schedule(path: Path) -> dict[str, Any]:
     "Loss function  [default: wgan-gp; dcgan: logistic; stylegan2: r1; critics on "
     "features: r3gan].",
     click.Choice(LOSS_NAMES),
-    callback=use_defaults,
-    is_eager=True,
 )
 @setting("--n-critic", "Critic steps per generator step.")
 @setting(
     "--gp-weight",
     "Weight of the gradient penalty; gamma of r1 and r3gan  [default: 10; stylegan2, r3gan: "
     "by size and batch; critics on features: 2.5].",
-    click.FloatRange(0),
+    Number(0),
 )
 @setting("--penalty-every", "Steps per gradient penalty (lazy above 1).")
 @setting("--clip", "Limit of the weights for wgan-clip.")
@@ -208,12 +181,9 @@ def use_schedule(path: Path) -> dict[str, Any]:
     "The architecture's critic, critics on frozen ImageNet features, or both  "
     "[default: own; fastgan: both].",
     click.Choice(CRITICS),
-    callback=use_defaults,
-    is_eager=True,
 )
 @click.option(
-    "--share-fakes",
-    is_flag=True,
+    "--share-fakes/--no-share-fakes",
     help="Train both networks on one batch of fakes, which is faster  [default: on with features].",
 )
 @setting("--mapping-depth", "Layers from z to w.")
@@ -243,7 +213,7 @@ def use_schedule(path: Path) -> dict[str, Any]:
 )
 @options.setting(
     "--timeout",
-    click.FloatRange(1),
+    Number(1),
     120,
     "Seconds to wait for a process of torchrun that does not answer.",
 )
@@ -357,22 +327,24 @@ def take_config(
     from mri_gan.nets.build import pick_precision
     from mri_gan.train.data import build_config, take_shape
 
+    given = given_names()
+    wanted = (choices[name] if name in given else None for name in ("arch", "loss", "critic"))
+    decided = starting_settings(choices.pop("preset"), *wanted, given=given)
+    choices |= {name: value for name, value in decided.items() if name not in given}
     transfer = run_options.transfer
     require(not transfer or ckpt is not None, "--transfer takes weights from --ckpt", "give both")
     frozen = choices["freeze_critic"] > 0
     require(not frozen or transfer, "--freeze-critic needs --transfer", "give both")
     choices["precision"] = pick_precision(choices["precision"], run_options.device)
     schedule_file, condition_names = choices.pop("schedule_file"), choices.pop("condition_names")
-    given_size = choices["max_size"]
-    if "kimg" not in given_names():  # now that it is known which other lengths are given
-        choices["kimg"] = start_from_chosen(click.get_current_context()).get("kimg")
     if schedule_file is not None:
         choices |= use_schedule(schedule_file)
-        given_size = choices["max_size"]
+    shape = {"max_size": store.max_native}
     if transfer and ckpt is not None:
-        choices |= take_shape(ckpt, choices["arch"])
-    choices["max_size"] = given_size or choices["max_size"] or store.max_native
-    return build_config(store, condition_names, run_options.labels, choices)
+        shape |= take_shape(ckpt, choices["arch"])
+    if choices["max_size"] is not None:
+        del shape["max_size"]
+    return build_config(store, condition_names, run_options.labels, choices | shape)
 
 
 def train_store(call: Call, config: TrainConfig, world: World) -> None:
@@ -394,7 +366,6 @@ def train_store(call: Call, config: TrainConfig, world: World) -> None:
             view = stack.enter_context(open_live(quiet, f"mrigan train {out}"))
             if world.size > 1:
                 stop.watch_parent()
-            named = {call.store: "STORE", out: "RUN", call.ckpt: "CKPT"}
             callbacks: dict[str, Any] = {}
             if lock is not None:
                 callbacks = {"before_save": lock.check, **watch(call, view, stack)}
@@ -410,7 +381,7 @@ def train_store(call: Call, config: TrainConfig, world: World) -> None:
                 on_warning=view.warn if world.is_first else view.note,
                 on_begin=lambda: begin(call, config, view),
                 given=options.given_names(),
-                command=command_line(sys.argv[1:], {**named, call.options.labels: "LABELS"}),
+                command=command_line(FILES),
                 **callbacks,
             )
             last = train(run, call.ckpt)

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
+from mri_gan.pictures import to_unit
+
 Pixels = NDArray[np.float32]  # [N, S, S], 0..1
 Change = Callable[[Pixels, Pixels, np.random.Generator], Pixels]  # slices, other slices, rng
 
@@ -100,7 +102,7 @@ def _through_jpeg(image: Pixels, quality: int) -> Pixels:
     levels = np.asarray(np.clip(image, 0, 1) * 255 + 0.5, np.uint8)
     Image.fromarray(levels).save(stream, "JPEG", quality=quality)
     with Image.open(stream, formats=("JPEG",)) as read:
-        return np.asarray(np.asarray(read) / 255, np.float32)
+        return to_unit(np.asarray(read))
 
 
 def mirror(

@@ -13,6 +13,7 @@ from PIL import Image
 from mri_gan.errors import DataError
 from mri_gan.evaluate.images import read_image
 from mri_gan.ingest.read.image_files import read_grey_file
+from mri_gan.store.reader import StoreReader
 from mri_gan.synth.project import read_target
 
 TURN = 0x0112  # the orientation of EXIF; 3 is upside down
@@ -47,9 +48,15 @@ def transparent(path: Path) -> Path:
     ],
 )
 def test_every_command_sees_the_same_greys(
-    tmp_path: Path, write: Callable[[Path], Path], expected: np.ndarray
+    tmp_path: Path,
+    prepare: Callable[..., Path],
+    write: Callable[[Path], Path],
+    expected: np.ndarray,
 ) -> None:
     path = write(tmp_path / "a.tif")
+    with StoreReader(prepare(tmp_path / "store", path, depth=16)) as store:
+        prepared = store.read(8, np.array([0]))[0, 0] / 65535
+    np.testing.assert_allclose(prepared, expected, atol=1e-4)
     np.testing.assert_allclose(read_grey_file(path), expected, atol=1e-4)
     np.testing.assert_allclose(read_image(path, 8), expected, atol=1e-4)
     np.testing.assert_allclose((read_target(path, 8, 1)[0, 0] + 1) / 2, expected, atol=1e-4)
