@@ -211,3 +211,19 @@ def test_a_device_is_picked_in_one_place(monkeypatch: pytest.MonkeyPatch) -> Non
     assert os.environ["GOMP_SPINCOUNT"] == "7"
     with pytest.raises(UsageError, match="--device tpu is not available"):
         options.pick_device("tpu")
+
+
+def test_auto_is_the_gpu_of_the_process_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """torchrun gives each process on a machine its number as LOCAL_RANK."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.empty", lambda *_, device: device)  # as if it were there
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    assert [options.pick_device(name) for name in ("auto", "cuda", "cpu")] == [
+        "cuda:0",
+        "cuda:0",
+        "cpu",
+    ]
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert options.pick_device("auto") == "cuda:3"

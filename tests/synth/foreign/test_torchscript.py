@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from mri_gan.errors import DataError
 from mri_gan.evaluate.features import load_torchscript
+from mri_gan.synth.foreign import torchscript
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
 from mri_gan.synth.project import network_features
 
@@ -120,4 +121,16 @@ def test_both_commands_that_take_a_program_refuse_one_that_writes(
     (tmp_path / "net.pt").write_bytes(pack(SAVE))
     with pytest.raises(DataError, match="can reach files"):
         load(tmp_path / "net.pt")
+    assert not (tmp_path / "canary").exists()
+
+
+def test_what_the_parser_might_miss_is_found_in_the_loaded_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loading runs nothing of it; its operators are looked at before anything does."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torchscript, "check_source", lambda *_: None)
+    (tmp_path / "net.pt").write_bytes(pack(SAVE))
+    with pytest.raises(DataError, match="aten::save, which can reach files"):
+        load_torchscript_program(tmp_path / "net.pt")
     assert not (tmp_path / "canary").exists()
