@@ -392,19 +392,16 @@ class TrainConfig(JsonConfig):
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
-            known = not isinstance(value, float) or math.isfinite(value)
-            self.check(name, known, "give a finite number")
+            self.check(name, not isinstance(value, float) or math.isfinite(value), "give a number")
         require_level("--init-size", self.init_size)
         require_level("--max-size", self.max_size)
         above = f"--init-size {self.init_size} is above --max-size {self.max_size}"
         require(self.init_size <= self.max_size, above, "start at or below the largest size")
-        for name in ("kimg", "batch", "lr", "pixel_mm"):
+        for name in ("kimg", "batch", "lr", "pixel_mm", "clip", "ada_kimg"):
             value = getattr(self, name)
             self.check(name, value is None or value > 0, "give a number above 0")
         for name in ("phase", "penalty_every", "n_critic", "path_every"):
             self.check(name, getattr(self, name) >= 1, "give at least 1")
-        for name in ("clip", "ada_kimg"):
-            self.check(name, getattr(self, name) > 0, "give a number above 0")
         for name in ("freeze_critic", "ema_kimg", "path_weight", "drift"):
             self.check(name, getattr(self, name) >= 0, "give 0 (none) or more")
         self.check("batch", (self.batch or 1) <= 4096, "give 1 to 4096")

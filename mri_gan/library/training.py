@@ -102,7 +102,9 @@ def train(
     folder = Path(out)
     table = Path(labels) if labels else None
     device = pick_device(device)
-    config = resolve_settings(Path(store), preset, condition, table, settings, device)
+    begin = Path(start_from) if start_from else None
+    weights = begin if transfer else None
+    config = resolve_settings(Path(store), preset, condition, table, settings, device, weights)
     options = RunOptions(device, snap_kimg=snap_kimg, keep=keep, transfer=transfer, labels=table)
     make_folder(folder)
     with FolderLock(folder) as lock, stop_on_signal() as stop:
@@ -121,7 +123,7 @@ def train(
             before_save=lock.check,
             given=tuple(settings),
         )
-        checkpoint = train_run(run, Path(start_from) if start_from else None)
+        checkpoint = train_run(run, begin)
     _each(callbacks, "on_end", checkpoint)
     return TrainedRun(folder, checkpoint, total_images(config), config)
 
@@ -138,6 +140,7 @@ def resolve_settings(
     labels: Path | None,
     settings: dict[str, Any],
     device: str = "cpu",
+    weights: Path | None = None,
 ) -> TrainConfig:
     """The configuration of a run: what was given, over the preset, over the architecture.
 
@@ -153,5 +156,4 @@ def resolve_settings(
     require(not unknown, f"unknown settings {unknown}", "see mri_gan.TrainConfig")
     names = (condition,) if isinstance(condition, str) else tuple(condition)
     with StoreReader(store) as opened:
-        values.setdefault("max_size", opened.max_native)
-        return build_config(opened, names, labels, values)
+        return build_config(opened, names, labels, values, weights)

@@ -150,14 +150,24 @@ def typical_pixel_mm(store: StoreReader, size: int) -> float | None:
 
 
 def build_config(
-    store: StoreReader, names: Sequence[str], labels: Path | None, choices: dict[str, Any]
+    store: StoreReader,
+    names: Sequence[str],
+    labels: Path | None,
+    choices: dict[str, Any],
+    weights: Path | None = None,
 ) -> TrainConfig:
-    """The settings of a run: what was chosen, and what the store decides."""
+    """The settings of a run: what was chosen, and what store and `weights` to transfer decide."""
     require(
         not labels or bool(names),
         "--labels without --condition",
         "name the columns by --condition",
     )
+    shape = {"max_size": store.max_native}
+    if weights is not None:
+        shape |= take_shape(weights, choices.get("arch", TrainConfig.arch))
+    if choices.get("max_size") is not None:
+        del shape["max_size"]
+    choices = choices | shape
     missing = choices.get("missing", "unknown")
     return TrainConfig(
         **choices | describe_features(choices.get("critic", "own")),

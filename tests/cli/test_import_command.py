@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner, Result
 from phantoms import ada_pickles, foreign
 
+import mri_gan as mg
 from mri_gan.checkpoint import load_checkpoint
 from mri_gan.cli.main import cli
 from mri_gan.synth.sample import load_trained
@@ -53,6 +55,23 @@ def test_what_is_imported_can_be_drawn_from_and_trained_on(
     fresh = "0 start from scratch" if arch == "stylegan2" else "start from scratch"
     assert fresh in done.stderr
     assert load_trained(tmp_path / "run").config.model == load_checkpoint(ckpt).config.model
+
+
+def test_python_takes_the_shape_of_imported_networks_too(
+    files: dict[str, Path], store: Path, tmp_path: Path
+) -> None:
+    ckpt = tmp_path / "own.pt"
+    done = mrigan("import", files["ada.pkl"], "--to-channels", 1, "--out", ckpt)
+    assert done.exit_code == 0, done.stderr
+    settings: dict[str, Any] = {
+        "arch": "stylegan2",
+        "kimg": 0.016,
+        "batch": 8,
+        "phase": 8,
+        "device": "cpu",
+    }
+    run = mg.train(store, tmp_path / "run", start_from=ckpt, transfer=True, **settings)
+    assert run.config.model == load_checkpoint(ckpt).config.model
 
 
 def test_a_mean_of_w_in_the_file_is_kept_and_one_is_made_where_it_lacks(

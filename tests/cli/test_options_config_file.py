@@ -109,8 +109,9 @@ def test_a_run_is_done_again_from_its_command_line(
     (tmp_path / "Erika's scans").symlink_to(store)
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "my run.toml", "latent-dim = 8\ncapacity = 'tiny'\nmixing = true\n")
-    words = ("--arch", "stylegan2", "--loss", "wgan-gp", "--max-size", 8, "--kimg", 0.012)
+    words: tuple[object, ...] = ("--arch", "stylegan2", "--loss", "wgan-gp", "--max-size", 8)
     words += ("--lr", 0.00123456789012345, "--gp-weight", 9.87654321, "--no-mixing", "--batch=4")
+    words += ("--kimg", 0.012)
     given = ("./Erika's scans/", *words, "--config", "my run.toml", "--out", "a run")
     environment = {"MRIGAN_TRAIN_DRIFT": "1.23456789e-4", "MRIGAN_TRAIN_FLIP": "0"}
     done = run("train", *given, "-q", **environment)

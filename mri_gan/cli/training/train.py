@@ -325,7 +325,7 @@ def take_config(
 ) -> TrainConfig:
     """The configuration that the options give together with the store and --ckpt."""
     from mri_gan.nets.build import pick_precision
-    from mri_gan.train.data import build_config, take_shape
+    from mri_gan.train.data import build_config
 
     given = given_names()
     wanted = (choices[name] if name in given else None for name in ("arch", "loss", "critic"))
@@ -339,12 +339,8 @@ def take_config(
     schedule_file, condition_names = choices.pop("schedule_file"), choices.pop("condition_names")
     if schedule_file is not None:
         choices |= use_schedule(schedule_file)
-    shape = {"max_size": store.max_native}
-    if transfer and ckpt is not None:
-        shape |= take_shape(ckpt, choices["arch"])
-    if choices["max_size"] is not None:
-        del shape["max_size"]
-    return build_config(store, condition_names, run_options.labels, choices | shape)
+    weights = ckpt if transfer else None
+    return build_config(store, condition_names, run_options.labels, choices, weights)
 
 
 def train_store(call: Call, config: TrainConfig, world: World) -> None:
