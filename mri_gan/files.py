@@ -76,10 +76,19 @@ def make_folder(path: Path) -> None:
         raise DataError(f"{path}: not writable", "choose a folder you may write to")
 
 
+def _is_there(path: Path) -> bool:
+    """Whether a path exists; raises OSError for one that no system takes, as `exists` once did."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
 def check_folder(path: Path) -> None:
     """Raise DataError where `make_folder` would; makes nothing. For before long work."""
     try:
-        above = next(place for place in (path, *path.absolute().parents) if place.exists())
+        above = next(place for place in (path, *path.absolute().parents) if _is_there(place))
     except OSError as error:
         raise explain_os_error(error, path) from error
     if not above.is_dir():

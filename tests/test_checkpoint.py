@@ -121,7 +121,8 @@ def test_a_tensor_that_has_no_bytes_to_compare_is_damage(tmp_path: Path) -> None
     path = save(tmp_path, 1000)
     payload = torch.load(path, weights_only=True)
     torch.save(payload | {"state": {"g": torch.eye(3).to_sparse()}}, path)
-    with pytest.raises(DataError, match="wrong digest"):
+    # Of our digest, or of torch 2.15 itself.
+    with pytest.raises(DataError, match=r"wrong digest|damaged or foreign"):
         load_checkpoint(path)
 
 

@@ -323,16 +323,19 @@ def _end(executor: ProcessPoolExecutor) -> None:
     processes = list((executor._processes or {}).values())
     results: Any = executor._result_queue
     manager: Any = executor._executor_manager_thread
-    executor.shutdown(wait=False, cancel_futures=True)
-    if manager is None:
-        return
-    manager.join(GRACE_S)
-    if manager.is_alive():
+    # In a thread: where a worker has died, Python 3.14 waits for the others, which ignore SIGTERM.
+    options = {"wait": False, "cancel_futures": True}
+    shutdown = threading.Thread(target=executor.shutdown, kwargs=options)
+    shutdown.start()
+    if manager is not None:
+        manager.join(GRACE_S)
+    if manager is not None and manager.is_alive():
         results._writer.close()
         for process in processes:
             with contextlib.suppress(OSError, ValueError):
                 process.kill()
         manager.join()
+    shutdown.join()
 
 
 def _reuse_freed_memory() -> None:
