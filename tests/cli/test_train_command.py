@@ -85,7 +85,8 @@ def test_what_was_left_unset_is_written_as_it_was_used(store: Path, tmp_path: Pa
 def test_a_number_that_makes_no_sense_does_not_stand_for_a_default(
     store: Path, tmp_path: Path, option: str, value: str
 ) -> None:
-    done = mrigan("train", store, option, value, "--out", tmp_path / "run")
+    soon_over = ("--capacity", "tiny", "--latent-dim", 8, "--phase", 8)  # if it is not refused
+    done = mrigan("train", store, option, value, *soon_over, "--out", tmp_path / "run")
     assert done.exit_code == 2
     assert option in one_line(done)
 
