@@ -8,7 +8,10 @@ from __future__ import annotations
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
+import pytest
 import torch
+
+from mri_gan.nets.build import pick_precision
 
 SEEN_CPYTHON = ((3, 11), (3, 14))
 SEEN_TORCH = (2, 15)
@@ -48,3 +51,13 @@ def test_torch_says_whether_a_processor_is_quick_with_bfloat16() -> None:
     """`nets.build.pick_precision`; without these names `auto` is float32 on a CPU."""
     for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         assert getattr(torch.cpu, name)() in (True, False)
+
+
+@pytest.mark.parametrize(("quick", "auto"), [(True, "bf16"), (False, "fp32")])
+def test_only_auto_takes_bfloat16_on_a_cpu(
+    monkeypatch: pytest.MonkeyPatch, quick: bool, auto: str
+) -> None:
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: quick, raising=False)
+    found = [pick_precision(name, "cpu") for name in (None, "auto", "fp32", "bf16")]
+    assert found == ["fp32", auto, "fp32", "bf16"]

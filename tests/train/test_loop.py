@@ -198,6 +198,31 @@ def test_weights_that_fit_can_be_taken_from_a_run_of_other_settings(
     assert "start from scratch" in notes[0]
 
 
+def test_another_rate_continues_an_unfinished_run_and_starts_after_a_finished_one(
+    store: Path, whole: Path, tmp_path: Path
+) -> None:
+    source = list_checkpoints(whole)[0]
+    done = load_checkpoint(source)
+    options = replace(OPTIONS, transfer=True)
+    for more_kimg, nimg in ((0.0, 0), (0.1, done.nimg)):
+        config = replace(CONFIG, lr=5e-4, kimg=done.nimg / 1000 + more_kimg)
+        state = resume(Run(store, tmp_path, config, options), done.data, source)
+        assert state.nimg == nimg
+
+
+def test_what_optimisers_remember_lies_as_the_weights_of_this_run_do(
+    store: Path, whole: Path, tmp_path: Path
+) -> None:
+    """The checkpoint may come from a device with another order of axes."""
+    source = list_checkpoints(whole)[0]
+    config = replace(CONFIG, kimg=1.0, layout="channels-last")
+    options = replace(OPTIONS, transfer=True)
+    state = resume(Run(store, tmp_path, config, options), load_checkpoint(source).data, source)
+    moments = [(w, kept["exp_avg"]) for w, kept in state.g_opt.state.items()]
+    assert any(not weight.is_contiguous() for weight, _ in moments)
+    assert all(weight.stride() == moment.stride() for weight, moment in moments)
+
+
 def test_a_run_with_conditions_stops_and_continues_to_the_same_bits(
     labelled: tuple[Path, TrainConfig], tmp_path: Path
 ) -> None:
