@@ -233,14 +233,11 @@ class StopSignal:
         self._parent = 0
 
     def __bool__(self) -> bool:
-        return self.signum is not None or self._is_orphaned()
+        return self.signum is not None or self._parent not in (0, os.getppid())
 
     def watch_parent(self) -> None:
         """Stop, too, when the process that started this one is gone: nobody waits for it."""
         self._parent = os.getppid()
-
-    def _is_orphaned(self) -> bool:
-        return self._parent != 0 and os.getppid() != self._parent
 
     def _remember(self, signum: int, _frame: FrameType | None) -> None:
         now = time.monotonic()

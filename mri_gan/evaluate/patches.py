@@ -114,14 +114,9 @@ def laplacian_pyramid(images: Tensor) -> list[Tensor]:
     return [*levels, images]
 
 
-def _kernel(gain: float) -> Tensor:
-    """The binomial filter [1, 5]."""
-    return torch.tensor([[1.0, 4.0, 6.0, 4.0, 1.0]]) * (gain / 16)
-
-
 def _smooth(images: Tensor, gain: float = 1.0) -> Tensor:
     """Filter both axes with the binomial kernel, edges mirrored."""
-    row = _kernel(gain)[None]  # [1, 1, 5]
+    row = torch.tensor([[[1.0, 4.0, 6.0, 4.0, 1.0]]]) * (gain / 16)  # binomial: [1, 1, 5]
     padded = F.pad(images, (2, 2, 2, 2), mode="reflect")
     return F.conv2d(F.conv2d(padded, row[:, :, None]), row[..., None])
 

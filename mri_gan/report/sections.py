@@ -154,7 +154,8 @@ def progress(run: RunFacts) -> Section:
         ("Seconds in steps", to_text(sum(float(line.get("seconds", 0)) for line in run.metrics))),
         ("Updates skipped as not finite", to_text(skipped)),
     ]
-    machine = [(words(n), to_text(run.config[n])) for n in _machine(run.config)]
+    elsewhere = ("settings", "options", "data", "command")
+    machine = [(words(n), to_text(v)) for n, v in run.config.items() if n not in elsewhere]
     tables = [Table("Progress", state)]
     if problems := list_problems(run.metrics):
         rows = [
@@ -165,10 +166,6 @@ def progress(run: RunFacts) -> Section:
     tables.append(Table("Software and machine", machine))
     tables.append(Table("Settings", [(words(k), to_text(v)) for k, v in run.settings.items()]))
     return Section("progress", "Training", tables=tables)
-
-
-def _machine(config: dict[str, Any]) -> list[str]:
-    return [name for name in config if name not in ("settings", "options", "data", "command")]
 
 
 @showing(METRICS)
