@@ -48,6 +48,14 @@ def test_a_sample_is_the_same_bits_in_any_company(trained: Trained) -> None:
         assert torch.equal(many[seed], alone[0])
 
 
+def test_a_level_that_fades_in_is_mixed_with_the_one_below_it(trained: Trained) -> None:
+    """Karras 2018, figure 2: (1 - alpha) of the enlarged coarse image, alpha of the fine one."""
+    looks = [DrawSettings(16, alpha) for alpha in (0.0, 1.0, 0.25)]
+    coarse, fine, mixed = (draw_seeds(trained.generator, [3], look) for look in looks)
+    assert not torch.allclose(coarse, fine, atol=1e-3)
+    torch.testing.assert_close(mixed, 0.75 * coarse + 0.25 * fine, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(("size", "batch"), [(8, 16), (128, 16), (256, 8), (1024, 2)])
 def test_batches_are_smaller_where_images_are_large(size: int, batch: int) -> None:
     assert batch_for(size) == batch

@@ -1,6 +1,7 @@
 """A run: what it writes, and that stopping leaves no trace in its weights."""
 
 import signal
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from mri_gan.config import METRICS, PLOT, Stage, TrainConfig, read_metrics
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, read_json
 from mri_gan.schedule import settings_used
+from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import load_trained
 from mri_gan.train.data import load_training_data
 from mri_gan.train.loop import crosses, resume, train
@@ -246,6 +248,9 @@ def test_the_run_folder_tells_settings_data_and_environment(store: Path, whole: 
     assert facts["data_digest"] == data.digest
     assert facts["data"]["training_slices"] == len(data.indices)
     assert facts["data"]["training_subjects"] == data.subjects
+    with StoreReader(store) as opened:
+        natives = Counter(str(record.native) for record in opened.records)
+    assert facts["data"]["slices_by_native_size"] == natives
     assert facts["environment"]["device"] == "cpu"
 
 
