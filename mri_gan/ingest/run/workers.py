@@ -278,13 +278,31 @@ def _begins_with_volume(source: Path) -> bool:
     return first not in (".zip", *IMAGE_SUFFIXES)
 
 
+if sys.platform != "win32":
+
+    class KilledProcess(multiprocessing.context.ForkServerProcess):
+        """A worker that its pool can end, although it leaves SIGTERM to its parent.
+
+        From Python 3.14 on, a pool waits for its ends with a lock that all others need.
+        """
+
+        def terminate(self) -> None:
+            """End it without delay."""
+            self.kill()
+
+    class WorkerContext(multiprocessing.context.ForkServerContext):
+        """Makes such workers."""
+
+        Process = KilledProcess
+
+
 def worker_context(*preload: str) -> multiprocessing.context.BaseContext:
     """Fork from a clean server where possible: fast, and safe with open databases and threads."""
-    if "forkserver" not in multiprocessing.get_all_start_methods():
+    if sys.platform == "win32":
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver, resource_tracker
 
-    context = multiprocessing.get_context("forkserver")
+    context = WorkerContext()
     context.set_forkserver_preload(list(preload))
     for start in (resource_tracker.ensure_running, forkserver.ensure_running):
         with _stop_signals_blocked():  # for each, since the first one unblocks two of them
@@ -323,19 +341,16 @@ def _end(executor: ProcessPoolExecutor) -> None:
     processes = list((executor._processes or {}).values())
     results: Any = executor._result_queue
     manager: Any = executor._executor_manager_thread
-    # In a thread: where a worker has died, Python 3.14 waits for the others, which ignore SIGTERM.
-    options = {"wait": False, "cancel_futures": True}
-    shutdown = threading.Thread(target=executor.shutdown, kwargs=options)
-    shutdown.start()
-    if manager is not None:
-        manager.join(GRACE_S)
-    if manager is not None and manager.is_alive():
+    executor.shutdown(wait=False, cancel_futures=True)
+    if manager is None:
+        return
+    manager.join(GRACE_S)
+    if manager.is_alive():
         results._writer.close()
         for process in processes:
             with contextlib.suppress(OSError, ValueError):
                 process.kill()
         manager.join()
-    shutdown.join()
 
 
 def _reuse_freed_memory() -> None:
