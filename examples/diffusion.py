@@ -7,6 +7,7 @@ python examples/diffusion.py STORE --steps 20000 --out samples.png
 from __future__ import annotations
 
 import argparse
+import itertools
 
 import torch
 from PIL import Image
@@ -68,19 +69,18 @@ def main() -> None:
     loader = DataLoader(
         mg.SliceDataset(given.store, "train", given.level), 16, True, num_workers=given.workers
     )
-    network, step = Denoiser(given.width), 0
+    network = Denoiser(given.width)
     optimiser = torch.optim.Adam(network.parameters(), 2e-4)
-    while step < given.steps:
-        for images in loader:
-            times, noise = torch.randint(TIMES, (len(images),)), torch.randn_like(images)
-            kept = KEPT[times][:, None, None, None]
-            noisy = kept.sqrt() * images + (1 - kept).sqrt() * noise
-            loss = (network(noisy, times) - noise).square().mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            step += 1
-    print(f"{step} steps, last loss {loss.item():.3f}")
+    epochs = itertools.chain.from_iterable(itertools.repeat(loader))
+    for images in itertools.islice(epochs, given.steps):
+        times, noise = torch.randint(TIMES, (len(images),)), torch.randn_like(images)
+        kept = KEPT[times][:, None, None, None]
+        noisy = kept.sqrt() * images + (1 - kept).sqrt() * noise
+        loss = (network(noisy, times) - noise).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    print(f"{given.steps} steps, last loss {loss.item():.3f}")
     row = torch.cat(list(sample(network, (8, 1, given.level, given.level))[:, 0]), 1)
     Image.fromarray(((row + 1) * 127.5).byte().numpy()).save(given.out)
 

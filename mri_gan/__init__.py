@@ -62,12 +62,14 @@ def _load(name: str) -> Any:
         raise explain_missing(error) or error from error
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'mri_gan' has no attribute {name!r}")
-    value = _load(name)
-    # Importing the home of `train` sets the room of that name, which can be called, too.
-    return globals().setdefault(name, value)
+if not TYPE_CHECKING:  # with it, any name would pass
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            raise AttributeError(f"module 'mri_gan' has no attribute {name!r}")
+        value = _load(name)
+        # Importing the home of `train` sets the room of that name, which can be called, too.
+        return globals().setdefault(name, value)
 
 
 def __dir__() -> list[str]:

@@ -291,6 +291,8 @@ def read_figure(
     half = float(t.ppf(0.975, len(floors) - 1) * apart.std(ddof=1))
     middle = float(apart.mean())
     at_floor, floor = float(matched.mean()), float(floors.mean())
+    # High is far from everybody; low is near to somebody, as copies are.
+    better = "far" if name.startswith("authenticity[") else family.better
     return Figure(
         name,
         value,
@@ -299,8 +301,8 @@ def read_figure(
         at_floor,
         middle - half,
         middle + half,
-        say_reading(family.better, at_floor, floor, half),
-        family.better,
+        say_reading(better, at_floor, floor, half),
+        better,
         family.unit,
     )
 
@@ -448,5 +450,6 @@ ARROWS = {
     "lower": "lower is better",
     "higher": "higher is better",
     "zero": "0 is best",
+    "far": "as people is best",
     "told": "to compare",
 }

@@ -238,6 +238,11 @@ def reproduction(run: RunFacts) -> Section:
             "weights bit for bit; a GPU gives them within rounding."
         )
         section.command = recorded if isinstance(recorded, str) else shlex.join(recorded)
+        if "--minutes" in section.command:
+            section.hint = (
+                "This run ended by the clock: another one is longer or shorter. Up to the same "
+                "number of images, " + section.hint[0].lower() + section.hint[1:]
+            )
     else:
         section.notes.append(
             "No command line is recorded: Python or an earlier version began this run. All its "

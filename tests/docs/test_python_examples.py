@@ -20,7 +20,8 @@ WITH_OTHERS = {name: code for code, name in OTHERS.findall((ROOT / "docs/python.
 OFFLINE = {"WANDB_MODE": "offline", "HF_HUB_OFFLINE": "1", "MLFLOW_ALLOW_FILE_STORE": "true"}
 WITH_PYTHON = {p: FENCE.findall(p.read_text(encoding="utf-8")) for p in PAGES}
 TINY = {
-    '"STORE", "RUN", max_size=64, kimg=1': '"STORE", "RUN", max_size=64, kimg=0.02, capacity=1/64'
+    '"STORE", "RUN", preset="laptop"': '"STORE", "RUN", arch="dcgan", max_size=64, kimg=0.02, '
+    "batch=4, capacity=1/64",
 }
 
 
@@ -51,6 +52,8 @@ def store(folder: Path, prepare: Callable[..., Path]) -> Path:
 def test_examples_run_in_the_order_of_the_page(folder: Path, tmp_path: Path, page: Path) -> None:
     (tmp_path / "scans").symlink_to(folder / "scans")
     code = "\n".join(WITH_PYTHON[page])
+    shape = re.search(r"images = .*#( \[[\d, ]+\])", code)
+    code += f"\nassert list(images.shape) =={shape[1]}" if shape else ""
     for full, small in TINY.items():
         code = code.replace(full, small)
     body = "".join(f"    {line}\n" for line in code.splitlines())

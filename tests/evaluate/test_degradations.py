@@ -15,10 +15,12 @@ from mri_gan.evaluate.evaluation import (
     build_families,
     build_features,
     evaluate,
+    read_figure,
     say_reading,
 )
-from mri_gan.evaluate.families import Family
+from mri_gan.evaluate.families import Family, Source
 from mri_gan.evaluate.images import ImageSet
+from mri_gan.evaluate.neighbours import alpha_family
 
 Images = NDArray[np.float32]
 SIZE, SLICES = 32, 8
@@ -174,6 +176,16 @@ def test_more_alike_fakes_keep_the_sign_of_their_difference() -> None:
     assert say_reading("zero", 0.01, 20.0, 0.1).startswith("within")
     assert say_reading("lower", 0.1, 1.0, 0.2).startswith("nearer than people")
     assert say_reading("higher", 0.1, 1.0, 0.2).startswith("far outside")
+
+
+def test_fakes_that_are_farther_than_people_are_not_called_near() -> None:
+    """Authenticity is low for copies, and 1 for what is like nobody."""
+    family = alpha_family(Source("x", lambda *_: {}))
+    people = np.array([0.90, 0.92, 0.91, 0.93])
+    for fakes, word in ((people + 0.08, "far outside"), (people - 0.5, "too near")):
+        fakes[0] += 0.001
+        figure = read_figure(family, "authenticity[x]", float(fakes.mean()), fakes, people, fakes)
+        assert figure.verdict == word
 
 
 def test_more_images_than_the_floor_has_lower_the_distance(

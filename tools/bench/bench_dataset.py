@@ -30,6 +30,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 import mri_gan as mg
+from mri_gan.store.reader import StoreReader
 
 BATCH = 64
 METHODS = ("fork", "spawn", "forkserver")
@@ -102,7 +103,7 @@ def measure(batches: Iterable[Any], seconds: float) -> Speed:
 class BareReads:
     """Batches of `StoreReader.read` alone: integers, no tensors."""
 
-    def __init__(self, store: mg.StoreReader, level: int) -> None:
+    def __init__(self, store: StoreReader, level: int) -> None:
         self.store, self.level, self.indices = store, level, store.indices()
 
     def __iter__(self) -> Any:

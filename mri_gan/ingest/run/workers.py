@@ -145,7 +145,7 @@ def check_that_workers_live(engine: Engine) -> None:
             engine.restart()
     raise DataError(
         "worker processes cannot start",
-        "use --workers 0; a script that calls mrigan needs `if __name__ == '__main__':`",
+        "use no workers (0), or put what a script does below `if __name__ == '__main__':`",
     )
 
 

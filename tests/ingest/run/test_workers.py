@@ -178,4 +178,7 @@ def test_a_script_without_a_main_guard_is_told_at_once(tmp_path: Path) -> None:
         [sys.executable, str(script)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 1
-    assert "mrigan: worker processes cannot start: use --workers 0; a script that" in done.stderr
+    assert (
+        "mrigan: worker processes cannot start: use no workers (0), or put what a script"
+        in done.stderr
+    )
