@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -95,12 +96,11 @@ def test_masks_of_several_pages_go_with_their_images(tmp_path: Path, prepare: Pr
 def test_reduced_copies_within_a_tiff_are_no_slices() -> None:
     from PIL import Image
 
-    small = Image.new("L", (8, 8), 9)
-    small.encoderinfo = {"tiffinfo": {254: 1}}
-    data = phantoms.image_bytes(
-        phantoms.slice_pixels(32, 32), "", "TIFF", save_all=True, append_images=[small]
-    )
-    assert [page.shape for page in read_pages(data)] == [(32, 32)]
+    more = {"save_all": True, "append_images": [Image.new("L", (8, 8), 9)], "tiffinfo": {254: 0}}
+    data = bytearray(phantoms.image_bytes(phantoms.slice_pixels(32, 32), "", "TIFF", **more))
+    tag = struct.pack("<HHI", 254, 4, 1)  # the subfile type, as one long
+    data[data.rindex(tag) + len(tag)] = 1  # of the second page: a reduced copy
+    assert [page.shape for page in read_pages(bytes(data))] == [(32, 32)]
 
 
 def pages(more: list[NDArray[np.uint8]]) -> dict[str, Any]:

@@ -208,7 +208,7 @@ def _open_zip(path: Path) -> zipfile.ZipFile:
 @functools.lru_cache(maxsize=16)
 def _open_zip_once(path: Path, _pid: int, _size: int, _time: int) -> zipfile.ZipFile:
     try:
-        return zipfile.ZipFile(path)
+        archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise DataError(
             f"{path}: is not a readable zip ({one_line(error)})",
@@ -216,6 +216,11 @@ def _open_zip_once(path: Path, _pid: int, _size: int, _time: int) -> zipfile.Zip
         ) from error
     except OSError as error:
         raise explain_os_error(error, path) from error
+    # Newer Pythons refuse the file before a wrong place, too; `_find_overlaps` finds bombs.
+    if hasattr(zipfile.ZipInfo, "_end_offset"):
+        for info in archive.infolist():
+            info._end_offset = None  # type: ignore[attr-defined]
+    return archive
 
 
 def read_member(member: Member) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import zipfile
 import zlib
@@ -107,7 +108,8 @@ def test_a_bomb_of_overlapping_files_is_named_and_the_rest_is_read(
     path.write_bytes(overlapping(1000, quoted))
     with zipfile.ZipFile(path) as archive:  # it is one that others read
         assert archive.read("a_0.png") == b"a"
-        assert len(archive.read("b_0.png")) >= len(DATA)
+        with contextlib.suppress(zipfile.BadZipFile):  # newer Pythons find what we find
+            assert len(archive.read("b_0.png")) >= len(DATA)
     members, bad = list_members(path)
     assert (len(members), len(bad)) == (2, 999)
     assert [read_member(member) for member in members if member.name == "a_0.png"] == [b"a"]
