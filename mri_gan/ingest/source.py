@@ -158,7 +158,7 @@ def why_unread(member: Member) -> str:
     if member.is_of_store:
         return "files of a store"
     if lacks_reader(suffix):
-        return f"{suffix} files (pip install mrigan[{EXTRAS[suffix][1]}] reads them)"
+        return f"{suffix} files (pip install 'mrigan[{EXTRAS[suffix][1]}]' reads them)"
     if suffix in SLICE_SUFFIXES:
         return ""
     if is_table(member.name):

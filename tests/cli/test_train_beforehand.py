@@ -132,7 +132,8 @@ def test_warnings_of_what_is_lacking_are_printed_although_quiet(
 
 def test_a_limit_of_time_is_said_before_the_time_of_the_whole() -> None:
     line = describe_start(NEEDS, CONFIG, "cpu", 7200.0, 600.0)
-    assert line.startswith("cpu, fp32: ends after 10 min (--minutes), the whole very roughly 2 h")
+    said = "ends after 10 min (--minutes), all 600 kimg would take very roughly 2 h"
+    assert line.startswith(f"cpu, fp32: {said}")
     assert "--minutes" not in describe_start(NEEDS, CONFIG, "cpu", 300.0, 600.0)
 
 

@@ -237,7 +237,8 @@ def _oddities(facts: dict[str, Any]) -> Iterator[str]:
         counts = ", ".join(f"{n:,} {plane}" for plane, n in sorted(planes.items()))
         yield f"slices of several planes are in one store ({counts}); --plane chooses one for all"
     for plane, count in facts.get("acquired_otherwise", {}).items():
-        yield f"{count:,} volumes were acquired in {plane} slices, and are cut another way"
+        many = f"{count:,} volumes were" if count > 1 else "1 volume was"
+        yield f"{many} acquired in {plane} slices: --plane {plane} takes them as they are"
     for axes, count in facts.get("turned", {}).items():
         yield (
             f"{count:,} brains look like {axes} although their header says RAS (left and right "

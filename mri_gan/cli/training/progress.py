@@ -253,9 +253,14 @@ def describe_start(
     needs: Needs, config: TrainConfig, device: str, seconds: float, limit_s: float
 ) -> str:
     """Device, precision, time, memory and disk in one line."""
-    time = f"very roughly {options.human_seconds(seconds)} to the end"
+    from mri_gan.schedule import total_images
+
+    time = f"very roughly {options.human_seconds(seconds)}"
     if limit_s and limit_s < seconds:
-        time = f"ends after {options.human_seconds(limit_s)} (--minutes), the whole {time}"
+        end = f"ends after {options.human_seconds(limit_s)} (--minutes)"
+        time = f"{end}, all {total_images(config) / 1000:g} kimg would take {time}"
+    else:
+        time += " to the end"
     return (
         f"{device}, {config.precision}: {time}, "
         f"about {options.human_bytes(needs.memory_bytes)} of memory at {config.max_size} px; "

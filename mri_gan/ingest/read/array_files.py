@@ -170,7 +170,7 @@ def open_hdf5(data: bytes) -> Any:
     try:
         import h5py
     except ImportError as error:
-        raise DataError("needs one more package: pip install mrigan[hdf5]") from error
+        raise DataError("needs one more package: pip install 'mrigan[hdf5]'") from error
     return h5py.File(io.BytesIO(data), "r")
 
 

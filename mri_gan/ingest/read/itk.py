@@ -107,7 +107,7 @@ def _read(header: bytes, voxels: bytes | memoryview, reader: str) -> Any:
     try:
         import SimpleITK as Itk
     except ImportError as error:
-        raise DataError("needs one more package: pip install mrigan[itk]") from error
+        raise DataError("needs one more package: pip install 'mrigan[itk]'") from error
     kit: Any = Itk
     kit.ProcessObject.SetGlobalWarningDisplay(False)
     place = MEMORY if MEMORY.is_dir() else None

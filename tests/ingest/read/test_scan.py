@@ -275,8 +275,8 @@ def test_what_an_extra_would_read_is_named(tmp_path: Path, monkeypatch: Any) -> 
     phantoms.write_folder(tmp_path / "set", files | {"a.7z": b"7z"})
     plan = build_plan([tmp_path / "set"], PrepareConfig())
     assert plan.ignored_kinds == {
-        ".nrrd files (pip install mrigan[itk] reads them)": 1,
-        ".7z files (pip install mrigan[7z] reads them)": 1,
+        ".nrrd files (pip install 'mrigan[itk]' reads them)": 1,
+        ".7z files (pip install 'mrigan[7z]' reads them)": 1,
     }
 
 

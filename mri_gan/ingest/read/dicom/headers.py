@@ -192,7 +192,7 @@ def _explain_unread(error: Exception, header: Any) -> str:
     """Why pydicom gave no pixels: a program is missing, a way of packing is not read, or damage."""
     kind, text = header.file_meta.TransferSyntaxUID.name, str(error)
     if "missing dependencies" in text:
-        return f"packed as {kind}: pip install mrigan[dicom] unpacks the usual kinds"
+        return f"packed as {kind}: pip install 'mrigan[dicom]' unpacks the usual kinds"
     if "not supported" in text:
         return f"packed as {kind}, which is not read: unpack it first, as with gdcmconv --raw"
     by_decoder = text.rpartition("available plugins:")[2]

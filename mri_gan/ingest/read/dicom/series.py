@@ -67,7 +67,7 @@ def _pydicom() -> Any:
     try:
         import pydicom
     except ImportError as error:
-        raise UsageError("DICOM needs one more package", "pip install mrigan[dicom]") from error
+        raise UsageError("DICOM needs one more package", "pip install 'mrigan[dicom]'") from error
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
     return pydicom
 

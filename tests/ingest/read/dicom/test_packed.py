@@ -62,7 +62,7 @@ def test_a_missing_package_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(decoder, "_available", {})
     monkeypatch.setattr(decoder, "_unavailable", lacking)
     reason = reason_of(tmp_path, packed_dicom("JPEG-LS"))
-    assert reason.endswith("pip install mrigan[dicom] unpacks the usual kinds")
+    assert reason.endswith("pip install 'mrigan[dicom]' unpacks the usual kinds")
 
 
 def test_what_nobody_unpacks_is_said_to_be_so(tmp_path: Path) -> None:
