@@ -156,7 +156,7 @@ DCGAN_GP_DEFAULTS: dict[str, Any] = {"n_critic": 5, "lr": 1e-4, "batch": 64}
 def defaults_of(arch: str, loss: str | None = None, critic: str | None = None) -> dict[str, Any]:
     """The settings that an architecture, with the loss and critic of the user, begins from."""
     defaults = dict(ARCH_DEFAULTS[arch])
-    # The light generator's own critic is one of those small ones, too.
+    # The light generator's own critic is trained as critics on features are.
     kind = "both" if arch == "fastgan" else critic or defaults.get("critic", "own")
     by_critic = {} if kind == "own" else BY_FEATURES
     if loss not in (None, by_critic.get("loss")):  # the user's loss has a penalty of its own

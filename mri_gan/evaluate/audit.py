@@ -32,7 +32,8 @@ MOST_QUERIES = 1024  # slices of training people that stand for people never see
 PLANTED = 32  # copies of each kind
 TRUSTED_RECALL = 0.9  # of each kind in TRUSTED, for a pass to mean something
 TRUSTED = ("exact", "gamma 0.5", "JPEG 75")
-RELATIVE, OTHERS = "halves", 5  # the view whose likeness counts above that to so many more people
+# In this view the mean likeness to the next `OTHERS` people is subtracted.
+RELATIVE, OTHERS = "halves", 5
 BLOCK = 32  # pictures compared at a time; about 50 MB with a store of 10,000 slices
 
 
@@ -130,8 +131,9 @@ class Audit:
     """What was measured, and the verdict.
 
     `people` [V, P] are the highest likeness of each person to other people, `limits` [V] what
-    pictures that copy nobody stay below; `planted` holds copies of training slices by kind. More
-    samples than a share `crowd` are not above the highest person by chance, in the view `RELATIVE`.
+    pictures that copy nobody stay below; `planted` holds copies of training slices by kind.
+    If more than a share `crowd` of the samples exceed the highest person in the view `RELATIVE`, it
+    is not by chance: the limit of that view then drops to this person's value.
     """
 
     samples: Likeness
@@ -194,8 +196,8 @@ class Audit:
     def near_limit(self) -> float:
         """What that share stays below by chance.
 
-        One of P + 1 people is the one most like the others, in each view, and at most all of a
-        person's slices are; two deviations of a count are added.
+        A new person is the one most like others with probability 1 / (P + 1) in each view; at worst
+        all slices of that person exceed the rest. Two deviations of a count are added.
         """
         share = min(len(self.views) / (self.people.shape[1] + 1), 1.0)
         return float(share + 2 * np.sqrt(share * (1 - share) / len(self.samples)))

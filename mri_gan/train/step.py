@@ -158,7 +158,7 @@ class Loss:
 
 
 # A new loss is a row here and its name in `config.LOSS_NAMES`, and in `AUGMENTABLE_LOSSES`,
-# `PENALISED_LOSSES` and `BY_SIZE_LOSSES` there, where it is such a one; `--loss` follows.
+# `PENALISED_LOSSES`, `BY_SIZE_LOSSES` and `LOSS_DEFAULTS` there, where it needs them.
 LOSSES = {
     "wgan-gp": Loss(wgan_critic_loss, wgan_generator_loss, "gradient", drifts=True),
     "wgan-clip": Loss(wgan_critic_loss, wgan_generator_loss, clips=True),
@@ -446,7 +446,7 @@ def step_generator(
     w_mean = w.detach().mean(0)
     average(step.world, [*gradients(state.g.parameters()), w_mean])
     skipped = step_if_finite(state.g_opt)
-    # Left out, too, with an update that is: a weight of 0, so that nothing waits for the device.
+    # Where the update was skipped, w_avg stays, too: a weight of 0 needs no wait for the device.
     weight = (1 - W_AVG_DECAY) * (1 - skipped)
     state.g.w_avg.lerp_(w_mean.nan_to_num(0.0, 0.0, 0.0), weight)
     return {**stats, "g_skipped": skipped}

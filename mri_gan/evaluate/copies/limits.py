@@ -16,9 +16,9 @@ MOST_PEOPLE = 100  # the factor hardly changes beyond, and drawing it for thousa
 
 @cache
 def limit_factor(people: int, new: int, alarm: float) -> float:
-    """How many scales above the place of `people` maxima the highest of `new` more is.
+    """The (1 - `alarm`) quantile of (highest of `new` further people - place) / scale.
 
-    It is exceeded with probability `alarm`. The likeness of a person is the highest of many
+    Place and scale are those of a Gumbel law fitted to `people` maxima. The likeness of a person is the highest of many
     comparisons, so maxima of people follow about a Gumbel law (Fisher & Tippett 1928). The ratio
     (highest new one - place) / scale of estimates that move and stretch with the values does not
     depend on the two unknowns; its quantile is drawn. A prediction limit, not an estimate: with few
@@ -57,7 +57,7 @@ def gumbel_limit(maxima: Values, new: float, alarm: float) -> float:
     """What the highest of `new` more people stays below but for a share `alarm` of the time.
 
     `maxima` [P] are the highest likeness that each known person has to other people; `alarm` is
-    `FALSE_ALARMS` of `evaluate.audit`, shared among its views.
+    `VIEW_ALARMS` of `evaluate.audit`.
     """
     place, scale = fit_gumbel(maxima)
     factor = limit_factor(min(len(maxima), MOST_PEOPLE), max(1, round(new)), round(alarm, 6))

@@ -31,7 +31,8 @@ from mri_gan.evaluate.copies.bands import (
 MOST_SHIFT = 4  # px of 32, each way: 12.5 % of the width
 WINDOW = COARSE_PX - 2 * MOST_SHIFT
 COMPONENTS = 64  # of the windows of training slices
-NOISE_COMPONENT = 40  # whose variance is added to all before whitening; an earlier one of few
+# The variance of this one is added to all before whitening; of an earlier one where they are few.
+NOISE_COMPONENT = 40
 TURNS = tuple(math.radians(degrees) for degrees in (-7, 0, 7))
 SCALES = (0.93, 1.07)
 MIRRORS = ((1.0, 1.0), (-1.0, 1.0), (1.0, -1.0), (-1.0, -1.0))
