@@ -18,8 +18,8 @@ MOST_PEOPLE = 100  # the factor hardly changes beyond, and drawing it for thousa
 def limit_factor(people: int, new: int, alarm: float) -> float:
     """The (1 - `alarm`) quantile of (highest of `new` further people - place) / scale.
 
-    Place and scale are those of a Gumbel law fitted to `people` maxima. The likeness of a person is the highest of many
-    comparisons, so maxima of people follow about a Gumbel law (Fisher & Tippett 1928). The ratio
+    Place and scale are those of a Gumbel law fitted to `people` maxima. The likeness of a person is
+    the highest of many comparisons, so it follows about that law (Fisher & Tippett 1928). The ratio
     (highest new one - place) / scale of estimates that move and stretch with the values does not
     depend on the two unknowns; its quantile is drawn. A prediction limit, not an estimate: with few
     people it is wide. `new` more people are one Gumbel value, moved by ln(new).
