@@ -10,7 +10,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -283,6 +283,7 @@ class Configurable(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line; keep its words for `write_given`."""
         words, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        _check_environment(ctx)
         rest = super().parse_args(ctx, args)
         given = dict(ctx.meta.get(FILE, {}))
         for param in _options(self).values():
@@ -294,6 +295,22 @@ class Configurable(click.Command):
                 given[name] = param.value_from_envvar(ctx)
         ctx.meta[GIVEN] = given
         return rest
+
+
+def _check_environment(ctx: click.Context) -> None:
+    """Raise UsageError for a variable of this command that is none of its options, as by a typo."""
+    prefix = f"{ctx.auto_envvar_prefix}_"
+    known = {f"{prefix}{param.name}".upper() for param in ctx.command.params}
+    for name in sorted(os.environ):
+        if name.startswith(prefix) and name not in known:
+            raise UsageError(f"{name}: no such option", _suggest(name, known, ctx.command))
+
+
+def _suggest(name: str, known: Iterable[str], command: click.Command) -> str:
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else f"see mrigan {command.name} --help"
 
 
 def _use_file(ctx: click.Context, _param: click.Parameter, path: Path | None) -> None:
@@ -329,10 +346,7 @@ def read_options(path: Path, command: click.Command) -> dict[str, Any]:
             continue
         flag = key.replace("_", "-")
         if flag not in known or known[flag].name == "config":
-            import difflib
-
-            near = difflib.get_close_matches(flag, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"see mrigan {command.name} --help"
+            hint = _suggest(flag, known, command)
             raise UsageError(f"--config {path}: unknown option {key} of {command.name}", hint)
         values[str(known[flag].name)] = _as_given(value, known[flag])
     return values

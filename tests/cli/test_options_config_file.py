@@ -64,6 +64,14 @@ def test_the_environment_gives_options_too(store: Path) -> None:
     assert (found["max_size"], found["loss"]) == (16, "r1")
 
 
+def test_a_variable_that_is_no_option_is_a_mistake(store: Path) -> None:
+    done = CliRunner().invoke(
+        cli, ["train", str(store), "--dry-run"], env={"MRIGAN_TRAIN_KIMGG": "1"}, prog_name="mrigan"
+    )
+    assert done.exit_code == 2
+    assert "MRIGAN_TRAIN_KIMGG: no such option: did you mean MRIGAN_TRAIN_KIMG?" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
