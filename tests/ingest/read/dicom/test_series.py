@@ -161,7 +161,7 @@ def test_truncated_files_are_refused(tmp_path: Path, share: float) -> None:
 def test_the_missing_package_is_named(tmp_path: Path, monkeypatch: Any) -> None:
     files = phantoms.dicom_files(BRAIN)
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(UsageError, match=r"pip install mrigan\[dicom\]"):
+    with pytest.raises(UsageError, match=r"pip install 'mrigan\[dicom\]'"):
         plan_of(tmp_path, files)
 
 
