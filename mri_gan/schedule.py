@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mri_gan.config import (
+    BY_SIZE_LOSSES,
     GROWING,
     LEVELS,
     Stage,
@@ -102,7 +103,8 @@ def settings_used(config: TrainConfig) -> dict[str, Any]:
         used |= {"batch": batches.pop()} if len(batches) == 1 else {}
         used |= {"lr": rates.pop()} if len(rates) == 1 else {}
     if config.gp_weight is None:
-        gammas = {r1_gamma(s.size, s.batch) for s in stages(config)}
+        by_size = config.loss in BY_SIZE_LOSSES  # others have no penalty without a weight
+        gammas = {r1_gamma(s.size, s.batch) if by_size else 0.0 for s in stages(config)}
         used |= {"gp_weight": gammas.pop()} if len(gammas) == 1 else {}
     return used
 

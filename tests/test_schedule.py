@@ -78,6 +78,8 @@ def test_the_settings_used_name_the_weight_of_r1_by_size_and_batch() -> None:
     """Karras 2020b, appendix C: 0.0002 * 256^2 / 32."""
     gamma = TrainConfig(loss="r1", gp_weight=None, arch="stylegan2", batch=32)
     assert settings_used(gamma)["gp_weight"] == pytest.approx(0.4096)
+    without = TrainConfig(loss="wgan-gp", gp_weight=None, arch="dcgan")
+    assert settings_used(without)["gp_weight"] == 0
     grown = replace(gamma, arch="stylegan")  # another one at each level
     assert settings_used(grown)["gp_weight"] is None
 
