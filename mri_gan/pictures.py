@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +68,8 @@ COMPRESS_LEVEL = 3  # half the time of Pillow's default for two per cent more by
 INK, PAPER = 235, 0
 MARKED_PX = 48  # in narrower pictures the letters would hide too much
 COMMENT = "Comment"  # the text chunk of a PNG that holds the mark; Pillow calls a GIF's "comment"
+SEED = "seed"  # the text chunk of an image that is one drawn slice
+LAYOUT, SHEET = "Layout", "sheet"  # that of several slices in one picture
 
 
 class Shows(Enum):
@@ -87,11 +89,27 @@ class Shows(Enum):
 
 def read_mark(path: Path) -> Shows | None:
     """What a PNG or GIF says that it shows; None without a mark, or where it cannot be read."""
+    return _mark_of(_read_texts(path))
+
+
+def is_single_slice(data: bytes) -> tuple[Shows | None, bool]:
+    """The mark of a PNG in memory, and whether it can be one slice: no chart, sheet or likeness."""
+    texts = _read_texts(io.BytesIO(data))
+    mark = _mark_of(texts)
+    single = {None: True, Shows.REAL: LAYOUT not in texts, Shows.SYNTHETIC: SEED in texts}
+    return mark, single.get(mark, False)
+
+
+def _read_texts(file: Path | BinaryIO) -> dict[str, Any]:
     try:
-        with Image.open(path, formats=("PNG", "GIF")) as picture:
-            text = picture.info.get(COMMENT) or picture.info.get("comment") or ""
+        with Image.open(file, formats=("PNG", "GIF")) as picture:
+            return {str(name): text for name, text in picture.info.items()}
     except (OSError, ValueError, SyntaxError):
-        return None
+        return {}
+
+
+def _mark_of(texts: Mapping[str, Any]) -> Shows | None:
+    text = texts.get(COMMENT) or texts.get("comment") or ""
     word = (text.decode("latin-1") if isinstance(text, bytes) else str(text)).partition(":")[0]
     return next((mark for mark in Shows if mark.name == word), None)
 
@@ -213,9 +231,10 @@ def _fit(label: str, width: int) -> str:
 
 
 def save_png(path: Path, image: Image.Image, shows: Shows) -> None:
-    """Write a PNG, marked with what it shows, atomically."""
+    """Write a PNG of several slices, marked with what it shows, atomically."""
     stream = io.BytesIO()
-    image.save(stream, "PNG", pnginfo=png_text(shows), compress_level=SHEET_COMPRESSION)
+    text = png_text(shows, {LAYOUT: SHEET})
+    image.save(stream, "PNG", pnginfo=text, compress_level=SHEET_COMPRESSION)
     write_bytes(path, stream.getvalue())
 
 

@@ -13,6 +13,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mri_gan.config import CONFIG, METRICS, SAMPLES
 from mri_gan.store.schema import COMPANIONS, DATA_FILE
 
 # Kinds of files
@@ -71,6 +72,13 @@ def is_store(folder: Path) -> bool:
     return (folder / DATA_FILE).is_file() and any((folder / name).is_file() for name in COMPANIONS)
 
 
+@functools.lru_cache(maxsize=1 << 10)
+def is_of_run(folder: Path) -> bool:
+    """Whether a folder is a training run of ours, or that of its samples."""
+    run = folder.parent if folder.name == SAMPLES else folder
+    return all((run / name).is_file() for name in (CONFIG, METRICS))
+
+
 @dataclass(frozen=True, slots=True)  # of these there are as many as slices
 class Member:
     """One readable thing: a file on disk, or number `number` of an archive.
@@ -108,9 +116,12 @@ class Member:
         return self.name if self.number is None else f"{self.container.name}:{self.name}"
 
     @property
-    def is_of_store(self) -> bool:
-        """Whether it is beside the data of a store, as its preview does."""
-        return self.number is None and is_store(self.container.parent)
+    def ours(self) -> str:
+        """What of ours it is part of, as the preview of a store and the samples of a run are."""
+        if self.number is not None:
+            return ""
+        folder = self.container.parent
+        return "a store" if is_store(folder) else "a run" if is_of_run(folder) else ""
 
 
 @dataclass
@@ -155,8 +166,8 @@ def holds_slices(name: str) -> bool:
 def why_unread(member: Member) -> str:
     """What kind of file it is, where `prepare` does not read it; empty where it does."""
     suffix = member.suffix
-    if member.is_of_store:
-        return "files of a store"
+    if member.ours:
+        return f"files of {member.ours}"
     if lacks_reader(suffix):
         return f"{suffix} files (pip install 'mrigan[{EXTRAS[suffix][1]}]' reads them)"
     if suffix in SLICE_SUFFIXES:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from mri_gan.config import SPLITS
-from mri_gan.store.schema import ACQUIRED, DROPPED, FACE, TURNED, SliceRecord
+from mri_gan.store.schema import ACQUIRED, DROPPED, FACE, SYNTHETIC, TURNED, SliceRecord
 
 PLANE, RESIZED = "plane:", "resized:"  # marks of what follows from other fields of a record
 WORTH_TELLING = ("image_window", "darkness")
@@ -49,11 +49,13 @@ def all_notes(record: SliceRecord) -> Iterator[str]:
 def count_notes(notes: Counter[str]) -> dict[str, Any]:
     """How often sources and slices have something in common that is worth a word.
 
-    Header fields that were left out, faces, planes, orientations and resampled sizes.
+    Header fields that were left out, faces, synthetic slices, planes, orientations, resampled
+    sizes.
     """
     found: dict[str, Any] = {"dropped_fields": _marked(notes, DROPPED), "faces": notes[FACE]}
     kinds = {"acquired_otherwise": ACQUIRED, "turned": TURNED, "planes": PLANE, "resized": RESIZED}
-    marked = {name: _marked(notes, mark) for name, mark in kinds.items()}
+    marked: dict[str, Any] = {name: _marked(notes, mark) for name, mark in kinds.items()}
+    marked["synthetic"] = notes[SYNTHETIC]
     return found | {name: counts for name, counts in marked.items() if counts}
 
 

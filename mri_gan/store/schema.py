@@ -107,7 +107,7 @@ def _tuples(value: list[Any]) -> tuple[Any, ...]:
     return tuple(map(tuple, value)) if nested else tuple(value)
 
 
-FACE, DROPPED = "face", "dropped:"
+FACE, SYNTHETIC, DROPPED = "face", "synthetic", "dropped:"
 ACQUIRED, TURNED = "acquired:", "turned:"  # plane of acquisition; estimated orientation
 
 

@@ -53,7 +53,7 @@ def print_tables(facts: dict[str, Any]) -> None:
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     splits = facts["split_subjects"]
-    native = ", ".join(f"{n} at {level} px" for level, n in facts["native"].items())
+    native = ", ".join(f"{n:,} of {level} px" for level, n in facts["native"].items())
     return [
         ("slices", f"{facts['slices']:,} ({facts['depth']}-bit, {facts['channels']} channel)"),
         ("subjects", f"{facts['subjects']:,}"),
@@ -61,7 +61,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
             (f"  {split}", f"{facts['split_slices'][split]:,} slices of {_people(people)}")
             for split, people in splits.items()
         ),
-        ("levels", f"{facts['levels'][0]} .. {facts['levels'][-1]} px; native {native}"),
+        ("levels", f"{facts['levels'][0]} .. {facts['levels'][-1]} px"),
+        ("slices by native level", native),
         *([("planes", _counts(facts["planes"]))] if facts.get("planes") else []),
         ("layout", ", ".join(facts["layouts"])),
         ("masks left out", f"{facts['masks']:,}"),

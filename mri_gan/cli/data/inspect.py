@@ -66,6 +66,9 @@ LISTS = (
     "doubtful_orientation",
 )
 UNJUDGED = "{:,} volumes, which do not look like a brain without its skull"
+TELLING = (
+    "the names here can identify people (prepare replaces them by pseudonyms): do not pass this on"
+)
 ALIKE = {
     "near duplicates": "of slices that look alike",
     "rescans": "of people who look like one person",
@@ -104,6 +107,7 @@ def command(
     twice or look like one of another subject, outliers, volumes whose header and picture seem to
     disagree, masks, what would be left out and why, and the size of the store.
     """
+    from mri_gan.ingest.plan.people import is_telling
     from mri_gan.ingest.plan.plan import build_plan
 
     for source in sources:
@@ -143,6 +147,8 @@ def command(
         options.print_json(facts)
     elif not quiet:
         _print_table(facts)
+        if any(map(is_telling, plan.sources)):
+            click.echo(f"warning: {TELLING}", err=True)
         if sheet is not None:
             click.echo(
                 f"\nLook at {sheet}; make a store with: mrigan prepare SOURCE... --out STORE"
@@ -218,7 +224,11 @@ def _write_sheet(survey: Survey, path: Path) -> None:
     shown = [entry for source, found in survey.looks for entry in _pictures(source, found)]
     require(bool(shown), "no slice to draw on a sheet", "see the table for the reasons")
     images = np.stack([picture for _, picture in shown])
-    sheet = build_sheet(images, COLUMNS, [label for label, _ in shown], scale=2)
+    # Cut pictures show the right on the left; the first one of a volume is axial.
+    first = next(found.whole for _, found in survey.looks if found.thumb is not None)
+    edges = ("R", "L") if first is not None and first.axes else ()
+    labels = [label for label, _ in shown]
+    sheet = build_sheet(images, min(COLUMNS, len(shown)), labels, scale=2, edges=edges)
     save_png(path, sheet, Shows.REAL)
 
 
@@ -232,7 +242,7 @@ def _pictures(source: Source, found: Look) -> list[tuple[str, Any]]:
     if found.whole is None:
         return [(who, found.thumb)]
     return [
-        (f"{plane[0].upper()} {who}", picture)
+        (f"{plane} {who}", picture)
         for plane, picture in zip(PLANES, found.whole.pictures, strict=True)
     ]
 

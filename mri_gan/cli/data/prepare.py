@@ -253,6 +253,10 @@ def _oddities(facts: dict[str, Any]) -> Iterator[str]:
             f"16-bit images hold a scanner's values: {black:g} becomes black and {white:g} white; "
             "--intensity keep leaves them as they are"
         )
+    if facts.get("synthetic"):
+        count = facts["synthetic"]
+        many = f"{count:,} images are" if count > 1 else "1 image is"
+        yield f"{many} marked as drawn by a generative network, and not scans of people"
     if facts.get("faces"):
         count, first = facts["faces"], facts["first_face"]
         found = f"{first} seems" if count == 1 else f"{count:,} volumes ({first}) seem"

@@ -21,8 +21,9 @@ from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.image_files import image_fields, read_image, read_pages
 from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.ingest.source import Source, suffix_of
+from mri_gan.pictures import Shows, is_single_slice
 from mri_gan.preparation import PrepareConfig
-from mri_gan.store.schema import DROPPED
+from mri_gan.store.schema import DROPPED, SYNTHETIC
 
 if TYPE_CHECKING:
     from mri_gan.ingest.cut.one_volume import OnVolume
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 NOTHING_LEARNED = Learned()
 Notes = tuple[str, ...] | None  # what is noted once per source
+TEXT_CHUNKS = {"PNG tEXt", "PNG iTXt"}  # where a picture of ours says what it shows
+DRAWN = "drawn"  # the kind of what gave nothing, since it is a sheet or a chart of ours
 
 
 def process(
@@ -89,7 +92,12 @@ def _draw_file(
     # A zip checks its members; a plain tar and a file system do not.
     verify = member.number is None or member.offset >= 0
     data = read_member(member)
-    notes = tuple(f"{DROPPED}{name}" for name in image_fields(data)) or None
+    fields = image_fields(data)
+    mark, single = is_single_slice(data) if TEXT_CHUNKS & set(fields) else (None, True)
+    if not single:
+        return Outcome(kind=DRAWN, reason="drawn by mrigan, and not one slice"), ()
+    synthetic = (SYNTHETIC,) if mark is Shows.SYNTHETIC else ()
+    notes = (*(f"{DROPPED}{name}" for name in fields), *synthetic) or None
     if source.holds_stack and not source.channels:
         pages = read_pages(data, verify)
         drawn = _draw_pages(source, pages, notes, config, learned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zlib
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,13 @@ import numpy as np
 import phantoms
 import pytest
 from numpy.typing import NDArray
+from PIL import Image, PngImagePlugin
 
 from mri_gan.config import LEVELS
 from mri_gan.ingest.cut.one_source import process, process_all
 from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.plan.plan import build_plan
+from mri_gan.pictures import COMMENT, LAYOUT, SEED, Shows
 from mri_gan.preparation import INTENSITIES, PrepareConfig
 from mri_gan.store.pyramid import enlarge, levels_below
 from mri_gan.store.schema import UPSAMPLED, SliceRecord, decode_pixels
@@ -204,3 +207,49 @@ def test_values_at_the_edge_of_float32_do_not_become_garbage(tmp_path: Path, sca
     data = phantoms.nifti_bytes(BRAIN * scale)
     outcome = outcome_of(tmp_path, "a.nii", data)
     assert outcome.kind == "damaged" or len(outcome.slices) == 18
+
+
+# Pictures that this program drew: single slices are taken, sheets and charts are not
+
+
+def png_of_ours(shows: Shows, **texts: str) -> bytes:
+    """A slice as Pillow writes it, with the text chunks of our pictures."""
+    info = PngImagePlugin.PngInfo()
+    for name, value in {COMMENT: shows.value, **texts}.items():
+        info.add_itxt(name, value)
+    stream = io.BytesIO()
+    Image.fromarray(phantoms.slice_pixels()).save(stream, "PNG", pnginfo=info)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("shows", "texts"),
+    [
+        (Shows.CHART, {}),
+        (Shows.BOTH, {}),
+        (Shows.LIKENESS, {SEED: "3"}),
+        (Shows.REAL, {LAYOUT: "sheet"}),
+        (Shows.SYNTHETIC, {}),  # what `test` draws
+    ],
+)
+def test_a_sheet_or_chart_of_ours_is_no_slice(
+    tmp_path: Path, shows: Shows, texts: dict[str, str]
+) -> None:
+    outcome = outcome_of(tmp_path, "a_1.png", png_of_ours(shows, **texts))
+
+    assert (outcome.kind, len(outcome.slices)) == ("drawn", 0)
+
+
+@pytest.mark.parametrize(
+    ("shows", "texts", "notes"),
+    [
+        (Shows.REAL, {}, ("dropped:PNG iTXt",)),  # what `export` writes
+        (Shows.SYNTHETIC, {SEED: "3"}, ("dropped:PNG iTXt", "synthetic")),  # `generate`
+    ],
+)
+def test_single_slices_of_ours_are_taken_and_synthetic_ones_noted(
+    tmp_path: Path, shows: Shows, texts: dict[str, str], notes: tuple[str, ...]
+) -> None:
+    outcome = outcome_of(tmp_path, "a_1.png", png_of_ours(shows, **texts))
+
+    assert [record.notes for record in records(outcome)] == [notes]

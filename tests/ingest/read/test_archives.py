@@ -111,6 +111,21 @@ def test_a_link_to_nothing_is_named_where_it_could_be_a_scan(tmp_path: Path) -> 
     assert plan.ignored_kinds == {"links": 2}
 
 
+def test_the_files_of_a_run_are_ignored(tmp_path: Path) -> None:
+    """Its sheets would be people; a folder of samples that is nobody's run is read."""
+    png = phantoms.png_bytes(phantoms.slice_pixels())
+    run = ["run/config.json", "run/metrics.jsonl", "run/reals.png", "run/samples/1_1.png"]
+    for name in [*run, "scans/a_1.png", "samples/b_1.png", "run/scans/c_1.png"]:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png)
+
+    plan = build_plan([tmp_path], PrepareConfig())
+
+    assert plan.ignored_kinds == {"files of a run": 4}
+    assert len(plan.sources) == 3
+
+
 def test_clutter_is_left_out(tmp_path: Path) -> None:
     clutter = {"__MACOSX/a/._b.png": b"", "a/.hidden.png": b"", "a/Thumbs.db": b""}
     assert all(map(is_clutter, clutter))
