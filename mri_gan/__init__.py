@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from mri_gan.errors import MriganError as MriganError
     from mri_gan.errors import Stopped as Stopped
     from mri_gan.errors import UsageError as UsageError
+    from mri_gan.evaluate.audit import Audit as Audit
+    from mri_gan.evaluate.evaluation import Evaluation as Evaluation
     from mri_gan.library.drawing import Model as Model
     from mri_gan.library.drawing import load_model as load_model
     from mri_gan.library.preparing import Prepared as Prepared
@@ -40,6 +42,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "config": ("TrainConfig",),
     "errors": ("DataError", "MriganError", "Stopped", "UsageError"),
+    "evaluate.audit": ("Audit",),
+    "evaluate.evaluation": ("Evaluation",),
     "library.drawing": ("Model", "load_model"),
     "library.preparing": ("Prepared", "open_store", "prepare"),
     "library.quality": ("audit", "evaluate"),

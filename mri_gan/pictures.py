@@ -259,6 +259,14 @@ STYLE: Any = {
 STYLE |= dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), DIM)
 
 
+# Which way a figure of quality should go
+ARROWS = {"lower": "\N{DOWNWARDS ARROW}", "higher": "\N{UPWARDS ARROW}"}
+ARROWS |= {"zero": "\N{RIGHTWARDS ARROW}0", "far": "=", "told": ""}
+ARROWS_MEAN = (
+    "{lower} lower is better, {higher} higher is better, {zero} 0 is best, {far} as people is best"
+).format(**ARROWS)
+
+
 @dataclass(frozen=True)
 class Curve:
     """A named series of (x, y)."""

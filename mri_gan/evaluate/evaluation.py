@@ -45,7 +45,7 @@ from mri_gan.evaluate.images import ImageSet, reals_of
 from mri_gan.evaluate.neighbours import alpha_family, neighbour_family
 from mri_gan.evaluate.patches import scales_at, ssim_families, swd_family
 from mri_gan.files import write_bytes
-from mri_gan.pictures import COMMENT, Shows
+from mri_gan.pictures import ARROWS, ARROWS_MEAN, COMMENT, Shows
 from mri_gan.store.reader import StoreReader
 from mri_gan.tables import html_table
 
@@ -366,30 +366,45 @@ def save_figures(path: Path, figures: Sequence[Figure]) -> None:
     """One row per figure: fakes against half of the people, and people against people.
 
     Each row has its own scale, from 0 to the larger of the two; the bar is the 95 % interval of
-    the figure, scaled alike. The file's name says the format: .png, or .pdf and .svg for print.
+    the figure, scaled alike. Two columns, as wide as a page of a journal (180 mm). The file's
+    name says the format: .png, or .pdf and .svg for print.
     """
     # The object interface, not pyplot: no display, no global state, safe in any thread.
+    import matplotlib
     from matplotlib.figure import Figure as Canvas
 
     shown = [f for f in figures if f.floor == f.floor and f.at_floor == f.at_floor]  # no NaN
-    canvas = Canvas(figsize=(8, 0.9 + 0.32 * len(shown)), layout="constrained")
-    axes = canvas.subplots()
-    for row, figure in enumerate(shown):
+    rows = -(-len(shown) // 2)
+    with matplotlib.rc_context({"font.size": 6.5, "lines.markersize": 3.5}):
+        canvas = Canvas(figsize=(PAGE_IN, 0.9 + 0.2 * rows), layout="constrained")
+        columns = canvas.subplots(1, 2, sharex=True)
+        for axes, part in zip(columns, (shown[:rows], shown[rows:]), strict=True):
+            _draw_rows(axes, part, rows)
+            axes.set_visible(bool(part))
+        columns[0].set_xlim(left=0)
+        canvas.supxlabel(f"relative to the larger of the two; {ARROWS_MEAN}", fontsize=6.5)
+        canvas.legend(*columns[0].get_legend_handles_labels(), **ABOVE)
+        _save_chart(path, canvas)
+
+
+PAGE_IN = 7.1  # 180 mm
+ABOVE: Any = {"loc": "outside upper center", "ncols": 2, "frameon": False}
+
+
+def _draw_rows(axes: Any, figures: Sequence[Figure], rows: int) -> None:
+    """One column of the picture, with place for `rows` figures."""
+    for row, figure in enumerate(figures):
         scale = max(abs(figure.at_floor), abs(figure.floor)) or 1.0
         half = (figure.high - figure.low) / 2 / scale
-        axes.errorbar(abs(figure.at_floor) / scale, row, xerr=half, fmt="o", color=FAKES, capsize=3)
+        axes.errorbar(abs(figure.at_floor) / scale, row, xerr=half, fmt="o", color=FAKES, capsize=2)
         axes.plot(abs(figure.floor) / scale, row, "s", color=REALS)
         text = f"{figure.at_floor:.3g} / {figure.floor:.3g} {figure.unit}"
-        axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center", fontsize=8)
-    axes.set_yticks(range(len(shown)), [f"{f.name}  ({ARROWS[f.better]})" for f in shown])
-    axes.invert_yaxis()
-    axes.set_xlim(left=0)
-    axes.set_xlabel("relative to the larger of the two")
+        axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center")
+    axes.set_yticks(range(len(figures)), [f"{f.name} {ARROWS[f.better]}" for f in figures])
+    axes.set_ylim(rows - 0.4, -0.6)
     axes.plot([], [], "o", color=FAKES, label="fakes against half of the people")
     axes.plot([], [], "s", color=REALS, label="people against people")
-    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     axes.grid(axis="x", alpha=0.3)
-    _save_chart(path, canvas)
 
 
 def _save_chart(path: Path, canvas: Any) -> None:
@@ -401,7 +416,7 @@ def _save_chart(path: Path, canvas: Any) -> None:
     kind = path.suffix.removeprefix(".")
     undated: dict[str, Any] = {"Date" if kind == "svg" else "CreationDate": None}
     notes = {COMMENT: Shows.CHART.value} if kind == "png" else undated
-    canvas.savefig(stream, format=kind, dpi=110, metadata=notes)
+    canvas.savefig(stream, format=kind, dpi=150, metadata=notes)
     write_bytes(path, stream.getvalue())
 
 
@@ -444,12 +459,3 @@ def lay_by_tsne(reals: Vectors, fakes: Vectors) -> tuple[str, Vectors]:
     both = np.concatenate([reals, fakes])
     laid = TSNE(perplexity=min(30, (len(both) - 1) / 3), init="pca", random_state=0)
     return "t-SNE", np.asarray(laid.fit_transform(both), np.float32)
-
-
-ARROWS = {
-    "lower": "lower is better",
-    "higher": "higher is better",
-    "zero": "0 is best",
-    "far": "as people is best",
-    "told": "to compare",
-}

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from mri_gan.config import CONFIG, METRICS, PLOT, REALS, SAMPLES, read_metrics
 from mri_gan.errors import DataError, UsageError
-from mri_gan.files import read_json
+from mri_gan.files import read_json, write_bytes
 from mri_gan.pictures import Shows, read_mark
 
 GRID_NAME = re.compile(r"(?P<nimg>\d{9})-(?P<size>\d{4})px\.png$")
@@ -154,3 +154,13 @@ def find_results(folder: Path) -> Iterator[tuple[str, Result]]:
         path = folder / name / f"{name}.json"
         if path.is_file():
             yield name, Result(read_document(path), tuple(find_pictures(folder / name)))
+
+
+def copy_figures(run: RunFacts, folder: Path) -> list[Path]:
+    """Copy the charts for print of the judging commands, and the newest grid of samples."""
+    found = [path for name in run.results for path in (run.folder / name).glob("*.pdf")]
+    newest = [grid.picture for grid in run.grids[-1:]]
+    found += [one.path for one in newest if one.shows is Shows.SYNTHETIC]
+    for path in found:
+        write_bytes(folder / path.name, path.read_bytes())
+    return [folder / path.name for path in found]

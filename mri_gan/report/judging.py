@@ -8,15 +8,35 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
+from mri_gan.pictures import ARROWS, ARROWS_MEAN
 from mri_gan.report.facts import RunFacts, showing
 from mri_gan.report.sections import Answer, Section, Table, to_text
 
 HEAD = ("figure", "value", "95 % interval", "fakes against half", "real halves")
 MEANING = (
-    "Compare the last two numbers: the same distance between synthetic slices and one half of the "
-    "real people, and between the two halves of the real people. The second is the noise floor; "
-    "no generator can be shown to be better than that."
+    "Compare 'fakes against half' with 'real halves': the same distance between synthetic slices "
+    "and one half of the real people, and between the two halves of the real people. The second is "
+    f"the noise floor; no generator can be shown to be better than that. {ARROWS_MEAN}."
 )
+MEASURES = {
+    "swd": "local structure, sharpness and grain at one scale (sliced Wasserstein distance)",
+    "ms-ssim": "similarity of pairs; the difference of fakes and reals shows diversity",
+    "spectrum": "sharpness and grain: the power at each spatial frequency",
+    "histogram": "brightness and contrast",
+    "upright": "images that are not mirrored along rows or columns",
+    "seam": "roughness across the middle, where halves of two people would meet",
+    "fd": "Frechet distance of the features in brackets",
+    "kd": "kernel distance of the features in brackets",
+    "precision": "realism: how many fakes are among reals",
+    "density": "realism: how densely reals surround the fakes",
+    "recall": "diversity: how many reals are among fakes",
+    "coverage": "diversity: how many reals have a fake beside them",
+    "alpha-precision": "realism, for the middle of both sets",
+    "beta-recall": "diversity, for the middle of both sets",
+    "authenticity": "fakes whose nearest real has a nearer real: fewer where some are copies",
+    "vendi": "how many more different images fakes hold than equally many reals",
+}
+UNITS = "Likeness is Fisher's z of a correlation: 0 is none, 1 is a correlation of 0.76, 2 of 0.96."
 WRONG_STORE = (
     "Undecided: audited against another store than the one it was trained on, so nothing is known "
     "about the people it was trained on."
@@ -190,6 +210,9 @@ def evaluation(run: RunFacts) -> Section:
         return section
     section.notes.append(MEANING)
     section.tables.append(figure_table(document))
+    names = dict.fromkeys(_family(figure) for figure in document.get("figures", []))
+    rows = [[name, MEASURES[name]] for name in names if name in MEASURES]
+    section.tables.append(Table("What the figures measure", rows, ("figure", "measures")))
     for left in document.get("left_out", []):
         section.notes.append(
             f"Left out: {left.get('family')} needs {left.get('needs')} images, there are "
@@ -208,14 +231,18 @@ def figure_table(document: dict[str, Any], name: str = "") -> Table:
 
 def figure_row(figure: dict[str, Any]) -> list[str]:
     """One figure as the cells of the table."""
-    unit = figure.get("unit")
+    unit = f" ({figure['unit']})" if figure.get("unit") else ""
     return [
-        f"{figure.get('name')} ({unit})" if unit else str(figure.get("name")),
+        f"{figure.get('name')}{unit} {ARROWS.get(str(figure.get('better')), '')}".rstrip(),
         to_text(figure.get("value")),
         f"{to_text(figure.get('low'))} .. {to_text(figure.get('high'))}",
         to_text(figure.get("at_floor")),
         to_text(figure.get("floor")),
     ]
+
+
+def _family(figure: dict[str, Any]) -> str:
+    return str(figure.get("name")).partition("[")[0]
 
 
 def _caption(document: dict[str, Any]) -> str:
@@ -248,7 +275,7 @@ def audit(run: RunFacts) -> Section:
     views = document.get("views", [])
     names = [str(view["name"]) for view in views]
     section.tables.append(Table(_audit_caption(document), list(audit_rows(views)), ("", *names)))
-    section.notes.append(VIEWS)
+    section.notes += [VIEWS, UNITS]
     if document.get("trained_on_this_store") is False:
         section.notes.append(WRONG_STORE)
     rows = [[kind, f"{share * 1000:.0f}"] for kind, share in document.get("recall", {}).items()]

@@ -30,6 +30,11 @@ CLASSES = {
     "Volume": "affine save session source split subject voxels",
     "Callback": "on_begin on_checkpoint on_end on_metrics on_note on_step",
     "TrainedRun": "checkpoint config folder load_model metrics nimg",
+    "Evaluation": "compare_s fake_s fakes figures half images_per_s left_out people points real_s "
+    "reals",
+    "Audit": "copies crowd groups held_out held_out_people is_copy is_trusted limits near "
+    "near_limit people people_copied planted recall right_store samples samples_limits seconds "
+    "verdict views",
     "Model": "conditions draw draw_volume size trained",
 }
 OTHERS = {"PrepareConfig", "TrainConfig", "MriganError", "DataError", "UsageError", "Stopped"}

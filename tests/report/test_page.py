@@ -19,6 +19,7 @@ from mri_gan.cli.main import cli
 from mri_gan.pictures import Shows, save_png
 from mri_gan.report.comparison import build_comparison
 from mri_gan.report.facts import read_run
+from mri_gan.report.judging import MEASURES
 from mri_gan.report.page import build_report
 from mri_gan.report.sections import CAPTIONS, thin_out
 
@@ -305,6 +306,29 @@ def test_charts_are_written_for_papers(tmp_path: Path) -> None:
     done = CliRunner().invoke(cli, ["report", str(run), "--figures", str(out)])
     assert done.exit_code == 0
     assert sorted(path.name for path in out.glob("losses.*")) == ["losses.pdf", "losses.svg"]
+    assert [path.name for path in out.glob("*.png")] == ["000004000-0016px.png"]  # the newest
+
+
+@pytest.mark.parametrize(("shows", "copied"), [(Shows.SYNTHETIC, 1), (Shows.REAL, 0)])
+def test_what_judging_drew_for_print_is_copied_and_no_picture_of_people(
+    tmp_path: Path, shows: Shows, copied: int
+) -> None:
+    run, out = make_run(tmp_path / "A"), tmp_path / "figures"
+    write_result(run, "evaluation", {"figures": [FIGURE]})
+    (run / "evaluation" / "evaluation.pdf").write_bytes(b"%PDF-1.4")
+    for grid in (run / "samples").glob("*.png"):
+        save_png(grid, Image.new("L", (24, 12), 80), shows)
+    assert CliRunner().invoke(cli, ["report", str(run), "--figures", str(out)]).exit_code == 0
+    assert (out / "evaluation.pdf").read_bytes() == b"%PDF-1.4"
+    assert len(list(out.glob("*.png"))) == copied
+
+
+def test_every_figure_of_the_documentation_is_explained() -> None:
+    """The page explains what docs/evaluation.md lists, and nothing else."""
+    text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+    table = text.partition("## The figures")[2].partition("features F |")[0]
+    names = {n for line in table.splitlines() for n in re.findall(r"`([\w-]+)", line.split("|")[0])}
+    assert set(MEASURES) == names
 
 
 def test_the_commands_write_pages(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ Examples:
 @click.argument("run", type=click.Path(path_type=Path))
 @options.path("--out", "HTML file  [default: report.html in the run folder].")
 @options.with_people
-@options.path("--figures", "Also write each chart as SVG and PDF into this folder.")
+@options.path("--figures", "Also write charts as SVG and PDF, and the newest samples, here.")
 @options.as_json
 @options.quiet
 def command(
@@ -38,7 +38,7 @@ def command(
     """
     from mri_gan.files import make_folder
     from mri_gan.pictures import save_charts
-    from mri_gan.report.facts import read_run
+    from mri_gan.report.facts import copy_figures, read_run
     from mri_gan.report.page import build_report
     from mri_gan.report.sections import curves
 
@@ -47,5 +47,6 @@ def command(
     options.write_page(page, build_report(facts), quiet or as_json)
     if figures is not None:
         make_folder(figures)
-        charts = list(save_charts(figures, curves(facts).charts))
+        charts = save_charts(figures, curves(facts).charts)
+        charts += copy_figures(facts, figures)
     options.report_files([page, *charts] if as_json else charts, as_json, quiet)
