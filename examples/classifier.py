@@ -46,11 +46,12 @@ def part_of(position: Tensor) -> Tensor:
 
 def main() -> None:
     """Train, then print the share of slices of unseen people that are put right."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("store")
-    parser.add_argument("--level", type=int, default=64)
-    parser.add_argument("--epochs", type=int, default=10)
-    parser.add_argument("--workers", type=int, default=2)
+    form = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser.add_argument("store", help="what mrigan prepare wrote")
+    parser.add_argument("--level", type=int, default=64, help="px of the slices")
+    parser.add_argument("--epochs", type=int, default=10, help="times that each slice is seen")
+    parser.add_argument("--workers", type=int, default=2, help="processes that read")
     given = parser.parse_args()
     torch.manual_seed(0)
     network = build(channels=1)

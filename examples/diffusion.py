@@ -58,13 +58,14 @@ def sample(network: Denoiser, shape: tuple[int, ...]) -> Tensor:
 
 def main() -> None:
     """Train for some steps and write a row of eight samples."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("store")
-    parser.add_argument("--level", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--out", default="samples.png")
+    form = argparse.RawTextHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
+    parser.add_argument("store", help="what mrigan prepare wrote")
+    parser.add_argument("--level", type=int, default=32, help="px of the slices")
+    parser.add_argument("--steps", type=int, default=1000, help="training steps of 16 slices")
+    parser.add_argument("--width", type=int, default=64, help="channels of the network")
+    parser.add_argument("--workers", type=int, default=2, help="processes that read")
+    parser.add_argument("--out", default="samples.png", help="eight samples in a row")
     given = parser.parse_args()
     loader = DataLoader(
         mg.SliceDataset(given.store, "train", given.level), 16, True, num_workers=given.workers

@@ -53,13 +53,13 @@ def explain_os_error(error: OSError, path: Path, needs: int = 0) -> DataError:
         errno.ENOSPC: "the disk is full; free some space and run the same command again",
         errno.EDQUOT: "your disk quota is used up; free some space and run the same command again",
         errno.EFBIG: "larger than the limit for files (see ulimit -f); choose another folder",
-        errno.EACCES: "no permission; choose a folder you may write to",
-        errno.EPERM: "not permitted; choose a folder you may write to",
+        errno.EACCES: "choose another place, or ask who owns it",
+        errno.EPERM: "choose another place, or ask who owns it",
         errno.EROFS: "the file system is read-only; choose another folder",
-        errno.ENOENT: "no such file or folder; check the spelling",
-        errno.EISDIR: "a folder, not a file; name a file",
-        errno.ENOTDIR: "part of the path is a file, not a folder; check the path",
-        errno.EEXIST: "a file of that name exists; choose another name",
+        errno.ENOENT: "check the spelling",
+        errno.EISDIR: "name a file",
+        errno.ENOTDIR: "part of the path is a file; check it",
+        errno.EEXIST: "choose another name",
     }
     hint = hints.get(error.errno or 0, "check the path and the disk")
     room = f" (needs about {needs:,} bytes)" if needs and error.errno in FULL else ""

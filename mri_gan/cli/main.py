@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 EPILOG = """\b
 Example, from scans to synthetic slices:
   mrigan prepare oasis.zip --out OASIS_PRE
-  mrigan train OASIS_PRE --sched --mixing --out RUN
+  mrigan train OASIS_PRE --preset laptop --out RUN
   mrigan test RUN --size 64
 """
 
@@ -57,6 +58,11 @@ COUNTED_IN_IMAGES = (
     "progress is counted in images, not epochs: give --kimg, thousands of images in all "
     "(epochs times training slices, by 1000)."
 )
+
+
+# How click says that something is no number, and what is said instead
+NUMBERS = {"float": "a number", "integer": "a whole number"}
+NUMBER = re.compile(r"is not a valid (float|integer)( range)?")
 
 
 class LazyGroup(click.Group):
@@ -132,7 +138,7 @@ class LazyGroup(click.Group):
 
 def _explain_usage(error: click.UsageError) -> str:
     command = error.ctx.command_path if error.ctx else "mrigan"
-    said = error.format_message()
+    said = NUMBER.sub(lambda m: f"is not {NUMBERS[m[1]]}", error.format_message())
     if isinstance(error, click.NoSuchOption) and error.option_name in EPOCHS:
         said = f"{error.option_name}: {COUNTED_IN_IMAGES}"
     return f"{_sentence(said)} See: {command} --help"

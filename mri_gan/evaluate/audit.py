@@ -310,8 +310,8 @@ def check_counts(samples: ImageSet, train: ImageSet, held_out: ImageSet | None) 
     others = len(np.unique(held_out.groups)) if held_out else 0
     if trained + others < FEWEST_PEOPLE or trained < 2:
         raise DataError(
-            f"{trained} people to train on and {others} others: "
-            f"an audit needs {FEWEST_PEOPLE}, two of them to train on",
+            f"an audit needs {FEWEST_PEOPLE} people, two of them to train on; "
+            f"there are {trained + others}, {trained} of them to train on",
             "use a store with more people",
         )
     if len(samples) < FEWEST_SAMPLES:

@@ -201,7 +201,7 @@ def evaluate(
     people = len(np.unique(reals.groups))
     if people < FEWEST_PEOPLE:
         raise DataError(
-            f"{people} people in the real images: a noise floor needs {FEWEST_PEOPLE}",
+            f"a noise floor needs {FEWEST_PEOPLE} people, and the real images are of {people}",
             "choose a --split with more people",
         )
     split = [halves(reals.groups, seed + i) for i in range(HALVINGS)]

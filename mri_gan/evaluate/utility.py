@@ -355,8 +355,8 @@ def compare_training(
     people = len(np.unique(test.groups))
     if count < FEWEST or people < FEWEST_PEOPLE:
         raise DataError(
-            f"{count} images to train on and {people} people to test on: utility needs {FEWEST} "
-            f"and {FEWEST_PEOPLE}",
+            f"utility needs {FEWEST} images to train on and {FEWEST_PEOPLE} people to test on; "
+            f"there are {count} and {people}",
             "use a larger store, or raise --count",
         )
     task = mask_task(classes) if task_name == "mask" else position_task()

@@ -44,8 +44,8 @@ def say_verdict(result: Audit, drawn: str = "") -> str:
     if result.verdict == "fail":
         return (
             f"fail: {result.copies} of {len(result.samples)} samples are more like a training "
-            f"slice than new people may be; they are of {result.people_copied} people of the "
-            f"training set ({counts})"
+            f"slice than new people may be; people of the training set "
+            f"who are copied: {result.people_copied} ({counts})"
         )
     if result.verdict == "pass":
         return (

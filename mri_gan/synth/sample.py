@@ -191,9 +191,10 @@ def settings_to_draw(
     size = trained.size if size is None else size
     reached = [level for level in LEVELS if level <= trained.size]
     if size not in reached:
+        later = size in LEVELS and size <= trained.config.max_size
         raise UsageError(
             f"{trained.path}: has not been trained at {size} px",
-            f"choose --size from {', '.join(map(str, reached))}, or train longer",
+            f"choose --size from {', '.join(map(str, reached))}" + ", or train longer" * later,
         )
     drawn_px = trained.size if size < trained.size else 0
     return DrawSettings(size, trained.alpha, psi, noise, drawn_px)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,21 @@ CONTENT = {
     "text for numbers": '{"settings": {}, "nimg": 5, "seconds": "a", "resolution": {}}',
     "a list": "[]",
 }
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "kind"),
+    [("--kimg", "2k", "a number"), ("--batch", "2.5", "a whole number")],
+)
+def test_what_is_no_number_is_called_so(option: str, value: str, kind: str) -> None:
+    assert f"'{value}' is not {kind}. " in said(mrigan("train", "x", option, value), 2)
+
+
+def test_an_empty_archive_is_called_empty(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w"):
+        pass
+    done = mrigan("prepare", tmp_path / "a.zip", "--out", tmp_path / "s")
+    assert "no slices or volumes found: there are no files; " in said(done, 1)
 
 
 @pytest.mark.parametrize("name", WHERE)

@@ -177,7 +177,11 @@ def test_without_a_running_mean_a_checkpoint_cannot_be_judged(
         ),
         (["--images", "{tmp}", "--data", "{store}"], 1, "holds no images"),
         (["{run}", "--data", "{store}", "--features", "fid"], 2, "choose from pca"),
-        (["{run}", "--data", "{store}", "--features-file", "{run}"], 1, "a folder, not a file"),
+        (
+            ["{run}", "--data", "{store}", "--features-file", "{run}"],
+            1,
+            "Is a directory: name a file",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_with_a_remedy(

@@ -219,6 +219,7 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
 def _write_sheet(survey: Survey, path: Path) -> None:
     import numpy as np
 
+    from mri_gan.files import make_folder
     from mri_gan.pictures import Shows, build_sheet, save_png
 
     shown = [entry for source, found in survey.looks for entry in _pictures(source, found)]
@@ -229,6 +230,7 @@ def _write_sheet(survey: Survey, path: Path) -> None:
     edges = ("R", "L") if first is not None and first.axes else ()
     labels = [label for label, _ in shown]
     sheet = build_sheet(images, min(COLUMNS, len(shown)), labels, scale=2, edges=edges)
+    make_folder(path.parent)
     save_png(path, sheet, Shows.REAL)
 
 

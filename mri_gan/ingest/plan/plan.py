@@ -179,14 +179,16 @@ def _refuse_nothing(
 ) -> NoReturn:
     bad = [entry for one in listed for entry in one.bad]
     packed = [name for one in listed for name in one.packed]
-    excluded = sum(one.excluded for one in listed)
+    excluded, ignored = sum(one.excluded for one in listed), _ignored(listed)
+    empty = not (bad or packed or excluded or ignored or masks)
     raise DataError(
         f"{', '.join(map(str, paths))}: no slices or volumes found",
-        (f"{bad[0][0]}: {bad[0][1]}; " if bad else "")
+        "there are no files; " * empty
+        + (f"{bad[0][0]}: {bad[0][1]}; " if bad else "")
         + (f"{_explain_masks(masks)}; " if masks else "")
         + (f"--include and --exclude leave {excluded} out; " if excluded else "")
         + "".join(f"{name} is an archive in it: unpack it once; " for name in packed[:1])
-        + "".join(f"{count} {kind}; " for kind, count in _ignored(listed).most_common(3))
+        + "".join(f"{count} {kind}; " for kind, count in ignored.most_common(3))
         + f"expected {' '.join(SLICE_SUFFIXES)}",
     )
 
