@@ -6,6 +6,7 @@ import gc
 import math
 import os
 import pickle
+import warnings
 import weakref
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,9 @@ def test_batches_read_whole_are_what_a_data_loader_makes_of_items(
 
 
 def test_a_dataset_leaves_nothing_open_and_keeps_no_reader_that_it_closed(store: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # of what other tests left to collect
+        gc.collect()
     data = SliceDataset(store)
     data[0]
     closed = weakref.ref(data._reader)
