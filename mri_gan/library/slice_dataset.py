@@ -7,7 +7,7 @@ import math
 import os
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,7 @@ class SliceDataset(torch_data.Dataset[Any]):
         batch_size: int = 64,
         *,
         shuffle: bool = False,
+        sampler: Iterable[int] | None = None,
         drop_last: bool = False,
         **options: Any,
     ) -> torch_data.DataLoader[Any]:
@@ -179,14 +180,17 @@ class SliceDataset(torch_data.Dataset[Any]):
 
         It gives what `DataLoader(data, batch_size, shuffle)` does, in a fraction of the time;
         `options` are those of DataLoader. Without a transform, workers read several batches at
-        once, into memory that is shared from their start on.
+        once, into memory that is shared from their start on. Raises UsageError for a sampler
+        beside `shuffle`, and for `batch_sampler`.
         """
-        order = (
-            torch_data.RandomSampler(self, generator=options.get("generator")) if shuffle else None
-        )
-        batches = torch_data.BatchSampler(
-            order or torch_data.SequentialSampler(self), batch_size, drop_last
-        )
+        require(sampler is None or not shuffle, "sampler and shuffle", "give one of them")
+        require("batch_sampler" not in options, "batch_sampler", "give sampler and batch_size")
+        order: Any = sampler
+        if order is None and shuffle:
+            order = torch_data.RandomSampler(self, generator=options.get("generator"))
+        elif order is None:
+            order = torch_data.SequentialSampler(self)
+        batches = torch_data.BatchSampler(order, batch_size, drop_last)
         by_batch = self.transform or options.get("pin_memory") or options.get("collate_fn")
         if options.get("num_workers") and options.get("in_order", True) and not by_batch:
             return ParcelLoader(self, batches, **options)

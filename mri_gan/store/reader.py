@@ -17,7 +17,7 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-from mri_gan.config import LEVELS, SIZES
+from mri_gan.config import LEVELS, SIZES, SPLITS, require_one_of
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
 from mri_gan.store import schema
@@ -200,6 +200,8 @@ class StoreReader:
         try:
             yield
         except (lmdb.Error, ValueError, TypeError) as error:
+            if "closed/deleted/dropped" in str(error):  # as LMDB calls what `close` has closed
+                raise UsageError(f"{self.folder}: is closed", "open the store again") from error
             raise DataError(
                 f"{self.folder}: damaged store ({one_line(error)})", PREPARE_AGAIN
             ) from error
@@ -229,7 +231,9 @@ class StoreReader:
                 yield schema.load_json(bytes(value))
 
     def indices(self, split: str | None = None) -> NDArray[np.int64]:
-        """The slice indices of one split, or of all."""
+        """The slice indices of one split, or of all; raises UsageError for another name."""
+        if split:
+            require_one_of("split", split, SPLITS)
         return np.array(
             [i for i, r in enumerate(self.records) if split is None or r.split == split],
             dtype=np.int64,
@@ -254,7 +258,11 @@ class StoreReader:
         if not len(indices):
             return batch
         database, get = self._levels[level], self._txn.get
-        keys = [index_key(i) for i in np.asarray(indices).tolist()]
+        rows: list[int] = np.asarray(indices).tolist()
+        if min(rows) < 0 or max(rows) >= len(self):
+            odd = next(row for row in rows if not 0 <= row < len(self))
+            raise UsageError(f"{self.folder}: has no slice {odd}", f"give 0 to {len(self) - 1}")
+        keys = [index_key(row) for row in rows]
         # Look-ups hold the interpreter and are quick; decoding frees it and is not.
         with self._damage_told():
             records = [get(key, None, database) for key in keys]

@@ -98,7 +98,7 @@ def test_a_smaller_size_of_a_progressive_network_can_be_taken(
         (["{tmp}/none.pkl", "--out", "{tmp}/o.pt"], 1, "none.pkl"),
         (["{tmp}", "--out", "{tmp}/o.pt"], 2, "is a folder"),
         (["{ada}", "--out", "{ada}"], 2, "exists"),
-        (["{ada}", "--out", "{ada}/o.pt"], 1, "of that name exists"),
+        (["{ada}", "--out", "{ada}/o.pt"], 1, "File exists: choose another name"),
         (["{ada}", "--out", "{tmp}/o.pt", "--to-channels", "2"], 2, "3 to 1 is possible"),
         (["{ada}", "--out", "{tmp}/o.pt", "--size", "8"], 2, "16 px only"),
         (["{port}", "--out", "{tmp}/o.pt", "--size", "48"], 2, "choose one of 8, 16, 32"),

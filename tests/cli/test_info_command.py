@@ -24,7 +24,7 @@ def info(*arguments: str | Path) -> Result:
 def test_the_table_shows_slices_people_and_splits(store: Path) -> None:
     result = info(store)
     assert (result.exit_code, result.stderr) == (0, "")
-    for text in ("10 (8-bit, 1 channel)", "6 slices of 3 subjects", "oasis-course", "10 at 64 px"):
+    for text in ("10 (8-bit, 1 channel)", "6 slices of 3 subjects", "oasis-course", "10 of 64 px"):
         assert text in result.stdout
 
 

@@ -167,7 +167,11 @@ def test_without_a_running_mean_a_checkpoint_cannot_be_judged(
         (["{run}", "--data", "{tmp}"], 1, "is not a mrigan store"),
         (["{tmp}", "--data", "{store}"], 1, "no checkpoint"),
         (["{run}", "--data", "{store}", "--size", "64"], 2, "choose --size from 8, 16, 32"),
-        (["{run}", "--data", "{store}", "--split", "test"], 1, "2 people"),
+        (
+            ["{run}", "--data", "{store}", "--split", "test"],
+            1,
+            "4 people, and the real images are of 2",
+        ),
         (["{run}", "--data", "{store}", "--count", "12"], 1, "needs 8 fakes and 8 reals"),
         (["--data", "{store}"], 2, "neither a checkpoint nor --images, or both: give one"),
         (

@@ -145,7 +145,7 @@ def test_two_trainers_in_one_folder_are_refused(store: Path, tmp_path: Path) -> 
         (["train", "{tmp}", "--out", "{tmp}/r"], 1, "is not a mrigan store"),
         (["train", "{store}", "--max-size", "48"], 2, "48 is not a level"),
         (["train", "{store}", "--init-size", "64", "--max-size", "8"], 2, "above"),
-        (["train", "{store}", "--out", "{file}/r", "--quiet"], 1, "not a folder"),
+        (["train", "{store}", "--out", "{file}/r", "--quiet"], 1, "part of the path is a file"),
         (["train", "{store}", "--device", "abacus", "--out", "{tmp}/r"], 2, "not available"),
         (["train", "{store}", "--ckpt", "{tmp}/no.pt", "--out", "{tmp}/r"], 1, "no.pt"),
         (
@@ -159,7 +159,7 @@ def test_two_trainers_in_one_folder_are_refused(store: Path, tmp_path: Path) -> 
         (["test", "{store}/data.mdb"], 1, "not a mrigan checkpoint"),
         (["test", "{run}", "--size", "32"], 2, "choose --size from 8, 16"),
         (["test", "{run}", "--crossover", "6"], 2, "give 1 to 5"),
-        (["test", "{run}", "--out", "{file}/x"], 1, "not a folder"),
+        (["test", "{run}", "--out", "{file}/x"], 1, "part of the path is a file"),
     ],
 )
 def test_a_mistake_is_one_line_with_a_remedy(

@@ -105,7 +105,7 @@ CASES: list[tuple[tuple[str, ...], int, str, str]] = [
     (("{store}", "--out", "{all_damaged}"), 1, "damaged", "start a new run"),
     (("{store}", "--out", "{newer}"), 1, "format 99", "update mrigan"),
     (("{store}", "--out", "{file}"), 1, "{file}", "another name"),
-    (("{store}", "--out", "{file}/run"), 1, "Not a directory", "check the path"),
+    (("{store}", "--out", "{file}/run"), 1, "Not a directory", "is a file; check it"),
     (("{store}", "--out", "/proc/mrigan"), 1, "/proc/mrigan", "check"),
     (("{store}", *OUT, "--device", "cuda"), 2, "not available here", "--device cpu"),
     (("{store}", *OUT, "--device", "cuda:7"), 2, "not available here", "--device cpu"),

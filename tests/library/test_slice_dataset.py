@@ -314,3 +314,30 @@ def test_a_reader_survives_pickling_closing_twice_and_a_fork(store: Path) -> Non
     assert (reader.read(8, [0]) == before).all()
     reader.close()
     reader.close()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_sampler_of_ones_own_decides_what_is_read(store: Path, stored: Any, workers: int) -> None:
+    data = SliceDataset(store, level=32, scale="raw")
+    order = [3, 0, 3, 1, 2]
+    batches = list(data.loader(2, sampler=order, num_workers=workers))
+    assert [len(batch) for batch in batches] == [2, 2, 1]
+    assert torch.equal(torch.cat(batches), torch.from_numpy(stored[order]))
+
+
+def test_what_a_loader_cannot_take_together_is_said(store: Path) -> None:
+    data = SliceDataset(store)
+    for options in ({"sampler": [0], "shuffle": True}, {"batch_sampler": [[0]]}):
+        with pytest.raises(UsageError, match="sampler"):
+            data.loader(2, **options)
+
+
+def test_wrong_use_of_a_store_is_not_called_damage(store: Path) -> None:
+    with StoreReader(store) as reader:
+        for row in (-1, len(reader)):
+            with pytest.raises(UsageError, match=f"has no slice {row}"):
+                reader.read(8, [row])
+        with pytest.raises(UsageError, match="train, validate"):
+            reader.indices("val")
+    with pytest.raises(UsageError, match="is closed"):
+        reader.read(8, [0])

@@ -354,7 +354,7 @@ def test_a_pointer_to_a_missing_native_image_is_named(damage: Any) -> None:
 
 
 def test_a_slice_beyond_the_end_is_named(written: Path) -> None:
-    with StoreReader(written) as store, pytest.raises(DataError, match=f"slice {SOURCES} at 8"):
+    with StoreReader(written) as store, pytest.raises(UsageError, match=f"no slice {SOURCES}"):
         store.read(8, [SOURCES])
 
 

@@ -125,7 +125,7 @@ def test_what_does_not_fit_is_one_line(files: list[Path], drawing: Drawing, tmp_
     for name in spoilt_files:
         with pytest.raises(DataError, match="not a projection"):
             load_projection(tmp_path / name, drawing)
-    with pytest.raises(DataError, match="no such file"):
+    with pytest.raises(DataError, match="No such file"):
         load_projection(tmp_path / "none.npz", drawing)
     with pytest.raises(UsageError, match="does not fit"):
         load_projection(files[0], replace(drawing, look=DrawSettings(8)))
