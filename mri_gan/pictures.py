@@ -92,7 +92,7 @@ def read_mark(path: Path) -> Shows | None:
     return _mark_of(_read_texts(path))
 
 
-def is_single_slice(data: bytes) -> tuple[Shows | None, bool]:
+def read_slice_mark(data: bytes) -> tuple[Shows | None, bool]:
     """The mark of a PNG in memory, and whether it can be one slice: no chart, sheet or likeness."""
     texts = _read_texts(io.BytesIO(data))
     mark = _mark_of(texts)

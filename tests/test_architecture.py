@@ -55,13 +55,8 @@ ALLOWED = {
     | MIDDLE
     | {"ingest", "export", "synth", "explore", "train", "evaluate", "report", "library"},
     "__main__": {"cli"},
-    "__init__": {
-        "library",
-        "evaluate",
-        "config",
-        "preparation",
-        "errors",
-    },  # when a name is first used
+    # When a name is first used
+    "__init__": {"library", "evaluate", "config", "preparation", "errors"},
 }
 # The walk of a slice: a room may use those before it.
 INGEST = ("source", "outcome", "read", "plan", "cut", "run", "look")

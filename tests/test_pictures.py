@@ -18,9 +18,9 @@ from mri_gan.pictures import (
     build_sheet,
     edges_of,
     find_spike,
-    is_single_slice,
     metric_points,
     read_mark,
+    read_slice_mark,
     save_png,
     to_grey,
     to_signed,
@@ -107,7 +107,7 @@ def test_a_png_says_what_it_shows(tmp_path: Path, shows: Shows) -> None:
 def test_a_sheet_is_marked_as_one(tmp_path: Path) -> None:
     save_png(tmp_path / "a.png", build_sheet(numbered(1), 1), Shows.REAL)
 
-    assert is_single_slice((tmp_path / "a.png").read_bytes()) == (Shows.REAL, False)
+    assert read_slice_mark((tmp_path / "a.png").read_bytes()) == (Shows.REAL, False)
 
 
 def test_a_gif_says_what_it_shows_in_its_comment(tmp_path: Path) -> None:

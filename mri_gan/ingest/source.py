@@ -166,8 +166,8 @@ def holds_slices(name: str) -> bool:
 def why_unread(member: Member) -> str:
     """What kind of file it is, where `prepare` does not read it; empty where it does."""
     suffix = member.suffix
-    if member.ours:
-        return f"files of {member.ours}"
+    if ours := member.ours:
+        return f"files of {ours}"
     if lacks_reader(suffix):
         return f"{suffix} files (pip install 'mrigan[{EXTRAS[suffix][1]}]' reads them)"
     if suffix in SLICE_SUFFIXES:

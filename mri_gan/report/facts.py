@@ -158,7 +158,7 @@ def find_results(folder: Path) -> Iterator[tuple[str, Result]]:
 
 def copy_figures(run: RunFacts, folder: Path) -> list[Path]:
     """Copy the charts for print of the judging commands, and the newest grid of samples."""
-    found = [path for name in run.results for path in (run.folder / name).glob("*.pdf")]
+    found = [path for name in run.results for path in sorted((run.folder / name).glob("*.pdf"))]
     newest = [grid.picture for grid in run.grids[-1:]]
     found += [one.path for one in newest if one.shows is Shows.SYNTHETIC]
     for path in found:

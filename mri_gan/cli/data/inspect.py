@@ -120,11 +120,29 @@ def command(
     config = PrepareConfig(ids="keep", **choices)  # ids are not stored, and so not hidden
     plan = build_plan(sources, config, pair=True, people_file=people_file)
     report_people(plan, strict=strict, quiet=quiet, as_json=as_json)
-    with_mask = sum(source.mask is not None for source in plan.sources)
     start = time.perf_counter()
     survey = _look(plan, config, workers, quiet or as_json)
+    facts = without_folders(_describe(plan, survey, start), sources)
+    _warn_of_splits(facts, strict=strict, quiet=quiet)
+    if sheet is not None:
+        _write_sheet(survey, sheet)
+    if as_json:
+        options.print_json(facts)
+    elif not quiet:
+        _print_table(facts)
+        if any(map(is_telling, plan.sources)):
+            click.echo(f"warning: {TELLING}", err=True)
+        if sheet is not None:
+            click.echo(
+                f"\nLook at {sheet}; make a store with: mrigan prepare SOURCE... --out STORE"
+            )
+
+
+def _describe(plan: Plan, survey: Survey, start: float) -> dict[str, Any]:
+    """What the plan and the survey found, and the seconds since `start`."""
     facts = survey.facts()
-    facts |= {
+    with_mask = sum(source.mask is not None for source in plan.sources)
+    return facts | {
         "deselected_slices": facts["deselected_slices"] + plan.deselected,
         "masks": plan.masks + with_mask,
         "sources_with_mask": with_mask,
@@ -139,20 +157,6 @@ def command(
         "unlisted": [list(pair) for pair in plan.bad],
         "seconds": round(time.perf_counter() - start, 2),
     }
-    facts = without_folders(facts, sources)
-    _warn_of_splits(facts, strict=strict, quiet=quiet)
-    if sheet is not None:
-        _write_sheet(survey, sheet)
-    if as_json:
-        options.print_json(facts)
-    elif not quiet:
-        _print_table(facts)
-        if any(map(is_telling, plan.sources)):
-            click.echo(f"warning: {TELLING}", err=True)
-        if sheet is not None:
-            click.echo(
-                f"\nLook at {sheet}; make a store with: mrigan prepare SOURCE... --out STORE"
-            )
 
 
 def without_folders(facts: dict[str, Any], sources: Sequence[Path]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.image_files import image_fields, read_image, read_pages
 from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.ingest.source import Source, suffix_of
-from mri_gan.pictures import Shows, is_single_slice
+from mri_gan.pictures import Shows, read_slice_mark
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.schema import DROPPED, SYNTHETIC
 
@@ -93,7 +93,7 @@ def _draw_file(
     verify = member.number is None or member.offset >= 0
     data = read_member(member)
     fields = image_fields(data)
-    mark, single = is_single_slice(data) if TEXT_CHUNKS & set(fields) else (None, True)
+    mark, single = read_slice_mark(data) if TEXT_CHUNKS & set(fields) else (None, True)
     if not single:
         return Outcome(kind=DRAWN, reason="drawn by mrigan, and not one slice"), ()
     synthetic = (SYNTHETIC,) if mark is Shows.SYNTHETIC else ()

@@ -229,6 +229,7 @@ def test_the_sheet_shows_three_planes_of_every_volume_and_no_numbers_of_people(
         tiles = np.asarray(sheet)
     filled = [tiles[2:130, 2 + 130 * i : 130 + 130 * i].std() > 10 for i in range(6)]
     assert filled == [True] * 6
+    assert tiles.shape[1] == 2 + 6 * 130  # and no seventh
 
 
 @pytest.mark.parametrize(("name", "marked"), [("a.nii", True), ("b.npy", False)])
