@@ -16,6 +16,7 @@ from mri_gan.ingest.run.workers import available_cpus
 from mri_gan.preparation import KEY_FILE, PrepareConfig
 from mri_gan.store.companions import write_companions
 from mri_gan.store.reader import StoreReader
+from mri_gan.store.twins import SAME, say_across
 from mri_gan.tables import html_table
 
 
@@ -87,6 +88,7 @@ def prepare(
             facts = write_store(plan, config, folder, count, stop, report_progress)
     unlisted = [{"source": s, "kind": "damaged", "reason": why} for s, why in facts["unlisted"]]
     left_out = [*facts["skipped_sources"], *unlisted]
+    twins = facts["same_across_splits"]
     return Prepared(
         folder,
         facts["slices"],
@@ -94,7 +96,7 @@ def prepare(
         facts["digest"],
         left_out,
         plan.conclusion,
-        plan.doubts,
+        (*plan.doubts, *([say_across(SAME, twins)] if twins else [])),
         facts,
     )
 

@@ -13,6 +13,7 @@ from mri_gan.pictures import Shows, build_sheet, save_png
 from mri_gan.store.labels import one_cell
 from mri_gan.store.reader import StoreReader, find_edges
 from mri_gan.store.schema import FACE, IMAGE, MANIFEST_FILE, PREVIEW_FILE, SPLIT_FILE
+from mri_gan.store.twins import count_twins
 
 MANIFEST_COLUMNS = ("subject", "session", "split", "side", "plane", "position", "native", "source")
 COLUMNS, ROWS, LEVEL = 8, 5, 128
@@ -21,7 +22,8 @@ COLUMNS, ROWS, LEVEL = 8, 5, 128
 def write_companions(folder: Path) -> dict[str, Any]:
     """Write `preview.png`, `manifest.tsv` and `splits.tsv` where they are not there yet.
 
-    Returns what the store holds, and the first of the volumes that seem to show a face.
+    Returns what the store holds, the first of the volumes that seem to show a face, and how many
+    slices equal one of another split.
     """
     writers = {PREVIEW_FILE: write_preview, MANIFEST_FILE: write_manifest}
     writers[SPLIT_FILE] = write_splits
@@ -30,7 +32,11 @@ def write_companions(folder: Path) -> dict[str, Any]:
             if not (folder / name).exists():
                 write(store, folder / name)
         faces = (record.source for record in store.records if FACE in (record.notes or ()))
-        return {**store.describe(), "first_face": next(faces, "")}
+        return {
+            **store.describe(),
+            "first_face": next(faces, ""),
+            "same_across_splits": count_twins(store),
+        }
 
 
 def write_preview(store: StoreReader, path: Path) -> None:

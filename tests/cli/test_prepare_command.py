@@ -65,6 +65,19 @@ def test_json_is_one_document_with_the_facts(archive: Path, tmp_path: Path) -> N
     assert facts["options"] == PrepareConfig().to_dict()
 
 
+def test_equal_slices_in_two_splits_are_a_warning_and_an_error_where_strict(tmp_path: Path) -> None:
+    """In the words of `inspect`, also of a store that is complete already."""
+    folder = phantoms.write_folder(tmp_path / "twins", phantoms.twin_files())
+    text = "1 pair of slices with the same pixels, in different splits"
+    for _ in range(2):
+        assert f"warning: {text}; --people TABLE" in prepare(folder, "--out", tmp_path / "s").stderr
+    assert prepare(folder, "--out", tmp_path / "s", "--quiet").output == ""
+    strict = prepare(folder, "--out", tmp_path / "s", "--strict")
+    assert strict.exit_code == 1
+    assert strict.stderr.splitlines()[-1].startswith(f"mrigan: --strict: {text}")
+    assert f"warning: {text}" in mrigan("merge", tmp_path / "s", "--out", tmp_path / "m").stderr
+
+
 def test_a_dry_run_writes_nothing(archive: Path, tmp_path: Path) -> None:
     result = prepare(archive, "--out", tmp_path / "s", "--dry-run", "--plane", "coronal")
     plan = json.loads(result.stdout)

@@ -65,6 +65,14 @@ def test_preparing_counts_and_may_be_repeated(prepared: mg.Prepared, scans: Path
         assert len(store) == 48
 
 
+def test_equal_slices_in_two_splits_are_a_doubt(tmp_path: Path) -> None:
+    folder = phantoms.write_folder(tmp_path / "twins", phantoms.twin_files())
+    doubts = mg.prepare(folder, tmp_path / "s", workers=0).doubts
+    assert [doubt.partition(",")[0] for doubt in doubts] == [
+        "1 pair of slices with the same pixels"
+    ]
+
+
 def test_a_mistake_in_preparing_is_an_error_of_ours(oasis_zip: Path, tmp_path: Path) -> None:
     with pytest.raises(mg.UsageError, match="plain"):
         mg.prepare(oasis_zip, tmp_path / "A", plain="axial")

@@ -35,6 +35,7 @@ from phantoms.sets import (
     oasis_course_files,
     oasis_disc_files,
     slice_files,
+    twin_files,
 )
 from phantoms.volumes import (
     MARKER,
@@ -97,6 +98,7 @@ __all__ = [
     "slice_pixels",
     "slices_folder",
     "truncated",
+    "twin_files",
     "write_folder",
     "write_tar",
     "write_zip",

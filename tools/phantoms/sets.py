@@ -87,6 +87,13 @@ def slice_files(people: int = 5, slices: int = 3, size: int = 64) -> Files:
     }
 
 
+def twin_files() -> Files:
+    """Three people in three splits, one of whom has a slice of another."""
+    splits = {"sub00": "train", "sub01": "validate", "sub02": "test"}
+    files = {f"{splits[n.split('/')[0]]}/{n}": data for n, data in slice_files(people=3).items()}
+    return files | {"test/sub02/slice_0.png": files["train/sub00/slice_1.png"]}
+
+
 def hostile_files() -> list[tuple[str, bytes]]:
     """Members that no archive should have, and one good slice; names may repeat."""
     good = png_bytes(slice_pixels(seed=1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -69,10 +70,6 @@ UNJUDGED = "{:,} volumes, which do not look like a brain without its skull"
 TELLING = (
     "the names here can identify people (prepare replaces them by pseudonyms): do not pass this on"
 )
-ALIKE = {
-    "near duplicates": "of slices that look alike",
-    "rescans": "of people who look like one person",
-}
 
 
 @click.command("inspect", epilog=EPILOG)
@@ -132,10 +129,13 @@ def command(
         _print_table(facts)
         if any(map(is_telling, plan.sources)):
             click.echo(f"warning: {TELLING}", err=True)
-        if sheet is not None:
-            click.echo(
-                f"\nLook at {sheet}; make a store with: mrigan prepare SOURCE... --out STORE"
-            )
+        look = f"Look at {sheet}; make" if sheet is not None else "Make"
+        click.echo(f"\n{look} a store with: {prepare_command(sources)}")
+
+
+def prepare_command(sources: Sequence[Path]) -> str:
+    """The command that makes a store of what was inspected."""
+    return f"mrigan prepare {shlex.join(map(str, sources))} --out STORE"
 
 
 def _describe(plan: Plan, survey: Survey, start: float) -> dict[str, Any]:
@@ -181,11 +181,12 @@ def without_folders(facts: dict[str, Any], sources: Sequence[Path]) -> dict[str,
 
 def _warn_of_splits(facts: dict[str, Any], *, strict: bool, quiet: bool) -> None:
     """Warn of what looks alike in two splits; raises DataError where it is strict."""
+    from mri_gan.store.twins import say_across
+
     for what, count in facts["across_splits"].items():
         if not count:
             continue
-        pairs = f"{count:,} {'pair' if count == 1 else 'pairs'} {ALIKE[what]}"
-        text = f"{pairs}, in different splits; --people TABLE makes them one person"
+        text = say_across(what, count)
         if strict:
             raise DataError(f"--strict: {text}", "mrigan inspect without --strict names them")
         if not quiet:
@@ -274,7 +275,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         *((name.replace("_", " "), _counts(facts[name])) for name in TABLES if facts.get(name)),
         *_values(facts["scanner_values"]),
         ("greys at 1, 50, 99 %", ", ".join(map(str, facts["grey_percentiles"].values()))),
-        *((name.replace("_", " "), _some([*map(_text, facts[name])])) for name in LISTS),
+        *((name.replace("_", " "), _listed(facts, name)) for name in LISTS),
         *([("orientation not judged", UNJUDGED.format(unjudged))] if unjudged else []),
         ("would be left out", _some(why)),
         ("store", f"about {size} in {options.human_seconds(facts['seconds'])}"),
@@ -289,6 +290,13 @@ def _values(values: dict[str, list[float]]) -> list[tuple[str, str]]:
 def _counts(counts: dict[str, int]) -> str:
     parts = [f"{name} ({n:,})" for name, n in list(counts.items())[: 2 * NAMED]]
     return ", ".join(parts) + (", ..." if len(counts) > len(parts) else "")
+
+
+def _listed(facts: dict[str, Any], name: str) -> str:
+    """How many of a kind there are and the first of them, or why that was not judged."""
+    if facts[name] is None:
+        return f"not judged ({facts[f'{name}_not_judged']})"
+    return _some([*map(_text, facts[name])])
 
 
 def _text(entry: Any) -> str:

@@ -28,6 +28,7 @@ def command(stores: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> 
     may be missing. Refused when a subject would be in two splits or a slice is in two stores.
     """
     from mri_gan.cli.data.info import print_tables
+    from mri_gan.cli.data.source_options import report_twins
     from mri_gan.files import stop_on_signal
     from mri_gan.store.companions import write_companions
     from mri_gan.store.merge import merge_stores
@@ -44,6 +45,7 @@ def command(stores: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> 
     with stop_on_signal() as stop, options.Progress(total, " slices", quiet or as_json) as bar:
         merge_stores(stores, out, stop, bar.show)
     facts = write_companions(out)
+    report_twins(out, facts, strict=False, quiet=quiet)
     if as_json:
         options.print_json(facts)
     elif not quiet:

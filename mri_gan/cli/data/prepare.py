@@ -13,6 +13,7 @@ from mri_gan.cli.data.source_options import (
     parse_numbers,
     people_options,
     report_people,
+    report_twins,
     slice_options,
     source_options,
 )
@@ -162,6 +163,7 @@ def command(
         click.echo(
             f"ids are pseudonyms; whoever has {key_file} can undo them: keep it, do not share it"
         )
+    report_twins(out, facts, strict=strict, quiet=quiet)
     _report(out, facts, plan, as_json, quiet)
 
 

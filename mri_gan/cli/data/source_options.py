@@ -218,3 +218,16 @@ def report_people(plan: Plan, *, strict: bool, quiet: bool, as_json: bool) -> No
         click.echo(printable(plan.conclusion))
     for doubt in plan.doubts:
         click.echo(f"warning: {printable(doubt)}", err=True)
+
+
+def report_twins(out: Path, facts: dict[str, Any], *, strict: bool, quiet: bool) -> None:
+    """Warn of equal slices in two splits; raises DataError where it is strict."""
+    if not facts["same_across_splits"]:
+        return
+    from mri_gan.store.twins import SAME, say_across
+
+    text = say_across(SAME, facts["same_across_splits"])
+    if strict:
+        raise DataError(f"--strict: {text}", f"{out} is complete; mrigan inspect names them")
+    if not quiet:
+        click.echo(f"warning: {text}", err=True)

@@ -11,18 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.store.schema import SliceRecord
+from mri_gan.store.twins import FLAT, count_across
 
 NEAR_BITS = 2  # of 64 that may differ between near duplicates
 # Aligned brains share their outline, and so most of the 64 bits; their shades must agree, too.
 ALIKE = 0.995
 ODD_SIGMA = 4.0
-FLAT = 1.0  # an image whose grey levels spread less than this shows nothing
 RESCAN_PX = 32
 RESCAN_SLICES = 24  # of each person, evenly spread
+FEWEST_SLICES = RESCAN_SLICES // 3
 # Correlation of two people's fine detail, less what all have in common, from which on they are one:
 # two scans of one brain reached 0.47, of two brains 0.25 at most.
 ONE_BRAIN = 0.35
 ENOUGH_PEOPLE = 8
+TOO_FEW = f"fewer than {ENOUGH_PEOPLE} people with {FEWEST_SLICES} slices or more"
 ROWS = 1024  # slices compared with all others at a time
 
 
@@ -51,6 +53,11 @@ def find_equal(glances: Sequence[Glance]) -> list[list[str]]:
         if glance.contrast >= FLAT:
             groups[glance.digest].append(name_of(glance.record))
     return [names for names in groups.values() if len(names) > 1]
+
+
+def count_equal_across(glances: Sequence[Glance]) -> int:
+    """How many slices equal an earlier one of another split; those that show nothing do not."""
+    return count_across((g.digest, g.record.split) for g in glances if g.contrast >= FLAT)
 
 
 def find_near(glances: Sequence[Glance]) -> list[tuple[str, str]]:
@@ -88,14 +95,17 @@ def _near_pairs(
             yield start + row, int(close[row].argmax())
 
 
-def find_rescans(glances: Sequence[Glance]) -> list[tuple[str, str]]:
-    """People who look like one person under two names, as each other's nearest of all."""
+def find_rescans(glances: Sequence[Glance]) -> list[tuple[str, str]] | None:
+    """People who look like one person under two names, as each other's nearest of all.
+
+    None where there are TOO_FEW to judge that.
+    """
     people: dict[str, list[Glance]] = defaultdict(list)
     for glance in glances:
         people[glance.record.subject].append(glance)
-    names = sorted(name for name, seen in people.items() if len(seen) >= RESCAN_SLICES // 3)
+    names = sorted(name for name, seen in people.items() if len(seen) >= FEWEST_SLICES)
     if len(names) < ENOUGH_PEOPLE:
-        return []
+        return None
     detail = np.stack([_detail(people[name]) for name in names])
     detail -= detail.mean(axis=0)
     detail /= np.maximum(np.linalg.norm(detail, axis=1, keepdims=True), 1e-9)

@@ -25,10 +25,11 @@ from mri_gan.ingest.cut.orientation import (
     mirror_doubts,
 )
 from mri_gan.ingest.look.duplicates import (
-    FLAT,
     RESCAN_PX,
+    TOO_FEW,
     Glance,
     across_splits,
+    count_equal_across,
     find_equal,
     find_near,
     find_odd,
@@ -40,6 +41,7 @@ from mri_gan.ingest.source import Source
 from mri_gan.preparation import PLANES, PrepareConfig
 from mri_gan.store.counts import all_notes, count_notes
 from mri_gan.store.schema import EncodedSlice, SliceRecord, decode_pixels
+from mri_gan.store.twins import FLAT, SAME
 
 if TYPE_CHECKING:
     from mri_gan.ingest.cut.one_volume import Exposure
@@ -224,9 +226,13 @@ class Survey:
             "same_pixels": find_equal(glances),
             "near_duplicates": near,
             "rescans": rescans,
+            "rescans_not_judged": TOO_FEW if rescans is None else "",
             "across_splits": {
+                SAME: count_equal_across(glances),
                 "near duplicates": across_splits(near, {name_of(r): r.split for r in records}),
-                "rescans": across_splits(rescans, {r.subject: r.split for r in records}),
+                "rescans": None
+                if rescans is None
+                else across_splits(rescans, {r.subject: r.split for r in records}),
             },
             "outliers": find_odd(glances),
             "flat_slices": [name_of(g.record) for g in glances if g.contrast < FLAT],

@@ -90,6 +90,29 @@ def test_the_store_has_the_size_that_was_foretold(
         assert foretold < store.n_bytes < 5 * foretold
 
 
+def test_few_people_are_not_called_free_of_rescans(oasis_zip: Path) -> None:
+    """Five people with two slices each were not compared with each other."""
+    facts = json.loads(inspect(oasis_zip, "--json").stdout)
+    assert facts["rescans"] is facts["across_splits"]["rescans"] is None
+    assert facts["rescans_not_judged"] == "fewer than 8 people with 8 slices or more"
+    assert "rescans " in (said := inspect(oasis_zip).stdout)
+    assert "not judged (fewer than 8 people" in " ".join(said.split())
+
+
+def test_the_next_command_names_what_was_given(odd: Path) -> None:
+    place = odd.rename(odd.with_name("my scans"))
+    assert f"mrigan prepare '{place}' --out STORE" in inspect(place).stdout
+
+
+def test_equal_slices_in_two_splits_are_a_warning_and_an_error_where_strict(tmp_path: Path) -> None:
+    folder = phantoms.write_folder(tmp_path / "twins", phantoms.twin_files())
+    text = "1 pair of slices with the same pixels, in different splits"
+    assert f"warning: {text}" in inspect(folder).stderr
+    strict = inspect(folder, "--strict")
+    assert strict.exit_code == 1
+    assert f"--strict: {text}" in strict.stderr
+
+
 def test_percentiles_of_counted_greys() -> None:
     counts = np.zeros(256, np.int64)
     counts[[10, 20, 200]] = 50, 48, 2

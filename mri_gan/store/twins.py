@@ -1,0 +1,60 @@
+"""Slices with the same pixels in different splits, whose people may be one person."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from mri_gan.pictures import to_unit
+from mri_gan.store.reader import StoreReader
+
+FLAT = 1.0  # an image whose grey levels (0..255) spread less than this shows nothing
+PROOF_PX = 64  # the checksum of the native pixels and the pixels at this level prove equality
+CHUNK = 1024  # slices read at a time
+SAME = "same pixels"
+ALIKE = {
+    SAME: "slices with the same pixels",
+    "near duplicates": "slices that look alike",
+    "rescans": "people who look like one person",
+}
+
+
+def count_across(slices: Iterable[tuple[Hashable, str]]) -> int:
+    """How many slices equal an earlier one of another split; given (pixels, split) of each."""
+    seen: dict[Hashable, set[str]] = defaultdict(set)
+    count = 0
+    for pixels, split in slices:
+        count += bool(seen[pixels] - {split})
+        seen[pixels].add(split)
+    return count
+
+
+def count_twins(store: StoreReader) -> int:
+    """`count_across` of a store; pictures that show nothing do not count.
+
+    Only slices whose checksums are equal are read, so that it takes next to no time.
+    """
+    places: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for index, record in enumerate(store.records):
+        places[record.native, record.checksum].append(index)
+    splits = [record.split for record in store.records]
+    alike = [rows for rows in places.values() if len({splits[row] for row in rows}) > 1]
+    return count_across(_proofs(store, [row for rows in alike for row in rows]))
+
+
+def _proofs(store: StoreReader, rows: Sequence[int]) -> Iterator[tuple[Hashable, str]]:
+    """(pixels, split) of the slices that show something."""
+    for start in range(0, len(rows), CHUNK):
+        some = rows[start : start + CHUNK]
+        for row, image in zip(some, store.read(PROOF_PX, some), strict=True):
+            record = store.records[row]
+            if 255 * np.std(to_unit(image[0])) >= FLAT:
+                yield (record.native, record.checksum, image.tobytes()), record.split
+
+
+def say_across(what: str, count: int) -> str:
+    """A warning of pairs that are in different splits."""
+    pairs = f"{count:,} {'pair' if count == 1 else 'pairs'} of {ALIKE[what]}"
+    return f"{pairs}, in different splits; --people TABLE makes them one person"
