@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from mri_gan.library.training import TrainedRun as TrainedRun
     from mri_gan.library.training import train as train
     from mri_gan.preparation import PrepareConfig as PrepareConfig
+    from mri_gan.store.reader import StoreReader as StoreReader
+    from mri_gan.train.run_folder import Progress as Progress
 
 __version__ = "0.1.0"
 
@@ -51,6 +53,8 @@ _PUBLIC = {
     "library.slice_dataset": ("SliceDataset",),
     "library.training": ("Callback", "TrainedRun", "train"),
     "preparation": ("PrepareConfig",),
+    "store.reader": ("StoreReader",),
+    "train.run_folder": ("Progress",),
 }
 _HOMES = {name: home for home, names in _PUBLIC.items() for name in names}
 __all__ = ["__version__", *sorted(_HOMES)]

@@ -17,9 +17,10 @@ from typing import Any, BinaryIO
 import torch
 
 from mri_gan import __version__
-from mri_gan.config import LEVELS, TrainConfig, is_of, require
+from mri_gan.config import LEVELS, TrainConfig, require
 from mri_gan.errors import DataError, MriganError, UsageError
 from mri_gan.files import explain_os_error, one_line, write_atomic
+from mri_gan.values import is_of
 
 FORMAT = "mrigan-checkpoint"
 VERSION = 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import types
 import typing
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -14,6 +13,7 @@ from typing import Any, Self
 from mri_gan.conditions import NO_CONDITIONS, Conditions
 from mri_gan.errors import UsageError
 from mri_gan.files import parse_json
+from mri_gan.values import is_of, require_of
 
 # What all configurations share: checks in one line, and JSON there and back
 
@@ -36,7 +36,8 @@ def require_one_of(name: str, value: object, choices: Collection[object]) -> Non
 
 def require_level(name: str, value: int) -> None:
     """Raise UsageError unless the value is one of the eight resolution levels."""
-    require(value in LEVELS, f"{name} {value} is not a level", f"choose one of {SIZES}")
+    known = is_of(value, int) and value in LEVELS
+    require(known, f"{name} {value!r} is not a level", f"choose one of {SIZES}")
 
 
 class JsonConfig:
@@ -54,26 +55,12 @@ class JsonConfig:
         unknown = sorted(set(values) - kinds.keys())
         require(not unknown, f"unknown settings {unknown}, perhaps of a newer mrigan")
         plain = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        for name, value in plain.items():
-            require(is_of(value, kinds[name]), f"the setting {name} is {value!s:.40}", "change it")
+        require_of(plain, kinds)
         return cls(**plain)
 
     def check(self, name: str, holds: bool, hint: str) -> None:
         """Raise UsageError that names the option of a field unless the condition holds."""
         require(holds, f"--{name.replace('_', '-')} {getattr(self, name)}", hint)
-
-
-def is_of(value: Any, kind: Any) -> bool:
-    """Whether a value is of a field's type; whole numbers are floats, too, and none is infinite."""
-    if isinstance(kind, types.UnionType):
-        return any(is_of(value, each) for each in typing.get_args(kind))
-    if typing.get_origin(kind) is tuple:
-        return isinstance(value, tuple) and all(is_of(v, typing.get_args(kind)[0]) for v in value)
-    if kind is float:
-        return is_of(value, int) or (isinstance(value, float) and math.isfinite(value))
-    return isinstance(value, typing.get_origin(kind) or kind) and (
-        kind is bool or not isinstance(value, bool)
-    )
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

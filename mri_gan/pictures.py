@@ -5,12 +5,14 @@ The one place that knows what white is.
 
 from __future__ import annotations
 
+import base64
 import io
 import itertools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -18,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from mri_gan.errors import UsageError
+from mri_gan.errors import UsageError, printable
 from mri_gan.files import parse_json, write_bytes
 
 if TYPE_CHECKING:
@@ -188,6 +190,14 @@ def build_sheet(
     if edges and width >= MARKED_PX:
         mark_edges(draw, width, edges)
     return sheet
+
+
+def html_row(images: NDArray[Any], caption: str) -> str:
+    """Images [N, H, W] beside each other as HTML, for notebooks."""
+    stream = io.BytesIO()
+    build_sheet(images, len(images), scale=magnification(images.shape[-1])).save(stream, "PNG")
+    data, text = base64.b64encode(stream.getvalue()).decode(), escape(printable(caption))
+    return f'<p>{text}</p><img alt="{text}" src="data:image/png;base64,{data}">'
 
 
 def mark_edges(draw: ImageDraw.ImageDraw, width: int, edges: Sequence[str]) -> None:

@@ -24,6 +24,7 @@ ENDS = {"low": "unit", "high": "same"}  # groups of it
 SLICES_HINT = "give LOW:HIGH in shares of the extent or in mm, such as 0.2:0.8 or -20mm:30mm"
 IDS = (AUTO, "keep", "pseudonym")
 KEY_FILE = "ids.key"
+GIVEN_FILE = "prepare.toml"  # beside the store, for --config
 # Options that came after the first plans.
 LATER = ("include", "exclude", "contrast", "channels", "reorient", "also", "volume")
 LOCAL = "local"  # --engine: processes of this machine

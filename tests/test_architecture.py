@@ -25,6 +25,7 @@ BOTTOM = {
     "files",
     "pictures",
     "tables",
+    "values",
     "preparation",
     "pretrained",
 }
@@ -32,8 +33,9 @@ MIDDLE = {"store", "nets", "checkpoint", "schedule"}
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
+    "values": {"errors"},
     "conditions": {"errors"},
-    "config": {"conditions", "files", "errors"},
+    "config": {"conditions", "files", "errors", "values"},
     "preparation": {"config", "errors"},
     "tables": {"errors"},
     "pictures": {"files", "errors"},
@@ -56,7 +58,7 @@ ALLOWED = {
     | {"ingest", "export", "synth", "explore", "train", "evaluate", "report", "library"},
     "__main__": {"cli"},
     # When a name is first used
-    "__init__": {"library", "evaluate", "config", "preparation", "errors"},
+    "__init__": {"library", "evaluate", "train", "store", "config", "preparation", "errors"},
 }
 # The walk of a slice: a room may use those before it.
 INGEST = ("source", "outcome", "read", "plan", "cut", "run", "look")

@@ -86,10 +86,9 @@ class LazyGroup(click.Group):
         name = args[0]
         if name.startswith("-") or name in COMMANDS:
             return super().resolve_command(ctx, args)
-        import difflib  # loaded where a name is wrong, and not with every command
+        from mri_gan.values import suggest
 
-        near = difflib.get_close_matches(name, COMMANDS, n=1)
-        hint = f" Did you mean {near[0]}?" if near else ""
+        hint = suggest(name, COMMANDS).replace("did", " Did", 1)
         raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

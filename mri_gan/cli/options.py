@@ -18,12 +18,24 @@ import click
 
 from mri_gan import __version__
 from mri_gan.errors import UsageError
+from mri_gan.values import as_path, suggest
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 
-PATH = click.Path(path_type=Path)
+class UserPath(click.Path):
+    """A file or folder; `~` is the home folder also where no shell has replaced it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; a mistake in it is a usage error."""
+        return super().convert(as_path(value), param, ctx)
+
+
+PATH = UserPath()
 Decorator = Callable[[Any], Any]
 
 
@@ -271,7 +283,7 @@ class Configurable(click.Command):
         super().__init__(*args, **kwargs)
         option = click.Option(
             ["--config"],
-            type=click.Path(path_type=Path, dir_okay=False),
+            type=UserPath(dir_okay=False),
             is_eager=True,
             expose_value=False,
             callback=_use_file,
@@ -307,10 +319,7 @@ def _check_environment(ctx: click.Context) -> None:
 
 
 def _suggest(name: str, known: Iterable[str], command: click.Command) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {near[0]}?" if near else f"see mrigan {command.name} --help"
+    return suggest(name, known, f"see mrigan {command.name} --help")
 
 
 def _use_file(ctx: click.Context, _param: click.Parameter, path: Path | None) -> None:

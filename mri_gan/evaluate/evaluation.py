@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,7 +158,7 @@ class Left:
     has: int
 
 
-@dataclass
+@dataclass(repr=False)
 class Evaluation:
     """All figures of one evaluation, and the counts behind them."""
 
@@ -171,6 +172,11 @@ class Evaluation:
     fake_s: float = 0.0  # drawing too
     compare_s: float = 0.0
     points: dict[str, tuple[Vectors, Vectors]] = field(default_factory=dict)  # features: both sets
+
+    def __repr__(self) -> str:
+        counts = Counter(figure.verdict for figure in self.figures)
+        said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if verdict)
+        return f"Evaluation({self.fakes:,} synthetic, {self.reals:,} real slices: {said})"
 
     def _repr_html_(self) -> str:
         """The figures beside their floors, for notebooks."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,16 +11,18 @@ import torch
 from torch import Tensor
 
 from mri_gan.config import require
+from mri_gan.library.arguments import public, require_least
 from mri_gan.library.scans import Volume
 from mri_gan.nets.build import DrawSettings, draw_seeds, pick_device
-from mri_gan.pictures import build_sheet, to_stored
-from mri_gan.synth.sample import Trained, condition_rows, load_trained, settings_to_draw
+from mri_gan.pictures import html_row, to_stored
+from mri_gan.synth.sample import LARGEST, Trained, condition_rows, load_trained, settings_to_draw
+from mri_gan.values import as_path, is_of
 
 POSITION = "position"
 SHOWN = 8  # pictures of a model in a notebook
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Model:
     """A generator with its trained resolutions; `trained` has its settings and digest."""
 
@@ -38,9 +38,10 @@ class Model:
         """The names of the labels that it was trained with."""
         return tuple(column.name for column in self.trained.conditions.columns)
 
+    @public
     def draw(
         self,
-        seeds: Sequence[int],
+        seeds: Iterable[int],
         *,
         size: int | None = None,
         psi: float = 0.7,
@@ -52,10 +53,12 @@ class Model:
         `condition` is as on the command line (`"age=70,group=CN"`); left out, labels are drawn
         for each seed. Raises UsageError for a size or label that has not been trained.
         """
+        numbers = as_seeds(seeds)
         look = self._look(size, psi, noise)
-        rows = condition_rows(self.trained.conditions, condition, seeds)
-        return draw_seeds(self.trained.generator, seeds, look, rows)
+        rows = condition_rows(self.trained.conditions, condition, numbers)
+        return draw_seeds(self.trained.generator, numbers, look, rows)
 
+    @public
     def draw_volume(
         self,
         seed: int,
@@ -77,6 +80,9 @@ class Model:
             f"{self.trained.path}: was not trained with the position of a slice",
             "train with --condition position",
         )
+        require_least(1, slices=slices)
+        require(spacing_mm > 0, f"spacing_mm {spacing_mm}", "give millimetres, such as 1.5")
+        seeds = as_seeds([seed]) * slices
         others = f",{condition}" if condition else ""
         rows = [
             condition_rows(self.trained.conditions, f"{POSITION}={at:.6f}{others}", [seed])
@@ -84,7 +90,7 @@ class Model:
         ]
         look = self._look(size, psi, noise)
         spec = torch.cat([row for row in rows if row is not None])
-        images = draw_seeds(self.trained.generator, [seed] * slices, look, spec)
+        images = draw_seeds(self.trained.generator, seeds, look, spec)
         pixel = self.trained.pixel_mm_at(look.size) or self.size / look.size
         affine = np.diag([-pixel, -pixel, spacing_mm, 1.0])
         return Volume(to_stored(images[:, 0].numpy(), 8), affine, "synthetic", source=str(seed))
@@ -92,18 +98,30 @@ class Model:
     def _look(self, size: int | None, psi: float, noise: float) -> DrawSettings:
         return settings_to_draw(self.trained, size, psi, noise)
 
+    def __repr__(self) -> str:
+        made, arch = self.trained, self.trained.config.arch
+        return f"Model({str(made.path)!r}): {arch}, {made.size} px, {made.nimg / 1000:g} kimg"
+
     def _repr_html_(self) -> str:
         """A row of pictures, for notebooks."""
-        images = self.draw(range(SHOWN))[:, 0].numpy()
-        sheet, stream = build_sheet(to_stored(images, 8), SHOWN, scale=2), io.BytesIO()
-        sheet.save(stream, "PNG")
-        data = base64.b64encode(stream.getvalue()).decode()
-        return f'<img alt="{SHOWN} synthetic slices" src="data:image/png;base64,{data}">'
+        images = to_stored(self.draw(range(SHOWN))[:, 0].numpy(), 8)
+        return html_row(images, f"{SHOWN} synthetic slices")
 
 
+def as_seeds(seeds: Iterable[int]) -> list[int]:
+    """Seeds as whole numbers; raises UsageError for any that is none, or out of range."""
+    numbers = list(seeds)
+    require(bool(numbers), "no seeds", "give at least one, such as [0]")
+    for seed in numbers:
+        fits = is_of(seed, int) and 0 <= seed <= LARGEST
+        require(fits, f"the seed {seed!r:.40}", f"give whole numbers from 0 to {LARGEST}")
+    return [int(seed) for seed in numbers]
+
+
+@public
 def load_model(path: str | Path, device: str | torch.device = "auto") -> Model:
     """The generator of a checkpoint file, or of the newest one of a run folder.
 
     Raises DataError when there is none.
     """
-    return Model(load_trained(Path(path), pick_device(str(device))))
+    return Model(load_trained(as_path(path), pick_device(str(device))))

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack, get_type_hints
 
 from mri_gan.config import require
 from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
 from mri_gan.ingest.plan.people import find_key
 from mri_gan.ingest.plan.plan import build_plan
-from mri_gan.ingest.run.prepare import Tick, is_complete, write_store
-from mri_gan.ingest.run.workers import available_cpus
+from mri_gan.ingest.run.prepare import Tick, is_complete, remove_store, write_store
+from mri_gan.ingest.run.workers import available_cpus, leave_if_starting
+from mri_gan.library.arguments import public, require_least
+from mri_gan.library.settings import PrepareSettings
 from mri_gan.preparation import KEY_FILE, PrepareConfig
 from mri_gan.store.companions import write_companions
+from mri_gan.store.environment import is_open_here
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.twins import SAME, say_across
 from mri_gan.tables import html_table
+from mri_gan.values import as_path, require_of
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class Prepared:
         return html_table(str(self.folder), rows)
 
 
+@public
 def prepare(
     sources: str | Path | Iterable[str | Path],
     out: str | Path,
@@ -53,25 +58,31 @@ def prepare(
     split_file: str | Path | None = None,
     people_file: str | Path | None = None,
     id_key: str | Path | None = None,
+    overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
-    **options: Any,
+    **options: Unpack[PrepareSettings],
 ) -> Prepared:
     """Turn zips, folders and volumes into a store, or continue an interrupted one.
 
     `options` are those of `mrigan prepare`, as `mri_gan.PrepareConfig` names them; `workers` 0
-    works in this process, None takes one process for each CPU. `on_progress` is called with the
+    works in this process, None takes one process for each CPU. With `overwrite`, another store
+    in `out` is deleted first. `on_progress` is called with the
     sources done and their number. Damaged sources are left out and listed in the result.
 
     Raises UsageError for options that make no sense, DataError when nothing could be read or the
     disk refuses, Stopped after Ctrl-C (the same call continues).
     """
-    paths = [Path(s) for s in ([sources] if isinstance(sources, str | Path) else sources)]
+    leave_if_starting()
+    paths = [as_path(s) for s in ([sources] if isinstance(sources, str | Path) else sources)]
+    require(bool(paths), "no sources", "name at least one zip, folder or volume")
     for path in paths:
         require(path.exists(), f"{path}: no such file or folder", "check the spelling")
-    folder, config = Path(out), PrepareConfig.from_dict(options)
-    key_file = Path(id_key) if id_key else folder / KEY_FILE
-    splits = Path(split_file) if split_file else None
-    people = Path(people_file) if people_file else None
+    require_least(0, workers=workers)
+    require_of(options, get_type_hints(PrepareSettings))
+    folder, config = as_path(out), PrepareConfig.from_dict(options)
+    key_file = as_path(id_key) if id_key else folder / KEY_FILE
+    splits = as_path(split_file) if split_file else None
+    people = as_path(people_file) if people_file else None
     plan = build_plan(paths, config, lambda: find_key(key_file), splits, people_file=people)
     total, count = len(plan.sources), available_cpus() if workers is None else workers
 
@@ -82,6 +93,10 @@ def prepare(
     make_folder(folder)
     with FolderLock(folder), stop_on_signal() as stop:
         remove_leftovers(folder)
+        if overwrite:
+            open_here = is_open_here(folder)
+            require(not open_here, f"{folder}: is open in this program", "close its readers first")
+            remove_store(folder)
         if is_complete(folder, plan.digest):
             facts = write_companions(folder)
         else:
@@ -101,9 +116,12 @@ def prepare(
     )
 
 
+@public
 def open_store(path: str | Path, threads: int = 4) -> StoreReader:
     """A complete store, for reading: `store.read(64, store.indices("train")[:16])`.
 
-    Raises DataError when the folder is not a store, unfinished, damaged, or of a newer version.
+    `threads` decode large images of a batch side by side. Raises DataError when the folder is not
+    a store, unfinished, damaged, or of a newer version.
     """
-    return StoreReader(Path(path), threads)
+    require_least(1, threads=threads)
+    return StoreReader(as_path(path), threads)

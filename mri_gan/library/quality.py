@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from mri_gan.config import DOWNLOAD_FREE
+from mri_gan.config import DOWNLOAD_FREE, FEATURE_NAMES, SPLITS, require_one_of
 from mri_gan.evaluate.audit import Audit
 from mri_gan.evaluate.audit import audit as audit_sets
 from mri_gan.evaluate.evaluation import Evaluation, build_families, build_features, read_people
@@ -25,11 +25,13 @@ from mri_gan.evaluate.images import (
 )
 from mri_gan.evaluate.membership import training_conditions
 from mri_gan.files import digest_file
+from mri_gan.library.arguments import public, require_least
 from mri_gan.library.drawing import Model, load_model
 from mri_gan.nets.build import DrawSettings, pick_device
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Trained, settings_to_draw
 from mri_gan.train.data import was_trained_on
+from mri_gan.values import as_path
 
 DEPTH = 8  # bits of the pictures that `generate` writes
 ALL = 1 << 40  # more slices than there are
@@ -122,6 +124,7 @@ def read_held_out(store: StoreReader, size: int, seed: int) -> ImageSet | None:
     return reals_of(store, HELD_OUT, size, ALL, seed)
 
 
+@public
 def evaluate(
     model: str | Path | Model,
     store: str | Path,
@@ -129,7 +132,7 @@ def evaluate(
     split: str = "train",
     count: int = 10_000,
     fakes: int | None = None,
-    features: Sequence[str] = DOWNLOAD_FREE,
+    features: str | Sequence[str] = DOWNLOAD_FREE,
     resamples: int = 100,
     size: int | None = None,
     psi: float = 1.0,
@@ -142,16 +145,22 @@ def evaluate(
     Every figure of the result stands beside its noise floor; docs/evaluation.md says what each
     can show. Raises UsageError where they do not go together, DataError for too few people.
     """
+    require_least(1, count=count, fakes=fakes, resamples=resamples)
+    names = (features,) if isinstance(features, str) else tuple(features)
+    for name in names:
+        require_one_of("features", name, FEATURE_NAMES)
+    require_one_of("split", split, SPLITS)
     device = pick_device(device)
-    with StoreReader(Path(store)) as opened:
+    with StoreReader(as_path(store)) as opened:
         judged = _find_images(model, opened, count, size, psi, noise, seed, device)
         reals, apart = read_people(opened, split, judged.size, count, seed)
         drawn = judged.take_images(fakes or len(reals))
-        built = build_features(tuple(features), apart, device)
+        built = build_features(names, apart, device)
         families = build_families(judged.size, max(len(reals), len(drawn)), built, seed)
         return evaluate_sets(reals, drawn, families, resamples, seed)
 
 
+@public
 def audit(
     model: str | Path | Model,
     store: str | Path,
@@ -168,8 +177,9 @@ def audit(
     Samples are drawn as `generate` draws them. A model of another store is always undecided.
     Raises UsageError where model and store do not go together, DataError for too few people.
     """
+    require_least(1, count=count)
     device = pick_device(device)
-    with StoreReader(Path(store)) as opened:
+    with StoreReader(as_path(store)) as opened:
         judged = _find_images(model, opened, count, size, psi, noise, seed, device, DEPTH)
         train = reals_of(opened, ("train",), judged.size, ALL, seed)
         held_out = read_held_out(opened, judged.size, seed)
@@ -189,8 +199,10 @@ def _find_images(
     depth: int | None = None,
 ) -> Judged:
     """The images to judge: drawn, or those of a folder of pictures."""
+    require_least(0, seed=seed)
     if not isinstance(model, Model):
-        if Path(model).is_dir() and not any(Path(model).glob("*.pt")):
-            return judge_pictures(store, Path(model), count, size, seed)
-        model = load_model(model, device)
+        path = as_path(model)
+        if path.is_dir() and not any(path.glob("*.pt")):
+            return judge_pictures(store, path, count, size, seed)
+        model = load_model(path, device)
     return judge_model(store, model.trained, size, psi, noise, seed, depth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,16 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mri_gan.config import require_level
+from mri_gan.config import require, require_level
 from mri_gan.errors import DataError
 from mri_gan.export.volumes import build_volume, nifti_bytes, volume_affine
 from mri_gan.files import write_bytes
+from mri_gan.library.arguments import public
+from mri_gan.pictures import html_row
 from mri_gan.store.labels import scan_of
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import SliceRecord
+from mri_gan.values import as_path
+
+SHOWN = 8  # slices of a volume in a notebook
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Volume:
     """A stack of slices `voxels` [Z, H, W] or [C, Z, H, W].
 
@@ -35,32 +41,57 @@ class Volume:
     source: str = ""
 
     def save(self, path: str | Path) -> None:
-        """Write a gzipped NIfTI, turned to RAS+; raises DataError without an affine."""
+        """Write a NIfTI (`.nii.gz` or `.nii`), turned to RAS+.
+
+        Raises UsageError for a file of another name, DataError without an affine.
+        """
+        file = as_path(path)
+        is_nifti = file.name.lower().endswith((".nii", ".nii.gz"))
+        require(is_nifti, f"{file}: a volume is saved as NIfTI", "call it .nii.gz or .nii")
         if self.affine is None:
             raise DataError(
-                f"{path}: the slices carry no geometry (image files have none)",
+                f"{file}: the slices carry no geometry (image files have none)",
                 "give the volume one: dataclasses.replace(volume, affine=...)",
             )
         stack = self.voxels if self.voxels.ndim == 4 else self.voxels[None]
-        write_bytes(Path(path), nifti_bytes(*build_volume(stack.swapaxes(0, 1), self.affine)))
+        data = nifti_bytes(*build_volume(stack.swapaxes(0, 1), self.affine))
+        write_bytes(file, data if file.suffix.lower() == ".gz" else gzip.decompress(data))
+
+    def __repr__(self) -> str:
+        who = " ".join(filter(None, (self.subject, self.session, self.split)))
+        return f"Volume({who!r}, {list(self.voxels.shape)} {self.voxels.dtype})"
+
+    def _repr_html_(self) -> str:
+        """Some of its slices from first to last, for notebooks."""
+        stack = self.voxels if self.voxels.ndim == 3 else self.voxels[0]
+        rows = np.linspace(0, len(stack) - 1, min(SHOWN, len(stack))).round().astype(int)
+        return html_row(stack[rows], repr(self))
 
 
+@public
 def volumes(
     store: str | Path | StoreReader, split: str | None = None, level: int | None = None
 ) -> Iterator[Volume]:
-    """Every scan of a split, or of all, at a level in px (by default the scan's native one)."""
-    if isinstance(store, StoreReader):
-        yield from _volumes(store, split, level)
-        return
-    with StoreReader(Path(store)) as opened:
-        yield from _volumes(opened, split, level)
+    """Every scan of a split, or of all, at a level in px (by default the scan's native one).
 
-
-def _volumes(store: StoreReader, split: str | None, level: int | None) -> Iterator[Volume]:
+    Raises UsageError for a split or level that the store does not have, DataError for no store.
+    """
     if level is not None:
         require_level("level", level)
-    for members in group_by_scan(store.records, store.indices(split).tolist()):
-        yield read_scan(store, members, level)
+    opened = store if isinstance(store, StoreReader) else StoreReader(as_path(store))
+    scans = list(group_by_scan(opened.records, opened.indices(split).tolist()))
+    return _read_scans(opened, scans, level, close=opened is not store)
+
+
+def _read_scans(
+    store: StoreReader, scans: Sequence[list[int]], level: int | None, *, close: bool
+) -> Iterator[Volume]:
+    try:
+        for members in scans:
+            yield read_scan(store, members, level)
+    finally:
+        if close:
+            store.close()
 
 
 def group_by_scan(records: Sequence[SliceRecord], indices: Sequence[int]) -> Iterator[list[int]]:

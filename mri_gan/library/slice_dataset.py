@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,13 +19,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mri_gan.conditions import as_class, as_number
-from mri_gan.config import require, require_level, require_one_of
+from mri_gan.config import require, require_level
 from mri_gan.errors import UsageError
-from mri_gan.pictures import to_signed, white_of
+from mri_gan.library.arguments import public, require_least
+from mri_gan.pictures import html_row, to_signed, white_of
 from mri_gan.store.labels import Labels, read_label_table, slice_labels
 from mri_gan.store.reader import StoreReader
+from mri_gan.values import as_path, is_of
 
-SCALES = ("signed", "unit", "raw")
+Scale = Literal["signed", "unit", "raw"]
+SHOWN = 8  # slices in a notebook
 NO_CLASS = -1
 
 
@@ -84,21 +87,21 @@ class SliceDataset(torch_data.Dataset[Any]):
     store or a damaged one.
     """
 
+    @public
     def __init__(
         self,
         store: str | Path,
         split: str | None = "train",
         level: int | None = None,
         transform: Callable[[Any], Any] | None = None,
-        labels: Sequence[str] = (),
+        labels: str | Sequence[str] = (),
         *,
         table: str | Path | None = None,
         as_dict: bool = False,
-        scale: str = "signed",
+        scale: Scale = "signed",
     ) -> None:
         """`level` in px, by default the largest native one; `table` adds labels (.tsv, .csv)."""
-        require_one_of("scale", scale, SCALES)
-        self.store, self.split, self.transform = Path(store).absolute(), split, transform
+        self.store, self.split, self.transform = as_path(store).absolute(), split, transform
         self.as_dict, self.scale = as_dict, scale
         with StoreReader(self.store) as opened:
             self.level = opened.max_native if level is None else level
@@ -107,7 +110,9 @@ class SliceDataset(torch_data.Dataset[Any]):
             require(bool(len(self.indices)), f"{store}: has no slices in split {split}")
             self.channels = opened.channels
             self.subjects = [opened.records[i].subject for i in self.indices]
-            known = slice_labels(opened.records, read_label_table(Path(table)) if table else None)
+            known = slice_labels(
+                opened.records, read_label_table(as_path(table)) if table else None
+            )
         rows = [known[i] for i in self.indices]
         names = [labels] if isinstance(labels, str) else labels
         self.targets = {name: build_target(name, rows, self.store) for name in names}
@@ -118,13 +123,28 @@ class SliceDataset(torch_data.Dataset[Any]):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, index: int | Sequence[int]) -> Any:
-        """One slice, negative numbers count from the end; of several numbers, their batch."""
-        if isinstance(index, Sequence):
-            return self._batch(index)
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"slice {index} of {len(self)}")
-        return self.__getitems__([index % len(self)])[0]
+    def __getitem__(self, index: Any) -> Any:
+        """One slice, negative numbers count from the end.
+
+        A slice `data[:8]`, several numbers, or a mask of booleans give their batch.
+        """
+        if is_of(index, int) or getattr(index, "shape", None) == ():
+            return self.__getitems__(self._rows([index]))[0]
+        return self._batch(self._rows(index))
+
+    def _rows(self, index: Any) -> list[int]:
+        """The numbers of some slices; raises IndexError as a list would."""
+        if isinstance(index, slice):
+            return list(range(*index.indices(len(self))))
+        numbers = np.asarray(index)
+        if numbers.dtype == bool and numbers.shape == (len(self),):
+            return np.flatnonzero(numbers).tolist()
+        if numbers.ndim != 1 or (len(numbers) and numbers.dtype.kind not in "iu"):
+            raise UsageError(f"slice {index!r:.60}", "give a whole number, several, or a slice")
+        beyond = [number for number in numbers if not -len(self) <= number < len(self)]
+        if beyond:
+            raise IndexError(f"slice {beyond[0]} of {len(self)}")
+        return numbers.astype(np.int64).tolist()
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Several slices by one read of the store: what a DataLoader calls for a batch."""
@@ -134,6 +154,7 @@ class SliceDataset(torch_data.Dataset[Any]):
 
     def read(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """A batch without labels and transform [N, C, H, W]."""
+        require(bool(np.iterable(indices)), f"slices {indices!r:.60}", "give several, such as [0]")
         stored = self._read_stored(indices)
         return stored if self.scale == "raw" else self._scaled(stored)
 
@@ -167,6 +188,7 @@ class SliceDataset(torch_data.Dataset[Any]):
         out.copy_(stored)
         return out if self.scale == "raw" else out.div_(white_of(stored))
 
+    @public
     def loader(
         self,
         batch_size: int = 64,
@@ -174,15 +196,18 @@ class SliceDataset(torch_data.Dataset[Any]):
         shuffle: bool = False,
         sampler: Iterable[int] | None = None,
         drop_last: bool = False,
+        collate_fn: Callable[[list[Any]], Any] | None = None,
         **options: Any,
     ) -> torch_data.DataLoader[Any]:
         """A DataLoader whose batches are read whole, not put together from their items.
 
         It gives what `DataLoader(data, batch_size, shuffle)` does, in a fraction of the time;
         `options` are those of DataLoader. Without a transform, workers read several batches at
-        once, into memory that is shared from their start on. Raises UsageError for a sampler
-        beside `shuffle`, and for `batch_sampler`.
+        once, into memory that is shared from their start on; with `collate_fn`, batches are put
+        together from items. Raises UsageError for a sampler beside `shuffle`, and for
+        `batch_sampler`.
         """
+        require_least(1, batch_size=batch_size)
         require(sampler is None or not shuffle, "sampler and shuffle", "give one of them")
         require("batch_sampler" not in options, "batch_sampler", "give sampler and batch_size")
         order: Any = sampler
@@ -191,7 +216,11 @@ class SliceDataset(torch_data.Dataset[Any]):
         elif order is None:
             order = torch_data.SequentialSampler(self)
         batches = torch_data.BatchSampler(order, batch_size, drop_last)
-        by_batch = self.transform or options.get("pin_memory") or options.get("collate_fn")
+        if collate_fn is not None:
+            return torch_data.DataLoader(
+                self, batch_sampler=batches, collate_fn=collate_fn, **options
+            )
+        by_batch = self.transform or options.get("pin_memory")
         if options.get("num_workers") and options.get("in_order", True) and not by_batch:
             return ParcelLoader(self, batches, **options)
         return torch_data.DataLoader(self, batch_size=None, sampler=batches, **options)
@@ -227,7 +256,7 @@ class SliceDataset(torch_data.Dataset[Any]):
         return self._labelled(indices, self._scaled(stored))
 
     def _labelled(self, indices: Sequence[int], images: Tensor) -> Any:
-        at = torch.as_tensor(indices)
+        at = torch.as_tensor(indices, dtype=torch.int64)  # also of none
         labels = [target.values[at] for target in self.targets.values()]
         if self.as_dict:
             who: dict[str, Any] = {"index": torch.from_numpy(self.indices)[at]}
@@ -249,6 +278,11 @@ class SliceDataset(torch_data.Dataset[Any]):
     def __repr__(self) -> str:
         shape = f"[{self.channels}, {self.level}, {self.level}]"
         return f"SliceDataset({str(self.store)!r}, {self.split!r}): {len(self):,} slices {shape}"
+
+    def _repr_html_(self) -> str:
+        """Some of its slices from first to last, for notebooks."""
+        rows = np.linspace(0, len(self) - 1, min(SHOWN, len(self))).round().astype(int)
+        return html_row(self._read_stored(rows)[:, 0].numpy(), repr(self))
 
 
 # What workers read

@@ -6,29 +6,32 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Unpack, get_type_hints
 
 import torch
 
+from mri_gan.checkpoint import checkpoint_nimg
 from mri_gan.config import (
     AUTO,
     CAPACITIES,
     PRESETS,
     TrainConfig,
     read_metrics,
-    require,
     require_one_of,
     starting_settings,
 )
 from mri_gan.config import METRICS as METRICS_FILE
 from mri_gan.files import FolderLock, make_folder, stop_on_signal
+from mri_gan.library.arguments import public
 from mri_gan.library.drawing import Model, load_model
+from mri_gan.library.settings import TrainSettings
 from mri_gan.nets.build import pick_device, pick_precision
-from mri_gan.schedule import total_images
 from mri_gan.store.reader import StoreReader
+from mri_gan.tables import html_table
 from mri_gan.train.data import build_config
 from mri_gan.train.loop import train as train_run
 from mri_gan.train.run_folder import Progress, Run, RunOptions
+from mri_gan.values import as_path, require_of
 
 
 class Callback:
@@ -58,12 +61,12 @@ class Callback:
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """A finished run."""
+    """A finished run; `nimg` images have been shown, a whole number of steps."""
 
     folder: Path
     checkpoint: Path
-    nimg: int  # images shown
-    config: TrainConfig
+    nimg: int
+    config: TrainConfig = dataclasses.field(repr=False)
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
@@ -74,21 +77,32 @@ class TrainedRun:
         """The running mean of the generator."""
         return load_model(self.checkpoint, device)
 
+    def _repr_html_(self) -> str:
+        """What was trained and where it is, for notebooks."""
+        rows = [
+            ("images", f"{self.nimg:,}"),
+            ("architecture", self.config.arch),
+            ("largest size", f"{self.config.max_size} px"),
+            ("checkpoint", self.checkpoint.name),
+        ]
+        return html_table(str(self.folder), rows)
 
+
+@public
 def train(
     store: str | Path,
     out: str | Path,
     *,
-    callbacks: Sequence[Callback] = (),
-    preset: str | None = None,
-    condition: Sequence[str] = (),
+    callbacks: Callback | Sequence[Callback] = (),
+    preset: Literal["laptop", "gpu", "paper"] | None = None,
+    condition: str | Sequence[str] = (),
     labels: str | Path | None = None,
     start_from: str | Path | None = None,
     transfer: bool = False,
     device: str = AUTO,
     snap_kimg: float | None = None,
     keep: int = 3,
-    **settings: Any,
+    **settings: Unpack[TrainSettings],
 ) -> TrainedRun:
     """Train on a store's training split, or continue an interrupted run.
 
@@ -99,33 +113,34 @@ def train(
     Raises UsageError for settings that make no sense, DataError when the disk refuses or training
     diverges, Stopped after Ctrl-C (the same call continues).
     """
-    folder = Path(out)
-    table = Path(labels) if labels else None
+    source, folder = as_path(store), as_path(out)
+    table = as_path(labels) if labels else None
     device = pick_device(device)
-    begin = Path(start_from) if start_from else None
+    begin = as_path(start_from) if start_from else None
     weights = begin if transfer else None
-    config = resolve_settings(Path(store), preset, condition, table, settings, device, weights)
+    heard = (callbacks,) if isinstance(callbacks, Callback) else callbacks
+    config = resolve_settings(source, preset, condition, table, {**settings}, device, weights)
     options = RunOptions(device, snap_kimg=snap_kimg, keep=keep, transfer=transfer, labels=table)
     make_folder(folder)
     with FolderLock(folder) as lock, stop_on_signal() as stop:
         run = Run(
-            Path(store),
+            source,
             folder,
             config,
             options,
             stop=stop,
-            on_begin=lambda: _each(callbacks, "on_begin", config, folder),
-            on_step=lambda progress: _each(callbacks, "on_step", progress),
-            on_tick=lambda line: _each(callbacks, "on_metrics", line),
-            on_snapshot=lambda path: _each(callbacks, "on_checkpoint", path),
-            on_note=lambda text: _each(callbacks, "on_note", text),
-            on_warning=lambda text: _each(callbacks, "on_note", text),
+            on_begin=lambda: _each(heard, "on_begin", config, folder),
+            on_step=lambda progress: _each(heard, "on_step", progress),
+            on_tick=lambda line: _each(heard, "on_metrics", line),
+            on_snapshot=lambda path: _each(heard, "on_checkpoint", path),
+            on_note=lambda text: _each(heard, "on_note", text),
+            on_warning=lambda text: _each(heard, "on_note", text),
             before_save=lock.check,
             given=tuple(settings),
         )
         checkpoint = train_run(run, begin)
-    _each(callbacks, "on_end", checkpoint)
-    return TrainedRun(folder, checkpoint, total_images(config), config)
+    _each(heard, "on_end", checkpoint)
+    return TrainedRun(folder, checkpoint, checkpoint_nimg(checkpoint), config)
 
 
 def _each(callbacks: Sequence[Callback], name: str, *arguments: Any) -> None:
@@ -136,7 +151,7 @@ def _each(callbacks: Sequence[Callback], name: str, *arguments: Any) -> None:
 def resolve_settings(
     store: Path,
     preset: str | None,
-    condition: Sequence[str],
+    condition: str | Sequence[str],
     labels: Path | None,
     settings: dict[str, Any],
     device: str = "cpu",
@@ -147,13 +162,12 @@ def resolve_settings(
     Raises UsageError for an unknown name or value.
     """
     require_one_of("preset", preset, (None, *PRESETS))
+    require_of(settings, get_type_hints(TrainSettings))
     wanted = (settings.get(name) for name in ("arch", "loss", "critic"))
     values = {**starting_settings(preset, *wanted, given=settings), **settings}
     capacity = values.get("capacity", 1.0)
     values["capacity"] = CAPACITIES.get(capacity, capacity)
     values["precision"] = pick_precision(values.get("precision"), device)
-    unknown = sorted(set(values) - {field.name for field in dataclasses.fields(TrainConfig)})
-    require(not unknown, f"unknown settings {unknown}", "see mri_gan.TrainConfig")
     names = (condition,) if isinstance(condition, str) else tuple(condition)
     with StoreReader(store) as opened:
         return build_config(opened, names, labels, values, weights)

@@ -68,6 +68,13 @@ def open_shared(folder: Path) -> lmdb.Environment:
         return _shared[key]
 
 
+def is_open_here(folder: Path) -> bool:
+    """Whether this process has the folder's store open; what nobody has any more is closed."""
+    with _shared_lock:
+        _close_given_back()
+        return folder.resolve() in _shared
+
+
 def close_shared(env: lmdb.Environment, *, wait: bool = True) -> None:
     """Give an environment of `open_shared` back; after its last reader it is closed.
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from mri_gan.errors import UsageError, printable
+from mri_gan.files import explain_os_error
 from mri_gan.store.schema import SliceRecord
 
 SUBJECTS = ("participant_id", "subject_id", "subject", "oasisid")  # columns that name a person
@@ -119,20 +120,23 @@ def read_label_table(path: Path) -> dict[str, Labels]:
     """
     try:
         lines = [row for _, row in read_rows(path.read_text(encoding="utf-8-sig"))]
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise UsageError(f"--labels {path}: cannot be read", str(error)) from error
+    except OSError as error:
+        told = explain_os_error(error, path)
+        raise UsageError(told.message, told.hint) from error
+    except (UnicodeError, csv.Error) as error:
+        raise UsageError(f"{path}: cannot be read", str(error)) from error
     header = lines[0] if lines else []
     named = find_column(header, (SOURCE, *SUBJECTS))
     if named is None or len(header) < 2:
         raise UsageError(
-            f"--labels {path}: has no column subject or source beside labels",
+            f"{path}: has no column subject or source beside labels",
             "name the columns in the first line, with tabs between them (.tsv) or commas (.csv)",
         )
     table: dict[str, Labels] = {}
     for line in lines[1:]:
         name, row = _read_row(header, named, line)
         if table.setdefault(name, row) != row:
-            raise UsageError(f"--labels {path}: {name} has two different lines", "keep one")
+            raise UsageError(f"{path}: {name} has two different lines", "keep one")
     return table
 
 

@@ -17,7 +17,7 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
-from mri_gan.config import LEVELS, SIZES, SPLITS, require_one_of
+from mri_gan.config import LEVELS, SPLITS, require_level, require_one_of
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
 from mri_gan.store import schema
@@ -249,16 +249,18 @@ class StoreReader:
 
         Raises DataError naming the slice when its record is missing or damaged.
         """
-        if level not in LEVELS:
-            raise UsageError(f"{level} is not a level", f"choose one of {SIZES}")
+        require_level("level", level)
         if self._pid != os.getpid():
             self._reopen()
-        shape = (len(indices), self.channels, level, level)
+        numbers = np.asarray(indices)
+        if numbers.ndim != 1 or (len(numbers) and numbers.dtype.kind not in "iu"):
+            raise UsageError(f"slices {indices!r:.60}", "give their numbers, such as [0, 1]")
+        shape = (len(numbers), self.channels, level, level)
         batch = np.empty(shape, self.dtype) if out is None else out
-        if not len(indices):
+        if not len(numbers):
             return batch
         database, get = self._levels[level], self._txn.get
-        rows: list[int] = np.asarray(indices).tolist()
+        rows: list[int] = numbers.tolist()
         if min(rows) < 0 or max(rows) >= len(self):
             odd = next(row for row in rows if not 0 <= row < len(self))
             raise UsageError(f"{self.folder}: has no slice {odd}", f"give 0 to {len(self) - 1}")

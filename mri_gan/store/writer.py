@@ -256,6 +256,10 @@ def open_for_writing(folder: Path) -> lmdb.Environment:
     except (lmdb.Error, OSError) as error:
         if _is_full(error, folder, 0):
             raise explain_lmdb_error(error, folder) from error
+        if "already open in this process" in str(error):
+            raise UsageError(
+                f"{folder}: is open in this program", "close its readers first"
+            ) from error
         raise DataError(
             f"{folder}: cannot be opened as a store ({one_line(error)})", "check the disk"
         ) from error

@@ -93,7 +93,7 @@ def read_labels(store: StoreReader, table: Path | None) -> list[Labels]:
         known = {name for r in records for name in (r.subject, r.source, Path(r.source).name)}
         if known.isdisjoint(joined):
             raise UsageError(
-                f"--labels {table}: names none of the subjects or sources of {store.folder}",
+                f"{table}: names none of the subjects or sources of {store.folder}",
                 f"the store has, for example, {records[0].subject} and {records[0].source}",
             )
     return slice_labels(records, joined)

@@ -64,6 +64,16 @@ def test_the_environment_gives_options_too(store: Path) -> None:
     assert (found["max_size"], found["loss"]) == (16, "r1")
 
 
+def test_a_tilde_is_the_home_folder_also_where_no_shell_has_seen_it(
+    store: Path, tmp_path: Path
+) -> None:
+    home = str(store.parent)
+    file = write(tmp_path / "a.toml", f"labels = '~/{store.name}.tsv'\ncondition = ['age']\n")
+    done = run("train", f"~/{store.name}", "--config", file, "--dry-run", HOME=home)
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"mrigan: {store}.tsv: No such file")
+
+
 def test_a_variable_that_is_no_option_is_a_mistake(store: Path) -> None:
     done = CliRunner().invoke(
         cli, ["train", str(store), "--dry-run"], env={"MRIGAN_TRAIN_KIMGG": "1"}, prog_name="mrigan"

@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader
 
 from mri_gan.errors import DataError, UsageError
 from mri_gan.library import slice_dataset
-from mri_gan.library.slice_dataset import SliceDataset
+from mri_gan.library.slice_dataset import Scale, SliceDataset
 from mri_gan.store import environment
 from mri_gan.store.reader import StoreReader
 
@@ -55,6 +55,59 @@ def test_negative_numbers_count_from_the_end_and_others_end_a_loop(store: Path) 
     with pytest.raises(IndexError):
         data[len(data)]
     assert len(list(data)) == len(data)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(
+    ("index", "rows"),
+    [
+        (slice(1, 4), [1, 2, 3]),
+        (slice(None, None, -3), [5, 2]),
+        ([3, -1], [3, 5]),
+        ((3, -1), [3, 5]),
+        (np.array([0, 2]), [0, 2]),
+        (torch.tensor([0, 2]), [0, 2]),
+        (np.arange(6) > 3, [4, 5]),
+        ([], []),
+    ],
+    ids=repr,
+)
+def test_several_numbers_give_their_batch(
+    store: Path, stored: Any, index: Any, rows: list[int]
+) -> None:
+    data = SliceDataset(store, level=32, scale="raw", labels="position")
+    images, positions = data[index]
+    assert torch.equal(images, torch.from_numpy(stored[rows]))
+    assert torch.equal(positions, data.targets["position"].values[rows])
+
+
+@pytest.mark.parametrize("one", [np.int64(3), torch.tensor(3), -3])
+def test_a_number_of_any_library_gives_one_slice(store: Path, stored: Any, one: Any) -> None:
+    data = SliceDataset(store, level=32, scale="raw")
+    assert torch.equal(data[one], torch.from_numpy(stored[3]))
+
+
+@pytest.mark.parametrize("odd", [1.5, "a", [0.5], None, True, [[0]], [True]], ids=repr)
+def test_what_is_no_number_of_a_slice_is_said(store: Path, odd: Any) -> None:
+    with pytest.raises(UsageError, match="give a whole number, several, or a slice"):
+        SliceDataset(store, level=8)[odd]
+
+
+@pytest.mark.parametrize("odd", [[0, 6], [-7], np.array([99])], ids=repr)
+def test_a_number_beyond_the_last_slice_is_an_index_error(store: Path, odd: Any) -> None:
+    with pytest.raises(IndexError, match="of 6"):
+        SliceDataset(store, level=8)[odd]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on one core
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_function_that_puts_batches_together_gets_items(store: Path, workers: int) -> None:
+    data = SliceDataset(store, level=8, labels="position")
+    options: dict[str, Any] = {"num_workers": workers, "collate_fn": list}
+    ours, plain = list(data.loader(4, **options)), list(DataLoader(data, 4, **options))
+    assert [len(batch) for batch in ours] == [4, 2]
+    for batch, expected in zip(ours, plain, strict=True):
+        for item, other in zip(batch, expected, strict=True):
+            assert_equal_batches(list(item), list(other))
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning")  # on one core
@@ -127,7 +180,7 @@ def test_the_program_may_change_its_folder(
 
 @pytest.mark.parametrize("scale", ["signed", "raw"])
 def test_only_what_nobody_has_any_more_is_written_over(
-    store: Path, stored: Any, scale: str, monkeypatch: pytest.MonkeyPatch
+    store: Path, stored: Any, scale: Scale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slice_dataset, "CACHED_BYTES", 1)
     data = SliceDataset(store, level=32, scale=scale)

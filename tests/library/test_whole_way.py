@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import nibabel as nib
+import numpy as np
 import phantoms
 import pytest
 import torch
@@ -75,9 +76,27 @@ def test_equal_slices_in_two_splits_are_a_doubt(tmp_path: Path) -> None:
 
 def test_a_mistake_in_preparing_is_an_error_of_ours(oasis_zip: Path, tmp_path: Path) -> None:
     with pytest.raises(mg.UsageError, match="plain"):
-        mg.prepare(oasis_zip, tmp_path / "A", plain="axial")
+        mg.prepare(oasis_zip, tmp_path / "A", plain="axial")  # type: ignore[call-arg]
     with pytest.raises(mg.UsageError, match="no such file"):
         mg.prepare(tmp_path / "nothing", tmp_path / "A")
+
+
+def test_a_store_that_this_program_reads_is_prepared_again_or_the_remedy_is_told(
+    oasis_zip: Path, tmp_path: Path
+) -> None:
+    first = mg.prepare(oasis_zip, tmp_path / "A", workers=0)
+    data = mg.SliceDataset(tmp_path / "A", level=8)
+    before = data[0]
+    assert mg.prepare(oasis_zip, tmp_path / "A", workers=0).digest == first.digest
+    with pytest.raises(mg.UsageError, match="already holds a store of other sources"):
+        mg.prepare(oasis_zip, tmp_path / "A", workers=0, depth=16)
+    with pytest.raises(mg.UsageError, match="open in this program: close its readers first"):
+        mg.prepare(oasis_zip, tmp_path / "A", workers=0, depth=16, overwrite=True)
+    assert torch.equal(data[0], before)
+    data.close()
+    second = mg.prepare(oasis_zip, tmp_path / "A", workers=0, depth=16, overwrite=True)
+    assert second.digest != first.digest
+    assert mg.open_store(tmp_path / "A").dtype == np.uint16
 
 
 @pytest.fixture(scope="module")
@@ -123,6 +142,15 @@ def test_a_stack_of_positions_becomes_a_nifti(prepared: mg.Prepared, tmp_path: P
     saved = nib.nifti1.load(tmp_path / "stack.nii.gz")
     assert saved.shape == (16, 16, 5)
     assert saved.header.get_zooms()[2] == 2.0
+    volume.save(tmp_path / "plain.NII")
+    plain = nib.nifti1.load(tmp_path / "plain.NII")  # which nibabel would not unpack
+    np.testing.assert_array_equal(np.asarray(plain.dataobj), np.asarray(saved.dataobj))
+    with pytest.raises(mg.UsageError, match="saved as NIfTI: call it"):
+        volume.save(tmp_path / "stack.png")
+    assert not (tmp_path / "stack.png").exists()
+    for odd in ({"slices": 0}, {"slices": 3, "spacing_mm": 0.0}, {"slices": 3, "seed": -1}):
+        with pytest.raises(mg.UsageError):
+            run.load_model().draw_volume(**{"seed": 0, **odd})  # type: ignore[arg-type]
 
 
 def test_settings_mean_what_they_mean_on_the_command_line(store: Path) -> None:

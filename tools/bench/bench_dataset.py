@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 import numpy as np
@@ -117,7 +117,7 @@ def batches_of(kind: str, folder: Path, level: int, workers: int, method: str | 
     options["multiprocessing_context"] = method
     if kind == "PNGs":
         return DataLoader(PictureFolder(folder / "in"), BATCH, **options)
-    scale = "raw" if kind == "integers" else "signed"
+    scale: Literal["raw", "signed"] = "raw" if kind == "integers" else "signed"
     data = mg.SliceDataset(folder / "store", None, level, scale=scale)
     return DataLoader(data, BATCH, **options) if kind == "items" else data.loader(BATCH, **options)
 

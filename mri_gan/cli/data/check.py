@@ -26,7 +26,7 @@ MAX_THREADS = 16
 
 
 @click.command("check", epilog=EPILOG)
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=options.PATH)
 @options.setting("--threads", click.IntRange(1, 256), None, "Threads  [default: one per CPU].")
 @options.as_json
 @options.quiet

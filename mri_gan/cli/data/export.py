@@ -24,7 +24,7 @@ MAX_WORKERS = 16
 
 
 @click.command("export", epilog=EPILOG)
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=options.PATH)
 @options.setting(
     "--format", click.Choice(FORMATS), None, "Format to write.", name="format_", required=True
 )

@@ -22,7 +22,7 @@ FILES = ("stored", "left_out", "ignored")
 
 
 @click.command("info", epilog=EPILOG)
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=options.PATH)
 @options.as_json
 def command(store: Path, as_json: bool) -> None:
     """Show slices, subjects, splits, levels and what was left out of a STORE."""

@@ -73,7 +73,7 @@ TELLING = (
 
 
 @click.command("inspect", epilog=EPILOG)
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, type=options.PATH)
 @source_options
 @slice_options
 @people_options
@@ -82,7 +82,7 @@ TELLING = (
     is_flag=False,
     flag_value="inspect.png",
     default=None,
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="Write a contact sheet; without a name, to inspect.png.",
 )
 @options.setting("--workers", click.IntRange(0, 256), None, "Processes  [default: one per CPU].")

@@ -17,7 +17,7 @@ Examples:
 
 
 @click.command("merge", epilog=EPILOG)
-@click.argument("stores", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("stores", nargs=-1, required=True, type=options.PATH)
 @options.path("--out", "Folder of the store to write.", required=True)
 @options.as_json
 @options.quiet

@@ -20,7 +20,7 @@ from mri_gan.cli.data.source_options import (
 from mri_gan.cli.options import Configurable, write_given
 from mri_gan.config import require
 from mri_gan.errors import DataError, UsageError
-from mri_gan.preparation import IDS, KEY_FILE, LOCAL, PrepareConfig
+from mri_gan.preparation import GIVEN_FILE, IDS, KEY_FILE, LOCAL, PrepareConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -33,7 +33,6 @@ LEAVE_AFTER_S = 1.0  # with the time that Python needs to end, a signal is obeye
 
 SHARD_KEY = "give the same --id-key FILE to all parts, or --ids keep"
 
-GIVEN_FILE = "prepare.toml"  # beside the store, for --config
 
 EPILOG = """\b
 Examples:
@@ -46,7 +45,7 @@ Examples:
 
 
 @click.command("prepare", epilog=EPILOG, cls=Configurable)
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, type=options.PATH)
 @options.path("--out", "Folder of the store to write.", required=True)
 @source_options
 @slice_options
@@ -59,7 +58,7 @@ Examples:
 )
 @options.setting(
     "--split-file",
-    click.Path(path_type=Path, dir_okay=False),
+    options.UserPath(dir_okay=False),
     None,
     "Table of subject and split, such as a store's splits.tsv; it overrides a shipped split.",
 )
@@ -80,7 +79,7 @@ Examples:
 )
 @options.setting(
     "--id-key",
-    click.Path(path_type=Path, dir_okay=False),
+    options.UserPath(dir_okay=False),
     None,
     "File of the secret key, created if missing  [default: ids.key in --out].",
 )
@@ -206,7 +205,7 @@ def _prepare(
     with FolderLock(out), stop_on_signal(leave_after_s=LEAVE_AFTER_S) as stop:
         remove_leftovers(out)
         if overwrite:
-            remove_store(out)
+            prepare.remove_store(out)
         if prepare.is_complete(out, plan.digest):
             if not quiet:
                 click.echo(f"{out} is already complete", err=True)
@@ -224,12 +223,6 @@ def _prepare(
                 stop,
                 lambda tick: bar.show(tick.learned_from + tick.sources_done),
             )
-
-
-def remove_store(folder: Path) -> None:
-    """Delete the files of a store and nothing else that may be in its folder."""
-    for name in ("data.mdb", "lock.mdb", "preview.png", "manifest.tsv", "splits.tsv", GIVEN_FILE):
-        (folder / name).unlink(missing_ok=True)
 
 
 def _oddities(facts: dict[str, Any]) -> Iterator[str]:

@@ -137,7 +137,7 @@ source_options = options.together(
 people_options = options.together(
     options.setting(
         "--people",
-        click.Path(path_type=Path, dir_okay=False),
+        options.UserPath(dir_okay=False),
         None,
         "Table of who is who, with the columns file (or folder) and person, and optionally "
         "session, split and labels.",
@@ -180,7 +180,7 @@ slice_options = options.together(
     ),
     options.setting(
         "--landmarks",
-        click.Path(path_type=Path, file_okay=False),
+        options.UserPath(file_okay=False),
         None,
         "Reuse the landmarks that nyul learned for another store.",
         callback=read_landmarks,

@@ -29,7 +29,7 @@ FORMAT, VERSION = "mrigan-audit", 2
 
 
 @click.command("audit", epilog=EPILOG)
-@click.argument("ckpt", type=click.Path(path_type=Path), required=False)
+@click.argument("ckpt", type=options.PATH, required=False)
 @options.path("--images", "Audit the pictures of this folder instead of a checkpoint's.")
 @options.setting("--count", click.IntRange(1), 1000, "Samples to audit.")
 @click.option("--strict", is_flag=True, help="Exit code 1 unless the verdict is `pass`.")

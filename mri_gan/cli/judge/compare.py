@@ -17,7 +17,7 @@ Example:
 
 
 @click.command("compare", epilog=EPILOG)
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, required=True, type=options.PATH)
 @options.setting("--out", options.PATH, Path("comparison.html"), "The HTML file.")
 @options.with_people
 @options.as_json

@@ -42,7 +42,7 @@ def parse_features(_ctx: click.Context, _param: click.Parameter, value: str) -> 
 
 
 @click.command("evaluate", epilog=EPILOG)
-@click.argument("ckpt", type=click.Path(path_type=Path), required=False)
+@click.argument("ckpt", type=options.PATH, required=False)
 @options.path("--images", "Judge the pictures of this folder instead of a checkpoint's.")
 @options.setting(
     "--split",

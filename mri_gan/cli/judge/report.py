@@ -16,7 +16,7 @@ Examples:
 
 
 @click.command("report", epilog=EPILOG)
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=options.PATH)
 @options.path("--out", "HTML file  [default: report.html in the run folder].")
 @options.with_people
 @options.path("--figures", "Also write charts as SVG and PDF, and the newest samples, here.")

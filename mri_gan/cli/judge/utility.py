@@ -29,7 +29,7 @@ ROWS = (
 
 
 @click.command("utility", epilog=EPILOG)
-@click.argument("ckpt", type=click.Path(path_type=Path))
+@click.argument("ckpt", type=options.PATH)
 @options.setting(
     "--task",
     click.Choice(("auto", "position", "mask")),

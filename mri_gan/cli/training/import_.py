@@ -18,7 +18,7 @@ Examples:
 
 
 @click.command("import", epilog=EPILOG)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=options.PATH)
 @options.path("--out", "Checkpoint to write, .pt.", required=True)
 @options.setting("--to-channels", int, None, "1 makes a three-channel network grey.")
 @options.setting(

@@ -78,7 +78,7 @@ def use_schedule(path: Path) -> dict[str, Any]:
 
 
 @click.command("train", epilog=EPILOG, cls=Configurable)
-@click.argument("store", type=click.Path(path_type=Path))
+@click.argument("store", type=options.PATH)
 @options.path("--out", "Run folder  [default: STORE-run].")
 @options.setting(
     "--preset",

@@ -18,7 +18,7 @@ Examples:
 
 
 @click.command("directions", epilog=EPILOG)
-@click.argument("ckpt", type=click.Path(path_type=Path))
+@click.argument("ckpt", type=options.PATH)
 @options.setting(
     "--method",
     click.Choice(["sefa", "pca", "both"]),

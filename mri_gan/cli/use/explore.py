@@ -19,7 +19,7 @@ Examples:
 
 
 @click.command("explore", epilog=EPILOG)
-@click.argument("ckpt", type=click.Path(path_type=Path))
+@click.argument("ckpt", type=options.PATH)
 @options.path("--out", "Folder of the images you save  [default: explored, beside the checkpoint].")
 @options.setting(
     "--method",

@@ -20,7 +20,7 @@ FORMATS = ("safetensors", "torchscript", "torch-export", "onnx", "medigan", "mon
 
 
 @click.command("export-model", epilog=EPILOG)
-@click.argument("ckpt", type=click.Path(path_type=Path))
+@click.argument("ckpt", type=options.PATH)
 @options.setting(
     "--format", click.Choice(FORMATS), None, "Format to write.", name="format_", required=True
 )

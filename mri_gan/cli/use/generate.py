@@ -29,7 +29,7 @@ FORMATS = ("png", "zip", "nifti")
 
 
 @click.command("generate", epilog=EPILOG)
-@click.argument("ckpt", type=click.Path(path_type=Path))
+@click.argument("ckpt", type=options.PATH)
 @options.setting("--seeds", str, None, "Seeds: numbers and ranges such as 0-999,2000.")
 @drawing.styles
 @options.path("--out", "Folder to write to; for zip, the file.", required=True)

@@ -18,7 +18,7 @@ Examples:
 
 
 @click.command("project", epilog=EPILOG)
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=options.PATH)
 @options.path("--ckpt", "Checkpoint or run folder.", required=True)
 @options.path("--out", "Folder of the result.", required=True)
 @options.setting(

@@ -32,7 +32,7 @@ DEFAULT = ("samples", "mixing")
 
 
 @click.command("test", epilog=EPILOG)
-@click.argument("ckpt", type=click.Path(path_type=Path))
+@click.argument("ckpt", type=options.PATH)
 @drawing.shared()
 @options.setting("--rows", click.IntRange(1, 64), 4, "Rows of the sheet.")
 @options.setting("--cols", click.IntRange(1, 64), 8, "Columns of the sheet.")

@@ -20,7 +20,7 @@ Examples:
 
 
 @click.command("walk", epilog=EPILOG)
-@click.argument("ckpt", type=click.Path(path_type=Path))
+@click.argument("ckpt", type=options.PATH)
 @options.setting("--seeds", str, "0-3", "Seeds to visit: 0-3,9.")
 @options.path("--out", "File to write: .gif, or .png for an animated PNG.", required=True)
 @options.setting("--steps", int, 24, "Frames between two seeds.")

@@ -32,7 +32,7 @@ from mri_gan.ingest.run.workers import (
     write_companions,
 )
 from mri_gan.ingest.source import Source, members_of
-from mri_gan.preparation import PrepareConfig
+from mri_gan.preparation import GIVEN_FILE, PrepareConfig
 from mri_gan.store import schema
 from mri_gan.store.counts import count_slices, tell_learned
 from mri_gan.store.schema import SliceRecord
@@ -117,6 +117,12 @@ def is_complete(folder: Path, plan_digest: str) -> bool:
     return True
 
 
+def remove_store(folder: Path) -> None:
+    """Delete the files of a store and nothing else that may be in its folder."""
+    for name in ("data.mdb", "lock.mdb", "preview.png", "manifest.tsv", "splits.tsv", GIVEN_FILE):
+        (folder / name).unlink(missing_ok=True)
+
+
 def known_before(folder: Path, plan_digest: str) -> Learned | None:
     """What an unfinished store of this plan has learned already; None where there is none."""
     header, _ = _read_meta(folder)
@@ -129,15 +135,18 @@ def _read_meta(folder: Path) -> tuple[Any, Any]:
     """The "format" and "summary" entries of a folder, None where it has none."""
     if not has_begun(folder):
         return None, None
-    from mri_gan.store.environment import open_for_reading  # needs numpy; a new store does not
+    # Needs numpy; a new store does not. This program may be reading the store, too.
+    from mri_gan.store.environment import close_shared, open_shared
 
-    with open_for_reading(folder) as env:
-        try:
-            meta = env.open_db(b"meta", create=False)
-        except lmdb.Error:
-            return None, None
+    env = open_shared(folder)
+    try:
+        meta = env.open_db(b"meta", create=False)
         with env.begin(db=meta) as txn:
             found = (txn.get(b"format"), txn.get(b"summary"))
+    except lmdb.Error:
+        return None, None
+    finally:
+        close_shared(env)
     try:
         header, summary = (None if data is None else schema.load_json(data) for data in found)
     except ValueError as error:

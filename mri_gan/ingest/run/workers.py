@@ -146,7 +146,16 @@ def check_that_workers_live(engine: Engine) -> None:
     raise DataError(
         "worker processes cannot start",
         "use no workers (0), or put what a script does below `if __name__ == '__main__':`",
-    )
+    ) from None
+
+
+def leave_if_starting() -> None:
+    """End a worker in which a script without a main guard has come this far: its parent says why.
+
+    A process that starts runs the script again, and Python marks it for as long.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(1)
 
 
 def _do_nothing(_: Sequence[Item]) -> list[Item]:

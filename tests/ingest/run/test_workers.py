@@ -182,3 +182,15 @@ def test_a_script_without_a_main_guard_is_told_at_once(tmp_path: Path) -> None:
         "mrigan: worker processes cannot start: use no workers (0), or put what a script"
         in done.stderr
     )
+
+
+def test_a_script_that_calls_prepare_without_one_says_it_once(tmp_path: Path) -> None:
+    phantoms.slices_folder(tmp_path / "scans")
+    script = tmp_path / "script.py"
+    script.write_text("import mri_gan as mg\nmg.prepare('scans', 'S', workers=2)\n")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=300, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("Traceback") == 1
+    assert "worker processes cannot start" in done.stderr.splitlines()[-1]

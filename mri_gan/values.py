@@ -1,0 +1,81 @@
+"""Kinds of values: whether one is of an annotated type, and how a person calls that type."""
+
+from __future__ import annotations
+
+import collections.abc
+import math
+import os
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Literal
+
+from mri_gan.errors import UsageError
+
+IN_WORDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "True or False",
+    str: "text",
+    Path: "a path",
+    collections.abc.Callable: "a function",
+}
+
+
+def is_of(value: Any, kind: Any) -> bool:
+    """Whether a value is of a type; whole numbers are floats, too, and none is infinite."""
+    origin, within = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if kind is Any:
+        return True
+    if origin in (types.UnionType, typing.Union):
+        return any(is_of(value, each) for each in within)
+    if origin is Literal:
+        return value in within
+    if origin in (int, float):
+        number = isinstance(value, Integral) or (origin is float and isinstance(value, Real))
+        return number and not isinstance(value, bool) and math.isfinite(value)
+    if origin is Path:
+        return isinstance(value, os.PathLike)
+    if not isinstance(value, origin):
+        return False
+    return not isinstance(value, list | tuple) or all(is_of(v, within[0]) for v in value)
+
+
+def in_words(kind: Any) -> str:
+    """A type as a person says it: "a whole number or None"."""
+    origin, within = typing.get_origin(kind) or kind, typing.get_args(kind)
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(dict.fromkeys(in_words(each) for each in within))
+    if origin is Literal:
+        return f"one of {', '.join(map(str, within))}"
+    if origin is type(None):
+        return "None"
+    if within and origin not in IN_WORDS:
+        return f"several, each {in_words(within[0])}"
+    return IN_WORDS.get(origin, getattr(origin, "__name__", str(origin)))
+
+
+def require_of(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
+    """Raise UsageError for a name that there is not, or a value that is not of its kind."""
+    for name, value in values.items():
+        if name not in kinds:
+            raise UsageError(f"{name}: no such setting", suggest(name, kinds))
+        if not is_of(value, kinds[name]):
+            raise UsageError(f"{name} is {value!r:.60}", f"give {in_words(kinds[name])}")
+
+
+def suggest(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """What somebody may have meant who wrote a name that there is not."""
+    import difflib  # loaded where a name is wrong, and not with every command
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else otherwise
+
+
+def as_path(path: str | os.PathLike[str]) -> Path:
+    """A path as a person wrote it, `~` for the home folder; raises UsageError for an empty one."""
+    if not os.fspath(path):
+        raise UsageError("a path is empty", "give the name of a file or folder")
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - it leaves `~nobody` as it is

@@ -1,0 +1,196 @@
+"""What the public functions are given: mistakes are told at once and in the words of Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import mri_gan as mg
+from mri_gan import config, preparation
+from mri_gan.errors import DataError
+from mri_gan.library.arguments import in_python, public
+from mri_gan.library.settings import PrepareSettings, TrainSettings
+from mri_gan.values import is_of
+
+
+@public
+def draw(size: int, labels: str | Sequence[str] = (), **options: Any) -> object:
+    """An example."""
+    if size > 8:
+        raise DataError(f"--max-size {size}", "choose --max-size from 8, or use --labels")
+    return size, labels, options
+
+
+def test_arguments_of_another_kind_are_refused_before_anything_is_done() -> None:
+    assert draw(8, labels="age", odd=print) == (8, "age", {"odd": print})
+    with pytest.raises(mg.UsageError, match=r"size is '8': give a whole number$"):
+        draw("8")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="missing"):
+        draw()  # type: ignore[call-arg]
+
+
+def test_options_are_called_as_in_python() -> None:
+    with pytest.raises(DataError) as told:
+        draw(9)
+    assert str(told.value) == "max_size 9: choose max_size from 8, or use labels"
+    assert in_python("try `mrigan train --mixing`") == "try `mrigan train --mixing`"
+    assert in_python("a--b and -c") == "a--b and -c"
+
+
+def test_it_looks_like_the_function_that_it_guards() -> None:
+    assert draw.__doc__ == "An example."
+    assert list(inspect.signature(draw).parameters) == ["size", "labels", "options"]
+
+
+# The typed settings are those of the configurations
+
+DECIDED = {  # by the store and by frozen weights, not by the caller
+    "channels",
+    "critic_features",
+    "features_digest",
+    "features_licence",
+    "conditions",
+    "channel_names",
+    "pixel_mm",
+}
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "decided"),
+    [
+        (PrepareSettings, mg.PrepareConfig, set()),
+        (TrainSettings, mg.TrainConfig, DECIDED),
+    ],
+)
+def test_settings_are_the_fields_of_the_configuration(
+    settings: Any, kind: Any, decided: set[str]
+) -> None:
+    typed = typing.get_type_hints(settings)
+    assert list(typed) == [f.name for f in dataclasses.fields(kind) if f.name not in decided]
+    for field in dataclasses.fields(kind):
+        if field.name in typed:
+            assert is_of(field.default, typed[field.name]), field.name
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "choices"),
+    [
+        ("plane", PrepareSettings, ("auto", *preparation.PLANES)),
+        ("fit", PrepareSettings, preparation.FITS),
+        ("intensity", PrepareSettings, preparation.INTENSITIES),
+        ("ids", PrepareSettings, preparation.IDS),
+        ("arch", TrainSettings, config.ARCHS),
+        ("critic", TrainSettings, config.CRITICS),
+        ("loss", TrainSettings, config.LOSS_NAMES),
+        ("augment", TrainSettings, config.AUGMENTS),
+        ("layout", TrainSettings, config.LAYOUTS),
+        ("missing", TrainSettings, config.MISSING),
+    ],
+)
+def test_words_to_choose_from_are_those_that_are_known(
+    name: str, settings: Any, choices: tuple[str, ...]
+) -> None:
+    assert typing.get_args(typing.get_type_hints(settings)[name]) == choices
+
+
+def test_a_capacity_and_a_precision_have_names() -> None:
+    kinds = typing.get_type_hints(TrainSettings)
+    assert all(is_of(name, kinds["capacity"]) for name in config.CAPACITIES)
+    assert all(is_of(name, kinds["precision"]) for name in ("auto", *config.PRECISIONS))
+
+
+# What people mistype, in each function
+
+BAD: dict[str, tuple[Any, str]] = {
+    "no sources": (lambda s, r: mg.prepare([], s / "new"), "no sources"),
+    "None": (lambda s, r: mg.prepare(None, s / "new"), "sources is None"),  # type: ignore[arg-type]
+    "workers": (lambda s, r: mg.prepare(s, s / "new", workers=-1), "workers -1: give 0 or more"),
+    "kind": (
+        lambda s, r: mg.prepare(s, s / "new", slices=(0.2, 0.8)),  # type: ignore[arg-type]
+        r"slices is \(0.2, 0.8\): give text",
+    ),
+    "typo": (
+        lambda s, r: mg.prepare(s, s / "new", slice="0.2:0.8"),  # type: ignore[call-arg]
+        "did you mean slices",
+    ),
+    "kimg": (lambda s, r: mg.train(s, r, kimg="0.2"), "kimg is '0.2': give a number or None"),  # type: ignore[arg-type]
+    "decided": (lambda s, r: mg.train(s, r, channels=2), "channels: no such setting"),  # type: ignore[call-arg]
+    "callback": (lambda s, r: mg.train(s, r, callbacks=print), "callbacks is"),  # type: ignore[arg-type]
+    "features": (lambda s, r: mg.evaluate(r, s, features=["x"]), "features x: choose one of pca"),
+    "split": (lambda s, r: mg.evaluate(r, s, split="val"), "split val: choose one of train"),
+    "count": (lambda s, r: mg.audit(r, s, count=0), "count 0: give 1 or more"),
+    "store": (lambda s, r: mg.volumes("NOPE"), "NOPE: no such store"),  # not at the first volume
+    "scans": (lambda s, r: mg.volumes(s, "trian"), "split trian"),
+    "level": (lambda s, r: mg.SliceDataset(s, level=8.0), "level is 8.0: give a whole number"),  # type: ignore[arg-type]
+    "scale": (lambda s, r: mg.SliceDataset(s, scale="x"), "scale is 'x': give one of signed"),  # type: ignore[arg-type]
+    "table": (
+        lambda s, r: mg.SliceDataset(s, table="x.tsv"),
+        "x.tsv: No such file.*spelling",
+    ),
+    "read": (lambda s, r: mg.open_store(s).read(8, 0), "slices 0: give their numbers"),  # type: ignore[arg-type]
+    "half": (lambda s, r: mg.open_store(s).read(8, [0.5]), "give their numbers"),  # type: ignore[list-item]
+    "text": (lambda s, r: mg.open_store(s).read("8", [0]), "level '8' is not a level"),  # type: ignore[arg-type]
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_mistake_is_told_in_one_line(name: str, store: Path, tmp_path: Path) -> None:
+    call, said = BAD[name]
+    with pytest.raises(mg.MriganError, match=f"^[^\n]*{said}"):
+        call(store, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def model(store: Path, tmp_path_factory: pytest.TempPathFactory) -> mg.Model:
+    out = tmp_path_factory.mktemp("drawn") / "run"
+    run = mg.train(store, out, max_size=8, kimg=0.016, capacity=1 / 64, batch=8, device="cpu")
+    return run.load_model("cpu")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"seeds": 3}, "seeds is 3: give several, each a whole number"),
+        ({"seeds": []}, "no seeds"),
+        ({"seeds": [-1]}, "the seed -1"),
+        ({"seeds": (0.5 for _ in "1")}, "the seed 0.5"),
+        ({"seeds": [1], "psi": "x"}, "psi is 'x': give a number"),
+        ({"seeds": [1], "size": 16}, "choose size from 8"),
+        ({"seeds": [1], "condition": {"age": 3}}, "give text or None"),
+    ],
+)
+def test_odd_arguments_of_a_drawing(model: mg.Model, options: Any, said: str) -> None:
+    with pytest.raises(mg.UsageError, match=said):
+        model.draw(**options)
+
+
+def test_seeds_may_come_as_an_array(model: mg.Model) -> None:
+    assert torch.equal(model.draw(np.arange(2)), model.draw([0, 1]))
+    assert torch.equal(model.draw(torch.arange(2).tolist()), model.draw(range(2)))
+
+
+def test_a_run_counts_the_images_that_were_shown(model: mg.Model, store: Path) -> None:
+    run = mg.train(
+        store, model.trained.path.parent, max_size=8, kimg=0.016, capacity=1 / 64, batch=8,
+        device="cpu",
+    )  # fmt: skip
+    assert run.nimg == model.trained.nimg == 16
+    assert "16" in run._repr_html_()
+
+
+def test_what_is_shown_of_a_result_is_short(model: mg.Model, store: Path) -> None:
+    scan = next(mg.volumes(store))
+    assert repr(scan) == f"Volume('{scan.subject} {scan.split}', {list(scan.voxels.shape)} uint8)"
+    assert repr(model).endswith(": stylegan, 8 px, 0.016 kimg")
+    for shown in (scan, model, mg.SliceDataset(store)):
+        assert shown._repr_html_().count("<img ") == 1
+        assert len(repr(shown)) < 200

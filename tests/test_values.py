@@ -1,0 +1,99 @@
+"""Kinds of values: what is of an annotated type, and what is said where something is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pytest
+
+from mri_gan.errors import UsageError
+from mri_gan.values import as_path, in_words, is_of, require_of, suggest
+
+Word = Literal["pad", "crop"]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (3, int),
+        (np.int64(3), int),
+        (3, float),
+        (np.float32(0.5), float),
+        (None, int | None),
+        ("a", str | Path),
+        (Path("a"), str | Path),
+        ("pad", Word),
+        ((1, 2), tuple[int, ...]),
+        (["a"], Sequence[str]),
+        (range(3), Iterable[int]),
+        (len, Callable[[Any], int]),
+        (object(), Any),
+    ],
+)
+def test_what_is_of_a_type(value: object, kind: Any) -> None:
+    assert is_of(value, kind)
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (True, int),
+        (True, float),
+        (1, bool),
+        (3.0, int),
+        ("3", int),
+        (float("nan"), float),
+        (float("inf"), float | None),
+        (None, str),
+        ("tile", Word),
+        ((1, "2"), tuple[int, ...]),
+        ([1], Sequence[str]),
+        (3, Iterable[int]),
+        ("len", Callable[[Any], int]),
+    ],
+)
+def test_what_is_not(value: object, kind: Any) -> None:
+    assert not is_of(value, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (int | None, "a whole number or None"),
+        (bool, "True or False"),
+        (Word, "one of pad, crop"),
+        (str | Path, "text or a path"),
+        (Sequence[float], "several, each a number"),
+        (Callable[[int], None] | None, "a function or None"),
+    ],
+)
+def test_a_type_in_words(kind: Any, said: str) -> None:
+    assert in_words(kind) == said
+
+
+def test_a_name_that_there_is_not_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match="slice: no such setting: did you mean slices\\?"):
+        require_of({"slice": "0:1"}, {"slices": str, "every": int})
+    assert suggest("zebra", ["slices"], "see --help") == "see --help"
+
+
+def test_a_value_of_another_kind_is_shown_with_what_to_give() -> None:
+    with pytest.raises(UsageError, match=r"every is '2': give a whole number$"):
+        require_of({"every": "2"}, {"every": int})
+    with pytest.raises(UsageError) as told:
+        require_of({"every": "x" * 1000}, {"every": int})
+    assert len(str(told.value)) < 100
+
+
+def test_a_path_begins_at_home_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/of/mine")
+    monkeypatch.setenv("USERPROFILE", "/home/of/mine")
+    assert as_path("~/scans") == Path("/home/of/mine/scans")
+    assert as_path(Path("~/scans")) == Path("/home/of/mine/scans")
+    assert as_path("a/~") == Path("a/~")
+    assert as_path("~nobody-here/x") == Path("~nobody-here/x")
+    with pytest.raises(UsageError, match="empty"):
+        as_path("")
