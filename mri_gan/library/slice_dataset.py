@@ -144,7 +144,7 @@ class SliceDataset(torch_data.Dataset[Any]):
         beyond = [number for number in numbers if not -len(self) <= number < len(self)]
         if beyond:
             raise IndexError(f"slice {beyond[0]} of {len(self)}")
-        return numbers.astype(np.int64).tolist()
+        return list(map(int, numbers))
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Several slices by one read of the store: what a DataLoader calls for a batch."""
