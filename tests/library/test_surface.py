@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -46,7 +47,7 @@ OTHERS = {"PrepareConfig", "TrainConfig", "MriganError", "DataError", "UsageErro
 
 def parameters(name: str) -> str:
     """The parameters of a function as one writes them, `*` before those by name alone."""
-    home = sys.modules[f"mri_gan.{mg._HOMES[name]}"]
+    home = importlib.import_module(f"mri_gan.{mg._HOMES[name]}")
     words: list[str] = []
     for parameter in inspect.signature(getattr(home, name)).parameters.values():
         if parameter.kind is parameter.KEYWORD_ONLY and "*" not in words:
