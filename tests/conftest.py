@@ -7,8 +7,9 @@ import os
 # Before anything imports torch or numpy, whose libraries read it once.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import io
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +18,18 @@ import phantoms
 import pytest
 from faults import Nursery
 from phantoms.counting import count_files
+from PIL import Image
 
 from mri_gan.config import TrainConfig
 from mri_gan.files import StopSignal
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.run import prepare as preparing
 from mri_gan.ingest.run.prepare import write_store
+from mri_gan.pictures import Chart, draw_figure
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.companions import write_companions
 from mri_gan.store.reader import StoreReader
+from mri_gan.train import cost, monitor
 from mri_gan.train.data import find_conditions
 
 Prepare = Callable[..., Path]
@@ -74,6 +78,22 @@ def _files_are_counted_in_every_test() -> Iterator[None]:
         yield
 
 
+def lay_out(charts: Sequence[Chart]) -> bytes:
+    """The smallest PNG, once a figure of these charts was built."""
+    draw_figure(charts)
+    stream = io.BytesIO()
+    Image.new("L", (1, 1)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _loss_plots_are_not_rendered() -> Iterator[None]:
+    """Runs within a test's process lay out `loss.png` only: rendering took half of a short run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(monitor, "draw_png", lay_out)
+        yield
+
+
 @pytest.fixture(scope="session")
 def prepare() -> Prepare:
     """`prepare(out, *sources, workers=0, **config)` writes a store and gives its folder."""
@@ -107,6 +127,13 @@ def nursery() -> Iterator[Nursery]:
     """Runs `mrigan` commands in forked children, many in a second."""
     with Nursery() as started:
         yield started
+
+
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dry runs whose settings are looked at need no trial of what a run would take."""
+    needs = cost.Needs(1, 1, 1, 1, 1, 1.0)
+    monkeypatch.setattr(cost, "estimate", lambda *_: needs)
 
 
 MEASURED = pytest.StashKey[list[str]]()

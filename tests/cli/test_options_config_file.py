@@ -31,6 +31,7 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("spelling", ["max-size", "max_size"])
 def test_a_file_gives_options_and_the_command_line_wins(
     store: Path, tmp_path: Path, spelling: str
@@ -42,6 +43,7 @@ def test_a_file_gives_options_and_the_command_line_wins(
     assert found["capacity"] == 1 / 16
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_an_architecture_in_a_file_brings_its_defaults_and_loses_to_the_command_line(
     store: Path, tmp_path: Path
 ) -> None:
@@ -54,11 +56,13 @@ def test_an_architecture_in_a_file_brings_its_defaults_and_loses_to_the_command_
     assert (found["arch"], found["loss"]) == ("stylegan2", "hinge")
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_one_file_serves_several_commands(store: Path, tmp_path: Path) -> None:
     text = "[prepare]\nevery = 2\n[train]\nmax-size = 16\n"
     assert settings(store, "--config", write(tmp_path / "a.toml", text))["max_size"] == 16
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_the_environment_gives_options_too(store: Path) -> None:
     found = settings(store, MRIGAN_TRAIN_MAX_SIZE="16", MRIGAN_TRAIN_ARCH="stylegan2")
     assert (found["max_size"], found["loss"]) == (16, "r1")

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from PIL import Image
 
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.cli.main import cli
 from mri_gan.config import FAST_PRESETS, LEVELS, METRICS, PRESETS, STYLED, read_metrics
+from mri_gan.pictures import draw_png
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import load_trained
 from mri_gan.train import monitor
@@ -44,7 +46,9 @@ def one_line(done: Result) -> str:
 @pytest.fixture(scope="module")
 def run(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    done = mrigan("train", store, *SMALL, "--out", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(monitor, "draw_png", draw_png)  # which other runs of tests do not render
+        done = mrigan("train", store, *SMALL, "--out", folder)
     assert done.exit_code == 0, done.stderr
     return folder
 
@@ -57,6 +61,8 @@ def weights(run: Path) -> tuple[str, str]:
 def test_a_run_leaves_everything_to_look_at(run: Path) -> None:
     names = {path.name for path in run.iterdir()}
     assert {"config.json", "loss.png", "metrics.jsonl", "reals.png", "samples"} <= names
+    with Image.open(run / "loss.png") as plot:
+        assert min(plot.size) > 500
     facts = json.loads((run / "config.json").read_text())
     assert facts["settings"]["max_size"] == 16
     assert facts["options"]["snap_kimg"] == 0.032
@@ -107,6 +113,7 @@ def test_killed_in_the_middle_and_run_again_ends_with_the_same_bits(
     assert weights(tmp_path) == weights(run)
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_old_spellings_with_underscores_are_accepted(store: Path) -> None:
     done = mrigan("train", store, "--init_size", 16, "--max_size", 32, "--dry-run")
     assert json.loads(done.stdout)["settings"]["init_size"] == 16
@@ -124,6 +131,7 @@ def test_dry_run_prints_the_schedule_and_writes_nothing(store: Path, tmp_path: P
         assert f"{word}: " in done.stderr
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_the_largest_native_level_is_the_default_size(store: Path) -> None:
     done = mrigan("train", store, "--dry-run")
     assert json.loads(done.stdout)["settings"]["max_size"] == 64
@@ -198,6 +206,7 @@ def test_two_grids_are_written_and_repeatable(run: Path, tmp_path: Path) -> None
         assert first.startswith(b"\x89PNG")
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_sets_defaults_and_options_win_over_it(store: Path, preset: str) -> None:
     settings = json.loads(mrigan("train", store, "--preset", preset, "--dry-run").stdout)[
@@ -236,6 +245,7 @@ def test_a_table_of_labels_conditions_a_run_and_is_asked_for_again(
     assert "trained with other settings" in one_line(changed)
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_schedule_file_takes_the_place_of_options(store: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.tsv"
     path.write_text("size\tfade\tstay\tbatch\n8\t0\t100\t10\n16\t50\t100\t5\n")

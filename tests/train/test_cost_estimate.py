@@ -1,12 +1,12 @@
 """What a run takes, told beforehand."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from mri_gan.config import TrainConfig
+from mri_gan.config import ARCHS, TrainConfig, defaults_of
 from mri_gan.train.cost import PROCESS_BYTES, count_parameters, estimate, level_seconds
 from mri_gan.train.loop import train
 from mri_gan.train.run_folder import Run, RunOptions
@@ -40,3 +40,10 @@ def test_the_time_is_the_sum_over_levels_and_grows_with_the_images() -> None:
     assert len(short) == 2
     assert all(seconds > 0 for seconds in short)
     assert len(level_seconds(replace(CONFIG, phase=1000, kimg=0.9), "cpu")) == 1
+
+
+@pytest.mark.parametrize("arch", ARCHS)
+def test_every_architecture_can_be_tried(arch: str) -> None:
+    small = {"arch": arch, "max_size": 8, "phase": 8, "batch": 4, "capacity": 1 / 64}
+    needs = estimate(TrainConfig(**(defaults_of(arch) | small)), 3, "cpu")
+    assert min(asdict(needs).values()) > 0
