@@ -21,7 +21,7 @@ from mri_gan.config import AUTO, SPLITS
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error
 from mri_gan.ingest.plan.inference import NAMELESS
-from mri_gan.ingest.plan.paths import is_visit
+from mri_gan.ingest.plan.paths import is_visit, split_word
 from mri_gan.ingest.plan.selection import contrasts_of
 from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
 from mri_gan.ingest.source import DICOM_SUFFIXES, Source, natural_key, suffix_of
@@ -262,6 +262,8 @@ def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:
         _crowd(sources, config),
         _long_stems(sources),
         _same_names(sources),
+        _names_apart(sources),
+        _files_twice(sources),
         _numbered_runs(sources),
         _words_of_numbers(sources),
         _no_split(sources, config),
@@ -348,6 +350,51 @@ def _same_names(sources: Iterable[Source]) -> str:
         if all(said):
             return f"{who} in {said[0]} and in {said[1]} counts as one person; {USE_PEOPLE}"
     return ""
+
+
+def _names_apart(sources: Iterable[Source]) -> str:
+    """Equal names in two sources that count as two people, unless classes or splits say why."""
+    people: dict[str, dict[str, str]] = defaultdict(dict)  # name -> person -> source
+    for source in sources:
+        if source.naming.layout in FROM_NAMES and not _is_group(source.naming.subject):
+            who = source.naming.subject
+            people[who.casefold().rpartition("/")[2]].setdefault(who, _given_in(source))
+    apart = [found for found in people.values() if len(set(found.values())) > 1]
+    if not apart:
+        return ""
+    two = " and ".join(f"{who} in {place}" for who, place in [*apart[0].items()][:2])
+    names = _count(len(apart), "name is", "names are")
+    return f"{names} in two sources as different people, such as {two}; {USE_PEOPLE}"
+
+
+def _is_group(who: str) -> bool:
+    """Whether the folder before a person's name is a class or a split, in which names recur."""
+    above = who.split("/")[:-1]
+    return any(CLASS_NAME.search(folder) or split_word(folder) for folder in above)
+
+
+def _files_twice(sources: Iterable[Source]) -> str:
+    """Files of one person with equal names and sizes in two sources."""
+    places: dict[tuple[object, ...], dict[str, str]] = defaultdict(dict)
+    for source in sources:
+        said, member = source.naming, source.member
+        if not source.hidden and not source.is_series:
+            what = replace(said, layout="", split=""), source.name, member.size
+            places[what].setdefault(_given_in(source), member.public_label)
+    twice = [found for found in places.values() if len(found) > 1]
+    if not twice:
+        return ""
+    one, other, *_ = twice[0].values()
+    files = _count(len(twice), "file is", "files are")
+    return f"{files} in two sources, such as {one} and {other}: leave one of the sources out"
+
+
+def _given_in(source: Source) -> str:
+    """The folder or archive, as it was given, that a source is in."""
+    member = source.member
+    if member.number is not None:
+        return member.container.name
+    return member.name.partition("/")[0] if "/" in member.name else member.container.parent.name
 
 
 def _place_above(who: str, folders: str, file: str) -> list[str]:

@@ -200,3 +200,40 @@ def test_archives_that_hold_the_same_names_are_people(tmp_path: Path) -> None:
         phantoms.write_zip(folder / f"{who}_20252_2_0.zip", {"T1/T1.nii.gz": b""})
     plan = build_plan([folder], PrepareConfig())
     assert [s.naming.subject for s in plan.sources] == ["1000001", "1000002"]
+
+
+def doubts_of_two(folder: Path, zipped_in: str, names: list[str] = GOOD) -> list[str]:
+    """The doubts about a folder and a zip of the same files, which has a folder of its own."""
+    files: phantoms.Files = dict.fromkeys(names, SLICE)
+    top = phantoms.write_folder(folder / "scans", files)
+    packed = {f"{zipped_in}{name}": data for name, data in files.items()}
+    archive = phantoms.write_zip(folder / "more.zip", packed)
+    found = build_plan([top, archive], PrepareConfig()).doubts
+    return [doubt for doubt in found if "two sources" in doubt]
+
+
+def test_equal_names_in_two_sources_that_count_as_two_people_are_doubted(tmp_path: Path) -> None:
+    names = [f"{who}/slice_{k}.png" for who in PEOPLE for k in range(2)]
+    (doubt,) = doubts_of_two(tmp_path, "export/", names)
+    assert doubt.startswith(
+        "10 names are in two sources as different people, such as p00 in scans and export/p00 in "
+        "more.zip; "
+    )
+
+
+def test_classes_say_why_equal_names_are_different_people(tmp_path: Path) -> None:
+    names = [f"{who}/slice_{k}.png" for who in PEOPLE for k in range(2)]
+    tops = [
+        phantoms.write_folder(tmp_path / place, dict.fromkeys(names, SLICE))
+        for place in ("AD", "CN")
+    ]
+    plan = build_plan(tops, PrepareConfig())
+    assert plan.conclusion.startswith("20 people")
+    assert "different people" not in " ".join(plan.doubts)
+
+
+@pytest.mark.parametrize("place", ["", "scans/", "export/"])
+def test_files_that_are_in_two_sources_are_doubted(tmp_path: Path, place: str) -> None:
+    (doubt,) = doubts_of_two(tmp_path, place)
+    example = f"scans/p00_0.png and more.zip:{place}p00_0.png"
+    assert doubt == f"30 files are in two sources, such as {example}: leave one of the sources out"
