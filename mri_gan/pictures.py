@@ -277,6 +277,12 @@ ARROWS_MEAN = (
 ).format(**ARROWS)
 
 
+# What a figure of quality says, in words
+AMONG = "what people differ among themselves"
+WITHIN, FAR = f"within {AMONG}", "far outside"
+NEAR = "nearer than people are to each other"
+
+
 @dataclass(frozen=True)
 class Curve:
     """A named series of (x, y)."""

@@ -14,9 +14,12 @@ from pathlib import Path
 
 import click
 
+from mri_gan.config import METRICS, read_metrics
+
 ROOT = Path(__file__).resolve().parent.parent
 VOLUME = ROOT / "data" / "demo" / "mni152_t1_1mm.nii.gz"
 MINUTES = 4
+ENOUGH_KIMG = 4  # below, the samples are blobs
 
 
 @click.command()
@@ -27,8 +30,7 @@ def main(out: Path, minutes: float) -> None:
     start = time.perf_counter()
     store, run = out / "store", out / "run"
     mrigan("prepare", VOLUME, "--out", store, "--plane", "axial")
-    length = ("--minutes", minutes, "--no-judge")  # one person: nobody is held out
-    mrigan("train", store, "--preset", "laptop", *length, "--snap", 4, "--out", run)
+    mrigan(*train_words(store, run, minutes))
     mrigan(
         "test",
         run,
@@ -43,6 +45,8 @@ def main(out: Path, minutes: float) -> None:
         "--out",
         out,
     )
+    if short := explain_blobs(run, store, minutes):
+        click.echo(f"\n{short}")
     click.echo(f"\nDone in {time.perf_counter() - start:.0f} s. Open these pictures:")
     pictures = {
         store / "preview.png": "real slices in the store",
@@ -53,12 +57,36 @@ def main(out: Path, minutes: float) -> None:
     }
     for path, meaning in pictures.items():
         click.echo(f"  {path}  {meaning}")
-    command = Path(sys.executable).with_name("mrigan")
+    command = command_path()
     if shutil.which("mrigan") is None and command.exists():
         click.echo(
             f"\nThe command is {command}; `source {command.with_name('activate')}` lets you type "
             "mrigan in this terminal."
         )
+
+
+def command_path() -> Path:
+    """The command of this very installation."""
+    return Path(sys.executable).with_name("mrigan")
+
+
+def train_words(store: Path, run: Path, minutes: float) -> tuple[object, ...]:
+    """The command that trains, and continues."""
+    length = ("--minutes", minutes, "--no-judge")  # one person: nobody is held out
+    return ("train", store, "--preset", "laptop", *length, "--snap", 4, "--out", run)
+
+
+def explain_blobs(run: Path, store: Path, minutes: float) -> str:
+    """Why the samples of a slow machine show no brains, and the command that goes on."""
+    shown = max((line["nimg"] for line in read_metrics(run / METRICS)), default=0) / 1000
+    if shown >= ENOUGH_KIMG:
+        return ""
+    words = map(str, train_words(store, run, minutes))
+    return (
+        f"This machine trained on {shown:.1f} thousand images in {minutes:g} minutes; brains can be "
+        f"recognised from about {ENOUGH_KIMG} thousand on. To continue:\n"
+        f"  {command_path()} {shlex.join(words)}"
+    )
 
 
 def mrigan(*arguments: object) -> None:

@@ -46,7 +46,7 @@ from mri_gan.evaluate.images import ImageSet, reals_of
 from mri_gan.evaluate.neighbours import alpha_family, neighbour_family
 from mri_gan.evaluate.patches import scales_at, ssim_families, swd_family
 from mri_gan.files import write_bytes
-from mri_gan.pictures import ARROWS, ARROWS_MEAN, COMMENT, Shows
+from mri_gan.pictures import ARROWS, ARROWS_MEAN, COMMENT, NEAR, WITHIN, Shows
 from mri_gan.store.reader import StoreReader
 from mri_gan.tables import html_table
 
@@ -314,8 +314,7 @@ def read_figure(
 
 
 FAR = 3.0  # half intervals
-WITHIN = "within what people differ among themselves"
-NEARER = "nearer than people are to each other: run audit"
+NEARER = f"{NEAR}: run audit"
 SHORT = {WITHIN: "within", NEARER: "too near"}
 
 

@@ -16,6 +16,7 @@ from mri_gan.pictures import Pixels, build_sheet
 WORST = 8
 SHOWN_PX = 128
 WARN_AUC = 0.6
+VIEWS_MEAN = {"halves": "halves", "whole": "whole slices", "soft": "blurred halves"}
 SEEN = 0.95  # of copies of a kind, to count as detected
 
 
@@ -23,15 +24,16 @@ def say_verdict(result: Audit, drawn: str = "") -> str:
     """The verdict in one sentence, with its limits, and how the samples were drawn."""
     limits = result.samples_limits
     crowd = (
-        f"; more than {result.crowd:.0%} above every person are a false alarm "
-        f"in {CROWD_ALARMS:.1%} of them"
+        f"; more than {result.crowd:.0%} of samples more alike than every person are a false alarm "
+        f"in {CROWD_ALARMS:.1%} of audits"
     )
     above = (result.samples.values > limits[:, None]).sum(1)
-    views = zip(above, limits, result.views, strict=True)
+    views = zip(result.views, above, limits, strict=True)
     counts = (
-        f"{len(result.samples)} samples{drawn and f' of {drawn}'}: "
-        + ", ".join(f"{count} above {limit:.3g} in {view}" for count, limit, view in views)
-        + f"; limits measured on {result.people.shape[1]} people, "
+        f"of {len(result.samples)} samples{drawn and f' drawn with {drawn}'}, above the limit of "
+        "likeness: "
+        + ", ".join(f"{count} by {VIEWS_MEAN[v]} (limit {limit:.3g})" for v, count, limit in views)
+        + f"; the limits come from {result.people.shape[1]} people compared with others, and give "
         f"a false alarm in {FALSE_ALARMS:.0%} of audits"
         + crowd
         * bool((limits < result.limits).any())

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
-from mri_gan.pictures import ARROWS, ARROWS_MEAN
+from mri_gan.pictures import AMONG, ARROWS, ARROWS_MEAN, FAR, NEAR, WITHIN
 from mri_gan.report.facts import RunFacts, showing
 from mri_gan.report.sections import Answer, Section, Table, to_text
 
@@ -43,6 +43,7 @@ WRONG_STORE = (
 )
 COPIES = "Do its images copy people of the training set?"
 QUALITY = "Do its images look like those of real people?"
+NAMED = 3  # figures that the answer names
 NEARER = (
     "Images that are nearer to the training people than people are to each other are not better "
     "than real: they may be copies, and only the audit looks for those."
@@ -131,15 +132,46 @@ def quality_answer(run: RunFacts) -> Answer:
     if result is None:
         return Answer(question, "Unknown: not evaluated.", [_todo(run, "evaluate")])
     figures = result.document.get("figures", [])
-    counted = Counter(str(f["reading"]).partition(":")[0] for f in figures if f.get("reading"))
+    named = by_reading(figures)
     limits = [_caption(result.document), "These are numbers only: look at the images, too."]
-    if not counted:
+    if not named:
         return Answer(question, _far(figures), limits)
-    if counted["nearer than people are to each other"]:
+    if named[NEAR]:
         limits.append(f"{NEARER} Audit: {_audited(run, result.document)}.")
-    total = sum(counted.values())
-    text = "; ".join(f"{n} of {total} figures: {word}" for word, n in counted.most_common())
-    return Answer(question, text, limits)
+    return Answer(question, sum_up(figures), limits)
+
+
+def by_reading(figures: Sequence[dict[str, Any]]) -> defaultdict[str, list[str]]:
+    """The names of the figures that have a reading, by its words."""
+    named: defaultdict[str, list[str]] = defaultdict(list)
+    for figure in figures:
+        if figure.get("reading"):
+            named[str(figure["reading"]).partition(":")[0]].append(str(figure.get("name")))
+    return named
+
+
+def sum_up(figures: Sequence[dict[str, Any]]) -> str:
+    """The answer to QUALITY that all figures give together, and how many of them say what."""
+    named = by_reading(figures)
+    total = sum(map(len, named.values()))
+    outside, within, near = len(named["outside"] + named[FAR]), len(named[WITHIN]), len(named[NEAR])
+    if within == total:
+        return f"Yes: all {total} figures are {WITHIN}."
+    inside = f"{within} {_are(within)} within"
+    too_near = f"{near} {_are(near)} {NEAR}, as copies are"
+    if not outside:
+        return f"Not known: of {total} figures {too_near}; {inside}."
+    far = f", {len(named[FAR])} of them far outside ({_first(named[FAR])})" if named[FAR] else ""
+    parts = [f"{outside} of {total} figures {_are(outside)} outside {AMONG}{far}", inside]
+    return f"No: {'; '.join([*parts, *([too_near] if near else [])])}."
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
+
+
+def _first(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (", ..." if len(names) > NAMED else "")
 
 
 def _audited(run: RunFacts, evaluation: dict[str, Any]) -> str:

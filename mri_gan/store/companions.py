@@ -12,7 +12,14 @@ from mri_gan.files import write_text
 from mri_gan.pictures import Shows, build_sheet, save_png
 from mri_gan.store.labels import one_cell
 from mri_gan.store.reader import StoreReader, find_edges
-from mri_gan.store.schema import FACE, IMAGE, MANIFEST_FILE, PREVIEW_FILE, SPLIT_FILE
+from mri_gan.store.schema import (
+    FACE,
+    IMAGE,
+    MANIFEST_FILE,
+    PREVIEW_FILE,
+    SPLIT_FILE,
+    shown_name,
+)
 from mri_gan.store.twins import count_twins
 
 MANIFEST_COLUMNS = ("subject", "session", "split", "side", "plane", "position", "native", "source")
@@ -47,7 +54,9 @@ def write_preview(store: StoreReader, path: Path) -> None:
     count = min(len(store), COLUMNS * ROWS // store.channels)
     indices = np.linspace(0, len(store) - 1, count).round().astype(int)
     records = [store.record(i) for i in indices.tolist()]
-    labels = [f"{r.subject.split('/')[-1]} {r.side[:1].upper()} {r.split}" for r in records]
+    names = [shown_name(record.subject, record.source) for record in records]
+    marks = [f"{record.side[:1].upper()} {record.split}".strip() for record in records]
+    labels = [f"{name} {mark}" for name, mark in zip(names, marks, strict=True)]
     images = store.read(LEVEL, indices.tolist())
     if store.channels > 1:  # a mask beside its image
         images = images.reshape(-1, 1, *images.shape[2:])

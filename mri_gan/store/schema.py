@@ -39,6 +39,7 @@ MAX_DATABASES = 16
 PREVIEW_FILE, MANIFEST_FILE, SPLIT_FILE = "preview.png", "manifest.tsv", "splits.tsv"
 COMPANIONS = (PREVIEW_FILE, MANIFEST_FILE, SPLIT_FILE)  # files beside a store, for people
 IMAGE, MASK = "image", "mask"  # names of channels
+NAMELESS = "all"  # the subject of files whose names say nobody
 
 # What a worker makes of one slice: its record as JSON, and its unsealed image records by level,
 # bytes or views of memory that is shared with it.
@@ -105,6 +106,11 @@ def _tuples(value: list[Any]) -> tuple[Any, ...]:
     """A list, and lists in it, as tuples."""
     nested = bool(value) and isinstance(value[0], list)
     return tuple(map(tuple, value)) if nested else tuple(value)
+
+
+def shown_name(subject: str, file: str) -> str:
+    """What to call a slice in a picture: its subject, or its file where that names nobody."""
+    return (subject if subject != NAMELESS else file.partition(".")[0]).rpartition("/")[2]
 
 
 FACE, SYNTHETIC, DROPPED = "face", "synthetic", "dropped:"

@@ -410,9 +410,18 @@ def test_a_run_of_some_minutes_ends_with_its_verdicts(
     assert (
         audit["model"]["file"] == evaluation["model"]["file"] == list_checkpoints(tmp_path)[0].name
     )
-    quality, copies = done.stdout.splitlines()[-2:]
+    assert done.stderr.index("evaluating ... (very roughly ") < done.stderr.index("auditing ... (")
+    quality, copies, then = done.stdout.splitlines()[-3:]
+    assert then == f"Then: mrigan test {tmp_path} --size 16"
     assert quality.startswith("Do its images look like those of real people? ")
     assert copies == f"Do its images copy people of the training set? {audit['sentence']}"
+
+
+def test_quiet_judges_in_silence(few_samples: None, people: Path, tmp_path: Path) -> None:
+    done = mrigan("train", people, *TINY, "--quiet", "--out", tmp_path)
+    assert (tmp_path / "audit").exists()
+    assert not [line for line in done.stderr.splitlines() if "ing ... (" in line]
+    assert done.stdout == ""
 
 
 def test_no_judge_leaves_the_verdicts_out(people: Path, tmp_path: Path) -> None:

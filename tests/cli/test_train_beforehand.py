@@ -4,6 +4,7 @@ import json
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -135,6 +136,25 @@ def test_a_limit_of_time_is_said_before_the_time_of_the_whole() -> None:
     said = "ends after 10 min (--minutes), all 600 kimg would take very roughly 2 h"
     assert line.startswith(f"cpu, fp32: {said}")
     assert "--minutes" not in describe_start(NEEDS, CONFIG, "cpu", 300.0, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (("--minutes", 0.001, "--no-judge"), True),
+        (("--minutes", 0.001, "--no-judge", "--kimg", 0.016), False),
+        (("--minutes", 0.001, "--no-judge", "--arch", "dcgan"), False),  # its preset has no kimg
+    ],
+)
+def test_minutes_say_that_they_replace_the_length_of_a_preset(
+    store: Path, tmp_path: Path, more: tuple[Any, ...], said: bool
+) -> None:
+    """Else 25 kimg without, and 140 with them, would look like a mistake."""
+    words = ("--preset", "laptop", "--max-size", 16, "--batch", 8, "--capacity", 0.0625)
+    done = mrigan("train", store, *words, *more, "--device", "cpu", "--out", tmp_path)
+    text = "--minutes replaces the 25 kimg of --preset laptop: the run goes on until the time is up"
+    assert done.exit_code == 0, done.stderr
+    assert (text in done.stderr) == said
 
 
 @pytest.mark.parametrize(("gpu", "preset"), [(True, "gpu"), (False, "laptop")])

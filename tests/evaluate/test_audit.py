@@ -68,7 +68,9 @@ def test_one_copy_among_new_people_fails(honest: Audit) -> None:
 
 def test_the_sentence_gives_each_view_its_limit_and_how_samples_were_drawn() -> None:
     said = say_verdict(measured([2.0, 0.1, 2.0]), "psi 0.7")
-    assert "3 samples of psi 0.7: 2 above 1 in whole; limits measured on 3 people" in said
+    counts = "of 3 samples drawn with psi 0.7, above the limit of likeness: 2 by whole slices"
+    limits = "the limits come from 3 people compared with others, and give a false alarm in 1%"
+    assert f"({counts} (limit 1); {limits} of audits)" in said
 
 
 def test_copies_of_two_slices_of_one_person_are_of_one_person() -> None:
@@ -110,8 +112,9 @@ def test_so_many_nearer_than_any_person_as_chance_forbids_are_copies() -> None:
     crowd = [0.6] * 60 + [0.1] * 40
     result = measured(crowd, planted=0.6, views=("halves",), crowd=0.5)
     assert (result.verdict, result.copies) == ("fail", 60)
-    assert "60 above 0.5 in halves" in say_verdict(result)
-    assert "more than 50% above every person are a false alarm in 0.1%" in say_verdict(result)
+    assert "60 by halves (limit 0.5)" in say_verdict(result)
+    alarm = "more than 50% of samples more alike than every person are a false alarm in 0.1%"
+    assert f"{alarm} of audits" in say_verdict(result)
     assert set(result.recall.values()) == {0.0}  # a copy alone would not be seen
     assert measured(crowd, views=("halves",), crowd=0.61).copies == 0
     assert measured(crowd, views=("whole",), crowd=0.5).copies == 0  # may be typical, not copied

@@ -16,10 +16,11 @@ from phantoms.runs import AUDIT, FIGURE, UTILITY, make_run, write_result
 from PIL import Image
 
 from mri_gan.cli.main import cli
+from mri_gan.evaluate.evaluation import NEARER, WITHIN
 from mri_gan.pictures import Shows, save_png
 from mri_gan.report.comparison import build_comparison
 from mri_gan.report.facts import read_run
-from mri_gan.report.judging import MEASURES
+from mri_gan.report.judging import MEASURES, sum_up
 from mri_gan.report.page import build_report
 from mri_gan.report.sections import CAPTIONS, thin_out
 
@@ -211,12 +212,31 @@ def test_the_readings_of_an_evaluation_come_first_and_nearer_is_no_praise(tmp_pa
     figures = [{"name": f"f{i}", "value": 1.0, "reading": r} for i, r in enumerate(readings)]
     write_result(folder, "evaluation", {"figures": figures})
     page = build_report(read_run(folder))
-    assert "2 of 3 figures: far outside; 1 of 3 figures: outside" in page
+    said = "No: 3 of 3 figures are outside what people differ among themselves, 2 of them far "
+    assert f"{said}outside (f0, f1); 0 are within." in page
     assert "far outside: 9 against 2" in page
     assert "they may be copies" not in page
     figures[0]["reading"] = "nearer than people are to each other: run audit"
     (folder / "evaluation" / "evaluation.json").write_text(json.dumps({"figures": figures}))
     assert "they may be copies" in build_report(read_run(folder))
+
+
+@pytest.mark.parametrize(
+    ("far", "outside", "within", "near", "said"),
+    [
+        (0, 0, 2, 0, "Yes: all 2 figures are within what people differ among themselves."),
+        (0, 1, 2, 0, "No: 1 of 3 figures is outside what people differ among themselves; 2 are "),
+        (5, 0, 1, 0, ", 5 of them far outside (a, a, a, ...); 1 is within."),
+        (0, 0, 1, 2, "Not known: of 3 figures 2 are nearer than people are to each other, as "),
+        (1, 0, 0, 1, "0 are within; 1 is nearer than people are to each other, as copies are."),
+    ],
+)
+def test_figures_together_answer_yes_or_no_first(
+    far: int, outside: int, within: int, near: int, said: str
+) -> None:
+    words = (*("far outside: 2 against 1",) * far, *("outside: 2 against 1",) * outside)
+    words += (*(WITHIN,) * within, *(NEARER,) * near, "")  # the last one has no verdict
+    assert said in sum_up([{"name": "a", "reading": word} for word in words])
 
 
 def test_an_audit_against_another_store_shows_nothing_that_looks_like_an_answer(

@@ -242,10 +242,11 @@ def _write_sheet(survey: Survey, path: Path) -> None:
 def _pictures(source: Source, found: Look) -> list[tuple[str, Any]]:
     """(label, picture) of a source that is kept for the sheet; a sheet may be passed on."""
     from mri_gan.ingest.plan.people import OAI_LIKE
+    from mri_gan.store.schema import shown_name
 
     if found.thumb is None:
         return []
-    who = OAI_LIKE.sub("OAI", source.naming.subject.split("/")[-1])
+    who = OAI_LIKE.sub("OAI", shown_name(source.naming.subject, source.name))
     if found.whole is None:
         return [(who, found.thumb)]
     return [

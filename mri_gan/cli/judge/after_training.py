@@ -25,13 +25,17 @@ def announce_judging(train: int, held_out: int) -> str:
             "the store has no people held out, so the run ends without evaluate and audit: "
             "those compare with people of the splits validate and test"
         )
-    evaluated = 2 * min(COUNT, train)
-    audited = COUNT + min(QUERIES, train + 512) + held_out
-    seconds = EVALUATE_S * evaluated + AUDIT_S * audited
+    seconds = sum(estimate_judging(train, held_out))
     return (
         f"after the minutes, evaluate and audit take very roughly {options.human_seconds(seconds)} "
         "more; --no-judge leaves them out"
     )
+
+
+def estimate_judging(train: int, held_out: int) -> tuple[float, float]:
+    """Seconds of evaluate and of audit, from the slices trained on and held out."""
+    audited = COUNT + min(QUERIES, train + 512) + held_out
+    return EVALUATE_S * 2 * min(COUNT, train), AUDIT_S * audited
 
 
 def count_for_judging(store: StoreReader) -> tuple[int, int]:
@@ -40,10 +44,18 @@ def count_for_judging(store: StoreReader) -> tuple[int, int]:
     return train, sum(others)
 
 
-def judge_run(run: Path, store: Path, device: str, warn: Callable[[str], None]) -> list[str]:
+def judge_run(
+    run: Path,
+    store: Path,
+    device: str,
+    counts: tuple[int, int],
+    warn: Callable[[str], None],
+    tell: Callable[[str], None],
+) -> list[str]:
     """Evaluate and audit a run's newest checkpoint into its folder; what they say, a line each.
 
-    What goes wrong is a warning: the training itself has ended well.
+    `counts` are those of `count_for_judging`; `tell` gets what begins. What goes wrong is a
+    warning: the training itself has ended well.
     """
     from mri_gan.cli.judge import audit, evaluate
     from mri_gan.errors import MriganError
@@ -52,11 +64,13 @@ def judge_run(run: Path, store: Path, device: str, warn: Callable[[str], None]) 
 
     words = (str(run), "--data", str(store), "--device", device, "--count", str(COUNT), "--quiet")
     judges = (
-        (evaluate.command, (*words, "--resamples", str(RESAMPLES)), quality_answer),
-        (audit.command, words, copies_answer),
+        ("evaluating", evaluate.command, (*words, "--resamples", str(RESAMPLES)), quality_answer),
+        ("auditing", audit.command, words, copies_answer),
     )
     said = []
-    for command, given, answer in judges:
+    times = estimate_judging(*counts)
+    for (doing, command, given, answer), seconds in zip(judges, times, strict=True):
+        tell(f"mrigan: {doing} ... (very roughly {options.human_seconds(seconds)})")
         try:
             command.main(list(given), standalone_mode=False)
         except MriganError as error:

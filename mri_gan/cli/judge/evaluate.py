@@ -196,12 +196,15 @@ LEGEND = (
 
 def print_table(result: Evaluation, facts: dict[str, Any]) -> None:
     """The figures, and what to know about them."""
+    from mri_gan.report.judging import QUALITY, sum_up
+
     console = options.open_console()
     table = _build_table(result, facts, with_interval=True)
     wide = console.options.update(max_width=10_000)
     if console.measure(table, options=wide).maximum > console.width:
         table = _build_table(result, facts, with_interval=False)
     console.print(table)
+    click.echo(f"{QUALITY} {sum_up([vars(figure) for figure in result.figures])}")
     if facts["warning"]:
         click.echo(f"warning: {facts['warning']}")
     for left in result.left_out:

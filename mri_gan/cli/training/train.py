@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from mri_gan.config import (
     AUGMENTS,
     CAPACITIES,
     CRITICS,
+    LENGTHS,
     LOSS_NAMES,
     MISSING,
     PRECISIONS,
@@ -84,7 +86,8 @@ def use_schedule(path: Path) -> dict[str, Any]:
     "--preset",
     click.Choice(list(PRESETS)),
     None,
-    "Settings for a laptop, one GPU, or as in the paper; other options override it.",
+    "Settings for a laptop, one GPU, or as in the paper; other options override it, and any "
+    "length, --minutes too, replaces the laptop's 25 kimg.",
 )
 @setting(
     "--arch",
@@ -99,7 +102,8 @@ def use_schedule(path: Path) -> dict[str, Any]:
     "--minutes",
     options.ABOVE_0,
     None,
-    "Minutes after which to save and end; the same command continues  [default: no limit].",
+    "Minutes after which to save and end, in place of a preset's kimg; the same command continues "
+    " [default: no limit].",
 )
 @click.option(
     "--judge/--no-judge",
@@ -296,6 +300,13 @@ def command(
     train_store(call, config, world)
     if counts and counts[1] and world.is_first:
         print_judgement(call)
+    if world.is_first and not quiet:
+        click.echo(f"Then: {test_command(out, config)}")
+
+
+def test_command(out: Path, config: TrainConfig) -> str:
+    """The command that draws what a run has learned."""
+    return f"mrigan test {shlex.quote(str(out))} --size {config.max_size}"
 
 
 @dataclass(frozen=True)
@@ -386,8 +397,7 @@ def train_store(call: Call, config: TrainConfig, world: World) -> None:
         if world.is_first:
             repeat_problems(out)
     if not quiet:
-        click.echo(f"\n{last}\nLook at {out / 'samples'} and {out / 'loss.png'}; then: ", nl=False)
-        click.echo(f"mrigan test {out} --size {config.max_size}")
+        click.echo(f"\n{last}\nLook at {out / 'samples'} and {out / 'loss.png'}")
 
 
 def begin(call: Call, config: TrainConfig, view: LiveLines) -> None:
@@ -396,10 +406,27 @@ def begin(call: Call, config: TrainConfig, view: LiveLines) -> None:
 
     write_given(call.out / GIVEN_FILE)
     announce(config, call.out, call.options, view)
+    if length := explain_length(config):
+        view.note(length)
     if call.counts:
         from mri_gan.cli.judge.after_training import announce_judging
 
         view.note(announce_judging(*call.counts))
+
+
+def explain_length(config: TrainConfig) -> str:
+    """Why a run of --minutes is longer than its preset says; empty where it is not."""
+    from mri_gan.schedule import total_images
+
+    given, chosen = given_names(), click.get_current_context().params
+    words = (chosen[name] if name in given else None for name in ("arch", "loss", "critic"))
+    own = starting_settings(chosen["preset"], *words).get("kimg")
+    if own is None or set(given).intersection(LENGTHS) != {"minutes"}:
+        return ""
+    return (
+        f"--minutes replaces the {own:g} kimg of --preset {chosen['preset']}: the run goes on "
+        f"until the time is up, or to {total_images(config) / 1000:g} kimg"
+    )
 
 
 def watch(call: Call, view: LiveLines, stack: contextlib.ExitStack) -> dict[str, Any]:
@@ -419,7 +446,9 @@ def print_judgement(call: Call) -> None:
     from mri_gan.cli.judge.after_training import judge_run
     from mri_gan.cli.training.progress import echo
 
-    for text in judge_run(call.out, call.store, call.options.device, echo):
+    assert call.counts is not None
+    tell = (lambda _: None) if call.quiet else echo
+    for text in judge_run(call.out, call.store, call.options.device, call.counts, echo, tell):
         if not call.quiet:
             click.echo(text)
 

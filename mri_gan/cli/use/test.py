@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EPILOG = """\b
 Examples:
-  mrigan test RUN --size 256
+  mrigan test RUN --size 64
   mrigan test RUN/ckpt-000600000.pt --size 64 --seed 7 --psi 1 --out pictures
   mrigan test RUN --figure all --data OASIS_PRE --out pictures
 """

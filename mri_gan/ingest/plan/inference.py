@@ -37,7 +37,6 @@ from mri_gan.ingest.plan.paths import (
 from mri_gan.ingest.plan.words import CLASS_WORDS, GROUP_WORD, PERSON_NUMBER, PERSON_WORD, STAGES
 from mri_gan.ingest.source import whole_number
 
-NAMELESS = "all"
 LONGEST_PREFIX = 8
 MADE_BY_SPM = re.compile(
     r"^(?:s\d?|r|w|u|a|m|i|i?y_|mean|(?:m|r)?w?[cp][0-6]|wmi?|m0?w?i?|sw[rau]*|[wsrau]{1,5})$",

@@ -20,12 +20,12 @@ from pathlib import Path
 from mri_gan.config import AUTO, SPLITS
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error
-from mri_gan.ingest.plan.inference import NAMELESS
 from mri_gan.ingest.plan.paths import is_visit, split_word
 from mri_gan.ingest.plan.selection import contrasts_of
 from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
 from mri_gan.ingest.source import DICOM_SUFFIXES, Source, natural_key, suffix_of
 from mri_gan.preparation import PrepareConfig
+from mri_gan.store.schema import NAMELESS
 
 # Names that do not reveal who somebody is: keyed pseudonyms, and what must not be written beside
 

@@ -19,6 +19,7 @@ from mri_gan.cli.main import cli
 from mri_gan.ingest.look.survey import Survey, grey_percentiles, look_all
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.archives import read_member
+from mri_gan.pictures import build_sheet
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
@@ -148,6 +149,22 @@ def test_sources_are_left_as_they_are(odd: Path, tmp_path: Path) -> None:
 def test_a_sheet_is_drawn_when_asked(odd: Path, tmp_path: Path) -> None:
     assert inspect(odd, "-q", "--sheet", tmp_path / "sheet.png").exit_code == 0
     assert (tmp_path / "sheet.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_the_sheet_names_the_file_where_it_names_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def note(images: Any, columns: int, labels: list[str], **more: Any) -> Any:
+        seen.extend(labels)
+        return build_sheet(images, columns, labels, **more)
+
+    monkeypatch.setattr("mri_gan.pictures.build_sheet", note)
+    scan = phantoms.nifti_bytes(phantoms.brain_volume(), "LPS", gzip=True)
+    folder = phantoms.write_folder(tmp_path / "v", {"mni152_t1_1mm.nii.gz": scan})
+    inspect(folder / "mni152_t1_1mm.nii.gz", "--sheet", tmp_path / "s.png")
+    assert seen == [f"{plane} mni152_t1_1mm" for plane in ("axial", "coronal", "sagittal")]
 
 
 def test_worker_processes_find_the_same(oasis_zip: Path) -> None:
