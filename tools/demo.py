@@ -83,8 +83,8 @@ def explain_blobs(run: Path, store: Path, minutes: float) -> str:
         return ""
     words = map(str, train_words(store, run, minutes))
     return (
-        f"This machine trained on {shown:.1f} thousand images in {minutes:g} minutes; brains can be "
-        f"recognised from about {ENOUGH_KIMG} thousand on. To continue:\n"
+        f"This machine trained on {shown:.1f} thousand images in {minutes:g} minutes; brains are "
+        f"recognisable from about {ENOUGH_KIMG} thousand on. To continue:\n"
         f"  {command_path()} {shlex.join(words)}"
     )
 

@@ -54,9 +54,9 @@ def write_preview(store: StoreReader, path: Path) -> None:
     count = min(len(store), COLUMNS * ROWS // store.channels)
     indices = np.linspace(0, len(store) - 1, count).round().astype(int)
     records = [store.record(i) for i in indices.tolist()]
-    names = [shown_name(record.subject, record.source) for record in records]
+    people = [shown_name(record.subject, record.source) for record in records]
     marks = [f"{record.side[:1].upper()} {record.split}".strip() for record in records]
-    labels = [f"{name} {mark}" for name, mark in zip(names, marks, strict=True)]
+    labels = [f"{who} {mark}" for who, mark in zip(people, marks, strict=True)]
     images = store.read(LEVEL, indices.tolist())
     if store.channels > 1:  # a mask beside its image
         images = images.reshape(-1, 1, *images.shape[2:])
