@@ -21,6 +21,7 @@ from phantoms.counting import count_files
 from PIL import Image
 
 from mri_gan.config import TrainConfig
+from mri_gan.evaluate import audit as auditing
 from mri_gan.files import StopSignal
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.run import prepare as preparing
@@ -134,6 +135,13 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dry runs whose settings are looked at need no trial of what a run would take."""
     needs = cost.Needs(1, 1, 1, 1, 1, 1.0)
     monkeypatch.setattr(cost, "estimate", lambda *_: needs)
+
+
+@pytest.fixture
+def small_audits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One planted copy of each kind and few slices of people, for tests of more than the audit."""
+    monkeypatch.setattr(auditing, "PLANTED", 1)
+    monkeypatch.setattr(auditing, "MOST_QUERIES", 24)
 
 
 MEASURED = pytest.StashKey[list[str]]()

@@ -33,10 +33,7 @@ from mri_gan.train.state import build_state
 CONFIG = TrainConfig(max_size=32, capacity=1 / 32, latent_dim=16)
 
 
-@pytest.fixture(autouse=True)
-def few_copies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four planted copies of each kind: the commands are tested here, not the detector."""
-    monkeypatch.setattr("mri_gan.evaluate.audit.PLANTED", 4)
+pytestmark = pytest.mark.usefixtures("small_audits")  # of commands, not of the detector
 
 
 def mrigan(*words: object) -> Result:
@@ -201,16 +198,16 @@ def test_a_mistake_is_one_line_with_a_remedy(
 def test_an_audit_writes_its_verdict_and_the_worst_pairs(
     people: Path, run: Path, tmp_path: Path
 ) -> None:
-    words = ("--data", people, "--count", 60, "--out", tmp_path)
+    words = ("--data", people, "--count", 50, "--out", tmp_path)
     done = mrigan("audit", run, *words, "--json")
     assert done.exit_code == 1  # the run is a made-up one: it was trained on no store
     facts = json.loads(done.stdout)
     assert facts == json.loads((tmp_path / "audit.json").read_text())
     assert facts["counts"] == {
-        "samples": 60,
+        "samples": 50,
         "train": 96,
         "train_people": 8,
-        "held_out": 48,
+        "held_out": 24,  # of 48, as `small_audits` has it
         "held_out_people": 4,
         "people": 12,
     }
@@ -231,7 +228,7 @@ def test_an_audit_of_the_right_store_says_what_it_would_have_seen(
     save_checkpoint(
         path, Checkpoint(CONFIG, 5, 32, 1.0, digest_of_store, {"g_ema": state["g_ema"]})
     )
-    done = mrigan("audit", path, "--data", people, "--count", 60)
+    done = mrigan("audit", path, "--data", people, "--count", 50)
     assert done.exit_code == 0, done.stderr
     for text in ("copies that would be detected", "psi 0.7", "limit for new people"):
         assert text in done.stdout
@@ -243,7 +240,7 @@ def test_training_slices_among_the_samples_fail_a_strict_audit(
     people: Path, tmp_path: Path, strict: bool
 ) -> None:
     with StoreReader(people) as store:
-        copied = store.read(32, store.indices("train"))[:60, 0]
+        copied = store.read(32, store.indices("train"))[:50, 0]
     for k, image in enumerate(copied):
         Image.fromarray(image).save(tmp_path / f"{k}.png")
     words = ("--images", tmp_path, "--data", people, "--out", tmp_path / "out")
@@ -392,7 +389,7 @@ TINY = (
 
 @pytest.fixture
 def few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mri_gan.cli.judge.after_training.COUNT", 60)
+    monkeypatch.setattr("mri_gan.cli.judge.after_training.COUNT", 50)
     monkeypatch.setattr("mri_gan.cli.judge.after_training.RESAMPLES", 20)
 
 

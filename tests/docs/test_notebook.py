@@ -19,6 +19,8 @@ TINY = {
 # What a kernel does with a cell: run it, and show what its last expression is.
 RUN_CELLS = """
 import ast, json, sys
+from mri_gan.evaluate import audit
+audit.PLANTED, audit.MOST_QUERIES = 1, 24  # as `small_audits` in tests/conftest.py
 names = {"__name__": "__main__"}
 for source in json.load(sys.stdin):
     tree = ast.parse(source)

@@ -22,13 +22,12 @@ start = subprocess.run
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Rehearse:
+def run(small_audits: None, monkeypatch: pytest.MonkeyPatch) -> Rehearse:
     """`run(out, data, *words)` rehearses the command and gives its results.
 
     Its `mrigan` commands run in this process: each of a dozen would take 3 s to import torch.
     """
     monkeypatch.setattr(subprocess, "run", run_here)
-    monkeypatch.setattr("mri_gan.evaluate.audit.PLANTED", 4)
 
     def run(out: Path, data: Path, *more: str) -> dict[str, Any]:
         words = ["--device", "cpu", "--tiny", "--minutes", "20", "--sizes", "16"]

@@ -127,6 +127,7 @@ def test_a_model_draws_a_seed_alike_in_any_company(run: mg.TrainedRun) -> None:
         model.draw_volume(1, 4)
 
 
+@pytest.mark.usefixtures("small_audits")
 def test_judging_gives_figures(run: mg.TrainedRun, prepared: mg.Prepared) -> None:
     result = mg.evaluate(run.folder, prepared.folder, fakes=16, features=("pca",), resamples=20)
     assert result.fakes == 16

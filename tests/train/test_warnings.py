@@ -77,7 +77,7 @@ def test_a_store_that_answers_slowly_is_told_as_starvation(
 
     def slow(batches: Batches) -> Any:
         for batch in quick(batches):
-            time.sleep(0.3)
+            time.sleep(0.15)
             yield batch
 
     monkeypatch.setattr(Batches, "_read", slow)
@@ -91,7 +91,7 @@ def test_work_beside_the_step_is_not_taken_for_waiting_for_data(
     monkeypatch.setattr(monitor, "NOTICEABLE_S", 0.0)
 
     def slow(*_: Any) -> float:
-        time.sleep(0.3)
+        time.sleep(0.15)
         return 0.0
 
     monkeypatch.setattr(loop, "seconds_left", slow)
