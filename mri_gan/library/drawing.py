@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +12,13 @@ import torch
 from torch import Tensor
 
 from mri_gan.config import require
+from mri_gan.errors import UsageError
 from mri_gan.library.arguments import public, require_least
 from mri_gan.library.scans import Volume
 from mri_gan.nets.build import DrawSettings, draw_seeds, pick_device
 from mri_gan.pictures import html_row, to_stored
 from mri_gan.synth.sample import LARGEST, Trained, condition_rows, load_trained, settings_to_draw
-from mri_gan.values import as_path, is_of
+from mri_gan.values import as_path
 
 POSITION = "position"
 SHOWN = 8  # pictures of a model in a notebook
@@ -109,13 +111,17 @@ class Model:
 
 
 def as_seeds(seeds: Iterable[int]) -> list[int]:
-    """Seeds as whole numbers; raises UsageError for any that is none, or out of range."""
-    numbers = list(seeds)
+    """Seeds of any library as whole numbers; raises UsageError for others, and out of range."""
+    numbers = []
+    for seed in seeds:
+        try:
+            numbers.append(operator.index(seed))
+        except TypeError as error:
+            raise UsageError(f"the seed {seed!r:.40}", "give whole numbers") from error
     require(bool(numbers), "no seeds", "give at least one, such as [0]")
-    for seed in numbers:
-        fits = is_of(seed, int) and 0 <= seed <= LARGEST
-        require(fits, f"the seed {seed!r:.40}", f"give whole numbers from 0 to {LARGEST}")
-    return [int(seed) for seed in numbers]
+    for number in (min(numbers), max(numbers)):
+        require(0 <= number <= LARGEST, f"the seed {number}", f"give 0 to {LARGEST}")
+    return numbers
 
 
 @public

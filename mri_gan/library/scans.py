@@ -40,6 +40,7 @@ class Volume:
     split: str = ""
     source: str = ""
 
+    @public
     def save(self, path: str | Path) -> None:
         """Write a NIfTI (`.nii.gz` or `.nii`), turned to RAS+.
 

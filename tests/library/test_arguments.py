@@ -175,7 +175,7 @@ def test_odd_arguments_of_a_drawing(model: mg.Model, options: Any, said: str) ->
 
 def test_seeds_may_come_as_an_array(model: mg.Model) -> None:
     assert torch.equal(model.draw(np.arange(2)), model.draw([0, 1]))
-    assert torch.equal(model.draw(torch.arange(2).tolist()), model.draw(range(2)))
+    assert torch.equal(model.draw(torch.arange(2)), model.draw(range(2)))
 
 
 def test_a_run_counts_the_images_that_were_shown(model: mg.Model, store: Path) -> None:
