@@ -6,6 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -33,6 +34,7 @@ PLANTED = 32  # copies of each kind
 TRUSTED_RECALL = 0.9  # of each kind in TRUSTED, for a pass to mean something
 TRUSTED = ("exact", "gamma 0.5", "JPEG 75")
 # In this view the mean likeness to the next `OTHERS` people is subtracted.
+VIEWS_MEAN = {"halves": "halves", "whole": "whole slices", "soft": "blurred halves"}
 RELATIVE, OTHERS = "halves", 5
 BLOCK = 32  # pictures compared at a time; about 50 MB with a store of 10,000 slices
 
@@ -126,7 +128,7 @@ def shrink_all(images: ImageSet, tell: Callable[[int], None] = lambda _: None) -
     return made
 
 
-@dataclass
+@dataclass(repr=False, eq=False)
 class Audit:
     """What was measured, and the verdict.
 
@@ -203,23 +205,77 @@ class Audit:
         return float(share + 2 * np.sqrt(share * (1 - share) / len(self.samples)))
 
     @property
-    def verdict(self) -> str:
-        """`pass`, `fail` or `undecided`."""
+    def reason(self) -> str:
+        """The verdict in one sentence, with the counts and limits that it rests on."""
+        return say_verdict(self)
+
+    @property
+    def verdict(self) -> Literal["pass", "fail", "undecided"]:
+        """Whether samples copy training slices, or why nothing can be said: see `reason`."""
         if self.right_store is False:
             return "undecided"
         if self.copies:
             return "fail"
         return "pass" if self.is_trusted and self.near <= self.near_limit else "undecided"
 
+    def __repr__(self) -> str:
+        return f"Audit({self.reason})"
+
     def _repr_html_(self) -> str:
         """The verdict and what it rests on, for notebooks."""
         rows: list[tuple[object, ...]] = [
-            ("verdict", self.verdict),
+            ("verdict", self.reason),
             ("samples that copy a training slice", self.copies),
             ("people copied", self.people_copied),
             *((f"planted copies detected: {kind}", f"{s:.0%}") for kind, s in self.recall.items()),
         ]
         return html_table(f"audit of {len(self.samples):,} samples", rows)
+
+
+def say_verdict(result: Audit, drawn: str = "") -> str:
+    """The verdict in one sentence, with its limits, and how the samples were drawn."""
+    limits = result.samples_limits
+    crowd = (
+        f"; more than {result.crowd:.0%} of samples more alike than every person are a false alarm "
+        f"in {CROWD_ALARMS:.1%} of audits"
+    )
+    above = (result.samples.values > limits[:, None]).sum(1)
+    views = zip(result.views, above, limits, strict=True)
+    counts = (
+        f"of {len(result.samples)} samples{drawn and f' drawn with {drawn}'}, above the limit of "
+        "likeness: "
+        + ", ".join(f"{count} by {VIEWS_MEAN[v]} (limit {limit:.3g})" for v, count, limit in views)
+        + f"; the limits come from {result.people.shape[1]} people compared with others, and give "
+        f"a false alarm in {FALSE_ALARMS:.0%} of audits"
+        + crowd
+        * bool((limits < result.limits).any())
+    )
+    if result.right_store is False:
+        return (
+            "undecided: the model was trained on other data than this store, so nothing is known "
+            "about the people it was trained on"
+        )
+    if result.verdict == "fail":
+        return (
+            f"fail: {result.copies} of {len(result.samples)} samples are more like a training "
+            f"slice than new people may be; people of the training set "
+            f"who are copied: {result.people_copied} ({counts})"
+        )
+    if result.verdict == "pass":
+        return (
+            f"pass: no sample is more like a training slice than new people may be ({counts}); "
+            "copies changed in ways that are not listed as detected may be among them"
+        )
+    if not result.is_trusted:
+        return (
+            f"undecided: fewer than {TRUSTED_RECALL:.0%} of plain planted copies were detected, "
+            f"because people of this store are too few or too alike for a limit ({counts})"
+        )
+    return (
+        f"undecided: no sample is above the limit, but {result.near:.1%} are more like a training "
+        f"slice than any person is to other people; {result.near_limit:.1%} may be by chance "
+        f"({counts})"
+    )
 
 
 def audit(

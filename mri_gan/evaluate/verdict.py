@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mri_gan.evaluate.audit import CROWD_ALARMS, FALSE_ALARMS, TRUSTED, TRUSTED_RECALL, Audit
+from mri_gan.evaluate.audit import FALSE_ALARMS, TRUSTED, Audit, say_verdict
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.evaluate.membership import Membership
 from mri_gan.pictures import Pixels, build_sheet
@@ -16,54 +16,7 @@ from mri_gan.pictures import Pixels, build_sheet
 WORST = 8
 SHOWN_PX = 128
 WARN_AUC = 0.6
-VIEWS_MEAN = {"halves": "halves", "whole": "whole slices", "soft": "blurred halves"}
 SEEN = 0.95  # of copies of a kind, to count as detected
-
-
-def say_verdict(result: Audit, drawn: str = "") -> str:
-    """The verdict in one sentence, with its limits, and how the samples were drawn."""
-    limits = result.samples_limits
-    crowd = (
-        f"; more than {result.crowd:.0%} of samples more alike than every person are a false alarm "
-        f"in {CROWD_ALARMS:.1%} of audits"
-    )
-    above = (result.samples.values > limits[:, None]).sum(1)
-    views = zip(result.views, above, limits, strict=True)
-    counts = (
-        f"of {len(result.samples)} samples{drawn and f' drawn with {drawn}'}, above the limit of "
-        "likeness: "
-        + ", ".join(f"{count} by {VIEWS_MEAN[v]} (limit {limit:.3g})" for v, count, limit in views)
-        + f"; the limits come from {result.people.shape[1]} people compared with others, and give "
-        f"a false alarm in {FALSE_ALARMS:.0%} of audits"
-        + crowd
-        * bool((limits < result.limits).any())
-    )
-    if result.right_store is False:
-        return (
-            "undecided: the model was trained on other data than this store, so nothing is known "
-            "about the people it was trained on"
-        )
-    if result.verdict == "fail":
-        return (
-            f"fail: {result.copies} of {len(result.samples)} samples are more like a training "
-            f"slice than new people may be; people of the training set "
-            f"who are copied: {result.people_copied} ({counts})"
-        )
-    if result.verdict == "pass":
-        return (
-            f"pass: no sample is more like a training slice than new people may be ({counts}); "
-            "copies changed in ways that are not listed as detected may be among them"
-        )
-    if not result.is_trusted:
-        return (
-            f"undecided: fewer than {TRUSTED_RECALL:.0%} of plain planted copies were detected, "
-            f"because people of this store are too few or too alike for a limit ({counts})"
-        )
-    return (
-        f"undecided: no sample is above the limit, but {result.near:.1%} are more like a training "
-        f"slice than any person is to other people; {result.near_limit:.1%} may be by chance "
-        f"({counts})"
-    )
 
 
 def list_kinds(recall: dict[str, float]) -> str:

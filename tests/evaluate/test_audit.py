@@ -11,8 +11,16 @@ import torch
 from phantoms.heads import as_people, draw_heads
 
 from mri_gan.errors import DataError
-from mri_gan.evaluate.audit import FEWEST_SAMPLES, TRUSTED, Audit, Detector, Likeness, audit
-from mri_gan.evaluate.verdict import list_kinds, say_verdict, to_json, worst_pairs
+from mri_gan.evaluate.audit import (
+    FEWEST_SAMPLES,
+    TRUSTED,
+    Audit,
+    Detector,
+    Likeness,
+    audit,
+    say_verdict,
+)
+from mri_gan.evaluate.verdict import list_kinds, to_json, worst_pairs
 
 TRAIN, HELD_OUT, NEW = (draw_heads(n, seed) for n, seed in ((12, 1), (4, 2), (13, 3)))
 
@@ -98,7 +106,9 @@ def test_another_store_is_undecided_whatever_is_found() -> None:
 def test_an_audit_that_would_see_no_copy_is_undecided() -> None:
     result = measured([0.1] * 4, planted=0.9)
     assert result.verdict == "undecided"
-    assert "too few or too alike" in say_verdict(result)
+    assert "too few or too alike" in say_verdict(result) == result.reason
+    assert repr(result) == f"Audit({result.reason})"
+    assert result.reason in result._repr_html_()
 
 
 def test_many_samples_nearer_than_people_are_are_no_pass() -> None:

@@ -21,8 +21,7 @@ import torch
 from PIL import Image
 
 import mri_gan
-from mri_gan.evaluate.audit import Audit
-from mri_gan.evaluate.verdict import say_verdict
+from mri_gan.evaluate.audit import Audit, say_verdict
 from mri_gan.store.reader import StoreReader
 
 TRAINED, HELD_OUT = 5, 5  # people; HELD_OUT of the other store
