@@ -27,6 +27,7 @@ from mri_gan.cli.judge.evaluate import print_table
 from mri_gan.cli.main import cli
 from mri_gan.config import TrainConfig
 from mri_gan.evaluate.evaluation import Evaluation, Figure
+from mri_gan.report.judging import QUALITY
 from mri_gan.store.reader import StoreReader
 from mri_gan.train.state import build_state
 
@@ -456,8 +457,10 @@ def test_names_and_verdicts_are_never_cut_in_a_narrow_terminal(
     facts = {"warning": None, "size": 64, "store": {"split": "train", "depth": 8, "channels": 1}}
     monkeypatch.setattr(options, "open_console", lambda: Console(width=width, highlight=False))
     print_table(result, facts)
-    lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines[:-1])) <= width
+    table, sentences = capsys.readouterr().out.split(QUALITY)
+    lines = table.splitlines()
+    assert max(map(len, lines)) <= width
+    assert sentences.startswith(" No: 3 of 3 figures are outside")
     rows = [line.split() for line in lines if "outside" in line and "-0.0123" in line]
     assert [row[0] for row in rows] == list(names)
     assert [row[-2:] for row in rows] == [["far", "outside"]] * 3
