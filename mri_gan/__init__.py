@@ -10,6 +10,7 @@ version before. All else may change. Names are imported when they are first used
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,11 @@ if TYPE_CHECKING:
     from mri_gan.train.run_folder import Progress as Progress
 
 __version__ = "0.1.0"
+
+# Threads of torch's OpenMP wait for each other in a busy loop. On a machine that does anything
+# else that made training and judging several times slower; a short loop costs next to nothing when
+# idle. It is read when torch is loaded.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _PUBLIC = {
     "config": ("TrainConfig",),

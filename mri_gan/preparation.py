@@ -170,7 +170,7 @@ class PrepareConfig(JsonConfig):
             and sum(self.split) == 100
             and self.split[0] > 0,
             f"--split {','.join(map(str, self.split))}",
-            "give train,validate,test per cent that sum to 100",
+            "give train,validate,test per cent that sum to 100, some of them for training",
         )
 
     def _require_agreement(self) -> None:

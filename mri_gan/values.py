@@ -22,6 +22,7 @@ IN_WORDS: dict[Any, str] = {
     Path: "a path",
     collections.abc.Callable: "a function",
 }
+EXAMPLES: dict[Any, str] = {str: '["a", "b"]', int: "[1, 2]", float: "[0.5, 2]"}
 
 
 def is_of(value: Any, kind: Any) -> bool:
@@ -53,7 +54,8 @@ def in_words(kind: Any) -> str:
     if origin is type(None):
         return "None"
     if within and origin not in IN_WORDS:
-        return f"several, each {in_words(within[0])}"
+        example = EXAMPLES.get(within[0])
+        return f"a list, such as {example}" if example else f"several, each {in_words(within[0])}"
     return IN_WORDS.get(origin, getattr(origin, "__name__", str(origin)))
 
 

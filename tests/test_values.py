@@ -66,7 +66,7 @@ def test_what_is_not(value: object, kind: Any) -> None:
         (bool, "True or False"),
         (Word, "one of pad, crop"),
         (str | Path, "text or a path"),
-        (Sequence[float], "several, each a number"),
+        (Sequence[float], "a list, such as [0.5, 2]"),
         (Callable[[int], None] | None, "a function or None"),
     ],
 )

@@ -138,9 +138,6 @@ def pick_device(name: str) -> str:
 
     Raises UsageError where this machine has no such device.
     """
-    # Threads of torch's OpenMP wait for each other in a busy loop. On a machine that does anything
-    # else that made training several times slower; a short loop costs next to nothing when idle.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     from mri_gan.nets import build
 
     # One GPU for each process that torchrun started on this machine.

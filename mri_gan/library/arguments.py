@@ -2,40 +2,55 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
 
 from mri_gan.config import require
-from mri_gan.errors import MriganError
-from mri_gan.values import require_of
+from mri_gan.errors import MriganError, UsageError
+from mri_gan.values import require_of, suggest
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 FLAG = re.compile(r"(?<!\S)--([a-z][a-z-]+)")
+RENAMED = {"ckpt": "start_from"}  # options that functions call otherwise
+SYNONYMS = {  # what other libraries call an argument
+    "batch_size": "batch",
+    "epochs": "kimg",
+    "learning_rate": "lr",
+    "num_workers": "workers",
+    "resolution": "size",
+    "truncation": "psi",
+}
 COMMAND = "mrigan "  # words of a text that is to be typed, and stays as it is
 
 
 def public(function: Callable[P, R]) -> Callable[P, R]:
     """The function with its arguments compared with their annotations before it begins.
 
-    Options that a message names are called as in Python. Raises UsageError for an argument that
-    is not of its kind.
+    Numbers of NumPy and torch arrive as Python's. Options that a message names are called as in
+    Python. Raises UsageError for an argument that there is not, or that is not of its kind.
     """
     signature = inspect.signature(function)
-    stars = {p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD}
 
     @functools.wraps(function)
     def call(*arguments: P.args, **options: P.kwargs) -> R:
-        given = signature.bind(*arguments, **options).arguments
-        checked = {name: value for name, value in given.items() if name not in {"self", *stars}}
-        require_of(checked, typing.get_type_hints(function))
+        given: Any = [as_plain(value) for value in arguments]
+        named: Any = {name: as_plain(value) for name, value in options.items()}
+        kinds, takes_any = kinds_of(function, signature)
+        if not takes_any:
+            require_known(function.__qualname__, named, kinds)
+        with contextlib.suppress(TypeError):  # what is missing Python says itself, below
+            bound = signature.bind(*given, **named).arguments | named
+            require_of({name: bound[name] for name in kinds.keys() & bound.keys()}, kinds)
         try:
-            return function(*arguments, **options)
+            return function(*given, **named)
         except MriganError as error:
             error.message, error.hint = in_python(error.message), in_python(error.hint)
             raise
@@ -43,11 +58,40 @@ def public(function: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
+def kinds_of(
+    function: Callable[..., object], signature: inspect.Signature
+) -> tuple[dict[str, Any], bool]:
+    """The type of each argument, those of typed settings too; and whether any other is taken."""
+    kinds = typing.get_type_hints(function)
+    kinds.pop("return", None)
+    stars = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
+    settings = [kind for star in stars for kind in typing.get_args(kinds.pop(star))]
+    for kind in settings:  # of Unpack[...]
+        kinds |= typing.get_type_hints(kind)
+    return kinds, len(stars) > len(settings)
+
+
+def require_known(where: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raise UsageError for an argument that a function does not have."""
+    for name in names:
+        if name not in known:
+            other = SYNONYMS.get(name)
+            hint = f"did you mean {other}?" if other in known else suggest(name, known, "see help")
+            raise UsageError(f"{where.removesuffix('.__init__')} has no {name}", hint)
+
+
+def as_plain(value: Any) -> Any:
+    """A number, or a list of them, in place of an array or tensor of at most one dimension."""
+    if isinstance(value, str | Path) or getattr(value, "ndim", 2) > 1:
+        return value
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
 def in_python(text: str) -> str:
     """A message with options called as arguments are: `--max-size` is max_size."""
     if COMMAND in text:
         return text
-    return FLAG.sub(lambda found: found[1].replace("-", "_"), text)
+    return FLAG.sub(lambda found: RENAMED.get(found[1], found[1].replace("-", "_")), text)
 
 
 def require_least(least: int, **given: float | None) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack, get_type_hints
@@ -11,7 +11,13 @@ from mri_gan.config import require
 from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
 from mri_gan.ingest.plan.people import find_key
 from mri_gan.ingest.plan.plan import build_plan
-from mri_gan.ingest.run.prepare import Tick, is_complete, remove_store, write_store
+from mri_gan.ingest.run.prepare import (
+    Tick,
+    is_complete,
+    remove_store,
+    require_apart,
+    write_store,
+)
 from mri_gan.ingest.run.workers import available_cpus, leave_if_starting
 from mri_gan.library.arguments import public, require_least
 from mri_gan.library.settings import PrepareSettings
@@ -21,7 +27,7 @@ from mri_gan.store.environment import is_open_here
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.twins import SAME, say_across
 from mri_gan.tables import html_table
-from mri_gan.values import as_path, require_of
+from mri_gan.values import as_path
 
 
 @dataclass(frozen=True)
@@ -78,8 +84,8 @@ def prepare(
     for path in paths:
         require(path.exists(), f"{path}: no such file or folder", "check the spelling")
     require_least(0, workers=workers)
-    require_of(options, get_type_hints(PrepareSettings))
-    folder, config = as_path(out), PrepareConfig.from_dict(options)
+    folder, config = as_path(out), PrepareConfig.from_dict(listed(options))
+    require_apart(paths, folder)
     key_file = as_path(id_key) if id_key else folder / KEY_FILE
     splits = as_path(split_file) if split_file else None
     people = as_path(people_file) if people_file else None
@@ -114,6 +120,15 @@ def prepare(
         (*plan.doubts, *([say_across(SAME, twins)] if twins else [])),
         facts,
     )
+
+
+def listed(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings with one text as a list of it where several may be given."""
+    kinds = get_type_hints(PrepareSettings)
+    return {
+        name: [value] if isinstance(value, str) and kinds[name] == Sequence[str] else value
+        for name, value in options.items()
+    }
 
 
 @public

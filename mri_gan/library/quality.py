@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from mri_gan.config import DOWNLOAD_FREE, FEATURE_NAMES, SPLITS, require_one_of
-from mri_gan.evaluate.audit import Audit
+from mri_gan.evaluate.audit import MOST_QUERIES, Audit
 from mri_gan.evaluate.audit import audit as audit_sets
 from mri_gan.evaluate.evaluation import Evaluation, build_families, build_features, read_people
 from mri_gan.evaluate.evaluation import evaluate as evaluate_sets
@@ -139,11 +139,13 @@ def evaluate(
     noise: float = 1.0,
     seed: int = 0,
     device: str = "auto",
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Compare a model, checkpoint, run folder, or folder of pictures, with one split of a store.
 
     Every figure of the result stands beside its noise floor; docs/evaluation.md says what each
-    can show. Raises UsageError where they do not go together, DataError for too few people.
+    can show. `on_progress` is called with the images done and their number. Raises UsageError where
+    they do not go together, DataError for too few people.
     """
     require_least(1, count=count, fakes=fakes, resamples=resamples)
     names = (features,) if isinstance(features, str) else tuple(features)
@@ -157,7 +159,8 @@ def evaluate(
         drawn = judged.take_images(fakes or len(reals))
         built = build_features(names, apart, device)
         families = build_families(judged.size, max(len(reals), len(drawn)), built, seed)
-        return evaluate_sets(reals, drawn, families, resamples, seed)
+        tell = counted(on_progress, len(reals) + len(drawn))
+        return evaluate_sets(reals, drawn, families, resamples, seed, tell)
 
 
 @public
@@ -171,10 +174,13 @@ def audit(
     noise: float = 1.0,
     seed: int = 0,
     device: str = "auto",
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Audit:
     """Look for copies of training slices among the samples: `.verdict` is pass, fail or undecided.
 
     Samples are drawn as `generate` draws them. A model of another store is always undecided.
+    `on_progress` is called with the images compared and their number; copies made on purpose, which
+    show what would be found, come last and take a minute or more.
     Raises UsageError where model and store do not go together, DataError for too few people.
     """
     require_least(1, count=count)
@@ -184,7 +190,27 @@ def audit(
         train = reals_of(opened, ("train",), judged.size, ALL, seed)
         held_out = read_held_out(opened, judged.size, seed)
         right = None if judged.trained is None else was_trained_on(judged.trained, opened)
-        return audit_sets(judged.take_images(count), train, held_out, right, seed=seed)
+        samples = judged.take_images(count)
+        tell = counted(on_progress, count_compared(samples, train, held_out))
+        return audit_sets(samples, train, held_out, right, seed=seed, tell=tell)
+
+
+def counted(on_progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:
+    """A function that is told how many more images are done, and passes on how many are by then."""
+    so_far = 0
+
+    def add(more: int) -> None:
+        nonlocal so_far
+        so_far += more
+        if on_progress is not None:
+            on_progress(so_far, total)
+
+    return add
+
+
+def count_compared(samples: ImageSet, train: ImageSet, held_out: ImageSet | None) -> int:
+    """How many images an audit counts as it goes."""
+    return len(samples) + len(train) + min(len(held_out) if held_out else 0, MOST_QUERIES)
 
 
 def _find_images(

@@ -23,6 +23,7 @@ from mri_gan.store.schema import SliceRecord
 from mri_gan.values import as_path
 
 SHOWN = 8  # slices of a volume in a notebook
+OF_NIFTI = {"b1": np.uint8, "f2": np.float32}  # which NIfTI has no type for
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -40,6 +41,12 @@ class Volume:
     split: str = ""
     source: str = ""
 
+    def __post_init__(self) -> None:
+        shape = np.shape(self.voxels)
+        place = None if self.affine is None else np.shape(self.affine)
+        require(len(shape) in (3, 4), f"voxels of shape {list(shape)}", "give [Z, H, W]")
+        require(place in (None, (4, 4)), f"an affine of shape {place}", "give (4, 4), or none")
+
     @public
     def save(self, path: str | Path) -> None:
         """Write a NIfTI (`.nii.gz` or `.nii`), turned to RAS+.
@@ -54,7 +61,9 @@ class Volume:
                 f"{file}: the slices carry no geometry (image files have none)",
                 "give the volume one: dataclasses.replace(volume, affine=...)",
             )
-        stack = self.voxels if self.voxels.ndim == 4 else self.voxels[None]
+        voxels = np.asarray(self.voxels)
+        kept = OF_NIFTI.get(voxels.dtype.kind + str(voxels.itemsize))
+        stack = (voxels if kept is None else voxels.astype(kept)).reshape(-1, *voxels.shape[-3:])
         data = nifti_bytes(*build_volume(stack.swapaxes(0, 1), self.affine))
         write_bytes(file, data if file.suffix.lower() == ".gz" else gzip.decompress(data))
 

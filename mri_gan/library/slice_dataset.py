@@ -129,22 +129,24 @@ class SliceDataset(torch_data.Dataset[Any]):
         A slice `data[:8]`, several numbers, or a mask of booleans give their batch.
         """
         if is_of(index, int) or getattr(index, "shape", None) == ():
-            return self.__getitems__(self._rows([index]))[0]
-        return self._batch(self._rows(index))
+            return self.__getitems__(self._rows([index]).tolist())[0]
+        return self._batch(self._rows(index).tolist())
 
-    def _rows(self, index: Any) -> list[int]:
+    def _rows(self, index: Any) -> NDArray[np.int64]:
         """The numbers of some slices; raises IndexError as a list would."""
         if isinstance(index, slice):
-            return list(range(*index.indices(len(self))))
+            return np.arange(*index.indices(len(self)))
         numbers = np.asarray(index)
-        if numbers.dtype == bool and numbers.shape == (len(self),):
-            return np.flatnonzero(numbers).tolist()
+        if numbers.dtype == bool and numbers.ndim == 1:
+            hint = f"give one for each of {len(self)} slices"
+            require(len(numbers) == len(self), f"a mask of {len(numbers)}", hint)
+            return np.flatnonzero(numbers)
         if numbers.ndim != 1 or (len(numbers) and numbers.dtype.kind not in "iu"):
             raise UsageError(f"slice {index!r:.60}", "give a whole number, several, or a slice")
-        beyond = [number for number in numbers if not -len(self) <= number < len(self)]
-        if beyond:
-            raise IndexError(f"slice {beyond[0]} of {len(self)}")
-        return list(map(int, numbers))
+        for number in (numbers.min(), numbers.max()) if len(numbers) else ():
+            if not -len(self) <= number < len(self):
+                raise IndexError(f"slice {number} of {len(self)}")
+        return numbers.astype(np.int64)
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Several slices by one read of the store: what a DataLoader calls for a batch."""
@@ -154,8 +156,7 @@ class SliceDataset(torch_data.Dataset[Any]):
 
     def read(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """A batch without labels and transform [N, C, H, W]."""
-        require(bool(np.iterable(indices)), f"slices {indices!r:.60}", "give several, such as [0]")
-        stored = self._read_stored(indices)
+        stored = self._read_stored(self._rows(indices))
         return stored if self.scale == "raw" else self._scaled(stored)
 
     def _read_stored(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
@@ -196,6 +197,7 @@ class SliceDataset(torch_data.Dataset[Any]):
         shuffle: bool = False,
         sampler: Iterable[int] | None = None,
         drop_last: bool = False,
+        num_workers: int = 0,
         collate_fn: Callable[[list[Any]], Any] | None = None,
         **options: Any,
     ) -> torch_data.DataLoader[Any]:
@@ -208,6 +210,8 @@ class SliceDataset(torch_data.Dataset[Any]):
         `batch_sampler`.
         """
         require_least(1, batch_size=batch_size)
+        require_least(0, num_workers=num_workers)
+        options["num_workers"] = num_workers
         require(sampler is None or not shuffle, "sampler and shuffle", "give one of them")
         require("batch_sampler" not in options, "batch_sampler", "give sampler and batch_size")
         order: Any = sampler
@@ -221,7 +225,7 @@ class SliceDataset(torch_data.Dataset[Any]):
                 self, batch_sampler=batches, collate_fn=collate_fn, **options
             )
         by_batch = self.transform or options.get("pin_memory")
-        if options.get("num_workers") and options.get("in_order", True) and not by_batch:
+        if num_workers and options.get("in_order", True) and not by_batch:
             return ParcelLoader(self, batches, **options)
         return torch_data.DataLoader(self, batch_size=None, sampler=batches, **options)
 

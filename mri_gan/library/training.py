@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Unpack, get_type_hints
+from typing import Any, Literal, Unpack
 
 import torch
 
@@ -21,6 +21,7 @@ from mri_gan.config import (
     starting_settings,
 )
 from mri_gan.config import METRICS as METRICS_FILE
+from mri_gan.errors import UsageError
 from mri_gan.files import FolderLock, make_folder, stop_on_signal
 from mri_gan.library.arguments import public
 from mri_gan.library.drawing import Model, load_model
@@ -31,14 +32,21 @@ from mri_gan.tables import html_table
 from mri_gan.train.data import build_config
 from mri_gan.train.loop import train as train_run
 from mri_gan.train.run_folder import Progress, Run, RunOptions
-from mri_gan.values import as_path, require_of
+from mri_gan.values import as_path, suggest
 
 
 class Callback:
     """What a training run calls as it goes; override what you need.
 
-    What a callback raises ends the run after the last checkpoint.
+    What a callback raises ends the run after the last checkpoint. Raises UsageError for a method
+    `on_...` that nothing would call.
     """
+
+    def __init_subclass__(cls) -> None:
+        known = [name for name in vars(Callback) if name.startswith("on_")]
+        for name in vars(cls):
+            if name.startswith("on_") and name not in known:
+                raise UsageError(f"{cls.__name__}: nothing calls {name}", suggest(name, known))
 
     def on_begin(self, config: TrainConfig, folder: Path) -> None:
         """The run begins or continues."""
@@ -162,7 +170,6 @@ def resolve_settings(
     Raises UsageError for an unknown name or value.
     """
     require_one_of("preset", preset, (None, *PRESETS))
-    require_of(settings, get_type_hints(TrainSettings))
     wanted = (settings.get(name) for name in ("arch", "loss", "critic"))
     values = {**starting_settings(preset, *wanted, given=settings), **settings}
     capacity = values.get("capacity", 1.0)

@@ -25,6 +25,7 @@ from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.pyramid import enlarge
 from mri_gan.store.schema import BadRecordError, SliceRecord, index_key
 from mri_gan.tables import html_table
+from mri_gan.values import is_of
 
 # px; below, threads that take turns at the interpreter lose more than they gain: at 128 px two
 # threads read half as fast as one.
@@ -178,11 +179,16 @@ class StoreReader:
 
     def record(self, index: int) -> SliceRecord:
         """One slice record, without comparing the digest of all."""
+        self._require_slice(index)
         with self._damage_told():
             value = self._txn.get(index_key(index), None, self._slices)
             if value is None:
                 raise ValueError(f"slice {index} is missing")
             return SliceRecord.from_json(bytes(value))
+
+    def _require_slice(self, index: int) -> None:
+        if not is_of(index, int) or not 0 <= index < len(self):
+            raise UsageError(f"{self.folder}: has no slice {index}", f"give 0 to {len(self) - 1}")
 
     @contextlib.contextmanager
     def stored_records(self) -> Iterator[Callable[[int, bytes], memoryview | None]]:
@@ -257,13 +263,15 @@ class StoreReader:
             raise UsageError(f"slices {indices!r:.60}", "give their numbers, such as [0, 1]")
         shape = (len(numbers), self.channels, level, level)
         batch = np.empty(shape, self.dtype) if out is None else out
+        if batch.shape != shape or batch.dtype != self.dtype or not batch.flags.c_contiguous:
+            given = f"{batch.dtype} {list(batch.shape)}"
+            raise UsageError(f"out is {given}", f"give {self.dtype} {list(shape)}, in one piece")
         if not len(numbers):
             return batch
         database, get = self._levels[level], self._txn.get
         rows: list[int] = numbers.tolist()
-        if min(rows) < 0 or max(rows) >= len(self):
-            odd = next(row for row in rows if not 0 <= row < len(self))
-            raise UsageError(f"{self.folder}: has no slice {odd}", f"give 0 to {len(self) - 1}")
+        for row in (min(rows), max(rows)):
+            self._require_slice(row)
         keys = [index_key(row) for row in rows]
         # Look-ups hold the interpreter and are quick; decoding frees it and is not.
         with self._damage_told():

@@ -31,10 +31,12 @@ from mri_gan.config import (
     defaults_of,
     differences,
     read_metrics,
+    require,
 )
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import make_folder, read_json, remove_leftovers
 from mri_gan.schedule import Phase, phase_at, settings_used, stages, total_images
+from mri_gan.store.schema import DATA_FILE
 from mri_gan.train import run_folder
 from mri_gan.train.cost import seconds_left
 from mri_gan.train.data import Batches, TrainingData, load_training_data
@@ -74,6 +76,8 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     Raises UsageError when the run was begun with other settings or data, Stopped after a signal
     (the state is saved), DataError when the disk refuses or training diverges for good.
     """
+    is_taken = (run.folder / DATA_FILE).is_file()
+    require(not is_taken, f"{run.folder}: is a store", "give the run a folder of its own")
     run = replace(run, config=with_former_defaults(run.config, run.folder, run.given))
     data = load_training_data(run.store, run.config, run.options.labels)
     check_world(run.config, run.world)

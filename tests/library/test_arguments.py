@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
+import phantoms
 import pytest
 import torch
 
@@ -119,10 +122,42 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "typo": (
         lambda s, r: mg.prepare(s, s / "new", slice="0.2:0.8"),  # type: ignore[call-arg]
-        "did you mean slices",
+        r"prepare has no slice: did you mean slices\?",
     ),
+    "own typo": (
+        lambda s, r: mg.train(s, r, conditon="age"),  # type: ignore[call-arg]
+        r"train has no conditon: did you mean condition\?",
+    ),
+    "class": (
+        lambda s, r: mg.SliceDataset(s, levl=8),  # type: ignore[call-arg]
+        r"SliceDataset has no levl: did you mean level\?",
+    ),
+    "synonym": (
+        lambda s, r: mg.train(s, r, batch_size=8),  # type: ignore[call-arg]
+        r"train has no batch_size: did you mean batch\?",
+    ),
+    "a list": (
+        lambda s, r: mg.prepare(s, s / "new", split="80/10/10"),  # type: ignore[arg-type]
+        r"give a list, such as \[1, 2\]",
+    ),
+    "no training": (lambda s, r: mg.prepare(s.parent, r, split=(0, 0, 100)), "some of them for tr"),
+    "into scans": (lambda s, r: mg.prepare(s.parent, s.parent), "holds the scans: give out a f"),
+    "into a store": (
+        lambda s, r: mg.train(s, s, max_size=8, kimg=0.01),
+        "is a store: give the run",
+    ),
+    "workers of a loader": (lambda s, r: loader(s, num_workers="2"), "num_workers is '2'"),
+    "no workers": (lambda s, r: loader(s, num_workers=-1), "num_workers -1: give 0 or more"),
+    "record": (lambda s, r: mg.open_store(s).record(10_000), "has no slice 10000: give 0 to"),
+    "no record": (lambda s, r: mg.open_store(s).record("a"), "has no slice a"),  # type: ignore[arg-type]
+    "room": (
+        lambda s, r: mg.open_store(s).read(8, [0], np.zeros((1, 1, 8, 8), np.float32)),
+        r"out is float32 \[1, 1, 8, 8\]: give uint8 \[1, 1, 8, 8\]",
+    ),
+    "voxels": (lambda s, r: mg.Volume(np.zeros((4, 4))), r"voxels of shape \[4, 4\]"),
+    "affine": (lambda s, r: mg.Volume(np.zeros((1, 4, 4)), np.eye(3)), "an affine of shape"),
     "kimg": (lambda s, r: mg.train(s, r, kimg="0.2"), "kimg is '0.2': give a number or None"),  # type: ignore[arg-type]
-    "decided": (lambda s, r: mg.train(s, r, channels=2), "channels: no such setting"),  # type: ignore[call-arg]
+    "decided": (lambda s, r: mg.train(s, r, channels=2), "train has no channels"),  # type: ignore[call-arg]
     "callback": (lambda s, r: mg.train(s, r, callbacks=print), "callbacks is"),  # type: ignore[arg-type]
     "features": (lambda s, r: mg.evaluate(r, s, features=["x"]), "features x: choose one of pca"),
     "split": (lambda s, r: mg.evaluate(r, s, split="val"), "split val: choose one of train"),
@@ -139,6 +174,10 @@ BAD: dict[str, tuple[Any, str]] = {
     "half": (lambda s, r: mg.open_store(s).read(8, [0.5]), "give their numbers"),  # type: ignore[list-item]
     "text": (lambda s, r: mg.open_store(s).read("8", [0]), "level '8' is not a level"),  # type: ignore[arg-type]
 }
+
+
+def loader(store: Path, **options: Any) -> object:
+    return mg.SliceDataset(store, level=8).loader(4, **options)
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -159,7 +198,7 @@ def model(store: Path, tmp_path_factory: pytest.TempPathFactory) -> mg.Model:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"seeds": 3}, "seeds is 3: give several, each a whole number"),
+        ({"seeds": 3}, r"seeds is 3: give a list, such as \\[1, 2\\]"),
         ({"seeds": []}, "no seeds"),
         ({"seeds": [-1]}, "the seed -1"),
         ({"seeds": (0.5 for _ in "1")}, "the seed 0.5"),
@@ -176,6 +215,42 @@ def test_odd_arguments_of_a_drawing(model: mg.Model, options: Any, said: str) ->
 def test_seeds_may_come_as_an_array(model: mg.Model) -> None:
     assert torch.equal(model.draw(np.arange(2)), model.draw([0, 1]))
     assert torch.equal(model.draw(torch.arange(2)), model.draw(range(2)))
+
+
+def test_numbers_of_numpy_and_torch_are_numbers(store: Path, tmp_path: Path) -> None:
+    scans = phantoms.slices_folder(tmp_path / "scans")
+    odd: dict[str, Any] = {"workers": np.int64(0), "seed": np.int64(3), "fov": np.float32(0)}
+    odd |= {"every": torch.tensor(1), "split": np.array([60, 20, 20]), "classes": np.bool_(0)}
+    options = json.loads(json.dumps(mg.prepare(scans, tmp_path / "S", **odd).facts["options"]))
+    assert (options["seed"], options["split"], options["classes"]) == (3, [60, 20, 20], False)
+    size: Any = np.int64(8)
+    odd = {"max_size": size, "kimg": np.float32(0.008), "batch": size, "seed": np.uint8(1)}
+    run = mg.train(store, tmp_path / "R", capacity=1 / 64, device="cpu", **odd)
+    assert run.nimg == 8
+    assert run.load_model("cpu").draw([0], size=size).shape == (1, 1, 8, 8)
+
+
+def test_one_word_may_stand_for_a_list_of_one(tmp_path: Path) -> None:
+    scans = phantoms.slices_folder(tmp_path / "scans")
+    made = mg.prepare(scans, tmp_path / "S", workers=0, include="*.png")
+    assert made.facts["options"]["include"] == ["*.png"]
+
+
+def test_a_method_that_nothing_calls_is_a_mistake() -> None:
+    with pytest.raises(mg.UsageError, match=r"Log: nothing calls on_metric: did you mean on_m"):
+
+        class Log(mg.Callback):
+            def on_metric(self, metrics: dict[str, Any]) -> None:
+                """Misspelt."""
+
+
+def test_masks_and_halves_become_what_nifti_has(tmp_path: Path) -> None:
+    for kind, kept in ((bool, np.uint8), (np.float16, np.float32), (np.uint16, np.uint16)):
+        voxels = np.arange(8).reshape(2, 2, 2).astype(kind)
+        mg.Volume(voxels, np.eye(4)).save(tmp_path / "v.nii.gz")
+        saved = nib.nifti1.load(tmp_path / "v.nii.gz")
+        assert saved.get_data_dtype() == kept
+        np.testing.assert_array_equal(np.asarray(saved.dataobj).T, voxels)
 
 
 def test_a_run_counts_the_images_that_were_shown(model: mg.Model, store: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os
 import subprocess
 import sys
 import types
@@ -22,8 +23,9 @@ SIGNATURES = {
     "train": "store out * callbacks preset condition labels start_from transfer device snap_kimg "
     "keep **settings",
     "load_model": "path device",
-    "evaluate": "model store * split count fakes features resamples size psi noise seed device",
-    "audit": "model store * count size psi noise seed device",
+    "evaluate": "model store * split count fakes features resamples size psi noise seed device "
+    "on_progress",
+    "audit": "model store * count size psi noise seed device on_progress",
 }
 CLASSES = {
     "Prepared": "digest doubts facts folder left_out people slices subjects",
@@ -113,6 +115,17 @@ def test_importing_it_loads_nothing_else() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.split(".")[0] for name in done.stdout.split()}
     assert loaded.isdisjoint({"torch", "numpy", "click", "lmdb", "PIL", "nibabel"})
+
+
+@pytest.mark.parametrize(("wanted", "spins"), [(None, "1000"), ("7", "7")])
+def test_threads_do_not_wait_in_a_busy_loop_for_long(wanted: str | None, spins: str) -> None:
+    others = {k: v for k, v in os.environ.items() if k != "GOMP_SPINCOUNT"}
+    code = "import os, mri_gan; print(os.environ['GOMP_SPINCOUNT'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True,
+        env=others | ({} if wanted is None else {"GOMP_SPINCOUNT": wanted}),
+    )  # fmt: skip
+    assert done.stdout.strip() == spins
 
 
 def test_without_torch_the_extra_is_named() -> None:

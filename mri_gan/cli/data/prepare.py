@@ -134,6 +134,9 @@ def command(
     check_engine(engine)
     if engine == LOCAL and workers != 0 and not dry_run:
         begin_loading(sources)
+    from mri_gan.ingest.run.prepare import require_apart
+
+    require_apart(sources, out)
     from mri_gan.ingest.plan import people
     from mri_gan.ingest.plan.plan import parse_shard
 

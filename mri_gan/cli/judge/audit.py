@@ -86,11 +86,11 @@ def _audit(
     store: StoreReader, judged: Judged, count: int, seed: int, silent: bool
 ) -> tuple[dict[str, Any], Any]:
     """What the JSON file says, and the picture of the most alike pairs."""
-    from mri_gan.evaluate.audit import MOST_QUERIES, audit
+    from mri_gan.evaluate.audit import audit
     from mri_gan.evaluate.copies.planting import USUAL
     from mri_gan.evaluate.images import reals_of
     from mri_gan.evaluate.verdict import to_json, worst_pairs
-    from mri_gan.library.quality import ALL, read_held_out
+    from mri_gan.library.quality import ALL, count_compared, read_held_out
 
     train = reals_of(store, ("train",), judged.size, ALL, seed)
     held_out = read_held_out(store, judged.size, seed)
@@ -98,7 +98,7 @@ def _audit(
     right = judging.is_trained_on(judged.trained, store)
     if right is False and not silent:
         click.echo("warning: the model was trained on another store than --data", err=True)
-    total = len(samples) + len(train) + min(len(held_out) if held_out else 0, MOST_QUERIES)
+    total = count_compared(samples, train, held_out)
     with options.Progress(total, " images", silent) as bar:
         kinds = () if right is False else USUAL  # then no detection rates are printed
         result = audit(samples, train, held_out, right, kinds, seed=seed, tell=bar.add)

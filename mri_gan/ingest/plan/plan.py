@@ -53,6 +53,7 @@ from mri_gan.ingest.source import (
     Member,
     Source,
     common_prefix,
+    is_of_run,
     is_store,
     members_of,
     pair_members,
@@ -109,6 +110,8 @@ def build_plan(
     Raises DataError when a path cannot be listed or nothing usable is found, UsageError when a
     subject would be in two splits.
     """
+    for remembered in (is_store, is_of_run):  # folders may have changed since an earlier plan
+        remembered.cache_clear()
     _require_scans(paths)
     listed = [_list_beside(path, config, alone=len(paths) == 1) for path in paths]
     scans, masks = _name_all(listed, config, people_file)

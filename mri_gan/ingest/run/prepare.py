@@ -101,6 +101,13 @@ def _complete(folder: Path, engine: Engine | None) -> dict[str, Any]:
     return next(OrderedPool(write_companions, here, engine).map([[folder]]))[1]
 
 
+def require_apart(sources: Iterable[Path], out: Path) -> None:
+    """Raise UsageError where the store would lie among the scans that it is made from."""
+    for source in sources:
+        if source.resolve() == out.resolve():
+            raise UsageError(f"{out}: holds the scans", "give --out a folder of its own")
+
+
 def is_complete(folder: Path, plan_digest: str) -> bool:
     """Whether the folder holds the finished store of this plan.
 
