@@ -94,7 +94,20 @@ class _Room(ModuleType):
     """A room that shares its name with a function, as `mri_gan.train` does: it can be called."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return _load(self.__name__.rpartition(".")[2])(*arguments, **options)
+        return self._function(*arguments, **options)
+
+    @property
+    def _function(self) -> Any:
+        return _load(self.__name__.rpartition(".")[2])
+
+    @property
+    def __signature__(self) -> Any:
+        import inspect  # takes long to load, and few ask
+
+        return inspect.signature(self._function)
+
+    def __reduce__(self) -> Any:
+        return importlib.import_module, (self.__name__,)
 
 
 class _Package(ModuleType):

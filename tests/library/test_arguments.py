@@ -198,7 +198,7 @@ def model(store: Path, tmp_path_factory: pytest.TempPathFactory) -> mg.Model:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"seeds": 3}, r"seeds is 3: give a list, such as \\[1, 2\\]"),
+        ({"seeds": 3}, r"seeds is 3: give a list, such as \[1, 2\]"),
         ({"seeds": []}, "no seeds"),
         ({"seeds": [-1]}, "the seed -1"),
         ({"seeds": (0.5 for _ in "1")}, "the seed 0.5"),

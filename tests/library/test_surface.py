@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import os
+import pickle
 import subprocess
 import sys
 import types
@@ -106,6 +107,13 @@ def test_rooms_that_share_a_name_with_a_function_stay_modules(name: str) -> None
     )  # fmt: skip
     assert done.stdout.split() == ["True", "True", f"mri_gan.{name}"]
     assert isinstance(sys.modules.get(f"mri_gan.{name}", mg), types.ModuleType)
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_they_can_be_sent_to_another_process_and_say_what_they_take(name: str) -> None:
+    room = getattr(mg, name)
+    assert pickle.loads(pickle.dumps(room)) is room
+    assert "store" in inspect.signature(room).parameters
 
 
 def test_importing_it_loads_nothing_else() -> None:

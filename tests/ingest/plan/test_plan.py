@@ -218,6 +218,17 @@ def test_a_store_given_as_a_source_is_a_store_already(store: Path, what: str) ->
         build_plan([store / what], PrepareConfig())
 
 
+def test_a_folder_that_has_changed_since_an_earlier_plan_is_looked_at_again(
+    store: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(store, tmp_path / "A"))
+    with pytest.raises(UsageError, match="is a store already"):
+        build_plan([folder], PrepareConfig())
+    shutil.rmtree(folder)
+    phantoms.slices_folder(folder)
+    assert build_plan([folder], PrepareConfig()).sources
+
+
 def test_a_store_inside_a_folder_of_scans_gives_no_slices(store: Path, tmp_path: Path) -> None:
     phantoms.write_folder(tmp_path / "scans", phantoms.slice_files())
     alone = build_plan([tmp_path / "scans"], PrepareConfig())
