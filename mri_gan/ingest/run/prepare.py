@@ -104,7 +104,7 @@ def _complete(folder: Path, engine: Engine | None) -> dict[str, Any]:
 def require_apart(sources: Iterable[Path], out: Path) -> None:
     """Raise UsageError where the store would lie among the scans that it is made from."""
     for source in sources:
-        if source.resolve() == out.resolve():
+        if source.is_dir() and source.resolve() == out.resolve():
             raise UsageError(f"{out}: holds the scans", "give --out a folder of its own")
 
 
