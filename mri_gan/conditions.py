@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Labels = Mapping[str, str | float]
 
 UNKNOWN = "unknown"  # the name of a label that was missing in training
+SHOWN = 8  # values in a line
 MOST_CLASSES = 1000
 
 
@@ -72,6 +73,18 @@ class Column:
         if number is None:
             raise UsageError(f"{self.name}={value} is not a number", f"give {self.choices()}")
         return [(number - self.mean) / self.scale] + [1.0] * self.gaps
+
+    def describe(self) -> str:
+        """What it was made from, for a line: `age: numbers 18 to 96; group: classes AD, CN`."""
+        some = ", ".join(self.values[:SHOWN]) + ", ..." * (len(self.values) > SHOWN)
+        kind = f"classes {some}" if self.is_class else f"numbers {self.low:g} to {self.high:g}"
+        return f"{self.name}: {kind}" + ", some unknown" * self.gaps
+
+    @property
+    def odd_value(self) -> str | None:
+        """A value that is no number among classes that are mostly numbers, as by a typing error."""
+        words = [value for value in self.values if as_number(value) is None]
+        return words[0] if 0 < 2 * len(words) < len(self.values) else None
 
     def choices(self) -> str:
         """What may be given, for messages: `group=AD, CN`, or `age=18 to 96`."""

@@ -35,6 +35,28 @@ def test_a_class_is_one_entry_per_value_and_a_number_is_standardised() -> None:
     assert vectors[:, 2].std() == pytest.approx(1)
 
 
+def test_what_labels_were_found_is_said_in_a_line() -> None:
+    spec = build_conditions(["group", "age", "score"], LABELS)
+    said = [column.describe() for column in spec.columns]
+    assert said[:2] == ["group: classes AD, CN", "age: numbers 60 to 80"]
+    assert said[2] == "score: numbers 3 to 3, some unknown"
+    many = Column("site", tuple("abcdefghijk")).describe()
+    assert many == "site: classes a, b, c, d, e, f, g, h, ..."
+
+
+@pytest.mark.parametrize(
+    ("values", "odd"),
+    [
+        (["61", "72", "88 years"], "88 years"),
+        (["F", "M", "2"], None),
+        (["F", "M"], None),
+        (["1", "2"], None),  # made classes by name
+    ],
+)
+def test_one_word_among_numbers_is_odd(values: list[str], odd: str | None) -> None:
+    assert Column("age", tuple(values)).odd_value == odd
+
+
 def test_the_empty_specification_has_no_entries_and_is_false() -> None:
     assert encode_labels(Conditions(), {"age": 3}).shape == (0,)
     assert parse_condition(Conditions(), "").shape == (0,)

@@ -82,9 +82,10 @@ def explain_blobs(run: Path, store: Path, minutes: float) -> str:
     if shown >= ENOUGH_KIMG:
         return ""
     words = map(str, train_words(store, run, minutes))
+    times = f" (about {ENOUGH_KIMG / shown - 1:.0f} times)" if 0 < shown < ENOUGH_KIMG / 2 else ""
     return (
         f"This machine trained on {shown:.1f} thousand images in {minutes:g} minutes; brains are "
-        f"recognisable from about {ENOUGH_KIMG} thousand on. To continue:\n"
+        f"recognisable from about {ENOUGH_KIMG} thousand on. To continue{times}:\n"
         f"  {command_path()} {shlex.join(words)}"
     )
 

@@ -114,7 +114,7 @@ def copies_answer(run: RunFacts) -> Answer:
     if document.get("trained_on_this_store") is False:
         again = f"Audit it against the store of this run: {_command(run, 'audit')}"
         return Answer(question, WRONG_STORE, [again], "undecided")
-    limits = [_audit_caption(document)]
+    limits = [*_older(run, document, "audit"), _audit_caption(document)]
     limits += [str(document[name]) for name in ("kinds", "warning") if document.get(name)]
     membership = document.get("membership") or {}
     if membership and not document.get("warning"):  # which says the same
@@ -133,12 +133,25 @@ def quality_answer(run: RunFacts) -> Answer:
         return Answer(question, "Unknown: not evaluated.", [_todo(run, "evaluate")])
     figures = result.document.get("figures", [])
     named = by_reading(figures)
-    limits = [_caption(result.document), "These are numbers only: look at the images, too."]
+    older = _older(run, result.document, "evaluate")
+    limits = [*older, _caption(result.document), "These are numbers only: look at the images, too."]
     if not named:
         return Answer(question, _far(figures), limits)
     if named[NEAR]:
         limits.append(f"{NEARER} Audit: {_audited(run, result.document)}.")
-    return Answer(question, sum_up(figures), limits)
+    return Answer(question, sum_up(figures, len(result.document.get("left_out", []))), limits)
+
+
+def _older(run: RunFacts, document: dict[str, Any], command: str) -> list[str]:
+    """A sentence where the run has gone on since it was judged."""
+    judged = (document.get("model") or {}).get("nimg")
+    newest = max((grid.nimg for grid in run.grids), default=0)
+    if not isinstance(judged, int) or judged >= newest:
+        return []
+    return [
+        f"This is of an older checkpoint, after {judged:,} images; the run has one of {newest:,}. "
+        f"To judge that: {_command(run, command)}"
+    ]
 
 
 def by_reading(figures: Sequence[dict[str, Any]]) -> defaultdict[str, list[str]]:
@@ -150,11 +163,16 @@ def by_reading(figures: Sequence[dict[str, Any]]) -> defaultdict[str, list[str]]
     return named
 
 
-def sum_up(figures: Sequence[dict[str, Any]]) -> str:
-    """The answer to QUALITY that all figures give together, and how many of them say what."""
+def sum_up(figures: Sequence[dict[str, Any]], left_out: int = 0) -> str:
+    """The answer to QUALITY that all figures give together, and how many of them say what.
+
+    `left_out` kinds of figures had too few images; where most were, nothing is known.
+    """
     named = by_reading(figures)
     total = sum(map(len, named.values()))
     outside, within, near = len(named["outside"] + named[FAR]), len(named[WITHIN]), len(named[NEAR])
+    if left_out >= total:
+        return "Not known: too few images for most kinds of figures; give more."
     if within == total:
         return f"Yes: all {total} figures are {WITHIN}."
     inside = f"{within} {_are(within)} within"

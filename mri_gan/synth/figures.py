@@ -71,7 +71,8 @@ class Drawing:
 def sample_sheet(drawing: Drawing, seeds: Sequence[int], columns: int) -> Image.Image:
     """One picture for each seed, row by row."""
     words = drawing.words(seeds)
-    labels = [f"seed {seed} {word}".strip() for seed, word in zip(seeds, words, strict=True)]
+    pairs = zip(seeds, words, strict=True)
+    labels = [f"seed {seed}, {word}" if word else f"seed {seed}" for seed, word in pairs]
     return drawing.sheet(drawing.images(drawing.w(seeds), seeds), columns, labels)
 
 

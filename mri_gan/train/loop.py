@@ -93,7 +93,7 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     if run.world.is_first:
         run.on_begin()
         run_folder.write_config(run, data)
-        report_missing_labels(run, data)
+        report_labels(run, data)
         run_folder.draw_reals(run, data)
     if not agree(run.world, key(state.nimg, state.attempt, data.digest)):
         raise DataError(
@@ -108,8 +108,14 @@ def train(run: Run, start_from: Path | None = None) -> Path:
             roll_back(run, state, str(error))
 
 
-def report_missing_labels(run: Run, data: TrainingData) -> None:
-    """Report what becomes of training slices without a label."""
+def report_labels(run: Run, data: TrainingData) -> None:
+    """Report what labels were found, and what becomes of training slices without one."""
+    if run.config.conditions:
+        columns = run.config.conditions.columns
+        run.on_note("conditions: " + "; ".join(column.describe() for column in columns))
+        for column in columns:
+            if odd := column.odd_value:
+                run.on_warning(f"{column.name} counts as classes, since {odd!r} is no number")
     if data.left_out:
         run.on_note(f"{data.left_out} training slices lack a label and are left out")
     if data.unlabelled:

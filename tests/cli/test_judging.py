@@ -282,7 +282,7 @@ def test_pictures_larger_than_the_slices_are_one_line(
 def test_too_few_samples_for_an_audit_are_told(people: Path, run: Path) -> None:
     done = mrigan("audit", run, "--data", people, "--count", 20, "--quiet")
     assert done.exit_code == 1
-    assert "an audit needs 50: raise --count" in done.stderr
+    assert "an audit needs 50: raise --count, or put more images" in done.stderr
 
 
 def test_utility_tells_what_synthetic_slices_teach(people: Path, run: Path, tmp_path: Path) -> None:
@@ -410,7 +410,7 @@ def test_a_run_of_some_minutes_ends_with_its_verdicts(
     )
     assert done.stderr.index("evaluating ... (very roughly ") < done.stderr.index("auditing ... (")
     quality, copies, then = done.stdout.splitlines()[-3:]
-    assert then == f"Then: mrigan test {tmp_path} --size 16"
+    assert then == f"Then: mrigan report {tmp_path}, mrigan test {tmp_path} --size 16"
     assert quality.startswith("Do its images look like those of real people? ")
     assert copies == f"Do its images copy people of the training set? {audit['sentence']}"
 

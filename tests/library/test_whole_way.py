@@ -154,6 +154,31 @@ def test_a_stack_of_positions_becomes_a_nifti(prepared: mg.Prepared, tmp_path: P
             run.load_model().draw_volume(**{"seed": 0, **odd})  # type: ignore[arg-type]
 
 
+class Notes(mg.Callback):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def on_note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+def test_what_labels_were_found_is_noted_and_a_word_among_numbers_doubted(
+    prepared: mg.Prepared, tmp_path: Path
+) -> None:
+    with mg.open_store(prepared.folder) as store:
+        people = sorted({record.subject for record in store.records})
+    ages = [f"{who}\t{60 + at}{' years' * (at == 3)}" for at, who in enumerate(people)]
+    (tmp_path / "ages.tsv").write_text("\n".join(["subject\tage", *ages]) + "\n")
+    notes = Notes()
+    mg.train(
+        prepared.folder, tmp_path / "run", condition=["position", "age"], callbacks=notes,
+        labels=tmp_path / "ages.tsv", device="cpu", **TINY,
+    )  # fmt: skip
+    said = next(text for text in notes.texts if text.startswith("conditions: "))
+    assert said.startswith("conditions: position: numbers 0 to 1; age: classes 60, 61, 62, ")
+    assert "age counts as classes, since '63 years' is no number" in notes.texts
+
+
 def test_settings_mean_what_they_mean_on_the_command_line(store: Path) -> None:
     from mri_gan.cli.main import cli
     from mri_gan.library.training import resolve_settings

@@ -239,6 +239,32 @@ def test_figures_together_answer_yes_or_no_first(
     assert said in sum_up([{"name": "a", "reading": word} for word in words])
 
 
+@pytest.mark.parametrize(("left_out", "said"), [(2, "Yes: all 3"), (3, "Not known: too few im")])
+def test_most_figures_are_needed_for_an_answer(left_out: int, said: str, tmp_path: Path) -> None:
+    figures = [{"name": name, "value": 1.0, "reading": WITHIN} for name in "abc"]
+    assert sum_up(figures, left_out).startswith(said)
+    folder = make_run(tmp_path / "R")
+    left = [{"family": "swd", "needs": 40, "has": 8}] * left_out
+    write_result(folder, "evaluation", {"figures": figures, "left_out": left})
+    assert said in build_report(read_run(folder))
+
+
+@pytest.mark.parametrize(("behind", "older"), [(0, False), (1, True)])
+def test_a_run_that_has_gone_on_since_is_said_to_be_judged_at_an_older_checkpoint(
+    behind: int, older: bool, tmp_path: Path
+) -> None:
+    folder = make_run(tmp_path / "R")
+    newest = max(grid.nimg for grid in read_run(folder).grids)
+    model = {"nimg": newest - behind}
+    figures = [{"name": "a", "value": 1.0, "reading": WITHIN}]
+    write_result(folder, "evaluation", {"figures": figures, "model": model})
+    write_result(folder, "audit", {"verdict": "pass", "sentence": "pass", "model": model})
+    page = build_report(read_run(folder))
+    said = f"This is of an older checkpoint, after {newest - behind:,} images; the run has one of"
+    assert page.count(said) == 4 * older  # in the answers, and in the card of the model
+    assert ("To judge that: mrigan audit R --data STORE" in page) is older
+
+
 def test_an_audit_against_another_store_shows_nothing_that_looks_like_an_answer(
     tmp_path: Path,
 ) -> None:

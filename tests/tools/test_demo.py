@@ -22,5 +22,6 @@ def test_too_few_images_are_explained_with_the_command_that_goes_on(
     if blobs:
         reason, command = said.splitlines()
         assert "1.2 thousand images in 2.5 minutes" in reason
+        assert reason.endswith("To continue (about 6 times):")
         _, *words = shlex.split(command)
         assert words == [*map(str, demo.train_words(tmp_path / "my store", tmp_path, 2.5))]

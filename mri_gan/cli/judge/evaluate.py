@@ -204,7 +204,8 @@ def print_table(result: Evaluation, facts: dict[str, Any]) -> None:
     if console.measure(table, options=wide).maximum > console.width:
         table = _build_table(result, facts, with_interval=False)
     console.print(table)
-    click.echo(f"{QUALITY} {sum_up([vars(figure) for figure in result.figures])}")
+    figures = [vars(figure) for figure in result.figures]
+    click.echo(f"{QUALITY} {sum_up(figures, len(result.left_out))}")
     if facts["warning"]:
         click.echo(f"warning: {facts['warning']}")
     for left in result.left_out:

@@ -301,7 +301,8 @@ def command(
     if counts and counts[1] and world.is_first:
         print_judgement(call)
     if world.is_first and not quiet:
-        click.echo(f"Then: {test_command(out, config)}")
+        report = f"mrigan report {shlex.quote(str(out))}, " if counts and counts[1] else ""
+        click.echo(f"Then: {report}{test_command(out, config)}")
 
 
 def test_command(out: Path, config: TrainConfig) -> str:

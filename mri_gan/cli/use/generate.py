@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 EPILOG = """\b
 Examples:
   mrigan generate RUN --seeds 0-999 --out fakes
-  mrigan generate RUN --seeds 0-99 --format nifti --pixel-mm 1 --out volumes
+  mrigan generate RUN --seeds 0-99 --format nifti --out volumes
   mrigan generate RUN --seeds 7 --format zip --depth 16 --psi 1 --out seven.zip
   mrigan generate RUN --seeds 0-99 --condition group=CN,age=70 --out controls
 """
@@ -81,7 +82,13 @@ def command(
     wanted = parse_seeds(seeds or "")
     hand = how.load(ckpt)
     trained, look = hand.trained, hand.look
-    pixel_mm = pixel_mm or trained.pixel_mm_at(look.size)
+    known_mm = trained.pixel_mm_at(look.size)
+    if pixel_mm and known_mm and not math.isclose(pixel_mm, known_mm, rel_tol=0.01) and not quiet:
+        click.echo(
+            f"warning: --pixel-mm {pixel_mm:g}: training slices had {known_mm:.4g} mm at this size",
+            err=True,
+        )
+    pixel_mm = pixel_mm or known_mm
     config = GenerateConfig(look, how.condition, format_, int(depth), pixel_mm)
     start = time.perf_counter()
     bar = options.Progress(len(wanted), " images", quiet or as_json)
