@@ -60,15 +60,15 @@ def test_a_model_is_exported_with_its_card(run: Path, tmp_path: Path) -> None:
     assert names == {"generator.pt", "MODEL_CARD.md"}
 
 
-@pytest.mark.parametrize(("millimetres", "warned"), [("4", False), ("1", True)])
+@pytest.mark.parametrize(("millimetres", "warned"), [("8", False), ("1", True)])
 def test_a_pixel_that_is_not_that_of_training_is_doubted(
     tmp_path: Path, millimetres: str, warned: bool
 ) -> None:
-    save_untrained(tmp_path / "run", dataclasses.replace(SMALL, pixel_mm=4.0))
+    save_untrained(tmp_path / "run", dataclasses.replace(SMALL, pixel_mm=4.0))  # at 32 px
     words = ("--format", "nifti", "--pixel-mm", millimetres, "--out", tmp_path / "out")
     done = mrigan("generate", tmp_path / "run", "--seeds", "0", *words)
     assert done.exit_code == 0, done.stderr
-    assert ("training slices had 4 mm at this size" in done.stderr) is warned
+    assert ("training slices had 8 mm at this size" in done.stderr) is warned
 
 
 @pytest.mark.parametrize(
