@@ -93,7 +93,7 @@ def test_figures_that_nobody_chose_and_a_network_lacks_are_left_out_in_plain_wor
 ) -> None:
     done = mrigan("test", without_styles, "--out", tmp_path)
     assert done.exit_code == 0, done.stderr
-    assert done.stderr == "left out: mixing (progan has no styles)\n"
+    assert done.stderr == "left out: mixing (progan has no styles; --arch stylegan has)\n"
     both = ("--figure", "samples", "--figure", "mixing")
     assert mrigan("test", without_styles, *both, "--out", tmp_path / "none").exit_code == 2
     assert not list((tmp_path / "none").iterdir())  # refused before anything is written

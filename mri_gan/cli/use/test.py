@@ -145,7 +145,7 @@ def _draw(
         require(
             hand.trained.generator.has_styles,
             f"--figure {name}",
-            f"{hand.trained.config.model.arch} has no styles",
+            f"{hand.trained.config.model.arch} has no styles; --arch stylegan has",
         )
     if name == "noise":
         require(hand.has_noise, "--figure noise", "this network takes no noise")

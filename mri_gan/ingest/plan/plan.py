@@ -192,7 +192,7 @@ def _refuse_nothing(
         + (f"--include and --exclude leave {excluded} out; " if excluded else "")
         + "".join(f"{name} is an archive in it: unpack it once; " for name in packed[:1])
         + "".join(f"{count} {kind}; " for kind, count in ignored.most_common(3))
-        + f"expected {' '.join(SLICE_SUFFIXES)}",
+        + f"expected {' '.join(SLICE_SUFFIXES)}, or archives of them (.zip .tar .7z)",
     )
 
 
