@@ -10,7 +10,7 @@ from typing import Any, Unpack, get_type_hints
 from mri_gan.config import require
 from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
 from mri_gan.ingest.plan.people import find_key
-from mri_gan.ingest.plan.plan import build_plan
+from mri_gan.ingest.plan.plan import Plan, build_plan
 from mri_gan.ingest.run.prepare import (
     Tick,
     is_complete,
@@ -72,8 +72,8 @@ def prepare(
 
     `options` are those of `mrigan prepare`, as `mri_gan.PrepareConfig` names them; `workers` 0
     works in this process, None takes one process for each CPU. With `overwrite`, another store
-    in `out` is deleted first. `on_progress` is called with the
-    sources done and their number. Damaged sources are left out and listed in the result.
+    in `out` is deleted first. `on_progress` is called with the sources done and their number.
+    Damaged sources are left out and listed in the result.
 
     Raises UsageError for options that make no sense, DataError when nothing could be read or the
     disk refuses, Stopped after Ctrl-C (the same call continues).
@@ -107,15 +107,18 @@ def prepare(
             facts = write_companions(folder)
         else:
             facts = write_store(plan, config, folder, count, stop, report_progress)
+    return _describe(folder, plan, facts)
+
+
+def _describe(folder: Path, plan: Plan, facts: dict[str, Any]) -> Prepared:
     unlisted = [{"source": s, "kind": "damaged", "reason": why} for s, why in facts["unlisted"]]
-    left_out = [*facts["skipped_sources"], *unlisted]
     twins = facts["same_across_splits"]
     return Prepared(
         folder,
         facts["slices"],
         facts["subjects"],
         facts["digest"],
-        left_out,
+        [*facts["skipped_sources"], *unlisted],
         plan.conclusion,
         (*plan.doubts, *([say_across(SAME, twins)] if twins else [])),
         facts,
