@@ -56,10 +56,22 @@ def to_grey(images: NDArray[Any]) -> NDArray[np.uint8]:
     return to_stored(images)
 
 
-def to_signed(images: Tensor, out: Tensor | None = None) -> Tensor:
-    """Stored uint8 or uint16 as a float32 tensor of -1..1, black to white, in `out` if given."""
-    copied = images.float() if out is None else out.copy_(images)
-    return copied.mul_(2 / white_of(images)).sub_(1)
+def to_signed(images: Tensor) -> Tensor:
+    """Stored uint8 or uint16 as a float32 tensor of -1..1, black to white."""
+    return images.float().mul_(2 / white_of(images)).sub_(1)
+
+
+def write_signed(images: NDArray[Any], out: NDArray[np.float32]) -> None:
+    """What `to_signed` gives, bit for bit, into an array that is there."""
+    np.copyto(out, images)
+    np.multiply(out, np.float32(2 / white_of(images)), out)
+    np.subtract(out, np.float32(1), out)
+
+
+def write_unit(images: NDArray[Any], out: NDArray[np.float32]) -> None:
+    """What `to_unit` gives, bit for bit, into an array that is there."""
+    np.copyto(out, images)
+    np.divide(out, np.float32(white_of(images)), out)
 
 
 # Arrays to PNG files that record what they show: sheets of slices with labels, for people

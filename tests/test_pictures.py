@@ -26,6 +26,8 @@ from mri_gan.pictures import (
     to_signed,
     to_stored,
     to_unit,
+    write_signed,
+    write_unit,
 )
 
 
@@ -60,6 +62,10 @@ def test_stored_greys_are_minus_one_to_one_and_0_to_1_and_come_back(kind: Any, d
     assert (signed[0], signed[-1], unit[0], unit[-1]) == (-1, 1, 0, 1)
     np.testing.assert_allclose(signed, np.linspace(-1, 1, 1 << depth), atol=2e-7)
     np.testing.assert_array_equal(to_stored(signed, depth), stored)
+    for write, expected in ((write_signed, signed), (write_unit, unit)):
+        written = np.empty(stored.shape, np.float32)
+        write(stored, written)
+        np.testing.assert_array_equal(written, expected)
 
 
 def test_sheet_goes_row_by_row() -> None:

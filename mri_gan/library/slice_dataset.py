@@ -22,7 +22,7 @@ from mri_gan.conditions import as_class, as_number
 from mri_gan.config import require, require_level
 from mri_gan.errors import UsageError
 from mri_gan.library.arguments import public, require_least
-from mri_gan.pictures import html_row, to_signed, white_of
+from mri_gan.pictures import html_row, write_signed, write_unit
 from mri_gan.store.labels import Labels, read_label_table, slice_labels
 from mri_gan.store.reader import StoreReader
 from mri_gan.values import as_path, is_of
@@ -44,9 +44,17 @@ class Target:
     classes: tuple[str, ...] = ()  # empty for a number
 
 
-CACHED_BYTES = 2**18  # scaled at once, so that each pass finds them in the processor's cache
+CACHED = 2**16  # pixels scaled at once, so that each pass finds them in the processor's cache
+SMALL_BYTES = 2**18  # which the C library keeps itself
 KEPT = 2  # pieces of memory of each size, for a batch and the next
 KEPT_SIZES = 4  # as stored and scaled, and an epoch's last batch
+
+
+CONVERSIONS: dict[Scale, Callable[[NDArray[Any], NDArray[Any]], object]] = {
+    "signed": write_signed,
+    "unit": write_unit,
+    "raw": lambda stored, out: np.copyto(out, stored),
+}
 
 
 class Recycler:
@@ -61,6 +69,8 @@ class Recycler:
     def empty(self, shape: Sequence[int], dtype: Any) -> NDArray[Any]:
         """An array of any content; its memory comes back when no view of it is left."""
         n_bytes = math.prod(shape) * np.dtype(dtype).itemsize
+        if n_bytes <= SMALL_BYTES:
+            return np.empty(shape, dtype)
         if n_bytes not in self.free and len(self.free) == KEPT_SIZES:
             self.free.clear()
         free = self.free.setdefault(n_bytes, deque(maxlen=KEPT))
@@ -157,37 +167,29 @@ class SliceDataset(torch_data.Dataset[Any]):
     def read(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """A batch without labels and transform [N, C, H, W]."""
         stored = self._read_stored(self._rows(indices))
-        return stored if self.scale == "raw" else self._scaled(stored)
+        return torch.from_numpy(stored if self.scale == "raw" else self._scaled(stored))
 
-    def _read_stored(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
+    def _read_stored(
+        self, indices: Sequence[int] | NDArray[np.int64], out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
         """The integers of a batch as they are stored [N, C, H, W]."""
         rows, reader = self.indices[np.asarray(indices, np.int64)], self._open()
         shape = (len(rows), self.channels, self.level, self.level)
-        out = self._memory.empty(shape, reader.dtype) if len(rows) > self._cached else None
-        return torch.from_numpy(reader.read(self.level, rows, out))
+        out = self._memory.empty(shape, reader.dtype) if out is None else out
+        return reader.read(self.level, rows, out)
 
-    @property
-    def _cached(self) -> int:
-        """How many slices are scaled at once."""
-        return max(1, CACHED_BYTES // (self.channels * self.level**2))
+    def _scaled(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Stored integers as `scale` says, in memory of their own.
 
-    def _scaled(self, stored: Tensor) -> Tensor:
-        if len(stored) <= self._cached:  # so little memory the C library keeps itself
-            return self._scale(stored)
-        dtype = stored.numpy().dtype if self.scale == "raw" else np.float32
-        scaled = torch.from_numpy(self._memory.empty(stored.shape, dtype))
-        parts = (torch.split(images, self._cached) for images in (stored, scaled))
-        for part, out in zip(*parts, strict=True):
-            self._scale(part, out)
+        By NumPy, which uses one thread: several get in the way of the workers.
+        """
+        dtype = stored.dtype if self.scale == "raw" else np.float32
+        scaled = self._memory.empty(stored.shape, dtype)
+        convert = CONVERSIONS[self.scale]
+        pixels, out = stored.reshape(-1), scaled.reshape(-1)
+        for start in range(0, len(pixels), CACHED):
+            convert(pixels[start : start + CACHED], out[start : start + CACHED])
         return scaled
-
-    def _scale(self, stored: Tensor, out: Tensor | None = None) -> Tensor:
-        if self.scale == "signed":
-            return to_signed(stored, out)
-        dtype = stored.dtype if self.scale == "raw" else torch.float32
-        out = torch.empty_like(stored, dtype=dtype) if out is None else out
-        out.copy_(stored)
-        return out if self.scale == "raw" else out.div_(white_of(stored))
 
     @public
     def loader(
@@ -255,9 +257,9 @@ class SliceDataset(torch_data.Dataset[Any]):
             return torch_data.default_collate(self.__getitems__(indices))
         return self._labelled(indices, self.read(indices))
 
-    def _finish(self, indices: Sequence[int], stored: Tensor) -> Any:
+    def _finish(self, indices: Sequence[int], stored: NDArray[Any]) -> Any:
         """The batch of some slices from their stored integers, of which nothing is kept."""
-        return self._labelled(indices, self._scaled(stored))
+        return self._labelled(indices, torch.from_numpy(self._scaled(stored)))
 
     def _labelled(self, indices: Sequence[int], images: Tensor) -> Any:
         at = torch.as_tensor(indices, dtype=torch.int64)  # also of none
@@ -286,7 +288,7 @@ class SliceDataset(torch_data.Dataset[Any]):
     def _repr_html_(self) -> str:
         """Some of its slices from first to last, for notebooks."""
         rows = np.linspace(0, len(self) - 1, min(SHOWN, len(self))).round().astype(int)
-        return html_row(self._read_stored(rows)[:, 0].numpy(), repr(self))
+        return html_row(self._read_stored(rows)[:, 0], repr(self))
 
 
 # What workers read
@@ -308,7 +310,7 @@ class Parcels(torch_data.Dataset[Any]):
     def __getitem__(self, parcel: Parcel) -> Parcel:
         part, batches = parcel
         indices = list(itertools.chain(*batches))
-        self.room[part, : len(indices)] = self.data._read_stored(indices)
+        self.data._read_stored(indices, self.room[part, : len(indices)].numpy())
         return parcel
 
 
@@ -369,10 +371,10 @@ class ParcelLoader(torch_data.DataLoader[Any]):
         room, batch_size = self.parcels.room, self.order.batches.batch_size
         for part, batches in super().__iter__():
             for batch, stored in zip(batches, torch.split(room[part], batch_size), strict=False):
-                yield self.data._finish(batch, stored[: len(batch)])
+                yield self.data._finish(batch, stored[: len(batch)].numpy())
 
     def _make_room(self) -> Tensor:
-        one = self.data._read_stored([0])[0]
+        one = torch.from_numpy(self.data._read_stored([0])[0])
         images = self.order.size * self.order.batches.batch_size
         room = torch.empty((self.order.parts, images, *one.shape), dtype=one.dtype)
         return room.share_memory_()  # type: ignore[no-any-return, no-untyped-call]

@@ -189,7 +189,7 @@ def test_the_program_may_change_its_folder(
 def test_only_what_nobody_has_any_more_is_written_over(
     store: Path, stored: Any, scale: Scale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slice_dataset, "CACHED_BYTES", 1)
+    monkeypatch.setattr(slice_dataset, "SMALL_BYTES", 1)
     data = SliceDataset(store, level=32, scale=scale)
     batches = list(data.loader(2))
     view, as_numpy = data.read([0, 1])[1], data.read([2, 3]).numpy()[0]
@@ -210,7 +210,7 @@ def test_only_what_nobody_has_any_more_is_written_over(
 def test_batches_of_many_sizes_do_not_fill_the_memory(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(slice_dataset, "CACHED_BYTES", 1)
+    monkeypatch.setattr(slice_dataset, "SMALL_BYTES", 1)
     data = SliceDataset(store, level=32)
     for length in range(1, 12):
         data.read([0] * length)
