@@ -44,6 +44,10 @@ class SeriesError(MriganError):
     """Several volumes in one file, where one is needed."""
 
 
+class OwnFileError(MriganError):
+    """A file that this program wrote, and that holds no scan."""
+
+
 class UsageError(MriganError):
     """Options that do not make sense, alone or with this data (exit code 2)."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mri_gan.errors import LabelMapError, MriganError, SeriesError, UsageError
+from mri_gan.errors import LabelMapError, MriganError, OwnFileError, SeriesError, UsageError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.store.schema import EncodedSlice
 
@@ -59,7 +59,8 @@ class Learned:
 
 DAMAGED = "damaged"
 CRASHED = (DAMAGED, "its decoder crashed or ran out of memory")
-KINDS = {LabelMapError: "mask", SeriesError: "4-D"}
+DRAWN = "drawn"  # what gave nothing, since it is a sheet, a chart or numbers of ours
+KINDS = {LabelMapError: "mask", SeriesError: "4-D", OwnFileError: DRAWN}
 UID = re.compile(r"\d+(?:\.\d+){3,}")  # libraries quote the values that they stumble over
 LONGEST_REASON = 300
 

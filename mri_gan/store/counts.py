@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mri_gan.config import SPLITS
@@ -15,6 +15,7 @@ WORTH_TELLING = ("image_window", "darkness")
 
 def count_slices(records: Iterable[SliceRecord]) -> dict[str, Any]:
     """Slices and people by split, native levels, and notes, counted over slice records."""
+    records = list(records)
     people: set[tuple[str, str]] = set()
     slices: Counter[str] = Counter()
     natives: Counter[int] = Counter()
@@ -33,6 +34,7 @@ def count_slices(records: Iterable[SliceRecord]) -> dict[str, Any]:
         "native": {str(level): n for level, n in sorted(natives.items())},
         "max_native": max(natives, default=0),
         **count_notes(notes),
+        **({"labels": labels} if (labels := count_labels(records)) else {}),
     }
 
 
@@ -57,6 +59,33 @@ def count_notes(notes: Counter[str]) -> dict[str, Any]:
     marked: dict[str, Any] = {name: _marked(notes, mark) for name, mark in kinds.items()}
     marked["synthetic"] = notes[SYNTHETIC]
     return found | {name: counts for name, counts in marked.items() if counts}
+
+
+def count_labels(records: Sequence[SliceRecord]) -> dict[str, dict[str, Any]]:
+    """What tables and class folders said of people: how many have each label, and who has not.
+
+    Numbers have a range, classes their people each; somebody who is in two counts in both.
+    """
+    said: dict[str, dict[str, set[str | float]]] = defaultdict(lambda: defaultdict(set))
+    for record in records:
+        for name, value in (record.labels or {}).items():
+            said[name][record.subject].add(value)
+    everyone = dict.fromkeys(record.subject for record in records)
+    return {
+        name: {
+            "people": len(known),
+            "missing": [who for who in everyone if who not in known],
+            **_describe_values([value for values in known.values() for value in values]),
+        }
+        for name, known in sorted(said.items())
+    }
+
+
+def _describe_values(values: Sequence[str | float]) -> dict[str, Any]:
+    numbers = [value for value in values if not isinstance(value, str)]
+    if len(numbers) == len(values):
+        return {"least": min(numbers), "most": max(numbers)}
+    return {"classes": dict(sorted(Counter(map(str, values)).items()))}
 
 
 def _marked(notes: Counter[str], mark: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -48,6 +49,30 @@ def test_skipped_sources_are_listed_with_their_reason(
     skipped = json.loads(info(folder, "--json").stdout)["skipped_sources"]
     assert [entry["kind"] for entry in skipped] == ["damaged"] * 12
     assert skipped[0]["source"].endswith("sub00/[b]odd_0.png")
+
+
+def test_labels_are_shown_with_whoever_lacks_them(
+    tmp_path: Path, prepare: Callable[..., Path]
+) -> None:
+    names = [f"sub-{i:02d}" for i in range(9)]
+    image = phantoms.png_bytes(phantoms.slice_pixels())
+    files = {f"{who}/anat/{who}_slice-3.png": image for who in names}
+    rows = ["participant_id\tage\tsex", "sub-00\t20\tF", "sub-01\t61.5\tM"]
+    rows += [f"{who}\tn/a\tF" for who in names[2:]]
+    files["participants.tsv"] = "\n".join(rows).encode()
+    folder = prepare(tmp_path / "s", phantoms.write_folder(tmp_path / "bids", files))
+    shown = " ".join(info(folder).stdout.replace("│", "").split())
+    assert "age: 20 to 61.5; 2 of 9 subjects not of 02, 03, 04, 05, 06 and 2 more" in shown
+    assert "sex: F 8, M 1; 9 of 9 subjects" in shown
+
+
+def test_an_archive_that_cannot_be_read_counts_as_skipped(
+    tmp_path: Path, prepare: Callable[..., Path]
+) -> None:
+    phantoms.write_folder(tmp_path / "in", phantoms.slice_files(people=2, slices=1))
+    (tmp_path / "in" / "b.zip").write_bytes(b"PK\x03\x04 torn")
+    shown = info(prepare(tmp_path / "s", tmp_path / "in")).stdout
+    assert re.search(r"sources skipped +│ 1 damaged", shown)
 
 
 def test_looking_changes_nothing(store: Path) -> None:

@@ -190,6 +190,7 @@ def test_only_what_nobody_has_any_more_is_written_over(
     store: Path, stored: Any, scale: Scale, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slice_dataset, "SMALL_BYTES", 1)
+    monkeypatch.setattr(slice_dataset, "CACHED", 1000)
     data = SliceDataset(store, level=32, scale=scale)
     batches = list(data.loader(2))
     view, as_numpy = data.read([0, 1])[1], data.read([2, 3]).numpy()[0]

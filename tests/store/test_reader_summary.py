@@ -36,8 +36,19 @@ def test_notes_are_counted_by_source() -> None:
     assert (counted["faces"], counted["dropped_fields"]) == (2, {"descrip": 1})
 
 
+def test_labels_are_counted_by_person_with_whoever_lacks_them() -> None:
+    records = [record("a", labels={"age": 20.0, "sex": "F"})] * 3
+    records += [record("b", labels={"age": 60.0, "sex": "M"}), record("c", labels={"sex": "F"})]
+    assert count_slices([*records, record("d")])["labels"] == {
+        "age": {"people": 2, "missing": ["c", "d"], "least": 20.0, "most": 60.0},
+        "sex": {"people": 3, "missing": ["d"], "classes": {"F": 2, "M": 1}},
+    }
+
+
 def test_an_empty_store_counts_to_nothing() -> None:
-    assert count_slices([])["max_native"] == 0
+    counted = count_slices([])
+    assert counted["max_native"] == 0
+    assert "labels" not in counted
 
 
 def test_ages_are_those_of_people_however_many_slices_they_have() -> None:

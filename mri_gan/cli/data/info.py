@@ -18,6 +18,7 @@ Examples:
 
 MAX_SKIPPED = 10
 MAX_FIELDS = 8
+MAX_NAMED = 5
 FILES = ("stored", "left_out", "ignored")
 
 
@@ -58,17 +59,18 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("slices", f"{facts['slices']:,} ({facts['depth']}-bit, {facts['channels']} channel)"),
         ("subjects", f"{facts['subjects']:,}"),
         *(
-            (f"  {split}", f"{facts['split_slices'][split]:,} slices of {_people(people)}")
+            (f"  {split}", f"{_some(facts['split_slices'][split], 'slice')} of {_people(people)}")
             for split, people in splits.items()
         ),
         ("levels", f"{facts['levels'][0]} .. {facts['levels'][-1]} px"),
         ("slices by native level", native),
         *([("planes", _counts(facts["planes"]))] if facts.get("planes") else []),
         ("layout", ", ".join(facts["layouts"])),
+        *([("labels", _labels(facts["labels"], facts["subjects"]))] if facts.get("labels") else []),
         ("masks left out", f"{facts['masks']:,}"),
         ("empty slices dropped", f"{facts['empty_slices']:,}"),
         ("slices not selected", f"{facts.get('deselected_slices', 0):,}"),
-        ("sources skipped", _counts(facts["skipped"]) or "none"),
+        ("sources skipped", _skipped(facts)),
         ("header fields left out", _fields(facts.get("dropped_fields", {}))),
         ("volumes with a face", f"{facts.get('faces', 0):,}"),
         ("other files ignored", _kinds(facts["ignored_files"], facts.get("ignored_kinds", {}))),
@@ -79,19 +81,53 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _labels(labels: dict[str, dict[str, Any]], people: int) -> str:
+    """A line for each label: its values, whose it is, and who has none."""
+    from rich.markup import escape
+
+    lines = []
+    for name, found in labels.items():
+        if "classes" in found:
+            values = _few([f"{value} {n:,}" for value, n in found["classes"].items()])
+        else:
+            values = f"{found['least']:g} to {found['most']:g}"
+        lines.append(f"{name}: {values}; {found['people']:,} of {_people(people)}")
+        if found["missing"]:
+            lines.append(f"  not of {_few(found['missing'])}")
+    return "\n".join(escape(printable(line)) for line in lines)
+
+
+def _few(names: list[str]) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
+    return ", ".join(names[:MAX_NAMED]) + more
+
+
 def _counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{n:,} {name}" for name, n in counts.items())
 
 
+def _skipped(facts: dict[str, Any]) -> str:
+    """Sources that gave nothing by their kinds, those that could not even be listed among them."""
+    kinds = dict(facts["skipped"])
+    if facts["unlisted"]:
+        kinds["damaged"] = kinds.get("damaged", 0) + len(facts["unlisted"])
+    return _counts(kinds) or "none"
+
+
 def _people(count: int) -> str:
-    return f"{count:,} subject{'s' if count > 1 else ''}"
+    return _some(count, "subject")
+
+
+def _some(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'s' * (count != 1)}"
 
 
 def _kinds(count: int, kinds: dict[str, int]) -> str:
     """How many files were not looked at, and what they were."""
     from rich.markup import escape
 
-    return "\n".join([f"{count:,}", *(f"{n:,} {escape(kind)}" for kind, n in kinds.items())])
+    return "\n".join([f"{count:,}", *(f"{escape(kind)}: {n:,}" for kind, n in kinds.items())])
 
 
 def _files(counts: dict[str, int]) -> str:

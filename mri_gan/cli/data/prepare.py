@@ -269,7 +269,6 @@ def _oddities(facts: dict[str, Any]) -> Iterator[str]:
 
 def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: bool) -> None:
     from mri_gan.cli.data.info import print_tables
-    from mri_gan.ingest.plan import label_files
 
     damaged = [entry for entry in facts["skipped_sources"] if entry["kind"] == "damaged"]
     if as_json:
@@ -277,8 +276,6 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
     elif not quiet:
         print_tables(facts)
         click.echo(f"\nLook at {out / 'preview.png'}; train with: {options.train_command(out)}")
-    if label_files.LAYOUT in facts["layouts"] and not quiet:
-        click.echo(f"mrigan: {label_files.NOT_PEOPLE}", err=True)
     if not quiet:
         for text in _oddities(facts):
             click.echo(f"warning: {text}", err=True)

@@ -16,7 +16,7 @@ from mri_gan.ingest.cut import intensity, levels
 from mri_gan.ingest.cut.levels import Drawn, encode_slices, record_of
 from mri_gan.ingest.cut.mask_labels import read_label_values, read_mask_pages, spread
 from mri_gan.ingest.cut.slices import choose_pages
-from mri_gan.ingest.outcome import Glance, Learned, Outcome, explain, reading
+from mri_gan.ingest.outcome import DRAWN, Glance, Learned, Outcome, explain, reading
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.image_files import image_fields, read_image, read_pages
 from mri_gan.ingest.read.scan import read_source_volume
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 NOTHING_LEARNED = Learned()
 Notes = tuple[str, ...] | None  # what is noted once per source
 TEXT_CHUNKS = {"PNG tEXt", "PNG iTXt"}  # where a picture of ours says what it shows
-DRAWN = "drawn"  # the kind of what gave nothing, since it is a sheet or a chart of ours
 
 
 def process(

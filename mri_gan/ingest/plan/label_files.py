@@ -110,10 +110,20 @@ def _person_labels(columns: Sequence[str], row: Sequence[str]) -> Labels:
 LAYOUT = "stylegan"
 OF_NNUNET = {"channel_names", "modality", "numTraining", "training", "file_ending"}
 NUMBERED = re.compile(r"(?:^|/)\d{5}/img\d{8}\.[a-z]+$")  # as StyleGAN's tool names files
-NOT_PEOPLE = (
-    "pictures of a StyleGAN data set do not say whose they are: each counts as a different "
-    "person, so one person may be in several splits"
-)
+
+
+def say_nameless(sources: Sequence[Source]) -> str:
+    """That pictures of StyleGAN's data sets count as people of their own, where there are some."""
+    count = sum(source.naming.layout == LAYOUT for source in sources)
+    if not count:
+        return ""
+    beside = "" if count == len(sources) else " or is among the other files, too"
+    leave = " or leave them out" if beside else ""
+    return (
+        f"{count:,} of the files are from a StyleGAN data set, which does not say whose they are: "
+        "each counts as a different person, also where one person has several"
+        f"{beside}; assign people with --people TABLE{leave}"
+    )
 
 
 def apply_dataset_json(sources: Sequence[Source], members: Sequence[Member]) -> list[Source]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from mri_gan.config import AUTO, SPLITS
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error
+from mri_gan.ingest.plan.label_files import say_nameless
 from mri_gan.ingest.plan.paths import is_visit, split_word
 from mri_gan.ingest.plan.selection import contrasts_of
 from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
@@ -258,6 +259,7 @@ def _is_folder(source: Source) -> bool:
 def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:
     """What a careful reader would ask before trusting the splits, one line each."""
     found = [
+        say_nameless(sources),
         _classes(sources, config),
         _crowd(sources, config),
         _long_stems(sources),

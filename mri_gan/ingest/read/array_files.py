@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mri_gan.errors import DataError
+from mri_gan.errors import DataError, OwnFileError
 from mri_gan.ingest.read.inflate import refuse_bomb
 from mri_gan.ingest.read.volume import Volume, build_volume, check_shape, is_narrow
 
@@ -27,6 +28,10 @@ SCAN_NAMES = (
     *("reconstruction_rss", "reconstruction_esc", "image", "images", "img", "imgs", "volume"),
     *("vol", "scan", "data", "arr_0", "x"),
 )
+
+
+# The arrays that `mrigan project` and `mrigan directions` write
+OURS = re.compile(r"ws|noise_\d\d|\w+_(?:vectors|spread|weight)")
 
 
 class Described(NamedTuple):
@@ -148,6 +153,8 @@ def read_npz(data: bytes, labels: bool = False, chosen: int | None = None) -> Vo
             if info.filename.endswith(".npy"):
                 with archive.open(info) as stream:
                     found.append(_describe(info.filename[: -len(".npy")], stream))
+        if all(OURS.fullmatch(one.name) for one in found):
+            raise OwnFileError("numbers of a network that mrigan wrote, and no scan")
         name = choose_array(found, len(data))
         described = next(one for one in found if one.name == name)
         info = archive.getinfo(f"{name}.npy")

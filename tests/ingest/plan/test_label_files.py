@@ -56,6 +56,21 @@ def test_numbers_become_a_class_and_each_picture_a_person(tmp_path: Path) -> Non
     assert plan.ignored_kinds == {"tables, read for their labels": 1}
 
 
+def test_pictures_of_nobody_are_told_and_doubted_more_beside_scans(tmp_path: Path) -> None:
+    first = write_zip(tmp_path / "a.zip", CLASSES)
+    alone = plan_of(first).doubts
+    assert alone[0].startswith("6 of the files are from a StyleGAN data set")
+    assert "other files" not in alone[0]
+    for person in ("sub-01", "sub-02"):
+        scan = tmp_path / "scans" / person / f"{person}_T1w_slice3.png"
+        scan.parent.mkdir(parents=True)
+        scan.write_bytes(png(90))
+    assert "StyleGAN" not in " ".join(plan_of(tmp_path / "scans").doubts)
+    beside = plan_of(first, tmp_path / "scans").doubts
+    assert beside[0].startswith("6 of the files")
+    assert "among the other files, too" in beside[0]
+
+
 @pytest.mark.parametrize(
     ("content", "labels"),
     [

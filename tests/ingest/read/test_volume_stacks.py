@@ -119,3 +119,29 @@ def test_a_stack_cut_short_is_one_line(tmp_path: Path) -> None:
     }
     plan = plan_of(tmp_path / "set", files)
     assert [why for _, why in plan.bad] == ["shorter than its header announces (truncated?)"]
+
+
+def npz(**arrays: Any) -> bytes:
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def test_numbers_of_a_network_that_this_program_wrote_are_no_damage(
+    tmp_path: Path, prepare: Any
+) -> None:
+    wide, small = np.ones((8, 512), np.float32), np.ones((16, 16), np.float32)
+    folder = prepare(
+        tmp_path / "store",
+        phantoms.write_folder(
+            tmp_path / "in",
+            {
+                "fit/projection.npz": npz(ws=wide, noise_00=small, noise_01=small),
+                "dirs/directions.npz": npz(pca_vectors=wide, pca_spread=wide, pca_weight=wide),
+                "sub-01/scan.npz": npz(image=phantoms.brain_volume()),
+            },
+        ),
+    )
+    with StoreReader(folder) as store:
+        assert {record.subject for record in store.records} == {"sub-01"}
+        assert store.describe()["skipped"] == {"drawn": 2}
