@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ HOW_MANY = "raise --count, or put more images into the folder"
 MOST_QUERIES = 1024  # slices of training people that stand for people never seen, and of others
 PLANTED = 32  # copies of each kind
 TRUSTED_RECALL = 0.9  # of each kind in TRUSTED, for a pass to mean something
+ENOUGH = (8, 12, 16, 24, 32, 48, 64, 100)  # numbers of people to try
 TRUSTED = ("exact", "gamma 0.5", "JPEG 75")
 # In this view the mean likeness to the next `OTHERS` people is subtracted.
 VIEWS_MEAN = {"halves": "halves", "whole": "whole slices", "soft": "blurred halves"}
@@ -149,6 +151,7 @@ class Audit:
     right_store: bool | None = None  # whether the model was trained on this store, where known
     seconds: float = 0.0
     crowd: float = 1.0
+    new: float = 1.0  # as how many new people the samples count
     views: tuple[str, ...] = field(default=VIEWS)
 
     @functools.cached_property
@@ -207,7 +210,7 @@ class Audit:
 
     @property
     def reason(self) -> str:
-        """The verdict in one sentence, with the counts and limits that it rests on."""
+        """The verdict in one sentence, and what to do where there is none."""
         return say_verdict(self)
 
     @property
@@ -226,6 +229,7 @@ class Audit:
         """The verdict and what it rests on, for notebooks."""
         rows: list[tuple[object, ...]] = [
             ("verdict", self.reason),
+            ("limits", say_limits(self)),
             ("samples that copy a training slice", self.copies),
             ("people copied", self.people_copied),
             *((f"planted copies detected: {kind}", f"{s:.0%}") for kind, s in self.recall.items()),
@@ -233,24 +237,8 @@ class Audit:
         return html_table(f"audit of {len(self.samples):,} samples", rows)
 
 
-def say_verdict(result: Audit, drawn: str = "") -> str:
-    """The verdict in one sentence, with its limits, and how the samples were drawn."""
-    limits = result.samples_limits
-    crowd = (
-        f"; more than {result.crowd:.0%} of samples more alike than every person are a false alarm "
-        f"in {CROWD_ALARMS:.1%} of audits"
-    )
-    above = (result.samples.values > limits[:, None]).sum(1)
-    views = zip(result.views, above, limits, strict=True)
-    counts = (
-        f"of {len(result.samples)} samples{drawn and f' drawn with {drawn}'}, above the limit of "
-        "likeness: "
-        + ", ".join(f"{count} by {VIEWS_MEAN[v]} (limit {limit:.3g})" for v, count, limit in views)
-        + f"; the limits come from {result.people.shape[1]} people compared with others, and give "
-        f"a false alarm in {FALSE_ALARMS:.0%} of audits"
-        + crowd
-        * bool((limits < result.limits).any())
-    )
+def say_verdict(result: Audit) -> str:
+    """The verdict in one sentence, and what to do where there is none."""
     if result.right_store is False:
         return (
             "undecided: the model was trained on other data than this store, so nothing is known "
@@ -259,23 +247,62 @@ def say_verdict(result: Audit, drawn: str = "") -> str:
     if result.verdict == "fail":
         return (
             f"fail: {result.copies} of {len(result.samples)} samples are more like a training "
-            f"slice than new people may be; people of the training set "
-            f"who are copied: {result.people_copied} ({counts})"
+            "slice than new people may be; people of the training set who are copied: "
+            f"{result.people_copied}"
         )
     if result.verdict == "pass":
         return (
-            f"pass: no sample is more like a training slice than new people may be ({counts}); "
+            "pass: no sample is more like a training slice than new people may be; "
             "copies changed in ways that are not listed as detected may be among them"
         )
     if not result.is_trusted:
-        return (
-            f"undecided: fewer than {TRUSTED_RECALL:.0%} of plain planted copies were detected, "
-            f"because people of this store are too few or too alike for a limit ({counts})"
-        )
+        return f"undecided: {_say_untrusted(result)}"
     return (
         f"undecided: no sample is above the limit, but {result.near:.1%} are more like a training "
-        f"slice than any person is to other people; {result.near_limit:.1%} may be by chance "
-        f"({counts})"
+        f"slice than any person is to other people; {result.near_limit:.1%} may be by chance"
+    )
+
+
+def _say_untrusted(result: Audit) -> str:
+    missed = f"fewer than {TRUSTED_RECALL:.0%} of plain planted copies were detected"
+    people, enough = result.people.shape[1], find_enough(result)
+    if enough:
+        return (
+            f"{missed}, because {people} people are too few for a limit; about {enough} would do "
+            "if they are like these: prepare more"
+        )
+    return (
+        f"{missed}, because these {people} people are too alike for a limit, or one has two "
+        "names: mrigan inspect lists slices that look alike"
+    )
+
+
+def find_enough(result: Audit) -> int:
+    """About how many people, alike as these are, would make a verdict possible; 0 for no number."""
+    for people in ENOUGH:
+        limits = [gumbel_limit(row, result.new, VIEW_ALARMS, people) for row in result.people]
+        more = dataclasses.replace(result, limits=np.array(limits))
+        if people > result.people.shape[1] and more.is_trusted:
+            return people
+    return 0
+
+
+def say_limits(result: Audit, drawn: str = "") -> str:
+    """How many samples are above each limit, where limits come from, how samples were drawn."""
+    limits = result.samples_limits
+    above = (result.samples.values > limits[:, None]).sum(1)
+    views = zip(result.views, above, limits, strict=True)
+    counts = ", ".join(f"{n} by {VIEWS_MEAN[v]} (limit {limit:.3g})" for v, n, limit in views)
+    crowd = (
+        f"; more than {result.crowd:.0%} of samples more alike than every person are a false alarm "
+        f"in {CROWD_ALARMS:.1%} of audits"
+    )
+    return (
+        f"of {len(result.samples)} samples{drawn and f' drawn with {drawn}'}, above the limit of "
+        f"likeness: {counts}; the limits come from {result.people.shape[1]} people compared with "
+        f"others, and give a false alarm in {FALSE_ALARMS:.0%} of audits"
+        + crowd
+        * bool((limits < result.limits).any())
     )
 
 
@@ -325,6 +352,7 @@ def audit(
         right_store,
         time.perf_counter() - started,
         crowd,
+        new,
     )
 
 

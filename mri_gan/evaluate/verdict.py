@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mri_gan.evaluate.audit import FALSE_ALARMS, TRUSTED, Audit, say_verdict
+from mri_gan.evaluate.audit import FALSE_ALARMS, TRUSTED, Audit, say_limits, say_verdict
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.evaluate.membership import Membership
 from mri_gan.pictures import Pixels, build_sheet
@@ -56,7 +56,8 @@ def to_json(
     seconds = max(result.seconds, 1e-9)
     return {
         "verdict": result.verdict,
-        "sentence": say_verdict(result, drawn),
+        "sentence": say_verdict(result),
+        "limits": say_limits(result, drawn),
         "kinds": list_kinds(result.recall),
         "false_alarms": FALSE_ALARMS,
         "trusted_kinds": list(TRUSTED),

@@ -115,7 +115,7 @@ def copies_answer(run: RunFacts) -> Answer:
         again = f"Audit it against the store of this run: {_command(run, 'audit')}"
         return Answer(question, WRONG_STORE, [again], "undecided")
     limits = [*_older(run, document, "audit"), _audit_caption(document)]
-    limits += [str(document[name]) for name in ("kinds", "warning") if document.get(name)]
+    limits += [str(document[name]) for name in ("limits", "kinds", "warning") if document.get(name)]
     membership = document.get("membership") or {}
     if membership and not document.get("warning"):  # which says the same
         limits.append(_membership(membership))

@@ -102,6 +102,7 @@ def seconds_left(
 # How long a step takes on this device: real steps on images without meaning
 
 STEP_SHARE = 0.4  # of the speed of a bare convolution that a whole step reaches, about
+RATE_S = 0.3  # for measuring the speed of a convolution: longer than others are let in between
 FEW = 4  # images of the step that shows whether a whole batch can be afforded
 Kind = tuple[bool, bool, bool]  # whether a step pays a penalty, moves the generator, pays a path
 
@@ -137,18 +138,25 @@ def quick_seconds(config: TrainConfig, device: str, first: int = 0) -> float:
 
 @functools.lru_cache(maxsize=8)
 def convolution_rate(device: str, precision: str) -> float:
-    """FLOP per second of a convolution as the networks have them, measured in a moment."""
+    """FLOP per second of a convolution as the networks have them, measured in a moment.
+
+    In the mean, so that what else the machine computes counts.
+    """
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     x = torch.ones(8, 128, 32, 32, device=device, dtype=kind)
     weight = torch.ones(128, 128, 3, 3, device=device, dtype=kind)
-    best = math.inf
-    for _ in range(4):
-        start = time.perf_counter()
+
+    def convolve() -> None:
         torch.nn.functional.conv2d(x, weight, padding=1)
         if device.startswith("cuda"):
             torch.cuda.synchronize(device)
-        best = min(best, time.perf_counter() - start)
-    return 2 * x.numel() * 9 * 128 / best
+
+    convolve()  # the first makes the device ready
+    start, count = time.perf_counter(), 0
+    while (taken := time.perf_counter() - start) < RATE_S:
+        convolve()
+        count += 1
+    return 2 * x.numel() * 9 * 128 * count / taken
 
 
 def kinds_of_steps(config: TrainConfig, phase: Phase, begin: int) -> dict[Kind, list[int]]:

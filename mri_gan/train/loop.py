@@ -158,7 +158,7 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
                 )
             if over:
                 run.on_note(
-                    f"{options.minutes:g} minutes are over at {state.nimg / 1000:g} of "
+                    f"{options.minutes:g} min are over at {state.nimg / 1000:g} of "
                     f"{run.total / 1000:g} kimg; the same command continues from here"
                 )
                 break

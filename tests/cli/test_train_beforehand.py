@@ -21,6 +21,7 @@ from mri_gan.cli.training.progress import (
 )
 from mri_gan.config import TrainConfig
 from mri_gan.train.cost import Needs
+from mri_gan.train.run_folder import RunOptions
 
 WORDS = [
     *("--max-size", "8", "--phase", "64", "--batch", "8", "--capacity", "0.015625"),
@@ -104,7 +105,8 @@ def test_what_a_run_takes_is_said_before_it_begins(store: Path, tmp_path: Path) 
 def test_what_the_machine_lacks_is_a_warning_each(
     tmp_path: Path, needs: Needs, seconds: float, limit_s: float, says: list[str]
 ) -> None:
-    found = find_shortages(needs, "cpu", tmp_path, seconds, limit_s)
+    how = RunOptions(device="cpu", minutes=limit_s / 60 or None)
+    found = find_shortages(needs, how, tmp_path, seconds)
     assert len(found) == len(says)
     assert all(word in text for word, text in zip(says, found, strict=True))
 
@@ -132,10 +134,23 @@ def test_warnings_of_what_is_lacking_are_printed_although_quiet(
 
 
 def test_a_limit_of_time_is_said_before_the_time_of_the_whole() -> None:
-    line = describe_start(NEEDS, CONFIG, "cpu", 7200.0, 600.0)
+    how = RunOptions(device="cpu", minutes=10)
+    line = describe_start(NEEDS, CONFIG, how, 7200.0)
     said = "ends after 10 min (--minutes), all 600 kimg would take very roughly 2 h"
     assert line.startswith(f"cpu, fp32: {said}")
-    assert "--minutes" not in describe_start(NEEDS, CONFIG, "cpu", 300.0, 600.0)
+    assert "--minutes" not in describe_start(NEEDS, CONFIG, how, 300.0)
+
+
+def test_a_dry_run_tells_of_minutes_and_of_what_follows_them(store: Path) -> None:
+    words = ("--preset", "laptop", "--max-size", 16, "--batch", 8, "--capacity", 0.0625)
+    limited = mrigan("train", store, *words, "--minutes", 0.001, "--dry-run")
+    assert json.loads(limited.stdout)["minutes"] == 0.001
+    assert "time: ends after 0.1 s (--minutes), all " in limited.stderr
+    assert "--minutes replaces the 25 kimg of --preset laptop" in limited.stderr
+    assert "after the minutes, evaluate and audit take very roughly" in limited.stderr
+    free = mrigan("train", store, *words, "--dry-run").stderr
+    assert "to the end on cpu as it is now" in free
+    assert "evaluate and audit" not in free
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,15 @@ from mri_gan.errors import DataError
 from mri_gan.evaluate.audit import (
     FEWEST_SAMPLES,
     TRUSTED,
+    VIEW_ALARMS,
     Audit,
     Detector,
     Likeness,
     audit,
+    say_limits,
     say_verdict,
 )
+from mri_gan.evaluate.copies.limits import fit_gumbel, limit_factor
 from mri_gan.evaluate.verdict import list_kinds, to_json, worst_pairs
 
 TRAIN, HELD_OUT, NEW = (draw_heads(n, seed) for n, seed in ((12, 1), (4, 2), (13, 3)))
@@ -74,11 +77,11 @@ def test_one_copy_among_new_people_fails(honest: Audit) -> None:
     assert say_verdict(result).startswith("fail: 1 of 52 samples")
 
 
-def test_the_sentence_gives_each_view_its_limit_and_how_samples_were_drawn() -> None:
-    said = say_verdict(measured([2.0, 0.1, 2.0]), "psi 0.7")
+def test_limits_are_told_view_by_view_with_how_samples_were_drawn() -> None:
+    said = say_limits(measured([2.0, 0.1, 2.0]), "psi 0.7")
     counts = "of 3 samples drawn with psi 0.7, above the limit of likeness: 2 by whole slices"
     limits = "the limits come from 3 people compared with others, and give a false alarm in 1%"
-    assert f"({counts} (limit 1); {limits} of audits)" in said
+    assert said == f"{counts} (limit 1); {limits} of audits"
 
 
 def test_copies_of_two_slices_of_one_person_are_of_one_person() -> None:
@@ -104,11 +107,23 @@ def test_another_store_is_undecided_whatever_is_found() -> None:
 
 
 def test_an_audit_that_would_see_no_copy_is_undecided() -> None:
-    result = measured([0.1] * 4, planted=0.9)
+    result = measured([0.1] * 4, planted=0.2)
     assert result.verdict == "undecided"
-    assert "too few or too alike" in say_verdict(result) == result.reason
+    assert "these 3 people are too alike" in say_verdict(result) == result.reason
     assert repr(result) == f"Audit({result.reason})"
     assert result.reason in result._repr_html_()
+
+
+def test_too_few_people_are_told_how_many_would_do() -> None:
+    """With the same place and scale of likeness, the limit falls as more people vouch for it."""
+    place, scale = fit_gumbel(np.array([0.3, 0.4, 0.5]))
+    factors = {n: limit_factor(n, 1, round(VIEW_ALARMS, 6)) for n in (3, 8, 12, 16)}
+    assert list(factors.values()) == sorted(factors.values(), reverse=True)
+    between = float(place + scale * (factors[8] + factors[12]) / 2)
+    limit = float(place + scale * factors[3])
+    few = measured([0.1] * 4, planted=between, limits=np.array([limit]))
+    assert few.verdict == "undecided"
+    assert "3 people are too few for a limit; about 12 would do" in few.reason
 
 
 def test_many_samples_nearer_than_people_are_are_no_pass() -> None:
@@ -122,9 +137,9 @@ def test_so_many_nearer_than_any_person_as_chance_forbids_are_copies() -> None:
     crowd = [0.6] * 60 + [0.1] * 40
     result = measured(crowd, planted=0.6, views=("halves",), crowd=0.5)
     assert (result.verdict, result.copies) == ("fail", 60)
-    assert "60 by halves (limit 0.5)" in say_verdict(result)
+    assert "60 by halves (limit 0.5)" in say_limits(result)
     alarm = "more than 50% of samples more alike than every person are a false alarm in 0.1%"
-    assert f"{alarm} of audits" in say_verdict(result)
+    assert f"{alarm} of audits" in say_limits(result)
     assert set(result.recall.values()) == {0.0}  # a copy alone would not be seen
     assert measured(crowd, views=("halves",), crowd=0.61).copies == 0
     assert measured(crowd, views=("whole",), crowd=0.5).copies == 0  # may be typical, not copied

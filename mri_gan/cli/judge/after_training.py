@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from mri_gan.store.reader import StoreReader
 
 COUNT, RESAMPLES = 500, 50
-# Seconds of one core (AMD EPYC) at 64 px, for each image of either set.
-EVALUATE_S, AUDIT_S = 0.05, 0.035
+# For each image of either set at 64 px, as many FLOP of a convolution as take that time.
+EVALUATE_WORK, AUDIT_WORK = 1e10, 5e9
 QUERIES = 1500  # training slices and planted copies that an audit compares besides the samples
 
 
@@ -33,9 +33,12 @@ def announce_judging(train: int, held_out: int) -> str:
 
 
 def estimate_judging(train: int, held_out: int) -> tuple[float, float]:
-    """Seconds of evaluate and of audit, from the slices trained on and held out."""
+    """Seconds of evaluate and of audit on this machine as it is now, from the slices of a store."""
+    from mri_gan.train.cost import convolution_rate
+
+    rate = convolution_rate("cpu", "fp32")
     audited = COUNT + min(QUERIES, train + 512) + held_out
-    return EVALUATE_S * 2 * min(COUNT, train), AUDIT_S * audited
+    return EVALUATE_WORK * 2 * min(COUNT, train) / rate, AUDIT_WORK * audited / rate
 
 
 def count_for_judging(store: StoreReader) -> tuple[int, int]:

@@ -25,6 +25,7 @@ Examples:
   mrigan audit RUN --data OASIS_PRE --count 5000 --psi 1
   mrigan audit --images fakes/ --data OASIS_PRE --strict
 """
+SAID = ("limits", "kinds", "warning", "sentence")  # in this order, the verdict last
 FORMAT, VERSION = "mrigan-audit", 2
 
 
@@ -160,7 +161,9 @@ def _print_table(facts: dict[str, Any]) -> None:
         )
     else:
         click.echo(f"membership inference left out: {facts['membership_left_out']}")
-    for line in filter(None, (facts["kinds"], facts["warning"], facts["sentence"])):
+    for line in filter(
+        None, (facts["limits"], facts["kinds"], facts["warning"], facts["sentence"])
+    ):
         click.echo(line)
     click.echo(f"{facts['images_per_s']:,.0f} images/s")
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -192,12 +192,14 @@ def sparkline(values: deque[float]) -> str:
 # Before: the plan of --dry-run, and what this machine lacks
 
 
-def print_plan(config: TrainConfig, device: str, keep: int, quiet: bool, out: Path | None) -> None:
+def print_plan(
+    config: TrainConfig, how: RunOptions, out: Path | None, quiet: bool, notes: Sequence[str]
+) -> None:
     """Settings, schedule and what the run takes as JSON; for people, a summary on stderr."""
     from mri_gan.schedule import settings_used, stages, starts, total_images
     from mri_gan.train.cost import estimate
 
-    needs = estimate(config, keep, device)
+    needs = estimate(config, how.keep, how.device)
     found = describe_run(out, config) if out is not None and out.is_dir() else None
     levels = [
         {"size": s.size, "from_nimg": start, "fade": s.fade, "batch": s.batch, "lr": s.lr}
@@ -208,29 +210,41 @@ def print_plan(config: TrainConfig, device: str, keep: int, quiet: bool, out: Pa
             "settings": settings_used(config),
             "levels": levels,
             "total_nimg": total_images(config),
-            "device": device,
+            "minutes": how.minutes,
+            "device": how.device,
             "needs": dataclasses.asdict(needs),
             "run": found,
         }
     )
     if not quiet:
-        for text in (*describe_needs(needs, config, device, keep), *find_unreached(config)):
+        for text in (*describe_needs(needs, config, how), *find_unreached(config), *notes):
             click.echo(text, err=True)
         if found is not None:
             click.echo(describe_run_in_words(found), err=True)
 
 
-def describe_needs(needs: Needs, config: TrainConfig, device: str, keep: int) -> list[str]:
+def describe_needs(needs: Needs, config: TrainConfig, how: RunOptions) -> list[str]:
     """The same for people."""
     millions = (needs.generator / 1e6, needs.critic / 1e6)
     return [
         "parameters: generator {:.1f} M, critic {:.1f} M".format(*millions),
         f"disk: {options.human_bytes(needs.checkpoint_bytes)} for a checkpoint, "
-        f"{options.human_bytes(needs.disk_bytes)} for the {keep} newest, the best, the last of "
+        f"{options.human_bytes(needs.disk_bytes)} for the {how.keep} newest, the best, the last of "
         "each level and a new one",
         f"memory: about {options.human_bytes(needs.memory_bytes)} at {config.max_size} px",
-        f"time: very roughly {options.human_seconds(needs.seconds)} on {device} as it is now",
+        f"time: {describe_time(config, needs.seconds, how)} on {how.device} as it is now",
     ]
+
+
+def describe_time(config: TrainConfig, seconds: float, how: RunOptions) -> str:
+    """How long the run takes, and how far it gets where --minutes ends it."""
+    from mri_gan.schedule import total_images
+
+    roughly, limit_s = f"very roughly {options.human_seconds(seconds)}", 60 * (how.minutes or 0)
+    if not limit_s or limit_s >= seconds:
+        return f"{roughly} to the end"
+    end = f"ends after {options.human_seconds(limit_s)} (--minutes)"
+    return f"{end}, all {total_images(config) / 1000:g} kimg would take {roughly}"
 
 
 def announce(config: TrainConfig, out: Path, run_options: RunOptions, view: LiveLines) -> None:
@@ -241,28 +255,17 @@ def announce(config: TrainConfig, out: Path, run_options: RunOptions, view: Live
     needs = estimate(config, run_options.keep, run_options.device, with_time=False)
     begun = max(map(checkpoint_nimg, list_checkpoints(out)), default=0)
     seconds = quick_seconds(config, run_options.device, begun)
-    limit = 60 * (run_options.minutes or 0)
-    view.note(describe_start(needs, config, run_options.device, seconds, limit))
+    view.note(describe_start(needs, config, run_options, seconds))
     for text in find_unreached(config):
         view.note(text)
-    for text in find_shortages(needs, run_options.device, out, seconds, limit):
+    for text in find_shortages(needs, run_options, out, seconds):
         view.warn(text)
 
 
-def describe_start(
-    needs: Needs, config: TrainConfig, device: str, seconds: float, limit_s: float
-) -> str:
+def describe_start(needs: Needs, config: TrainConfig, how: RunOptions, seconds: float) -> str:
     """Device, precision, time, memory and disk in one line."""
-    from mri_gan.schedule import total_images
-
-    time = f"very roughly {options.human_seconds(seconds)}"
-    if limit_s and limit_s < seconds:
-        end = f"ends after {options.human_seconds(limit_s)} (--minutes)"
-        time = f"{end}, all {total_images(config) / 1000:g} kimg would take {time}"
-    else:
-        time += " to the end"
     return (
-        f"{device}, {config.precision}: {time}, "
+        f"{how.device}, {config.precision}: {describe_time(config, seconds, how)}, "
         f"about {options.human_bytes(needs.memory_bytes)} of memory at {config.max_size} px; "
         f"checkpoints take up to {options.human_bytes(needs.checkpoint_bytes)} each, "
         f"{options.human_bytes(needs.disk_bytes)} in all"
@@ -283,12 +286,10 @@ def find_unreached(config: TrainConfig) -> list[str]:
     ]
 
 
-def find_shortages(
-    needs: Needs, device: str, out: Path, seconds: float, limit_s: float
-) -> list[str]:
+def find_shortages(needs: Needs, how: RunOptions, out: Path, seconds: float) -> list[str]:
     """What this machine does not have for the run, one line each with what to do."""
-    found = []
-    if seconds > LONG_S and not limit_s:
+    found, device = [], how.device
+    if seconds > LONG_S and not how.minutes:
         faster = "" if device.startswith("cuda") else "; a GPU is about a hundred times as fast"
         found.append(
             f"this run takes about {options.human_seconds(seconds)} on {device}{faster}. "

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -291,7 +292,7 @@ def command(
     if dry_run:
         from mri_gan.cli.training.progress import print_plan
 
-        print_plan(config, run_options.device, run_options.keep, quiet, out)
+        print_plan(config, run_options, out, quiet, list(foretell(config, counts)))
         return
     out = out or Path(f"{store}-run")
     make_folder(out)
@@ -407,12 +408,18 @@ def begin(call: Call, config: TrainConfig, view: LiveLines) -> None:
 
     write_given(call.out / GIVEN_FILE)
     announce(config, call.out, call.options, view)
+    for text in foretell(config, call.counts):
+        view.note(text)
+
+
+def foretell(config: TrainConfig, counts: tuple[int, int] | None) -> Iterator[str]:
+    """What a run of --minutes is told of its length, and of what follows."""
     if length := explain_length(config):
-        view.note(length)
-    if call.counts:
+        yield length
+    if counts:
         from mri_gan.cli.judge.after_training import announce_judging
 
-        view.note(announce_judging(*call.counts))
+        yield announce_judging(*counts)
 
 
 def explain_length(config: TrainConfig) -> str:

@@ -53,14 +53,15 @@ def fit_gumbel(values: Values) -> tuple[Values, Values]:
     return place[..., 0], scale[..., 0]
 
 
-def gumbel_limit(maxima: Values, new: float, alarm: float) -> float:
+def gumbel_limit(maxima: Values, new: float, alarm: float, people: int = 0) -> float:
     """What the highest of `new` more people stays below but for a share `alarm` of the time.
 
     `maxima` [P] are the highest likeness that each known person has to other people; `alarm` is
-    `VIEW_ALARMS` of `evaluate.audit`.
+    `VIEW_ALARMS` of `evaluate.audit`. With `people`, as if so many had given this place and scale.
     """
     place, scale = fit_gumbel(maxima)
-    factor = limit_factor(min(len(maxima), MOST_PEOPLE), max(1, round(new)), round(alarm, 6))
+    known = min(people or len(maxima), MOST_PEOPLE)
+    factor = limit_factor(known, max(1, round(new)), round(alarm, 6))
     return float(place + factor * max(float(scale), LEAST_SCALE))
 
 
