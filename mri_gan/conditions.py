@@ -87,9 +87,10 @@ class Column:
         return words[0] if 0 < 2 * len(words) < len(self.values) else None
 
     def choices(self) -> str:
-        """What may be given, for messages: `group=AD, CN`, or `age=18 to 96`."""
-        known = ", ".join(self.values) if self.is_class else f"{self.low:g} to {self.high:g}"
-        return f"{self.name}={known}" + (f" or {UNKNOWN}" if self.gaps else "")
+        """What may be given, for messages: `group=AD, CN or MCI`, or `age=18 to 96`."""
+        known = list(self.values) if self.is_class else [f"{self.low:g} to {self.high:g}"]
+        *others, last = [*known, *([UNKNOWN] if self.gaps else [])]
+        return f"{self.name}={', '.join(others)}{' or ' if others else ''}{last}"
 
 
 @dataclass(frozen=True)

@@ -133,8 +133,8 @@ def test_a_number_that_is_not_named_is_its_mean() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "group is missing: give group=AD, CN"),
-        ("group=MCI", "group=MCI was not in training: group=AD, CN"),
+        ("", "group is missing: give group=AD or CN"),
+        ("group=MCI", "group=MCI was not in training: group=AD or CN"),
         ("group=CN,age=old", "age=old is not a number"),
         ("group=CN,age=7", "age=7 is outside the training data: give age=60 to 80"),
         ("group=CN,age=nan", "age=nan is not a number"),

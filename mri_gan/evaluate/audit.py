@@ -151,7 +151,7 @@ class Audit:
     right_store: bool | None = None  # whether the model was trained on this store, where known
     seconds: float = 0.0
     crowd: float = 1.0
-    new: float = 1.0  # as how many new people the samples count
+    new_people: float = 1.0  # as how many the samples count
     views: tuple[str, ...] = field(default=VIEWS)
 
     @functools.cached_property
@@ -280,9 +280,11 @@ def _say_untrusted(result: Audit) -> str:
 def find_enough(result: Audit) -> int:
     """About how many people, alike as these are, would make a verdict possible; 0 for no number."""
     for people in ENOUGH:
-        limits = [gumbel_limit(row, result.new, VIEW_ALARMS, people) for row in result.people]
+        limits = [
+            gumbel_limit(row, result.new_people, VIEW_ALARMS, people) for row in result.people
+        ]
         more = dataclasses.replace(result, limits=np.array(limits))
-        if people > result.people.shape[1] and more.is_trusted:
+        if more.is_trusted:  # never fewer than there are: the limit falls as people come
             return people
     return 0
 

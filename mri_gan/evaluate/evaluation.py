@@ -201,9 +201,31 @@ def evaluate(
 ) -> Evaluation:
     """Describe both sets in one pass each, then compare them family by family.
 
-    Raises DataError when there are too few real people for a noise floor, or too few images for
-    any family.
+    `tell` gets how many images more are described. Raises DataError when there are too few real
+    people for a noise floor, or too few images for any family.
     """
+    return compare_both(describe_both(reals, fakes, families, seed, tell), resamples, seed)
+
+
+@dataclass
+class Both:
+    """Real and synthetic images as numbers, and what they are to be compared by."""
+
+    real: Described
+    fake: Described
+    halvings: list[tuple[Rows, Rows]]  # of the real people
+    families: list[Family]
+    result: Evaluation  # without figures
+
+
+def describe_both(
+    reals: ImageSet,
+    fakes: ImageSet,
+    families: Sequence[Family],
+    seed: int = 0,
+    tell: Callable[[int], None] = lambda _: None,
+) -> Both:
+    """The first part of `evaluate`, which reads the images and raises what it does."""
     people = len(np.unique(reals.groups))
     if people < FEWEST_PEOPLE:
         raise DataError(
@@ -219,15 +241,24 @@ def evaluate(
     fake = describe_set(fakes, sources, tell)
     result = Evaluation(len(reals), len(fakes), people, (len(split[0][0]), len(split[0][1])))
     result.real_s, result.fake_s = between - started, time.perf_counter() - between
-    started = time.perf_counter()
-    for family in chosen:
-        result.figures += compare(family, real, fake, split, resamples, seed)
-    result.left_out, result.compare_s = left, time.perf_counter() - started
+    result.left_out = left
     result.points = {
         source.name: (real.tables[source.name]["features"], fake.tables[source.name]["features"])
         for source in sources
         if "features" in real.tables[source.name]
     }
+    return Both(real, fake, split, chosen, result)
+
+
+def compare_both(
+    both: Both, resamples: int, seed: int = 0, tell: Callable[[int], None] = lambda _: None
+) -> Evaluation:
+    """The second part of `evaluate`: all figures; `tell` gets how many families more are done."""
+    started, result = time.perf_counter(), both.result
+    for family in both.families:
+        result.figures += compare(family, both.real, both.fake, both.halvings, resamples, seed)
+        tell(1)
+    result.compare_s = time.perf_counter() - started
     return result
 
 

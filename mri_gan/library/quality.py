@@ -92,7 +92,7 @@ def judge_model(
         "model": describe_model(trained),
         "size": size,
         "resizer": "none",
-        "psi": psi,
+        "psi": look.psi,
         "noise": noise,
         "conditions": source if trained.conditions else "none",
     }

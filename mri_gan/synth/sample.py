@@ -185,7 +185,7 @@ def settings_to_draw(
     """How to draw a size in px, by default the largest trained.
 
     Smaller ones are drawn at that size and shrunk: their own image layers were last trained long
-    ago.
+    ago. A network without styles has nothing to truncate, so its psi is 1.
     Raises UsageError, naming the sizes there are, for one that has not been trained.
     """
     size = trained.size if size is None else size
@@ -197,4 +197,5 @@ def settings_to_draw(
             f"choose --size from {', '.join(map(str, reached))}" + ", or train longer" * later,
         )
     drawn_px = trained.size if size < trained.size else 0
+    psi = psi if trained.generator.has_styles else 1.0
     return DrawSettings(size, trained.alpha, psi, noise, drawn_px)

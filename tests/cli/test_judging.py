@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,9 +98,14 @@ def test_the_same_command_gives_the_same_figures(people: Path, run: Path, tmp_pa
     assert first["counts"]["reals"] == first["counts"]["fakes"] == 40
 
 
-def test_the_default_folder_is_beside_the_checkpoint(people: Path, run: Path) -> None:
+def test_the_default_folder_is_beside_the_checkpoint_and_both_parts_show_how_far_they_are(
+    people: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(options, "LINE_EVERY_S", 0.0)
     done = mrigan("evaluate", run, "--data", people, "--resamples", 20, "--count", 40)
     assert done.exit_code == 0, done.stderr
+    assert "80 of 80 images" in done.stderr
+    assert re.search(r"1 of \d+ kinds of figures", done.stderr)
     assert (run / "evaluation" / "evaluation.json").is_file()
     assert "swd[mean]" in done.stdout
 

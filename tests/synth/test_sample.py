@@ -1,5 +1,6 @@
 """Samples depend on their own seed and nothing else; mixing takes each half from its source."""
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -54,6 +55,14 @@ def test_a_level_that_fades_in_is_mixed_with_the_one_below_it(trained: Trained) 
     coarse, fine, mixed = (draw_seeds(trained.generator, [3], look) for look in looks)
     assert not torch.allclose(coarse, fine, atol=1e-3)
     torch.testing.assert_close(mixed, 0.75 * coarse + 0.25 * fine, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("arch", ["dcgan", "progan", "fastgan"])
+def test_a_network_without_styles_is_drawn_and_recorded_without_truncation(
+    tmp_path: Path, arch: str
+) -> None:
+    save_untrained(tmp_path, replace(SMALL, arch=arch))
+    assert settings_to_draw(load_trained(tmp_path), psi=0.3).psi == 1
 
 
 @pytest.mark.parametrize(("size", "batch"), [(8, 16), (128, 16), (256, 8), (1024, 2)])

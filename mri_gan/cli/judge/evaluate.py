@@ -141,7 +141,8 @@ def _evaluate(
     from mri_gan.evaluate.evaluation import (
         build_families,
         build_features,
-        evaluate,
+        compare_both,
+        describe_both,
         read_people,
         to_json,
     )
@@ -159,7 +160,9 @@ def _evaluate(
     right = judging.is_trained_on(judged.trained, store)
     both = judging.people_in_both(judged.trained, store, (split,), trained_on)
     with options.Progress(len(reals) + len(drawn), " images", silent) as bar:
-        result = evaluate(reals, drawn, families, resamples, seed, bar.add)
+        described = describe_both(reals, drawn, families, seed, bar.add)
+    with options.Progress(len(described.families), " kinds of figures", silent) as bar:
+        result = compare_both(described, resamples, seed, bar.add)
     facts = {
         "format": FORMAT,
         "version": VERSION,
