@@ -101,6 +101,12 @@ class _Room(ModuleType):
         return _load(self.__name__.rpartition(".")[2])
 
     @property
+    def __doc__(self) -> Any:  # type: ignore[override]
+        """What `help` says of the room, and of the function."""
+        room, function = self.__dict__["__doc__"], self._function
+        return f"{room}\n\n{function.__name__}{self.__signature__}\n\n{function.__doc__}"
+
+    @property
     def __signature__(self) -> Any:
         import inspect  # takes long to load, and few ask
 

@@ -14,12 +14,14 @@ from typing import Any, Literal
 
 from mri_gan.errors import UsageError
 
+StrPath = str | os.PathLike[str]  # also a store, what was prepared, or a run: each is its folder
 IN_WORDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     bool: "True or False",
     str: "text",
     Path: "a path",
+    os.PathLike: "a path",
     collections.abc.Callable: "a function",
 }
 EXAMPLES: dict[Any, str] = {str: '["a", "b"]', int: "[1, 2]", float: "[0.5, 2]"}
@@ -76,7 +78,7 @@ def suggest(name: str, known: Iterable[str], otherwise: str = "") -> str:
     return f"did you mean {near[0]}?" if near else otherwise
 
 
-def as_path(path: str | os.PathLike[str]) -> Path:
+def as_path(path: StrPath) -> Path:
     """A path as a person wrote it, `~` for the home folder; raises UsageError for an empty one."""
     if not os.fspath(path):
         raise UsageError("a path is empty", "give the name of a file or folder")

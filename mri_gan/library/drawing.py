@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,7 +17,7 @@ from mri_gan.library.scans import Volume
 from mri_gan.nets.build import DrawSettings, draw_seeds, pick_device
 from mri_gan.pictures import html_row, to_stored
 from mri_gan.synth.sample import LARGEST, Trained, condition_rows, load_trained, settings_to_draw
-from mri_gan.values import as_path
+from mri_gan.values import StrPath, as_path
 
 POSITION = "position"
 SHOWN = 8  # pictures of a model in a notebook
@@ -125,7 +124,7 @@ def as_seeds(seeds: Iterable[int]) -> list[int]:
 
 
 @public
-def load_model(path: str | Path, device: str | torch.device = "auto") -> Model:
+def load_model(path: StrPath, device: str | torch.device = "auto") -> Model:
     """The generator of a checkpoint file, or of the newest one of a run folder.
 
     Raises DataError when there is none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,7 +28,7 @@ from mri_gan.store.environment import is_open_here
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.twins import SAME, say_across
 from mri_gan.tables import html_table
-from mri_gan.values import as_path
+from mri_gan.values import StrPath, as_path
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class Prepared:
     doubts: tuple[str, ...]  # what should be looked at before the splits are trusted
     facts: dict[str, Any] = field(repr=False)
 
+    def __fspath__(self) -> str:
+        """The store, wherever its path can be given."""
+        return str(self.folder)
+
     def _repr_html_(self) -> str:
         """The counts, and what should be looked at, for notebooks."""
         rows: list[tuple[object, ...]] = [
@@ -57,29 +62,29 @@ class Prepared:
 
 @public
 def prepare(
-    sources: str | Path | Iterable[str | Path],
-    out: str | Path,
+    sources: StrPath | Iterable[StrPath],
+    out: StrPath,
     *,
     workers: int | None = None,
-    split_file: str | Path | None = None,
-    people_file: str | Path | None = None,
-    id_key: str | Path | None = None,
+    split_file: StrPath | None = None,
+    people_file: StrPath | None = None,
+    id_key: StrPath | None = None,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
     **options: Unpack[PrepareSettings],
 ) -> Prepared:
     """Turn zips, folders and volumes into a store, or continue an interrupted one.
 
-    `options` are those of `mrigan prepare`, as `mri_gan.PrepareConfig` names them; `workers` 0
-    works in this process, None takes one process for each CPU. With `overwrite`, another store
-    in `out` is deleted first. `on_progress` is called with the sources done and their number.
-    Damaged sources are left out and listed in the result.
+    `options` are those of `mrigan prepare`, as `mri_gan.PrepareConfig` names them; its `--help`
+    explains each. `workers` 0 works in this process, None takes one process for each CPU. With
+    `overwrite`, another store in `out` is deleted first. `on_progress` is called with the sources
+    done and their number. Damaged sources are left out and listed in the result.
 
     Raises UsageError for options that make no sense, DataError when nothing could be read or the
     disk refuses, Stopped after Ctrl-C (the same call continues).
     """
     leave_if_starting()
-    paths = [as_path(s) for s in ([sources] if isinstance(sources, str | Path) else sources)]
+    paths = [as_path(s) for s in ([sources] if isinstance(sources, str | os.PathLike) else sources)]
     require(bool(paths), "no sources", "name at least one zip, folder or volume")
     for path in paths:
         require(path.exists(), f"{path}: no such file or folder", "check the spelling")
@@ -135,7 +140,7 @@ def listed(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @public
-def open_store(path: str | Path, threads: int = 4) -> StoreReader:
+def open_store(path: StrPath, threads: int = 4) -> StoreReader:
     """A complete store, for reading: `store.read(64, store.indices("train")[:16])`.
 
     `threads` decode large images of a batch side by side. Raises DataError when the folder is not

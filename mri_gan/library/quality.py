@@ -31,7 +31,7 @@ from mri_gan.nets.build import DrawSettings, pick_device
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Trained, settings_to_draw
 from mri_gan.train.data import was_trained_on
-from mri_gan.values import as_path
+from mri_gan.values import StrPath, as_path
 
 DEPTH = 8  # bits of the pictures that `generate` writes
 ALL = 1 << 40  # more slices than there are
@@ -126,8 +126,8 @@ def read_held_out(store: StoreReader, size: int, seed: int) -> ImageSet | None:
 
 @public
 def evaluate(
-    model: str | Path | Model,
-    store: str | Path,
+    model: StrPath | Model,
+    store: StrPath,
     *,
     split: str = "train",
     count: int = 10_000,
@@ -165,8 +165,8 @@ def evaluate(
 
 @public
 def audit(
-    model: str | Path | Model,
-    store: str | Path,
+    model: StrPath | Model,
+    store: StrPath,
     *,
     count: int = 1000,
     size: int | None = None,
@@ -214,7 +214,7 @@ def count_compared(samples: ImageSet, train: ImageSet, held_out: ImageSet | None
 
 
 def _find_images(
-    model: str | Path | Model,
+    model: StrPath | Model,
     store: StoreReader,
     count: int,
     size: int | None,

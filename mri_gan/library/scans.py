@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,7 @@ from mri_gan.pictures import html_row
 from mri_gan.store.labels import scan_of
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import SliceRecord
-from mri_gan.values import as_path
+from mri_gan.values import StrPath, as_path
 
 SHOWN = 8  # slices of a volume in a notebook
 OF_NIFTI = {"b1": np.uint8, "f2": np.float32}  # which NIfTI has no type for
@@ -48,7 +47,7 @@ class Volume:
         require(place in (None, (4, 4)), f"an affine of shape {place}", "give (4, 4), or none")
 
     @public
-    def save(self, path: str | Path) -> None:
+    def save(self, path: StrPath) -> None:
         """Write a NIfTI (`.nii.gz` or `.nii`), turned to RAS+.
 
         Raises UsageError for a file of another name, DataError without an affine.
@@ -80,7 +79,7 @@ class Volume:
 
 @public
 def volumes(
-    store: str | Path | StoreReader, split: str | None = None, level: int | None = None
+    store: StrPath | StoreReader, split: str | None = None, level: int | None = None
 ) -> Iterator[Volume]:
     """Every scan of a split, or of all, at a level in px (by default the scan's native one).
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import warnings
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +26,7 @@ from mri_gan.library.arguments import public, require_least
 from mri_gan.pictures import html_row, write_signed, write_unit
 from mri_gan.store.labels import Labels, read_label_table, slice_labels
 from mri_gan.store.reader import StoreReader
-from mri_gan.values import as_path, is_of
+from mri_gan.values import StrPath, as_path, is_of
 
 Scale = Literal["signed", "unit", "raw"]
 SHOWN = 8  # slices in a notebook
@@ -100,13 +101,13 @@ class SliceDataset(torch_data.Dataset[Any]):
     @public
     def __init__(
         self,
-        store: str | Path,
+        store: StrPath,
         split: str | None = "train",
         level: int | None = None,
         transform: Callable[[Any], Any] | None = None,
         labels: str | Sequence[str] = (),
         *,
-        table: str | Path | None = None,
+        table: StrPath | None = None,
         as_dict: bool = False,
         scale: Scale = "signed",
     ) -> None:
@@ -116,6 +117,12 @@ class SliceDataset(torch_data.Dataset[Any]):
         with StoreReader(self.store) as opened:
             self.level = opened.max_native if level is None else level
             require_level("level", self.level)
+            if self.level > opened.max_native:
+                warnings.warn(
+                    f"level {self.level}: no slice has more than {opened.max_native} px, so these "
+                    "are enlarged",
+                    stacklevel=3,
+                )
             self.indices = opened.indices(split)
             require(bool(len(self.indices)), f"{store}: has no slices in split {split}")
             self.channels = opened.channels

@@ -32,7 +32,7 @@ from mri_gan.tables import html_table
 from mri_gan.train.data import build_config
 from mri_gan.train.loop import train as train_run
 from mri_gan.train.run_folder import Progress, Run, RunOptions
-from mri_gan.values import as_path, suggest
+from mri_gan.values import StrPath, as_path, suggest
 
 
 class Callback:
@@ -81,6 +81,10 @@ class TrainedRun:
         """All lines of `metrics.jsonl`."""
         return read_metrics(self.folder / METRICS_FILE)
 
+    def __fspath__(self) -> str:
+        """The run folder, wherever its path can be given."""
+        return str(self.folder)
+
     def load_model(self, device: str | torch.device = AUTO) -> Model:
         """The running mean of the generator."""
         return load_model(self.checkpoint, device)
@@ -98,14 +102,14 @@ class TrainedRun:
 
 @public
 def train(
-    store: str | Path,
-    out: str | Path,
+    store: StrPath,
+    out: StrPath,
     *,
     callbacks: Callback | Sequence[Callback] = (),
     preset: Literal["laptop", "gpu", "paper"] | None = None,
     condition: str | Sequence[str] = (),
-    labels: str | Path | None = None,
-    start_from: str | Path | None = None,
+    labels: StrPath | None = None,
+    start_from: StrPath | None = None,
     transfer: bool = False,
     device: str = AUTO,
     snap_kimg: float | None = None,
@@ -115,7 +119,8 @@ def train(
     """Train on a store's training split, or continue an interrupted run.
 
     `settings` are the fields of `mri_gan.TrainConfig`; what is left out comes from `preset`, the
-    architecture's paper and the store, as on the command line. `kimg` is the length in thousands
+    architecture's paper and the store, as on the command line; `mrigan train --help` explains
+    each. `kimg` is the length in thousands
     of images. One process; several are started by `torchrun -m mri_gan train`.
 
     Raises UsageError for settings that make no sense, DataError when the disk refuses or training

@@ -111,6 +111,10 @@ class StoreReader:
             data = txn.get(name)
         return None if data is None else schema.load_json(data)
 
+    def __fspath__(self) -> str:
+        """Its folder, so that a store can be given wherever its path can."""
+        return str(self._place)
+
     def __enter__(self) -> Self:
         return self
 

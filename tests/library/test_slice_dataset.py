@@ -332,6 +332,19 @@ def test_a_mistake_is_an_error_that_names_it(
         SliceDataset(store, **choices)
 
 
+def test_a_level_above_every_slice_is_warned_of(store: Path) -> None:
+    SliceDataset(store, level=64)
+    with pytest.warns(UserWarning, match="level 256: no slice has more than 64 px") as told:
+        assert SliceDataset(store, level=256)[0].shape[-1] == 256
+    assert told[0].filename == __file__
+
+
+def test_an_open_store_is_as_good_as_its_path(store: Path) -> None:
+    with StoreReader(store) as opened:
+        data = SliceDataset(opened, level=16)
+        assert data.store == store
+
+
 def test_no_store_is_a_data_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not a mrigan store"):
         SliceDataset(tmp_path)

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import os
 import pickle
+import pydoc
 import subprocess
 import sys
 import types
@@ -86,6 +87,13 @@ def test_what_a_result_offers(name: str, store: object) -> None:
     if name in ("SliceDataset", "StoreReader"):
         attributes |= {n for n in vars(kind(store)) if not n.startswith("_")}
     assert sorted(attributes) == CLASSES[name].split()
+
+
+def test_help_shows_what_a_function_takes_that_shares_its_name_with_a_room() -> None:
+    mg.train  # noqa: B018
+    told = pydoc.plain(pydoc.render_doc(importlib.import_module("mri_gan.train")))
+    assert "train(store: " in told
+    assert "Train on a store's training split" in told
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

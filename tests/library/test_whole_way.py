@@ -117,6 +117,14 @@ def test_training_calls_back(run: mg.TrainedRun, diary: Diary) -> None:
     assert diary.checkpoints[-1] == run.checkpoint
 
 
+def test_results_are_given_wherever_their_paths_are(
+    run: mg.TrainedRun, prepared: mg.Prepared
+) -> None:
+    assert mg.load_model(run).trained.path == run.checkpoint
+    with mg.open_store(prepared) as opened:
+        assert opened.digest == prepared.digest
+
+
 def test_a_model_draws_a_seed_alike_in_any_company(run: mg.TrainedRun) -> None:
     model = mg.load_model(str(run.folder))
     images = model.draw([3, 4, 5])

@@ -130,15 +130,18 @@ def assign_splits(sources: Iterable[Source], config: PrepareConfig) -> list[Sour
 
 def require_one_split(sources: Iterable[Source]) -> dict[str, str]:
     """The shipped split of each subject; raises UsageError where somebody is in two."""
-    shipped: dict[str, str] = {}
+    first: dict[str, Source] = {}
     for source in sources:
         subject, split = source.naming.subject, source.naming.split
-        if split and shipped.setdefault(subject, split) != split:
-            raise UsageError(
-                f"subject {subject} is in two splits ({shipped[subject]} and {split})",
-                "move all files of a person into one split",
+        if split and first.setdefault(subject, source).naming.split != split:
+            places = " and ".join(
+                f"{one.naming.split}: {one.public_label}" for one in (first[subject], source)
             )
-    return shipped
+            raise UsageError(
+                f"subject {subject} is in two splits ({places})",
+                "move all files of a person into one split, or name two people with --people TABLE",
+            )
+    return {subject: source.naming.split for subject, source in first.items()}
 
 
 def share_out(subjects: Sequence[str], per_cent: Sequence[int], seed: int) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import io
 import os
@@ -40,6 +41,7 @@ START = struct.Struct("<12xQQ4x")  # place and size of the header, after the fir
 MAX_FILES = 1 << 18  # py7zr needs about 2 KB for each, and has a limit of eight millions
 COUNTS = ("MAX_NUMFILES", "MAX_NUMFOLDERS", "MAX_SUBSTREAMS")
 MAX_HEADER_BYTES = 1 << 26
+AGAIN = "download or copy it again and compare its size with the original"
 FED_BYTES = 1 << 12
 PIECE_BYTES = 1 << 20
 
@@ -182,16 +184,15 @@ def _open_once(path: Path, _pid: int, _size: int, _time: int) -> _Archive:
             archive = _Archive(stack.enter_context(path.open("rb")))
             stack.pop_all()
             return archive
-    except OSError:
-        raise
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # which it is to look before the beginning of a file
+            raise
+        raise DataError(f"{path}: is not a readable 7z (its header is damaged)", AGAIN) from error
     except DataError as error:
         raise DataError(f"{path}: {error.message}", error.hint) from error
     except Exception as error:  # whatever py7zr raises over damaged headers
         reason = "encrypted" if type(error).__name__ == "PasswordRequired" else one_line(error)
-        raise DataError(
-            f"{path}: is not a readable 7z ({reason})",
-            "download or copy it again and compare its size with the original",
-        ) from error
+        raise DataError(f"{path}: is not a readable 7z ({reason})", AGAIN) from error
 
 
 def list_7z(path: Path) -> Listing:

@@ -87,8 +87,10 @@ def test_a_subject_in_two_shipped_splits_is_refused(tmp_path: Path) -> None:
         "keras_png_slices_train/case_001_slice_0.nii.png",
         "keras_png_slices_test/case_001_slice_1.nii.png",
     )
-    with pytest.raises(UsageError, match=r"subject 001 is in two splits \(t.* and t.*\)"):
-        plan_of(zipped(tmp_path / "a.zip", *names))
+    with pytest.raises(UsageError, match=r"subject 001 is in two splits") as told:
+        plan_of(*(zipped(tmp_path / f"{i}.zip", name) for i, name in enumerate(names)))
+    assert f"train: 0.zip:{names[0]}" in told.value.message
+    assert f"test: 1.zip:{names[1]}" in told.value.message
 
 
 def test_two_knees_and_visits_of_a_person_stay_together(tmp_path: Path) -> None:

@@ -236,6 +236,14 @@ def test_a_file_shorter_than_announced_is_damaged(tmp_path: Path) -> None:
         read_member(list_source(tmp_path / "a.7z").members[0])
 
 
+def test_places_before_the_beginning_of_the_file_are_damage(tmp_path: Path) -> None:
+    """The system calls that an invalid argument, as if the disk were to blame."""
+    (tmp_path / "a.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + b"0" * 40)
+    with pytest.raises(DataError, match=r"a\.7z: is not a readable 7z") as told:
+        list_source(tmp_path / "a.7z")
+    assert "copy it again" in told.value.hint
+
+
 HEADERS: dict[str, Callable[[], bytes]] = {
     "its header is too long": lambda: b"\1" + bytes(sevenzip.MAX_HEADER_BYTES),
     "numfiles": lambda: b"\1\5\xff" + (1 << 22).to_bytes(8, "little") + bytes(1 << 22),
