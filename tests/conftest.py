@@ -20,13 +20,13 @@ from faults import Nursery
 from phantoms.counting import count_files
 from PIL import Image
 
+from mri_gan.charts import Chart, draw_figure
 from mri_gan.config import TrainConfig
 from mri_gan.evaluate import audit as auditing
 from mri_gan.files import StopSignal
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.run import prepare as preparing
 from mri_gan.ingest.run.prepare import write_store
-from mri_gan.pictures import Chart, draw_figure
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.companions import write_companions
 from mri_gan.store.reader import StoreReader

@@ -19,6 +19,7 @@ MAX_MODULES = 12  # of a folder: what a newcomer can look through in a minute
 
 # What each part may import, itself apart. Every part must be named here.
 BOTTOM = {
+    "charts",
     "conditions",
     "config",
     "errors",
@@ -39,6 +40,7 @@ ALLOWED = {
     "preparation": {"config", "errors"},
     "tables": {"errors"},
     "pictures": {"files", "errors"},
+    "charts": {"pictures", "files"},
     "pretrained": {"files", "errors"},
     "schedule": BOTTOM,
     "checkpoint": BOTTOM,

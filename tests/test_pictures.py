@@ -17,8 +17,6 @@ from mri_gan.pictures import (
     Shows,
     build_sheet,
     edges_of,
-    find_spike,
-    metric_points,
     read_mark,
     read_slice_mark,
     save_png,
@@ -139,23 +137,6 @@ def test_only_charts_and_drawings_may_be_shown_to_all() -> None:
     assert {s.name for s in Shows if not s.shows_people} == {"SYNTHETIC", "CHART"}
 
 
-@pytest.mark.parametrize(
-    ("values", "usual"),
-    [
-        ([], None),
-        ([0.0, 0.0], None),
-        ([1.0, -1.2, 0.8] * 10, None),
-        ([2.0] * 30 + [39.0], None),
-        ([2.0] * 30 + [-41.0], 2.0),
-        ([2.0] * 30 + [3e14], 2.0),
-    ],
-)
-def test_a_spike_is_a_value_of_twenty_times_the_usual_size(
-    values: list[float], usual: float | None
-) -> None:
-    assert find_spike(values) == usual
-
-
 def test_the_first_picture_of_a_sheet_says_which_side_is_where() -> None:
     plain, marked = (
         np.asarray(build_sheet(numbered(2, 64), 2, edges=edges)).astype(int)
@@ -183,12 +164,3 @@ def test_the_first_picture_of_a_sheet_says_which_side_is_where() -> None:
 )
 def test_sides_are_known_where_they_are_recorded_and_kept(facts: Any, edges: Any) -> None:
     assert edges_of(facts) == edges
-
-
-def test_points_of_a_metric_are_over_thousands_of_images_where_it_was_finite() -> None:
-    lines: list[dict[str, Any]] = [
-        {"nimg": 2000, "d_loss": 1.5},
-        {"nimg": 3500, "d_loss": None},
-        {"nimg": 5000},
-    ]
-    assert metric_points(lines, "d_loss") == ((2.0, 1.5),)

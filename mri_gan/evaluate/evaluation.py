@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
+from mri_gan.charts import ARROWS, ARROWS_MEAN, NEAR, WITHIN
 from mri_gan.config import EFFICIENTNETS
 from mri_gan.errors import DataError
 from mri_gan.evaluate.distances import (
@@ -46,7 +47,7 @@ from mri_gan.evaluate.images import ImageSet, reals_of
 from mri_gan.evaluate.neighbours import alpha_family, neighbour_family
 from mri_gan.evaluate.patches import scales_at, ssim_families, swd_family
 from mri_gan.files import write_bytes
-from mri_gan.pictures import ARROWS, ARROWS_MEAN, COMMENT, NEAR, WITHIN, Shows
+from mri_gan.pictures import COMMENT, Shows
 from mri_gan.store.reader import StoreReader
 from mri_gan.tables import html_table
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from mri_gan.charts import RUN_CHARTS, X_NAME, Curve, build_chart, metric_points
 from mri_gan.config import METRICS
-from mri_gan.pictures import RUN_CHARTS, X_NAME, Curve, build_chart, metric_points
 from mri_gan.report import sections
 from mri_gan.report.facts import RunFacts, showing
 from mri_gan.report.judging import copies_answer, figure_table, quality_answer

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
-from mri_gan.pictures import AMONG, ARROWS, ARROWS_MEAN, FAR, NEAR, WITHIN
+from mri_gan.charts import AMONG, ARROWS, ARROWS_MEAN, FAR, NEAR, WITHIN
 from mri_gan.report.facts import RunFacts, showing
 from mri_gan.report.sections import Answer, Section, Table, to_text
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mri_gan.charts import Chart, chart_metrics
 from mri_gan.config import CONFIG, METRICS, differences, list_problems
-from mri_gan.pictures import Chart, Shows, chart_metrics, edges_of
+from mri_gan.pictures import Shows, edges_of
 from mri_gan.report.facts import Picture, RunFacts, showing
 
 # What stands on a page, as plain values: text, tables, charts and pictures

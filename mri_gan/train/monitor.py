@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from mri_gan.charts import chart_metrics, draw_png
 from mri_gan.checkpoint import checkpoint_nimg
 from mri_gan.config import AUGMENTABLE_LOSSES, METRICS, PLOT, SAMPLES, list_problems, read_metrics
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, write_bytes, write_text
-from mri_gan.pictures import chart_metrics, draw_png
 from mri_gan.schedule import Phase
 from mri_gan.train.parallel import SOLO, World, average
 from mri_gan.train.step import Stats

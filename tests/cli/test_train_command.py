@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from mri_gan.charts import draw_png
 from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
 from mri_gan.cli.main import cli
 from mri_gan.config import FAST_PRESETS, LEVELS, METRICS, PRESETS, STYLED, read_metrics
-from mri_gan.pictures import draw_png
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import load_trained
 from mri_gan.train import monitor

@@ -15,9 +15,10 @@ from click.testing import CliRunner
 from phantoms.runs import AUDIT, FIGURE, UTILITY, make_run, write_result
 from PIL import Image
 
+from mri_gan.charts import WITHIN
 from mri_gan.cli.main import cli
 from mri_gan.evaluate.evaluation import NEARER
-from mri_gan.pictures import WITHIN, Shows, save_png
+from mri_gan.pictures import Shows, save_png
 from mri_gan.report.comparison import build_comparison
 from mri_gan.report.facts import read_run
 from mri_gan.report.judging import MEASURES, sum_up

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mri_gan.charts import chart_metrics, draw_figure, draw_png
 from mri_gan.config import METRICS, read_metrics
-from mri_gan.pictures import chart_metrics, draw_figure, draw_png
 from mri_gan.schedule import Phase
 from mri_gan.train.monitor import Monitor, draw_losses, spectrum_distance
 

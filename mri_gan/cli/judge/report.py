@@ -36,8 +36,8 @@ def command(
     `evaluate`, `audit` and `utility` left in the folder, a data sheet, a model card, and how to
     reproduce it. The page needs no network and shows no real people unless --with-people is given.
     """
+    from mri_gan.charts import save_charts
     from mri_gan.files import make_folder
-    from mri_gan.pictures import save_charts
     from mri_gan.report.facts import copy_figures, read_run
     from mri_gan.report.page import build_report
     from mri_gan.report.sections import curves

@@ -5,10 +5,19 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mri_gan.pictures import Chart, Curve, build_chart, save_charts, thin
+from mri_gan.charts import (
+    Chart,
+    Curve,
+    build_chart,
+    find_spike,
+    metric_points,
+    save_charts,
+    thin,
+)
 
 LINE = Curve("critic", tuple((float(i), float(i * i)) for i in range(11)))
 
@@ -90,3 +99,29 @@ def test_one_spike_does_not_flatten_the_rest() -> None:
     heights = [y for _, y in points]
     assert heights[0] - heights[1] > 0.03 * (max(heights) - min(heights))
     assert "mathdefault" not in svg
+
+
+@pytest.mark.parametrize(
+    ("values", "usual"),
+    [
+        ([], None),
+        ([0.0, 0.0], None),
+        ([1.0, -1.2, 0.8] * 10, None),
+        ([2.0] * 30 + [39.0], None),
+        ([2.0] * 30 + [-41.0], 2.0),
+        ([2.0] * 30 + [3e14], 2.0),
+    ],
+)
+def test_a_spike_is_a_value_of_twenty_times_the_usual_size(
+    values: list[float], usual: float | None
+) -> None:
+    assert find_spike(values) == usual
+
+
+def test_points_of_a_metric_are_over_thousands_of_images_where_it_was_finite() -> None:
+    lines: list[dict[str, Any]] = [
+        {"nimg": 2000, "d_loss": 1.5},
+        {"nimg": 3500, "d_loss": None},
+        {"nimg": 5000},
+    ]
+    assert metric_points(lines, "d_loss") == ((2.0, 1.5),)

@@ -1,0 +1,236 @@
+"""Charts for pages and papers, and the words and arrows by which figures of quality are read."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mri_gan.files import write_bytes
+from mri_gan.pictures import COMMENT, Shows
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+
+# Charts, drawn once: for a page, where they follow its colours, and as SVG or PDF for papers
+
+Point = tuple[float, float]
+X_NAME = "thousand real images shown"
+MAX_POINTS = 300  # more would not be seen
+DIM, RULE = "#5d5d66", "#d7d7d2"
+SERIES = ("#0a5c8f", "#c0500c", "#2e7d32", "#7b3fa0", "#a8326a", "#1b1b1f")
+# On a page each colour is the style sheet's own, which is another one in the dark.
+PAGE_COLOURS = {DIM: "var(--dim)", RULE: "var(--rule)"} | {
+    colour: f"var(--c{i})" for i, colour in enumerate(SERIES)
+}
+STYLE: Any = {
+    "text.parse_math": False,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "mrigan",
+    "pdf.fonttype": 42,
+    "font.size": 9,
+}
+STYLE |= dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), DIM)
+
+
+# Which way a figure of quality should go
+ARROWS = {"lower": "\N{DOWNWARDS ARROW}", "higher": "\N{UPWARDS ARROW}"}
+ARROWS |= {"zero": "\N{RIGHTWARDS ARROW}0", "far": "=", "told": ""}
+ARROWS_MEAN = (
+    "{lower} lower is better, {higher} higher is better, {zero} 0 is best, {far} as people is best"
+).format(**ARROWS)
+
+
+# What a figure of quality says, in words
+AMONG = "what people differ among themselves"
+WITHIN, FAR = f"within {AMONG}", "far outside"
+NEAR = "nearer than people are to each other"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A named series of (x, y)."""
+
+    name: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves over one axis, with vertical marks (x, text) where something begins."""
+
+    title: str
+    curves: tuple[Curve, ...]
+    x_name: str
+    marks: tuple[tuple[float, str], ...] = ()
+
+    @property
+    def svg(self) -> Markup:
+        """The chart as part of a page: scales to a phone, can be read aloud."""
+        from markupsafe import Markup
+
+        text = _draw(self, "svg").decode()
+        size, inside = re.findall(r'(viewBox="[^"]*")[^>]*>.*?(<defs>.*)', text, re.DOTALL)[0]
+        inside = re.sub(r'<g id="[^"]*"', "<g", inside).replace("xlink:href", "href")
+        inside = re.sub(r"#[0-9a-f]{6}\b", lambda m: PAGE_COLOURS.get(m[0], m[0]), inside)
+        head = Markup('<svg class="chart" role="img" aria-label="{}" ').format(self.in_words)
+        return Markup(f"{head}{size}>{inside}")
+
+    @property
+    def in_words(self) -> str:
+        """What a screen reader says: where each curve begins and ends."""
+        ends = [f"{c.name} from {c.points[0][1]:.3g} to {c.points[-1][1]:.3g}" for c in self.curves]
+        return f"{self.title}: {'; '.join(ends)}"
+
+
+def build_chart(
+    title: str, curves: Sequence[Curve], x_name: str, marks: Sequence[tuple[float, str]] = ()
+) -> Chart | None:
+    """A chart of the curves that have points, thinned to what can be seen; None without any."""
+    kept = tuple(Curve(c.name, thin(c.points)) for c in curves if c.points)
+    return Chart(title, kept, x_name, tuple(marks)) if kept else None
+
+
+# The charts of a run, from the lines of its metrics
+
+RUN_CHARTS = (
+    ("Losses", ("d_loss", "g_loss", "penalty")),
+    ("Mean scores of the critic", ("real_score", "fake_score")),
+    ("Speed, images per second", ("images_per_s",)),
+    ("Share of the time spent waiting for data", ("data_wait",)),
+)
+CURVE_NAMES = {
+    "d_loss": "critic",
+    "g_loss": "generator",
+    "real_score": "real",
+    "fake_score": "fake",
+}
+
+
+def chart_metrics(lines: Sequence[dict[str, Any]]) -> list[Chart]:
+    """Losses, scores, speed and waiting for data over the images shown, where there are any."""
+    charts = []
+    for title, names in RUN_CHARTS:
+        curves = [
+            Curve(CURVE_NAMES.get(name, name.replace("_", " ")), metric_points(lines, name))
+            for name in names
+        ]
+        charts.append(build_chart(title, curves, X_NAME, mark_levels(lines)))
+    return [chart for chart in charts if chart]
+
+
+def metric_points(lines: Sequence[dict[str, Any]], name: str) -> tuple[Point, ...]:
+    """One metric as (thousand images, value), where it was finite."""
+    return tuple(
+        (line["nimg"] / 1000, float(line[name]))
+        for line in lines
+        if isinstance(line.get(name), int | float)
+    )
+
+
+def mark_levels(lines: Sequence[dict[str, Any]]) -> list[tuple[float, str]]:
+    """Where each resolution begins: (thousand images, '32 px')."""
+    marks: list[tuple[float, str]] = []
+    for line in lines:
+        text = f"{line.get('resolution')} px"
+        if not marks or marks[-1][1] != text:
+            marks.append((line["nimg"] / 1000, text))
+    return marks
+
+
+def thin(points: Sequence[Point], most: int = MAX_POINTS) -> tuple[Point, ...]:
+    """At most `most` points: the means of neighbouring ones."""
+    if len(points) <= most:
+        return tuple(points)
+    bounds = [len(points) * i // most for i in range(most + 1)]
+    groups = [points[a:b] for a, b in itertools.pairwise(bounds)]
+    return tuple((sum(x for x, _ in g) / len(g), sum(y for _, y in g) / len(g)) for g in groups)
+
+
+def draw_png(charts: Sequence[Chart]) -> bytes:
+    """Charts below each other as one PNG, marked as one."""
+    stream = io.BytesIO()
+    draw_figure(charts).savefig(stream, dpi=100, metadata={COMMENT: Shows.CHART.value})
+    return stream.getvalue()
+
+
+def draw_figure(charts: Sequence[Chart]) -> Any:
+    """Charts below each other as a figure of matplotlib, axes in the order of the charts."""
+    # The object interface, not pyplot: no display, no global state, safe in any thread.
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(9, 3 * len(charts)), layout="constrained")
+        panels = figure.subplots(len(charts), 1, squeeze=False)[:, 0]
+        for axes, chart in zip(panels, charts, strict=True):
+            _plot(axes, chart)
+            axes.set_ylabel(chart.title.lower())
+    return figure
+
+
+def save_charts(folder: Path, charts: Sequence[Chart]) -> list[Path]:
+    """Each chart as an SVG and a PDF with text that can be edited, named after its title."""
+    written = []
+    for chart in charts:
+        name = re.sub(r"\W+", "-", chart.title.lower()).strip("-")
+        for format_ in ("svg", "pdf"):
+            written.append(folder / f"{name}.{format_}")
+            write_bytes(written[-1], _draw(chart, format_))
+    return written
+
+
+def _draw(chart: Chart, format_: str) -> bytes:
+    # The object interface, not pyplot: no display, no global state, safe in any thread.
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    stream = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(6.4, 2.7))  # no layout engine: it takes half of the time
+        figure.subplots_adjust(left=0.09, right=0.99, bottom=0.16, top=0.88)
+        _plot(figure.subplots(), chart)
+        nothing: dict[str, Any] = dict.fromkeys(
+            ("Date", "Creator") if format_ == "svg" else ("CreationDate", "Creator", "Producer")
+        )
+        figure.savefig(stream, format=format_, transparent=True, metadata=nothing)
+    return stream.getvalue()
+
+
+def _plot(axes: Any, chart: Chart) -> None:
+    for i, curve in enumerate(chart.curves):
+        mark = "o" if len(curve.points) == 1 else None
+        axes.plot(
+            *zip(*curve.points, strict=True),
+            color=SERIES[i % len(SERIES)],
+            label=curve.name,
+            linewidth=1.3,
+            marker=mark,
+        )
+    for x, text in chart.marks:
+        axes.axvline(x, color=DIM, linestyle=":", linewidth=0.8)
+        axes.text(x, 0.97, f" {text}", transform=axes.get_xaxis_transform(), fontsize=8, va="top")
+    if (usual := find_spike([y for curve in chart.curves for _, y in curve.points])) is not None:
+        axes.set_yscale("symlog", linthresh=usual)
+        axes.yaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel(chart.x_name)
+    axes.grid(axis="y", color=RULE, linewidth=0.6)
+    axes.spines[:].set_visible(False)
+    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, borderpad=0)
+
+
+SPIKE = 20.0  # a largest value this many times the usual ones hides all else on a linear axis
+
+
+def find_spike(values: Sequence[float]) -> float | None:
+    """Where an axis should turn from linear to logarithmic, or None: there is no spike."""
+    sizes = np.abs(np.array(values, dtype=np.float64))
+    usual = float(np.percentile(sizes, 90)) if len(sizes) else 0.0
+    return usual if usual > 0 and sizes.max() > SPIKE * usual else None
