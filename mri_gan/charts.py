@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Charts, drawn once: for a page, where they follow its colours, and as SVG or PDF for papers
 
 Point = tuple[float, float]
-X_NAME = "thousand real images shown"
+X_NAME = "thousand real images shown (kimg)"
 MAX_POINTS = 300  # more would not be seen
 DIM, RULE = "#5d5d66", "#d7d7d2"
 SERIES = ("#0a5c8f", "#c0500c", "#2e7d32", "#7b3fa0", "#a8326a", "#1b1b1f")
@@ -30,13 +30,9 @@ SERIES = ("#0a5c8f", "#c0500c", "#2e7d32", "#7b3fa0", "#a8326a", "#1b1b1f")
 PAGE_COLOURS = {DIM: "var(--dim)", RULE: "var(--rule)"} | {
     colour: f"var(--c{i})" for i, colour in enumerate(SERIES)
 }
-STYLE: Any = {
-    "text.parse_math": False,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "mrigan",
-    "pdf.fonttype": 42,
-    "font.size": 9,
-}
+# Text stays text, in TrueType: journals refuse the Type 3 fonts that matplotlib embeds by itself.
+PRINTED: Any = {"svg.fonttype": "none", "svg.hashsalt": "mrigan", "pdf.fonttype": 42}
+STYLE: Any = {**PRINTED, "text.parse_math": False, "font.size": 9}
 STYLE |= dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.color"), DIM)
 
 
@@ -69,6 +65,7 @@ class Chart:
     title: str
     curves: tuple[Curve, ...]
     x_name: str
+    y_name: str = ""  # with the unit
     marks: tuple[tuple[float, str], ...] = ()
 
     @property
@@ -91,20 +88,25 @@ class Chart:
 
 
 def build_chart(
-    title: str, curves: Sequence[Curve], x_name: str, marks: Sequence[tuple[float, str]] = ()
+    title: str,
+    curves: Sequence[Curve],
+    x_name: str,
+    y_name: str = "",
+    marks: Sequence[tuple[float, str]] = (),
 ) -> Chart | None:
     """A chart of the curves that have points, thinned to what can be seen; None without any."""
     kept = tuple(Curve(c.name, thin(c.points)) for c in curves if c.points)
-    return Chart(title, kept, x_name, tuple(marks)) if kept else None
+    return Chart(title, kept, x_name, y_name, tuple(marks)) if kept else None
 
 
 # The charts of a run, from the lines of its metrics
 
+# Title, what the upright axis says, and the metrics
 RUN_CHARTS = (
-    ("Losses", ("d_loss", "g_loss", "penalty")),
-    ("Mean scores of the critic", ("real_score", "fake_score")),
-    ("Speed, images per second", ("images_per_s",)),
-    ("Share of the time spent waiting for data", ("data_wait",)),
+    ("Losses", "loss, no unit", ("d_loss", "g_loss", "penalty")),
+    ("Mean scores of the critic", "score, no unit", ("real_score", "fake_score")),
+    ("Speed, images per second", "images per second", ("images_per_s",)),
+    ("Share of the time spent waiting for data", "share, 0 to 1", ("data_wait",)),
 )
 CURVE_NAMES = {
     "d_loss": "critic",
@@ -114,15 +116,19 @@ CURVE_NAMES = {
 }
 
 
-def chart_metrics(lines: Sequence[dict[str, Any]]) -> list[Chart]:
-    """Losses, scores, speed and waiting for data over the images shown, where there are any."""
+def chart_metrics(lines: Sequence[dict[str, Any]], loss: str = "") -> list[Chart]:
+    """Losses, scores, speed and waiting for data over the images shown, where there are any.
+
+    `loss` is the name of the loss, for the axis of its chart.
+    """
     charts = []
-    for title, names in RUN_CHARTS:
+    for title, y_name, names in RUN_CHARTS:
+        y_name = f"{loss} {y_name}".lstrip() if title == "Losses" else y_name
         curves = [
             Curve(CURVE_NAMES.get(name, name.replace("_", " ")), metric_points(lines, name))
             for name in names
         ]
-        charts.append(build_chart(title, curves, X_NAME, mark_levels(lines)))
+        charts.append(build_chart(title, curves, X_NAME, y_name, mark_levels(lines)))
     return [chart for chart in charts if chart]
 
 
@@ -171,8 +177,7 @@ def draw_figure(charts: Sequence[Chart]) -> Any:
         figure = Figure(figsize=(9, 3 * len(charts)), layout="constrained")
         panels = figure.subplots(len(charts), 1, squeeze=False)[:, 0]
         for axes, chart in zip(panels, charts, strict=True):
-            _plot(axes, chart)
-            axes.set_ylabel(chart.title.lower())
+            _plot(axes, chart, chart.title)
     return figure
 
 
@@ -183,11 +188,11 @@ def save_charts(folder: Path, charts: Sequence[Chart]) -> list[Path]:
         name = re.sub(r"\W+", "-", chart.title.lower()).strip("-")
         for format_ in ("svg", "pdf"):
             written.append(folder / f"{name}.{format_}")
-            write_bytes(written[-1], _draw(chart, format_))
+            write_bytes(written[-1], _draw(chart, format_, chart.title))
     return written
 
 
-def _draw(chart: Chart, format_: str) -> bytes:
+def _draw(chart: Chart, format_: str, title: str = "") -> bytes:
     # The object interface, not pyplot: no display, no global state, safe in any thread.
     import matplotlib
     from matplotlib.figure import Figure
@@ -195,8 +200,8 @@ def _draw(chart: Chart, format_: str) -> bytes:
     stream = io.BytesIO()
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 2.7))  # no layout engine: it takes half of the time
-        figure.subplots_adjust(left=0.09, right=0.99, bottom=0.16, top=0.88)
-        _plot(figure.subplots(), chart)
+        figure.subplots_adjust(left=0.12, right=0.99, bottom=0.16, top=0.88)
+        _plot(figure.subplots(), chart, title)
         nothing: dict[str, Any] = dict.fromkeys(
             ("Date", "Creator") if format_ == "svg" else ("CreationDate", "Creator", "Producer")
         )
@@ -204,7 +209,8 @@ def _draw(chart: Chart, format_: str) -> bytes:
     return stream.getvalue()
 
 
-def _plot(axes: Any, chart: Chart) -> None:
+def _plot(axes: Any, chart: Chart, title: str) -> None:
+    """The curves with both axes named; a title, where the page does not give it, on the left."""
     for i, curve in enumerate(chart.curves):
         mark = "o" if len(curve.points) == 1 else None
         axes.plot(
@@ -220,10 +226,12 @@ def _plot(axes: Any, chart: Chart) -> None:
     if (usual := find_spike([y for curve in chart.curves for _, y in curve.points])) is not None:
         axes.set_yscale("symlog", linthresh=usual)
         axes.yaxis.set_major_formatter("{x:g}")
-    axes.set_xlabel(chart.x_name)
+    axes.set(xlabel=chart.x_name, ylabel=chart.y_name)
+    axes.set_title(title, loc="left", fontsize=9)
     axes.grid(axis="y", color=RULE, linewidth=0.6)
     axes.spines[:].set_visible(False)
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, frameon=False, borderpad=0)
+    side, x = ("right", 1) if title else ("left", 0)
+    axes.legend(loc=f"lower {side}", bbox_to_anchor=(x, 1), ncols=4, frameon=False, borderpad=0)
 
 
 SPIKE = 20.0  # a largest value this many times the usual ones hides all else on a linear axis

@@ -13,6 +13,8 @@ from mri_gan.charts import (
     Chart,
     Curve,
     build_chart,
+    chart_metrics,
+    draw_figure,
     find_spike,
     metric_points,
     save_charts,
@@ -23,7 +25,7 @@ LINE = Curve("critic", tuple((float(i), float(i * i)) for i in range(11)))
 
 
 def chart_of(*curves: Curve) -> Chart:
-    chart = build_chart("Losses", curves, "kimg", [(5.0, "16 px")])
+    chart = build_chart("Losses", curves, "kimg", "loss", [(5.0, "16 px")])
     assert chart is not None
     return chart
 
@@ -90,6 +92,31 @@ def test_papers_get_vectors_that_do_not_change(tmp_path: Path) -> None:
     assert first[1].startswith(b"%PDF-")
     save_charts(tmp_path, [chart_of(LINE)])
     assert [path.read_bytes() for path in written] == first
+
+
+def test_a_figure_for_a_paper_names_itself_and_both_axes(tmp_path: Path) -> None:
+    lines = [{"nimg": 1000 * i, "resolution": 8, "d_loss": 1.0} for i in range(3)]
+    written, _ = save_charts(tmp_path, chart_metrics(lines, "r1"))
+    texts = {text.text for text in ET.parse(written).iter("{http://www.w3.org/2000/svg}text")}
+    assert {"Losses", "r1 loss, no unit", "thousand real images shown (kimg)"} < texts
+
+
+def test_every_chart_of_a_run_says_what_its_upright_axis_is() -> None:
+    names = ("d_loss", "real_score", "images_per_s", "data_wait")
+    line = {"nimg": 8, "resolution": 8, **dict.fromkeys(names, 1.0)}
+    axes = draw_figure(chart_metrics([line])).axes
+    assert [one.get_ylabel() for one in axes] == [
+        "loss, no unit",
+        "score, no unit",
+        "images per second",
+        "share, 0 to 1",
+    ]
+
+
+def test_on_a_page_the_heading_is_the_title() -> None:
+    texts = [text.text for text in ET.fromstring(chart_of(LINE).svg).iter("text")]
+    assert "loss" in texts
+    assert "Losses" not in texts
 
 
 def test_one_spike_does_not_flatten_the_rest() -> None:

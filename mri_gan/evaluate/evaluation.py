@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from mri_gan.charts import ARROWS, ARROWS_MEAN, NEAR, WITHIN
+from mri_gan.charts import ARROWS, ARROWS_MEAN, NEAR, PRINTED, WITHIN
 from mri_gan.config import EFFICIENTNETS
 from mri_gan.errors import DataError
 from mri_gan.evaluate.distances import (
@@ -412,7 +412,7 @@ def save_figures(path: Path, figures: Sequence[Figure]) -> None:
 
     shown = [f for f in figures if f.floor == f.floor and f.at_floor == f.at_floor]  # no NaN
     rows = -(-len(shown) // 2)
-    with matplotlib.rc_context({"font.size": 6.5, "lines.markersize": 3.5}):
+    with matplotlib.rc_context({**PRINTED, "font.size": 6.5, "lines.markersize": 3.5}):
         canvas = Canvas(figsize=(PAGE_IN, 0.9 + 0.2 * rows), layout="constrained")
         columns = canvas.subplots(1, 2, sharex=True)
         for axes, part in zip(columns, (shown[:rows], shown[rows:]), strict=True):
@@ -437,6 +437,8 @@ def _draw_rows(axes: Any, figures: Sequence[Figure], rows: int) -> None:
         axes.plot(abs(figure.floor) / scale, row, "s", color=REALS)
         text = f"{figure.at_floor:.3g} / {figure.floor:.3g} {figure.unit}"
         axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center")
+    head = {"xycoords": "axes fraction", "va": "bottom", "weight": "bold"}
+    axes.annotate("fakes / people", (1.02, 1), **head)
     axes.set_yticks(range(len(figures)), [f"{f.name} {ARROWS[f.better]}" for f in figures])
     axes.set_ylim(rows - 0.4, -0.6)
     axes.plot([], [], "o", color=FAKES, label="fakes against half of the people")

@@ -62,7 +62,7 @@ def ends(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
         ["real images shown", *(sections.kimg(run.nimg) for run in runs)],
         ["resolution", *(f"{_last(run, 'resolution')} px" for run in runs)],
     ]
-    for title, series in RUN_CHARTS:
+    for title, _, series in RUN_CHARTS:
         for name in series:
             rows.append(
                 [f"{title}: {name}", *(sections.to_text(_mean_at_end(run, name)) for run in runs)]
@@ -99,13 +99,13 @@ def last_grids(runs: Sequence[RunFacts]) -> Section:
 def overlaid(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     """Each curve of all runs in one chart."""
     section = Section("curves", "Curves")
-    for title, series in RUN_CHARTS:
+    for title, y_name, series in RUN_CHARTS:
         for name in series:
             curves = [
                 _curve(run, run_name, name) for run, run_name in zip(runs, names, strict=True)
             ]
             heading = f"{title}: {sections.words(name)}"
-            chart = build_chart(heading, curves, X_NAME)
+            chart = build_chart(heading, curves, X_NAME, y_name)
             section.charts += [chart] if chart else []
     return section
 

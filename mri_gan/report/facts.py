@@ -157,8 +157,15 @@ def find_results(folder: Path) -> Iterator[tuple[str, Result]]:
 
 
 def copy_figures(run: RunFacts, folder: Path) -> list[Path]:
-    """Copy the charts for print of the judging commands, and the newest grid of samples."""
+    """Copy the charts of the judging commands, as PDF where they can be, and the newest samples."""
     found = [path for name in run.results for path in sorted((run.folder / name).glob("*.pdf"))]
+    charts = [one for result in run.results.values() for one in result.pictures]
+    printed = {path.with_suffix("") for path in found}
+    found += [
+        one.path
+        for one in charts
+        if one.shows is Shows.CHART and one.path.with_suffix("") not in printed
+    ]
     newest = [grid.picture for grid in run.grids[-1:]]
     found += [one.path for one in newest if one.shows is Shows.SYNTHETIC]
     for path in found:

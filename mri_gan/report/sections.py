@@ -173,7 +173,7 @@ def progress(run: RunFacts) -> Section:
 def curves(run: RunFacts) -> Section:
     """Losses, scores, speed and waiting for data over the images shown."""
     section = Section("curves", "Curves")
-    section.charts = chart_metrics(run.metrics)
+    section.charts = chart_metrics(run.metrics, str(run.settings.get("loss", "")))
     if not section.charts:
         section.notes.append("No metrics have been written yet.")
     return section

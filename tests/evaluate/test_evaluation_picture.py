@@ -39,6 +39,18 @@ def test_the_same_figures_print_to_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
 
 
+def test_print_has_no_fonts_that_journals_refuse(tmp_path: Path) -> None:
+    save_figures(tmp_path / "a.pdf", [FIGURE])
+    printed = (tmp_path / "a.pdf").read_bytes()
+    assert b"/CIDFontType2" in printed  # TrueType
+    assert b"/Type3" not in printed
+
+
+def test_the_numbers_beside_both_columns_have_a_heading(tmp_path: Path) -> None:
+    save_figures(tmp_path / "a.svg", [FIGURE, FIGURE])
+    assert (tmp_path / "a.svg").read_text().count(">fakes / people<") == 2
+
+
 def test_fakes_and_people_have_their_own_colours(tmp_path: Path) -> None:
     save_figures(tmp_path / "a.png", [FIGURE])
     with Image.open(tmp_path / "a.png") as image:

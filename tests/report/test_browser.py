@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from phantoms.runs import make_run
+from phantoms.runs import FIGURE, make_run, write_result
 
+from mri_gan.charts import WITHIN
 from mri_gan.report.facts import read_run
 from mri_gan.report.page import build_report
 
@@ -82,6 +83,26 @@ def test_play_ends_at_the_newest_picture(opened: Any) -> None:
 
 def test_it_fits_a_phone(opened: Any) -> None:
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize(("width", "beyond"), [(1200, False), (400, True)])
+def test_the_table_of_figures_fits_or_scrolls_within_its_own_box(
+    browser: Any, tmp_path: Path, width: int, beyond: bool
+) -> None:
+    folder = make_run(tmp_path / "R")
+    figure = {**FIGURE, "name": "alpha-precision[random-cnn]", "reading": WITHIN}
+    write_result(folder, "evaluation", {"figures": [figure, {**figure, "name": "swd[64px]"}]})
+    (tmp_path / "r.html").write_text(build_report(read_run(folder)), encoding="utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto((tmp_path / "r.html").as_uri())
+    box = page.locator(".wide")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert box.evaluate("box => box.scrollWidth > box.clientWidth") is beyond
+    assert box.evaluate("box => getComputedStyle(box).overflowX") == "auto"
+    assert box.locator("caption span").bounding_box()["width"] <= width  # of its own, not cut
+    box.focus()  # by keyboard, too
+    assert box.evaluate("box => box === document.activeElement")
+    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

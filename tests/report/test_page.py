@@ -370,6 +370,18 @@ def test_what_judging_drew_for_print_is_copied_and_no_picture_of_people(
     assert len(list(out.glob("*.png"))) == copied
 
 
+def test_charts_without_a_print_are_copied_as_pictures(tmp_path: Path) -> None:
+    run, out = make_run(tmp_path / "A"), tmp_path / "figures"
+    write_result(run, "evaluation", {"figures": [FIGURE]}, "map.png")
+    (run / "evaluation" / "evaluation.pdf").write_bytes(b"%PDF-1.4")
+    picture = Image.new("L", (9, 9), 50)
+    save_png(run / "evaluation" / "evaluation.png", picture, Shows.CHART)
+    save_png(run / "evaluation" / "people.png", picture, Shows.BOTH)
+    assert CliRunner().invoke(cli, ["report", str(run), "--figures", str(out)]).exit_code == 0
+    copied = {path.name for path in out.iterdir()} & {"map.png", "evaluation.png", "people.png"}
+    assert copied == {"map.png"}
+
+
 def test_every_figure_of_the_documentation_is_explained() -> None:
     """The page explains what docs/evaluation.md lists, and nothing else."""
     text = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
