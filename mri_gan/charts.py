@@ -48,6 +48,8 @@ ARROWS_MEAN = (
 AMONG = "what people differ among themselves"
 WITHIN, FAR = f"within {AMONG}", "far outside"
 NEAR = "nearer than people are to each other"
+MORE_UPRIGHT = "more upright than people are"
+TOO_FEW = "too few images"  # in place of a number that needs more of them
 
 
 @dataclass(frozen=True)

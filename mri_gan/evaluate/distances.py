@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mri_gan.charts import MORE_UPRIGHT
 from mri_gan.evaluate.families import Family, Rows, Source, Table, Values, redraw_with
 from mri_gan.pictures import Pixels
 
@@ -373,4 +374,14 @@ def upright_family() -> Family:
         return found
 
     source = Source("upright", describe)
-    return Family("upright", 16, source, compare, redraw_with(compare), "higher", "%")
+    return Family(
+        "upright",
+        16,
+        source,
+        compare,
+        redraw_with(compare),
+        "higher",
+        "%",
+        most=100.0,
+        beyond=f"{MORE_UPRIGHT}: no sign of copies",
+    )

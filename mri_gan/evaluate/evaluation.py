@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from mri_gan.charts import ARROWS, ARROWS_MEAN, NEAR, PRINTED, WITHIN
+from mri_gan.charts import ARROWS, ARROWS_MEAN, MORE_UPRIGHT, NEAR, PRINTED, TOO_FEW, WITHIN
 from mri_gan.config import EFFICIENTNETS
 from mri_gan.errors import DataError
 from mri_gan.evaluate.distances import (
@@ -147,7 +147,10 @@ class Figure:
     @property
     def verdict(self) -> str:
         """The reading in a word or two, without its numbers."""
-        return SHORT.get(self.reading, self.reading.partition(":")[0])
+        if not np.isfinite(self.floor + self.at_floor):
+            return TOO_FEW
+        words = self.reading.partition(":")[0]
+        return SHORT.get(words, words)
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,10 @@ class Evaluation:
 
     def _repr_html_(self) -> str:
         """The figures beside their floors, for notebooks."""
-        rows = [(f.name, f.at_floor, f.floor, f.unit, f.reading) for f in self.figures]
+        rows = [
+            (f.name, *map(_or_too_few, (f.at_floor, f.floor)), f.unit, f.reading)
+            for f in self.figures
+        ]
         head = ["figure", "synthetic", "people among themselves", "unit", "reading"]
         return html_table(f"{self.fakes:,} synthetic, {self.reals:,} real slices", rows, head)
 
@@ -331,15 +337,16 @@ def read_figure(
     at_floor, floor = float(matched.mean()), float(floors.mean())
     # High is far from everybody; low is near to somebody, as copies are.
     better = "far" if name.startswith("authenticity[") else family.better
+    is_density = name.startswith("density[")  # the only one of its family that is no share
     return Figure(
         name,
         value,
-        *interval(value, draws, family.least),
+        *interval(value, draws, family.least, np.inf if is_density else family.most),
         floor,
         at_floor,
         middle - half,
         middle + half,
-        say_reading(better, at_floor, floor, half),
+        say_reading(better, at_floor, floor, half, family.beyond or NEARER),
         better,
         family.unit,
     )
@@ -347,20 +354,29 @@ def read_figure(
 
 FAR = 3.0  # half intervals
 NEARER = f"{NEAR}: run audit"
-SHORT = {WITHIN: "within", NEARER: "too near"}
+SHORT = {WITHIN: "within", NEAR: "too near", MORE_UPRIGHT: "more upright"}
 
 
-def say_reading(better: str, at_floor: float, floor: float, half: float) -> str:
-    """What the difference between fakes and people means, in words."""
+def say_reading(
+    better: str, at_floor: float, floor: float, half: float, beyond: str = NEARER
+) -> str:
+    """What the difference between fakes and people means, in words.
+
+    `beyond` is said of fakes that are better than people are.
+    """
     apart = at_floor - floor if better != "zero" else abs(at_floor) - floor
     if better == "told" or not np.isfinite(apart + half):
         return ""
     if abs(apart) <= half or (better == "zero" and apart < 0):  # nothing is better than 0
         return WITHIN
     if (apart > 0) == (better == "higher"):
-        return NEARER
+        return beyond
     how_far = "far outside" if abs(apart) > FAR * half else "outside"
     return f"{how_far}: {at_floor:.3g} against {floor:.3g}"
+
+
+def _or_too_few(value: float) -> float | str:
+    return value if np.isfinite(value) else TOO_FEW
 
 
 def _column(rows: Sequence[Values], name: str) -> Column:

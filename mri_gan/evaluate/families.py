@@ -46,16 +46,16 @@ def bootstrap(groups: NDArray[np.int64], count: int, seed: int = 0) -> Iterator[
 
 
 def interval(
-    value: float, draws: NDArray[np.float64], least: float = -np.inf, share: float = 0.95
+    value: float, draws: NDArray[np.float64], least: float = -np.inf, most: float = np.inf
 ) -> tuple[float, float]:
-    """Percentiles of bootstrap values, moved so that their mean is the value itself.
+    """Percentiles 2.5 and 97.5 of bootstrap values, moved so that their mean is the value itself.
 
     Drawing with replacement repeats people, which by itself makes two sets differ more; only the
-    spread of the draws is information. No end is below `least`.
+    spread of the draws is information. No end is below `least` or above `most`: a share that is
+    moved would pass 1. (Wilson's interval for shares takes slices of one person for independent.)
     """
-    tail = 50 * (1 - share)
-    low, high = np.percentile(draws, [tail, 100 - tail]) - draws.mean() + value
-    return max(float(low), least), float(high)
+    low, high = np.percentile(draws, [2.5, 97.5]) - draws.mean() + value
+    return max(float(low), least), min(float(high), most)
 
 
 # What is measured: each family describes images one by one, then compares two sets of rows
@@ -92,6 +92,8 @@ class Family:
     better: str = "lower"  # or "higher", "zero" where both directions are bad, "told": printed only
     unit: str = ""
     least: float = 0.0  # the figures cannot be below
+    most: float = np.inf  # nor above
+    beyond: str = ""  # what is better than people are; without it they are nearer, as copies are
 
 
 def redraw_with(compare: Compare) -> Redraw:

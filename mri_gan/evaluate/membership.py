@@ -87,11 +87,11 @@ def infer_membership(
         strict=True,
     )
     draws = np.array([area_under_curve(members[a], others[b]) for a, b in pairs])
-    low, high = interval(value, draws, 0.0)
+    low, high = interval(value, draws, 0.0, 1.0)
     return Membership(
         value,
         low,
-        min(high, 1.0),
+        high,
         rate_above(members, others),
         len(np.unique(member_groups)),
         len(np.unique(other_groups)),

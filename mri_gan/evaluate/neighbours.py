@@ -68,7 +68,9 @@ def neighbour_family(source: Source) -> Family:
             for a, b in zip(real_rows, fake_rows, strict=True)
         ]
 
-    return Family(f"prdc[{source.name}]", FEWEST, source, compare, redraw, better="higher")
+    return Family(
+        f"prdc[{source.name}]", FEWEST, source, compare, redraw, better="higher", most=1.0
+    )
 
 
 LEVELS = 30  # of alpha and beta; as many as published implementations take
@@ -127,4 +129,6 @@ def alpha_family(source: Source) -> Family:
             for a, b in zip(real_rows, fake_rows, strict=True)
         ]
 
-    return Family(f"alpha[{source.name}]", FEWEST, source, compare, redraw, better="higher")
+    return Family(
+        f"alpha[{source.name}]", FEWEST, source, compare, redraw, better="higher", most=1.0
+    )

@@ -255,8 +255,9 @@ def ssim_families() -> list[Family]:
         return {"ms-ssim[fake]": _mean_pair(fakes), "ms-ssim[real]": _mean_pair(reals)}
 
     source = Source("ms-ssim", _describe_pairs)
-    difference = Family("ms-ssim", 16, source, compare, redraw_with(compare), "zero", least=-1.0)
-    return [Family("ms-ssim", 16, source, tell, redraw_with(tell), "told", least=-1.0), difference]
+    difference = Family("ms-ssim", 16, source, compare, redraw_with(compare), "zero", least=-2.0)
+    told = Family("ms-ssim", 16, source, tell, redraw_with(tell), "told", least=-1.0, most=1.0)
+    return [told, difference]
 
 
 def _describe_pairs(pixels: Pixels, first: int) -> Table:

@@ -425,7 +425,7 @@ def _summarise(scores: list[NDArray[np.float64]], groups: NDArray[np.int64], see
             for rows in bootstrap(groups, 200, seed)
         ]
     )
-    low, high = interval(float(each.mean()), draws)
+    low, high = interval(float(each.mean()), draws, most=1.0)
     return Score(float(each.mean()), low, high, [float(s.mean()) for s in scores])
 
 

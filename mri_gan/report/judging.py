@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
-from mri_gan.charts import AMONG, ARROWS, ARROWS_MEAN, FAR, NEAR, WITHIN
+from mri_gan.charts import AMONG, ARROWS, ARROWS_MEAN, FAR, MORE_UPRIGHT, NEAR, TOO_FEW, WITHIN
 from mri_gan.report.facts import RunFacts, showing
 from mri_gan.report.sections import Answer, Section, Table, to_text
 
@@ -35,6 +35,11 @@ MEASURES = {
     "beta-recall": "diversity, for the middle of both sets",
     "authenticity": "fakes whose nearest real has a nearer real: fewer where some are copies",
     "vendi": "how many more different images fakes hold than equally many reals",
+}
+# Families whose figures have other names
+FAMILIES = {
+    "prdc": "precision, recall, density and coverage (prdc)",
+    "alpha": "alpha-precision, beta-recall and authenticity (alpha)",
 }
 UNITS = "Likeness is Fisher's z of a correlation: 0 is none, 1 is a correlation of 0.76, 2 of 0.96."
 WRONG_STORE = (
@@ -175,7 +180,11 @@ def sum_up(figures: Sequence[dict[str, Any]], left_out: int = 0) -> str:
         return "Not known: too few images for most kinds of figures; give more."
     if within == total:
         return f"Yes: all {total} figures are {WITHIN}."
-    inside = f"{within} {_are(within)} within"
+    upright = len(named[MORE_UPRIGHT])
+    lying = f", {upright} {_are(upright)} {MORE_UPRIGHT}" if upright else ""
+    if within + upright == total:
+        return f"Yes: {within} of {total} figures {_are(within)} {WITHIN}{lying}."
+    inside = f"{within} {_are(within)} within{lying}"
     too_near = f"{near} {_are(near)} {NEAR}, as copies are"
     if not outside:
         return f"Not known: of {total} figures {too_near}; {inside}."
@@ -264,10 +273,7 @@ def evaluation(run: RunFacts) -> Section:
     rows = [[name, MEASURES[name]] for name in names if name in MEASURES]
     section.tables.append(Table("What the figures measure", rows, ("figure", "measures")))
     for left in document.get("left_out", []):
-        section.notes.append(
-            f"Left out: {left.get('family')} needs {left.get('needs')} images, there are "
-            f"{left.get('has')}."
-        )
+        section.notes.append(f"Left out: {say_left(left)}.")
     return section
 
 
@@ -284,11 +290,22 @@ def figure_row(figure: dict[str, Any]) -> list[str]:
     unit = f" ({figure['unit']})" if figure.get("unit") else ""
     return [
         f"{figure.get('name')}{unit} {ARROWS.get(str(figure.get('better')), '')}".rstrip(),
-        to_text(figure.get("value")),
+        _or_too_few(figure.get("value")),
         f"{to_text(figure.get('low'))} .. {to_text(figure.get('high'))}",
-        to_text(figure.get("at_floor")),
-        to_text(figure.get("floor")),
+        _or_too_few(figure.get("at_floor")),
+        _or_too_few(figure.get("floor")),
     ]
+
+
+def _or_too_few(value: Any) -> str:
+    return TOO_FEW if value is None else to_text(value)
+
+
+def say_left(left: dict[str, Any]) -> str:
+    """Which figures were left out, and how many images they need."""
+    name, _, features = str(left.get("family")).partition("[")
+    name, of = FAMILIES.get(name, name), f"[{features}" if features else ""
+    return f"{name}{of} needs {left.get('needs')} images, there are {left.get('has')}"
 
 
 def _family(figure: dict[str, Any]) -> str:

@@ -126,6 +126,15 @@ def test_too_few_images_for_a_figure_are_told(people: Path, run: Path, tmp_path:
     assert (tmp_path / "evaluation.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_where_no_halves_can_be_formed_there_are_too_few_images(
+    people: Path, run: Path, tmp_path: Path
+) -> None:
+    words = ("--data", people, "--features", "none", "--resamples", 20, "--out", tmp_path)
+    rows = mrigan("evaluate", run, *words, "--fakes", 16).stdout.splitlines()
+    row = next(line for line in rows if line.startswith("ms-ssim[fake-real]"))
+    assert row.split()[-5:] == ["too", "few", "too", "few", "images"]  # real halves, verdict
+
+
 def test_features_that_the_critic_saw_do_not_judge(people: Path, tmp_path: Path) -> None:
     config = replace(CONFIG, critic="features", critic_features="efficientnet-lite0")
     state = build_state(CONFIG, torch.device("cpu"))

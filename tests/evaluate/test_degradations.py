@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from mri_gan.evaluate.distances import upright_family
 from mri_gan.evaluate.evaluation import (
     Evaluation,
     Figure,
@@ -20,7 +21,8 @@ from mri_gan.evaluate.evaluation import (
 )
 from mri_gan.evaluate.families import Family, Source
 from mri_gan.evaluate.images import ImageSet
-from mri_gan.evaluate.neighbours import alpha_family
+from mri_gan.evaluate.neighbours import alpha_family, neighbour_family
+from mri_gan.evaluate.patches import ssim_families
 
 Images = NDArray[np.float32]
 SIZE, SLICES = 32, 8
@@ -186,6 +188,38 @@ def test_fakes_that_are_farther_than_people_are_not_called_near() -> None:
         fakes[0] += 0.001
         figure = read_figure(family, "authenticity[x]", float(fakes.mean()), fakes, people, fakes)
         assert figure.verdict == word
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "most"),
+    [
+        (upright_family(), "upright[rows]", 100),
+        (alpha_family(Source("x", lambda *_: {})), "alpha-precision[x]", 1),
+        (neighbour_family(Source("x", lambda *_: {})), "precision[x]", 1),
+        (neighbour_family(Source("x", lambda *_: {})), "density[x]", np.inf),
+    ],
+)
+def test_the_interval_of_a_share_ends_at_the_whole(family: Family, name: str, most: float) -> None:
+    draws = np.linspace(-1, 1, 101) + 90
+    value = most if np.isfinite(most) else 1.0
+    figure = read_figure(family, name, value, draws, draws[:8], draws[:8])
+    assert figure.high == (most if np.isfinite(most) else pytest.approx(1.95))
+
+
+def test_more_upright_than_people_is_no_sign_of_copies() -> None:
+    people = np.array([58.0, 59, 60, 58])
+    family = upright_family()
+    figure = read_figure(family, "upright[rows]", 80, people, people, people + 20)
+    assert figure.reading == "more upright than people are: no sign of copies"
+    assert figure.verdict == "more upright"
+
+
+def test_without_halves_there_are_too_few_images() -> None:
+    unknown = np.full(4, np.nan)
+    told, _ = ssim_families()
+    figure = read_figure(told, "ms-ssim[fake]", 0.3, np.full(4, 0.3), unknown, np.full(4, 0.3))
+    assert figure.verdict == "too few images"
+    assert "<td>too few images</td>" in Evaluation(8, 8, 4, (4, 4), [figure])._repr_html_()
 
 
 def test_more_images_than_the_floor_has_lower_the_distance(

@@ -46,6 +46,13 @@ def test_images_that_are_nobodys_are_ordered_one_by_one() -> None:
     assert rows.tolist() == np.random.default_rng(4).permutation(30).tolist()
 
 
+def test_no_end_of_an_interval_is_beyond_what_the_figure_can_be() -> None:
+    draws = np.random.default_rng(0).normal(0.5, 0.2, 1000)
+    assert interval(0.95, draws, 0.0, 1.0)[1] == 1
+    assert interval(0.05, draws, 0.0, 1.0)[0] == 0
+    assert interval(0.95, draws)[1] > 1.2
+
+
 def test_an_interval_lies_around_the_value_whatever_the_bias_of_the_draws() -> None:
     draws = np.random.default_rng(0).normal(5, 1, 100_000)
     assert interval(2.0, draws) == pytest.approx((2 - 1.96, 2 + 1.96), abs=0.03)

@@ -15,13 +15,13 @@ from click.testing import CliRunner
 from phantoms.runs import AUDIT, FIGURE, UTILITY, make_run, write_result
 from PIL import Image
 
-from mri_gan.charts import WITHIN
+from mri_gan.charts import MORE_UPRIGHT, WITHIN
 from mri_gan.cli.main import cli
 from mri_gan.evaluate.evaluation import NEARER
 from mri_gan.pictures import Shows, save_png
 from mri_gan.report.comparison import build_comparison
 from mri_gan.report.facts import read_run
-from mri_gan.report.judging import MEASURES, sum_up
+from mri_gan.report.judging import MEASURES, say_left, sum_up
 from mri_gan.report.page import build_report
 from mri_gan.report.sections import CAPTIONS, thin_out
 
@@ -238,6 +238,33 @@ def test_figures_together_answer_yes_or_no_first(
     words = (*("far outside: 2 against 1",) * far, *("outside: 2 against 1",) * outside)
     words += (*(WITHIN,) * within, *(NEARER,) * near, "")  # the last one has no verdict
     assert said in sum_up([{"name": "a", "reading": word} for word in words])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((WITHIN, WITHIN), f"Yes: 2 of 3 figures are {WITHIN}, 1 is more upright than people are."),
+        (("outside: 2 against 1", WITHIN), "1 is within, 1 is more upright than people are."),
+        ((NEARER, WITHIN), "Not known: of 3 figures 1 is nearer"),
+    ],
+)
+def test_to_be_more_upright_than_people_is_no_fault(words: tuple[str, ...], said: str) -> None:
+    readings = (*words, f"{MORE_UPRIGHT}: no sign of copies")
+    assert said in sum_up([{"name": "a", "reading": reading} for reading in readings])
+
+
+def test_a_figure_without_halves_has_too_few_images(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R")
+    write_result(folder, "evaluation", {"figures": [{**FIGURE, "floor": None}]})
+    page = build_report(read_run(folder))
+    assert '<td class="short">24</td><td class="short">too few images</td></tr>' in page
+
+
+def test_families_that_were_left_out_are_named_by_their_figures() -> None:
+    left = {"family": "prdc[pca]", "needs": 50, "has": 20}
+    said = "precision, recall, density and coverage (prdc)[pca] needs 50 images, there are 20"
+    assert say_left(left) == said
+    assert say_left({**left, "family": "swd"}) == "swd needs 50 images, there are 20"
 
 
 @pytest.mark.parametrize(("left_out", "said"), [(2, "Yes: all 3"), (3, "Not known: too few im")])

@@ -193,13 +193,13 @@ def refuse_trained_on(judged: Judged, features: tuple[str, ...]) -> None:
 LEGEND = (
     "at half: fakes against half of the people; real halves: people against people. within: as "
     "people differ among themselves; outside: worse; too near: nearer than people are to each "
-    "other, run audit"
+    "other, run audit; more upright: than people are, no sign of copies"
 )
 
 
 def print_table(result: Evaluation, facts: dict[str, Any]) -> None:
     """The figures, and what to know about them."""
-    from mri_gan.report.judging import QUALITY, sum_up
+    from mri_gan.report.judging import QUALITY, say_left, sum_up
 
     console = options.open_console()
     table = _build_table(result, facts, with_interval=True)
@@ -212,7 +212,7 @@ def print_table(result: Evaluation, facts: dict[str, Any]) -> None:
     if facts["warning"]:
         click.echo(f"warning: {facts['warning']}")
     for left in result.left_out:
-        click.echo(f"left out: {left.family} needs {left.needs} images, there are {left.has}")
+        click.echo(f"left out: {say_left(vars(left))}")
     described = (result.reals + result.fakes) / (result.real_s + result.fake_s)
     click.echo(
         f"{described:,.0f} images/s drawn or read, and described; "
@@ -252,7 +252,9 @@ def _build_table(result: Evaluation, facts: dict[str, Any], with_interval: bool)
 
 
 def _short(value: float) -> str:
-    """Three digits, and 0 for what is nothing but rounding."""
+    """Three digits, and 0 for what is nothing but rounding; in words where it is not known."""
+    if value != value:
+        return "too few\nimages"
     return f"{value if abs(value) >= 1e-6 else 0.0:.3g}"
 
 
