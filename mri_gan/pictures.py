@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from html import escape
@@ -75,7 +76,9 @@ def write_unit(images: NDArray[Any], out: NDArray[np.float32]) -> None:
 GAP = 2
 SHEET_COMPRESSION = 2  # a fifth of the time of Pillow's default for a tenth more bytes
 COMPRESS_LEVEL = 3  # half the time of Pillow's default for two per cent more bytes
-INK, PAPER = 235, 0
+INK, PAPER = "#ebebeb", 0
+LINE_PX, LETTER_PX = 13, 6  # a line of text below a sheet, and room for one of its letters
+NOTED_PX = 120  # narrower sheets have no room for sentences
 MARKED_PX = 48  # in narrower pictures the letters would hide too much
 COMMENT = "Comment"  # the text chunk of a PNG that holds the mark; Pillow calls a GIF's "comment"
 SEED = "seed"  # the text chunk of an image that is one drawn slice
@@ -171,17 +174,30 @@ def edges_of(facts: Any) -> tuple[str, ...]:
     return edges if sorted(map(str, edges)) == ["L", "R"] and not flipped else ()
 
 
+def say_edges(edges: Sequence[str]) -> str:
+    """Which side of the body is where, for ("R", "L"); empty without."""
+    side = {"R": "right", "L": "left"}
+    return (
+        f"{edges[0]} | {edges[1]}: the left edge of a picture is the {side[edges[0]]} side of the "
+        "body"
+        if edges
+        else ""
+    )
+
+
 def build_sheet(
     images: NDArray[Any],
     columns: int,
     labels: Sequence[str] = (),
     scale: int = 1,
     edges: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> Image.Image:
     """A contact sheet of [N, H, W] grey or [N, 3, H, W] colour images, row by row.
 
     Labels are written under the pictures, `edges` (R and L) into the upper corners of the first
-    one; `scale` repeats pixels so that small levels can be seen. Empty cells stay black.
+    one, and notes below the whole; `scale` repeats pixels so that small levels can be seen. Empty
+    cells stay black.
     """
     tiles = [build_tile(image, scale) for image in to_grey(images)]
     width, height = tiles[0].size
@@ -197,7 +213,35 @@ def build_sheet(
             draw.text((x, y + height + 1), _fit(labels[i], width), INK, ImageFont.load_default(10))
     if edges and width >= MARKED_PX:
         mark_edges(draw, width, edges)
-    return sheet
+    return add_notes(sheet, notes)
+
+
+def add_notes(sheet: Image.Image, notes: Sequence[str]) -> Image.Image:
+    """Sentences below the pictures, in as many lines as they take, where there is room."""
+    if sheet.width < NOTED_PX:
+        return sheet
+    letters = (sheet.width - 2 * GAP) // LETTER_PX
+    return add_lines(sheet, [line for note in notes for line in textwrap.wrap(note, letters)])
+
+
+def add_mark(sheet: Image.Image, shows: Shows) -> Image.Image:
+    """What a sheet shows, below its pictures for eyes: in full, or in a word, as there is room."""
+    texts = () if shows is Shows.CHART else (shows.value, shows.name)
+    room = sheet.width - 2 * GAP
+    return add_lines(sheet, [text for text in texts if len(text) * LETTER_PX <= room][:1])
+
+
+def add_lines(sheet: Image.Image, lines: Sequence[str]) -> Image.Image:
+    """Lines of text below the pictures and over none of them; each is cut to the width."""
+    if not lines:
+        return sheet
+    taller = Image.new(sheet.mode, (sheet.width, sheet.height + LINE_PX * len(lines)), PAPER)
+    taller.paste(sheet)
+    draw, font = ImageDraw.Draw(taller), ImageFont.load_default(10)
+    for i, line in enumerate(lines):
+        place = GAP, sheet.height + i * LINE_PX
+        draw.text(place, _fit(line, sheet.width - 2 * GAP), INK, font)
+    return taller
 
 
 def html_row(images: NDArray[Any], caption: str) -> str:
@@ -244,13 +288,13 @@ def build_tile(image: NDArray[np.uint8], scale: int) -> Image.Image:
 
 
 def _fit(label: str, width: int) -> str:
-    longest = max(1, width // 6)
+    longest = max(1, width // LETTER_PX)
     return label if len(label) <= longest else label[: longest - 1] + "…"
 
 
 def save_png(path: Path, image: Image.Image, shows: Shows) -> None:
-    """Write a PNG of several slices, marked with what it shows, atomically."""
+    """Write a PNG of several slices, marked in the file and below the pictures, atomically."""
     stream = io.BytesIO()
     text = png_text(shows, {LAYOUT: SHEET})
-    image.save(stream, "PNG", pnginfo=text, compress_level=SHEET_COMPRESSION)
+    add_mark(image, shows).save(stream, "PNG", pnginfo=text, compress_level=SHEET_COMPRESSION)
     write_bytes(path, stream.getvalue())

@@ -9,17 +9,19 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from PIL.PngImagePlugin import PngInfo
 
 from mri_gan.pictures import (
     GAP,
+    LINE_PX,
     Shows,
     build_sheet,
     edges_of,
     read_mark,
     read_slice_mark,
     save_png,
+    say_edges,
     to_grey,
     to_signed,
     to_stored,
@@ -77,6 +79,60 @@ def test_scale_repeats_pixels() -> None:
     image = np.arange(64, dtype=np.uint8).reshape(1, 8, 8)
     sheet = np.asarray(build_sheet(image, columns=1, scale=2))
     np.testing.assert_array_equal(sheet[GAP:-GAP, GAP:-GAP], image[0].repeat(2, 0).repeat(2, 1))
+
+
+def test_notes_stand_below_the_pictures_in_as_many_lines_as_they_take() -> None:
+    images = numbered(2, 64)
+    plain = build_sheet(images, 2)
+    short, long = (build_sheet(images, 2, notes=[text]) for text in ("word", "word " * 10))
+    assert (short.height - plain.height, long.height - plain.height) == (LINE_PX, 3 * LINE_PX)
+    np.testing.assert_array_equal(np.asarray(long)[: plain.height], np.asarray(plain))
+    assert np.asarray(long)[-LINE_PX:].max() > 100  # ink in the last line, too
+    assert (
+        build_sheet(numbered(2, 8), 2, notes=["word"]).size
+        == build_sheet(images[:, :8, :8], 2).size
+    )
+
+
+@pytest.mark.parametrize(
+    ("width", "shows", "lines"),
+    [
+        (40, Shows.SYNTHETIC, 0),
+        (120, Shows.SYNTHETIC, 1),
+        (120, Shows.REAL, 1),
+        (600, Shows.BOTH, 1),
+        (600, Shows.CHART, 0),
+    ],
+)
+def test_a_sheet_says_in_its_margin_what_it_shows(
+    width: int, shows: Shows, lines: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    draw = ImageDraw.ImageDraw.text
+
+    def note(self: Any, at: Any, text: str, *more: Any) -> None:
+        written.append(text)
+        draw(self, at, text, *more)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", note)
+    save_png(tmp_path / "a.png", Image.new("L", (width, 50), 9), shows)
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.size == (width, 50 + lines * LINE_PX)
+        assert (np.asarray(image)[:50] == 9).all()  # over no picture
+    assert written == [shows.name if width == 120 else shows.value] * lines
+
+
+def test_text_on_coloured_sheets_is_grey() -> None:
+    sheet = np.asarray(build_sheet(np.zeros((1, 3, 64, 64), np.uint8), 1, ["label"]))
+    assert sheet.max() > 100
+    assert (sheet[..., 0] == sheet[..., 2]).all()
+
+
+def test_the_side_of_the_body_is_said_in_words() -> None:
+    assert (
+        say_edges(("R", "L")) == "R | L: the left edge of a picture is the right side of the body"
+    )
+    assert say_edges(()) == ""
 
 
 def test_three_channels_are_colours() -> None:

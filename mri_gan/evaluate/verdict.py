@@ -15,6 +15,10 @@ from mri_gan.pictures import Pixels, build_sheet
 
 WORST = 8
 SHOWN_PX = 128
+PAIRS = (
+    "each sample, the training slice most like it, and their difference (mid-grey where they "
+    "agree); likeness is Fisher's z of a correlation"
+)
 WARN_AUC = 0.6
 SEEN = 0.95  # of copies of a kind, to count as detected
 
@@ -130,11 +134,11 @@ def worst_pairs(
         tiles += [sample * 2 - 1, real * 2 - 1, sample - real]
         labels += [
             f"sample {int(row)}",
-            "real, training set",
-            f"likeness {result.samples.values[view[row], row]:.3g}",
+            f"real, likeness {result.samples.values[view[row], row]:.3g}",
+            "difference",
         ]
     scale = max(1, SHOWN_PX // samples.size)
-    return build_sheet(np.stack(tiles), 6, labels, scale)
+    return build_sheet(np.stack(tiles), 6, labels, scale, notes=[PAIRS])
 
 
 def _one(images: ImageSet, row: int) -> Pixels:

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mri_gan.conditions import UNKNOWN, Column, encode_labels
-from mri_gan.config import LEVELS, require
+from mri_gan.config import CONFIG, LEVELS, require
 from mri_gan.files import make_folder
 from mri_gan.nets.build import DrawSettings, draw_images, latents, pick_precision, styles_of_seeds
 from mri_gan.nets.layers import broadcast_styles, keep_kernels, mix_styles
-from mri_gan.pictures import to_stored
+from mri_gan.pictures import read_edges, say_edges, to_stored
 from mri_gan.synth.directions import Directions, find_directions
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.generate import MASKS, GenerateConfig, seed_name, seed_paths, write_image
@@ -238,7 +238,10 @@ def controls(explorer: Explorer) -> dict[str, Any]:
         }
         for i, column in enumerate(explorer.columns)
     ]
+    edges = read_edges(explorer.trained.path.parent / CONFIG)
     return {
+        "edges": edges,
+        "sides": say_edges(edges),
         "sizes": explorer.sizes,
         "size": explorer.trained.size,
         "has_styles": explorer.has_styles,

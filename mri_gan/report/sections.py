@@ -10,7 +10,7 @@ from typing import Any
 
 from mri_gan.charts import Chart, chart_metrics
 from mri_gan.config import CONFIG, METRICS, differences, list_problems
-from mri_gan.pictures import Shows, edges_of
+from mri_gan.pictures import Shows, edges_of, say_edges
 from mri_gan.report.facts import Picture, RunFacts, showing
 
 # What stands on a page, as plain values: text, tables, charts and pictures
@@ -200,14 +200,8 @@ def grids(run: RunFacts) -> Section:
 
 def say_sides(run: RunFacts) -> list[str]:
     """Which side of the body is where in the training slices; empty where that is not recorded."""
-    edges = edges_of(run.config)
-    if not edges:
-        return []
-    side = {"R": "right", "L": "left"}
-    return [
-        f"{edges[0]} | {edges[1]}: the left edge of a picture is the {side[edges[0]]} side of the "
-        f"body, as in the training slices."
-    ]
+    said = say_edges(edges_of(run.config))
+    return [f"{said}, as in the training slices."] if said else []
 
 
 def thin_out(items: Sequence[Any], most: int) -> list[Any]:

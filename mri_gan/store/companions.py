@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mri_gan.files import write_text
-from mri_gan.pictures import Shows, build_sheet, save_png
+from mri_gan.pictures import Shows, build_sheet, save_png, say_edges
 from mri_gan.store.labels import one_cell
 from mri_gan.store.reader import StoreReader, find_edges
 from mri_gan.store.schema import (
@@ -63,7 +63,8 @@ def write_preview(store: StoreReader, path: Path) -> None:
         names = store.channel_names
         labels = [label if name == IMAGE else name for label in labels for name in names]
     images = images[:, 0]
-    sheet = build_sheet(images, COLUMNS, labels, edges=find_edges(records))
+    edges = find_edges(records)
+    sheet = build_sheet(images, COLUMNS, labels, edges=edges, notes=[say_edges(edges)])
     save_png(path, sheet, Shows.REAL)
 
 

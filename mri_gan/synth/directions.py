@@ -23,6 +23,7 @@ from mri_gan.synth.figures import Drawing
 METHODS = ("sefa", "pca")
 SAMPLES = 10_000  # of w
 STEPS = 7  # pictures in a strip
+ALONG = "in the middle, moved along one direction in each row by standard deviations (sd) of w"
 
 
 @dataclass(frozen=True)
@@ -126,17 +127,32 @@ def draw_strips(drawing: Drawing, found: Directions, seed: int, reach: float) ->
     parts = parts_of(reach, STEPS)
     ws = torch.cat([move_along(drawing, found, i, seed, parts) for i in range(len(found.vectors))])
     labels = [
-        f"{found.method} {i}: {part:+.1f} sd" for i in range(len(found.vectors)) for part in parts
+        caption_part(found, i, float(part)) for i in range(len(found.vectors)) for part in parts
     ]
-    return drawing.sheet(drawing.images(ws, [seed] * len(ws)), STEPS, labels)
+    images = drawing.images(ws, [seed] * len(ws))
+    return drawing.sheet(images, STEPS, labels, [f"seed {seed} {ALONG}"])
 
 
 def draw_sweep(drawing: Drawing, found: Directions, index: int, seed: int, reach: float) -> Tensor:
     """Frames that run along one direction and back, as a loop."""
-    there = parts_of(reach, BATCH)
-    parts = torch.cat([there, there.flip(0)[1:-1]])
-    ws = move_along(drawing, found, index, seed, parts)
+    ws = move_along(drawing, found, index, seed, there_and_back(reach))
     return drawing.images(ws, [seed] * len(ws))
+
+
+def there_and_back(reach: float) -> Tensor:
+    """Parts from -reach to reach and back, for a loop."""
+    there = parts_of(reach, BATCH)
+    return torch.cat([there, there.flip(0)[1:-1]])
+
+
+def caption_sweep(found: Directions, index: int, reach: float) -> list[str]:
+    """How far along the direction each frame of `draw_sweep` is."""
+    return [caption_part(found, index, float(part)) for part in there_and_back(reach)]
+
+
+def caption_part(found: Directions, index: int, part: float) -> str:
+    """Which direction, and how far along it: 'sefa 0: +1.0 sd'."""
+    return f"{found.method} {index}: {part:+.1f} sd"
 
 
 def save_directions(path: Path, found: Sequence[Directions]) -> None:

@@ -14,7 +14,14 @@ from torch import Tensor
 from mri_gan.config import CONFIG
 from mri_gan.nets.build import DrawSettings, draw_images, noise_for, styles_of_seeds
 from mri_gan.nets.layers import broadcast_styles, mix_styles
-from mri_gan.pictures import build_sheet, magnification, read_edges, sheet_pixels, to_grey
+from mri_gan.pictures import (
+    build_sheet,
+    magnification,
+    read_edges,
+    say_edges,
+    sheet_pixels,
+    to_grey,
+)
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Trained, condition_rows, describe_rows
 
@@ -23,6 +30,13 @@ from mri_gan.synth.sample import Trained, condition_rows, describe_rows
 PSIS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.25)
 NOISE_DRAWS = 32  # per image, for its standard deviation
 BANDS = ("coarse", "middle", "fine")
+# What changes along the rows of a sheet
+TRUNCATION = (
+    "psi rises from left to right: 0 is the mean image of all seeds, 1 is without truncation"
+)
+INTERPOLATION = "from one seed to another in equal steps of w; noise stays that of the first"
+NOISE = f"sd: standard deviation over {NOISE_DRAWS} draws; white is that many grey levels of 255"
+NEAREST = "rms: root mean square difference in grey levels of 255; a first look and no audit"
 
 
 @dataclass(frozen=True)
@@ -55,12 +69,15 @@ class Drawing:
         rows = condition_rows(self.trained.conditions, self.condition, seeds)
         return describe_rows(self.trained.conditions, rows, len(seeds))
 
-    def sheet(self, images: Tensor, columns: int, labels: Sequence[str] = ()) -> Image.Image:
-        """Images [N, C, H, W] of -1..1 as one picture, row by row."""
+    def sheet(
+        self, images: Tensor, columns: int, labels: Sequence[str] = (), notes: Sequence[str] = ()
+    ) -> Image.Image:
+        """Images [N, C, H, W] of -1..1 as one picture, row by row, with notes below."""
         labels = labels if any(labels) else ()
         edges = read_edges(self.trained.path.parent / CONFIG)
         scale = magnification(self.look.size)
-        return build_sheet(sheet_pixels(images.numpy()), columns, labels, scale, edges)
+        notes = [*notes, say_edges(edges)]
+        return build_sheet(sheet_pixels(images.numpy()), columns, labels, scale, edges, notes)
 
     @property
     def has_noise(self) -> bool:
@@ -124,7 +141,8 @@ def truncation_sweep(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:
     psi = torch.tensor(PSIS, device=w.device)[:, None]
     ws = torch.cat([torch.lerp(mean, row, psi) for row in w])
     images = drawing.images(ws, np.repeat(seeds, len(PSIS)).tolist())
-    return drawing.sheet(images, len(PSIS), [f"psi {value:g}" for value in PSIS] * len(seeds))
+    labels = [f"seed {seed}, psi {value:g}" for seed in seeds for value in PSIS]
+    return drawing.sheet(images, len(PSIS), labels, [TRUNCATION])
 
 
 def bands_of(layers: int) -> list[range]:
@@ -167,9 +185,10 @@ def interpolation_strip(
     part = torch.linspace(0, 1, steps, device=drawing.trained.generator.w_avg.device)[:, None]
     ends = [drawing.w(pair) for pair in pairs]
     ws = torch.cat([torch.lerp(w[0], w[1], part) for w in ends])
-    return drawing.sheet(
-        drawing.images(ws, np.repeat([p[0] for p in pairs], steps).tolist()), steps
-    )
+    images = drawing.images(ws, np.repeat([p[0] for p in pairs], steps).tolist())
+    between = [f"{float(p):.0%}" for p in part[1:-1]]
+    labels = [text for a, b in pairs for text in (f"seed {a}", *between, f"seed {b}")]
+    return drawing.sheet(images, steps, labels, [INTERPOLATION])
 
 
 def noise_effect(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:
@@ -189,7 +208,8 @@ def noise_effect(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:
     for row_tiles in tiles:
         row_tiles[3] = row_tiles[3] / highest * 2 - 1
         labels += ["no noise", "noise 1", "noise 2", f"sd, white {highest * 127.5:.1f}"]
-    return drawing.sheet(torch.stack([t for row_tiles in tiles for t in row_tiles]), 4, labels)
+    images = torch.stack([t for row_tiles in tiles for t in row_tiles])
+    return drawing.sheet(images, 4, labels, [NOISE])
 
 
 def nearest_slices(
@@ -197,14 +217,19 @@ def nearest_slices(
 ) -> Image.Image:
     """Each sample beside the training slice with the least mean square difference, and that.
 
-    The number is the root of it in grey levels of 255. It is a first look and no audit.
+    The number is the root of it in grey levels of 255.
     """
     samples = to_grey(drawing.images(drawing.w(seeds), seeds).numpy())[:, :1]
     best, distance = find_nearest(samples, store, drawing.look.size)
     reals = to_grey(store.read(drawing.look.size, best))[:, :1]
     tiles = np.stack([samples, reals], axis=1).reshape(-1, *samples.shape[2:])
-    labels = [text for d in distance for text in ("synthetic", f"real, {d:.1f} away")]
-    return build_sheet(tiles, columns, labels, magnification(drawing.look.size))
+    labels = [
+        text
+        for seed, far in zip(seeds, distance, strict=True)
+        for text in (f"synthetic, seed {seed}", f"real, rms {far:.3g} of 255")
+    ]
+    scale = magnification(drawing.look.size)
+    return build_sheet(tiles, columns, labels, scale, notes=[NEAREST])
 
 
 def find_nearest(

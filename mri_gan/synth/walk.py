@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from mri_gan.conditions import UNKNOWN, Column, Conditions, parse_condition
@@ -19,7 +18,15 @@ from mri_gan.config import require, require_one_of
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
 from mri_gan.nets.build import latents, styles_of_latents
-from mri_gan.pictures import Shows, build_tile, magnification, png_text, sheet_pixels
+from mri_gan.pictures import (
+    Shows,
+    add_lines,
+    add_mark,
+    build_tile,
+    magnification,
+    png_text,
+    sheet_pixels,
+)
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import condition_rows
 
@@ -145,9 +152,14 @@ def find_column(spec: Conditions, name: str) -> Column:
     return numbers[name]
 
 
+def value_at(column: Column, part: float) -> float:
+    """A number at a part of its range."""
+    return column.low + (column.high - column.low) * part
+
+
 def swept(spec: Conditions, column: Column, text: str | None, part: float) -> Tensor:
     """The condition with one column at a part of its range; what is not given is drawn once."""
-    value = column.low + (column.high - column.low) * part
+    value = value_at(column, part)
     given = dict(item.split("=", 1) for item in (text or "").split(",") if "=" in item)
     for other in spec.columns:
         if other.is_class and other.name not in {name.strip() for name in given}:
@@ -157,13 +169,23 @@ def swept(spec: Conditions, column: Column, text: str | None, part: float) -> Te
 
 
 def save_animation(
-    path: Path, images: NDArray[Any], size: int, fps: float, shows: Shows = Shows.SYNTHETIC
+    path: Path,
+    images: NDArray[Any],
+    size: int,
+    fps: float,
+    shows: Shows = Shows.SYNTHETIC,
+    captions: Sequence[str] = (),
 ) -> None:
-    """[F, C, H, W] of -1..1 as an endlessly repeated GIF or animated PNG, marked."""
+    """[F, C, H, W] of -1..1 as an endlessly repeated GIF or animated PNG, marked.
+
+    Below each frame stand its caption and what it shows.
+    """
     check_suffix(path)
     require(0 < fps <= 100, f"--fps {fps}", "give a number above 0, up to 100")
-    frames: list[Image.Image] = [
-        build_tile(image, magnification(size)) for image in sheet_pixels(images)
+    tiles = [build_tile(image, magnification(size)) for image in sheet_pixels(images)]
+    texts = [[caption] for caption in captions] or [[]] * len(tiles)
+    frames = [
+        add_mark(add_lines(tile, text), shows) for tile, text in zip(tiles, texts, strict=True)
     ]
     stream = io.BytesIO()
     common = {"save_all": True, "append_images": frames[1:], "loop": 0, "duration": 1000 / fps}
@@ -172,6 +194,26 @@ def save_animation(
     else:
         frames[0].save(stream, "PNG", pnginfo=png_text(shows), **common)
     write_bytes(path, stream.getvalue())
+
+
+def caption_frames(walk: Walk, spec: Conditions) -> list[str]:
+    """What each frame of a walk shows: between which seeds and how far, or the number that runs."""
+    if not walk.sweep:
+        return caption_legs("seed", walk.seeds, walk.steps, walk.loop)
+    column = find_column(spec, walk.sweep)
+    values = [value_at(column, part) for part in sweep_parts(walk.steps, walk.loop)]
+    return [f"seed {seed}, {column.name} {value:.4g}" for seed in walk.seeds for value in values]
+
+
+def caption_legs(kind: str, names: Sequence[int], steps: int, loop: bool) -> list[str]:
+    """Captions for the frames of `frames_through`: 'seed 3', 'seed 3 to 4: 25%', ..., 'seed 4'."""
+    ends = [*names[1:], names[0]] if loop else names[1:]
+    legs = [
+        f"{kind} {a} to {b}: {i / steps:.0%}" if i else f"{kind} {a}"
+        for a, b in zip(names, ends, strict=False)
+        for i in range(steps)
+    ]
+    return legs if loop else [*legs, f"{kind} {names[-1]}"]
 
 
 def describe(walk: Walk, frames: int) -> str:

@@ -269,7 +269,12 @@ def save_sheet(
     scale = pictures.magnification(images.shape[-1])
     edges = pictures.read_edges(run.folder / CONFIG)
     sheet = pictures.build_sheet(
-        pictures.sheet_pixels(images.numpy()), GRID_COLUMNS, labels, scale, edges
+        pictures.sheet_pixels(images.numpy()),
+        GRID_COLUMNS,
+        labels,
+        scale,
+        edges,
+        [pictures.say_edges(edges)],
     )
     with skipping_failed_picture(run):
         pictures.save_png(run.folder / name, sheet, shows)

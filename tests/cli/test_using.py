@@ -12,6 +12,7 @@ from phantoms.models import SMALL, save_untrained
 from PIL import Image
 
 from mri_gan.cli.main import cli
+from mri_gan.pictures import LINE_PX
 
 
 def mrigan(*words: object) -> Result:
@@ -37,12 +38,16 @@ def test_a_walk_is_a_moving_picture(run: Path, tmp_path: Path) -> None:
     assert done.exit_code == 0, done.stderr
     with Image.open(tmp_path / "walk.gif") as picture:
         assert getattr(picture, "n_frames", 1) > 10
+        assert picture.size == (128, 128 + 2 * LINE_PX)  # a caption, and what it shows
 
 
 def test_directions_come_as_strips_and_numbers(run: Path, tmp_path: Path) -> None:
-    assert mrigan("directions", run, "--out", tmp_path / "d").exit_code == 0
+    words = ("--count", 1, "--sweeps", "--out", tmp_path / "d")
+    assert mrigan("directions", run, *words).exit_code == 0
     names = {path.name for path in (tmp_path / "d").iterdir()}
     assert {"directions.npz", "sefa-16px.png", "pca-16px.png"} <= names
+    with Image.open(tmp_path / "d" / "sefa-00-16px.gif") as picture:
+        assert picture.size == (128, 128 + 2 * LINE_PX)
 
 
 def test_a_picture_is_projected(run: Path, tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 from phantoms.heads import as_people, draw_heads
+from PIL import ImageDraw
 
 from mri_gan.errors import DataError
 from mri_gan.evaluate.audit import (
@@ -23,7 +25,7 @@ from mri_gan.evaluate.audit import (
     say_verdict,
 )
 from mri_gan.evaluate.copies.limits import fit_gumbel, limit_factor
-from mri_gan.evaluate.verdict import list_kinds, to_json, worst_pairs
+from mri_gan.evaluate.verdict import PAIRS, list_kinds, to_json, worst_pairs
 
 TRAIN, HELD_OUT, NEW = (draw_heads(n, seed) for n, seed in ((12, 1), (4, 2), (13, 3)))
 
@@ -183,3 +185,16 @@ def test_results_are_plain_values_and_pairs_a_picture(honest: Audit) -> None:
     assert json.loads(json.dumps(facts)) == facts
     sheet = worst_pairs(honest, as_people(NEW), as_people(TRAIN), count=4)
     assert sheet.size[0] == 6 * (128 + 2) + 2
+
+
+def test_each_tile_of_the_most_alike_pairs_has_a_name(
+    honest: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda *given: written.append(given[2]))
+    worst_pairs(honest, as_people(NEW), as_people(TRAIN), count=1)
+    sample, real, difference, *notes = written
+    assert re.fullmatch(r"sample \d+", sample)
+    assert re.fullmatch(r"real, likeness [\d.]+", real)
+    assert difference == "difference"
+    assert " ".join(notes) == PAIRS

@@ -15,9 +15,11 @@ from PIL import Image
 
 from mri_gan.cli.main import cli
 from mri_gan.conditions import Column, Conditions
+from mri_gan.config import CONFIG
 from mri_gan.errors import UsageError
 from mri_gan.explore import scene as scenes
 from mri_gan.explore.scene import Explorer, controls
+from mri_gan.explore.server import build_page
 from mri_gan.pictures import Shows, read_mark
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import load_trained, settings_to_draw
@@ -46,6 +48,22 @@ def test_controls_are_those_that_the_network_has(explorer: Explorer, tmp_path: P
     plain = controls(explorer_of(tmp_path, arch="dcgan", mixing=False, max_size=16))
     assert (plain["has_styles"], plain["has_noise"], plain["moves"]) == (False, False, [])
     assert (plain["sizes"], plain["columns"]) == ([16], [])
+
+
+def test_the_sides_are_shown_as_the_run_recorded_them(tmp_path: Path) -> None:
+    path = save_untrained(tmp_path, SMALL)
+    assert controls(Explorer(load_trained(path)))["sides"] == ""
+    facts = {"settings": {}, "data": {"image_edges": ["R", "L"]}}
+    (tmp_path / CONFIG).write_text(json.dumps(facts))
+    explorer = Explorer(load_trained(path))
+    assert controls(explorer)["edges"] == ("R", "L")
+    page = build_page(explorer, "n", tmp_path)
+    left, right = (
+        page.index('<b aria-hidden="true">R</b>'),
+        page.index('<b aria-hidden="true">L</b>'),
+    )
+    assert left < page.index("<canvas") < right
+    assert "R | L: the left edge of a picture is the right side of the body." in page
 
 
 def test_every_control_changes_the_image(explorer: Explorer) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import phantoms
 import pytest
 
-from mri_gan.pictures import build_sheet
+from mri_gan.pictures import build_sheet, say_edges
 
 
 @pytest.mark.parametrize(
@@ -26,9 +26,11 @@ def test_a_preview_names_the_person_or_else_the_file(
 ) -> None:
     """`all`, as the one person of a file that names nobody is called, would say nothing."""
     seen: list[str] = []
+    told: list[str] = []
 
     def note(images: Any, columns: int, labels: list[str], **more: Any) -> Any:
         seen.extend(labels)
+        told.extend(more["notes"])
         return build_sheet(images, columns, labels, **more)
 
     monkeypatch.setattr("mri_gan.store.companions.build_sheet", note)
@@ -36,3 +38,4 @@ def test_a_preview_names_the_person_or_else_the_file(
     scan = phantoms.write_folder(tmp_path / "in", {name: data}) / name
     prepare(tmp_path / "s", scan)
     assert set(seen) == {label}
+    assert told == [say_edges(("R", "L"))]

@@ -8,8 +8,10 @@ import torch
 from phantoms.models import save_untrained
 
 from mri_gan.nets.build import DrawSettings
+from mri_gan.pictures import LINE_PX
 from mri_gan.synth.directions import (
     Directions,
+    caption_sweep,
     draw_strips,
     draw_sweep,
     factorise,
@@ -82,10 +84,13 @@ def test_a_move_is_so_many_standard_deviations_along_its_vector(drawing: Drawing
 
 def test_the_middle_of_a_strip_is_the_seed_itself_and_a_sweep_closes(drawing: Drawing) -> None:
     found = find_directions(drawing, "sefa", 2)
-    assert draw_strips(drawing, found, 7, 3.0).size == (7 * 130 + 2, 2 * 144 + 2)
+    note = LINE_PX  # of what moves
+    assert draw_strips(drawing, found, 7, 3.0).size == (7 * 130 + 2, 2 * 144 + 2 + note)
     frames = draw_sweep(drawing, found, 0, 7, 2.0)
     assert len(frames) == 30
     assert torch.equal(frames[1], frames[29])
+    captions = caption_sweep(found, 0, 2.0)
+    assert (len(captions), captions[0], captions[15]) == (30, "sefa 0: -2.0 sd", "sefa 0: +2.0 sd")
     assert parts_of(3, 7).tolist() == [-3, -2, -1, 0, 1, 2, 3]
 
 

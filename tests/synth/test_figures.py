@@ -1,5 +1,6 @@
 """Sheets: every picture in its place, each half of a mix from its source."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,14 @@ from phantoms.models import save_untrained
 from PIL import ImageDraw
 
 from mri_gan.nets.build import DrawSettings
-from mri_gan.pictures import to_grey
+from mri_gan.pictures import say_edges, to_grey
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.figures import (
+    INTERPOLATION,
+    NEAREST,
+    NOISE,
     PSIS,
+    TRUNCATION,
     Drawing,
     bands_of,
     find_nearest,
@@ -66,15 +71,19 @@ def test_sheets_have_a_picture_for_every_seed(drawing: Drawing) -> None:
     assert matrix.size == (3 * TILE + 2, 7 * (TILE + LABEL) + 2)
 
 
-def test_sheets_name_the_seed_of_every_picture(
-    drawing: Drawing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written: list[str] = []
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that are written into sheets from now on."""
+    texts: list[str] = []
 
-    def note(_self: object, _at: object, label: str, *_: object) -> None:
-        written.append(label)
+    def note(_self: object, _at: object, label: str, *_: object, **_more: object) -> None:
+        texts.append(label)
 
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", note)
+    return texts
+
+
+def test_sheets_name_the_seed_of_every_picture(drawing: Drawing, written: list[str]) -> None:
     sample_sheet(drawing, [5, 8], 2)
     mixing_sheet(drawing, [1, 2], [3])
     assert written == [
@@ -101,8 +110,29 @@ def test_coarse_middle_and_fine_layers_cover_all(layers: int, cuts: tuple[int, i
 def test_a_strip_begins_and_ends_with_its_pair(drawing: Drawing) -> None:
     sheet = np.asarray(interpolation_strip(drawing, [(1, 2)], 5))
     ends = to_grey(drawing.images(drawing.w([1, 2]), [1, 1]).numpy())[:, 0]
-    assert np.array_equal(tile(sheet, 0, 0), ends[0])
-    assert np.array_equal(tile(sheet, 0, 4), ends[1])
+    assert np.array_equal(tile(sheet, 0, 0, LABEL), ends[0])
+    assert np.array_equal(tile(sheet, 0, 4, LABEL), ends[1])
+
+
+def test_strips_say_what_changes_and_its_values(drawing: Drawing, written: list[str]) -> None:
+    interpolation_strip(drawing, [(1, 2)], 5)
+    assert written == ["seed 1", "25%", "50%", "75%", "seed 2", INTERPOLATION]
+    written.clear()
+    truncation_sweep(drawing, [7])
+    assert written == [*(f"seed 7, psi {value:g}" for value in PSIS), TRUNCATION]
+    written.clear()
+    noise_effect(drawing, [1])
+    assert " ".join(written[4:]) == NOISE
+
+
+def test_sheets_say_which_side_is_where_as_the_run_recorded_it(
+    drawing: Drawing, tmp_path: Path, written: list[str]
+) -> None:
+    facts = {"settings": {}, "data": {"image_edges": ["R", "L"]}}
+    (tmp_path / "config.json").write_text(json.dumps(facts))
+    moved = replace(drawing, trained=replace(drawing.trained, path=tmp_path / "a.pt"))
+    sample_sheet(moved, range(4), 4)
+    assert written[-3:] == ["R", "L", say_edges(("R", "L"))]
 
 
 def test_the_deviation_map_is_white_where_noise_changes_most(drawing: Drawing) -> None:
@@ -118,6 +148,18 @@ def test_the_nearest_slice_of_a_training_slice_is_itself(store: Path) -> None:
         best, distance = find_nearest(to_grey(reader.read(16, train)), reader, 16)
         assert distance.max() < 0.1
         assert np.array_equal(reader.read(16, best), reader.read(16, train))
+
+
+def test_the_nearest_slice_has_a_distance_with_its_unit_and_the_sample_its_seed(
+    drawing: Drawing, store: Path, written: list[str]
+) -> None:
+    with StoreReader(store) as reader:
+        nearest_slices(drawing, [3, 4], reader)
+        samples = to_grey(drawing.images(drawing.w([3, 4]), [3, 4]).numpy())
+        _, far = find_nearest(samples, reader, 16)
+    assert written[0::2][:2] == ["synthetic, seed 3", "synthetic, seed 4"]
+    assert written[1::2][:2] == [f"real, rms {value:.3g} of 255" for value in far]
+    assert " ".join(written[4:]) == NEAREST
 
 
 def test_each_sample_stands_beside_its_nearest_slice(drawing: Drawing, store: Path) -> None:

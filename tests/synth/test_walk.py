@@ -14,11 +14,12 @@ from PIL import Image
 from mri_gan.conditions import Column, Conditions
 from mri_gan.errors import UsageError
 from mri_gan.nets.build import DrawSettings, build_generator
-from mri_gan.pictures import Shows
+from mri_gan.pictures import LINE_PX, Shows
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import load_trained
 from mri_gan.synth.walk import (
     Walk,
+    caption_frames,
     check_suffix,
     frames_through,
     lerp,
@@ -141,8 +142,43 @@ def test_the_file_holds_every_frame_and_says_that_it_is_synthetic(
         assert comment == Shows.SYNTHETIC.value
         assert (image.info["loop"], image.info["duration"]) == (0, 100)  # ms
         image.seek(2)
-        last = np.asarray(image.convert("L"))[::8, ::8]
+        last = np.asarray(image.convert("L"))[:128:8, ::8]
         assert np.abs(last / 127.5 - 1 - frames[2, 0]).max() < 0.01
+
+
+def test_frames_have_their_caption_and_the_mark_below(tmp_path: Path) -> None:
+    frames = np.zeros((2, 1, 16, 16), np.float32) - 1
+    save_animation(tmp_path / "a.png", frames, 16, 10, captions=["seed 1", "seed 1 to 2: 50%"])
+    with Image.open(tmp_path / "a.png") as image:
+        first = np.asarray(image.convert("L"))
+        image.seek(1)
+        second = np.asarray(image.convert("L"))
+    assert first.shape == (128 + 2 * LINE_PX, 128)
+    caption, mark = slice(128, 128 + LINE_PX), slice(128 + LINE_PX, None)
+    assert (first[caption] != second[caption]).any()
+    assert (first[mark] == second[mark]).all()
+    assert first[mark].max() > 100
+
+
+@pytest.mark.parametrize(
+    ("loop", "captions"),
+    [
+        (False, ["seed 3", "seed 3 to 5: 50%", "seed 5"]),
+        (True, ["seed 3", "seed 3 to 5: 50%", "seed 5", "seed 5 to 3: 50%"]),
+    ],
+)
+def test_each_frame_of_a_walk_has_a_caption(
+    drawing: Drawing, loop: bool, captions: list[str]
+) -> None:
+    walk = Walk((3, 5), steps=2, loop=loop)
+    assert caption_frames(walk, SPEC) == captions
+    assert len(walk_frames(drawing, walk)) == len(captions)
+
+
+def test_captions_of_a_sweep_are_the_values_of_its_number() -> None:
+    low, high = SPEC.columns[0].low, SPEC.columns[0].high
+    said = caption_frames(Walk((3, 5), steps=2, sweep="age"), SPEC)
+    assert said == [f"seed {seed}, age {value:.4g}" for seed in (3, 5) for value in (low, high)]
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a", "a.jpg"])

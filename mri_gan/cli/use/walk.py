@@ -58,7 +58,15 @@ def command(
     from mri_gan.pictures import Shows
     from mri_gan.synth.project import load_projections, walk_projections
     from mri_gan.synth.sample import parse_seeds
-    from mri_gan.synth.walk import Walk, check_suffix, describe, save_animation, walk_frames
+    from mri_gan.synth.walk import (
+        Walk,
+        caption_frames,
+        caption_legs,
+        check_suffix,
+        describe,
+        save_animation,
+        walk_frames,
+    )
 
     check_suffix(out)
     if styles:
@@ -73,10 +81,12 @@ def command(
     if styles:
         found = load_projections(styles, hand)
         frames = walk_projections(hand, found, steps, loop).numpy()
-        save_animation(out, frames, hand.look.size, fps, Shows.LIKENESS)
+        captions = caption_legs("image", range(1, len(found) + 1), steps, loop)
+        save_animation(out, frames, hand.look.size, fps, Shows.LIKENESS, captions)
     else:
         frames = walk_frames(hand, walk).numpy()
-        save_animation(out, frames, hand.look.size, fps)
+        captions = caption_frames(walk, hand.trained.conditions)
+        save_animation(out, frames, hand.look.size, fps, captions=captions)
     if as_json:
         options.print_json({"files": [str(out)], "frames": len(frames), "size": hand.look.size})
     elif not quiet:
