@@ -11,7 +11,7 @@ from mri_gan.report import sections
 from mri_gan.report.facts import RunFacts, showing
 from mri_gan.report.judging import copies_answer, figure_table, quality_answer
 from mri_gan.report.page import render
-from mri_gan.report.sections import Section, Table
+from mri_gan.report.sections import Answer, Section, Table
 
 LAST_LINES = 30  # of the metrics, for the means at the end
 
@@ -32,10 +32,27 @@ def build_comparison(runs: Sequence[RunFacts]) -> str:
 def answers(runs: Sequence[RunFacts]) -> Section:
     """What is known about each run, in words."""
     section = Section("verdicts", "What is known, and what is not")
+    section.answers += [Answer("Do their figures compare?", said) for said in say_sizes(runs)]
     for run in runs:
         for answer in (copies_answer(run), quality_answer(run)):
             section.answers.append(replace(answer, question=f"{run.name}: {answer.question}"))
     return section
+
+
+@showing("evaluation")
+def size_of(run: RunFacts) -> int:
+    """Pixels of the images that the figures are about: those evaluated, or else the largest."""
+    result = run.results.get("evaluation")
+    judged = result.document.get("size") if result else None
+    return int(judged or run.settings.get("max_size", 0))
+
+
+def say_sizes(runs: Sequence[RunFacts]) -> list[str]:
+    """A sentence where the images of the runs are not of one size."""
+    if len({size_of(run) for run in runs}) == 1:
+        return []
+    sizes = ", ".join(f"{run.name} {size_of(run)} px" for run in runs)
+    return [f"Their images are of different sizes ({sizes}), so that their figures do not compare."]
 
 
 def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
@@ -49,6 +66,9 @@ def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     if len(set(digests)) > 1:
         rows.append(["training data", *digests])
         section.notes.append("They were trained on different data: their figures do not compare.")
+    if said := say_sizes(runs):
+        rows.append(["size of the images compared", *(f"{size_of(run)} px" for run in runs)])
+        section.notes += said
     if rows:
         section.tables.append(Table("Settings", rows, ("setting", *names)))
     else:

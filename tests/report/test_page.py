@@ -375,6 +375,25 @@ def test_runs_on_other_data_are_kept_apart(tmp_path: Path) -> None:
     assert "trained on different data" in build_comparison([read_run(run) for run in runs])
 
 
+DIFFERENT = (
+    "Their images are of different sizes (A 16 px, B 32 px), so that their figures do not compare."
+)
+
+
+def test_runs_of_different_sizes_are_told_apart(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "A"), make_run(tmp_path / "B", max_size=32)]
+    page = build_comparison([read_run(run) for run in runs])
+    assert page.count(DIFFERENT) == 2  # above the table of what differs, and above all
+    assert page.index(DIFFERENT) < page.index("A: Do its images copy people")
+    row = r'size of the images compared</th><td class="short">16 px</td><td class="short">32 px<'
+    assert re.search(row, page)
+    words = ["compare", *map(str, runs), "--out", str(tmp_path / "c.html")]
+    done = CliRunner().invoke(cli, words)
+    assert (done.exit_code, done.stderr) == (0, f"warning: {DIFFERENT}\n")
+    write_result(runs[1], "evaluation", {"figures": [FIGURE], "size": 16})
+    assert "different sizes" not in build_comparison([read_run(run) for run in runs])
+
+
 def test_charts_are_written_for_papers(tmp_path: Path) -> None:
     run, out = make_run(tmp_path / "A"), tmp_path / "figures"
     done = CliRunner().invoke(cli, ["report", str(run), "--figures", str(out)])

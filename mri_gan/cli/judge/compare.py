@@ -29,7 +29,7 @@ def command(
 
     Each run keeps its own split, people, counts and noise floor.
     """
-    from mri_gan.report.comparison import build_comparison
+    from mri_gan.report.comparison import build_comparison, say_sizes
     from mri_gan.report.facts import read_run
 
     require(len(runs) > 1, "one run cannot be compared", "give two or more")
@@ -37,7 +37,9 @@ def command(
     for run in runs:
         once = names[run.resolve().name] == 1
         require(once, f"{run}: has the name of another of the runs", "rename one")
-    page = build_comparison([read_run(run, with_people) for run in runs])
-    options.write_page(out, page, quiet or as_json)
+    facts = [read_run(run, with_people) for run in runs]
+    options.write_page(out, build_comparison(facts), quiet or as_json)
+    for said in say_sizes(facts):
+        click.echo(f"warning: {said}", err=True)
     if as_json:
         options.print_json({"files": [str(out)], "runs": names})
