@@ -244,3 +244,68 @@ def find_spike(values: Sequence[float]) -> float | None:
     sizes = np.abs(np.array(values, dtype=np.float64))
     usual = float(np.percentile(sizes, 90)) if len(sizes) else 0.0
     return usual if usual > 0 and sizes.max() > SPIKE * usual else None
+
+
+# Figures of an evaluation beside their floors, as a picture
+
+FAKES, REALS = "#b2432f", "#2f6db2"  # distinguishable for the colour-blind, too
+
+
+def save_figures(path: Path, figures: Sequence[Any]) -> None:
+    """One row per figure of `evaluate`: fakes against half of the people, and people among them.
+
+    Each row has its own scale, from 0 to the larger of the two; the bar is the 95 % interval of
+    the figure, scaled alike. Two columns, as wide as a page of a journal (180 mm). The file's
+    name says the format: .png, or .pdf and .svg for print.
+    """
+    # The object interface, not pyplot: no display, no global state, safe in any thread.
+    import matplotlib
+    from matplotlib.figure import Figure as Canvas
+
+    shown = [f for f in figures if f.floor == f.floor and f.at_floor == f.at_floor]  # no NaN
+    rows = -(-len(shown) // 2)
+    with matplotlib.rc_context({**PRINTED, "font.size": 6.5, "lines.markersize": 3.5}):
+        canvas = Canvas(figsize=(PAGE_IN, 0.9 + 0.2 * rows), layout="constrained")
+        columns = canvas.subplots(1, 2, sharex=True)
+        for axes, part in zip(columns, (shown[:rows], shown[rows:]), strict=True):
+            _draw_rows(axes, part, rows)
+            axes.set_visible(bool(part))
+        columns[0].set_xlim(left=0)
+        canvas.supxlabel(f"relative to the larger of the two; {ARROWS_MEAN}", fontsize=6.5)
+        canvas.legend(*columns[0].get_legend_handles_labels(), **ABOVE)
+        save_figure(path, canvas)
+
+
+PAGE_IN = 7.1  # 180 mm
+ABOVE: Any = {"loc": "outside upper center", "ncols": 2, "frameon": False}
+
+
+def _draw_rows(axes: Any, figures: Sequence[Any], rows: int) -> None:
+    """One column of the picture, with place for `rows` figures."""
+    for row, figure in enumerate(figures):
+        scale = max(abs(figure.at_floor), abs(figure.floor)) or 1.0
+        half = (figure.high - figure.low) / 2 / scale
+        axes.errorbar(abs(figure.at_floor) / scale, row, xerr=half, fmt="o", color=FAKES, capsize=2)
+        axes.plot(abs(figure.floor) / scale, row, "s", color=REALS)
+        text = f"{figure.at_floor:.3g} / {figure.floor:.3g} {figure.unit}"
+        axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center")
+    head = {"xycoords": "axes fraction", "va": "bottom", "weight": "bold"}
+    axes.annotate("fakes / people", (1.02, 1), **head)
+    axes.set_yticks(range(len(figures)), [f"{f.name} {ARROWS[f.better]}" for f in figures])
+    axes.set_ylim(rows - 0.4, -0.6)
+    axes.plot([], [], "o", color=FAKES, label="fakes against half of the people")
+    axes.plot([], [], "s", color=REALS, label="people against people")
+    axes.grid(axis="x", alpha=0.3)
+
+
+def save_figure(path: Path, canvas: Any) -> None:
+    """Write a figure of matplotlib, marked as a chart and without a date."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    stream = io.BytesIO()
+    FigureCanvasAgg(canvas)
+    kind = path.suffix.removeprefix(".")
+    undated: dict[str, Any] = {"Date" if kind == "svg" else "CreationDate": None}
+    notes = {COMMENT: Shows.CHART.value} if kind == "png" else undated
+    canvas.savefig(stream, format=kind, dpi=150, metadata=notes)
+    write_bytes(path, stream.getvalue())

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from mri_gan.evaluate.evaluation import Figure, lay_flat, save_figures, save_map
+from mri_gan.charts import save_figures
+from mri_gan.evaluate.evaluation import Figure, lay_flat, save_map
 from mri_gan.pictures import Shows, read_mark
 
 FIGURE = Figure("fd[pca]", 2, 1, 3, 1, 2, 0.5, 1.5, "outside", "lower", "")

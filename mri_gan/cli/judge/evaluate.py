@@ -89,7 +89,8 @@ def command(
     Every figure stands beside its noise floor: the same distance between two halves of the real
     people. docs/evaluation.md explains what each can and cannot show.
     """
-    from mri_gan.evaluate.evaluation import save_figures, save_map
+    from mri_gan.charts import save_figures
+    from mri_gan.evaluate.evaluation import save_map
     from mri_gan.store.reader import StoreReader
 
     require(
