@@ -39,6 +39,7 @@ from mri_gan.evaluate.families import (
     halves,
     interval,
     order_groups,
+    share_interval,
     take_rows,
 )
 from mri_gan.evaluate.features import FITS, Features, load_efficientnet, read_fit
@@ -311,14 +312,26 @@ def compare(
     )
     return [
         read_figure(
-            family, name, value, _column(draws, name), _column(floors, name), _column(matched, name)
+            family,
+            name,
+            value,
+            _column(draws, name),
+            _column(floors, name),
+            _column(matched, name),
+            min(len(np.unique(real.groups)), len(np.unique(fake.groups))),
         )
         for name, value in values.items()
     ]
 
 
 def read_figure(
-    family: Family, name: str, value: float, draws: Column, floors: Column, matched: Column
+    family: Family,
+    name: str,
+    value: float,
+    draws: Column,
+    floors: Column,
+    matched: Column,
+    count: int = 0,  # of people or of groups of fakes, whichever are fewer
 ) -> Figure:
     """One figure, its intervals, and what they mean.
 
@@ -334,11 +347,10 @@ def read_figure(
     at_floor, floor = float(matched.mean()), float(floors.mean())
     # High is far from everybody; low is near to somebody, as copies are.
     better = "far" if name.startswith("authenticity[") else family.better
-    is_density = name.startswith("density[")  # the only one of its family that is no share
     return Figure(
         name,
         value,
-        *interval(value, draws, family.least, np.inf if is_density else family.most),
+        *figure_interval(family, name, value, draws, count),
         floor,
         at_floor,
         middle - half,
@@ -347,6 +359,21 @@ def read_figure(
         better,
         family.unit,
     )
+
+
+SHARES = ("upright", "precision", "recall", "coverage", "authenticity")  # of a count
+
+
+def figure_interval(
+    family: Family, name: str, value: float, draws: Column, count: int
+) -> tuple[float, float]:
+    """The 95 % interval of a figure; where no draw of a share differs, that of `count` things."""
+    kind = name.partition("[")[0]
+    if count and kind in SHARES and np.ptp(draws) == 0:
+        low, high = share_interval(value / family.most, count)
+        return low * family.most, high * family.most
+    most = np.inf if kind == "density" else family.most  # the only one of its family without end
+    return interval(value, draws, family.least, most)
 
 
 FAR = 3.0  # half intervals

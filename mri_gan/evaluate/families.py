@@ -52,10 +52,23 @@ def interval(
 
     Drawing with replacement repeats people, which by itself makes two sets differ more; only the
     spread of the draws is information. No end is below `least` or above `most`: a share that is
-    moved would pass 1. (Wilson's interval for shares takes slices of one person for independent.)
+    moved would pass 1.
     """
     low, high = np.percentile(draws, [2.5, 97.5]) - draws.mean() + value
     return max(float(low), least), min(float(high), most)
+
+
+Z = 1.959964  # standard deviations to either side that hold 95 % of a normal law
+
+
+def share_interval(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share of `count` independent things (Wilson 1927).
+
+    For where no bootstrap draw differs: of all or of none, which would seem certain.
+    """
+    middle, whole = share + Z**2 / (2 * count), 1 + Z**2 / count
+    half = Z * np.sqrt(share * (1 - share) / count + (Z / (2 * count)) ** 2)
+    return max(0.0, (middle - half) / whole), min(1.0, (middle + half) / whole)
 
 
 # What is measured: each family describes images one by one, then compares two sets of rows

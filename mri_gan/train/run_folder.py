@@ -175,6 +175,7 @@ def describe_environment(device: str) -> dict[str, Any]:
 
 GRID_ROWS, GRID_COLUMNS = 4, 8
 FADE_ROWS, FADE_ALPHAS = 4, (0.0, 0.25, 0.5, 0.75, 1.0)
+FADING = "alpha rises from left to right: 0 is the level below, enlarged, 1 the new level alone"
 
 
 def capture(
@@ -235,7 +236,7 @@ def draw_fade(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> 
     labels = [f"alpha {alpha:g}" for alpha in FADE_ALPHAS] * FADE_ROWS
     scale = pictures.magnification(phase.resolution)
     sheet = pictures.build_sheet(
-        pictures.sheet_pixels(images.numpy()), len(FADE_ALPHAS), labels, scale
+        pictures.sheet_pixels(images.numpy()), len(FADE_ALPHAS), labels, scale, notes=[FADING]
     )
     with skipping_failed_picture(run):
         pictures.save_png(

@@ -206,6 +206,26 @@ def test_the_interval_of_a_share_ends_at_the_whole(family: Family, name: str, mo
     assert figure.high == (most if np.isfinite(most) else pytest.approx(1.95))
 
 
+@pytest.mark.parametrize(
+    ("name", "low", "high"),
+    [("precision[x]", 0.0, 0.161), ("density[x]", 0.0, 0.0), ("alpha-precision[x]", 0.0, 0.0)],
+)
+def test_a_share_of_none_is_not_certain(name: str, low: float, high: float) -> None:
+    family, none = neighbour_family(Source("x", lambda *_: {})), np.zeros(50)
+    figure = read_figure(family, name, 0.0, none, none[:8], none[:8], count=20)
+    assert (figure.low, figure.high) == pytest.approx((low, high), abs=1e-3)
+
+
+def test_a_whole_share_is_as_certain_as_there_are_people(
+    reals: ImageSet, families: list[Family]
+) -> None:
+    copies = ImageSet("copies", 32, np.arange(len(reals)), reals.read)
+    figures = {f.name: f for f in evaluate(reals, copies, families, resamples=20).figures}
+    people = len(np.unique(reals.groups))
+    assert figures["precision[pca]"].low == pytest.approx(people / (people + 1.96**2), rel=1e-3)
+    assert figures["precision[pca]"].high == 1
+
+
 def test_more_upright_than_people_is_no_sign_of_copies() -> None:
     people = np.array([58.0, 59, 60, 58])
     family = upright_family()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
-from mri_gan.evaluate.families import bootstrap, halves, interval, order_groups
+from mri_gan.evaluate.families import bootstrap, halves, interval, order_groups, share_interval
 
 GROUPS = np.repeat(np.arange(9), [1, 2, 3, 4, 5, 6, 7, 8, 9])[
     np.random.default_rng(0).permutation(45)
@@ -51,6 +52,12 @@ def test_no_end_of_an_interval_is_beyond_what_the_figure_can_be() -> None:
     assert interval(0.95, draws, 0.0, 1.0)[1] == 1
     assert interval(0.05, draws, 0.0, 1.0)[0] == 0
     assert interval(0.95, draws)[1] > 1.2
+
+
+@pytest.mark.parametrize(("found", "count"), [(0, 20), (20, 20), (37, 50), (1, 8)])
+def test_the_interval_of_a_share_is_that_of_scipy(found: int, count: int) -> None:
+    expected = binomtest(found, count).proportion_ci(0.95, "wilson")
+    assert share_interval(found / count, count) == pytest.approx((expected.low, expected.high))
 
 
 def test_an_interval_lies_around_the_value_whatever_the_bias_of_the_draws() -> None:
