@@ -216,6 +216,14 @@ def test_a_share_of_none_is_not_certain(name: str, low: float, high: float) -> N
     assert (figure.low, figure.high) == pytest.approx((low, high), abs=1e-3)
 
 
+def test_a_share_in_per_cent_has_its_interval_in_per_cent() -> None:
+    whole = np.full(50, 100.0)
+    figure = read_figure(
+        upright_family(), "upright[rows]", 100.0, whole, whole[:8], whole[:8], count=20
+    )
+    assert (figure.low, figure.high) == pytest.approx((83.9, 100), abs=0.1)
+
+
 def test_a_whole_share_is_as_certain_as_there_are_people(
     reals: ImageSet, families: list[Family]
 ) -> None:
