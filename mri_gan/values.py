@@ -1,4 +1,4 @@
-"""Kinds of values: whether one is of an annotated type, and how a person calls that type."""
+"""Kinds of values and how a person calls them; counts and lists in words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import os
 import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal
@@ -83,3 +83,14 @@ def as_path(path: StrPath) -> Path:
     if not os.fspath(path):
         raise UsageError("a path is empty", "give the name of a file or folder")
     return Path(os.path.expanduser(path))  # noqa: PTH111 - it leaves `~nobody` as it is
+
+
+def say_count(number: int, one: str, many: str = "") -> str:
+    """A number with its noun: "1 slice", "2,000 slices"; `many` where an s is not enough."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def say_some(names: Sequence[str], most: int) -> str:
+    """The first names of a list, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mri_gan.errors import UsageError
-from mri_gan.values import as_path, in_words, is_of, require_of, suggest
+from mri_gan.values import as_path, in_words, is_of, require_of, say_count, say_some, suggest
 
 Word = Literal["pad", "crop"]
 
@@ -97,3 +97,24 @@ def test_a_path_begins_at_home_with_a_tilde(monkeypatch: pytest.MonkeyPatch) -> 
     assert as_path("~nobody-here/x") == Path("~nobody-here/x")
     with pytest.raises(UsageError, match="empty"):
         as_path("")
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "said"),
+    [
+        (0, ("slice",), "0 slices"),
+        (1, ("slice",), "1 slice"),
+        (2000, ("slice",), "2,000 slices"),
+        (1, ("person", "people"), "1 person"),
+        (3, ("person", "people"), "3 people"),
+    ],
+)
+def test_a_number_has_its_noun(number: int, words: tuple[str, ...], said: str) -> None:
+    assert say_count(number, *words) == said
+
+
+@pytest.mark.parametrize(
+    ("names", "said"), [([], ""), (["a", "b"], "a, b"), (["a", "b", "c"], "a, b and 1 more")]
+)
+def test_a_long_list_is_cut_and_counted(names: list[str], said: str) -> None:
+    assert say_some(names, 2) == said

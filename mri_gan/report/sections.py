@@ -12,10 +12,12 @@ from mri_gan.charts import Chart, chart_metrics
 from mri_gan.config import CONFIG, METRICS, differences, list_problems
 from mri_gan.pictures import Shows, edges_of, say_edges
 from mri_gan.report.facts import Picture, RunFacts, showing
+from mri_gan.values import say_some
 
 # What stands on a page, as plain values: text, tables, charts and pictures
 
 MIME = {".png": "image/png", ".apng": "image/apng", ".gif": "image/gif"}
+MAX_NAMED = 8
 # How a picture is announced: by the mark in its own file, never by where it was found.
 CAPTIONS = {
     Shows.SYNTHETIC: "Synthetic",
@@ -94,17 +96,12 @@ def left_out(pictures: Sequence[Picture], with_people: bool) -> list[str]:
     unknown = [p.path.name for p in hidden if p.shows is None]
     said = []
     if people:
-        said.append(
-            f"Left out because they show people (--with-people shows them): {_some(people)}."
-        )
+        named = say_some(people, MAX_NAMED)
+        said.append(f"Left out because they show people (--with-people shows them): {named}.")
     if unknown:
-        said.append(f"Left out because they carry no mark of what they show: {_some(unknown)}.")
+        named = say_some(unknown, MAX_NAMED)
+        said.append(f"Left out because they carry no mark of what they show: {named}.")
     return said
-
-
-def _some(names: Sequence[str], most: int = 8) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def embed(picture: Picture, name: str) -> Shown:

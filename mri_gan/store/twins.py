@@ -9,6 +9,7 @@ import numpy as np
 
 from mri_gan.pictures import to_unit
 from mri_gan.store.reader import StoreReader
+from mri_gan.values import say_count
 
 FLAT = 1.0  # an image whose grey levels (0..255) spread less than this shows nothing
 PROOF_PX = 64  # the checksum of the native pixels and the pixels at this level prove equality
@@ -56,5 +57,5 @@ def _proofs(store: StoreReader, rows: Sequence[int]) -> Iterator[tuple[Hashable,
 
 def say_across(what: str, count: int) -> str:
     """A warning of pairs that are in different splits."""
-    pairs = f"{count:,} {'pair' if count == 1 else 'pairs'} of {ALIKE[what]}"
+    pairs = f"{say_count(count, 'pair')} of {ALIKE[what]}"
     return f"{pairs}, in different splits; --people TABLE makes them one person"

@@ -10,6 +10,7 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.errors import DataError, Stopped
+from mri_gan.values import say_some
 
 if TYPE_CHECKING:
     from mri_gan.store.check import Report
@@ -96,8 +97,7 @@ def _raise_if_wrong(store: Path, report: Report) -> None:
     findings = [str(bad) for bad in report.bad] + report.wrong
     if not findings:
         return
-    more = f" and {len(findings) - MAX_NAMED} more" if len(findings) > MAX_NAMED else ""
     raise DataError(
-        f"{store}: {', '.join(findings[:MAX_NAMED])}{more}",
+        f"{store}: {say_some(findings, MAX_NAMED)}",
         "copy the store again, or delete the folder and run `mrigan prepare` again",
     )

@@ -9,6 +9,7 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.errors import printable
+from mri_gan.values import say_count, say_some
 
 EPILOG = """\b
 Examples:
@@ -59,7 +60,10 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("slices", f"{facts['slices']:,} ({facts['depth']}-bit, {facts['channels']} channel)"),
         ("subjects", f"{facts['subjects']:,}"),
         *(
-            (f"  {split}", f"{_some(facts['split_slices'][split], 'slice')} of {_people(people)}")
+            (
+                f"  {split}",
+                f"{say_count(facts['split_slices'][split], 'slice')} of {_people(people)}",
+            )
             for split, people in splits.items()
         ),
         ("levels", f"{facts['levels'][0]} .. {facts['levels'][-1]} px"),
@@ -88,19 +92,15 @@ def _labels(labels: dict[str, dict[str, Any]], people: int) -> str:
     lines = []
     for name, found in labels.items():
         if "classes" in found:
-            values = _few([f"{value} {n:,}" for value, n in found["classes"].items()])
+            values = say_some(
+                [f"{value} {n:,}" for value, n in found["classes"].items()], MAX_NAMED
+            )
         else:
             values = f"{found['least']:g} to {found['most']:g}"
         lines.append(f"{name}: {values}; {found['people']:,} of {_people(people)}")
         if found["missing"]:
-            lines.append(f"  not of {_few(found['missing'])}")
+            lines.append(f"  not of {say_some(found['missing'], MAX_NAMED)}")
     return "\n".join(escape(printable(line)) for line in lines)
-
-
-def _few(names: list[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    more = f" and {len(names) - MAX_NAMED:,} more" if len(names) > MAX_NAMED else ""
-    return ", ".join(names[:MAX_NAMED]) + more
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -116,11 +116,7 @@ def _skipped(facts: dict[str, Any]) -> str:
 
 
 def _people(count: int) -> str:
-    return _some(count, "subject")
-
-
-def _some(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'s' * (count != 1)}"
+    return say_count(count, "subject")
 
 
 def _kinds(count: int, kinds: dict[str, int]) -> str:

@@ -27,6 +27,7 @@ from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
 from mri_gan.ingest.source import DICOM_SUFFIXES, Source, natural_key, suffix_of
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.schema import NAMELESS
+from mri_gan.values import say_count
 
 # Names that do not reveal who somebody is: keyed pseudonyms, and what must not be written beside
 
@@ -219,7 +220,7 @@ FROM_NAMES = ("volumes", "images")  # of no known collection
 def conclude(sources: Sequence[Source]) -> str:
     """How many people there are and how that is known, and how many contrasts each has."""
     people = {source.naming.subject for source in sources}
-    text = f"{_count(len(people), 'person', 'people')}, {_how(sources)}"
+    text = f"{say_count(len(people), 'person', 'people')}, {_how(sources)}"
     contrasts = contrasts_of(sources)
     if len(contrasts) < 2:
         return text
@@ -229,10 +230,6 @@ def conclude(sources: Sequence[Source]) -> str:
     least, most = (pick(len(c - {""}) for c in had.values()) for pick in (min, max))
     each = str(most) if least == most else f"{least} to {most}"
     return f"{text}; {each} contrasts each ({', '.join(contrasts)})"
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"
 
 
 def _how(sources: Sequence[Source]) -> str:
@@ -288,7 +285,7 @@ def _classes(sources: Sequence[Source], config: PrepareConfig) -> str:
     if len(parents) < 2 or not few or not all(map(CLASS_NAME.search, parents)):
         return ""
     return (
-        f"{len(unknown):,} images of {_count(len(people), 'person', 'people')} are in folders "
+        f"{len(unknown):,} images of {say_count(len(people), 'person', 'people')} are in folders "
         f"named {', '.join(sorted(parents)[:3])}: if those are classes, add --classes"
     )
 
@@ -365,7 +362,7 @@ def _names_apart(sources: Iterable[Source]) -> str:
     if not apart:
         return ""
     two = " and ".join(f"{who} in {place}" for who, place in [*apart[0].items()][:2])
-    names = _count(len(apart), "name is", "names are")
+    names = say_count(len(apart), "name is", "names are")
     return f"{names} in two sources as different people, such as {two}; {USE_PEOPLE}"
 
 
@@ -387,7 +384,7 @@ def _files_twice(sources: Iterable[Source]) -> str:
     if not twice:
         return ""
     one, other, *_ = twice[0].values()
-    files = _count(len(twice), "file is", "files are")
+    files = say_count(len(twice), "file is", "files are")
     return f"{files} in two sources, such as {one} and {other}: leave one of the sources out"
 
 
