@@ -1,13 +1,14 @@
 """A small diffusion model on the slices of a store (Ho, Jain and Abbeel 2020, algorithms 1 and 2).
 
 mrigan prepare scans/ --out STORE
-python examples/diffusion.py STORE --steps 20000 --out samples.png
+python examples/diffusion.py STORE --steps 20000 --out samples.png  # hours on a CPU
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
+from time import perf_counter
 
 import torch
 from PIL import Image
@@ -73,7 +74,8 @@ def main() -> None:
     network = Denoiser(given.width)
     optimiser = torch.optim.Adam(network.parameters(), 2e-4)
     epochs = itertools.chain.from_iterable(itertools.repeat(loader))
-    for images in itertools.islice(epochs, given.steps):
+    began = perf_counter()
+    for step, images in enumerate(itertools.islice(epochs, given.steps), 1):
         times, noise = torch.randint(TIMES, (len(images),)), torch.randn_like(images)
         kept = KEPT[times][:, None, None, None]
         noisy = kept.sqrt() * images + (1 - kept).sqrt() * noise
@@ -81,7 +83,9 @@ def main() -> None:
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-    print(f"{given.steps} steps, last loss {loss.item():.3f}")
+        if step in (10, given.steps) or step % 100 == 0:
+            left = (perf_counter() - began) / step * (given.steps - step)
+            print(f"{step} steps, loss {loss.item():.3f}, {left:.0f} s left", flush=True)
     row = torch.cat(list(sample(network, (8, 1, given.level, given.level))[:, 0]), 1)
     Image.fromarray(((row + 1) * 127.5).byte().numpy()).save(given.out)
 

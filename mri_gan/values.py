@@ -23,6 +23,7 @@ IN_WORDS: dict[Any, str] = {
     Path: "a path",
     os.PathLike: "a path",
     collections.abc.Callable: "a function",
+    collections.abc.Mapping: 'names with values, such as {"age": 70}',
 }
 EXAMPLES: dict[Any, str] = {str: '["a", "b"]', int: "[1, 2]", float: "[0.5, 2]"}
 
@@ -74,7 +75,7 @@ def suggest(name: str, known: Iterable[str], otherwise: str = "") -> str:
     """What somebody may have meant who wrote a name that there is not."""
     import difflib  # loaded where a name is wrong, and not with every command
 
-    near = difflib.get_close_matches(name, list(known), n=1)
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.65)
     return f"did you mean {near[0]}?" if near else otherwise
 
 

@@ -171,7 +171,7 @@ class Audit:
 
     @property
     def copies(self) -> int:
-        """How many samples are."""
+        """How many samples are copies."""
         return int(self.is_copy.sum())
 
     @property

@@ -76,8 +76,10 @@ def require_known(where: str, names: Iterable[str], known: Collection[str]) -> N
     for name in names:
         if name not in known:
             other = SYNONYMS.get(name)
-            hint = f"did you mean {other}?" if other in known else suggest(name, known, "see help")
-            raise UsageError(f"{where.removesuffix('.__init__')} has no {name}", hint)
+            where = where.removesuffix(".__init__")
+            see = f"see help({where})"
+            hint = f"did you mean {other}?" if other in known else suggest(name, known, see)
+            raise UsageError(f"{where} has no {name}", hint)
 
 
 def as_plain(value: Any) -> Any:

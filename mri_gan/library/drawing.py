@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,9 @@ from mri_gan.values import StrPath, as_path
 
 POSITION = "position"
 SHOWN = 8  # pictures of a model in a notebook
+
+
+Condition = str | Mapping[str, str | float] | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -47,16 +50,17 @@ class Model:
         size: int | None = None,
         psi: float = 0.7,
         noise: float = 1.0,
-        condition: str | None = None,
+        condition: Condition = None,
     ) -> Tensor:
         """One image for each seed [N, C, size, size], about -1..1, on the CPU.
 
-        `condition` is as on the command line (`"age=70,group=CN"`); left out, labels are drawn
-        for each seed. Raises UsageError for a size or label that has not been trained.
+        Values are not cut off at -1 and 1. `condition` is `{"age": 70, "group": "CN"}`, or as on
+        the command line `"age=70,group=CN"`; left out, labels are drawn for each seed. Raises
+        UsageError for a size or label that has not been trained.
         """
         numbers = as_seeds(seeds)
         look = self._look(size, psi, noise)
-        rows = condition_rows(self.trained.conditions, condition, numbers)
+        rows = condition_rows(self.trained.conditions, as_text(condition), numbers)
         return draw_seeds(self.trained.generator, numbers, look, rows)
 
     @public
@@ -69,7 +73,7 @@ class Model:
         size: int | None = None,
         psi: float = 0.7,
         noise: float = 0.0,
-        condition: str | None = None,
+        condition: Condition = None,
     ) -> Volume:
         """A synthetic stack of one seed, from the first position of a scan to the last.
 
@@ -84,7 +88,7 @@ class Model:
         require_least(1, slices=slices)
         require(spacing_mm > 0, f"spacing_mm {spacing_mm}", "give millimetres, such as 1.5")
         seeds = as_seeds([seed]) * slices
-        others = f",{condition}" if condition else ""
+        others = f",{as_text(condition)}" if condition else ""
         rows = [
             condition_rows(self.trained.conditions, f"{POSITION}={at:.6f}{others}", [seed])
             for at in np.linspace(0.0, 1.0, slices)
@@ -107,6 +111,13 @@ class Model:
         """A row of pictures, for notebooks."""
         images = to_stored(self.draw(range(SHOWN))[:, 0].numpy(), 8)
         return html_row(images, f"{SHOWN} synthetic slices")
+
+
+def as_text(condition: Condition) -> str | None:
+    """A condition as the command line takes it."""
+    if not isinstance(condition, Mapping):
+        return condition
+    return ",".join(f"{name}={value}" for name, value in condition.items())
 
 
 def as_seeds(seeds: Iterable[int]) -> list[int]:

@@ -24,9 +24,10 @@ from mri_gan.config import require, require_level
 from mri_gan.errors import UsageError
 from mri_gan.library.arguments import public, require_least
 from mri_gan.pictures import html_row, write_signed, write_unit
-from mri_gan.store.labels import Labels, read_label_table, slice_labels
-from mri_gan.store.reader import StoreReader
-from mri_gan.values import StrPath, as_path, is_of
+from mri_gan.store.labels import Labels
+from mri_gan.store.reader import StoreReader, open_again
+from mri_gan.train.data import read_labels
+from mri_gan.values import StrPath, as_path, is_of, say_count
 
 Scale = Literal["signed", "unit", "raw"]
 SHOWN = 8  # slices in a notebook
@@ -88,14 +89,15 @@ class SliceDataset(torch_data.Dataset[Any]):
     """Slices [C, H, W] of one split at one level; an item is read when it is needed.
 
     Without `labels` an item is a tensor, with one label a pair (tensor, label), with several
-    (tensor, (label, ...)). With `as_dict` it is {"image", "index", "subject", each label}, as
-    dictionary transforms (MONAI) take it. `scale` "signed" is float32 in -1..1, "unit" float32
-    in 0..1, "raw" the stored integers, which travel fastest from workers to a GPU. `transform`
-    is called with the tensor, or with the dictionary.
+    (tensor, (label, ...)). An unknown class is -1, an unknown number nan, of which a warning
+    tells. With `as_dict` it is {"image", "index", "subject", each label}, as dictionary
+    transforms (MONAI) take it; "index" is the slice's number in the store. `scale` "signed" is
+    float32 in -1..1, "unit" float32 in 0..1, "raw" the stored integers, which travel fastest from
+    workers to a GPU. `transform` is called with the tensor alone, or with the whole dictionary.
 
-    The data set can be pickled and forked: every process opens the store when it first reads.
-    Raises UsageError for a split, level or label that the store does not have, DataError for no
-    store or a damaged one.
+    The data set can be pickled and forked: every process opens the store when it first reads, and
+    raises DataError where another one was prepared there in the meantime. Raises UsageError for a
+    split, level or label that the store does not have, DataError for no store or a damaged one.
     """
 
     @public
@@ -117,25 +119,29 @@ class SliceDataset(torch_data.Dataset[Any]):
         with StoreReader(self.store) as opened:
             self.level = opened.max_native if level is None else level
             require_level("level", self.level)
-            if self.level > opened.max_native:
-                warnings.warn(
-                    f"level {self.level}: no slice has more than {opened.max_native} px, so these "
-                    "are enlarged",
-                    stacklevel=3,
-                )
             self.indices = opened.indices(split)
             require(bool(len(self.indices)), f"{store}: has no slices in split {split}")
-            self.channels = opened.channels
+            self.channels, self._digest = opened.channels, opened.digest
             self.subjects = [opened.records[i].subject for i in self.indices]
-            known = slice_labels(
-                opened.records, read_label_table(as_path(table)) if table else None
-            )
+            known = read_labels(opened, as_path(table) if table else None)
+            native = opened.max_native
         rows = [known[i] for i in self.indices]
         names = [labels] if isinstance(labels, str) else labels
         self.targets = {name: build_target(name, rows, self.store) for name in names}
+        for text in self._oddities(native):
+            warnings.warn(text, stacklevel=3)  # the line that asked for it
         self._memory = Recycler()
         self._reader: StoreReader | None = None
         self._pid = 0
+
+    def _oddities(self, native: int) -> Iterator[str]:
+        """What about the slices would be a surprise later."""
+        if self.level > native:
+            yield f"level {self.level}: no slice has more than {native} px, so these are enlarged"
+        for name, target in self.targets.items():
+            unknown = 0 if target.classes else int(target.values.isnan().sum())
+            if unknown:
+                yield f"{name} is nan, unknown, for {unknown:,} of {say_count(len(self), 'slice')}"
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -168,8 +174,7 @@ class SliceDataset(torch_data.Dataset[Any]):
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """Several slices by one read of the store: what a DataLoader calls for a batch."""
         images = self.read(indices)
-        items = [self._item(i, image) for i, image in zip(indices, images.unbind(0), strict=True)]
-        return items if self.transform is None else [self.transform(item) for item in items]
+        return [self._item(i, image) for i, image in zip(indices, images.unbind(0), strict=True)]
 
     def read(self, indices: Sequence[int] | NDArray[np.int64]) -> Tensor:
         """A batch without labels and transform [N, C, H, W]."""
@@ -251,12 +256,13 @@ class SliceDataset(torch_data.Dataset[Any]):
 
     def _item(self, index: int, image: Tensor) -> Any:
         labels = [target.values[index] for target in self.targets.values()]
+        change = self.transform or (lambda unchanged: unchanged)
         if self.as_dict:
             who = {"index": int(self.indices[index]), "subject": self.subjects[index]}
-            return {"image": image, **who, **dict(zip(self.targets, labels, strict=True))}
+            return change({"image": image, **who, **dict(zip(self.targets, labels, strict=True))})
         if not labels:
-            return image
-        return image, labels[0] if len(labels) == 1 else tuple(labels)
+            return change(image)
+        return change(image), labels[0] if len(labels) == 1 else tuple(labels)
 
     def _batch(self, indices: Sequence[int]) -> Any:
         """What DataLoader's own collation makes of these items, by one read and without copies."""
@@ -282,7 +288,7 @@ class SliceDataset(torch_data.Dataset[Any]):
     def _open(self) -> StoreReader:
         """This process's own reader: what LMDB has opened does not survive a fork."""
         if self._reader is None or self._pid != os.getpid():
-            self._reader, self._pid = StoreReader(self.store, threads=1), os.getpid()
+            self._reader, self._pid = open_again(self.store, 1, self._digest), os.getpid()
         return self._reader
 
     def __getstate__(self) -> dict[str, Any]:

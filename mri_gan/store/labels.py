@@ -125,11 +125,13 @@ def read_label_table(path: Path) -> dict[str, Labels]:
         raise UsageError(told.message, told.hint) from error
     except (UnicodeError, csv.Error) as error:
         raise UsageError(f"{path}: cannot be read", str(error)) from error
-    header = lines[0] if lines else []
+    if not lines:
+        raise UsageError(f"{path}: is empty", "give a table with a line for each subject")
+    header = lines[0]
     named = find_column(header, (SOURCE, *SUBJECTS))
     if named is None or len(header) < 2:
         raise UsageError(
-            f"{path}: has no column subject or source beside labels",
+            f"{path}: has no column subject (or participant_id) or source beside labels",
             "name the columns in the first line, with tabs between them (.tsv) or commas (.csv)",
         )
     table: dict[str, Labels] = {}

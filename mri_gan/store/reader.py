@@ -136,11 +136,22 @@ class StoreReader:
     def _reopen(self) -> None:
         """In a forked child: open the store for this process."""
         self.__dict__.pop("_pool", None)
+        digest = self.digest
         self._open()
+        self._require_same(digest)
 
-    def __reduce__(self) -> tuple[type[Self], tuple[Path, int]]:
-        """Pickled as its folder: who unpickles it opens the store again."""
-        return type(self), (self._place, self._wanted)
+    def _require_same(self, digest: str) -> None:
+        """Raise DataError where the folder has become another store: its numbers mean others."""
+        if self.digest != digest:
+            self.close()
+            raise DataError(
+                f"{self.folder}: was prepared again since it was opened here",
+                "start again, so that slices and labels belong together",
+            )
+
+    def __reduce__(self) -> tuple[Any, tuple[Path, int, str]]:
+        """Pickled as its folder: who unpickles it opens the same store again."""
+        return open_again, (self._place, self._wanted, self.digest)
 
     def __len__(self) -> int:
         return int(self.summary["slices"])
@@ -330,6 +341,13 @@ class StoreReader:
             pointed = self._txn.get(key, None, self._levels[native])
         self._decode([key], [pointed], source)
         return enlarge(source[0], level, self._labels)
+
+
+def open_again(folder: Path, threads: int, digest: str) -> StoreReader:
+    """A store that was open before; raises DataError where there is another one by now."""
+    store = StoreReader(folder, threads)
+    store._require_same(digest)
+    return store
 
 
 def _give_back(txn: lmdb.Transaction, env: lmdb.Environment, pid: int) -> None:

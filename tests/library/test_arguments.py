@@ -204,7 +204,8 @@ def model(store: Path, tmp_path_factory: pytest.TempPathFactory) -> mg.Model:
         ({"seeds": (0.5 for _ in "1")}, "the seed 0.5"),
         ({"seeds": [1], "psi": "x"}, "psi is 'x': give a number"),
         ({"seeds": [1], "size": 16}, "choose size from 8"),
-        ({"seeds": [1], "condition": {"age": 3}}, "give text or None"),
+        ({"seeds": [1], "condition": {"age": 3}}, "not trained with age"),
+        ({"seeds": [1], "condition": 3}, "give text or names with values"),
     ],
 )
 def test_odd_arguments_of_a_drawing(model: mg.Model, options: Any, said: str) -> None:

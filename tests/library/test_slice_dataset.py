@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import phantoms
 import pytest
 import torch
 from torch.utils.data import DataLoader
@@ -293,7 +294,9 @@ def test_labels_are_numbers_or_classes_and_unknown_where_missing(
     table = tmp_path / "who.tsv"
     lines = [f"{subjects[0]}\t70\tCN", f"{subjects[1]}\t60\tAD", f"{subjects[2]}\tn/a\tn/a"]
     table.write_text("subject\tage\tgroup\n" + "\n".join(lines) + "\n")
-    data = SliceDataset(store, None, 8, labels=("age", "group"), table=table)
+    with pytest.warns(UserWarning, match=r"age is nan, unknown, for \d+ of 10 slices$") as told:
+        data = SliceDataset(store, None, 8, labels=("age", "group"), table=table)
+    assert told[0].filename == __file__
     assert data.classes == {"group": ("AD", "CN")}
     found = {who: data[i][1] for i, who in enumerate(data.subjects)}
     assert [float(value) for value in found[subjects[0]]] == [70, 1]
@@ -301,6 +304,60 @@ def test_labels_are_numbers_or_classes_and_unknown_where_missing(
     age, group = found[subjects[2]]
     assert math.isnan(age)
     assert int(group) == -1
+
+
+def test_a_table_that_names_nobody_is_said_to(store: Path, tmp_path: Path) -> None:
+    table = tmp_path / "who.tsv"
+    table.write_text("subject\tage\nzzz\t7\n")
+    with pytest.raises(UsageError, match=r"who\.tsv: names none of the subjects"):
+        SliceDataset(store, None, 8, labels="age", table=table)
+
+
+def test_a_transform_gets_the_image_and_leaves_labels_alone(store: Path) -> None:
+    plain = SliceDataset(store, level=8, labels="position")
+    halved = SliceDataset(store, level=8, labels="position", transform=halve)
+    (image, place), (smaller, same) = plain[1], halved[1]
+    assert torch.equal(smaller, image / 2)
+    assert torch.equal(same, place)
+    images, places = next(iter(halved.loader(3)))
+    assert (images.shape, places.shape) == ((3, 1, 8, 8), (3,))
+
+
+def prepare_another(prepare: Any, folder: Path) -> None:
+    """Another store in this place, as `mrigan prepare --overwrite` elsewhere leaves it."""
+    other = prepare(folder.with_name("other"), phantoms.slices_folder(folder.with_name("in"), 9))
+    for file in folder.iterdir():
+        file.unlink()
+    for file in other.iterdir():
+        file.rename(folder / file.name)
+
+
+def test_a_store_that_became_another_one_is_not_read_under_the_old_numbers(
+    prepare: Any, oasis_zip: Path, tmp_path: Path
+) -> None:
+    """Else people of another split would be trained on, and labels would be those of others."""
+    folder = prepare(tmp_path / "store", oasis_zip)
+    waiting, closed = SliceDataset(folder, level=8), SliceDataset(folder, level=8)
+    closed[0]
+    closed.close()
+    sent = pickle.dumps(waiting)
+    with StoreReader(folder) as opened:
+        kept, packed = opened.read(8, [0]), pickle.dumps(opened)
+        prepare_another(prepare, folder)
+        np.testing.assert_array_equal(opened.read(8, [0]), kept)  # what is open stays what it was
+    for data in (waiting, closed, pickle.loads(sent)):
+        with pytest.raises(DataError, match="was prepared again since it was opened here"):
+            data[0]
+    with pytest.raises(DataError, match="prepared again"):
+        next(iter(waiting.loader(2, num_workers=1, multiprocessing_context="fork")))
+    with pytest.raises(DataError, match="prepared again"):
+        pickle.loads(packed)
+    with pickle.loads(pickle.dumps(StoreReader(folder))) as forked:
+        forked.summary = {**forked.summary, "digest": "that of the store before"}
+        forked._pid = -1  # as a child finds it
+        with pytest.raises(DataError, match="prepared again"):
+            forked.read(8, [0])
+    assert len(SliceDataset(folder, level=8)) > 0
 
 
 def test_dictionary_transforms_get_a_dictionary(store: Path) -> None:

@@ -147,6 +147,12 @@ def test_a_stack_of_positions_becomes_a_nifti(prepared: mg.Prepared, tmp_path: P
     run = mg.train(prepared.folder, tmp_path / "run", condition="position", device="cpu", **TINY)
     volume = run.load_model().draw_volume(7, 5, spacing_mm=2.0)
     assert volume.voxels.shape == (5, 16, 16)
+    model = run.load_model()
+    assert torch.equal(
+        model.draw([7], condition={"position": 0.5}), model.draw([7], condition="position=0.5")
+    )
+    with pytest.raises(mg.UsageError, match=r'names with values, such as {"age": 70}'):
+        model.draw([7], condition=0.5)  # type: ignore[arg-type]
     volume.save(tmp_path / "stack.nii.gz")
     saved = nib.nifti1.load(tmp_path / "stack.nii.gz")
     assert saved.shape == (16, 16, 5)

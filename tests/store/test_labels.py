@@ -76,8 +76,8 @@ def test_tables_give_numbers_as_numbers_and_leave_gaps_out(
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "no column subject or source"),
-        ("person\tage\n1\t2\n", "no column subject or source"),
+        ("", "is empty"),
+        ("person\tage\n1\t2\n", "no column subject "),
         ("subject\n1\n", "beside labels"),
         ("subject\tage\n1\t2\n1\t3\n", "1 has two different lines"),
     ],
