@@ -155,7 +155,10 @@ def _build_column(wanted: str, labels: Sequence[Labels]) -> Column:
     given = [row[name] for row in labels if name in row]
     if not given:
         known = ", ".join(sorted({key for row in labels for key in row})) or "none"
-        raise UsageError(f"no training slice has the label {name}", f"known labels: {known}")
+        raise UsageError(
+            f"no training slice has the label {name}",
+            f"known labels: {known}; --labels TABLE adds others",
+        )
     gaps = len(given) < len(labels)
     numbers = [as_number(value) for value in given]
     if kind == "class" or None in numbers:

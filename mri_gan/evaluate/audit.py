@@ -272,8 +272,8 @@ def _say_untrusted(result: Audit) -> str:
             "if they are like these: prepare more"
         )
     return (
-        f"{missed}, because these {people} people are too alike for a limit, or one has two "
-        "names: mrigan inspect lists slices that look alike"
+        f"{missed}: these {people} people are as like each other as copies are, so more of their "
+        "kind would not help; look whether one has two names, or take scans with more detail"
     )
 
 

@@ -173,7 +173,7 @@ def why_unread(member: Member) -> str:
     if suffix in SLICE_SUFFIXES:
         return ""
     if is_table(member.name):
-        return "tables, read for their labels"
+        return "tables of labels"
     if suffix in (*ARCHIVE_SUFFIXES, *OTHER_ARCHIVES):
         return f"{suffix} archives (unpack them first)"
     plain = re.fullmatch(r"\.[a-z][a-z0-9.]{0,9}", suffix)

@@ -123,7 +123,10 @@ def read_label_table(path: Path) -> dict[str, Labels]:
     except OSError as error:
         told = explain_os_error(error, path)
         raise UsageError(told.message, told.hint) from error
-    except (UnicodeError, csv.Error) as error:
+    except UnicodeError as error:
+        hint = "save it as UTF-8 (Excel: CSV UTF-8)"
+        raise UsageError(f"{path}: its letters are not UTF-8", hint) from error
+    except csv.Error as error:
         raise UsageError(f"{path}: cannot be read", str(error)) from error
     if not lines:
         raise UsageError(f"{path}: is empty", "give a table with a line for each subject")

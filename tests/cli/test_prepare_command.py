@@ -78,6 +78,19 @@ def test_equal_slices_in_two_splits_are_a_warning_and_an_error_where_strict(tmp_
     assert f"warning: {text}" in mrigan("merge", tmp_path / "s", "--out", tmp_path / "m").stderr
 
 
+def test_a_part_is_to_be_joined_and_not_trained_on(archive: Path, tmp_path: Path) -> None:
+    said = prepare(archive, "--out", tmp_path / "s", "--shard", "1/2").stdout
+    assert "join them with mrigan merge" in said
+    assert "train with" not in said
+
+
+def test_the_command_that_lists_what_is_damaged_can_be_pasted(tmp_path: Path) -> None:
+    files = phantoms.slice_files(people=2, slices=1) | {"sub00/odd.png": b"text"}
+    folder = phantoms.write_folder(tmp_path / "in", files)
+    told = prepare(folder, "--out", tmp_path / "a store").stderr
+    assert told.rstrip().endswith(f"list: mrigan info '{tmp_path / 'a store'}'")
+
+
 def test_a_dry_run_writes_nothing(archive: Path, tmp_path: Path) -> None:
     result = prepare(archive, "--out", tmp_path / "s", "--dry-run", "--plane", "coronal")
     plan = json.loads(result.stdout)

@@ -149,7 +149,7 @@ def test_a_dry_run_tells_of_minutes_and_of_what_follows_them(store: Path) -> Non
     assert "--minutes replaces the 25 kimg of --preset laptop" in limited.stderr
     assert "after the minutes, evaluate and audit take very roughly" in limited.stderr
     free = mrigan("train", store, *words, "--dry-run").stderr
-    assert "to the end on cpu as it is now" in free
+    assert "to the end at the present speed of cpu" in free
     assert "evaluate and audit" not in free
 
 

@@ -41,6 +41,17 @@ def test_a_walk_is_a_moving_picture(run: Path, tmp_path: Path) -> None:
         assert picture.size == (128, 128 + 2 * LINE_PX)  # a caption, and what it shows
 
 
+def test_a_truncation_that_changes_nothing_is_said_to(
+    without_styles: Path, run: Path, tmp_path: Path
+) -> None:
+    words = ("generate", without_styles, "--seeds", "0", "--out")
+    told = mrigan(*words, tmp_path / "a", "--psi", 0.2)
+    assert "warning: --psi 0.2 changes nothing: progan has no styles" in told.stderr
+    assert "--psi" not in mrigan(*words, tmp_path / "b").stderr
+    styled = mrigan("generate", run, *words[2:], tmp_path / "c", "--psi", 0.2)
+    assert "--psi" not in styled.stderr
+
+
 def test_directions_come_as_strips_and_numbers(run: Path, tmp_path: Path) -> None:
     words = ("--count", 1, "--sweeps", "--out", tmp_path / "d")
     assert mrigan("directions", run, *words).exit_code == 0

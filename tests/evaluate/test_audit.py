@@ -111,7 +111,11 @@ def test_another_store_is_undecided_whatever_is_found() -> None:
 def test_an_audit_that_would_see_no_copy_is_undecided() -> None:
     result = measured([0.1] * 4, planted=0.2)
     assert result.verdict == "undecided"
-    assert "these 3 people are too alike" in say_verdict(result) == result.reason
+    assert (
+        "these 3 people are as like each other as copies are"
+        in say_verdict(result)
+        == result.reason
+    )
     assert repr(result) == f"Audit({result.reason})"
     assert result.reason in result._repr_html_()
 

@@ -89,6 +89,12 @@ def test_what_is_no_table_of_labels_is_named(tmp_path: Path, text: str, says: st
     assert "t.tsv" in str(error.value)
 
 
+def test_a_table_of_another_encoding_is_told_how_to_save_it(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_bytes("subject,group\nM\u00fcller,CN\n".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"t\.csv: its letters are not UTF-8: save it as UTF-8"):
+        read_label_table(tmp_path / "t.csv")
+
+
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"gone\.tsv"):
         read_label_table(tmp_path / "gone.tsv")

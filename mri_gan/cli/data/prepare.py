@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -275,7 +276,9 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
         options.print_json(facts)
     elif not quiet:
         print_tables(facts)
-        click.echo(f"\nLook at {out / 'preview.png'}; train with: {options.train_command(out)}")
+        joined = "when all parts are there, join them with mrigan merge"
+        then = joined if plan.part else f"train with: {options.train_command(out)}"
+        click.echo(f"\nLook at {out / 'preview.png'}; {then}")
     if not quiet:
         for text in _oddities(facts):
             click.echo(f"warning: {text}", err=True)
@@ -289,5 +292,5 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
         raise DataError(
             f"{name}: {first['reason']}{more}; left out of {out}, everything else is in it",
             "replace the damaged files and prepare again, or continue without them; list: "
-            f"mrigan info {out}",
+            f"mrigan info {shlex.quote(str(out))}",
         )

@@ -232,7 +232,7 @@ def describe_needs(needs: Needs, config: TrainConfig, how: RunOptions) -> list[s
         f"{options.human_bytes(needs.disk_bytes)} for the {how.keep} newest, the best, the last of "
         "each level and a new one",
         f"memory: about {options.human_bytes(needs.memory_bytes)} at {config.max_size} px",
-        f"time: {describe_time(config, needs.seconds, how)} on {how.device} as it is now",
+        f"time: {describe_time(config, needs.seconds, how)} at the present speed of {how.device}",
     ]
 
 
@@ -265,7 +265,8 @@ def announce(config: TrainConfig, out: Path, run_options: RunOptions, view: Live
 def describe_start(needs: Needs, config: TrainConfig, how: RunOptions, seconds: float) -> str:
     """Device, precision, time, memory and disk in one line."""
     return (
-        f"{how.device}, {config.precision}: {describe_time(config, seconds, how)}, "
+        f"{how.device}, {config.precision}: {describe_time(config, seconds, how)} at its present "
+        "speed, "
         f"about {options.human_bytes(needs.memory_bytes)} of memory at {config.max_size} px; "
         f"checkpoints take up to {options.human_bytes(needs.checkpoint_bytes)} each, "
         f"{options.human_bytes(needs.disk_bytes)} in all"

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
+from click.core import ParameterSource
+
 from mri_gan.cli import options
 from mri_gan.config import require
 
@@ -62,6 +65,10 @@ class How:
         require(-2 <= psi <= 2, f"--psi {psi}", "give -2 to 2; 1 is no truncation")
         require(0 <= self.noise <= 2, f"--noise {self.noise}", "give 0 to 2; 1 is as trained")
         trained = load_trained(ckpt, self.device)
+        given = click.get_current_context().get_parameter_source("psi")
+        if given is ParameterSource.COMMANDLINE and not trained.generator.has_styles:
+            arch = trained.config.arch
+            click.echo(f"warning: --psi {psi:g} changes nothing: {arch} has no styles", err=True)
         return Drawing(
             trained, settings_to_draw(trained, self.size, psi, self.noise), self.condition
         )

@@ -9,7 +9,7 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.config import require
-from mri_gan.errors import Interrupted
+from mri_gan.errors import Interrupted, Stopped
 
 EPILOG = """\b
 Examples:
@@ -59,4 +59,4 @@ def command(
             server.serve_forever()
         except Interrupted as stopped:
             if stopped.signum != signal.SIGINT:  # Ctrl-C is how it ends
-                raise
+                raise Stopped("stopped", "", stopped.signum) from None

@@ -6,8 +6,10 @@ says whose the pictures of a StyleGAN data set are.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -40,30 +42,55 @@ Table = dict[str, Labels]
 def label_sources(sources: Sequence[Source], members: Iterable[Member], path: Path) -> list[Source]:
     """The sources with what the nearest table beside or above them says of their subject.
 
-    Tables are looked for among `members` and, where those have none, above `path` on disk.
-    Raises DataError for a table that cannot be read.
+    Tables are looked for among `members` and, where those have none, above `path` on disk if the
+    names are of BIDS. Elsewhere than in BIDS a table may be of other things, and counts for the
+    people whom it names. Raises DataError for a table of BIDS that cannot be read.
     """
     sources = [
         replace(s, labels={"class": s.naming.label}) if s.naming.label else s for s in sources
     ]
     members = [member for member in members if is_table(member.name)]
     sources = apply_dataset_json(sources, members)
-    if not any(source.naming.layout == "bids" for source in sources):
-        return sources
-    tables = {
-        m.name.rpartition("/")[0]: read_table(m) for m in members if not is_dataset_json(m.name)
-    }
-    if not tables:
+    is_bids = any(source.naming.layout == "bids" for source in sources)
+    tables = {}
+    for member in members:
+        if not is_dataset_json(member.name):
+            with contextlib.nullcontext() if is_bids else contextlib.suppress(DataError):
+                tables[member.name.rpartition("/")[0]] = read_table(member)
+    if is_bids and not tables:
         tables = {"": _table_above(path)}
-    return [
-        replace(s, labels=_labels_of(s, tables)) if s.naming.layout == "bids" else s
-        for s in sources
-    ]
+    return [_label(source, tables) for source in sources] if tables else sources
 
 
-def _labels_of(source: Source, tables: Mapping[str, Table]) -> Labels | None:
+def _label(source: Source, tables: Mapping[str, Table]) -> Source:
     folder = nearest_folder(source.member.name, tables)
-    return None if folder is None else tables[folder].get(source.naming.subject) or None
+    said = None if folder is None else tables[folder].get(_id_of(source))
+    if source.naming.layout == "bids":
+        return replace(source, labels=said or None)
+    return replace(source, labels={**said, **(source.labels or {})}) if said else source
+
+
+def _id_of(source: Source) -> str:
+    """The person as a table calls them: without the folders above, and without `sub-`."""
+    return source.naming.subject.rpartition("/")[2].removeprefix("sub-")
+
+
+def say_unused(sources: Sequence[Source], members: Sequence[Member]) -> list[str]:
+    """A line for each table of participants that names none of the people beside it."""
+    tables = {
+        member.name.rpartition("/")[0]: member
+        for member in members
+        if is_table(member.name) and not is_dataset_json(member.name)
+    }
+    beside: dict[str, list[Source]] = defaultdict(list)
+    for source in sources if tables else ():
+        beside[nearest_folder(source.member.name, tables) or ""].append(source)
+    return [
+        f"{member.public_label}: names none of the people, such as {_id_of(beside[folder][0])}, "
+        "so no labels were read; mrigan train --labels TABLE reads another table"
+        for folder, member in tables.items()
+        if folder in beside and not any(set(s.labels or ()) - {"class"} for s in beside[folder])
+    ]
 
 
 def _table_above(path: Path) -> Table:

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.outcome import explain
 from mri_gan.ingest.plan.filenames import identify_all
-from mri_gan.ingest.plan.label_files import label_sources
+from mri_gan.ingest.plan.label_files import label_sources, say_unused
 from mri_gan.ingest.plan.masks import pair_masks
 from mri_gan.ingest.plan.people import (
     Key,
@@ -143,7 +143,10 @@ def build_plan(
         digest=_digest(sources, config),
         true_labels=true_labels,
         conclusion=conclude(sources),
-        doubts=tuple(find_doubts(sources, config)),
+        doubts=(
+            *find_doubts(sources, config),
+            *say_unused(scans, [member for one in listed for member in one.members]),
+        ),
     )
 
 

@@ -94,8 +94,6 @@ def volume_of_stack(
         array = array.astype(np.uint8)
     if array.ndim == 4:
         array = _one_of_several(array, chosen)
-    elif chosen:
-        raise DataError(f"has no volume {chosen} (of 1, counted from 0)")
     stack = array[None] if array.ndim == 2 else np.moveaxis(array, _axis(array, slices_last), 0)
     check_shape(stack.shape)
     dtype = stack.dtype.newbyteorder("=") if is_narrow(stack.dtype) else np.float32

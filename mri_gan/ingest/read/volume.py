@@ -182,7 +182,7 @@ def check_shape(shape: Sequence[int], chosen: int | None = None) -> None:
             f"{count} volumes in one file (shape {text} is not one 3-D volume)",
             "choose one with --volume",
         )
-    if chosen is not None and chosen >= count:
+    if chosen is not None and 1 < count <= chosen:  # the only one is taken whatever is chosen
         raise DataError(f"has no volume {chosen} (of {count}, counted from 0)")
 
 

@@ -62,7 +62,34 @@ def test_labels_are_joined_by_subject(tmp_path: Path, name: str) -> None:
     plan = plan_of(bids(tmp_path / "a.zip", table, name))
     labels = {s.naming.subject: s.labels for s in plan.sources}
     assert labels == {"01": {"age": 71.5, "sex": "F"}, "02": None}
-    assert plan.ignored_kinds == {"tables, read for their labels": 1}
+    assert plan.ignored_kinds == {"tables of labels": 1}
+
+
+@pytest.mark.parametrize("subject", ["01", "sub-01"])
+def test_a_table_beside_folders_of_people_is_joined_where_it_names_them(
+    tmp_path: Path, subject: str
+) -> None:
+    table = b"subject\tage\tsex\n01\t71.5\tF\nsub-77\t3\tM\n"
+    names = (f"{subject}/slice_0.png", f"{subject}/slice_1.png", "zoe/slice_0.png")
+    files = {
+        f"lab/{name}": phantoms.png_bytes(phantoms.slice_pixels(seed=i))
+        for i, name in enumerate(names)
+    }
+    plan = plan_of(phantoms.write_zip(tmp_path / "a.zip", files | {"lab/participants.tsv": table}))
+    assert [s.labels for s in plan.sources] == [{"age": 71.5, "sex": "F"}] * 2 + [None]
+    assert "labels" not in " ".join(plan.doubts)
+
+
+@pytest.mark.parametrize("table", [b"subject\tage\n9\t7\n", b"what\tage\n01\t7\n"])
+def test_a_table_that_names_nobody_is_doubted(tmp_path: Path, table: bytes) -> None:
+    files = {
+        f"lab/0{i}/s_{k}.png": phantoms.png_bytes(phantoms.slice_pixels(seed=9 * i + k))
+        for i in (1, 2)
+        for k in (1, 2)
+    }
+    plan = plan_of(phantoms.write_zip(tmp_path / "a.zip", files | {"lab/participants.tsv": table}))
+    assert {s.labels and 1 for s in plan.sources} == {None}
+    assert [d for d in plan.doubts if d.startswith("a.zip:lab/participants.tsv: names none of")]
 
 
 def test_a_table_above_the_given_folder_is_found(tmp_path: Path) -> None:

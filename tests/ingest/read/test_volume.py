@@ -144,8 +144,14 @@ def test_values_beyond_any_scanner_are_refused(scale: float) -> None:
 
 
 def test_a_volume_beyond_the_last_is_one_line() -> None:
-    with pytest.raises(DataError, match="has no volume 1"):
-        read_volume(phantoms.nifti_bytes(BRAIN, affine=np.eye(4)), chosen=1)
+    two = phantoms.nifti_bytes(np.stack([BRAIN, BRAIN], -1), affine=np.eye(4))
+    with pytest.raises(DataError, match=r"has no volume 2 \(of 2, counted from 0\)"):
+        read_volume(two, chosen=2)
+
+
+def test_the_only_volume_of_a_file_is_taken_beside_others_of_which_one_is_chosen() -> None:
+    data = phantoms.nifti_bytes(BRAIN, affine=np.eye(4))
+    np.testing.assert_array_equal(read_volume(data, chosen=3).voxels, read_volume(data).voxels)
 
 
 def test_a_picture_is_a_volume_of_one_slice() -> None:

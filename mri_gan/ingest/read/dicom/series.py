@@ -181,7 +181,7 @@ def choose_frames(
     volumes = _volumes(frames)
     if chosen is None and len(volumes) > 1:
         raise SeriesError(f"{len(volumes)} volumes in one file", "choose one with --volume")
-    number_ = chosen or 0
+    number_ = (chosen or 0) if len(volumes) > 1 else 0
     if number_ >= len(volumes):
         raise DataError(f"has no volume {number_} (of {len(volumes)}, counted from 0)")
     stack = [in_units(pixels[i], header, frames[i].scale).T for i in volumes[number_]]
