@@ -104,7 +104,7 @@ def command(
     twice or look like one of another subject, outliers, volumes whose header and picture seem to
     disagree, masks, what would be left out and why, and the size of the store.
     """
-    from mri_gan.ingest.plan.people import is_telling
+    from mri_gan.ingest.plan.people import is_telling, say_names
     from mri_gan.ingest.plan.plan import build_plan
 
     for source in sources:
@@ -129,6 +129,8 @@ def command(
         _print_table(facts)
         if any(map(is_telling, plan.sources)):
             click.echo(f"warning: {TELLING}", err=True)
+        if named := say_names(plan.sources):
+            click.echo(f"warning: {named} to prepare", err=True)
         look = f"Look at {sheet}; make" if sheet is not None else "Make"
         click.echo(f"\n{look} a store with: {prepare_command(sources)}")
 

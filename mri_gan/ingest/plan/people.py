@@ -253,9 +253,29 @@ def _is_folder(source: Source) -> bool:
     return source.naming.subject.casefold().rpartition("/")[2] in folders
 
 
+def _is_class(name: str) -> bool:
+    return bool(CLASS_NAME.search(name)) or bool(split_word(name))
+
+
+WORDS_ONLY = re.compile(r"[^\W\d_]{2,}(?:[ ,_.-]+[^\W\d_]{2,})+")  # as first and last names are
+
+
+def say_names(sources: Iterable[Source]) -> str:
+    """That people are kept under what looks like their names; empty where none is seen."""
+    found = {s.naming.subject.rpartition("/")[2] for s in sources if not s.hidden}
+    named = next((n for n in sorted(found) if WORDS_ONLY.fullmatch(n) and not _is_class(n)), "")
+    return (
+        f"people are called {named} and the like, and the store keeps that: if these are names, "
+        "add --ids pseudonym"
+        if named
+        else ""
+    )
+
+
 def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:
     """What a careful reader would ask before trusting the splits, one line each."""
     found = [
+        say_names(sources) if config.ids == AUTO else "",
         say_nameless(sources),
         _classes(sources, config),
         _crowd(sources, config),

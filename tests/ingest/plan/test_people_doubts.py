@@ -34,6 +34,21 @@ def test_a_plain_set_raises_no_doubt(tmp_path: Path) -> None:
     assert (plan.conclusion, plan.doubts) == ("10 people, from the file names", ())
 
 
+def test_people_who_go_by_what_looks_like_names_are_told_of_pseudonyms(tmp_path: Path) -> None:
+    names = [
+        f"{who}/s_{k}.png" for who in ("M\u00fcller J\u00f6rg", "p02", "p03") for k in range(4)
+    ]
+    told = "people are called M\u00fcller J\u00f6rg and the like, and the store keeps that"
+    assert plan_of(tmp_path, names).doubts[0].startswith(told)
+    for ids in ("keep", "pseudonym"):  # decided
+        assert told not in " ".join(plan_of(tmp_path, names, ids=ids).doubts)
+    result = CliRunner().invoke(cli, ["inspect", str(tmp_path / "set")])
+    assert f"warning: {told}" in result.stderr
+    for plain in ("sub-01", "patient_7", "healthy controls", "OAS1_0001_MR1"):
+        files = [f"{plain}/s_{k}.png" for k in range(4)]
+        assert "are called" not in " ".join(plan_of(tmp_path / plain, files).doubts)
+
+
 def test_contrasts_and_a_word_that_all_files_share_are_no_names(tmp_path: Path) -> None:
     for words in (("t1", "flair"), ("left", "right"), ("overlay",)):
         names = [f"{k:03}_{word}.png" for k in range(12) for word in words]
