@@ -45,7 +45,7 @@ def test_people_who_go_by_what_looks_like_names_are_told_of_pseudonyms(tmp_path:
     result = CliRunner().invoke(cli, ["inspect", str(tmp_path / "set")])
     assert f"warning: {told}" in result.stderr
     for plain in ("sub-01", "patient_7", "healthy controls", "OAS1_0001_MR1"):
-        files = [f"{plain}/s_{k}.png" for k in range(4)]
+        files = [f"{who}/s_{k}.png" for who in (plain, "p02", "p03") for k in range(4)]
         assert "are called" not in " ".join(plan_of(tmp_path / plain, files).doubts)
 
 
