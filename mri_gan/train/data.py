@@ -77,6 +77,27 @@ def choose_slices(store: StoreReader, config: TrainConfig, table: Path | None) -
     )
 
 
+def describe_labels(config: TrainConfig, data: TrainingData) -> Iterator[str]:
+    """What labels were found, and what becomes of training slices without one, a line each."""
+    if config.conditions:
+        columns = config.conditions.columns
+        yield "conditions: " + "; ".join(column.describe() for column in columns)
+    if data.left_out:
+        yield f"{data.left_out} training slices lack a label and are left out"
+    if data.unlabelled:
+        yield (
+            f"{data.unlabelled} of {len(data.indices)} training slices lack a label and are "
+            "trained as unknown; --missing skip leaves them out"
+        )
+
+
+def doubt_labels(config: TrainConfig) -> Iterator[str]:
+    """A line for each label that looks as if a typing error had made its numbers classes."""
+    for column in config.conditions.columns:
+        if odd := column.odd_value:
+            yield f"{column.name} counts as classes, since {odd!r} is no number"
+
+
 def train_indices(store: StoreReader) -> NDArray[np.int64]:
     """The slices of the training split; raises UsageError where there is none."""
     indices = store.indices("train")

@@ -39,7 +39,13 @@ from mri_gan.schedule import Phase, phase_at, settings_used, stages, total_image
 from mri_gan.store.schema import DATA_FILE
 from mri_gan.train import run_folder
 from mri_gan.train.cost import seconds_left
-from mri_gan.train.data import Batches, TrainingData, load_training_data
+from mri_gan.train.data import (
+    Batches,
+    TrainingData,
+    describe_labels,
+    doubt_labels,
+    load_training_data,
+)
 from mri_gan.train.monitor import (
     DIVERGED_TICKS,
     LOST_SNAPSHOTS,
@@ -110,19 +116,10 @@ def train(run: Run, start_from: Path | None = None) -> Path:
 
 def report_labels(run: Run, data: TrainingData) -> None:
     """Report what labels were found, and what becomes of training slices without one."""
-    if run.config.conditions:
-        columns = run.config.conditions.columns
-        run.on_note("conditions: " + "; ".join(column.describe() for column in columns))
-        for column in columns:
-            if odd := column.odd_value:
-                run.on_warning(f"{column.name} counts as classes, since {odd!r} is no number")
-    if data.left_out:
-        run.on_note(f"{data.left_out} training slices lack a label and are left out")
-    if data.unlabelled:
-        run.on_note(
-            f"{data.unlabelled} of {len(data.indices)} training slices lack a label and are "
-            "trained as unknown; --missing skip leaves them out"
-        )
+    for text in describe_labels(run.config, data):
+        run.on_note(text)
+    for text in doubt_labels(run.config):
+        run.on_warning(text)
 
 
 def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:

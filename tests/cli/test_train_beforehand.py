@@ -20,6 +20,7 @@ from mri_gan.cli.training.progress import (
     find_unreached,
 )
 from mri_gan.config import TrainConfig
+from mri_gan.store.reader import StoreReader
 from mri_gan.train.cost import Needs
 from mri_gan.train.run_folder import RunOptions
 
@@ -139,6 +140,19 @@ def test_a_limit_of_time_is_said_before_the_time_of_the_whole() -> None:
     said = "ends after 10 min (--minutes), all 600 kimg would take very roughly 2 h"
     assert line.startswith(f"cpu, fp32: {said}")
     assert "--minutes" not in describe_start(NEEDS, CONFIG, how, 300.0)
+
+
+def test_a_dry_run_tells_what_labels_a_table_gives(store: Path, tmp_path: Path) -> None:
+    with StoreReader(store) as opened:
+        records = [opened.records[i] for i in opened.indices("train")]
+    who = records[0].subject
+    lacking = sum(record.subject != who for record in records)
+    table = tmp_path / "who.tsv"
+    table.write_text(f"subject\tage\n{who}\t70\n")
+    words = (*WORDS, "--condition", "age", "--labels", table, "--dry-run")
+    said = mrigan("train", store, *words).stderr
+    assert "conditions: age: numbers 70 to 70, some unknown" in said
+    assert f"{lacking} of {len(records)} training slices lack a label" in said
 
 
 def test_a_dry_run_tells_of_minutes_and_of_what_follows_them(store: Path) -> None:
