@@ -130,7 +130,12 @@ def test_a_taken_port_is_an_error_of_ours(server: Server) -> None:
         Server(server.explorer, server.folder, server.server_port)
 
 
-def test_the_command_prints_the_address_and_ends_with_ctrl_c(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("sent", "code", "said"), [(signal.SIGINT, 0, ""), (signal.SIGTERM, 143, "mrigan: stopped\n")]
+)
+def test_the_command_prints_the_address_and_ends_with_ctrl_c_or_when_it_is_told_to(
+    tmp_path: Path, sent: signal.Signals, code: int, said: str
+) -> None:
     save_untrained(tmp_path)
     with subprocess.Popen(
         [sys.executable, "-m", "mri_gan", "explore", str(tmp_path), "--count", "2"],
@@ -140,9 +145,9 @@ def test_the_command_prints_the_address_and_ends_with_ctrl_c(tmp_path: Path) -> 
         assert child.stdout is not None
         line = child.stdout.readline()
         assert line.startswith("http://127.0.0.1:")
-        child.send_signal(signal.SIGINT)
+        child.send_signal(sent)
         _, errors = child.communicate(timeout=60)
-    assert (child.returncode, errors) == (0, "")
+    assert (child.returncode, errors) == (code, said)
 
 
 def test_it_ends_after_the_picture_that_is_being_drawn(tmp_path: Path) -> None:
