@@ -14,6 +14,7 @@ import numpy as np
 
 from mri_gan.files import write_bytes
 from mri_gan.pictures import COMMENT, Shows
+from mri_gan.values import say_number
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -40,7 +41,8 @@ STYLE |= dict.fromkeys(("text.color", "axes.labelcolor", "xtick.color", "ytick.c
 ARROWS = {"lower": "\N{DOWNWARDS ARROW}", "higher": "\N{UPWARDS ARROW}"}
 ARROWS |= {"zero": "\N{RIGHTWARDS ARROW}0", "far": "=", "told": ""}
 ARROWS_MEAN = (
-    "{lower} lower is better, {higher} higher is better, {zero} 0 is best, {far} as people is best"
+    "{lower}: lower is better, {higher}: higher is better, {zero}: near 0 is best, {far}: as among "
+    "people is best"
 ).format(**ARROWS)
 
 
@@ -114,7 +116,7 @@ CURVE_NAMES = {
     "d_loss": "critic",
     "g_loss": "generator",
     "real_score": "real",
-    "fake_score": "fake",
+    "fake_score": "synthetic",
 }
 
 
@@ -144,12 +146,12 @@ def metric_points(lines: Sequence[dict[str, Any]], name: str) -> tuple[Point, ..
 
 
 def mark_levels(lines: Sequence[dict[str, Any]]) -> list[tuple[float, str]]:
-    """Where each resolution begins: (thousand images, '32 px')."""
+    """Where each resolution begins: (thousand images, '32 px'), the first of them at 0."""
     marks: list[tuple[float, str]] = []
     for line in lines:
         text = f"{line.get('resolution')} px"
         if not marks or marks[-1][1] != text:
-            marks.append((line["nimg"] / 1000, text))
+            marks.append((line["nimg"] / 1000 if marks else 0.0, text))
     return marks
 
 
@@ -252,11 +254,11 @@ FAKES, REALS = "#b2432f", "#2f6db2"  # distinguishable for the colour-blind, too
 
 
 def save_figures(path: Path, figures: Sequence[Any]) -> None:
-    """One row per figure of `evaluate`: fakes against half of the people, and people among them.
+    """One row per figure of `evaluate`: at half, and real halves.
 
-    Each row has its own scale, from 0 to the larger of the two; the bar is the 95 % interval of
-    the figure, scaled alike. Two columns, as wide as a page of a journal (180 mm). The file's
-    name says the format: .png, or .pdf and .svg for print.
+    Each row has its own scale, from 0 to the larger of the two without sign, as verdicts compare
+    them; the bar is the 95 % interval of the figure, scaled alike. Two columns, as wide as a page
+    of a journal (180 mm). The file's name says the format: .png, or .pdf and .svg for print.
     """
     # The object interface, not pyplot: no display, no global state, safe in any thread.
     import matplotlib
@@ -271,7 +273,9 @@ def save_figures(path: Path, figures: Sequence[Any]) -> None:
             _draw_rows(axes, part, rows)
             axes.set_visible(bool(part))
         columns[0].set_xlim(left=0)
-        canvas.supxlabel(f"relative to the larger of the two; {ARROWS_MEAN}", fontsize=6.5)
+        canvas.supxlabel(
+            f"sizes without sign, relative to the larger one; {ARROWS_MEAN}", fontsize=6.5
+        )
         canvas.legend(*columns[0].get_legend_handles_labels(), **ABOVE)
         save_figure(path, canvas)
 
@@ -287,14 +291,16 @@ def _draw_rows(axes: Any, figures: Sequence[Any], rows: int) -> None:
         half = (figure.high - figure.low) / 2 / scale
         axes.errorbar(abs(figure.at_floor) / scale, row, xerr=half, fmt="o", color=FAKES, capsize=2)
         axes.plot(abs(figure.floor) / scale, row, "s", color=REALS)
-        text = f"{figure.at_floor:.3g} / {figure.floor:.3g} {figure.unit}"
+        text = f"{say_number(figure.at_floor)} / {say_number(figure.floor)}"
         axes.text(1.02, row, text, transform=axes.get_yaxis_transform(), va="center")
     head = {"xycoords": "axes fraction", "va": "bottom", "weight": "bold"}
-    axes.annotate("fakes / people", (1.02, 1), **head)
-    axes.set_yticks(range(len(figures)), [f"{f.name} {ARROWS[f.better]}" for f in figures])
+    axes.annotate("at half /\nreal halves", (1.02, 1), **head)
+    names = [f"{f.name} ({f.unit})" if f.unit else f.name for f in figures]
+    ways = [ARROWS[f.better] for f in figures]
+    axes.set_yticks(range(len(figures)), map(" ".join, zip(names, ways, strict=True)))
     axes.set_ylim(rows - 0.4, -0.6)
-    axes.plot([], [], "o", color=FAKES, label="fakes against half of the people")
-    axes.plot([], [], "s", color=REALS, label="people against people")
+    axes.plot([], [], "o", color=FAKES, label="at half: synthetic against half of the people")
+    axes.plot([], [], "s", color=REALS, label="real halves: people against people")
     axes.grid(axis="x", alpha=0.3)
 
 

@@ -234,17 +234,18 @@ def _value_for(column: Column, given: Mapping[str, str]) -> str | float | None:
 
 
 def describe_condition(spec: Conditions, vector: Sequence[float]) -> str:
-    """A vector as a person would write it, for the captions of pictures: `CN 70`."""
+    """A vector as a person would write it, for the captions of pictures: `group CN, age 70`."""
     words, start = [], 0
     for column in spec.columns:
         part = list(vector[start : start + column.width])
         start += column.width
         if not any(part) and column.gaps:
-            words.append("?")
+            value = UNKNOWN
         elif column.is_class:
-            words.append(column.values[part.index(max(part))])
+            value = column.values[part.index(max(part))]
         else:
             number = part[0] * column.scale + column.mean
             nothing = abs(number) < 1e-6 * column.scale  # zero but for the rounding of float32
-            words.append("0" if nothing else f"{number:.3g}")
-    return " ".join(words)
+            value = "0" if nothing else f"{number:.3g}"
+        words.append(f"{column.name} {value}")
+    return ", ".join(words)

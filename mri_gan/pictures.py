@@ -6,8 +6,10 @@ The one place that knows what white is.
 from __future__ import annotations
 
 import base64
+import functools
 import io
 import textwrap
+import unicodedata
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from html import escape
@@ -78,6 +80,11 @@ SHEET_COMPRESSION = 2  # a fifth of the time of Pillow's default for a tenth mor
 COMPRESS_LEVEL = 3  # half the time of Pillow's default for two per cent more bytes
 INK, PAPER = "#ebebeb", 0
 LINE_PX, LETTER_PX = 13, 6  # a line of text below a sheet, and room for one of its letters
+LABEL_LINES = 2  # at most, below a picture
+SPELLED = str.maketrans(
+    {"ß": "ss", "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l"}
+    | {"Đ": "D", "đ": "d", "ı": "i", "Þ": "Th", "þ": "th", "Ð": "D", "ð": "d", "–": "-", "—": "-"}
+)
 NOTED_PX = 120  # narrower sheets have no room for sentences
 MARKED_PX = 48  # in narrower pictures the letters would hide too much
 COMMENT = "Comment"  # the text chunk of a PNG that holds the mark; Pillow calls a GIF's "comment"
@@ -174,11 +181,11 @@ def edges_of(facts: Any) -> tuple[str, ...]:
     return edges if sorted(map(str, edges)) == ["L", "R"] and not flipped else ()
 
 
-def say_edges(edges: Sequence[str]) -> str:
+def say_edges(edges: Sequence[str], picture: str = "a picture") -> str:
     """Which side of the body is where, for ("R", "L"); empty without."""
     side = {"R": "right", "L": "left"}
     return (
-        f"{edges[0]} | {edges[1]}: the left edge of a picture is the {side[edges[0]]} side of the "
+        f"{edges[0]} | {edges[1]}: the left edge of {picture} is the {side[edges[0]]} side of the "
         "body"
         if edges
         else ""
@@ -195,13 +202,14 @@ def build_sheet(
 ) -> Image.Image:
     """A contact sheet of [N, H, W] grey or [N, 3, H, W] colour images, row by row.
 
-    Labels are written under the pictures, `edges` (R and L) into the upper corners of the first
-    one, and notes below the whole; `scale` repeats pixels so that small levels can be seen. Empty
-    cells stay black.
+    Labels are written under the pictures in up to two lines, `edges` (R and L) into the upper
+    corners of the first one, and notes below the whole; `scale` repeats pixels so that small levels
+    can be seen. Empty cells stay black.
     """
     tiles = [build_tile(image, scale) for image in to_grey(images)]
     width, height = tiles[0].size
-    text = 14 if labels else 0
+    wrapped = [wrap_label(label, width) for label in labels]
+    text = 1 + LINE_PX * max(1, *map(len, wrapped)) if labels else 0
     rows = -(-len(tiles) // columns)
     size = (columns * (width + GAP) + GAP, rows * (height + text + GAP) + GAP)
     sheet = Image.new(tiles[0].mode, size, PAPER)
@@ -209,8 +217,9 @@ def build_sheet(
     for i, tile in enumerate(tiles):
         x, y = GAP + i % columns * (width + GAP), GAP + i // columns * (height + text + GAP)
         sheet.paste(tile, (x, y))
-        if labels:
-            draw.text((x, y + height + 1), _fit(labels[i], width), INK, ImageFont.load_default(10))
+        for line, words in enumerate(wrapped[i] if labels else ()):
+            place = x, y + height + 1 + line * LINE_PX
+            draw.text(place, words, INK, ImageFont.load_default(10))
     if edges and width >= MARKED_PX:
         mark_edges(draw, width, edges)
     return add_notes(sheet, notes)
@@ -240,8 +249,39 @@ def add_lines(sheet: Image.Image, lines: Sequence[str]) -> Image.Image:
     draw, font = ImageDraw.Draw(taller), ImageFont.load_default(10)
     for i, line in enumerate(lines):
         place = GAP, sheet.height + i * LINE_PX
-        draw.text(place, _fit(line, sheet.width - 2 * GAP), INK, font)
+        draw.text(place, _fit(to_letters(line), sheet.width - 2 * GAP), INK, font)
     return taller
+
+
+def wrap_label(label: str, width: int) -> list[str]:
+    """A label in lines of `width` px; what needs more than LABEL_LINES of them is cut."""
+    lines = textwrap.wrap(to_letters(label), max(1, width // LETTER_PX))
+    if len(lines) <= LABEL_LINES:
+        return lines
+    first, rest = lines[: LABEL_LINES - 1], lines[LABEL_LINES - 1 :]
+    return [*first, _fit(" ".join(rest), width)]
+
+
+def to_letters(text: str) -> str:
+    """Text in letters that Pillow's own font has: `Müller` is `Muller`, other scripts are `?`.
+
+    A letter that the font lacks would be an empty box.
+    """
+    return "".join(map(_spell, text.translate(SPELLED)))
+
+
+def _spell(letter: str) -> str:
+    if _is_drawn(letter):
+        return letter
+    bare = (c for c in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(c))
+    return "".join(c if _is_drawn(c) else "?" for c in bare)
+
+
+@functools.cache
+def _is_drawn(letter: str) -> bool:
+    """Whether the font has it, and not the box that stands for all that it lacks."""
+    font = ImageFont.load_default(10)
+    return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))
 
 
 def html_row(images: NDArray[Any], caption: str) -> str:

@@ -95,3 +95,10 @@ def say_some(names: Sequence[str], most: int) -> str:
     """The first names of a list, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def say_number(value: float, digits: int = 3) -> str:
+    """A number rounded to some digits, never as a power of ten for being large: "11,700"."""
+    rounded = float(f"{value:.{digits}g}")
+    large = 10**digits <= abs(rounded) < 10**15
+    return f"{rounded:,.0f}" if large else f"{value:.{digits}g}"

@@ -40,7 +40,7 @@ ALLOWED = {
     "preparation": {"config", "errors"},
     "tables": {"errors"},
     "pictures": {"files", "errors"},
-    "charts": {"pictures", "files"},
+    "charts": {"pictures", "files", "values"},
     "pretrained": {"files", "errors"},
     "schedule": BOTTOM,
     "checkpoint": BOTTOM,

@@ -16,6 +16,7 @@ from mri_gan.charts import (
     chart_metrics,
     draw_figure,
     find_spike,
+    mark_levels,
     metric_points,
     save_charts,
     thin,
@@ -111,6 +112,11 @@ def test_every_chart_of_a_run_says_what_its_upright_axis_is() -> None:
         "images per second",
         "share, 0 to 1",
     ]
+
+
+def test_each_level_is_marked_where_it_begins_and_the_first_one_at_0() -> None:
+    lines = [{"nimg": nimg, "resolution": px} for nimg, px in ((140, 8), (280, 8), (420, 16))]
+    assert mark_levels(lines) == [(0.0, "8 px"), (0.42, "16 px")]
 
 
 def test_on_a_page_the_heading_is_the_title() -> None:

@@ -174,15 +174,15 @@ def test_a_column_that_never_changes_tells_nothing(value: Any) -> None:
 
 def test_vectors_are_described_as_a_person_would_write_them() -> None:
     assert [describe_condition(SPEC, encode_labels(SPEC, row).tolist()) for row in LABELS] == [
-        "CN 60",
-        "AD 80",
-        "CN 70",
+        "group CN, age 60",
+        "group AD, age 80",
+        "group CN, age 70",
     ]
     spec = build_conditions(["score"], LABELS[1:])
-    assert describe_condition(spec, encode_labels(spec, {}).tolist()) == "?"
-    assert describe_condition(Conditions((Column("a", ("x", "y")),)), [0.2, 0.7]) == "y"
+    assert describe_condition(spec, encode_labels(spec, {}).tolist()) == "score unknown"
+    assert describe_condition(Conditions((Column("a", ("x", "y")),)), [0.2, 0.7]) == "a y"
 
 
 def test_a_zero_is_described_as_zero_in_spite_of_rounding() -> None:
     spec = build_conditions(["position"], [{"position": i / 31} for i in range(32)])
-    assert describe_condition(spec, encode_labels(spec, {"position": 0.0}).tolist()) == "0"
+    assert describe_condition(spec, encode_labels(spec, {"position": 0.0}).tolist()) == "position 0"

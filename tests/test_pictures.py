@@ -16,6 +16,7 @@ from mri_gan.pictures import (
     GAP,
     LINE_PX,
     Shows,
+    add_lines,
     build_sheet,
     edges_of,
     read_mark,
@@ -23,9 +24,11 @@ from mri_gan.pictures import (
     save_png,
     say_edges,
     to_grey,
+    to_letters,
     to_signed,
     to_stored,
     to_unit,
+    wrap_label,
     write_signed,
     write_unit,
 )
@@ -148,6 +151,33 @@ def test_labels_are_written_below_and_leave_the_pictures_alone() -> None:
     sheet = np.asarray(build_sheet(images, 2, ["one", "a label much too long"]))
     np.testing.assert_array_equal(sheet[GAP : GAP + 32, GAP : GAP + 32], images[0])
     assert sheet[GAP + 32 :].max() > 2  # ink
+
+
+@pytest.mark.parametrize(
+    ("given", "drawn"),
+    [
+        ("Müller Jörg", "Muller Jorg"),
+        ("Mu\N{COMBINING DIAERESIS}ller", "Muller"),  # as macOS spells names of files
+        ("Groß, Łódź, Sørensen", "Gross, Lodz, Sorensen"),
+        ("2–3 …", "2-3 …"),
+        ("Иван 7", "???? 7"),
+    ],
+)
+def test_letters_that_the_font_lacks_are_spelled_with_those_it_has(given: str, drawn: str) -> None:
+    assert to_letters(given) == drawn
+    boxed, spelled = (build_sheet(numbered(1, 128), 1, [text]) for text in (given, drawn))
+    np.testing.assert_array_equal(np.asarray(boxed), np.asarray(spelled))
+    lines, same = (add_lines(Image.new("L", (128, 9)), [text]) for text in (given, drawn))
+    np.testing.assert_array_equal(np.asarray(lines), np.asarray(same))
+
+
+def test_a_label_takes_a_second_line_where_it_needs_one_and_is_cut_after_that() -> None:
+    assert wrap_label("seed 3", 128) == ["seed 3"]
+    assert wrap_label("seed 3, age 45, sex unknown", 128) == ["seed 3, age 45, sex", "unknown"]
+    cut = wrap_label("seed 3, age 45, sex unknown, group unknown", 128)
+    assert cut == ["seed 3, age 45, sex", "unknown, group unkno…"]
+    one, two = (build_sheet(numbered(2, 64), 2, [text, ""]) for text in ("one", "one and two"))
+    assert two.height == one.height + LINE_PX
 
 
 def test_saved_png_reads_back(tmp_path: Path) -> None:

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from mri_gan.errors import UsageError
-from mri_gan.values import as_path, in_words, is_of, require_of, say_count, say_some, suggest
+from mri_gan.values import (
+    as_path,
+    in_words,
+    is_of,
+    require_of,
+    say_count,
+    say_number,
+    say_some,
+    suggest,
+)
 
 Word = Literal["pad", "crop"]
 
@@ -118,3 +127,20 @@ def test_a_number_has_its_noun(number: int, words: tuple[str, ...], said: str) -
 )
 def test_a_long_list_is_cut_and_counted(names: list[str], said: str) -> None:
     assert say_some(names, 2) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "said"),
+    [
+        (11690.0, 3, "11,700"),
+        (999.6, 3, "1,000"),
+        (-12345.6, 4, "-12,350"),
+        (999.4, 3, "999"),
+        (0.01236, 3, "0.0124"),
+        (1e20, 3, "1e+20"),
+        (float("nan"), 3, "nan"),
+        (float("inf"), 3, "inf"),
+    ],
+)
+def test_large_numbers_are_written_out(value: float, digits: int, said: str) -> None:
+    assert say_number(value, digits) == said

@@ -48,6 +48,7 @@ from mri_gan.evaluate.neighbours import alpha_family, neighbour_family
 from mri_gan.evaluate.patches import scales_at, ssim_families, swd_family
 from mri_gan.store.reader import StoreReader
 from mri_gan.tables import html_table
+from mri_gan.values import say_number
 
 FEWEST_PEOPLE = 4  # two in each half
 FEWEST_APART = 2  # people to fit features on
@@ -186,7 +187,7 @@ class Evaluation:
             (f.name, *map(_or_too_few, (f.at_floor, f.floor)), f.unit, f.reading)
             for f in self.figures
         ]
-        head = ["figure", "synthetic", "people among themselves", "unit", "reading"]
+        head = ["figure", "at half", "real halves", "unit", "verdict"]
         return html_table(f"{self.fakes:,} synthetic, {self.reals:,} real slices", rows, head)
 
     @property
@@ -396,7 +397,7 @@ def say_reading(
     if (apart > 0) == (better == "higher"):
         return beyond
     how_far = "far outside" if abs(apart) > FAR * half else "outside"
-    return f"{how_far}: {at_floor:.3g} against {floor:.3g}"
+    return f"{how_far}: {say_number(at_floor)} against {say_number(floor)}"
 
 
 def _or_too_few(value: float) -> float | str:

@@ -17,7 +17,7 @@ WORST = 8
 SHOWN_PX = 128
 PAIRS = (
     "each sample, the training slice most like it, and their difference (mid-grey where they "
-    "agree); likeness is Fisher's z of a correlation"
+    "agree); likeness: 0 is none, above the limit is a copy (Fisher's z of a correlation)"
 )
 WARN_AUC = 0.6
 SEEN = 0.95  # of copies of a kind, to count as detected
@@ -127,6 +127,7 @@ def worst_pairs(
     """
     excess = result.samples.values - result.samples_limits[:, None]
     view, rows = excess.argmax(0), result.samples.rows
+    limits = result.samples_limits
     tiles, labels = [], []
     for row in np.argsort(-excess.max(0))[:count]:
         nearest = int(rows[view[row], row])
@@ -134,7 +135,8 @@ def worst_pairs(
         tiles += [sample * 2 - 1, real * 2 - 1, sample - real]
         labels += [
             f"sample {int(row)}",
-            f"real, likeness {result.samples.values[view[row], row]:.3g}",
+            f"real, likeness {result.samples.values[view[row], row]:.3g}, "
+            f"limit {limits[view[row]]:.3g}",
             "difference",
         ]
     scale = max(1, SHOWN_PX // samples.size)

@@ -11,10 +11,11 @@ from typing import Any
 from mri_gan.charts import AMONG, ARROWS, ARROWS_MEAN, FAR, MORE_UPRIGHT, NEAR, TOO_FEW, WITHIN
 from mri_gan.report.facts import RunFacts, showing
 from mri_gan.report.sections import Answer, Section, Table, to_text
+from mri_gan.values import say_count
 
-HEAD = ("figure", "value", "95 % interval", "fakes against half", "real halves")
+HEAD = ("figure", "value", "95 % interval", "at half", "real halves")
 MEANING = (
-    "Compare 'fakes against half' with 'real halves': the same distance between synthetic slices "
+    "Compare 'at half' with 'real halves': the same distance between synthetic slices "
     "and one half of the real people, and between the two halves of the real people. The second is "
     f"the noise floor; no generator can be shown to be better than that. {ARROWS_MEAN}."
 )
@@ -41,7 +42,10 @@ FAMILIES = {
     "prdc": "precision, recall, density and coverage (prdc)",
     "alpha": "alpha-precision, beta-recall and authenticity (alpha)",
 }
-UNITS = "Likeness is Fisher's z of a correlation: 0 is none, 1 is a correlation of 0.76, 2 of 0.96."
+UNITS = (
+    "Likeness says how alike two slices are: 0 is not at all, 1 a correlation of 0.76, 2 of 0.96 "
+    "(Fisher's z of the correlation)."
+)
 WRONG_STORE = (
     "Undecided: audited against another store than the one it was trained on, so nothing is known "
     "about the people it was trained on."
@@ -59,6 +63,7 @@ VIEWS = (
 )
 PLANTED = "How many of 1,000 planted copies of each kind would be detected, were each the only one"
 GUESSED_AUC = 0.6  # of membership; above, the critic has learned people by heart
+FEW = 10  # with fewer people held out, it says little
 SHARING = "What may be shared?"
 NO_PERMISSION = (
     "This page gives no permission. Whoever is responsible for the scans decides, by the consent "
@@ -123,7 +128,7 @@ def copies_answer(run: RunFacts) -> Answer:
     limits += [str(document[name]) for name in ("limits", "kinds", "warning") if document.get(name)]
     membership = document.get("membership") or {}
     if membership and not document.get("warning"):  # which says the same
-        limits.append(_membership(membership))
+        limits.append(f"{say_membership(membership)}.")
     text, mood = str(document.get("sentence", "")), str(document.get("verdict", ""))
     suspect = document.get("warning") or membership.get("low", 0) > GUESSED_AUC
     return Answer(question, text, limits, "" if mood == "pass" and suspect else mood)
@@ -282,7 +287,7 @@ def figure_table(document: dict[str, Any], name: str = "") -> Table:
     figures = document.get("figures", [])
     worded = any(figure.get("reading") for figure in figures)
     rows = [figure_row(figure) + [str(figure.get("reading", ""))] * worded for figure in figures]
-    return Table(f"{name}{_caption(document)}", rows, (*HEAD, "reading") if worded else HEAD)
+    return Table(f"{name}{_caption(document)}", rows, (*HEAD, "verdict") if worded else HEAD)
 
 
 def figure_row(figure: dict[str, Any]) -> list[str]:
@@ -373,14 +378,21 @@ def _audit_caption(document: dict[str, Any]) -> str:
     )
 
 
-def _membership(found: dict[str, Any]) -> str:
-    rate = found.get("rate")
-    return (
-        f"Finding people of the training set by the critic's scores: AUC "
-        f"{to_text(found.get('auc'))} ({to_text(found.get('low'))} .. "
-        f"{to_text(found.get('high'))}, 95 % interval; 0.5 is a guess)"
-        + (f"; {rate:.1%} of training slices found at 1 % false positives." if rate else ".")
-    )
+def say_membership(found: dict[str, Any]) -> str:
+    """How well the critic's scores find people of the training set, and how to read that."""
+    auc, low, high = (float(found.get(name) or 0) for name in ("auc", "low", "high"))
+    others, rate = found.get("others", FEW), found.get("rate")
+    parts = [
+        f"Finding people of the training set by the critic's scores: AUC {auc:.3f} ({low:.3f} .. "
+        f"{high:.3f}, 95 % interval; 1 finds all, 0.5 is guessing)"
+    ]
+    if rate:
+        parts.append(f"{rate:.1%} of training slices found at 1 % false positives")
+    if high < 0.5:
+        parts.append("below 0.5 the critic scores people held out higher, which finds nobody")
+    if others < FEW:
+        parts.append(f"with {say_count(others, 'person', 'people')} held out it says little")
+    return "; ".join(parts)
 
 
 @showing("utility")

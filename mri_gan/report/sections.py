@@ -12,7 +12,7 @@ from mri_gan.charts import Chart, chart_metrics
 from mri_gan.config import CONFIG, METRICS, differences, list_problems
 from mri_gan.pictures import Shows, edges_of, say_edges
 from mri_gan.report.facts import Picture, RunFacts, showing
-from mri_gan.values import say_some
+from mri_gan.values import say_number, say_some
 
 # What stands on a page, as plain values: text, tables, charts and pictures
 
@@ -127,7 +127,7 @@ def to_text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return say_number(value, 4)
     if isinstance(value, dict):
         return ", ".join(f"{name}: {to_text(item)}" for name, item in value.items()) or "none"
     if isinstance(value, list | tuple):

@@ -36,7 +36,7 @@ TRUNCATION = (
 )
 INTERPOLATION = "from one seed to another in equal steps of w; noise stays that of the first"
 NOISE = f"sd: standard deviation over {NOISE_DRAWS} draws; white is that many grey levels of 255"
-NEAREST = "rms: root mean square difference in grey levels of 255; a first look and no audit"
+NEAREST = "rms: root mean square difference in grey levels of 255; a first look, not an audit"
 
 
 @dataclass(frozen=True)

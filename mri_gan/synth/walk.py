@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mri_gan.config import require, require_one_of
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
 from mri_gan.nets.build import latents, styles_of_latents
+from mri_gan.nets.layers import GeneratorNet
 from mri_gan.pictures import (
     Shows,
     add_lines,
@@ -70,6 +71,11 @@ def check_suffix(path: Path) -> None:
             f"{path}: {path.suffix or 'no ending'} is not a supported animation format",
             "write .png (animated PNG, lossless) or .gif; ffmpeg makes an MP4 of either",
         )
+
+
+def fit_walk(walk: Walk, generator: GeneratorNet) -> Walk:
+    """The walk as this network can take it: without styles there is no w, so the way is in z."""
+    return walk if generator.has_styles else replace(walk, space="z")
 
 
 def walk_frames(drawing: Drawing, walk: Walk) -> Tensor:
@@ -145,9 +151,11 @@ def find_column(spec: Conditions, name: str) -> Column:
     """The number of that name; raises UsageError, naming those there are."""
     numbers = {column.name: column for column in spec.columns if not column.is_class}
     if name not in numbers:
-        known = ", ".join(numbers) or "none"
+        known = ", ".join(numbers)
+        none = f"there is none: leave --sweep out, or train with --condition {name}"
         raise UsageError(
-            f"--sweep {name}: not a number among the model's conditions", f"choose from {known}"
+            f"--sweep {name}: not a number among the model's conditions",
+            f"choose from {known}" if known else none,
         )
     return numbers[name]
 

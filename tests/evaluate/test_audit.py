@@ -197,8 +197,9 @@ def test_each_tile_of_the_most_alike_pairs_has_a_name(
     written: list[str] = []
     monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda *given: written.append(given[2]))
     worst_pairs(honest, as_people(NEW), as_people(TRAIN), count=1)
-    sample, real, difference, *notes = written
+    sample, real, limit, difference, *notes = written
     assert re.fullmatch(r"sample \d+", sample)
-    assert re.fullmatch(r"real, likeness [\d.]+", real)
+    assert re.fullmatch(r"real, likeness [\d.]+,", real)
+    assert re.fullmatch(r"limit [\d.]+", limit)
     assert difference == "difference"
     assert " ".join(notes) == PAIRS

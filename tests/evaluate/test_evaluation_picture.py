@@ -49,7 +49,16 @@ def test_print_has_no_fonts_that_journals_refuse(tmp_path: Path) -> None:
 
 def test_the_numbers_beside_both_columns_have_a_heading(tmp_path: Path) -> None:
     save_figures(tmp_path / "a.svg", [FIGURE, FIGURE])
-    assert (tmp_path / "a.svg").read_text().count(">fakes / people<") == 2
+    assert (tmp_path / "a.svg").read_text().count(">real halves<") == 2
+
+
+def test_a_row_names_its_unit_and_writes_large_numbers_out(tmp_path: Path) -> None:
+    figure = dataclasses.replace(FIGURE, name="seam", unit="%", at_floor=11700.0, floor=-3.25)
+    save_figures(tmp_path / "a.svg", [figure])
+    drawn = (tmp_path / "a.svg").read_text()
+    assert ">seam (%) \N{DOWNWARDS ARROW}<" in drawn
+    assert ">11,700 / -3.25<" in drawn
+    assert "sizes without sign" in drawn
 
 
 def test_fakes_and_people_have_their_own_colours(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from mri_gan.evaluate.evaluation import NEARER
 from mri_gan.pictures import Shows, save_png
 from mri_gan.report.comparison import build_comparison
 from mri_gan.report.facts import read_run
-from mri_gan.report.judging import MEASURES, say_left, sum_up
+from mri_gan.report.judging import MEASURES, figure_table, say_left, say_membership, sum_up
 from mri_gan.report.page import build_report
 from mri_gan.report.sections import CAPTIONS, thin_out
 
@@ -88,7 +88,7 @@ def test_a_failed_audit_says_so_in_words_first(tmp_path: Path) -> None:
     write_result(folder, "audit", AUDIT)
     page = build_report(read_run(folder))
     assert '<p class="verdict fail"><strong>fail: 3 samples are more like' in page
-    for text in ("halves", "2.031", "1.234", "750", "0.43 .. 0.797", "of 13 people", "psi 0.7"):
+    for text in ("halves", "2.031", "1.234", "750", "0.430 .. 0.797", "of 13 people", "psi 0.7"):
         assert text in page
     assert page.index("fail: 3 samples") < page.index("<img")  # verdicts come first
 
@@ -304,6 +304,28 @@ def test_an_audit_against_another_store_shows_nothing_that_looks_like_an_answer(
     assert "AUC" not in page
     assert ">detected</th>" not in page  # no table without rows
     assert page.count("so nothing is known about the people it was trained on") >= 2
+
+
+@pytest.mark.parametrize(
+    ("changed", "said", "not_said"),
+    [
+        ({}, "AUC 0.600 (0.500 .. 0.700, 95 % interval; 1 finds all, 0.5 is guess", "little"),
+        ({"low": 0.0, "high": 0.4}, "people held out higher, which finds nobody", "little"),
+        ({"others": 2}, "with 2 people held out it says little", "nobody"),
+    ],
+)
+def test_an_auc_comes_with_how_to_read_it(
+    changed: dict[str, Any], said: str, not_said: str
+) -> None:
+    found = {"auc": 0.6, "low": 0.5, "high": 0.7, "rate": 0.01, "others": 10} | changed
+    assert said in say_membership(found)
+    assert not_said not in say_membership(found)
+
+
+def test_report_and_terminal_have_the_same_names_for_a_column(tmp_path: Path) -> None:
+    figures = [{**FIGURE, "reading": WITHIN}]
+    head = figure_table({"figures": figures}).head
+    assert head == ("figure", "value", "95 % interval", "at half", "real halves", "verdict")
 
 
 @pytest.mark.parametrize(("psi", "said"), [(0.7, "Audit: fail."), (1.0, "Audit: fail, but of")])

@@ -88,7 +88,7 @@ def test_sheets_name_the_seed_of_every_picture(drawing: Drawing, written: list[s
     mixing_sheet(drawing, [1, 2], [3])
     assert written == [
         *("seed 5", "seed 8"),
-        *("fine | coarse", "coarse: seed 1", "coarse: seed 2", "fine: seed 3", "", ""),
+        *("fine | coarse", "coarse: seed 1", "coarse: seed 2", "fine: seed 3"),
     ]
 
 

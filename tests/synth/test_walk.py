@@ -11,7 +11,7 @@ import torch
 from phantoms.models import SMALL, save_untrained
 from PIL import Image
 
-from mri_gan.conditions import Column, Conditions
+from mri_gan.conditions import NO_CONDITIONS, Column, Conditions
 from mri_gan.errors import UsageError
 from mri_gan.nets.build import DrawSettings, build_generator
 from mri_gan.pictures import LINE_PX, Shows
@@ -21,6 +21,9 @@ from mri_gan.synth.walk import (
     Walk,
     caption_frames,
     check_suffix,
+    describe,
+    find_column,
+    fit_walk,
     frames_through,
     lerp,
     path_styles,
@@ -191,3 +194,21 @@ def test_other_formats_are_refused_with_what_there_is(name: str) -> None:
 def test_a_walk_that_cannot_be_is_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(UsageError):
         Walk(**{"seeds": (1, 2), **wrong})  # type: ignore[arg-type]
+
+
+def test_without_styles_the_way_is_in_z() -> None:
+    walk, plain = Walk((1, 2)), replace(SMALL, arch="fastgan").model
+    assert fit_walk(walk, build_generator(SMALL.model)) is walk
+    assert describe(fit_walk(walk, build_generator(plain)), 25) == "walk in z, 25 frames"
+
+
+@pytest.mark.parametrize(
+    ("spec", "hint"),
+    [(SPEC, "choose from age"), (NO_CONDITIONS, "train with --condition weight")],
+)
+def test_a_number_that_the_model_was_not_trained_with_is_refused(
+    spec: Conditions, hint: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        find_column(spec, "weight")
+    assert hint in str(caught.value.hint)

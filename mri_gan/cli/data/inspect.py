@@ -227,7 +227,7 @@ def _write_sheet(survey: Survey, path: Path) -> None:
     import numpy as np
 
     from mri_gan.files import make_folder
-    from mri_gan.pictures import Shows, build_sheet, save_png
+    from mri_gan.pictures import Shows, build_sheet, save_png, say_edges
 
     shown = [entry for source, found in survey.looks for entry in _pictures(source, found)]
     require(bool(shown), "no slice to draw on a sheet", "see the table for the reasons")
@@ -236,7 +236,9 @@ def _write_sheet(survey: Survey, path: Path) -> None:
     first = next(found.whole for _, found in survey.looks if found.thumb is not None)
     edges = ("R", "L") if first is not None and first.axes else ()
     labels = [label for label, _ in shown]
-    sheet = build_sheet(images, min(COLUMNS, len(shown)), labels, scale=2, edges=edges)
+    notes = [say_edges(edges, "an axial or coronal picture")]
+    columns = min(COLUMNS, len(shown))
+    sheet = build_sheet(images, columns, labels, scale=2, edges=edges, notes=notes)
     make_folder(path.parent)
     save_png(path, sheet, Shows.REAL)
 

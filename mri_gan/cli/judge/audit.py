@@ -139,6 +139,8 @@ def _print_table(facts: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
+    from mri_gan.report.judging import say_membership
+
     counts = facts["counts"]
     table = Table(
         title=f"{counts['samples']} samples against {counts['train']} slices of "
@@ -154,11 +156,7 @@ def _print_table(facts: dict[str, Any]) -> None:
     options.open_console().print(table)
     membership = facts["membership"]
     if membership:
-        click.echo(
-            f"membership AUC of the critic: {membership['auc']:.3f} "
-            f"({membership['low']:.3f} .. {membership['high']:.3f}); 0.5 is a guess; "
-            f"{membership['rate']:.1%} of training slices found at 1 % false positives"
-        )
+        click.echo(say_membership(membership))
     else:
         click.echo(f"membership inference left out: {facts['membership_left_out']}")
     for line in filter(

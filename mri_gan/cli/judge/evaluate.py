@@ -10,6 +10,7 @@ import click
 from mri_gan.cli import options
 from mri_gan.cli.judge import judging
 from mri_gan.config import SPLITS, require
+from mri_gan.values import say_number
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -192,7 +193,7 @@ def refuse_trained_on(judged: Judged, features: tuple[str, ...]) -> None:
 
 
 LEGEND = (
-    "at half: fakes against half of the people; real halves: people against people. within: as "
+    "at half: synthetic against half of the people; real halves: people against people. within: as "
     "people differ among themselves; outside: worse; too near: nearer than people are to each "
     "other, run audit; more upright: than people are, no sign of copies"
 )
@@ -256,12 +257,12 @@ def _short(value: float) -> str:
     """Three digits, and 0 for what is nothing but rounding; in words where it is not known."""
     if value != value:
         return "too few\nimages"
-    return f"{value if abs(value) >= 1e-6 else 0.0:.3g}"
+    return say_number(value if abs(value) >= 1e-6 else 0.0)
 
 
 def _title(result: Evaluation, facts: dict[str, Any]) -> str:
     return (
-        f"{result.fakes} fakes against {result.reals} slices of {result.people} people "
+        f"{result.fakes} synthetic slices against {result.reals} slices of {result.people} people "
         f"({facts['store']['split']}), {facts['size']} px, {facts['store']['depth']} bits"
         + judging.say_channel(facts["store"])
     )

@@ -25,7 +25,10 @@ Examples:
 @options.path("--out", "File to write: .gif, or .png for an animated PNG.", required=True)
 @options.setting("--steps", int, 24, "Frames between two seeds.")
 @options.setting(
-    "--space", click.Choice(["w", "z"]), "w", "Straight lines in w, or great circles in z."
+    "--space",
+    click.Choice(["w", "z"]),
+    "w",
+    "Straight lines in w, or great circles in z; always z where a network has no styles.",
 )
 @click.option("--loop", is_flag=True, help="Return to the start, without a pause.")
 @options.setting("--sweep", str, None, "Vary this number of the condition through its range.")
@@ -64,6 +67,7 @@ def command(
         caption_legs,
         check_suffix,
         describe,
+        fit_walk,
         save_animation,
         walk_frames,
     )
@@ -77,6 +81,7 @@ def command(
         )
     walk = Walk(tuple(parse_seeds(seeds)), steps, space, loop, sweep)
     hand = how.load(ckpt)
+    walk = fit_walk(walk, hand.trained.generator)
     make_folder(out.parent)
     if styles:
         found = load_projections(styles, hand)

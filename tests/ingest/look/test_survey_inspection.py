@@ -274,9 +274,16 @@ def test_the_sheet_shows_three_planes_of_every_volume_and_no_numbers_of_people(
 
 @pytest.mark.parametrize(("name", "marked"), [("a.nii", True), ("b.npy", False)])
 def test_the_sheet_says_where_right_is_when_the_file_does(
-    tmp_path: Path, name: str, marked: bool
+    tmp_path: Path, name: str, marked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """R and L are in the corners of the first picture, which are black but for them."""
+    notes: list[str] = []
+
+    def note(*given: Any, **more: Any) -> Any:
+        notes.extend(filter(None, more["notes"]))
+        return build_sheet(*given, **more)
+
+    monkeypatch.setattr("mri_gan.pictures.build_sheet", note)
     brain, stream = phantoms.brain_volume(), io.BytesIO()
     np.save(stream, brain)
     data = phantoms.nifti_bytes(brain) if name == "a.nii" else stream.getvalue()
@@ -285,6 +292,8 @@ def test_the_sheet_says_where_right_is_when_the_file_does(
     with Image.open(tmp_path / "s.png") as sheet:
         tiles = np.asarray(sheet)
     assert [bool(tiles[3:14, x : x + 12].max() > 200) for x in (3, 117)] == [marked, marked]
+    said = "R | L: the left edge of an axial or coronal picture is the right side of the body"
+    assert notes == [said] * marked
 
 
 def test_inspect_reads_names_as_prepare_would(tmp_path: Path) -> None:
