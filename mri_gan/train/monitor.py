@@ -357,7 +357,7 @@ class Monitor:
         return count
 
 
-def draw_losses(run: Path) -> None:
+def draw_losses(run: Path, loss: str) -> None:
     """The curves of losses and scores in a run's metrics as `loss.png`."""
-    if charts := chart_metrics(read_metrics(run / METRICS))[:LOSS_CHARTS]:
+    if charts := chart_metrics(read_metrics(run / METRICS), loss)[:LOSS_CHARTS]:
         write_bytes(run / PLOT, draw_png(charts))

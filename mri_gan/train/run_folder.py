@@ -201,7 +201,7 @@ def snapshot(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> T
     if fades_or_did(run, phase, state.nimg):
         draw_fade(run, state, phase, data)
     with skipping_failed_picture(run):
-        draw_losses(run.folder)
+        draw_losses(run.folder, run.config.loss)
     run.on_snapshot(path)
     return images
 

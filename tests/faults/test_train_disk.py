@@ -110,7 +110,7 @@ def test_pictures_that_have_no_room_do_not_end_a_run(
 def test_metrics_that_have_no_room_do_not_end_a_run(
     store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run_folder, "draw_losses", lambda _: None)
+    monkeypatch.setattr(run_folder, "draw_losses", lambda *_: None)
     clean, lines = Path.open, [0]
 
     def open_path(self: Path, mode: str = "r", *args: Any, **choices: Any) -> Any:

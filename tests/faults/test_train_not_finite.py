@@ -34,7 +34,7 @@ Poison = Callable[[str, float, Callable[[TrainState], bool]], None]
 @pytest.fixture
 def poison(monkeypatch: pytest.MonkeyPatch) -> Poison:
     """`poison(place, value, when)` spoils what the critic's step has there."""
-    monkeypatch.setattr(run_folder, "draw_losses", lambda _: None)
+    monkeypatch.setattr(run_folder, "draw_losses", lambda *_: None)
 
     def install(place: str, value: float, when: Callable[[TrainState], bool]) -> None:
         now: list[TrainState] = []

@@ -162,7 +162,7 @@ def own_store(store: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int, Callable[[], Any]], None]:
     """`at(nimg, act)`: have something happen when that step begins."""
-    monkeypatch.setattr(run_folder, "draw_losses", lambda _: None)
+    monkeypatch.setattr(run_folder, "draw_losses", lambda *_: None)
     # On a busy machine batches may come late, which a run reports in lines of its own.
     monkeypatch.setattr(monitor, "STARVED_ABOVE", 2.0)
 

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mri_gan.charts import chart_metrics, draw_figure, draw_png
+from mri_gan.charts import Chart, chart_metrics, draw_figure, draw_png
 from mri_gan.config import METRICS, read_metrics
 from mri_gan.schedule import Phase
+from mri_gan.train import monitor as monitor_module
 from mri_gan.train.monitor import Monitor, draw_losses, spectrum_distance
 
 PHASE = Phase(8, 1.0, 4, 1e-3)
@@ -103,5 +104,20 @@ def test_a_line_can_be_added_to_after_the_snapshot(tmp_path: Path) -> None:
 
 
 def test_no_metrics_no_plot(tmp_path: Path) -> None:
-    draw_losses(tmp_path)
+    draw_losses(tmp_path, "r3gan")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_plot_names_the_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monitor = Monitor(tmp_path, 0)
+    monitor.add({"d_loss": torch.tensor(1.0)}, 4, 0.0)
+    monitor.tick(4, PHASE)
+    drawn: list[str] = []
+
+    def note(charts: list[Chart]) -> bytes:
+        drawn.extend(chart.y_name for chart in charts)
+        return b""
+
+    monkeypatch.setattr(monitor_module, "draw_png", note)
+    draw_losses(tmp_path, "r3gan")
+    assert drawn[0] == "r3gan loss, no unit"

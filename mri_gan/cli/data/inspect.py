@@ -22,6 +22,7 @@ from mri_gan.cli.data.source_options import (
 from mri_gan.config import require
 from mri_gan.errors import DataError, Stopped, printable
 from mri_gan.preparation import PLANES, PrepareConfig
+from mri_gan.values import say_count
 
 if TYPE_CHECKING:
     from mri_gan.ingest.look.survey import Look, Survey
@@ -66,7 +67,7 @@ LISTS = (
     "flat_slices",
     "doubtful_orientation",
 )
-UNJUDGED = "{:,} volumes, which do not look like a brain without its skull"
+UNJUDGED = "{}: no brain without its skull is seen"
 TELLING = (
     "the names here can identify people (prepare replaces them by pseudonyms): do not pass this on"
 )
@@ -281,7 +282,11 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         *_values(facts["scanner_values"]),
         ("greys at 1, 50, 99 %", ", ".join(map(str, facts["grey_percentiles"].values()))),
         *((name.replace("_", " "), _listed(facts, name)) for name in LISTS),
-        *([("orientation not judged", UNJUDGED.format(unjudged))] if unjudged else []),
+        *(
+            [("orientation not judged", UNJUDGED.format(say_count(unjudged, "volume")))]
+            if unjudged
+            else []
+        ),
         ("would be left out", _some(why)),
         ("store", f"about {size} in {options.human_seconds(facts['seconds'])}"),
     ]
