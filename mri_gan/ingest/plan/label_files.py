@@ -82,15 +82,21 @@ def say_unused(sources: Sequence[Source], members: Sequence[Member]) -> list[str
         for member in members
         if is_table(member.name) and not is_dataset_json(member.name)
     }
-    beside: dict[str, list[Source]] = defaultdict(list)
+    beside: dict[str, set[str]] = defaultdict(set)
     for source in sources if tables else ():
-        beside[nearest_folder(source.member.name, tables) or ""].append(source)
+        beside[nearest_folder(source.member.name, tables) or ""].add(_id_of(source))
     return [
-        f"{member.public_label}: names none of the people, such as {_id_of(beside[folder][0])}, "
-        "so no labels were read; mrigan train --labels TABLE reads another table"
+        f"{member.public_label}: names none of the people here, so no labels were read; "
+        "mrigan train --labels TABLE reads another table"
         for folder, member in tables.items()
-        if folder in beside and not any(set(s.labels or ()) - {"class"} for s in beside[folder])
+        if folder in beside and beside[folder].isdisjoint(_names_in(member))
     ]
+
+
+def _names_in(member: Member) -> Iterable[str]:
+    with contextlib.suppress(DataError):
+        return read_table(member)
+    return ()
 
 
 def _table_above(path: Path) -> Table:

@@ -92,6 +92,12 @@ def test_a_table_that_names_nobody_is_doubted(tmp_path: Path, table: bytes) -> N
     assert [d for d in plan.doubts if d.startswith("a.zip:lab/participants.tsv: names none of")]
 
 
+def test_a_table_without_a_label_that_is_kept_still_names_people(tmp_path: Path) -> None:
+    plan = plan_of(bids(tmp_path / "a.zip", b"participant_id\thandedness\nsub-01\tright\n"))
+    assert {s.labels and 1 for s in plan.sources} == {None}
+    assert "names none" not in " ".join(plan.doubts)
+
+
 def test_a_table_above_the_given_folder_is_found(tmp_path: Path) -> None:
     phantoms.write_folder(tmp_path, dict.fromkeys(RUNS, SCAN) | {"bids/participants.tsv": TABLE})
     plan = plan_of(tmp_path / "bids" / "sub-01")
