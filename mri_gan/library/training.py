@@ -120,8 +120,8 @@ def train(
 
     `settings` are the fields of `mri_gan.TrainConfig`; what is left out comes from `preset`, the
     architecture's paper and the store, as on the command line; `mrigan train --help` explains
-    each. `kimg` is the length in thousands
-    of images. One process; several are started by `torchrun -m mri_gan train`.
+    each. `kimg` is the length in thousands of images. One process; several are started by
+    `torchrun -m mri_gan train`.
 
     Raises UsageError for settings that make no sense, DataError when the disk refuses or training
     diverges, Stopped after Ctrl-C (the same call continues).

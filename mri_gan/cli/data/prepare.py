@@ -147,17 +147,7 @@ def command(
     plan = _plan(sources, config, key, (split_file, people_file), part)
     report_people(plan, strict=strict, quiet=quiet, as_json=as_json or dry_run)
     if dry_run:
-        options.print_json(
-            {
-                "sources": len(plan.sources),
-                "masks": plan.masks,
-                "people": plan.conclusion,
-                "doubts": list(plan.doubts),
-                "left_out": dict(plan.left_out),
-                "deselected": plan.deselected,
-                "options": config.to_dict(),
-            }
-        )
+        options.print_json(_describe(plan, config))
         return
     crew = engine if engine != LOCAL else workers
     facts = _prepare(plan, config, out, crew, overwrite, quiet or as_json)
@@ -168,6 +158,19 @@ def command(
         )
     report_twins(out, facts, strict=strict, quiet=quiet)
     _report(out, facts, plan, as_json, quiet)
+
+
+def _describe(plan: Plan, config: PrepareConfig) -> dict[str, Any]:
+    """What a dry run shows."""
+    return {
+        "sources": len(plan.sources),
+        "masks": plan.masks,
+        "people": plan.conclusion,
+        "doubts": list(plan.doubts),
+        "left_out": dict(plan.left_out),
+        "deselected": plan.deselected,
+        "options": config.to_dict(),
+    }
 
 
 def _plan(

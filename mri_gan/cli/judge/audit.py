@@ -159,9 +159,7 @@ def _print_table(facts: dict[str, Any]) -> None:
         click.echo(say_membership(membership))
     else:
         click.echo(f"membership inference left out: {facts['membership_left_out']}")
-    for line in filter(
-        None, (facts["limits"], facts["kinds"], facts["warning"], facts["sentence"])
-    ):
+    for line in filter(None, (facts[name] for name in SAID)):
         click.echo(line)
     click.echo(f"{facts['images_per_s']:,.0f} images/s")
 

@@ -51,15 +51,24 @@ def label_sources(sources: Sequence[Source], members: Iterable[Member], path: Pa
     ]
     members = [member for member in members if is_table(member.name)]
     sources = apply_dataset_json(sources, members)
+    found = _tables_of_people(members)
     is_bids = any(source.naming.layout == "bids" for source in sources)
     tables = {}
-    for member in members:
-        if not is_dataset_json(member.name):
-            with contextlib.nullcontext() if is_bids else contextlib.suppress(DataError):
-                tables[member.name.rpartition("/")[0]] = read_table(member)
+    for folder, member in found.items():
+        with contextlib.nullcontext() if is_bids else contextlib.suppress(DataError):
+            tables[folder] = read_table(member)
     if is_bids and not tables:
         tables = {"": _table_above(path)}
     return [_label(source, tables) for source in sources] if tables else sources
+
+
+def _tables_of_people(members: Iterable[Member]) -> dict[str, Member]:
+    """{folder: table of participants}."""
+    return {
+        member.name.rpartition("/")[0]: member
+        for member in members
+        if is_table(member.name) and not is_dataset_json(member.name)
+    }
 
 
 def _label(source: Source, tables: Mapping[str, Table]) -> Source:
@@ -77,11 +86,7 @@ def _id_of(source: Source) -> str:
 
 def say_unused(sources: Sequence[Source], members: Sequence[Member]) -> list[str]:
     """A line for each table of participants that names none of the people beside it."""
-    tables = {
-        member.name.rpartition("/")[0]: member
-        for member in members
-        if is_table(member.name) and not is_dataset_json(member.name)
-    }
+    tables = _tables_of_people(members)
     beside: dict[str, set[str]] = defaultdict(set)
     for source in sources if tables else ():
         beside[nearest_folder(source.member.name, tables) or ""].add(_id_of(source))
