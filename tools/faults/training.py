@@ -111,7 +111,7 @@ def without_plots() -> None:
     """Leave out the loss plot."""
     from mri_gan.train import run_folder
 
-    put(run_folder, "draw_losses", lambda _: None)
+    put(run_folder, "draw_losses", lambda *_: None)
 
 
 def die() -> None:
