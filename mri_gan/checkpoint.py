@@ -123,7 +123,7 @@ def _is_whole(payload: dict[str, Any]) -> bool:
 
 def _load_payload(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise DataError(f"{path}: no such file", "check the spelling")
+        raise DataError(f"{path}: no such file or folder", "check the spelling")
     try:
         if not zipfile.is_zipfile(path):
             if _is_pickle(path):

@@ -148,10 +148,16 @@ def build_conditions(names: Sequence[str], labels: Sequence[Labels]) -> Conditio
     return Conditions(tuple(_build_column(name, labels) for name in names))
 
 
-def _build_column(wanted: str, labels: Sequence[Labels]) -> Column:
+def split_kind(wanted: str) -> tuple[str, str]:
+    """The name of a label and how to take it, which "age:class" says; raises UsageError."""
     name, _, kind = wanted.partition(":")
     if kind not in ("", "class"):
-        raise UsageError(f"--condition {wanted}: unknown {kind}", f"write {name} or {name}:class")
+        raise UsageError(f"label {wanted}: unknown {kind}", f"write {name} or {name}:class")
+    return name, kind
+
+
+def _build_column(wanted: str, labels: Sequence[Labels]) -> Column:
+    name, kind = split_kind(wanted)
     given = [row[name] for row in labels if name in row]
     if not given:
         known = ", ".join(sorted({key for row in labels for key in row})) or "none"

@@ -207,6 +207,7 @@ def build_sheet(
     can be seen. Empty cells stay black.
     """
     tiles = [build_tile(image, scale) for image in to_grey(images)]
+    mark_edges(tiles[0], edges)
     width, height = tiles[0].size
     wrapped = [wrap_label(label, width) for label in labels]
     text = 1 + LINE_PX * max(1, *map(len, wrapped)) if labels else 0
@@ -220,8 +221,6 @@ def build_sheet(
         for line, words in enumerate(wrapped[i] if labels else ()):
             place = x, y + height + 1 + line * LINE_PX
             draw.text(place, words, INK, ImageFont.load_default(10))
-    if edges and width >= MARKED_PX:
-        mark_edges(draw, width, edges)
     return add_notes(sheet, notes)
 
 
@@ -292,11 +291,13 @@ def html_row(images: NDArray[Any], caption: str) -> str:
     return f'<p>{text}</p><img alt="{text}" src="data:image/png;base64,{data}">'
 
 
-def mark_edges(draw: ImageDraw.ImageDraw, width: int, edges: Sequence[str]) -> None:
-    """R and L in the upper corners of the first picture, with a dark rim."""
-    font = ImageFont.load_default(10)
-    for letter, x, anchor in zip(edges, (GAP + 2, GAP + width - 2), ("la", "ra"), strict=True):
-        draw.text((x, GAP + 1), letter, INK, font, anchor, stroke_width=1, stroke_fill=PAPER)
+def mark_edges(picture: Image.Image, edges: Sequence[str]) -> None:
+    """R and L in the upper corners of a picture, with a dark rim, where it has room for them."""
+    if not edges or picture.width < MARKED_PX:
+        return
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(10)
+    for letter, x, anchor in zip(edges, (2, picture.width - 2), ("la", "ra"), strict=True):
+        draw.text((x, 1), letter, INK, font, anchor, stroke_width=1, stroke_fill=PAPER)
 
 
 SHOWN_PX = 128  # smaller pictures are magnified to about this size

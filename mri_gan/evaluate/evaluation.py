@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from mri_gan.charts import FAKES, MORE_UPRIGHT, NEAR, REALS, TOO_FEW, WITHIN, save_figure
+from mri_gan.charts import (
+    FAKES,
+    MORE_UPRIGHT,
+    NEAR,
+    PRINTED,
+    REALS,
+    TOO_FEW,
+    WITHIN,
+    save_figure,
+)
 from mri_gan.config import EFFICIENTNETS
 from mri_gan.errors import DataError
 from mri_gan.evaluate.distances import (
@@ -440,12 +449,14 @@ def _rounded(values: dict[str, Any]) -> dict[str, Any]:
 MOST_POINTS = 500  # of each set
 
 
-def save_map(path: Path, points: Mapping[str, tuple[Vectors, Vectors]]) -> None:
-    """Where both sets are in the space of each kind of features, one point for each image.
+def save_map(paths: Sequence[Path], points: Mapping[str, tuple[Vectors, Vectors]]) -> None:
+    """Where both sets are in the space of each kind of features, in each of these files.
 
+    One point for each image.
     Above by the two principal components of both sets together; below by t-SNE (van der Maaten and
     Hinton 2008), where scikit-learn is installed.
     """
+    import matplotlib
     from matplotlib.figure import Figure as Canvas
 
     ways = [lay_flat, *([lay_by_tsne] if importlib.util.find_spec("sklearn") else [])]
@@ -460,7 +471,9 @@ def save_map(path: Path, points: Mapping[str, tuple[Vectors, Vectors]]) -> None:
             axes.scatter(*rest.T, s=6, color=FAKES, alpha=0.5, label="synthetic")
             axes.set(title=f"{name}, {title}", xticks=[], yticks=[])
     grid[0, 0].legend(frameon=False)
-    save_figure(path, canvas)
+    with matplotlib.rc_context(PRINTED):
+        for path in paths:
+            save_figure(path, canvas)
 
 
 def lay_flat(reals: Vectors, fakes: Vectors) -> tuple[str, Vectors]:

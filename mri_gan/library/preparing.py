@@ -108,7 +108,7 @@ def prepare(
             open_here = is_open_here(folder)
             require(not open_here, f"{folder}: is open in this program", "close its readers first")
             remove_store(folder)
-        if is_complete(folder, plan.digest):
+        if is_complete(folder, plan.digest, config):
             facts = write_companions(folder)
         else:
             facts = write_store(plan, config, folder, count, stop, report_progress)

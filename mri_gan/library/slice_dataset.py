@@ -19,7 +19,7 @@ import torch.utils.data as torch_data
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mri_gan.conditions import as_class, as_number
+from mri_gan.conditions import as_class, as_number, split_kind
 from mri_gan.config import require, require_level
 from mri_gan.errors import UsageError
 from mri_gan.library.arguments import public, require_least
@@ -90,10 +90,11 @@ class SliceDataset(torch_data.Dataset[Any]):
 
     Without `labels` an item is a tensor, with one label a pair (tensor, label), with several
     (tensor, (label, ...)). An unknown class is -1, an unknown number nan, of which a warning
-    tells. With `as_dict` it is {"image", "index", "subject", each label}, as dictionary
-    transforms (MONAI) take it; "index" is the slice's number in the store. `scale` "signed" is
-    float32 in -1..1, "unit" float32 in 0..1, "raw" the stored integers, which travel fastest from
-    workers to a GPU. `transform` is called with the tensor alone, or with the whole dictionary.
+    tells; `name:class` makes a class of numbers. With `as_dict` an item is {"image", "index",
+    "subject", each label}, as dictionary transforms (MONAI) take it; "index" is the slice's number
+    in the store. `scale` "signed" is float32 in -1..1, "unit" float32 in 0..1, "raw" the stored
+    integers, which travel fastest from workers to a GPU. `transform` is called with the tensor
+    alone, or with the whole dictionary.
 
     The data set can be pickled and forked: every process opens the store when it first reads, and
     raises DataError where another one was prepared there in the meantime. Raises UsageError for a
@@ -127,7 +128,8 @@ class SliceDataset(torch_data.Dataset[Any]):
             native = opened.max_native
         rows = [known[i] for i in self.indices]
         names = [labels] if isinstance(labels, str) else labels
-        self.targets = {name: build_target(name, rows, self.store) for name in names}
+        targets = [build_target(name, rows, self.store) for name in names]
+        self.targets = {target.name: target for target in targets}
         for text in self._oddities(native):
             warnings.warn(text, stacklevel=3)  # the line that asked for it
         self._memory = Recycler()
@@ -393,11 +395,12 @@ class ParcelLoader(torch_data.DataLoader[Any]):
         return room.share_memory_()  # type: ignore[no-any-return, no-untyped-call]
 
 
-def build_target(name: str, rows: Sequence[Labels], store: Path) -> Target:
-    """A label of every slice; it is a class unless all its values are numbers.
+def build_target(wanted: str, rows: Sequence[Labels], store: Path) -> Target:
+    """A label of every slice; a class where it says `name:class` or has values that are no numbers.
 
     Raises UsageError where no slice has it.
     """
+    name, kind = split_kind(wanted)
     found = [row.get(name) for row in rows]
     known = [value for value in found if value is not None]
     if not known:
@@ -406,9 +409,8 @@ def build_target(name: str, rows: Sequence[Labels], store: Path) -> Target:
             f"{store}: no slice has a label {name}", f"known labels: {', '.join(there)}"
         )
     numbers = [None if value is None else as_number(value) for value in found]
-    if all(
-        (number is None) == (value is None) for number, value in zip(numbers, found, strict=True)
-    ):
+    unlike = [n is None and v is not None for n, v in zip(numbers, found, strict=True)]
+    if not kind and not any(unlike):
         values = [float("nan") if number is None else number for number in numbers]
         return Target(name, torch.tensor(values, dtype=torch.float32))
     classes = tuple(sorted({as_class(value) for value in known}))

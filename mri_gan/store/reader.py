@@ -268,6 +268,7 @@ class StoreReader:
     ) -> NDArray[Any]:
         """A batch of slices at one level: [N, C, level, level], uint8 or uint16, in `out` if given.
 
+        Above a slice's native level it is the native image, enlarged.
         Raises DataError naming the slice when its record is missing or damaged.
         """
         require_level("level", level)

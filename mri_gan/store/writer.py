@@ -6,10 +6,11 @@ it, so the same command continues from there.
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ BATCH_BYTES = 16 << 20
 FIRST_MAP_BYTES = 64 << 20
 PAGE_WASTE = 1.3  # bytes of pages per byte of images
 SMALL_COMMIT = 128 << 10  # what a transaction writes besides images, index pages above all
+MOST_OPTIONS = 3  # that a message names
 LMDB_MAGIC, LMDB_MAGIC_END = b"\xde\xc0\xef\xbe", 20  # where in a file it ends
 
 
@@ -41,6 +43,20 @@ class _Batch:
     slices: list[Entry] = field(default_factory=list)
     skipped: list[Entry] = field(default_factory=list)
     n_bytes: int = 0
+
+
+def say_other(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What a store of another plan was made of: other options, by name, or else other sources."""
+    old, new = (json.loads(json.dumps(header["options"])) for header in (before, now))
+    other = [
+        f"{name} {json.dumps(old[name])}, not {json.dumps(new[name])}"
+        for name in new
+        if name in old and old[name] != new[name]
+    ]
+    if not other:
+        return "other sources, or of sources that have changed"
+    more = f" and {len(other) - MOST_OPTIONS} more" if len(other) > MOST_OPTIONS else ""
+    return f"other options ({'; '.join(other[:MOST_OPTIONS])}{more})"
 
 
 class StoreWriter:
@@ -80,8 +96,9 @@ class StoreWriter:
         if before is None:
             self._commit(lambda txn: txn.put(b"format", dump_checked(header), db=meta))
         elif load_json(before)["plan"] != header["plan"]:
+            other = say_other(load_json(before), header)
             raise UsageError(
-                f"{self.folder}: holds an unfinished store of other sources or options",
+                f"{self.folder}: holds an unfinished store of {other}",
                 "give another --out, or delete that folder if you no longer need it",
             )
         if progress is not None:

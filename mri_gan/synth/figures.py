@@ -74,10 +74,14 @@ class Drawing:
     ) -> Image.Image:
         """Images [N, C, H, W] of -1..1 as one picture, row by row, with notes below."""
         labels = labels if any(labels) else ()
-        edges = read_edges(self.trained.path.parent / CONFIG)
-        scale = magnification(self.look.size)
-        notes = [*notes, say_edges(edges)]
-        return build_sheet(sheet_pixels(images.numpy()), columns, labels, scale, edges, notes)
+        scale, pixels = magnification(self.look.size), sheet_pixels(images.numpy())
+        notes = [*notes, say_edges(self.edges)]
+        return build_sheet(pixels, columns, labels, scale, self.edges, notes)
+
+    @property
+    def edges(self) -> tuple[str, ...]:
+        """The sides of the body at the left and right edge of its images, where they are known."""
+        return read_edges(self.trained.path.parent / CONFIG)
 
     @property
     def has_noise(self) -> bool:

@@ -25,6 +25,7 @@ from mri_gan.pictures import (
     add_mark,
     build_tile,
     magnification,
+    mark_edges,
     png_text,
     sheet_pixels,
 )
@@ -183,14 +184,17 @@ def save_animation(
     fps: float,
     shows: Shows = Shows.SYNTHETIC,
     captions: Sequence[str] = (),
+    edges: Sequence[str] = (),
 ) -> None:
     """[F, C, H, W] of -1..1 as an endlessly repeated GIF or animated PNG, marked.
 
-    Below each frame stand its caption and what it shows.
+    Below each frame stand its caption and what it shows, in its upper corners `edges` (R and L).
     """
     check_suffix(path)
     require(0 < fps <= 100, f"--fps {fps}", "give a number above 0, up to 100")
     tiles = [build_tile(image, magnification(size)) for image in sheet_pixels(images)]
+    for tile in tiles:
+        mark_edges(tile, edges)
     texts = [[caption] for caption in captions] or [[]] * len(tiles)
     frames = [
         add_mark(add_lines(tile, text), shows) for tile, text in zip(tiles, texts, strict=True)

@@ -41,6 +41,22 @@ def test_a_walk_is_a_moving_picture(run: Path, tmp_path: Path) -> None:
         assert picture.size == (128, 128 + 2 * LINE_PX)  # a caption, and what it shows
 
 
+@pytest.mark.parametrize("words", [("walk", "--steps", 2), ("directions", "--sweeps")])
+def test_moving_pictures_show_which_side_is_which(tmp_path: Path, words: tuple[str, ...]) -> None:
+    run, out = tmp_path / "run", tmp_path / "made"
+    run.mkdir()
+    save_untrained(run)
+    facts = {"settings": {}, "data": {"image_edges": ["R", "L"]}}
+    corners = []
+    for known in (facts, {}):
+        (run / "config.json").write_text(json.dumps(known))
+        name = out / "walk.gif" if words[0] == "walk" else out
+        assert mrigan(words[0], run, *words[1:], "--out", name).exit_code == 0
+        with Image.open(next(out.glob("*.gif"))) as picture:
+            corners.append(picture.convert("L").crop((2, 2, 12, 12)).tobytes())
+    assert corners[0] != corners[1]
+
+
 def test_a_truncation_that_changes_nothing_is_said_to(
     without_styles: Path, run: Path, tmp_path: Path
 ) -> None:

@@ -84,9 +84,10 @@ def test_the_map_is_that_of_a_principal_component_analysis_of_both_sets() -> Non
 
 
 def test_the_map_is_a_chart_with_a_column_for_each_kind_of_features(tmp_path: Path) -> None:
-    save_map(tmp_path / "one.png", {"pca": two_sets()})
-    save_map(tmp_path / "two.png", {"pca": two_sets(), "texture": two_sets()})
+    save_map([tmp_path / "one.png", tmp_path / "one.pdf"], {"pca": two_sets()})
+    save_map([tmp_path / "two.png"], {"pca": two_sets(), "texture": two_sets()})
     assert read_mark(tmp_path / "two.png") is Shows.CHART
+    assert b"/Type3" not in (tmp_path / "one.pdf").read_bytes()  # which journals refuse
     with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
         assert two.width == 2 * one.width
         assert two.height == one.height

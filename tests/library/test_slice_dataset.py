@@ -306,6 +306,20 @@ def test_labels_are_numbers_or_classes_and_unknown_where_missing(
     assert int(group) == -1
 
 
+def test_numbers_are_a_class_where_that_is_asked_for(store: Path, tmp_path: Path) -> None:
+    subjects = sorted(set(SliceDataset(store, split=None, level=8).subjects))
+    table = tmp_path / "who.csv"
+    table.write_text("subject,stage\n" + "".join(f"{s},{i % 3}\n" for i, s in enumerate(subjects)))
+    data = SliceDataset(store, None, 8, labels="stage:class", table=table, as_dict=True)
+    assert data.classes == {"stage": ("0", "1", "2")}
+    items = [data[i] for i in range(len(data))]
+    assert all(int(item["stage"]) == subjects.index(item["subject"]) % 3 for item in items)
+    with pytest.raises(
+        UsageError, match="label stage:clas: unknown clas: write stage or stage:class"
+    ):
+        SliceDataset(store, None, 8, labels="stage:clas", table=table)
+
+
 def test_a_table_that_names_nobody_is_said_to(store: Path, tmp_path: Path) -> None:
     table = tmp_path / "who.tsv"
     table.write_text("subject\tage\nzzz\t7\n")

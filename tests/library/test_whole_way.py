@@ -88,7 +88,7 @@ def test_a_store_that_this_program_reads_is_prepared_again_or_the_remedy_is_told
     data = mg.SliceDataset(tmp_path / "A", level=8)
     before = data[0]
     assert mg.prepare(oasis_zip, tmp_path / "A", workers=0).digest == first.digest
-    with pytest.raises(mg.UsageError, match="already holds a store of other sources"):
+    with pytest.raises(mg.UsageError, match=r"other options \(depth 8, not 16\)"):
         mg.prepare(oasis_zip, tmp_path / "A", workers=0, depth=16)
     with pytest.raises(mg.UsageError, match="open in this program: close its readers first"):
         mg.prepare(oasis_zip, tmp_path / "A", workers=0, depth=16, overwrite=True)

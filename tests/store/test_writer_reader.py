@@ -281,8 +281,17 @@ def test_an_abandoned_writer_leaves_its_last_transaction(tmp_path: Path) -> None
 
 def test_an_unfinished_store_of_another_plan_is_not_continued(tmp_path: Path) -> None:
     write(tmp_path / "s", stop_at=2)
-    with pytest.raises(UsageError, match="other sources or options"):
+    with pytest.raises(UsageError, match="unfinished store of other sources"):
         write(tmp_path / "s", HEADER | {"plan": "plan-2"})
+
+
+def test_options_of_another_plan_are_named_but_not_many(tmp_path: Path) -> None:
+    before: dict[str, Any] = dict.fromkeys("abcd", 1)
+    write(tmp_path / "s", HEADER | {"options": before | {"old": 1}}, stop_at=2)
+    after = {"plan": "plan-2", "options": dict.fromkeys("abcd", 2) | {"new": 1}}
+    said = r"other options \(a 1, not 2; b 1, not 2; c 1, not 2 and 1 more\)"
+    with pytest.raises(UsageError, match=said):
+        write(tmp_path / "s", HEADER | after)
 
 
 def test_skipped_sources_are_counted_and_listed(tmp_path: Path) -> None:

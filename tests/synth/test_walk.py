@@ -163,6 +163,20 @@ def test_frames_have_their_caption_and_the_mark_below(tmp_path: Path) -> None:
     assert first[mark].max() > 100
 
 
+@pytest.mark.parametrize("size", [16, 64])
+def test_every_frame_has_the_sides_of_the_body_in_its_corners(tmp_path: Path, size: int) -> None:
+    frames = np.zeros((2, 1, size, size), np.float32) - 1
+    frames[1, 0, -1] = 0  # or they would be one frame
+    save_animation(tmp_path / "a.png", frames, size, 10, edges=("R", "L"))
+    with Image.open(tmp_path / "a.png") as image:
+        for number in range(2):
+            image.seek(number)
+            grey = np.asarray(image.convert("L"))[:20]
+            left, middle, right = grey[:, :16], grey[:, 16:-16], grey[:, -16:]
+            assert min(left.max(), right.max()) > 200 > middle.max()
+            assert (left[:, ::-1] != right).any()  # two letters
+
+
 @pytest.mark.parametrize(
     ("loop", "captions"),
     [

@@ -213,7 +213,7 @@ def _prepare(
         remove_leftovers(out)
         if overwrite:
             prepare.remove_store(out)
-        if prepare.is_complete(out, plan.digest):
+        if prepare.is_complete(out, plan.digest, config):
             if not quiet:
                 click.echo(f"{out} is already complete", err=True)
             from mri_gan.store.companions import write_companions

@@ -112,8 +112,9 @@ def command(
     for picture in pictures:
         save_figures(picture, result.figures)
     if result.points:
-        pictures.append(folder / "map.png")
-        save_map(pictures[-1], result.points)
+        maps = [folder / "map.png", folder / "map.pdf"]
+        save_map(maps, result.points)
+        pictures += maps
     if as_json:
         options.print_json(facts)
     elif not quiet:

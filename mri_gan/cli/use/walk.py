@@ -87,11 +87,11 @@ def command(
         found = load_projections(styles, hand)
         frames = walk_projections(hand, found, steps, loop).numpy()
         captions = caption_legs("image", range(1, len(found) + 1), steps, loop)
-        save_animation(out, frames, hand.look.size, fps, Shows.LIKENESS, captions)
+        save_animation(out, frames, hand.look.size, fps, Shows.LIKENESS, captions, hand.edges)
     else:
         frames = walk_frames(hand, walk).numpy()
         captions = caption_frames(walk, hand.trained.conditions)
-        save_animation(out, frames, hand.look.size, fps, captions=captions)
+        save_animation(out, frames, hand.look.size, fps, Shows.SYNTHETIC, captions, hand.edges)
     if as_json:
         options.print_json({"files": [str(out)], "frames": len(frames), "size": hand.look.size})
     elif not quiet:

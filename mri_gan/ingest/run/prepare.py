@@ -36,7 +36,7 @@ from mri_gan.preparation import GIVEN_FILE, PrepareConfig
 from mri_gan.store import schema
 from mri_gan.store.counts import count_slices, tell_learned
 from mri_gan.store.schema import SliceRecord
-from mri_gan.store.writer import StoreWriter, has_begun
+from mri_gan.store.writer import StoreWriter, has_begun, say_other
 
 CHUNK = 16  # image files per task: enough to hide the cost of sending one
 VOLUME_WEIGHT = 64  # a volume's slices fill the window of tasks as this many images do
@@ -108,17 +108,18 @@ def require_apart(sources: Iterable[Path], out: Path) -> None:
             raise UsageError(f"{out}: holds the scans", "give --out a folder of its own")
 
 
-def is_complete(folder: Path, plan_digest: str) -> bool:
+def is_complete(folder: Path, plan_digest: str, config: PrepareConfig) -> bool:
     """Whether the folder holds the finished store of this plan.
 
-    Raises UsageError when it holds a finished store of another one.
+    Raises UsageError when it holds a finished store of another one, and says what differs.
     """
     header, summary = _read_meta(folder)
     if summary is None or header is None:
         return False
     if header["plan"] != plan_digest:
         raise UsageError(
-            f"{folder}: already holds a store of other sources or options",
+            f"{folder}: already holds a store of "
+            f"{say_other(header, {'options': config.to_dict()})}",
             "give another --out, or --overwrite to replace it",
         )
     return True

@@ -67,7 +67,7 @@ def test_shards_in_any_order_make_the_whole(
         for level in LEVELS:
             indices = range(len(one))
             assert other.read(level, indices).tobytes() == one.read(level, indices).tobytes()
-    assert is_complete(joined, build_plan([archive], PrepareConfig()).digest)
+    assert is_complete(joined, build_plan([archive], PrepareConfig()).digest, PrepareConfig())
 
 
 def test_a_missing_a_double_and_a_strange_shard_are_refused(tmp_path: Path, archive: Path) -> None:
@@ -87,10 +87,10 @@ def test_a_shard_is_known_by_its_number(tmp_path: Path, archive: Path) -> None:
     plan = build_plan([archive], config)
     first, second = (take_shard(plan, Shard(n, 2)) for n in (1, 2))
     out = write_shard(archive, tmp_path / "s", Shard(1, 2))
-    assert is_complete(out, first.digest)
+    assert is_complete(out, first.digest, config)
     for other in (plan, second):
-        with pytest.raises(UsageError, match="other sources or options"):
-            is_complete(out, other.digest)
+        with pytest.raises(UsageError, match="other sources, or of sources"):
+            is_complete(out, other.digest, config)
 
 
 def test_masks_of_all_shards_get_the_same_greys(tmp_path: Path) -> None:

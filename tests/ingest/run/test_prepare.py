@@ -230,7 +230,7 @@ def test_a_stop_keeps_what_was_done_and_says_how_to_go_on(
     with pytest.raises(Stopped, match="stopped at 6 of 19 sources: run the same") as caught:
         write_store(plan, config, tmp_path, workers, stop, stop_at_six)
     assert caught.value.exit_code == 128 + signal.SIGTERM
-    assert not is_complete(tmp_path, plan.digest)
+    assert not is_complete(tmp_path, plan.digest, config)
     assert contents(prepare(tmp_path, mixed_zip)) == reference
 
 
@@ -298,13 +298,21 @@ def test_odd_names_do_not_break_the_manifest(tmp_path: Path, prepare: Prepare) -
 
 
 def test_a_complete_store_is_known_by_its_plan(store: Path, oasis_zip: Path) -> None:
-    assert is_complete(store, build_plan([oasis_zip], PrepareConfig()).digest)
-    with pytest.raises(UsageError, match="other sources or options"):
-        is_complete(store, "another digest")
+    config = PrepareConfig()
+    assert is_complete(store, build_plan([oasis_zip], config).digest, config)
+    with pytest.raises(UsageError, match="other sources, or of sources that have changed"):
+        is_complete(store, "another digest", config)
+
+
+def test_what_differs_from_a_complete_store_is_named(store: Path) -> None:
+    other = PrepareConfig(plane="coronal", slices="0.3:0.7")
+    said = r'other options \(plane "auto", not "coronal"; slices .*, not "0.3:0.7"\)'
+    with pytest.raises(UsageError, match=said):
+        is_complete(store, "another digest", other)
 
 
 def test_an_empty_folder_is_no_complete_store(tmp_path: Path) -> None:
-    assert not is_complete(tmp_path, "digest")
+    assert not is_complete(tmp_path, "digest", PrepareConfig())
 
 
 def test_akoa_sides_and_visits_reach_the_records(tmp_path: Path, prepare: Prepare) -> None:
