@@ -425,7 +425,7 @@ def test_a_run_of_some_minutes_ends_with_its_verdicts(
     )
     assert done.stderr.index("evaluating ... (very roughly ") < done.stderr.index("auditing ... (")
     quality, copies, then = done.stdout.splitlines()[-3:]
-    assert then == f"Then: mrigan report {tmp_path}, mrigan test {tmp_path} --size 16"
+    assert then == f"Then: mrigan report {tmp_path}, mrigan test {tmp_path}"
     assert quality.startswith("Do its images look like those of real people? ")
     assert copies == f"Do its images copy people of the training set? {audit['sentence']}"
 

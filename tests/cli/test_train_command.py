@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -66,6 +67,16 @@ def test_a_run_leaves_everything_to_look_at(run: Path) -> None:
     facts = json.loads((run / "config.json").read_text())
     assert facts["settings"]["max_size"] == 16
     assert facts["options"]["snap_kimg"] == 0.032
+
+
+def test_a_run_that_ends_below_its_largest_level_names_a_command_that_works(
+    store: Path, tmp_path: Path
+) -> None:
+    done = mrigan("train", store, *SMALL, "--kimg", "0.016", "--out", tmp_path)
+    assert "the run ends at 8 px" in done.stderr
+    then = done.stdout.splitlines()[-1]
+    assert then.startswith("Then: mrigan test ")
+    assert mrigan(*shlex.split(then)[2:]).exit_code == 0
 
 
 def test_what_was_left_unset_is_written_as_it_was_used(store: Path, tmp_path: Path) -> None:

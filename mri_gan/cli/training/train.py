@@ -306,12 +306,7 @@ def command(
         print_judgement(call)
     if world.is_first and not quiet:
         report = f"mrigan report {shlex.quote(str(out))}, " if counts and counts[1] else ""
-        click.echo(f"Then: {report}{test_command(out, config)}")
-
-
-def test_command(out: Path, config: TrainConfig) -> str:
-    """The command that draws what a run has learned."""
-    return f"mrigan test {shlex.quote(str(out))} --size {config.max_size}"
+        click.echo(f"Then: {report}mrigan test {shlex.quote(str(out))}")
 
 
 @dataclass(frozen=True)
