@@ -8,10 +8,10 @@ import os
 import warnings
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -90,11 +90,16 @@ class SliceDataset(torch_data.Dataset[Any]):
 
     Without `labels` an item is a tensor, with one label a pair (tensor, label), with several
     (tensor, (label, ...)). An unknown class is -1, an unknown number nan, of which a warning
-    tells; `name:class` makes a class of numbers. With `as_dict` an item is {"image", "index",
-    "subject", each label}, as dictionary transforms (MONAI) take it; "index" is the slice's number
-    in the store. `scale` "signed" is float32 in -1..1, "unit" float32 in 0..1, "raw" the stored
-    integers, which travel fastest from workers to a GPU. `transform` is called with the tensor
-    alone, or with the whole dictionary.
+    tells. Classes have the same numbers in every split; `name:class` makes a class of numbers, and
+    `{name: (class, ...)}` gives their order, for several stores.
+
+    With `as_dict` an item is {"image", "index", "subject", each label}, as dictionary transforms
+    (MONAI) take it; "index" is the slice's number in the store. `scale` "signed" is float32 in
+    -1..1, "unit" float32 in 0..1, "raw" the stored integers, which travel fastest from workers to
+    a GPU. `transform` is called with the tensor alone, or with the whole dictionary.
+
+    For splits by person and weighted samplers, `subjects` [N] are the people of its slices,
+    `targets[name].values` [N] a label of theirs, and `indices` [N] their numbers in the store.
 
     The data set can be pickled and forked: every process opens the store when it first reads, and
     raises DataError where another one was prepared there in the meantime. Raises UsageError for a
@@ -108,7 +113,7 @@ class SliceDataset(torch_data.Dataset[Any]):
         split: str | None = "train",
         level: int | None = None,
         transform: Callable[[Any], Any] | None = None,
-        labels: str | Sequence[str] = (),
+        labels: str | Sequence[str] | Mapping[str, Sequence[str]] = (),
         *,
         table: StrPath | None = None,
         as_dict: bool = False,
@@ -126,9 +131,10 @@ class SliceDataset(torch_data.Dataset[Any]):
             self.subjects = [opened.records[i].subject for i in self.indices]
             known = read_labels(opened, as_path(table) if table else None)
             native = opened.max_native
-        rows = [known[i] for i in self.indices]
-        names = [labels] if isinstance(labels, str) else labels
-        targets = [build_target(name, rows, self.store) for name in names]
+        targets = [
+            build_target(name, known, self.indices, self.store, classes)
+            for name, classes in as_wanted(labels).items()
+        ]
         self.targets = {target.name: target for target in targets}
         for text in self._oddities(native):
             warnings.warn(text, stacklevel=3)  # the line that asked for it
@@ -227,23 +233,11 @@ class SliceDataset(torch_data.Dataset[Any]):
         """
         require_least(1, batch_size=batch_size)
         require_least(0, num_workers=num_workers)
-        options["num_workers"] = num_workers
         require(sampler is None or not shuffle, "sampler and shuffle", "give one of them")
         require("batch_sampler" not in options, "batch_sampler", "give sampler and batch_size")
-        order: Any = sampler
-        if order is None and shuffle:
-            order = torch_data.RandomSampler(self, generator=options.get("generator"))
-        elif order is None:
-            order = torch_data.SequentialSampler(self)
-        batches = torch_data.BatchSampler(order, batch_size, drop_last)
-        if collate_fn is not None:
-            return torch_data.DataLoader(
-                self, batch_sampler=batches, collate_fn=collate_fn, **options
-            )
-        by_batch = self.transform or options.get("pin_memory")
-        if num_workers and options.get("in_order", True) and not by_batch:
-            return ParcelLoader(self, batches, **options)
-        return torch_data.DataLoader(self, batch_size=None, sampler=batches, **options)
+        kind = SliceLoader if collate_fn is None else torch_data.DataLoader
+        options |= {"sampler": sampler, "shuffle": shuffle, "collate_fn": collate_fn}
+        return kind(self, batch_size, drop_last=drop_last, num_workers=num_workers, **options)
 
     @property
     def classes(self) -> dict[str, tuple[str, ...]]:
@@ -306,10 +300,54 @@ class SliceDataset(torch_data.Dataset[Any]):
         return html_row(self._read_stored(rows)[:, 0], repr(self))
 
 
+# Batches that are read whole
+
+# Options of a DataLoader that say how its batches come, not which
+HOW = {
+    *(
+        "num_workers",
+        "prefetch_factor",
+        "persistent_workers",
+        "multiprocessing_context",
+        "in_order",
+    ),
+    *("worker_init_fn", "generator", "timeout", "pin_memory", "pin_memory_device"),
+}
+
+
+class SliceLoader(torch_data.DataLoader[Any]):
+    """A DataLoader that reads each batch at once, in a fraction of the time.
+
+    To other programs it is an ordinary one of its slices, which they may build again with a sampler
+    of theirs, as Lightning and Accelerate do for several processes.
+    """
+
+    def __init__(self, dataset: SliceDataset, batch_size: int | None = 1, **options: Any) -> None:
+        super().__init__(dataset, batch_size, **options)
+        how: dict[str, Any] = {name: options[name] for name in options.keys() & HOW}
+        batches: Any = self.batch_sampler
+        by_batch = dataset.transform or options.get("pin_memory")
+        self.reads: Iterable[Any]
+        if self.num_workers and options.get("in_order", True) and not by_batch:
+            self.reads = ParcelLoader(dataset, batches, **how)
+        else:
+            self.reads = torch_data.DataLoader(dataset, None, sampler=batches, **how)
+
+    def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        return iter(self.reads)
+
+
 # What workers read
 
 PARCEL_BYTES = 2**20  # of smaller ones, sending the message takes longer than reading
 PARCELS_EACH = 2  # that every worker gets at least, where there are so many batches
+
+
+class Parcel(NamedTuple):
+    """Some batches, and the part of the memory that they are read into."""
+
+    part: int
+    batches: list[list[int]]  # the numbers of each
 
 
 class Parcels(torch_data.Dataset[Any]):
@@ -323,13 +361,9 @@ class Parcels(torch_data.Dataset[Any]):
         return len(self.data)
 
     def __getitem__(self, parcel: Parcel) -> Parcel:
-        part, batches = parcel
-        indices = list(itertools.chain(*batches))
-        self.data._read_stored(indices, self.room[part, : len(indices)].numpy())
+        numbers = list(itertools.chain(*parcel.batches))
+        self.data._read_stored(numbers, self.room[parcel.part, : len(numbers)].numpy())
         return parcel
-
-
-Parcel = tuple[int, list[list[int]]]  # (part of the memory, the numbers of each batch)
 
 
 @dataclass(frozen=True)
@@ -347,7 +381,7 @@ class ParcelOrder:
         batches, number = iter(self.batches), 0
         # To the very end: a random order draws from its generator once more there.
         while parcel := list(itertools.islice(batches, self.size)):
-            yield number % self.parts, parcel
+            yield Parcel(number % self.parts, parcel)
             number += 1
 
 
@@ -367,53 +401,85 @@ class ParcelLoader(torch_data.DataLoader[Any]):
     def __init__(
         self, data: SliceDataset, batches: torch_data.BatchSampler, **options: Any
     ) -> None:
-        self.data, self.parcels = data, Parcels(data)
+        self.data, self.batches, self.options = data, batches, options
+        self.parcels = Parcels(data)
         workers = options["num_workers"]
         fitting = PARCEL_BYTES // (batches.batch_size * data.channels * data.level**2)
         share = len(batches) // (PARCELS_EACH * workers)
         # As many as torch has under way, and the one that is being used.
         parts = workers * (options.get("prefetch_factor") or 2) + 1
         self.order = ParcelOrder(batches, max(1, min(fitting, share)), parts)
+        self.in_use = False
         options = {**options, "sampler": self.order, "collate_fn": leave_as_it_is}
         super().__init__(self.parcels, batch_size=None, **options)
 
     def __len__(self) -> int:
-        return len(self.order.batches)
+        return len(self.batches)
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
+        if self.in_use and self.persistent_workers:  # both would be read into the same memory
+            yield from ParcelLoader(
+                self.data, self.batches, **{**self.options, "persistent_workers": False}
+            )
+            return
+        self.in_use = True
+        try:
+            yield from self._read_all()
+        finally:
+            self.in_use = False
+
+    def _read_all(self) -> Iterator[Any]:
         if self._iterator is None:  # workers start, each epoch's own unless they persist
             self.parcels.room = self._make_room()
-        room, batch_size = self.parcels.room, self.order.batches.batch_size
+        room = self.parcels.room
         for part, batches in super().__iter__():
-            for batch, stored in zip(batches, torch.split(room[part], batch_size), strict=False):
+            parts = torch.split(room[part], self.batches.batch_size)
+            for batch, stored in zip(batches, parts, strict=False):
                 yield self.data._finish(batch, stored[: len(batch)].numpy())
 
     def _make_room(self) -> Tensor:
         one = torch.from_numpy(self.data._read_stored([0])[0])
-        images = self.order.size * self.order.batches.batch_size
+        images = self.order.size * self.batches.batch_size
         room = torch.empty((self.order.parts, images, *one.shape), dtype=one.dtype)
         return room.share_memory_()  # type: ignore[no-any-return, no-untyped-call]
 
 
-def build_target(wanted: str, rows: Sequence[Labels], store: Path) -> Target:
-    """A label of every slice; a class where it says `name:class` or has values that are no numbers.
+def as_wanted(
+    labels: str | Sequence[str] | Mapping[str, Sequence[str]],
+) -> Mapping[str, Sequence[str]]:
+    """{label: its classes in order, none where they are to be found}."""
+    if isinstance(labels, Mapping):
+        return labels
+    return dict.fromkeys([labels] if isinstance(labels, str) else labels, ())
 
-    Raises UsageError where no slice has it.
+
+def build_target(
+    wanted: str,
+    rows: Sequence[Labels],
+    chosen: NDArray[np.int64],
+    store: Path,
+    classes: Sequence[str] = (),
+) -> Target:
+    """A label of the chosen rows; a class where `classes` or `name:class` say so, or a word does.
+
+    Without `classes` all rows say which there are, so that one has the same number in every split.
+    Raises UsageError where no chosen row has it, or one has a class that is not among `classes`.
     """
     name, kind = split_kind(wanted)
     found = [row.get(name) for row in rows]
-    known = [value for value in found if value is not None]
-    if not known:
-        there = sorted({key for row in rows for key in row})
+    if all(found[i] is None for i in chosen):
+        there = sorted({key for i in chosen for key in rows[i]})
         raise UsageError(
             f"{store}: no slice has a label {name}", f"known labels: {', '.join(there)}"
         )
     numbers = [None if value is None else as_number(value) for value in found]
     unlike = [n is None and v is not None for n, v in zip(numbers, found, strict=True)]
-    if not kind and not any(unlike):
+    if not (kind or classes or any(unlike)):
         values = [float("nan") if number is None else number for number in numbers]
-        return Target(name, torch.tensor(values, dtype=torch.float32))
-    classes = tuple(sorted({as_class(value) for value in known}))
-    at = {value: number for number, value in enumerate(classes)}
-    codes = [NO_CLASS if value is None else at[as_class(value)] for value in found]
-    return Target(name, torch.tensor(codes, dtype=torch.int64), classes)
+        return Target(name, torch.tensor(values, dtype=torch.float32)[chosen])
+    there = sorted({as_class(value) for value in found if value is not None})
+    classes = tuple(classes or there)
+    require(set(there) <= set(classes), f"{name}: the store has {', '.join(there)}", "name all")
+    at = {value: number for number, value in enumerate(classes)} | {None: NO_CLASS}
+    codes = [at[None if value is None else as_class(value)] for value in found]
+    return Target(name, torch.tensor(codes, dtype=torch.int64)[chosen], classes)

@@ -15,7 +15,7 @@ import numpy as np
 import phantoms
 import pytest
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, DistributedSampler, RandomSampler
 
 from mri_gan.errors import DataError, UsageError
 from mri_gan.library import slice_dataset
@@ -242,12 +242,56 @@ def test_workers_send_the_batches_of_a_data_loader(
             assert_equal_batches(batch, expected)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_two_loops_over_one_loader_get_batches_of_their_own(store: Path, workers: int) -> None:
+    """Else images of one loop would come with the numbers of the other."""
+    data = SliceDataset(store, None, 8, scale="raw", as_dict=True)
+    loader = data.loader(2, num_workers=workers, persistent_workers=workers > 0)
+    outer = []
+    for (first, second), _ in zip(zip(loader, loader, strict=True), range(3), strict=False):
+        assert_equal_batches(first, second)
+    for batch in loader:
+        outer.append(batch)
+        inner = list(loader)
+    for batch, again in zip(outer, inner, strict=True):
+        assert_equal_batches(batch, again)
+        assert torch.equal(batch["image"], data.read(batch["index"]))
+    assert len(outer) == len(loader)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_is_an_ordinary_one_that_trainers_share_out_among_processes(
+    store: Path, workers: int
+) -> None:
+    """As Lightning does: the class again, with a sampler in place of its own."""
+    data = SliceDataset(store, None, 8, as_dict=True)
+    loader = data.loader(3, shuffle=True, num_workers=workers)
+    assert (loader.dataset, loader.batch_size, loader.drop_last) == (data, 3, False)
+    assert isinstance(loader.sampler, RandomSampler)
+    seen = []
+    for rank in range(2):
+        part: DistributedSampler[Any] = DistributedSampler(data, 2, rank, shuffle=False)
+        again = type(loader)(
+            dataset=loader.dataset,
+            batch_size=loader.batch_size,
+            shuffle=False,
+            sampler=part,
+            batch_sampler=None,
+            num_workers=workers,
+            collate_fn=loader.collate_fn,
+            pin_memory=False,
+            drop_last=False,
+        )
+        seen += [number for batch in again for number in batch["index"].tolist()]
+    assert sorted(seen) == list(range(len(data)))
+
+
 def test_a_parcel_holds_several_batches_and_every_worker_gets_two(store: Path) -> None:
     data = SliceDataset(store, None, 16)
 
     def parcels(batch_size: int) -> list[int]:
         loader = data.loader(batch_size, num_workers=2, multiprocessing_context="fork")
-        return [len(batches) for _, batches in loader.order]  # type: ignore[attr-defined]
+        return [len(batches) for _, batches in loader.reads.order]  # type: ignore[attr-defined]
 
     count = len(data)
     size = count // 4
@@ -318,6 +362,30 @@ def test_numbers_are_a_class_where_that_is_asked_for(store: Path, tmp_path: Path
         UsageError, match="label stage:clas: unknown clas: write stage or stage:class"
     ):
         SliceDataset(store, None, 8, labels="stage:clas", table=table)
+
+
+def test_a_class_has_one_number_in_every_split_and_in_the_order_that_is_given(
+    store: Path, tmp_path: Path
+) -> None:
+    """Else who is right in training is wrong in every test."""
+    whole = SliceDataset(store, None, 8)
+    test = sorted(set(SliceDataset(store, "test", 8).subjects))
+    table = tmp_path / "who.csv"
+    rows = [(s, "CN" if s in test else "AD", 3 if s in test else "1-2") for s in whole.subjects]
+    lines = [f"{s},{group},{grade},{int(s)}" for s, group, grade in dict.fromkeys(rows)]
+    table.write_text("subject,group,grade,age\n" + "\n".join(lines) + "\n")
+    for labels, number in ((("group", "grade"), 1), ({"group": ("CN", "X", "AD"), "grade": ()}, 0)):
+        data = SliceDataset(store, "test", 8, labels=labels, table=table)
+        assert data[0][1] == (number, 1)
+        assert data.classes["grade"] == ("1-2", "3")
+    train = SliceDataset(store, "train", 8, labels=("group", "age"), table=table)
+    for i, who in enumerate(train.subjects):
+        assert train[i][1] == (0, int(who))
+    with pytest.raises(UsageError, match="group: the store has AD, CN: name all"):
+        SliceDataset(store, "test", 8, labels={"group": ("CN",)}, table=table)
+    table.write_text("subject,group\n" + f"{test[0]},CN\n")
+    with pytest.raises(UsageError, match="no slice has a label group"):
+        SliceDataset(store, "train", 8, labels="group", table=table)
 
 
 def test_a_table_that_names_nobody_is_said_to(store: Path, tmp_path: Path) -> None:
