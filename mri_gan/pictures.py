@@ -73,6 +73,21 @@ def write_unit(images: NDArray[Any], out: NDArray[np.float32]) -> None:
     np.divide(out, np.float32(white_of(images)), out)
 
 
+MARK = b"SYNTHETIC"  # intent_name of a NIfTI header
+
+
+def mark_header(header: Any, seed: str = "") -> None:
+    """Write into a NIfTI header that its picture was drawn, as `is_synthetic` reads it."""
+    text = f"SYNTHETIC, no scan; mrigan seed {seed}" if seed else "SYNTHETIC, no scan; mrigan"
+    header["descrip"], header["intent_name"] = text[:79].encode(), MARK
+
+
+def is_synthetic(header: Any) -> bool:
+    """Whether a header says that its picture was drawn; an Analyze header or none cannot."""
+    names = () if header is None else header.keys()
+    return "intent_name" in names and header["intent_name"].item() == MARK
+
+
 # Arrays to PNG files that record what they show: sheets of slices with labels, for people
 
 GAP = 2

@@ -98,7 +98,8 @@ class Model:
         images = draw_seeds(self.trained.generator, seeds, look, spec)
         pixel = self.trained.pixel_mm_at(look.size) or self.size / look.size
         affine = np.diag([-pixel, -pixel, spacing_mm, 1.0])
-        return Volume(to_stored(images[:, 0].numpy(), 8), affine, "synthetic", source=str(seed))
+        voxels = to_stored(images[:, 0].numpy(), 8)
+        return Volume(voxels, affine, "synthetic", source=str(seed), synthetic=True)
 
     def _look(self, size: int | None, psi: float, noise: float) -> DrawSettings:
         return settings_to_draw(self.trained, size, psi, noise)

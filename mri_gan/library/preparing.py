@@ -20,10 +20,11 @@ from mri_gan.ingest.run.prepare import (
     write_store,
 )
 from mri_gan.ingest.run.workers import available_cpus, leave_if_starting
-from mri_gan.library.arguments import public, require_least
+from mri_gan.library.arguments import in_python, public, require_least
 from mri_gan.library.settings import PrepareSettings
 from mri_gan.preparation import KEY_FILE, PrepareConfig
 from mri_gan.store.companions import write_companions
+from mri_gan.store.counts import say_oddities
 from mri_gan.store.environment import is_open_here
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.twins import SAME, say_across
@@ -117,7 +118,7 @@ def prepare(
 
 def _describe(folder: Path, plan: Plan, facts: dict[str, Any]) -> Prepared:
     unlisted = [{"source": s, "kind": "damaged", "reason": why} for s, why in facts["unlisted"]]
-    twins = facts["same_across_splits"]
+    across = [say_across(SAME, twins)] if (twins := facts["same_across_splits"]) else []
     return Prepared(
         folder,
         facts["slices"],
@@ -125,7 +126,7 @@ def _describe(folder: Path, plan: Plan, facts: dict[str, Any]) -> Prepared:
         facts["digest"],
         [*facts["skipped_sources"], *unlisted],
         plan.conclusion,
-        (*plan.doubts, *([say_across(SAME, twins)] if twins else [])),
+        tuple(map(in_python, (*plan.doubts, *across, *say_oddities(facts)))),
         facts,
     )
 

@@ -39,6 +39,7 @@ class Volume:
     session: str = ""
     split: str = ""
     source: str = ""
+    synthetic: bool = False  # drawn by a network, which its file says
 
     def __post_init__(self) -> None:
         shape = np.shape(self.voxels)
@@ -63,7 +64,9 @@ class Volume:
         voxels = np.asarray(self.voxels)
         kept = OF_NIFTI.get(voxels.dtype.kind + str(voxels.itemsize))
         stack = (voxels if kept is None else voxels.astype(kept)).reshape(-1, *voxels.shape[-3:])
-        data = nifti_bytes(*build_volume(stack.swapaxes(0, 1), self.affine))
+        data = nifti_bytes(
+            *build_volume(stack.swapaxes(0, 1), self.affine), synthetic=self.synthetic
+        )
         write_bytes(file, data if file.suffix.lower() == ".gz" else gzip.decompress(data))
 
     def __repr__(self) -> str:

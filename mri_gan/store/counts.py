@@ -95,3 +95,42 @@ def _marked(notes: Counter[str], mark: str) -> dict[str, int]:
 def tell_learned(learned: Mapping[str, Any]) -> dict[str, Any]:
     """What all images together showed: the window of 16-bit ones, the greys of dark ones."""
     return {name: list(learned[name]) for name in WORTH_TELLING if learned.get(name)}
+
+
+def say_oddities(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What about the slices themselves should be known before they are used."""
+    planes = facts.get("planes", {})
+    if len(planes) > 1:
+        counts = ", ".join(f"{n:,} {plane}" for plane, n in sorted(planes.items()))
+        yield f"slices of several planes are in one store ({counts}); --plane chooses one for all"
+    for plane, count in facts.get("acquired_otherwise", {}).items():
+        many = f"{count:,} volumes were" if count > 1 else "1 volume was"
+        yield f"{many} acquired in {plane} slices: --plane {plane} takes them as they are"
+    for axes, count in facts.get("turned", {}).items():
+        yield (
+            f"{count:,} brains look like {axes} although their header says RAS (left and right "
+            "look alike); if --reorient did not turn them, it can"
+        )
+    for what, count in facts.get("resized", {}).items():
+        many = f"{count:,} images were" if count > 1 else "1 image was"
+        yield f"{many} resampled from {what} px; --fit keep pads instead"
+    if "image_window" in facts:
+        black, white = facts["image_window"]
+        yield (
+            f"16-bit images hold a scanner's values: {black:g} becomes black and {white:g} white; "
+            "--intensity keep leaves them as they are"
+        )
+    if facts.get("synthetic"):
+        count = facts["synthetic"]
+        many = f"{count:,} files are" if count > 1 else "1 file is"
+        yield f"{many} marked as drawn by a generative network, and not scans of people"
+    if facts.get("faces"):
+        count, first = facts["faces"], facts["first_face"]
+        found = f"{first} seems" if count == 1 else f"{count:,} volumes ({first}) seem"
+        yield (
+            f"{found} to show a face, which can identify people: remove faces (pydeface, "
+            "mri_deface) and prepare again before you share anything made from them"
+        )
+    if "darkness" in facts:
+        level = facts["darkness"][0]
+        yield f"the images are nearly black: 99 % of their pixels are at grey level {level} or less"

@@ -21,7 +21,7 @@ from mri_gan.config import require, require_one_of
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import parse_json
 from mri_gan.nets.build import DrawSettings, batch_for, draw_seeds
-from mri_gan.pictures import COMPRESS_LEVEL, SEED, Shows, png_bytes, to_stored
+from mri_gan.pictures import COMPRESS_LEVEL, SEED, Shows, mark_header, png_bytes, to_stored
 from mri_gan.store.labels import one_cell
 from mri_gan.synth.sample import Trained, condition_rows, describe_rows
 
@@ -40,8 +40,7 @@ def nifti_bytes(pixels: NDArray[Any], pixel_mm: float | None, facts: Mapping[str
     size_mm = pixel_mm or 1.0
     header.set_zooms((size_mm, size_mm, 1.0, 1.0)[: header["dim"][0]])
     header.set_xyzt_units("mm" if pixel_mm else "unknown")
-    header["descrip"] = f"SYNTHETIC, no scan; mrigan seed {facts.get(SEED, '?')}"[:79].encode()
-    header["intent_name"] = b"SYNTHETIC"
+    mark_header(header, facts.get(SEED, "?"))
     return gzip.compress(image.to_bytes(), compresslevel=COMPRESS_LEVEL, mtime=0)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import phantoms
 import pytest
 
+import mri_gan as mg
 from mri_gan.errors import DataError
 from mri_gan.library.scans import Volume, to_native, volumes
 
@@ -68,6 +69,21 @@ def test_picture_slices_are_a_volume_without_a_place(store: Path, tmp_path: Path
     assert all(volume.voxels.shape == (2, 16, 16) for volume in found)
     with pytest.raises(DataError, match="no geometry"):
         found[0].save(tmp_path / "a.nii.gz")
+
+
+def test_a_drawn_volume_is_marked_and_a_store_of_it_says_so(tmp_path: Path) -> None:
+    """Else a network is trained on what another has drawn, and nobody knows."""
+    (tmp_path / "in").mkdir()
+    stack = np.random.default_rng(0).integers(60, 255, (6, 24, 24), np.uint8)
+    for name, drawn in (("drawn", True), ("scan", False)):
+        file = tmp_path / "in" / f"{name}.nii.gz"
+        Volume(stack, np.eye(4), synthetic=drawn).save(file)
+        said = nib.nifti1.load(file).header["descrip"].item()
+        assert said.startswith(b"SYNTHETIC, no scan") == drawn
+    made = mg.prepare(tmp_path / "in", tmp_path / "S", workers=0, min_foreground=0)
+    assert made.facts["synthetic"] == 1
+    said = "1 file is marked as drawn by a generative network, and not scans of people"
+    assert said in made.doubts
 
 
 def test_channels_come_first(tmp_path: Path) -> None:

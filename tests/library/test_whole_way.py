@@ -157,6 +157,7 @@ def test_a_stack_of_positions_becomes_a_nifti(prepared: mg.Prepared, tmp_path: P
     saved = nib.nifti1.load(tmp_path / "stack.nii.gz")
     assert saved.shape == (16, 16, 5)
     assert saved.header.get_zooms()[2] == 2.0
+    assert saved.header["descrip"].item().startswith(b"SYNTHETIC, no scan")
     volume.save(tmp_path / "plain.NII")
     plain = nib.nifti1.load(tmp_path / "plain.NII")  # which nibabel would not unpack
     np.testing.assert_array_equal(np.asarray(plain.dataobj), np.asarray(saved.dataobj))

@@ -21,8 +21,17 @@ from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.ingest.read.volume import Volume
 from mri_gan.ingest.source import Source
+from mri_gan.pictures import is_synthetic
 from mri_gan.preparation import PrepareConfig
-from mri_gan.store.schema import ACQUIRED, DROPPED, FACE, TURNED, EncodedSlice, SliceRecord
+from mri_gan.store.schema import (
+    ACQUIRED,
+    DROPPED,
+    FACE,
+    SYNTHETIC,
+    TURNED,
+    EncodedSlice,
+    SliceRecord,
+)
 
 COARSE_PX = 48  # along an axis: enough to see how a brain is oriented
 
@@ -141,7 +150,8 @@ def _notes(seen: Exposure, acquired: str, plane: str, turned: str) -> tuple[str,
     otherwise = (f"{ACQUIRED}{acquired}",) if acquired not in ("", plane) else ()
     dropped = (f"{DROPPED}{name}" for name in seen.volume.dropped)
     way = (f"{TURNED}{turned}",) if turned else ()
-    return (*face, *otherwise, *way, *dropped) or None
+    drawn = (SYNTHETIC,) if is_synthetic(seen.volume.header) else ()
+    return (*face, *otherwise, *way, *drawn, *dropped) or None
 
 
 def _describe(
