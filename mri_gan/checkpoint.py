@@ -33,14 +33,15 @@ OLDER = "use an older checkpoint of that run, or start a new run in another fold
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a file holds: configuration, progress, digest of the training data, state."""
+    """What a file holds: configuration, progress, digests of what it was trained on, state."""
 
     config: TrainConfig
     nimg: int
     resolution: int  # px, of the last step
     alpha: float  # of the last step
-    data: str
+    data: str  # of the training slices and their labels
     state: dict[str, Any]  # "g", "d", "g_ema": state dicts; "g_opt", "d_opt": optimiser states
+    store: str = ""  # whatever the labels; older files do not say
 
 
 def checkpoint_path(run: Path, nimg: int) -> Path:
@@ -59,6 +60,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "resolution": checkpoint.resolution,
         "alpha": checkpoint.alpha,
         "data": checkpoint.data,
+        "store": checkpoint.store,
         "state": checkpoint.state,
     }
     payload["digest"] = digest(payload)
@@ -99,10 +101,11 @@ def load_checkpoint(path: Path, device: torch.device | str = "cpu") -> Checkpoin
             is_of(nimg, int) and 0 <= nimg < 1 << 53,
             resolution in LEVELS and resolution <= config.max_size,
             is_of(alpha, float) and 0 <= alpha <= 1 and is_of(data, str) and is_of(state, dict),
+            is_of(store := payload.get("store", ""), str),
         )
         require(all(claims), "its progress makes no sense")
         state = _to_device(state, torch.device(device))
-        return Checkpoint(config, nimg, resolution, float(alpha), data, state)
+        return Checkpoint(config, nimg, resolution, float(alpha), data, state, store)
     except UsageError as error:
         raise DataError(f"{path}: {error.message:.200}", OLDER) from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -39,6 +39,7 @@ class TrainingData:
     subjects: int
     left_out: int = 0  # training slices that lack a label, with --missing skip
     unlabelled: int = 0  # slices that lack a label and are trained on
+    store: str = ""  # the digest of the store
 
 
 def load_training_data(folder: Path, config: TrainConfig, table: Path | None) -> TrainingData:
@@ -74,6 +75,7 @@ def choose_slices(store: StoreReader, config: TrainConfig, table: Path | None) -
         len({store.records[i].subject for i in indices}),
         whole - len(indices),
         sum(not has_all(labels[i], names) for i in indices) if spec else 0,
+        store.digest,
     )
 
 
@@ -151,12 +153,15 @@ def digest_data(store: str, indices: NDArray[np.int64], conditions: NDArray[np.f
 
 
 def was_trained_on(trained: Trained, store: StoreReader) -> bool | None:
-    """Whether a checkpoint was trained on this very store; None where its labels hide it."""
+    """Whether a checkpoint was trained on this store; None where the labels of an older hide it."""
+    saved = load_checkpoint(trained.path)
+    if saved.store:
+        return saved.store == store.digest
     try:
         expected = choose_slices(store, trained.config, None).digest
     except MriganError:  # labels from a table that only training was given
         return None
-    same = load_checkpoint(trained.path).data == expected
+    same = saved.data == expected
     return same if same or not trained.conditions else None
 
 

@@ -179,13 +179,15 @@ FADING = "alpha rises from left to right: 0 is the level below, enlarged, 1 the 
 
 
 def capture(
-    state: TrainState, config: TrainConfig, phase: Phase, digest: str
+    state: TrainState, config: TrainConfig, phase: Phase, data: TrainingData
 ) -> checkpoint.Checkpoint:
     """The state as a checkpoint."""
     parts = side_state(state)
     for name in ("g", "d", "g_ema", "g_opt", "d_opt"):
         parts[name] = getattr(state, name).state_dict()
-    return checkpoint.Checkpoint(config, state.nimg, phase.resolution, phase.alpha, digest, parts)
+    return checkpoint.Checkpoint(
+        config, state.nimg, phase.resolution, phase.alpha, data.digest, parts, data.store
+    )
 
 
 def snapshot(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> Tensor:
@@ -195,7 +197,7 @@ def snapshot(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> T
     """
     path = checkpoint.checkpoint_path(run.folder, state.nimg)
     run.before_save()
-    checkpoint.save_checkpoint(path, capture(state, run.config, phase, data.digest))
+    checkpoint.save_checkpoint(path, capture(state, run.config, phase, data))
     checkpoint.delete_old(run.folder, run.options.keep, worth_keeping(run))
     images = draw_samples(run, state, phase, data)
     if fades_or_did(run, phase, state.nimg):

@@ -232,6 +232,13 @@ def test_an_audit_writes_its_verdict_and_the_worst_pairs(
     assert facts["membership"] is None  # of strangers it would say nothing
     assert (tmp_path / "worst-pairs.png").read_bytes().startswith(b"\x89PNG")
     assert "trained on other data than this store" in done.stderr
+    facts["store"]["digest"] = "of the run's own store"
+    (tmp_path / "audit.json").write_text(json.dumps(facts))
+    (tmp_path / "evaluation.json").write_text(json.dumps(facts))
+    for command in ("audit", "evaluate"):
+        done = mrigan(command, run, "--data", people, "--out", tmp_path)
+        assert "has results of another store: give --out another folder" in done.stderr
+        assert done.exit_code == 2
 
 
 def test_an_audit_of_the_right_store_says_what_it_would_have_seen(

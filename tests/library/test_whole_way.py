@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import torch
 from click.testing import CliRunner
 
 import mri_gan as mg
+from mri_gan.checkpoint import load_checkpoint, save_checkpoint
+from mri_gan.train.data import was_trained_on
 
 TINY: dict[str, Any] = {
     "max_size": 16, "phase": 16, "batch": 8, "capacity": 1 / 64, "latent_dim": 8,
@@ -141,6 +144,22 @@ def test_judging_gives_figures(run: mg.TrainedRun, prepared: mg.Prepared) -> Non
     assert result.fakes == 16
     assert len(mg.audit(run.load_model(), prepared.folder, count=50).samples) == 50
     assert {"swd[mean]"} <= {figure.name for figure in result.figures}
+
+
+def test_a_model_with_labels_knows_the_store_that_it_was_trained_on(
+    prepared: mg.Prepared, scans: Path, tmp_path: Path
+) -> None:
+    """Else an audit against other people would pass."""
+    run = mg.train(prepared, tmp_path / "run", condition="position", device="cpu", **TINY)
+    other = mg.prepare(scans, tmp_path / "other", workers=0, seed=1, split=(80, 20, 0))
+    trained = run.load_model().trained
+    with mg.open_store(prepared) as own, mg.open_store(other) as strange:
+        assert was_trained_on(trained, own) is True
+        assert was_trained_on(trained, strange) is False
+        older = dataclasses.replace(load_checkpoint(trained.path), store="")
+        save_checkpoint(trained.path, older)
+        assert was_trained_on(trained, own) is True
+        assert was_trained_on(trained, strange) is None
 
 
 def test_a_stack_of_positions_becomes_a_nifti(prepared: mg.Prepared, tmp_path: Path) -> None:

@@ -27,6 +27,10 @@ Examples:
 """
 SAID = ("limits", "kinds", "warning", "sentence")  # in this order, the verdict last
 FORMAT, VERSION = "mrigan-audit", 2
+UNKNOWN_STORE = (
+    "whether the model was trained on this store is not known, since an older mrigan wrote the "
+    "checkpoint and it has labels; the audit means nothing for another store"
+)
 
 
 @click.command("audit", epilog=EPILOG)
@@ -68,8 +72,9 @@ def command(
     )
     with StoreReader(data) as store:
         judged = judging.find_judged(store, ckpt, images, count, drawing, DEPTH)
+        folder = out or judged.beside / "audit"
+        judging.require_same_store(folder / "audit.json", store)
         facts, sheet = _audit(store, judged, count, drawing.seed, quiet or as_json)
-    folder = out or judged.beside / "audit"
     written = judging.write_results(folder, "audit.json", facts)
     save_png(folder / "worst-pairs.png", sheet, Shows.BOTH)
     if as_json:
@@ -99,6 +104,8 @@ def _audit(
     right = judging.is_trained_on(judged.trained, store)
     if right is False and not silent:
         click.echo("warning: the model was trained on another store than --data", err=True)
+    if right is None and judged.trained is not None and not silent:
+        click.echo(f"warning: {UNKNOWN_STORE}", err=True)
     total = count_compared(samples, train, held_out)
     with options.Progress(total, " images", silent) as bar:
         kinds = () if right is False else USUAL  # then no detection rates are printed

@@ -105,8 +105,7 @@ def command(
         f"mrigan evaluate --images {ckpt}",
     )
     with StoreReader(data) as store:
-        result, facts, beside, both = _evaluate(store, ckpt, quiet or as_json, **choices)
-    folder = out or beside / "evaluation"
+        result, facts, folder, both = _evaluate(store, ckpt, out, quiet or as_json, **choices)
     written = judging.write_results(folder, "evaluation.json", facts)
     pictures = [folder / "evaluation.png", folder / "evaluation.pdf"]
     for picture in pictures:
@@ -126,6 +125,7 @@ def command(
 def _evaluate(
     store: StoreReader,
     ckpt: Path | None,
+    out: Path | None,
     silent: bool,
     *,
     images: Path | None,
@@ -138,7 +138,7 @@ def _evaluate(
     trained_on: Path | None,
     drawing: judging.Drawing,
 ) -> tuple[Evaluation, dict[str, Any], Path, list[str] | None]:
-    """The figures, what the JSON file says, the folder to write beside, and people in both."""
+    """The figures, what the JSON file says, the folder to write into, and people in both."""
     import numpy as np
 
     from mri_gan.evaluate.evaluation import (
@@ -156,6 +156,8 @@ def _evaluate(
     more = [load_torchscript(path, device) for path in features_file]
     judged = judging.find_judged(store, ckpt, images, count, drawing)
     refuse_trained_on(judged, features)
+    folder = out or judged.beside / "evaluation"
+    judging.require_same_store(folder / "evaluation.json", store)
     reals, apart = read_people(store, split, judged.size, count, seed)
     drawn = judged.take_images(fakes or len(reals))
     built = build_features(features, apart, device, more)
@@ -180,7 +182,7 @@ def _evaluate(
         "resamples": resamples,
         **to_json(result),
     }
-    return result, facts, judged.beside, both
+    return result, facts, folder, both
 
 
 def refuse_trained_on(judged: Judged, features: tuple[str, ...]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -154,6 +155,20 @@ def say_channel(described: dict[str, Any]) -> str:
     if described["channels"] == 1:
         return ""
     return f"; only channel {described['channel']}, the first of {described['channels']}"
+
+
+def require_same_store(file: Path, store: StoreReader) -> None:
+    """Raise UsageError where a file has results of another store, which would be lost."""
+    from mri_gan.config import require
+    from mri_gan.files import parse_json
+
+    with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+        before = parse_json(file.read_text(encoding="utf-8"))["store"]["digest"]
+        require(
+            before == store.digest,
+            f"{file}: has results of another store",
+            "give --out another folder",
+        )
 
 
 def write_results(folder: Path, name: str, results: dict[str, Any]) -> Path:
