@@ -221,7 +221,7 @@ def nearest_folder(name: str, known: Container[str]) -> str | None:
     return None
 
 
-def common_prefix(names: list[str]) -> str:
+def common_prefix(names: Sequence[str]) -> str:
     """The folders that all names share, with the closing slash; empty when there is none."""
     if not names:
         return ""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.ingest.plan import words
+from mri_gan.ingest.plan.folders import add_visits, number_slices
 from mri_gan.ingest.plan.inference import infer_people
 from mri_gan.ingest.plan.paths import SHORT_NUMBER, Parsed
 from mri_gan.ingest.plan.words import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
@@ -54,14 +55,18 @@ def identify_all(names: Sequence[str], config: PrepareConfig) -> list[Naming]:
     plain = [words.plain_text(name) for name in names]
     if config.naming != AUTO:
         return [_by_pattern(name, config.naming) for name in plain]
-    prefix = common_prefix(plain)
+    found = add_visits(plain, _read_together(plain, config))
+    return number_slices([_stem(name) for name in plain], found)
+
+
+def _read_together(names: Sequence[str], config: PrepareConfig) -> list[Naming]:
     if config.classes:
-        return _by_class(plain, prefix)
+        return _by_class(names)
     if config.layout == AUTO:
-        return _identify(plain)
+        return _identify(names)
     if config.layout == "images":
-        return _infer(plain)
-    return [_forced(name, config.layout) for name in plain]
+        return _infer(names)
+    return [_forced(name, config.layout) for name in names]
 
 
 def _identify(names: Sequence[str]) -> list[Naming]:
@@ -156,9 +161,7 @@ def identify_each(names: Iterable[str]) -> list[Naming | None]:
 def identify(name: str) -> Naming | None:
     """Read a path by the first scheme that fits it; None where none does."""
     early = _oasis_course(name) or _akoa(name) or _bids(name)
-    if early:
-        return early
-    return _fit_first(name, _schemes_for(name))
+    return early or _fit_first(name, _schemes_for(name))
 
 
 def _schemes_for(name: str, but: Collection[str] = ()) -> list[Scheme]:
@@ -189,10 +192,8 @@ def _in_mask_folder(folders: Sequence[str]) -> bool:
 
 def split_of(name: str) -> str:
     """The split that a folder of the path names, or an empty string."""
-    for folder in reversed(name.split("/")[:-1]):
-        if folder.lower() in words.SPLIT_FOLDERS:
-            return words.SPLIT_FOLDERS[folder.lower()]
-    return ""
+    said = (words.SPLIT_FOLDERS.get(f.lower(), "") for f in reversed(name.split("/")[:-1]))
+    return next(filter(None, said), "")
 
 
 def _stem(name: str) -> str:
@@ -325,13 +326,10 @@ def read_freesurfer_subject(folder: str) -> dict[str, str]:
 def _infer(names: Sequence[str]) -> list[Naming]:
     if not names:
         return []
-    prefix = common_prefix(list(names))
+    prefix = common_prefix(names)
     volumes = [suffix_of(name) not in IMAGE_SUFFIXES for name in names]
     found = infer_people([_stem(name).removeprefix(prefix) for name in names], volumes)
-    return [
-        _inferred(name, one, volume)
-        for name, one, volume in zip(names, found, volumes, strict=True)
-    ]
+    return [_inferred(*one) for one in zip(names, found, volumes, strict=True)]
 
 
 def _inferred(name: str, one: Parsed, is_volume: bool) -> Naming:
@@ -376,7 +374,7 @@ def _by_pattern(name: str, pattern: str) -> Naming:
     )
 
 
-def _by_class(names: Sequence[str], prefix: str) -> list[Naming]:
+def _by_class(names: Sequence[str]) -> list[Naming]:
     """Read the paths of images in class folders, or in folders of people within those.
 
     A bare number, or one after a word such as `img` or the name of the class, is an image of its
@@ -384,6 +382,7 @@ def _by_class(names: Sequence[str], prefix: str) -> list[Naming]:
     class has many. Volumes are read as they are without classes. Raises UsageError where an image
     is in no folder.
     """
+    prefix = common_prefix(names)
     places = [_class_folders(name) for name in names]
     depth = _depth_of_people(places)
     found = [

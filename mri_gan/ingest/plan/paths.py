@@ -62,7 +62,7 @@ class Parsed:
 
 def parse_all(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Parsed]:
     """Every path by itself. Names of slices that differ in their number only are read once."""
-    seen: dict[tuple[str, ...], Parsed] = {}
+    seen: dict[tuple[str, ...], Parsed | None] = {}
     files = []
     numbered = _numbered_like_years(paths)
     for path, is_volume in zip(paths, are_volumes, strict=True):
@@ -72,12 +72,10 @@ def parse_all(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Parsed]
             continue
         form = (path[: number.start()], str(len(number[0])), path[number.end() :])
         if form not in seen:
-            ones = "1" * len(number[0])
-            seen[form] = _parse(form[0] + ones + form[2], is_volume)
+            seen[form] = _parse_form(form, len(number[0]))
         like = seen[form]
-        if like.position != int("1" * len(number[0])) or like.key.endswith("1"):
-            like = _parse(path, is_volume)
-            files.append(like)
+        if like is None:
+            files.append(_parse(path, is_volume))
             continue
         files.append(
             replace(
@@ -85,6 +83,13 @@ def parse_all(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Parsed]
             )
         )
     return files
+
+
+def _parse_form(form: tuple[str, ...], n_digits: int) -> Parsed | None:
+    """What image names say that differ in one number, which is their slice's; None if it is not."""
+    ones, twos = (_parse(form[0] + digit * n_digits + form[2], is_volume=False) for digit in "12")
+    counts = (ones.position, twos.position) == (int("1" * n_digits), int("2" * n_digits))
+    return None if not counts or ones.key != twos.key else ones
 
 
 def _numbered_like_years(paths: Sequence[str]) -> set[str]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from mri_gan.config import AUTO, SPLITS
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error
+from mri_gan.ingest.plan.folders import say_still
 from mri_gan.ingest.plan.label_files import say_nameless
 from mri_gan.ingest.plan.paths import is_visit, split_word
 from mri_gan.ingest.plan.selection import contrasts_of
@@ -285,6 +286,7 @@ def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:
         _files_twice(sources),
         _numbered_runs(sources),
         _words_of_numbers(sources),
+        say_still(sources),
         _no_split(sources, config),
         _mixed(sources, config),
     ]

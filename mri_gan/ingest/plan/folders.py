@@ -1,0 +1,211 @@
+"""What the files of a person say together, once it is known whose they are: visits and numbers.
+
+Neither changes who anybody is, but for a folder of a visit that was taken for a person's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from mri_gan.ingest.plan.paths import FEW, recur, split_word
+from mri_gan.ingest.plan.words import (
+    ANNOUNCING,
+    NUMBERED,
+    VISIT_WORD,
+    YEAR,
+    contrast_of,
+    mask_folder,
+    read_words,
+)
+from mri_gan.ingest.source import Naming, Source, whole_number
+from mri_gan.values import say_count
+
+# Folders of visits
+
+TIME_WORD = re.compile(
+    r"^(?:(?:pre|post)(?:[_\-. ]?(?:op|surgery|treatment|therapy|tx|rt|chemo|intervention))?|"
+    r"screening|\d+[_\-. ]?(?:m|mo|mon|months?|w|wks?|weeks?|days?|y|yrs?|years?))$",
+    re.IGNORECASE,
+)
+UID = re.compile(r"^\d+(?:\.\d+){3,}$")  # of a study or a series, nobody knows which
+Pairs = set[tuple[str, str]]  # people and folders below theirs
+
+
+def add_visits(names: Sequence[str], namings: Sequence[Naming]) -> list[Naming]:
+    """The namings, with folders between a person's folder and its files as sessions.
+
+    They are so where all of them are called as visits are, such as `m00` and `m12`, and people
+    share them.
+    """
+    folders = [name.split("/")[:-1] for name in names]
+    people = _without_visits(namings)
+    below = [_below_person(*one) for one in zip(folders, people, strict=True)]
+    visits = _find_visits(people, below)
+    if not any(visits):
+        return list(namings)
+
+    def add(name: str, naming: Naming, person: str, places: Sequence[str]) -> Naming:
+        said = [f for f, known in zip(places, visits, strict=False) if f.casefold() in known]
+        if not said:
+            return naming
+        session = naming.session or "-".join(said).lower()
+        contrast = "" if _is_only_visit(naming.contrast, name, said) else naming.contrast
+        return replace(naming, subject=person, session=session, contrast=contrast)
+
+    return [add(*one) for one in zip(names, namings, people, below, strict=True)]
+
+
+def _without_visits(namings: Sequence[Naming]) -> list[str]:
+    """The people, `anna/post` as `anna` where that is one of them."""
+    people = {naming.subject for naming in namings}
+
+    def plain(who: str) -> str:
+        above, _, last = who.rpartition("/")
+        return above if above in people and TIME_WORD.match(last) else who
+
+    return [plain(naming.subject) for naming in namings]
+
+
+def _below_person(folders: Sequence[str], who: str) -> Sequence[str]:
+    """The folders below the first that has a person's name."""
+    name = who.rpartition("/")[2].casefold()
+    at = next((i for i, folder in enumerate(folders) if name and name in folder.casefold()), None)
+    return [] if at is None else folders[at + 1 :]
+
+
+def _find_visits(people: Sequence[str], below: Sequence[Sequence[str]]) -> list[set[str]]:
+    """The folders of visits at each depth below people, in small letters."""
+    pairs: list[Pairs] = [set() for _ in range(max(map(len, below), default=0))]
+    for person, folders in zip(people, below, strict=True):
+        for depth, folder in enumerate(folders):
+            pairs[depth].add((person, folder.casefold()))
+    return [_visits_among(found) for found in pairs]
+
+
+def _visits_among(pairs: Pairs) -> set[str]:
+    every = {folder for _, folder in pairs}
+    numbers = {re.sub(r"\d", "", folder) for folder in every if not contrast_of(folder)}
+
+    def is_visit(folder: str) -> bool:
+        # `t1` is a visit beside `t0` only, and `M0` beside `M6`.
+        letters = re.sub(r"\d", "", folder)
+        return _is_called_visit(folder) and (not contrast_of(folder) or letters in numbers)
+
+    visits = set(filter(is_visit, every))
+    few = len(visits) <= FEW and recur({pair for pair in pairs if pair[1] in visits})
+    if len(visits) < 2 or not all(map(_says_else, every - visits)):
+        return set()
+    return visits if few or all(map(YEAR.match, visits)) else set()
+
+
+def _is_called_visit(folder: str) -> bool:
+    if UID.match(folder):
+        return False
+    forms = (YEAR, NUMBERED["visit"], VISIT_WORD, TIME_WORD)
+    return any(form.match(folder) for form in forms) or bool(read_words(folder, "folder").visit)
+
+
+def _says_else(folder: str) -> bool:
+    """Whether a folder's name says what is in it, and no more."""
+    known = mask_folder(folder) is not None or split_word(folder)
+    return bool(known) or not read_words(folder, "folder").name
+
+
+def _is_only_visit(contrast: str, name: str, visits: Sequence[str]) -> bool:
+    """Whether a contrast was read from the folder of a visit alone, such as `t1` beside `t0`."""
+    if contrast not in map(contrast_of, visits):
+        return False
+    others = (part for part in re.split(r"[/.]", name) if part not in visits)
+    return contrast not in (read_words(part).contrast for part in others)
+
+
+# Numbers of slices
+
+SERIES_AND_SLICE = re.compile(r"(?:^|[^a-z])(?:im|img|image)[_\-. ]?#[_\-. ]#$", re.IGNORECASE)
+NO_SLICE = re.compile(r"([a-z]+)$|([a-z]{2,})[_\-. ]$", re.IGNORECASE)
+Rows = Sequence[int]
+
+
+def number_slices(stems: Sequence[str], namings: Sequence[Naming]) -> list[Naming]:
+    """The namings; where a number stands still in a person's folder, the one that runs counts.
+
+    `stems` are the paths without suffixes. `IM-0001-0002` is the second picture of a series.
+    """
+    found = list(namings)
+    for rows in _group_stacks([stem.rpartition("/")[0] for stem in stems], namings):
+        if len({namings[row].position for row in rows}) < len(rows):
+            for row, number in _renumber(rows, stems, namings):
+                run = found[row].run
+                is_it = run.isdecimal() and whole_number(run) == number
+                found[row] = replace(found[row], position=number, run="" if is_it else run)
+    return found
+
+
+def _group_stacks(folders: Sequence[str], namings: Sequence[Naming]) -> Iterable[Rows]:
+    """The rows of images with numbers that belong to one person, visit, folder and contrast."""
+    stacks: dict[tuple[object, ...], list[int]] = defaultdict(list)
+    for row, (folder, one) in enumerate(zip(folders, namings, strict=True)):
+        if one.position >= 0:
+            said = (one.subject, one.session, one.side, one.plane, one.contrast, one.mask)
+            stacks[folder, *said].append(row)
+    return stacks.values()
+
+
+def _renumber(
+    rows: Rows, stems: Sequence[str], namings: Sequence[Naming]
+) -> Iterable[tuple[int, int]]:
+    """(row, number of the slice) where names that differ by numbers only say another one."""
+    forms: dict[str, list[int]] = defaultdict(list)
+    files = {row: stems[row].rpartition("/")[2] for row in rows}
+    for row in rows:
+        forms[re.sub(r"\d+", "#", files[row])].append(row)
+    for form, alike in forms.items():
+        numbers = [list(map(whole_number, re.findall(r"\d+", files[row]))) for row in alike]
+        columns = list(zip(*numbers, strict=True))
+        at = _find_running(form, columns, tuple(namings[row].position for row in alike))
+        if at is not None:
+            yield from zip(alike, columns[at], strict=True)
+
+
+def _find_running(
+    form: str, columns: Sequence[tuple[int, ...]], now: tuple[int, ...]
+) -> int | None:
+    """Which of a name's numbers counts its slices; None where it is read already, or unclear."""
+    varying = [at for at, column in enumerate(columns) if len(set(column)) > 1]
+    if varying and varying[-1] == len(columns) - 1 and SERIES_AND_SLICE.search(form):
+        return varying[-1]
+    if len(set(now)) > 1:
+        return None
+    before = form.split("#")
+    free = [at for at in varying if not _counts_else(before[at])]
+    running = [at for at in free if len(set(columns[at])) == len(now)]
+    orders = {tuple(sorted(range(len(now)), key=columns[at].__getitem__)) for at in running}
+    if len(orders) > 1:
+        return None
+    clear = running or free
+    return clear[-1] if clear else None
+
+
+def _counts_else(before: str) -> bool:
+    """Whether the word before a number makes it that of a visit or a run."""
+    found = NO_SLICE.search(before)
+    word = (found[1] or found[2]) if found else ""
+    return any(ANNOUNCING[kind].match(word) for kind in ("visit", "run"))
+
+
+def say_still(sources: Iterable[Source]) -> str:
+    """Images of one folder that all count as the same slice; empty where there are none."""
+    images = [s for s in sources if not s.is_volume and s.naming.layout != "naming"]
+    folders = [s.member.name.rpartition("/")[0] for s in images]
+    for rows in _group_stacks(folders, [s.naming for s in images]):
+        if len(rows) > 2 and len({images[row].naming.position for row in rows}) == 1:
+            one, other = (images[row].public_label for row in rows[:2])
+            files = say_count(len(rows), "image counts", "images count")
+            return (
+                f"{files} as slice {images[rows[0]].naming.position} of one person, such as {one} "
+                f"and {other}: name the number with --naming (group slice)"
+            )
+    return ""

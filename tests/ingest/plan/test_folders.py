@@ -1,0 +1,164 @@
+"""What the files of a person say together: visits between folders, and numbers of slices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import phantoms
+import pytest
+
+from mri_gan.ingest.plan.filenames import identify_all
+from mri_gan.ingest.plan.plan import Plan, build_plan
+from mri_gan.ingest.source import Naming
+from mri_gan.preparation import PrepareConfig
+
+PEOPLE = ("PT01", "PT02", "PT03")
+TWO = ("T1", "T2")
+CONTRASTS = ["t1", "t2"]
+
+
+def read(names: list[str]) -> list[Naming]:
+    return identify_all(names, PrepareConfig())
+
+
+def in_visits(visits: tuple[str, ...], end: str = ".nii.gz") -> list[str]:
+    return [f"{who}/{visit}/{what}{end}" for who in PEOPLE for visit in visits for what in TWO]
+
+
+def plan_of(folder: Path, names: list[str], channels: tuple[str, ...] = ()) -> Plan:
+    archive = phantoms.write_zip(folder / "a.zip", dict.fromkeys(names, b""))
+    return build_plan([archive], PrepareConfig(channels=channels))
+
+
+# Visits
+
+
+@pytest.mark.parametrize(
+    "visits",
+    [
+        ("m00", "m06", "m12"),
+        ("M0", "M6"),
+        ("tp1", "tp2", "tp3"),
+        ("V1", "V2"),
+        ("2019", "2020"),
+        ("w0", "w12"),
+        ("t0", "t1"),
+        ("pre", "post"),
+        ("pretreatment", "posttreatment"),
+        ("baseline", "m12"),
+        ("Screening", "Week 24"),
+        ("0months", "6months"),
+    ],
+)
+@pytest.mark.parametrize("end", [".nii.gz", "_1.png"])
+def test_folders_called_as_visits_are_sessions(visits: tuple[str, ...], end: str) -> None:
+    names = in_visits(visits, end)
+    found = read(names)
+    assert [one.subject for one in found] == [name.partition("/")[0] for name in names]
+    assert [one.contrast for one in found] == CONTRASTS * len(visits) * len(PEOPLE)
+    sessions = {name.split("/")[1]: one.session for name, one in zip(names, found, strict=True)}
+    assert "" not in sessions.values()
+    assert len(set(sessions.values())) == len(visits)
+
+
+@pytest.mark.parametrize(
+    "folders",
+    [
+        ("T1", "T2"),  # contrasts
+        ("orig", "pre"),  # as processed: one of them is no visit
+        ("3", "5"),  # series
+        ("1.2.840.113619.2.1", "1.2.840.113619.2.2"),
+        ("m00", "m06", "knees"),
+        tuple(f"t{frame:02d}" for frame in range(25)),  # of a heart
+    ],
+)
+def test_other_folders_are_no_sessions(folders: tuple[str, ...]) -> None:
+    assert {one.session for one in read(in_visits(folders))} == {""}
+
+
+def test_folders_of_which_everybody_has_one_are_no_sessions() -> None:
+    names = [f"{who}/m{at:02d}/T1.nii.gz" for at, who in enumerate(PEOPLE)]
+    assert {one.session for one in read(names)} == {""}
+
+
+def test_a_session_that_the_name_says_stays() -> None:
+    names = [f"{who}/m{at}/{who}_ses-{at}_T1.nii.gz" for who in PEOPLE for at in (0, 6)]
+    assert {one.session for one in read(names)} == {"0", "6"}
+
+
+def test_a_visit_called_as_a_contrast_is_none_of_its_own_files() -> None:
+    found = read(
+        [f"{who}/t{visit}/brain_{n}.png" for who in PEOPLE for visit in (0, 1) for n in (1, 2)]
+    )
+    assert {(one.session, one.contrast) for one in found} == {("t0", ""), ("t1", "")}
+
+
+def test_the_visits_of_somebody_without_a_number_are_one_person() -> None:
+    found = read(
+        [f"{who}/{visit}/T1.nii.gz" for who in ("anna", "bert") for visit in ("pre", "post")]
+    )
+    assert [(one.subject, one.session) for one in found] == [
+        *(("anna", "pre"), ("anna", "post")),
+        *(("bert", "pre"), ("bert", "post")),
+    ]
+
+
+@pytest.mark.parametrize("end", [".nii.gz", "_1.png"])
+def test_no_visit_is_an_incomplete_set(tmp_path: Path, end: str) -> None:
+    plan = plan_of(tmp_path, in_visits(("m00", "m06"), end), channels=("t1", "t2"))
+    assert len(plan.sources) == 6
+    assert plan.left_out == {}
+
+
+# Slice numbers
+
+
+def positions(names: list[str]) -> list[int]:
+    return [one.position for one in read(names)]
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("{who}/IM-0001-{n:04d}.png", [1, 2, 3]),
+        ("{who}_IM-0007-{n:04d}.png", [1, 2, 3]),
+        ("{who}/T1/IMG-0004-{n:05d}.png", [1, 2, 3]),
+        ("{who}/slice_{n}_1.png", [1, 2, 3]),
+        ("{who}/Img_{n}-3T.png", [1, 2, 3]),
+        ("{who}/img_9_{n}_of_3.png", [1, 2, 3]),
+        ("{who}-{n:03d}-of-003.png", [1, 2, 3]),
+        ("{who}/slice_5_echo_{n}.png", [5, 5, 5]),
+        ("{who}/slice_{n}_run3.png", [1, 2, 3]),
+        ("{who}/slice_{n}_77.png", [1, 2, 3]),
+    ],
+)
+def test_the_number_that_runs_in_a_folder_is_the_slices(form: str, expected: list[int]) -> None:
+    names = [form.format(who=who, n=n) for who in PEOPLE for n in (1, 2, 3)]
+    assert positions(names) == expected * 3
+    assert {one.subject for one in read(names)} == set(PEOPLE)
+
+
+def test_of_series_and_slice_the_last_is_the_slice() -> None:
+    names = [
+        f"P{who}/IM-{series:04d}-{n:04d}.png" for who in (1, 2) for series in (1, 2) for n in (1, 2)
+    ]
+    assert positions(names) == [1, 2, 1, 2] * 2
+
+
+def test_numbers_that_a_word_announces_stay_where_they_vary() -> None:
+    names = [f"P{who}/t{t}_z{z}.png" for who in (1, 2) for t in (0, 1) for z in (4, 5)]
+    assert positions(names) == [4, 5, 4, 5] * 2
+    counted = [f"P{at // 4}/e{at % 4 // 2}_z{at % 2 + 4}_{at % 4}.png" for at in range(8)]
+    assert positions(counted) == [4, 5, 4, 5] * 2
+
+
+def test_numbers_that_run_in_two_ways_are_doubtful(tmp_path: Path) -> None:
+    names = [f"P{who}/im_8_{n}_{(n * 5) % 7}_a.png" for who in (1, 2) for n in (1, 2, 3)]
+    assert set(positions(names)) == {8}
+    said = next(doubt for doubt in plan_of(tmp_path, names).doubts if "as slice" in doubt)
+    assert said.startswith(
+        "3 images count as slice 8 of one person, such as a.zip:P1/im_8_1_5_a.png"
+    )
+    assert not any(
+        "as slice" in d for d in plan_of(tmp_path, [n.replace("8_", "") for n in names]).doubts
+    )
