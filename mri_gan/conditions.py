@@ -163,7 +163,9 @@ def _build_column(wanted: str, labels: Sequence[Labels]) -> Column:
         known = ", ".join(sorted({key for row in labels for key in row})) or "none"
         raise UsageError(
             f"no training slice has the label {name}",
-            f"known labels: {known}; --labels TABLE adds others",
+            f"name each by a --condition of its own: {' and '.join(name.split(','))}"
+            if "," in name
+            else f"known labels: {known}; --labels TABLE adds others",
         )
     gaps = len(given) < len(labels)
     numbers = [as_number(value) for value in given]
@@ -188,7 +190,9 @@ def _number_column(name: str, numbers: list[float], gaps: bool) -> Column:
     return Column(name, (), mean, scale or 1.0, min(numbers), max(numbers), gaps)
 
 
-def encode_labels(spec: Conditions, labels: Labels) -> NDArray[np.float32]:
+def encode_labels(
+    spec: Conditions, labels: Mapping[str, str | float | None]
+) -> NDArray[np.float32]:
     """The vector [K] of one slice's labels; a label that is not there is unknown.
 
     Raises UsageError as `Column.encode` does.
@@ -203,7 +207,16 @@ def parse_condition(spec: Conditions, text: str) -> NDArray[np.float32]:
     """The vector [K] of what a person wrote: `group=CN,age=70`.
 
     A column that is not named is unknown where training had unknown ones, else a number is its
-    mean; a class must be named. Raises UsageError for names and values that training had not.
+    mean; a class must be named. Raises UsageError as `parse_labels` does.
+    """
+    usual = {c.name: c.mean for c in spec.columns if not (c.gaps or c.is_class)}
+    return encode_labels(spec, {**usual, **parse_labels(spec, text)})
+
+
+def parse_labels(spec: Conditions, text: str) -> dict[str, str | None]:
+    """The labels that a person wrote, `group=CN,age=70`, None for one that is to be unknown.
+
+    Raises UsageError for a label named twice, and for names and values that training had not.
     """
     given: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -212,6 +225,8 @@ def parse_condition(spec: Conditions, text: str) -> NDArray[np.float32]:
             raise UsageError(
                 f"condition {part}: has no value", "write NAME=VALUE, with commas between several"
             )
+        if given.get(name, value) != value:
+            raise UsageError(f"condition {name}={given[name]}, {part}: given twice", "give one")
         given[name] = value
     unknown = sorted(set(given) - {column.name for column in spec.columns})
     if unknown:
@@ -220,15 +235,11 @@ def parse_condition(spec: Conditions, text: str) -> NDArray[np.float32]:
             f"the networks were not trained with {', '.join(unknown)}",
             f"they take {known}" if known else "they take no conditions",
         )
-    wanted = {column.name: _value_for(column, given) for column in spec.columns}
-    return encode_labels(spec, {name: value for name, value in wanted.items() if value is not None})
+    return {c.name: _value_for(c, given[c.name]) for c in spec.columns if c.name in given}
 
 
-def _value_for(column: Column, given: Mapping[str, str]) -> str | float | None:
-    """One column of `parse_condition`: the value requested, within the range of training."""
-    value = given.get(column.name)
-    if value is None:
-        return None if column.gaps or column.is_class else column.mean
+def _value_for(column: Column, value: str) -> str | None:
+    """The value requested, within the range of training; None where it is to be unknown."""
     if value == UNKNOWN and column.gaps and UNKNOWN not in column.values:
         return None
     number = None if column.is_class else as_number(value)

@@ -140,6 +140,7 @@ def test_a_number_that_is_not_named_is_its_mean() -> None:
         ("group=CN,age=nan", "age=nan is not a number"),
         ("group=unknown", "was not in training"),
         ("sex=F", "not trained with sex"),
+        ("age=60,group=CN,age=70", "condition age=60, age=70: given twice: give one"),
         ("group", "write NAME=VALUE"),
     ],
 )
@@ -157,6 +158,7 @@ def test_networks_without_conditions_say_so() -> None:
     ("names", "says"),
     [
         (["sex"], "known labels: age, group, score, site"),
+        (["age,sex"], "name each by a --condition of its own: age and sex"),
         (["age", "age"], "named twice"),
         (["age:number"], "write age or age:class"),
     ],

@@ -353,6 +353,7 @@ def model_card(drawing: Drawing) -> str:
         "images": f"{look.size} px, channels: {', '.join(trained.channel_names)}",
         "pixel size": f"{mm:.3g} mm" if mm else "not known",
         "conditions": "; ".join(c.choices() for c in trained.conditions.columns) or "none",
+        **({"drawn condition": drawing.words([0])[0]} if trained.conditions else {}),
         "training": f"{trained.nimg:,} real images shown, loss {config.loss}, seed {config.seed}",
         "export": f"truncation {look.psi:g}, noise {look.noise:g} of seed 0",
         "generator digest": trained.digest,

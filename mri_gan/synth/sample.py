@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from mri_gan.conditions import (
     Conditions,
     describe_condition,
     encode_labels,
-    parse_condition,
+    parse_labels,
 )
 from mri_gan.config import LEVELS, TrainConfig
 from mri_gan.errors import DataError, UsageError
@@ -86,16 +87,13 @@ def _draw(column: Column, rng: random.Random) -> str | float:
 
 
 def condition_rows(spec: Conditions, text: str | None, seeds: Sequence[int]) -> Tensor | None:
-    """The condition of each seed [N, K]: what `text` says for all, or drawn for each.
+    """The condition of each seed [N, K]: what `text` says for all, and the rest drawn for each.
 
     None for a network without conditions. Raises UsageError for a text that does not fit it.
     """
-    if text is not None:
-        rows = torch.from_numpy(parse_condition(spec, text)).expand(len(seeds), -1)
-    elif spec:
-        vectors = [torch.from_numpy(encode_labels(spec, draw_labels(spec, seed))) for seed in seeds]
-        rows = torch.stack(vectors) if vectors else torch.zeros(0, spec.dim)
-    return rows if spec else None
+    given = parse_labels(spec, text or "")
+    rows = [encode_labels(spec, {**draw_labels(spec, seed), **given}) for seed in seeds]
+    return torch.from_numpy(np.array(rows, np.float32).reshape(-1, spec.dim)) if spec else None
 
 
 def describe_rows(spec: Conditions, rows: Tensor | None, count: int) -> list[str]:

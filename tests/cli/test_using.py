@@ -12,6 +12,7 @@ from phantoms.models import SMALL, save_untrained
 from PIL import Image
 
 from mri_gan.cli.main import cli
+from mri_gan.conditions import Column, Conditions
 from mri_gan.pictures import LINE_PX
 
 
@@ -55,6 +56,29 @@ def test_moving_pictures_show_which_side_is_which(tmp_path: Path, words: tuple[s
         with Image.open(next(out.glob("*.gif"))) as picture:
             corners.append(picture.convert("L").crop((2, 2, 12, 12)).tobytes())
     assert corners[0] != corners[1]
+
+
+def test_labels_may_be_given_one_by_one_and_an_exported_model_says_which_it_draws(
+    tmp_path: Path,
+) -> None:
+    columns = (
+        Column("sex", values=("F", "M"), gaps=True),
+        Column("age", mean=60.0, scale=9.0, low=40, high=80),
+    )
+    spec = Conditions(columns)
+    save_untrained(tmp_path / "run", dataclasses.replace(SMALL, conditions=spec))
+    words = ("--condition", "age=60", "--condition", "sex=M")
+    done = mrigan("generate", tmp_path / "run", "--seeds", "0-1", *words, "--out", tmp_path / "a")
+    assert done.exit_code == 0, done.stderr
+    assert (tmp_path / "a" / "manifest.tsv").read_text().count("sex M, age 60") == 2
+    cards = []
+    for asked in (words, ("--condition", "age=70,sex=M")):
+        to = ("--format", "safetensors", "--out", tmp_path / "b")
+        done = mrigan("export-model", tmp_path / "run", *asked, *to)
+        assert done.exit_code == 0, done.stderr
+        cards.append((tmp_path / "b" / "MODEL_CARD.md").read_text())
+    assert "sex M, age 60" in cards[0]
+    assert "sex M, age 70" in cards[1]
 
 
 def test_a_truncation_that_changes_nothing_is_said_to(

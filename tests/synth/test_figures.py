@@ -132,7 +132,7 @@ def test_sheets_say_which_side_is_where_as_the_run_recorded_it(
     (tmp_path / "config.json").write_text(json.dumps(facts))
     moved = replace(drawing, trained=replace(drawing.trained, path=tmp_path / "a.pt"))
     sample_sheet(moved, range(4), 4)
-    assert written[-3:] == ["R", "L", say_edges(("R", "L"))]
+    assert {"R", "L", say_edges(("R", "L"))} < set(written)
 
 
 def test_the_deviation_map_is_white_where_noise_changes_most(drawing: Drawing) -> None:

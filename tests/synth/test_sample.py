@@ -23,6 +23,7 @@ from mri_gan.nets.build import (
 from mri_gan.synth.sample import (
     Trained,
     alpha_for,
+    condition_rows,
     draw_labels,
     load_critic,
     load_trained,
@@ -137,6 +138,23 @@ def test_labels_are_drawn_evenly_among_classes_and_within_the_range_of_numbers()
     assert max(ages) == pytest.approx(75, abs=5)
     assert median(ages) == pytest.approx(50, abs=2)
     assert draw_labels(spec, 7) == drawn[7]
+
+
+def test_what_is_not_asked_for_is_drawn_for_each_seed_as_if_nothing_were() -> None:
+    """An older person is of either sex, as in training, and not of unknown sex."""
+    sex = Column("sex", values=("F", "M"), gaps=True)
+    spec = Conditions((sex, Column("age", mean=50.0, scale=10.0, low=45.0, high=80.0)))
+
+    def rows(text: str | None) -> torch.Tensor:
+        found = condition_rows(spec, text, range(40))
+        assert found is not None
+        return found
+
+    free, old, blank = rows(None), rows("age=80"), rows("sex=unknown,age=80")
+    assert torch.equal(old[:, :2], free[:, :2])
+    assert set(old[:, 2].tolist()) == {3.0}
+    assert 0 < old[:, 0].sum() < 40
+    assert blank.tolist() == [[0, 0, 3]] * 40
 
 
 def test_networks_without_styles_are_not_truncated() -> None:

@@ -24,8 +24,10 @@ CONDITION = options.setting(
     "--condition",
     str,
     None,
-    "Labels to draw, for a model trained with them  [default: as in training].",
+    "Labels to draw, for a model trained with them; may be repeated  [default: as in training].",
     metavar="NAME=VALUE,..",
+    multiple=True,
+    callback=lambda _ctx, _param, given: ",".join(given) or None,
 )
 styles = options.path(
     "--styles",
