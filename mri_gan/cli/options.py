@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import os
+import re
 import shlex
 import sys
 import time
@@ -270,7 +271,9 @@ class Progress:
 
 # What says where, how fast or how loud, not what: it is not kept for another time.
 MANNERS = {"config", "out", "overwrite", "dry_run", "as_json", "quiet", "id_key"}
-FILE, GIVEN = "mri_gan.config_file", "mri_gan.given"  # in a context's `meta`
+# In a context's `meta`: options of the file, all that were given, and files it does not name
+FILE, GIVEN, AGAIN = "mri_gan.config_file", "mri_gan.given", "mri_gan.again"
+GIVEN_FILE = re.compile(r"^# --([a-z-]+)", re.MULTILINE)
 
 
 class Configurable(click.Command):
@@ -303,6 +306,7 @@ class Configurable(click.Command):
             elif source is click.core.ParameterSource.ENVIRONMENT:
                 given[name] = param.value_from_envvar(ctx)
         ctx.meta[GIVEN] = given
+        _require_files(ctx)
         return rest
 
 
@@ -315,6 +319,20 @@ def _check_environment(ctx: click.Context) -> None:
             raise UsageError(f"{name}: no such option", _suggest(name, known, ctx.command))
 
 
+def _require_files(ctx: click.Context) -> None:
+    """Raise UsageError for a file that a store or run was made with and that is not given again.
+
+    Without its `--split-file` people of the test split would be trained on.
+    """
+    for flag in ctx.meta.get(AGAIN, ()):
+        option = _options(ctx.command).get(flag)
+        if option is not None and option.name not in ctx.meta[GIVEN]:
+            raise UsageError(
+                f"--config: that was made with --{flag}, whose file it does not name",
+                f"give --{flag} again, or take the line `# --{flag}` out of the file",
+            )
+
+
 def _suggest(name: str, known: Iterable[str], command: click.Command) -> str:
     return suggest(name, known, f"see mrigan {command.name} --help")
 
@@ -324,6 +342,7 @@ def _use_file(ctx: click.Context, _param: click.Parameter, path: Path | None) ->
     if path is None:
         return
     ctx.meta[FILE] = read_options(path, ctx.command)
+    ctx.meta[AGAIN] = GIVEN_FILE.findall(path.read_text(encoding="utf-8"))
     ctx.default_map = {**(ctx.default_map or {}), **ctx.meta[FILE]}
 
 
@@ -340,6 +359,8 @@ def read_options(path: Path, command: click.Command) -> dict[str, Any]:
     """
     import tomllib
 
+    if not path.is_file():
+        raise UsageError(f"--config {path}: no such file", "check the spelling")
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -377,8 +398,8 @@ def _as_given(value: Any, option: click.Option) -> Any:
 def write_given(path: Path) -> None:
     """Write what the running command was given, so that `--config` takes it again.
 
-    Files are not named, since their folders may reveal whose they are: a comment says which options
-    must be given again.
+    Files are not named, since their folders may reveal whose they are: a line for each says that
+    it must be given again, without which `--config` refuses.
     """
     from mri_gan.files import write_bytes
 
@@ -390,7 +411,8 @@ def write_given(path: Path) -> None:
         if name in MANNERS:
             continue
         is_file = isinstance(flags[names[name]].type, click.Path)
-        lines.append(f"# --{names[name]}" if is_file else f"{names[name]} = {_as_toml(value)}")
+        again = f"# --{names[name]}: give it again"
+        lines.append(again if is_file else f"{names[name]} = {_as_toml(value)}")
     write_bytes(path, ("\n".join(lines) + "\n").encode(errors="replace"))
 
 

@@ -113,6 +113,23 @@ def test_a_store_is_prepared_again_from_the_file_beside_it(oasis_zip: Path, tmp_
         assert first.digest == second.digest
 
 
+def test_a_file_that_the_written_options_do_not_name_must_be_given_again(
+    oasis_zip: Path, tmp_path: Path
+) -> None:
+    """Without the file of splits, people of the test split would be trained on."""
+    first, again = tmp_path / "A", tmp_path / "B"
+    assert run("prepare", oasis_zip, "--out", first).exit_code == 0
+    splits = ("--split-file", first / "splits.tsv")
+    assert run("prepare", oasis_zip, "--out", again, *splits).exit_code == 0
+    config = ("--config", again / "prepare.toml", "--out", tmp_path / "C")
+    refused = run("prepare", oasis_zip, *config)
+    assert refused.exit_code == 2
+    assert "made with --split-file, whose file it does not name: give --split" in refused.stderr
+    assert run("prepare", oasis_zip, *config, *splits).exit_code == 0
+    missing = run("prepare", oasis_zip, "--config", tmp_path / "no.toml", "--out", tmp_path / "D")
+    assert "no.toml: no such file: check the spelling" in missing.stderr
+
+
 def test_a_run_is_done_again_from_the_file_in_its_folder(store: Path, tmp_path: Path) -> None:
     words = ("--max-size", 16, "--phase", 16, "--capacity", 1 / 64, "--latent-dim", 8, "--seed", 5)
     assert run("train", store, *words, "--out", tmp_path / "A", "--quiet").exit_code == 0
