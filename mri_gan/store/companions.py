@@ -20,7 +20,7 @@ from mri_gan.store.schema import (
     SPLIT_FILE,
     shown_name,
 )
-from mri_gan.store.twins import count_twins
+from mri_gan.store.twins import count_twins, find_same_people
 
 MANIFEST_COLUMNS = ("subject", "session", "split", "side", "plane", "position", "native", "source")
 COLUMNS, ROWS, LEVEL = 8, 5, 128
@@ -29,8 +29,8 @@ COLUMNS, ROWS, LEVEL = 8, 5, 128
 def write_companions(folder: Path) -> dict[str, Any]:
     """Write `preview.png`, `manifest.tsv` and `splits.tsv` where they are not there yet.
 
-    Returns what the store holds, the first of the volumes that seem to show a face, and how many
-    slices equal one of another split.
+    Returns what the store holds, the first of the volumes that seem to show a face, how many
+    slices equal one of another split, and how many that of another person of the same split.
     """
     writers = {PREVIEW_FILE: write_preview, MANIFEST_FILE: write_manifest}
     writers[SPLIT_FILE] = write_splits
@@ -39,10 +39,13 @@ def write_companions(folder: Path) -> dict[str, Any]:
             if not (folder / name).exists():
                 write(store, folder / name)
         faces = (record.source for record in store.records if FACE in (record.notes or ()))
+        same = find_same_people(store)
         return {
             **store.describe(),
             "first_face": next(faces, ""),
             "same_across_splits": count_twins(store),
+            "same_across_people": same.total(),
+            "same_people": list(next(iter(same), ())),
         }
 
 

@@ -1,8 +1,8 @@
-"""Slices with the same pixels in different splits, whose people may be one person."""
+"""Slices with the same pixels, whose people may be one person, in different splits above all."""
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import numpy as np
@@ -37,22 +37,46 @@ def count_twins(store: StoreReader) -> int:
 
     Only slices whose checksums are equal are read, so that it takes next to no time.
     """
+    splits = [record.split for record in store.records]
+    return count_across((pixels, splits[row]) for pixels, row in _proofs(store, splits))
+
+
+def find_same_people(store: StoreReader) -> Counter[tuple[str, str]]:
+    """{two people of one split: slices that they share}, but those that show nothing."""
+    people = [(record.split, record.subject) for record in store.records]
+    seen: dict[Hashable, dict[str, str]] = defaultdict(dict)  # pixels -> split -> first person
+    found: Counter[tuple[str, str]] = Counter()
+    for pixels, row in _proofs(store, people):
+        split, who = people[row]
+        first = seen[pixels].setdefault(split, who)
+        if first != who:
+            found[first, who] += 1
+    return found
+
+
+def _proofs(store: StoreReader, groups: Sequence[Hashable]) -> Iterator[tuple[Hashable, int]]:
+    """(pixels, row) of slices that show something and may equal one of another group."""
     places: dict[tuple[int, int], list[int]] = defaultdict(list)
     for index, record in enumerate(store.records):
         places[record.native, record.checksum].append(index)
-    splits = [record.split for record in store.records]
-    alike = [rows for rows in places.values() if len({splits[row] for row in rows}) > 1]
-    return count_across(_proofs(store, [row for rows in alike for row in rows]))
-
-
-def _proofs(store: StoreReader, rows: Sequence[int]) -> Iterator[tuple[Hashable, str]]:
-    """(pixels, split) of the slices that show something."""
+    alike = (rows for rows in places.values() if len({groups[row] for row in rows}) > 1)
+    rows = [row for same in alike for row in same]
     for start in range(0, len(rows), CHUNK):
         some = rows[start : start + CHUNK]
         for row, image in zip(some, store.read(PROOF_PX, some), strict=True):
             record = store.records[row]
             if 255 * np.std(to_unit(image[0])) >= FLAT:
-                yield (record.native, record.checksum, image.tobytes()), record.split
+                yield (record.native, record.checksum, image.tobytes()), row
+
+
+def say_same_people(slices: int, people: Sequence[str]) -> str:
+    """A warning of people of one split with the same pictures."""
+    count = say_count(slices, "slice has", "slices have")
+    two = " and ".join(people)
+    return (
+        f"{count} the same pixels as another person's, such as those of {two}: leave one out, or "
+        "make them one person with --people TABLE"
+    )
 
 
 def say_across(what: str, count: int) -> str:

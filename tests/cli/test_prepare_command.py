@@ -78,6 +78,14 @@ def test_equal_slices_in_two_splits_are_a_warning_and_an_error_where_strict(tmp_
     assert f"warning: {text}" in mrigan("merge", tmp_path / "s", "--out", tmp_path / "m").stderr
 
 
+def test_people_of_one_split_with_the_same_pixels_are_a_warning(tmp_path: Path) -> None:
+    data = phantoms.png_bytes(phantoms.slice_pixels())
+    names = ("train/p1/a_1.png", "train/p2/a_1.png", "train/p2/a_2.png")
+    folder = phantoms.write_folder(tmp_path / "in", dict.fromkeys(names, data))
+    text = "2 slices have the same pixels as another person's, such as those of p1 and p2: leave"
+    assert f"warning: {text}" in prepare(folder, "--out", tmp_path / "s").stderr
+
+
 def test_a_part_is_to_be_joined_and_not_trained_on(archive: Path, tmp_path: Path) -> None:
     said = prepare(archive, "--out", tmp_path / "s", "--shard", "1/2").stdout
     assert "join them with mrigan merge" in said

@@ -34,6 +34,7 @@ def test_twins_of_a_store(
     monkeypatch.setattr(twins, "CHUNK", 2)
     with StoreReader(folder) as store:
         assert twins.count_twins(store) == 1  # the one of train, which comes after those of test
+        assert twins.find_same_people(store) == {("p3", "p4"): 1, ("p1", "p2"): 1}
 
 
 def test_equal_checksums_of_other_pixels_are_no_twins(
@@ -49,3 +50,4 @@ def test_equal_checksums_of_other_pixels_are_no_twins(
     with StoreReader(folder) as store:
         assert len({record.checksum for record in store.records}) == 1
         assert twins.count_twins(store) == 0
+        assert not twins.find_same_people(store)

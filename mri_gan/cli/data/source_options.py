@@ -221,13 +221,13 @@ def report_people(plan: Plan, *, strict: bool, quiet: bool, as_json: bool) -> No
 
 
 def report_twins(out: Path, facts: dict[str, Any], *, strict: bool, quiet: bool) -> None:
-    """Warn of equal slices in two splits; raises DataError where it is strict."""
-    if not facts["same_across_splits"]:
-        return
-    from mri_gan.store.twins import SAME, say_across
+    """Warn of equal slices of two people or splits; raises DataError where it is strict."""
+    from mri_gan.store.twins import SAME, say_across, say_same_people
 
-    text = say_across(SAME, facts["same_across_splits"])
-    if strict:
-        raise DataError(f"--strict: {text}", f"{out} is complete; mrigan inspect names them")
-    if not quiet:
+    across, people = facts["same_across_splits"], facts["same_across_people"]
+    texts = [say_across(SAME, across)] if across else []
+    texts += [say_same_people(people, facts["same_people"])] if people else []
+    if strict and texts:
+        raise DataError(f"--strict: {texts[0]}", f"{out} is complete; mrigan inspect names them")
+    for text in [] if quiet else texts:
         click.echo(f"warning: {text}", err=True)

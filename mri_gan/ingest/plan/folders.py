@@ -1,6 +1,6 @@
-"""What the files of a person say together, once it is known whose they are: visits and numbers.
+"""What the names in a folder say together: copies, visits and numbers of slices.
 
-Neither changes who anybody is, but for a folder of a visit that was taken for a person's own.
+Visits and numbers change nobody, but for a folder of a visit that was taken for a person's own.
 """
 
 from __future__ import annotations
@@ -22,6 +22,54 @@ from mri_gan.ingest.plan.words import (
 )
 from mri_gan.ingest.source import Naming, Source, whole_number
 from mri_gan.values import say_count
+
+# Copies
+
+COPY_MARK = re.compile(
+    r"(?: ?\(\d\d?\)| - (?:copy|kopie|copie|copia)(?: \(\d\d?\))?)(?=(\.[a-z][a-z\d.]*)?$|/)",
+    re.IGNORECASE,
+)
+MOST_COPIES = 2  # of one file; more of them are numbered pictures
+
+
+def without_copy_marks(names: Sequence[str]) -> list[str]:
+    """The paths, `a (1).png` as `a.png` where that is there too: so browsers call a second one."""
+    copies = find_copies(names)
+    return [copies.get(name, name) for name in names]
+
+
+def find_copies(names: Sequence[str]) -> dict[str, str]:
+    """{path: the same without the mark of a copy}, for files and what is in folders."""
+    marked = [name for name in names if COPY_MARK.search(name)]
+    if not marked:
+        return {}
+    known = {*names, *(folder for name in names for folder in _folders_above(name))}
+    found: dict[str, tuple[str, str]] = {}
+    copies: dict[str, set[str]] = defaultdict(set)
+    for name in marked:
+        for mark in COPY_MARK.finditer(name):
+            original = name[: mark.start()] + (mark[1] or "")
+            if original in known:
+                found[name] = original, name[: mark.start()] + name[mark.end() :]
+                copies[original].add(name[: mark.end()])
+    few = {original for original, marks in copies.items() if len(marks) <= MOST_COPIES}
+    return {name: plain for name, (original, plain) in found.items() if original in few}
+
+
+def _folders_above(name: str) -> Iterable[str]:
+    return (name[: found.start()] for found in re.finditer("/", name))
+
+
+def say_copies(sources: Iterable[Source]) -> str:
+    """Files that are named as copies of others; empty where there are none."""
+    labels = {s.member.name: s.member.public_label for s in sources if not s.hidden}
+    copies = find_copies(list(labels))
+    if not copies:
+        return ""
+    one = next(iter(copies))
+    files = say_count(len(copies), "file is named as a copy", "files are named as copies")
+    return f"{files}, such as {labels[one]} of {copies[one]}: leave copies out with --exclude"
+
 
 # Folders of visits
 

@@ -69,6 +69,8 @@ def infer_people(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Pars
     for split_end in (_letter_at_end, _visit_at_end, after_number):
         _drop_ends(files, split_end, "who")
     _keep_restarted_numbers_apart(files)
+    for file in files:  # the bracket separated a number from what followed
+        file.who += ")" * (file.who.count("(") > file.who.count(")"))
     return files
 
 

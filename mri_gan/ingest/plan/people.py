@@ -20,10 +20,10 @@ from pathlib import Path
 from mri_gan.config import AUTO, SPLITS
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error
-from mri_gan.ingest.plan.folders import say_still
+from mri_gan.ingest.plan.folders import say_copies, say_still
 from mri_gan.ingest.plan.label_files import say_nameless
 from mri_gan.ingest.plan.paths import is_visit, split_word
-from mri_gan.ingest.plan.selection import contrasts_of
+from mri_gan.ingest.plan.selection import contrasts_of, say_mixed
 from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
 from mri_gan.ingest.source import DICOM_SUFFIXES, Source, natural_key, suffix_of
 from mri_gan.preparation import PrepareConfig
@@ -287,8 +287,9 @@ def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:
         _numbered_runs(sources),
         _words_of_numbers(sources),
         say_still(sources),
+        say_copies(sources),
         _no_split(sources, config),
-        _mixed(sources, config),
+        say_mixed(sources, config),
     ]
     return [doubt for doubt in found if doubt]
 
@@ -395,18 +396,22 @@ def _is_group(who: str) -> bool:
 
 
 def _files_twice(sources: Iterable[Source]) -> str:
-    """Files of one person with equal names and sizes in two sources."""
+    """Files of one person with equal names and sizes in two sources; of DICOM, whole series."""
     places: dict[tuple[object, ...], dict[str, str]] = defaultdict(dict)
     for source in sources:
-        said, member = source.naming, source.member
-        if not source.hidden and not source.is_series:
-            what = replace(said, layout="", split=""), source.name, member.size
-            places[what].setdefault(_given_in(source), member.public_label)
-    twice = [found for found in places.values() if len(found) > 1]
+        said, place = source.naming, _given_in(source)
+        if source.is_series:
+            names = sorted((m.name.rpartition("/")[2], m.size) for m in source.members)
+            places["DICOM series", said.session, *names].setdefault(place, place)
+        elif not source.hidden:
+            what = replace(said, layout="", split=""), source.name, source.member.size
+            places["file", *what].setdefault(place, source.member.public_label)
+    twice = [(what[0], found) for what, found in places.items() if len(found) > 1]
     if not twice:
         return ""
-    one, other, *_ = twice[0].values()
-    files = say_count(len(twice), "file is", "files are")
+    kind, (one, other, *_) = twice[0][0], twice[0][1].values()
+    many = "files are" if kind == "file" else f"{kind} are"
+    files = say_count(sum(what == kind for what, _ in twice), f"{kind} is", many)
     return f"{files} in two sources, such as {one} and {other}: leave one of the sources out"
 
 
@@ -484,14 +489,3 @@ def _no_split(sources: Iterable[Source], config: PrepareConfig) -> str:
         f"nobody is in {' and '.join(empty)}: a model cannot be judged on new people without them"
     )
     return said if empty else ""
-
-
-def _mixed(sources: Sequence[Source], config: PrepareConfig) -> str:
-    contrasts = contrasts_of(sources)
-    if len(contrasts) < 2 or config.contrast or config.channels:
-        return ""
-    names = ",".join(contrasts)
-    return (
-        f"{len(contrasts)} contrasts ({', '.join(contrasts)}) become images of one kind: choose "
-        f"one with --contrast {contrasts[0]}, or make them channels with --channels {names}"
-    )

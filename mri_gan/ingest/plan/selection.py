@@ -167,6 +167,18 @@ def contrasts_of(sources: Iterable[Source]) -> list[str]:
     return sorted(found, key=lambda c: (c not in ANATOMICAL, c))
 
 
+def say_mixed(sources: Iterable[Source], config: PrepareConfig) -> str:
+    """That several contrasts become images of one kind; empty where that is chosen or none do."""
+    contrasts = contrasts_of(sources)
+    if len(contrasts) < 2 or config.contrast or config.channels:
+        return ""
+    names = ",".join(contrasts)
+    return (
+        f"{len(contrasts)} contrasts ({', '.join(contrasts)}) become images of one kind: choose "
+        f"one with --contrast {contrasts[0]}, or make them channels with --channels {names}"
+    )
+
+
 def scan_kind(source: Source) -> str:
     """Which version of a scan this is; empty where its collection ships only one."""
     file = source.member.name.split("/")[-1]

@@ -30,6 +30,39 @@ def plan_of(folder: Path, names: list[str], channels: tuple[str, ...] = ()) -> P
     return build_plan([archive], PrepareConfig(channels=channels))
 
 
+# Copies
+
+
+@pytest.mark.parametrize(
+    ("names", "people"),
+    [
+        (["a.nii.gz", "a (1).nii.gz", "b.nii.gz"], "a a b"),
+        (["a.nii.gz", "a(1).nii.gz", "b.nii.gz"], "a a b"),
+        (["a.nii.gz", "a - Kopie.nii.gz", "b.nii.gz"], "a a b"),
+        (["p1/T1.nii.gz", "p1/T1 (1).nii.gz", "p2/T1.nii.gz"], "p1 p1 p2"),
+        (["p1/1.png", "p1/1 (2).png", "p1/2.png", "p2/1.png"], "p1 p1 p1 p2"),
+        (["p1/1.png", "p1 (1)/1.png", "p2/1.png"], "p1 p1 p2"),
+        (["a (1).nii.gz", "b (1).nii.gz"], "a_(1) b_(1)"),  # whose originals are not there
+    ],
+)
+def test_a_copy_is_of_the_same_person(names: list[str], people: str) -> None:
+    assert [one.subject.replace(" ", "_") for one in read(names)] == people.split()
+
+
+def test_many_numbers_in_brackets_are_slices_and_no_copies() -> None:
+    names = ["anna.png", *(f"anna ({n}).png" for n in range(1, 6)), "bert.png"]
+    assert positions(names) == [-1, 1, 2, 3, 4, 5, -1]
+
+
+def test_copies_are_doubted_without_names_that_are_hidden(tmp_path: Path) -> None:
+    names = ["a.nii.gz", "a (1).nii.gz", "b.nii.gz"]
+    hidden = PrepareConfig(ids="pseudonym")
+    archive = phantoms.write_zip(tmp_path / "b.zip", dict.fromkeys(names, b""))
+    assert "a (1)" not in " ".join(build_plan([archive], hidden).doubts)
+    text = "1 file is named as a copy, such as a.zip:a (1).nii.gz of a.nii.gz: leave copies out"
+    assert [doubt for doubt in plan_of(tmp_path, names).doubts if doubt.startswith(text)]
+
+
 # Visits
 
 

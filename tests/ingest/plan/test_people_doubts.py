@@ -252,3 +252,12 @@ def test_files_that_are_in_two_sources_are_doubted(tmp_path: Path, place: str) -
     (doubt,) = doubts_of_two(tmp_path, place)
     example = f"scans/p00_0.png and more.zip:{place}p00_0.png"
     assert doubt == f"30 files are in two sources, such as {example}: leave one of the sources out"
+
+
+def test_a_dicom_series_that_is_in_two_sources_is_doubted(tmp_path: Path) -> None:
+    files = phantoms.dicom_files(phantoms.brain_volume())
+    tops = [phantoms.write_folder(tmp_path / name, files) for name in ("CD 0", "CD 0 copy")]
+    doubts = build_plan(tops, PrepareConfig()).doubts
+    text = "1 DICOM series is in two sources, such as CD 0 and CD 0 copy: leave one of"
+    assert [doubt for doubt in doubts if doubt.startswith(text)]
+    assert not any("two sources" in doubt for doubt in build_plan(tops[:1], PrepareConfig()).doubts)
