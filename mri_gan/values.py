@@ -68,7 +68,8 @@ def require_of(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
         if name not in kinds:
             raise UsageError(f"{name}: no such setting", suggest(name, kinds))
         if not is_of(value, kinds[name]):
-            raise UsageError(f"{name} is {value!r:.60}", f"give {in_words(kinds[name])}")
+            shown = " ".join(repr(value).split())  # arrays take many lines
+            raise UsageError(f"{name} is {shown:.60}", f"give {in_words(kinds[name])}")
 
 
 def suggest(name: str, known: Iterable[str], otherwise: str = "") -> str:

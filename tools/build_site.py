@@ -63,10 +63,15 @@ def rewrite(page: Path, target: Path, folder: Path) -> None:
     target.write_text(LINK.sub(place, page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
+# What public classes consist of
+PARTS = ("evaluate.evaluation.Figure", "store.schema.SliceRecord", "library.slice_dataset.Target")
+
+
 def describe_api() -> str:
     """The page that has the docstrings of all public names filled in."""
     names = [name for name in mg.__all__ if name in mg._HOMES]
-    parts = [f"::: mri_gan.{mg._HOMES[name]}.{name}\n" for name in names]
+    homes = [f"{mg._HOMES[name]}.{name}" for name in names]
+    parts = [f"::: mri_gan.{name}\n" for name in (*homes, *PARTS)]
     return "\n".join([API, *parts])
 
 

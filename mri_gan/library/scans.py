@@ -46,6 +46,8 @@ class Volume:
         place = None if self.affine is None else np.shape(self.affine)
         require(len(shape) in (3, 4), f"voxels of shape {list(shape)}", "give [Z, H, W]")
         require(place in (None, (4, 4)), f"an affine of shape {place}", "give (4, 4), or none")
+        flat = self.affine is not None and not abs(np.linalg.det(self.affine)) > 0  # nan, too
+        require(not flat, "an affine without volume", "give the voxels' edges in mm, or none")
 
     @public
     def save(self, path: StrPath) -> None:

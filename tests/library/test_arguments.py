@@ -156,6 +156,11 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "voxels": (lambda s, r: mg.Volume(np.zeros((4, 4))), r"voxels of shape \[4, 4\]"),
     "affine": (lambda s, r: mg.Volume(np.zeros((1, 4, 4)), np.eye(3)), "an affine of shape"),
+    "flat": (lambda s, r: mg.Volume(np.zeros((1, 4, 4)), np.zeros((4, 4))), "without volume"),
+    "array": (
+        lambda s, r: mg.evaluate(np.zeros((9, 1, 8, 8)), s),  # type: ignore[arg-type]
+        r"model is array\(\[\[\[\[0., 0., .*: give text or a path or Model$",
+    ),
     "kimg": (lambda s, r: mg.train(s, r, kimg="0.2"), "kimg is '0.2': give a number or None"),  # type: ignore[arg-type]
     "decided": (lambda s, r: mg.train(s, r, channels=2), "train has no channels"),  # type: ignore[call-arg]
     "callback": (lambda s, r: mg.train(s, r, callbacks=print), "callbacks is"),  # type: ignore[arg-type]
