@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mri_gan.config import Stage as Stage
     from mri_gan.config import TrainConfig as TrainConfig
     from mri_gan.errors import DataError as DataError
     from mri_gan.errors import MriganError as MriganError
@@ -48,7 +49,7 @@ __version__ = "0.1.0"
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _PUBLIC = {
-    "config": ("TrainConfig",),
+    "config": ("Stage", "TrainConfig"),
     "errors": ("DataError", "MriganError", "Stopped", "UsageError"),
     "evaluate.audit": ("Audit",),
     "evaluate.evaluation": ("Evaluation",),

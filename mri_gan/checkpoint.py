@@ -131,14 +131,15 @@ def _load_payload(path: Path) -> dict[str, Any]:
         if not zipfile.is_zipfile(path):
             if _is_pickle(path):
                 raise DataError(f"{path}: is not a mrigan checkpoint but a pickle", IMPORT)
-            raise DataError(f"{path}: is not a mrigan checkpoint, or is truncated", OLDER)
+            cut = ", or is truncated" if path.suffix == ".pt" else ""
+            raise DataError(f"{path}: is not a mrigan checkpoint{cut}", _remedy(path))
         payload = torch.load(path, map_location="cpu", weights_only=True)
     except MriganError:
         raise
     except OSError as error:
         raise explain_os_error(error, path) from error
     except Exception as error:  # torch lets many types through for damaged files
-        hint = f"{OLDER}; {IMPORT}"
+        hint = f"{_remedy(path)}; {IMPORT}"
         raise DataError(f"{path}: damaged or foreign checkpoint", hint) from error
     if not isinstance(payload, dict) or payload.get("format") != FORMAT:
         raise DataError(f"{path}: is not a mrigan checkpoint", IMPORT)
@@ -149,6 +150,11 @@ def _load_payload(path: Path) -> dict[str, Any]:
             "update mrigan: pip install -U mrigan",
         )
     return payload
+
+
+def _remedy(path: Path) -> str:
+    """What to do about a file that is damaged, or by its name no checkpoint at all."""
+    return OLDER if path.suffix == ".pt" else f"give a checkpoint ({PATTERN}) or a run folder"
 
 
 def _is_pickle(path: Path) -> bool:

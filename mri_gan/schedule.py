@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import MISSING as REQUIRED
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -147,6 +148,20 @@ def read_schedule(path: Path) -> tuple[Stage, ...]:
     except UsageError as error:
         raise UsageError(f"{path}: {error.message}", error.hint) from error
     return stages
+
+
+def settings_by_levels(levels: Sequence[Stage], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a schedule's levels decide.
+
+    Raises UsageError for one that is given, too, and differs.
+    """
+    ends = {"init_size": levels[0].size, "max_size": levels[-1].size}
+    decided = {**ends, "schedule": tuple(levels), "batch": None, "lr": None, "sched": False}
+    for name in (*ends, "phase", "batch", "lr", "sched"):
+        agrees = name not in given or (name in decided and given[name] == decided[name])
+        flag = f"--{name.replace('_', '-')}"
+        require(agrees, f"{flag} beside --schedule", "the schedule sets it; leave one of them out")
+    return decided
 
 
 def _json_rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:

@@ -19,7 +19,21 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 FLAG = re.compile(r"(?<!\S)--([a-z][a-z-]+)")
-RENAMED = {"ckpt": "start_from"}  # options that functions call otherwise
+RENAMED = {  # options that functions call otherwise
+    "ckpt": "start_from",
+    "data": "store",
+    "people": "people_file",
+    "snap": "snap_kimg",
+}
+COMMAND_ONLY = {  # options of the command of the same name that a function does not have
+    "audit": ("images", "json", "out", "quiet", "strict"),
+    "evaluate": ("features_file", "images", "json", "out", "quiet", "trained_on"),
+    "prepare": ("config", "dry_run", "engine", "json", "quiet", "shard", "strict"),
+    "train": (
+        "ahead", "config", "dry_run", "eval_every", "judge", "quiet", "tensorboard", "threads",
+        "timeout",
+    ),
+}  # fmt: skip
 SYNONYMS = {  # what other libraries call an argument
     "batch_size": "batch",
     "epochs": "kimg",
@@ -75,11 +89,18 @@ def require_known(where: str, names: Iterable[str], known: Collection[str]) -> N
     """Raise UsageError for an argument that a function does not have."""
     for name in names:
         if name not in known:
-            other = SYNONYMS.get(name)
             where = where.removesuffix(".__init__")
-            see = f"see help({where})"
-            hint = f"did you mean {other}?" if other in known else suggest(name, known, see)
-            raise UsageError(f"{where} has no {name}", hint)
+            raise UsageError(f"{where} has no {name}", hint_for(where, name, known))
+
+
+def hint_for(where: str, name: str, known: Collection[str]) -> str:
+    """What to do about an argument that a function does not have."""
+    other = SYNONYMS.get(name) or RENAMED.get(name)
+    if other in known:
+        return f"did you mean {other}?"
+    if name in COMMAND_ONLY.get(where, ()):
+        return f"only the command `mrigan {where}` has it"
+    return suggest(name, known, f"see help({where})")
 
 
 def as_plain(value: Any) -> Any:
@@ -93,6 +114,7 @@ def in_python(text: str) -> str:
     """A message with options called as arguments are: `--max-size` is max_size."""
     if COMMAND in text:
         return text
+    text = text.replace("same command", "same call")
     return FLAG.sub(lambda found: RENAMED.get(found[1], found[1].replace("-", "_")), text)
 
 

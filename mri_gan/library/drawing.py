@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,18 +13,18 @@ from torch import Tensor
 
 from mri_gan.config import require
 from mri_gan.errors import UsageError
-from mri_gan.library.arguments import public, require_least
+from mri_gan.library.arguments import as_plain, public, require_least
 from mri_gan.library.scans import Volume
 from mri_gan.nets.build import DrawSettings, draw_seeds, pick_device
 from mri_gan.pictures import html_row, to_stored
 from mri_gan.synth.sample import LARGEST, Trained, condition_rows, load_trained, settings_to_draw
-from mri_gan.values import StrPath, as_path
+from mri_gan.values import StrPath, as_path, is_of
 
 POSITION = "position"
 SHOWN = 8  # pictures of a model in a notebook
 
-
-Condition = str | Mapping[str, str | float] | None
+Label = str | float | Sequence[str] | Sequence[float]
+Condition = str | Mapping[str, Label] | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,13 +55,13 @@ class Model:
     ) -> Tensor:
         """One image for each seed [N, C, size, size], about -1..1, on the CPU.
 
-        Values are not cut off at -1 and 1. `condition` is `{"age": 70, "group": "CN"}`, or as on
-        the command line `"age=70,group=CN"`; left out, labels are drawn for each seed. Raises
-        UsageError for a size or label that has not been trained.
+        Values are not cut off at -1 and 1. `condition` is `{"age": 70, "group": "CN"}`, a list for
+        a value per seed, or as on the command line `"age=70,group=CN"`; left out, labels are drawn
+        for each seed. Raises UsageError for a size or label that has not been trained.
         """
         numbers = as_seeds(seeds)
         look = self._look(size, psi, noise)
-        rows = condition_rows(self.trained.conditions, as_text(condition), numbers)
+        rows = self._condition_rows(as_texts(condition, len(numbers)), numbers)
         return draw_seeds(self.trained.generator, numbers, look, rows)
 
     @public
@@ -88,14 +89,15 @@ class Model:
         require_least(1, slices=slices)
         require(spacing_mm > 0, f"spacing_mm {spacing_mm}", "give millimetres, such as 1.5")
         seeds = as_seeds([seed]) * slices
-        others = f",{as_text(condition)}" if condition else ""
-        rows = [
-            condition_rows(self.trained.conditions, f"{POSITION}={at:.6f}{others}", [seed])
-            for at in np.linspace(0.0, 1.0, slices)
+        others = as_texts(condition, slices)
+        positions = np.linspace(0.0, 1.0, slices)
+        texts = [
+            f"{POSITION}={at:.6f},{other or ''}"
+            for at, other in zip(positions, others, strict=True)
         ]
         look = self._look(size, psi, noise)
-        spec = torch.cat([row for row in rows if row is not None])
-        images = draw_seeds(self.trained.generator, seeds, look, spec)
+        rows = self._condition_rows(texts, seeds)
+        images = draw_seeds(self.trained.generator, seeds, look, rows)
         pixel = self.trained.pixel_mm_at(look.size) or self.size / look.size
         affine = np.diag([-pixel, -pixel, spacing_mm, 1.0])
         voxels = to_stored(images[:, 0].numpy(), 8)
@@ -103,6 +105,13 @@ class Model:
 
     def _look(self, size: int | None, psi: float, noise: float) -> DrawSettings:
         return settings_to_draw(self.trained, size, psi, noise)
+
+    def _condition_rows(self, texts: Sequence[str | None], seeds: Sequence[int]) -> Tensor | None:
+        """The condition of each image [N, K], which texts say or, where None, seeds decide."""
+        spec = self.trained.conditions
+        rows = [condition_rows(spec, text, [seed]) for text, seed in zip(texts, seeds, strict=True)]
+        known = [row for row in rows if row is not None]
+        return torch.cat(known) if known else None
 
     def __repr__(self) -> str:
         made, arch = self.trained, self.trained.config.arch
@@ -114,11 +123,22 @@ class Model:
         return html_row(images, f"{SHOWN} synthetic slices")
 
 
-def as_text(condition: Condition) -> str | None:
-    """A condition as the command line takes it."""
+def as_texts(condition: Condition, count: int) -> list[str | None]:
+    """The condition of each image as the command line takes it; a list has one value for each."""
     if not isinstance(condition, Mapping):
-        return condition
-    return ",".join(f"{name}={value}" for name, value in condition.items())
+        return [condition] * count
+    columns = [_spread(name, as_plain(value), count) for name, value in condition.items()]
+    return [",".join(words) for words in zip(*columns, strict=True)] if columns else [""] * count
+
+
+def _spread(name: str, value: Any, count: int) -> list[str]:
+    several = isinstance(value, list | tuple | range)
+    values = [as_plain(each) for each in value] if several else [value] * count
+    odd = [each for each in values if not is_of(each, str | float | bool)]
+    hint = "give a value, or a list with one for each image"
+    require(not odd, f"condition {name} is {value!r:.60}", hint)
+    require(len(values) == count, f"{name} has {len(values)} values for {count} images", hint)
+    return [f"{name}={each}" for each in values]
 
 
 def as_seeds(seeds: Iterable[int]) -> list[int]:

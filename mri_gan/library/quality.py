@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +13,14 @@ from torch import Tensor
 from mri_gan.config import DOWNLOAD_FREE, FEATURE_NAMES, SPLITS, require_one_of
 from mri_gan.evaluate.audit import MOST_QUERIES, Audit
 from mri_gan.evaluate.audit import audit as audit_sets
-from mri_gan.evaluate.evaluation import Evaluation, build_families, build_features, read_people
-from mri_gan.evaluate.evaluation import evaluate as evaluate_sets
+from mri_gan.evaluate.evaluation import (
+    Evaluation,
+    build_families,
+    build_features,
+    compare_both,
+    describe_both,
+    read_people,
+)
 from mri_gan.evaluate.images import (
     ImageSet,
     check_fit,
@@ -144,8 +151,9 @@ def evaluate(
     """Compare a model, checkpoint, run folder, or folder of pictures, with one split of a store.
 
     Every figure of the result stands beside its noise floor; docs/evaluation.md says what each
-    can show. `on_progress` is called with the images done and their number. Raises UsageError where
-    they do not go together, DataError for too few people.
+    can show. `on_progress` is called with the images done and their number; each counts twice, when
+    it is read and when its set is compared, which takes longer. Raises UsageError where they do not
+    go together, DataError for too few people.
     """
     require_least(1, count=count, fakes=fakes, resamples=resamples)
     names = (features,) if isinstance(features, str) else tuple(features)
@@ -159,8 +167,11 @@ def evaluate(
         drawn = judged.take_images(fakes or len(reals))
         built = build_features(names, apart, device)
         families = build_families(judged.size, max(len(reals), len(drawn)), built, seed)
-        tell = counted(on_progress, len(reals) + len(drawn))
-        return evaluate_sets(reals, drawn, families, resamples, seed, tell)
+        images = len(reals) + len(drawn)
+        tell = counted(on_progress, 2 * images)
+        both = describe_both(reals, drawn, families, seed, tell)
+        shares = iter(split_evenly(images, len(both.families)))
+        return compare_both(both, resamples, seed, lambda _: tell(next(shares)))
 
 
 @public
@@ -206,6 +217,12 @@ def counted(on_progress: Callable[[int, int], None] | None, total: int) -> Calla
             on_progress(so_far, total)
 
     return add
+
+
+def split_evenly(total: int, parts: int) -> list[int]:
+    """A total as so many whole numbers that are as equal as can be."""
+    ends = [total * part // parts for part in range(parts + 1)]
+    return [end - begin for begin, end in itertools.pairwise(ends)]
 
 
 def count_compared(samples: ImageSet, train: ImageSet, held_out: ImageSet | None) -> int:

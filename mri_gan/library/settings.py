@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 from mri_gan.config import Stage
+from mri_gan.values import StrPath
 
 
 class PrepareSettings(TypedDict, total=False):
@@ -83,5 +84,5 @@ class TrainSettings(TypedDict, total=False):
     precision: Literal["fp32", "bf16", "auto"] | None
     layout: Literal["", "channels-last"]
     seed: int
-    schedule: tuple[Stage, ...]
+    schedule: StrPath | Sequence[Stage]
     missing: Literal["unknown", "skip"]

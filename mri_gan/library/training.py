@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import dataclasses
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Unpack
+from typing import Any, Literal, Self, Unpack
 
 import torch
 
@@ -23,10 +26,11 @@ from mri_gan.config import (
 from mri_gan.config import METRICS as METRICS_FILE
 from mri_gan.errors import UsageError
 from mri_gan.files import FolderLock, make_folder, stop_on_signal
-from mri_gan.library.arguments import public
+from mri_gan.library.arguments import as_plain, in_python, public
 from mri_gan.library.drawing import Model, load_model
 from mri_gan.library.settings import TrainSettings
 from mri_gan.nets.build import pick_device, pick_precision
+from mri_gan.schedule import read_schedule, settings_by_levels
 from mri_gan.store.reader import StoreReader
 from mri_gan.tables import html_table
 from mri_gan.train.data import build_config
@@ -38,8 +42,10 @@ from mri_gan.values import StrPath, as_path, suggest
 class Callback:
     """What a training run calls as it goes; override what you need.
 
-    What a callback raises ends the run after the last checkpoint. Raises UsageError for a method
-    `on_...` that nothing would call.
+    Where `on_step`, `on_metrics` or `on_checkpoint` returns True, the run is saved and ends, and
+    `train` returns. What a method raises ends the run after the last checkpoint. `on_close` is
+    called last, whatever ends the run. Each callback is given copies of its own. Raises UsageError
+    for a method `on_...` that nothing would call.
     """
 
     def __init_subclass__(cls) -> None:
@@ -49,22 +55,64 @@ class Callback:
                 raise UsageError(f"{cls.__name__}: nothing calls {name}", suggest(name, known))
 
     def on_begin(self, config: TrainConfig, folder: Path) -> None:
-        """The run begins or continues."""
+        """The run begins or continues; called before any other."""
 
-    def on_step(self, progress: Progress) -> None:
+    def on_step(self, progress: Progress) -> bool | None:
         """After every step; called thousands of times a minute."""
 
-    def on_metrics(self, metrics: dict[str, Any]) -> None:
+    def on_metrics(self, metrics: dict[str, Any]) -> bool | None:
         """Every line of `metrics.jsonl`: "nimg" is the images shown so far."""
 
-    def on_checkpoint(self, path: Path) -> None:
+    def on_checkpoint(self, path: Path) -> bool | None:
         """A checkpoint and its grid of samples have been written."""
 
     def on_note(self, text: str) -> None:
         """What the command line would print as a line of its own, warnings too."""
 
     def on_end(self, checkpoint: Path) -> None:
-        """The run has ended."""
+        """The run has ended and is saved; not called after an error or a signal."""
+
+    def on_close(self) -> None:
+        """The last call, also after an error or a signal; not where `on_begin` failed."""
+
+
+class Audience:
+    """The callbacks of one call of `train`, whose `on_close` are called when its block is left."""
+
+    def __init__(self, callbacks: Sequence[Callback]) -> None:
+        self._callbacks = callbacks
+        self._closing = contextlib.ExitStack()
+        self._early: list[str] | None = []  # notes until the run begins
+        self.wants_end = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._closing.__exit__(*error)
+
+    def begin(self, config: TrainConfig, folder: Path) -> None:
+        """Call `on_begin`, then tell the notes that came before."""
+        for callback in self._callbacks:
+            callback.on_begin(config, folder)
+            self._closing.callback(callback.on_close)
+        early, self._early = self._early or [], None
+        for text in early:
+            self.note(text)
+
+    def note(self, text: str) -> None:
+        """Call `on_note`, or keep the text where the run has not begun."""
+        if self._early is None:
+            self.tell("on_note", in_python(text))
+        else:
+            self._early.append(text)
+
+    def tell(self, name: str, value: Any) -> None:
+        """Call a method of each with a copy of its own, since callbacks change what they get."""
+        for callback in self._callbacks:
+            # Only True, not what a method of theirs happens to return.
+            if as_plain(getattr(callback, name)(copy.deepcopy(value))) is True:
+                self.wants_end = True
 
 
 @dataclass(frozen=True)
@@ -114,14 +162,16 @@ def train(
     device: str = AUTO,
     snap_kimg: float | None = None,
     keep: int = 3,
+    minutes: float | None = None,
     **settings: Unpack[TrainSettings],
 ) -> TrainedRun:
     """Train on a store's training split, or continue an interrupted run.
 
     `settings` are the fields of `mri_gan.TrainConfig`; what is left out comes from `preset`, the
     architecture's paper and the store, as on the command line; `mrigan train --help` explains
-    each. `kimg` is the length in thousands of images. One process; several are started by
-    `torchrun -m mri_gan train`.
+    each. `kimg` is the length in thousands of images; after `minutes` this call saves and returns.
+    `schedule` may be the path of a table of levels. One process; several are started by `torchrun
+    -m mri_gan train`.
 
     Raises UsageError for settings that make no sense, DataError when the disk refuses or training
     diverges, Stopped after Ctrl-C (the same call continues).
@@ -132,33 +182,33 @@ def train(
     begin = as_path(start_from) if start_from else None
     weights = begin if transfer else None
     heard = (callbacks,) if isinstance(callbacks, Callback) else callbacks
-    config = resolve_settings(source, preset, condition, table, {**settings}, device, weights)
-    options = RunOptions(device, snap_kimg=snap_kimg, keep=keep, transfer=transfer, labels=table)
+    options = RunOptions(
+        device, snap_kimg=snap_kimg, keep=keep, transfer=transfer, labels=table, minutes=minutes
+    )
+    given = {**settings}
+    config = resolve_settings(source, preset, condition, table, given, device, weights, minutes)
     make_folder(folder)
-    with FolderLock(folder) as lock, stop_on_signal() as stop:
-        run = Run(
-            source,
-            folder,
-            config,
-            options,
-            stop=stop,
-            on_begin=lambda: _each(heard, "on_begin", config, folder),
-            on_step=lambda progress: _each(heard, "on_step", progress),
-            on_tick=lambda line: _each(heard, "on_metrics", line),
-            on_snapshot=lambda path: _each(heard, "on_checkpoint", path),
-            on_note=lambda text: _each(heard, "on_note", text),
-            on_warning=lambda text: _each(heard, "on_note", text),
-            before_save=lock.check,
-            given=tuple(settings),
-        )
-        checkpoint = train_run(run, begin)
-    _each(heard, "on_end", checkpoint)
+    with Audience(heard) as audience:
+        with FolderLock(folder) as lock, stop_on_signal() as stop:
+            run = Run(
+                source,
+                folder,
+                config,
+                options,
+                stop=stop,
+                on_begin=lambda: audience.begin(config, folder),
+                on_step=lambda progress: audience.tell("on_step", progress),
+                on_tick=lambda line: audience.tell("on_metrics", line),
+                on_snapshot=lambda path: audience.tell("on_checkpoint", path),
+                on_note=audience.note,
+                on_warning=audience.note,
+                before_save=lock.check,
+                wants_end=lambda: audience.wants_end,
+                given=tuple(settings),
+            )
+            checkpoint = train_run(run, begin)
+        audience.tell("on_end", checkpoint)
     return TrainedRun(folder, checkpoint, checkpoint_nimg(checkpoint), config)
-
-
-def _each(callbacks: Sequence[Callback], name: str, *arguments: Any) -> None:
-    for callback in callbacks:
-        getattr(callback, name)(*arguments)
 
 
 def resolve_settings(
@@ -169,17 +219,28 @@ def resolve_settings(
     settings: dict[str, Any],
     device: str = "cpu",
     weights: Path | None = None,
+    minutes: float | None = None,
 ) -> TrainConfig:
     """The configuration of a run: what was given, over the preset, over the architecture.
 
-    Raises UsageError for an unknown name or value.
+    A preset's length is left out where `minutes` gives another. Raises UsageError for an unknown
+    name or value.
     """
     require_one_of("preset", preset, (None, *PRESETS))
     wanted = (settings.get(name) for name in ("arch", "loss", "critic"))
-    values = {**starting_settings(preset, *wanted, given=settings), **settings}
+    given = [*settings, *(["minutes"] if minutes is not None else [])]
+    values = {**starting_settings(preset, *wanted, given=given), **settings, **by_levels(settings)}
     capacity = values.get("capacity", 1.0)
     values["capacity"] = CAPACITIES.get(capacity, capacity)
     values["precision"] = pick_precision(values.get("precision"), device)
     names = (condition,) if isinstance(condition, str) else tuple(condition)
     with StoreReader(store) as opened:
         return build_config(opened, names, labels, values, weights)
+
+
+def by_levels(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a schedule decides, which is given as a file or as levels."""
+    schedule = settings.get("schedule", ())
+    is_file = isinstance(schedule, str | os.PathLike)
+    levels = read_schedule(as_path(schedule)) if is_file else tuple(schedule)
+    return settings_by_levels(levels, settings) if levels else {}

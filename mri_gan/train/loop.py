@@ -142,22 +142,22 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
             stats = train_step(state, config, phase, real, run.world, wanted)
             monitor.add(stats, phase.batch, waited)
             stop = any_rank(run.world, bool(run.stop))
-            over = any_rank(run.world, time.perf_counter() - start >= limit)
+            late = time.perf_counter() - start >= limit
+            over = any_rank(run.world, late or run.wants_end())
             if crosses(nimg, state.nimg, run.tick) or state.nimg >= run.total or stop or over:
                 log_tick(run, monitor, state, phase)
+                over = over or any_rank(run.world, run.wants_end())
             if (crosses(nimg, state.nimg, run.snap) and not state.suspect) or stop or over:
                 save_and_judge(run, state, phase, data, monitor, health)
+                over = over or any_rank(run.world, run.wants_end())
             if stop:
                 raise Stopped(
                     f"stopped at {state.nimg / 1000:g} of {run.total / 1000:g} kimg",
                     "run the same command again to continue",
                     run.stop.signum or 15,
                 )
-            if over:
-                run.on_note(
-                    f"{options.minutes:g} min are over at {state.nimg / 1000:g} of "
-                    f"{run.total / 1000:g} kimg; the same command continues from here"
-                )
+            if over and state.nimg < run.total:
+                report_early_end(run, state)
                 break
             taken = time.perf_counter() - start
             left = seconds_left(config, first, state.nimg, taken, options.device)
@@ -172,6 +172,13 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
         samples = run_folder.snapshot(run, state, phase_at(config, state.nimg - 1), data)
         run_folder.report_problems(run, data, samples, monitor, health)
     return last
+
+
+def report_early_end(run: Run, state: TrainState) -> None:
+    """Report why a run ends before all its images have been shown, and how to continue it."""
+    why = "ended by a callback" if run.wants_end() else f"{run.options.minutes:g} min are over"
+    at = f"{state.nimg / 1000:g} of {run.total / 1000:g} kimg"
+    run.on_note(f"{why} at {at}; the same command continues from here")
 
 
 def save_and_judge(

@@ -77,6 +77,11 @@ def _ignore(*_: object) -> None:
     """The callback of a caller that has nothing to do."""
 
 
+def _go_on() -> bool:
+    """The answer of a caller that lets a run go on to its end."""
+    return False
+
+
 @dataclass(frozen=True)
 class Run:
     """One training run: its folder, its settings, its processes, whom to notify."""
@@ -96,6 +101,7 @@ class Run:
     command: tuple[str, ...] = ()  # the words that started it
     given: Collection[str] = ()  # the settings that the user named, also where they are defaults
     before_save: Callable[[], None] = _ignore  # may raise, to end the run without writing more
+    wants_end: Callable[[], bool] = _go_on  # whether to save and end before the end of the run
 
     @property
     def total(self) -> int:

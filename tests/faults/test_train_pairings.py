@@ -111,7 +111,7 @@ CASES: list[tuple[tuple[str, ...], int, str, str]] = [
     (("{store}", *OUT, "--device", "cuda:7"), 2, "not available here", "--device cpu"),
     (("{store}", *OUT, "--device", "abacus"), 2, "not available here", "--device cpu"),
     (("{store}", *OUT, "--ckpt", "{tmp}/no.pt"), 1, "no such file", "spelling"),
-    (("{store}", *OUT, "--ckpt", "{file}"), 1, "not a mrigan checkpoint", "older checkpoint"),
+    (("{store}", *OUT, "--ckpt", "{file}"), 1, "not a mrigan checkpoint", "or a run folder"),
     (("{store}", *OUT, "--ckpt", "{top}/half.pt"), 1, "half.pt", "older checkpoint"),
     (("{store}", *OUT, "--ckpt", "{ckpt}", "--lr", "0.5"), 2, "lr was 0.001", "--transfer"),
     (("{other}", *OUT, "--ckpt", "{ckpt}"), 2, "the training data", "--transfer"),

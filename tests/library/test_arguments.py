@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import json
 import typing
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import click
 import nibabel as nib
 import numpy as np
 import phantoms
@@ -18,8 +20,16 @@ import torch
 
 import mri_gan as mg
 from mri_gan import config, preparation
+from mri_gan.cli.main import cli
 from mri_gan.errors import DataError
-from mri_gan.library.arguments import in_python, public
+from mri_gan.library.arguments import (
+    COMMAND_ONLY,
+    RENAMED,
+    hint_for,
+    in_python,
+    kinds_of,
+    public,
+)
 from mri_gan.library.settings import PrepareSettings, TrainSettings
 from mri_gan.values import is_of
 
@@ -46,6 +56,20 @@ def test_options_are_called_as_in_python() -> None:
     assert str(told.value) == "max_size 9: choose max_size from 8, or use labels"
     assert in_python("try `mrigan train --mixing`") == "try `mrigan train --mixing`"
     assert in_python("a--b and -c") == "a--b and -c"
+    assert in_python("run the same command again") == "run the same call again"
+
+
+@pytest.mark.parametrize("name", COMMAND_ONLY)
+def test_options_that_only_the_command_has_are_told_as_such(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    flags = [o for p in command.params if isinstance(p, click.Option) for o in p.opts]
+    options = {flag[2:].replace("-", "_") for flag in flags if flag.startswith("--")}
+    function = importlib.import_module(f"mri_gan.{mg._HOMES[name]}").__dict__[name].__wrapped__
+    known = kinds_of(function, inspect.signature(function))[0].keys()
+    assert options - known - RENAMED.keys() == {*COMMAND_ONLY[name]}
+    for option in COMMAND_ONLY[name]:
+        assert hint_for(name, option, known) == f"only the command `mrigan {name}` has it"
 
 
 def test_it_looks_like_the_function_that_it_guards() -> None:
@@ -136,6 +160,14 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda s, r: mg.train(s, r, batch_size=8),  # type: ignore[call-arg]
         r"train has no batch_size: did you mean batch\?",
     ),
+    "option": (
+        lambda s, r: mg.train(s, r, eval_every=1),  # type: ignore[call-arg]
+        "train has no eval_every: only the command `mrigan train` has it",
+    ),
+    "renamed": (
+        lambda s, r: mg.train(s, r, snap=1),  # type: ignore[call-arg]
+        r"train has no snap: did you mean snap_kimg\?",
+    ),
     "a list": (
         lambda s, r: mg.prepare(s, s / "new", split="80/10/10"),  # type: ignore[arg-type]
         r"give a list, such as \[1, 2\]",
@@ -175,10 +207,24 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda s, r: mg.SliceDataset(s, table="x.tsv"),
         "x.tsv: No such file.*spelling",
     ),
+    "no checkpoint": (
+        lambda s, r: mg.load_model(written(s.parent / "x.npy")),
+        r"x.npy: is not a mrigan checkpoint: give a checkpoint \(ckpt-\*.pt\) or a run folder",
+    ),
+    "nothing to judge": (
+        lambda s, r: mg.evaluate(written(s.parent / "x.npz"), s),
+        r"x.npz: .*checkpoint: give a checkpoint \(ckpt-\*.pt\) or a run folder",
+    ),
     "read": (lambda s, r: mg.open_store(s).read(8, 0), "slices 0: give their numbers"),  # type: ignore[arg-type]
     "half": (lambda s, r: mg.open_store(s).read(8, [0.5]), "give their numbers"),  # type: ignore[list-item]
     "text": (lambda s, r: mg.open_store(s).read("8", [0]), "level '8' is not a level"),  # type: ignore[arg-type]
 }
+
+
+def written(path: Path) -> Path:
+    """A file of NumPy's, which is no checkpoint."""
+    (np.savez if path.suffix == ".npz" else np.save)(path, np.zeros(3))
+    return path
 
 
 def loader(store: Path, **options: Any) -> object:

@@ -23,7 +23,7 @@ SIGNATURES = {
     "SliceDataset": "store split level transform labels * table as_dict scale",
     "volumes": "store split level",
     "train": "store out * callbacks preset condition labels start_from transfer device snap_kimg "
-    "keep **settings",
+    "keep minutes **settings",
     "load_model": "path device",
     "evaluate": "model store * split count fakes features resamples size psi noise seed device "
     "on_progress",
@@ -34,7 +34,7 @@ CLASSES = {
     "SliceDataset": "as_dict channels classes close indices level loader read scale split store "
     "subjects targets transform",
     "Volume": "affine save session source split subject synthetic voxels",
-    "Callback": "on_begin on_checkpoint on_end on_metrics on_note on_step",
+    "Callback": "on_begin on_checkpoint on_close on_end on_metrics on_note on_step",
     "TrainedRun": "checkpoint config folder load_model metrics nimg",
     "Evaluation": "compare_s fake_s fakes figures half images_per_s left_out people points real_s "
     "reals",
@@ -46,7 +46,9 @@ CLASSES = {
     "Progress": "images_per_s metrics nimg phase seconds_left total",
     "Model": "conditions draw draw_volume size trained",
 }
-OTHERS = {"PrepareConfig", "TrainConfig", "MriganError", "DataError", "UsageError", "Stopped"}
+OTHERS = {
+    "PrepareConfig", "TrainConfig", "Stage", "MriganError", "DataError", "UsageError", "Stopped",
+}  # fmt: skip
 
 
 def parameters(name: str) -> str:

@@ -140,8 +140,15 @@ def test_a_model_draws_a_seed_alike_in_any_company(run: mg.TrainedRun) -> None:
 
 @pytest.mark.usefixtures("small_audits")
 def test_judging_gives_figures(run: mg.TrainedRun, prepared: mg.Prepared) -> None:
-    result = mg.evaluate(run.folder, prepared.folder, fakes=16, features=("pca",), resamples=20)
+    steps: list[tuple[int, int]] = []
+    result = mg.evaluate(
+        run.folder, prepared.folder, fakes=16, features=("pca",), resamples=20,
+        on_progress=lambda *step: steps.append(step),
+    )  # fmt: skip
+    images = result.reals + result.fakes
     assert result.fakes == 16
+    assert len([done for done, _ in steps if done > images]) > 1  # by family, while comparing
+    assert steps[-1] == (2 * images, 2 * images)
     assert len(mg.audit(run.load_model(), prepared.folder, count=50).samples) == 50
     assert {"swd[mean]"} <= {figure.name for figure in result.figures}
 
@@ -170,6 +177,14 @@ def test_a_stack_of_positions_becomes_a_nifti(prepared: mg.Prepared, tmp_path: P
     assert torch.equal(
         model.draw([7], condition={"position": 0.5}), model.draw([7], condition="position=0.5")
     )
+    alone = [model.draw([seed], condition={"position": at}) for seed, at in ((7, 0.1), (8, 0.2))]
+    for each in ([0.1, 0.2], (0.1, 0.2), np.array([0.1, 0.2]), torch.tensor([0.1, 0.2]).double()):
+        drawn = model.draw([7, 8], condition={"position": each})  # type: ignore[dict-item]
+        torch.testing.assert_close(drawn, torch.cat(alone))
+    with pytest.raises(mg.UsageError, match="position has 2 values for 3 images: give a value, or"):
+        model.draw([7, 8, 9], condition={"position": [0.1, 0.2]})
+    with pytest.raises(mg.UsageError, match=r"condition position is \[\[0.1\]\]: give a value, or"):
+        model.draw([7], condition={"position": [[0.1]]})  # type: ignore[dict-item]
     with pytest.raises(mg.UsageError, match=r'names with values, such as {"age": 70}'):
         model.draw([7], condition=0.5)  # type: ignore[arg-type]
     volume.save(tmp_path / "stack.nii.gz")

@@ -67,19 +67,6 @@ def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> 
         raise click.BadParameter(f"give one of {names}, or a number") from None
 
 
-def use_schedule(path: Path) -> dict[str, Any]:
-    """The settings that come from a schedule file; options that it replaces may not be given."""
-    from mri_gan.schedule import read_schedule
-
-    for name in ("init_size", "max_size", "phase", "batch", "lr", "sched"):
-        flag = f"--{name.replace('_', '-')}"
-        hint = "the file sets it; leave one of them out"
-        require(name not in given_names(), f"{flag} beside --schedule", hint)
-    stages = read_schedule(path)
-    ends = {"init_size": stages[0].size, "max_size": stages[-1].size}
-    return {**ends, "schedule": stages, "batch": None, "lr": None, "sched": False}
-
-
 @click.command("train", epilog=EPILOG, cls=Configurable)
 @click.argument("store", type=options.PATH)
 @options.path("--out", "Run folder  [default: STORE-run].")
@@ -336,6 +323,7 @@ def take_config(
 ) -> TrainConfig:
     """The configuration that the options give together with the store and --ckpt."""
     from mri_gan.nets.build import pick_precision
+    from mri_gan.schedule import read_schedule, settings_by_levels
     from mri_gan.train.data import build_config
 
     given = given_names()
@@ -349,7 +337,8 @@ def take_config(
     choices["precision"] = pick_precision(choices["precision"], run_options.device)
     schedule_file, condition_names = choices.pop("schedule_file"), choices.pop("condition_names")
     if schedule_file is not None:
-        choices |= use_schedule(schedule_file)
+        named = {name: value for name, value in choices.items() if name in given}
+        choices |= settings_by_levels(read_schedule(schedule_file), named)
     weights = ckpt if transfer else None
     return build_config(store, condition_names, run_options.labels, choices, weights)
 

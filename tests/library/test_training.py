@@ -1,0 +1,234 @@
+"""Callbacks of a training run: their order, how one ends a run, and what each is given."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import mri_gan as mg
+
+# A tick for every step of 8 images, and a checkpoint every second step
+TINY: dict[str, Any] = {
+    "max_size": 8, "kimg": 0.064, "batch": 8, "capacity": 1 / 64, "device": "cpu",
+    "snap_kimg": 0.016,
+}  # fmt: skip
+SOME_STEPS = 24  # images
+
+
+class Diary(mg.Callback):
+    """Keeps the names of all that is called, and notes with their text."""
+
+    def __init__(self, shared: list[str] | None = None, name: str = "") -> None:
+        self.pages: list[str] = [] if shared is None else shared
+        self.name = name
+
+    def on_begin(self, config: mg.TrainConfig, folder: Path) -> None:
+        self.pages.append(f"{self.name}begin")
+
+    def on_metrics(self, metrics: dict[str, Any]) -> bool | None:
+        self.pages.append(f"{self.name}metrics {metrics['nimg']}")
+        return None
+
+    def on_note(self, text: str) -> None:
+        self.pages.append(f"{self.name}note {text}")
+
+    def on_end(self, checkpoint: Path) -> None:
+        self.pages.append(f"{self.name}end")
+
+    def on_close(self) -> None:
+        self.pages.append(f"{self.name}close")
+
+
+class Spoiler(mg.Callback):
+    """Changes whatever it is given."""
+
+    def on_step(self, progress: mg.Progress) -> None:
+        progress.metrics.clear()
+
+    def on_metrics(self, metrics: dict[str, Any]) -> None:
+        metrics.pop("nimg")
+
+
+def test_what_a_callback_changes_is_its_own(store: Path, tmp_path: Path) -> None:
+    diary = Diary()
+    run = mg.train(store, tmp_path / "run", callbacks=[Spoiler(), diary], **TINY)
+    ticks = [page for page in diary.pages if page.startswith("metrics")]
+    assert ticks == [f"metrics {nimg}" for nimg in range(8, 65, 8)]
+    assert run.nimg == run.metrics[-1]["nimg"] == 64
+    assert "spectrum_db" in run.metrics[-1]
+
+
+def test_a_run_that_continues_begins_before_its_notes(store: Path, tmp_path: Path) -> None:
+    mg.train(store, tmp_path / "run", callbacks=Stop("on_metrics"), **TINY)
+    shared: list[str] = []
+    both = [Diary(shared, "a "), Diary(shared, "b ")]
+    mg.train(store, tmp_path / "run", callbacks=both, **TINY)
+    assert shared[:2] == ["a begin", "b begin"]
+    assert shared[2].startswith("a note continuing from")
+    assert shared[3].startswith("b note continuing from")
+    assert shared[-4:] == ["a end", "b end", "b close", "a close"]
+
+
+class Stop(mg.Callback):
+    """Ends the run by what one of its methods returns once enough images have been shown."""
+
+    def __init__(self, method: str, answer: Any = True) -> None:
+        self.method, self.answer, self.seen = method, answer, list[int]()
+
+    def on_step(self, progress: mg.Progress) -> bool | None:
+        return self._answer("on_step", progress.nimg)
+
+    def on_metrics(self, metrics: dict[str, Any]) -> bool | None:
+        return self._answer("on_metrics", metrics["nimg"])
+
+    def on_checkpoint(self, path: Path) -> bool | None:
+        return self._answer("on_checkpoint", int(path.stem.removeprefix("ckpt-")))
+
+    def _answer(self, method: str, nimg: int) -> bool | None:
+        if method != self.method:
+            return None
+        self.seen.append(nimg)
+        answer: bool = self.answer if nimg >= SOME_STEPS else False
+        return answer
+
+
+@pytest.mark.parametrize(
+    ("method", "nimg", "kimg"),
+    # Of the longer run there is a tick only every 64 images.
+    [("on_metrics", 24, 0.064), ("on_checkpoint", 32, 0.064), ("on_step", 32, 64)],
+)
+def test_a_callback_ends_the_run_with_all_that_was_trained(
+    store: Path, tmp_path: Path, method: str, nimg: int, kimg: float
+) -> None:
+    stop, diary = Stop(method), Diary()
+    options = TINY | {"kimg": kimg, "snap_kimg": kimg / 4}
+    run = mg.train(store, tmp_path / "run", callbacks=[stop, diary], **options)
+    assert run.nimg == run.load_model("cpu").trained.nimg == run.metrics[-1]["nimg"] == nimg
+    assert stop.seen[-1] == (24 if method == "on_step" else nimg)
+    said = f"ended by a callback at {nimg / 1000:g} of {kimg:g} kimg; the same call continues"
+    assert diary.pages[-3].startswith(f"note {said}")
+    assert diary.pages[-2:] == ["end", "close"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "nimg"),
+    [(np.bool_(True), 24), (torch.tensor(True), 24), (1, 64), ("written", 64)],
+)
+def test_only_true_ends_a_run(store: Path, tmp_path: Path, answer: Any, nimg: int) -> None:
+    stop = Stop("on_metrics", answer)
+    assert mg.train(store, tmp_path / "run", callbacks=stop, **TINY).nimg == nimg
+
+
+def test_a_run_that_is_ended_at_its_last_step_just_ends(store: Path, tmp_path: Path) -> None:
+    diary = Diary()
+    options = TINY | {"kimg": SOME_STEPS / 1000}
+    run = mg.train(store, tmp_path / "run", callbacks=[Stop("on_metrics"), diary], **options)
+    assert run.nimg == SOME_STEPS
+    assert not any("ended by" in page for page in diary.pages)
+
+
+class Fail(mg.Callback):
+    """Does something in one method."""
+
+    def __init__(self, method: str, act: Callable[[], object]) -> None:
+        self.method, self.act, self.closed = method, act, False
+
+    def on_begin(self, config: mg.TrainConfig, folder: Path) -> None:
+        self._act("on_begin")
+
+    def on_metrics(self, metrics: dict[str, Any]) -> bool | None:
+        self._act("on_metrics")
+        return None
+
+    def on_end(self, checkpoint: Path) -> None:
+        self._act("on_end")
+
+    def on_close(self) -> None:
+        self.closed = True
+        self._act("on_close")
+
+    def _act(self, method: str) -> None:
+        if method == self.method:
+            self.act()
+
+
+def fail() -> None:
+    raise ZeroDivisionError
+
+
+def press_ctrl_c() -> None:
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.mark.parametrize("method", ["on_begin", "on_metrics", "on_end", "on_close"])
+def test_every_callback_that_began_is_closed_after_an_error(
+    store: Path, tmp_path: Path, method: str
+) -> None:
+    before, failing, after = Diary(), Fail(method, fail), Diary()
+    with pytest.raises(ZeroDivisionError):
+        mg.train(store, tmp_path / "run", callbacks=[before, failing, after], **TINY)
+    assert failing.closed == (method != "on_begin")
+    assert before.pages[-1] == "close"
+    assert before.pages.count("close") == 1
+    assert after.pages[-1:] == ([] if method == "on_begin" else ["close"])
+
+
+def test_a_callback_is_closed_after_a_signal_and_has_no_end(store: Path, tmp_path: Path) -> None:
+    diary = Diary()
+    with pytest.raises(mg.Stopped, match="the same call again"):
+        mg.train(
+            store, tmp_path / "run", callbacks=[Fail("on_metrics", press_ctrl_c), diary], **TINY
+        )
+    assert diary.pages[-1] == "close"
+    assert "end" not in diary.pages
+
+
+def test_a_run_that_cannot_begin_closes_nothing(store: Path, tmp_path: Path) -> None:
+    mg.train(store, tmp_path / "run", **TINY)
+    diary = Diary()
+    with pytest.raises(mg.UsageError, match=r"lr was 0\.001, now 0\.5"):
+        mg.train(store, tmp_path / "run", callbacks=diary, **TINY, lr=0.5)
+    assert diary.pages == []
+
+
+def test_minutes_end_a_call_and_replace_a_presets_length(store: Path, tmp_path: Path) -> None:
+    from mri_gan.library.training import resolve_settings
+
+    diary = Diary()
+    run = mg.train(store, tmp_path / "run", callbacks=diary, **TINY, minutes=1e-9)
+    assert run.nimg == 8
+    assert any("min are over at 0.008 of 0.064 kimg; the same call" in p for p in diary.pages)
+    with pytest.raises(mg.UsageError, match="minutes 0: give a number above 0"):
+        mg.train(store, tmp_path / "run", **TINY, minutes=0)
+    assert resolve_settings(store, "laptop", (), None, {}).kimg == 25.0
+    assert resolve_settings(store, "laptop", (), None, {}, minutes=5).kimg is None
+
+
+TABLE = "size\tfade\tstay\tbatch\n8\t0\t16\t8\n16\t8\t8\t4\n"
+LEVELS = [mg.Stage(8, 0, 16, 8), mg.Stage(16, 8, 8, 4)]
+
+
+def test_a_schedule_is_the_path_of_a_table_or_levels(store: Path, tmp_path: Path) -> None:
+    table = tmp_path / "mine.tsv"
+    table.write_text(TABLE)
+    options: dict[str, Any] = {"capacity": 1 / 64, "device": "cpu"}
+    run = mg.train(store, tmp_path / "run", schedule=str(table), preset="paper", **options)
+    assert run.config.schedule == tuple(LEVELS)
+    assert (run.nimg, run.load_model("cpu").size) == (32, 16)
+    as_levels = mg.train(store, tmp_path / "levels", schedule=LEVELS, max_size=16, **options)
+    assert as_levels.config.schedule == run.config.schedule
+    with pytest.raises(mg.UsageError, match="batch beside schedule: the schedule sets it"):
+        mg.train(store, tmp_path / "x", schedule=table, batch=8)
+    with pytest.raises(mg.UsageError, match="phase beside schedule"):
+        mg.train(store, tmp_path / "x", schedule=LEVELS, phase=8)
+    with pytest.raises(mg.UsageError, match=r"schedule .*none\.tsv: cannot be read"):
+        mg.train(store, tmp_path / "x", schedule=tmp_path / "none.tsv")
+    with pytest.raises(mg.UsageError, match="give text or a path or several, each Stage"):
+        mg.train(store, tmp_path / "x", schedule=[{"size": 8}])  # type: ignore[list-item]
