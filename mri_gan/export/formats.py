@@ -133,7 +133,7 @@ def select(store: StoreReader, split: str | None, *, anonymous: bool) -> Selecti
     indices = tuple(store.indices(split).tolist())
     if not indices:
         have = sorted({record.split for record in store.records})
-        raise UsageError(f"{store.folder}: no slices in split {split}", f"it has {have}")
+        raise UsageError(f"{store.folder}: no slices in split {split}", f"it has {', '.join(have)}")
     # Numbered over the whole store, so that exports of its splits fit together.
     subjects = list(dict.fromkeys(record.subject for record in store.records))
     numbers = {subject: f"{i:05d}" for i, subject in enumerate(subjects)}

@@ -69,8 +69,8 @@ def check_suffix(path: Path) -> None:
     """Raise UsageError unless the name ends as one of the formats does."""
     if path.suffix.lower() not in SUFFIXES:
         raise UsageError(
-            f"{path}: {path.suffix or 'no ending'} is not a supported animation format",
-            "write .png (animated PNG, lossless) or .gif; ffmpeg makes an MP4 of either",
+            f"{path}: no animation is called so",
+            "end its name in .png (animated PNG, lossless) or .gif; ffmpeg makes an MP4 of either",
         )
 
 

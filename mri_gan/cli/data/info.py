@@ -55,9 +55,10 @@ def print_tables(facts: dict[str, Any]) -> None:
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     splits = facts["split_subjects"]
+    channels = say_count(facts["channels"], "channel")
     native = ", ".join(f"{n:,} of {level} px" for level, n in facts["native"].items())
     return [
-        ("slices", f"{facts['slices']:,} ({facts['depth']}-bit, {facts['channels']} channel)"),
+        ("slices", f"{facts['slices']:,} ({facts['depth']}-bit, {channels})"),
         ("subjects", f"{facts['subjects']:,}"),
         *(
             (

@@ -74,7 +74,8 @@ def command(
     from mri_gan.synth.sample import describe_seeds, parse_seeds
 
     drawing.require_folder(out)
-    require(bool(seeds) != bool(styles), "neither --seeds nor --styles, or both", SEEDS_OR_STYLES)
+    both = "--seeds and --styles" if seeds else "neither --seeds nor --styles"
+    require(bool(seeds) != bool(styles), both, SEEDS_OR_STYLES)
     if styles:
         require(format_ == "png", f"--format {format_} with --styles", "only png is possible")
         _write_projections(how.load(ckpt, psi=1.0), styles, out, int(depth), as_json, quiet)
