@@ -189,7 +189,8 @@ def audit(
 ) -> Audit:
     """Look for copies of training slices among the samples: `.verdict` is pass, fail or undecided.
 
-    Samples are drawn as `generate` draws them. A model of another store is always undecided.
+    Samples are those of a model, checkpoint or run folder, drawn as `generate` draws them, or the
+    pictures of a folder. A model of another store is always undecided.
     `on_progress` is called with the images compared and their number; copies made on purpose, which
     show what would be found, come last and take a minute or more.
     Raises UsageError where model and store do not go together, DataError for too few people.
