@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median_high
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +29,7 @@ X_NAME = "thousand real images shown (kimg)"
 MAX_POINTS = 300  # more would not be seen
 DIM, RULE = "#5d5d66", "#d7d7d2"
 SERIES = ("#0a5c8f", "#c0500c", "#2e7d32", "#7b3fa0", "#a8326a", "#1b1b1f")
+DASHES = ("-", "--", ":", "-.")  # the seventh curve has the first colour again, but broken
 # On a page each colour is the style sheet's own, which is another one in the dark.
 PAGE_COLOURS = {DIM: "var(--dim)", RULE: "var(--rule)"} | {
     colour: f"var(--c{i})" for i, colour in enumerate(SERIES)
@@ -60,6 +63,7 @@ class Curve:
 
     name: str
     points: tuple[Point, ...]
+    place: int = 0  # among all that could be in the chart: decides the colour
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,11 @@ def build_chart(
     y_name: str = "",
     marks: Sequence[tuple[float, str]] = (),
 ) -> Chart | None:
-    """A chart of the curves that have points, thinned to what can be seen; None without any."""
-    kept = tuple(Curve(c.name, thin(c.points)) for c in curves if c.points)
+    """A chart of the curves that have points, thinned to what can be seen; None without any.
+
+    A curve has the colour of its place, so that a run looks alike in charts where others are not.
+    """
+    kept = tuple(Curve(c.name, thin(c.points), i) for i, c in enumerate(curves) if c.points)
     return Chart(title, kept, x_name, y_name, tuple(marks)) if kept else None
 
 
@@ -117,6 +124,8 @@ CURVE_NAMES = {
     "g_loss": "generator",
     "real_score": "real",
     "fake_score": "synthetic",
+    "images_per_s": "images per second",
+    "data_wait": "waiting for data",
 }
 
 
@@ -136,13 +145,45 @@ def chart_metrics(lines: Sequence[dict[str, Any]], loss: str = "") -> list[Chart
     return [chart for chart in charts if chart]
 
 
+def name_metric(title: str, name: str) -> str:
+    """What a chart or row of one metric is called, by the title of its chart in a run."""
+    alone = any(title == known and len(names) == 1 for known, _, names in RUN_CHARTS)
+    return title if alone else f"{title}: {CURVE_NAMES.get(name, name.replace('_', ' '))}"
+
+
 def metric_points(lines: Sequence[dict[str, Any]], name: str) -> tuple[Point, ...]:
-    """One metric as (thousand images, value), where it was finite."""
-    return tuple(
-        (line["nimg"] / 1000, float(line[name]))
-        for line in lines
-        if isinstance(line.get(name), int | float)
-    )
+    """One metric as (thousand images, value), where it was finite; short ticks have no point."""
+    points = []
+    for ticks in join_short_ticks(lines):
+        known = [(n, line[name]) for n, line in ticks if isinstance(line.get(name), int | float)]
+        if total := sum(n for n, _ in known):
+            mean = sum(n * value for n, value in known) / total
+            points.append((ticks[-1][1]["nimg"] / 1000, float(mean)))
+    return tuple(points)
+
+
+SHORT = 0.5  # of the usual number of images
+
+
+def join_short_ticks(
+    lines: Sequence[dict[str, Any]],
+) -> list[list[tuple[int, dict[str, Any]]]]:
+    """The lines as (images, line), each short tick with the one before it at the same resolution.
+
+    A run that stops writes what it has, and the mean of 16 images beside those of thousands looks
+    like a collapse.
+    """
+    ends = [0, *(line["nimg"] for line in lines)]
+    images = [max(1, end - start) for start, end in itertools.pairwise(ends)]
+    least = SHORT * median_high(images) if images else 0
+    joined: list[list[tuple[int, dict[str, Any]]]] = []
+    for count, line in zip(images, lines, strict=True):
+        before = joined[-1][-1][1].get("resolution") if joined else None
+        if joined and count < least and before == line.get("resolution"):
+            joined[-1].append((count, line))
+        else:
+            joined.append([(count, line)])
+    return joined
 
 
 def mark_levels(lines: Sequence[dict[str, Any]]) -> list[tuple[float, str]]:
@@ -196,15 +237,20 @@ def save_charts(folder: Path, charts: Sequence[Chart]) -> list[Path]:
     return written
 
 
+WIDTH_IN, HEIGHT_IN, LINE_IN = 5.4, 2.7, 0.17  # narrow, so that a phone shows it legibly
+
+
 def _draw(chart: Chart, format_: str, title: str = "") -> bytes:
     # The object interface, not pyplot: no display, no global state, safe in any thread.
     import matplotlib
     from matplotlib.figure import Figure
 
     stream = io.BytesIO()
+    height = HEIGHT_IN + LINE_IN * (_legend_of(chart)[1] - 1)  # room for each line of the legend
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 2.7))  # no layout engine: it takes half of the time
-        figure.subplots_adjust(left=0.12, right=0.99, bottom=0.16, top=0.88)
+        figure = Figure(figsize=(WIDTH_IN, height))  # no layout engine: it takes half of the time
+        top, bottom = height - HEIGHT_IN * 0.88, HEIGHT_IN * 0.16
+        figure.subplots_adjust(left=0.15, right=0.98, bottom=bottom / height, top=1 - top / height)
         _plot(figure.subplots(), chart, title)
         nothing: dict[str, Any] = dict.fromkeys(
             ("Date", "Creator") if format_ == "svg" else ("CreationDate", "Creator", "Producer")
@@ -215,14 +261,16 @@ def _draw(chart: Chart, format_: str, title: str = "") -> bytes:
 
 def _plot(axes: Any, chart: Chart, title: str) -> None:
     """The curves with both axes named; a title, where the page does not give it, on the left."""
-    for i, curve in enumerate(chart.curves):
-        mark = "o" if len(curve.points) == 1 else None
+    columns, _ = _legend_of(chart)
+    for curve in chart.curves:
+        again, colour = divmod(curve.place, len(SERIES))
         axes.plot(
             *zip(*curve.points, strict=True),
-            color=SERIES[i % len(SERIES)],
-            label=curve.name,
+            color=SERIES[colour],
+            linestyle=DASHES[again % len(DASHES)],
+            label=_wrap(curve.name),
             linewidth=1.3,
-            marker=mark,
+            marker="o" if len(curve.points) == 1 else None,
         )
     for x, text in chart.marks:
         axes.axvline(x, color=DIM, linestyle=":", linewidth=0.8)
@@ -235,7 +283,28 @@ def _plot(axes: Any, chart: Chart, title: str) -> None:
     axes.grid(axis="y", color=RULE, linewidth=0.6)
     axes.spines[:].set_visible(False)
     side, x = ("right", 1) if title else ("left", 0)
-    axes.legend(loc=f"lower {side}", bbox_to_anchor=(x, 1), ncols=4, frameon=False, borderpad=0)
+    place = {"loc": f"lower {side}", "bbox_to_anchor": (x, 1)}
+    axes.legend(**place, ncols=columns, frameon=False, borderpad=0, labelspacing=0.2)
+
+
+LEGEND_LETTERS = 52  # that fit beside each other above a chart
+SAMPLE_LETTERS = 6  # as wide as the line before a name
+
+
+def _wrap(name: str) -> str:
+    """A name in as many lines as it takes, for a folder's may be of any length."""
+    return "\n".join(textwrap.wrap(name, LEGEND_LETTERS)) or name
+
+
+def _legend_of(chart: Chart) -> tuple[int, int]:
+    """How many names stand beside each other above a chart, and how many lines they take."""
+    names = [_wrap(curve.name) for curve in chart.curves]
+    longest = max(len(line) for name in names for line in name.split("\n"))
+    fit = (LEGEND_LETTERS + SAMPLE_LETTERS) // (longest + SAMPLE_LETTERS)
+    columns = max(1, min(4, fit, len(names)))
+    # matplotlib fills the columns one after the other; none has more lines than this.
+    rows = -(-len(names) // columns)
+    return columns, rows * max(name.count("\n") + 1 for name in names)
 
 
 SPIKE = 20.0  # a largest value this many times the usual ones hides all else on a linear axis
@@ -272,7 +341,7 @@ def save_figures(path: Path, figures: Sequence[Any]) -> None:
         for axes, part in zip(columns, (shown[:rows], shown[rows:]), strict=True):
             _draw_rows(axes, part, rows)
             axes.set_visible(bool(part))
-        columns[0].set_xlim(left=0)
+        columns[0].set_xlim(left=-0.03)  # a mark at 0 is whole
         canvas.supxlabel(
             f"sizes without sign, relative to the larger one; {ARROWS_MEAN}", fontsize=6.5
         )

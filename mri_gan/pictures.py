@@ -95,7 +95,7 @@ SHEET_COMPRESSION = 2  # a fifth of the time of Pillow's default for a tenth mor
 COMPRESS_LEVEL = 3  # half the time of Pillow's default for two per cent more bytes
 INK, PAPER = "#ebebeb", 0
 LINE_PX, LETTER_PX = 13, 6  # a line of text below a sheet, and room for one of its letters
-LABEL_LINES = 2  # at most, below a picture
+LABEL_LINES = 3  # at most, below a picture
 SPELLED = str.maketrans(
     {"ß": "ss", "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l"}
     | {"Đ": "D", "đ": "d", "ı": "i", "Þ": "Th", "þ": "th", "Ð": "D", "ð": "d", "–": "-", "—": "-"}
@@ -105,6 +105,7 @@ MARKED_PX = 48  # in narrower pictures the letters would hide too much
 COMMENT = "Comment"  # the text chunk of a PNG that holds the mark; Pillow calls a GIF's "comment"
 SEED = "seed"  # the text chunk of an image that is one drawn slice
 LAYOUT, SHEET = "Layout", "sheet"  # that of several slices in one picture
+AGE = "nimg"  # that of the real images which the drawing network had been shown
 
 
 class Shows(Enum):
@@ -125,6 +126,12 @@ class Shows(Enum):
 def read_mark(path: Path) -> Shows | None:
     """What a PNG or GIF says that it shows; None without a mark, or where it cannot be read."""
     return _mark_of(_read_texts(path))
+
+
+def read_age(path: Path) -> int | None:
+    """The real images that the drawing network had been shown; None where it is not recorded."""
+    text = str(_read_texts(path).get(AGE, ""))
+    return int(text) if text.isascii() and text.isdigit() else None
 
 
 def read_slice_mark(data: bytes) -> tuple[Shows | None, bool]:
@@ -217,12 +224,12 @@ def build_sheet(
 ) -> Image.Image:
     """A contact sheet of [N, H, W] grey or [N, 3, H, W] colour images, row by row.
 
-    Labels are written under the pictures in up to two lines, `edges` (R and L) into the upper
-    corners of the first one, and notes below the whole; `scale` repeats pixels so that small levels
-    can be seen. Empty cells stay black.
+    Labels are written under the pictures in up to three lines, `edges` (R and L) into the upper
+    corners of the first one that is not black, and notes below the whole; `scale` repeats pixels so
+    that small levels can be seen. Empty cells stay black.
     """
     tiles = [build_tile(image, scale) for image in to_grey(images)]
-    mark_edges(tiles[0], edges)
+    mark_edges(next((tile for tile in tiles if tile.getbbox()), tiles[0]), edges)
     width, height = tiles[0].size
     wrapped = [wrap_label(label, width) for label in labels]
     text = 1 + LINE_PX * max(1, *map(len, wrapped)) if labels else 0
@@ -268,12 +275,15 @@ def add_lines(sheet: Image.Image, lines: Sequence[str]) -> Image.Image:
 
 
 def wrap_label(label: str, width: int) -> list[str]:
-    """A label in lines of `width` px; what needs more than LABEL_LINES of them is cut."""
-    lines = textwrap.wrap(to_letters(label), max(1, width // LETTER_PX))
+    """A label in lines of `width` px; of more than LABEL_LINES the last one holds its end.
+
+    What stands last, such as a split or a number, tells pictures apart whose names begin alike.
+    """
+    text, letters = to_letters(label), max(1, width // LETTER_PX)
+    lines = textwrap.wrap(text, letters)
     if len(lines) <= LABEL_LINES:
         return lines
-    first, rest = lines[: LABEL_LINES - 1], lines[LABEL_LINES - 1 :]
-    return [*first, _fit(" ".join(rest), width)]
+    return [*lines[: LABEL_LINES - 1], "…" + text[len(text) - letters + 1 :]]
 
 
 def to_letters(text: str) -> str:
@@ -348,9 +358,12 @@ def _fit(label: str, width: int) -> str:
     return label if len(label) <= longest else label[: longest - 1] + "…"
 
 
-def save_png(path: Path, image: Image.Image, shows: Shows) -> None:
-    """Write a PNG of several slices, marked in the file and below the pictures, atomically."""
+def save_png(path: Path, image: Image.Image, shows: Shows, nimg: int | None = None) -> None:
+    """Write a PNG of several slices, marked in the file and below the pictures, atomically.
+
+    `nimg` is how many real images the network had been shown that drew them.
+    """
     stream = io.BytesIO()
-    text = png_text(shows, {LAYOUT: SHEET})
+    text = png_text(shows, {LAYOUT: SHEET, **({} if nimg is None else {AGE: str(nimg)})})
     add_mark(image, shows).save(stream, "PNG", pnginfo=text, compress_level=SHEET_COMPRESSION)
     write_bytes(path, stream.getvalue())

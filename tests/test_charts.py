@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from mri_gan.charts import (
     Chart,
+    SERIES,
     Curve,
     build_chart,
     chart_metrics,
@@ -18,6 +20,7 @@ from mri_gan.charts import (
     find_spike,
     mark_levels,
     metric_points,
+    name_metric,
     save_charts,
     thin,
 )
@@ -158,3 +161,78 @@ def test_points_of_a_metric_are_over_thousands_of_images_where_it_was_finite() -
         {"nimg": 5000},
     ]
     assert metric_points(lines, "d_loss") == ((2.0, 1.5),)
+
+
+def ticks(*images: int, resolution: int = 8) -> list[dict[str, Any]]:
+    """Lines of metrics after so many images each; the loss of each is their number."""
+    ends = list(itertools.accumulate(images))
+    return [
+        {"nimg": end, "resolution": resolution, "d_loss": float(n)}
+        for end, n in zip(ends, images, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("images", "values"),
+    [
+        ((144, 144, 144, 16), (144, 144, (144 * 144 + 16 * 16) / 160)),  # stopped
+        ((144, 16, 144, 32, 128), ((144 * 144 + 16 * 16) / 160, (144 * 144 + 32 * 32) / 176, 128)),
+        ((144, 128, 144, 73), (144, 128, 144, 73)),
+        ((16, 144, 144), (16, 144, 144)),  # there is none before it
+        ((16, 16), (16, 16)),
+    ],
+)
+def test_a_tick_of_few_images_is_no_point_of_its_own(
+    images: tuple[int, ...], values: tuple[float, ...]
+) -> None:
+    points = metric_points(ticks(*images), "d_loss")
+    assert [y for _, y in points] == pytest.approx(values)
+    assert points[-1][0] == sum(images) / 1000
+
+
+def test_a_short_tick_does_not_join_one_of_another_resolution() -> None:
+    second = [{**line, "nimg": line["nimg"] + 288, "resolution": 16} for line in ticks(16, 144)]
+    points = metric_points([*ticks(144, 144), *second], "d_loss")
+    assert [y for _, y in points] == [144, 144, 16, 144]
+
+
+def test_a_curve_keeps_its_colour_where_another_is_missing() -> None:
+    others = (Curve("a", ()), LINE)
+    charts = [build_chart("t", [other, Curve("b", LINE.points)], "x") for other in others]
+    colours = [
+        {line.get_label(): line.get_color() for line in draw_figure([chart]).axes[0].lines}["b"]
+        for chart in charts
+        if chart
+    ]
+    assert colours == [SERIES[1], SERIES[1]]
+
+
+def test_the_seventh_curve_is_told_from_the_first() -> None:
+    chart = build_chart("t", [Curve(str(i), LINE.points) for i in range(7)], "x")
+    assert chart is not None
+    first, *_, last = draw_figure([chart]).axes[0].lines
+    assert first.get_color() == last.get_color()
+    assert first.get_linestyle() != last.get_linestyle()
+
+
+def test_names_of_any_length_stand_whole_above_the_curves() -> None:
+    names = [f"stylegan2_oasis3_{'x' * 60}_{end}" for end in "ab"]
+    svg = ET.fromstring(chart_of(*(Curve(name, LINE.points) for name in names)).svg)
+    width, height = map(float, str(svg.get("viewBox")).split()[2:])
+    texts = [str(text.text) for text in svg.iter("text")]
+    for name in names:
+        assert name in ["".join(pair) for pair in itertools.pairwise(texts)]
+    assert max(map(len, texts)) * 4.9 < 0.8 * width  # points of a letter
+    assert height > 230  # taller than a chart with one line of names
+
+
+@pytest.mark.parametrize(
+    ("title", "metric", "said"),
+    [
+        ("Losses", "d_loss", "Losses: critic"),
+        ("Losses", "penalty", "Losses: penalty"),
+        ("Speed, images per second", "images_per_s", "Speed, images per second"),
+    ],
+)
+def test_a_metric_is_named_in_words_and_once(title: str, metric: str, said: str) -> None:
+    assert name_metric(title, metric) == said

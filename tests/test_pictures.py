@@ -19,6 +19,7 @@ from mri_gan.pictures import (
     add_lines,
     build_sheet,
     edges_of,
+    read_age,
     read_mark,
     read_slice_mark,
     save_png,
@@ -171,11 +172,14 @@ def test_letters_that_the_font_lacks_are_spelled_with_those_it_has(given: str, d
     np.testing.assert_array_equal(np.asarray(lines), np.asarray(same))
 
 
-def test_a_label_takes_a_second_line_where_it_needs_one_and_is_cut_after_that() -> None:
+def test_a_label_takes_three_lines_where_it_needs_them_and_keeps_its_end() -> None:
     assert wrap_label("seed 3", 128) == ["seed 3"]
     assert wrap_label("seed 3, age 45, sex unknown", 128) == ["seed 3, age 45, sex", "unknown"]
-    cut = wrap_label("seed 3, age 45, sex unknown, group unknown", 128)
-    assert cut == ["seed 3, age 45, sex", "unknown, group unkno…"]
+    long = "age unknown, sex unknown, position 0.123"
+    assert wrap_label(long, 128) == ["age unknown, sex", "unknown, position", "0.123"]
+    cut = wrap_label("Patienten_2019_Klinik_fuer_Radiologie_Innenstadt_Haus_3 train", 96)
+    assert cut == ["Patienten_2019_K", "linik_fuer_Radio", "…dt_Haus_3 train"]
+    assert max(map(len, cut)) <= 96 // 6
     one, two = (build_sheet(numbered(2, 64), 2, [text, ""]) for text in ("one", "one and two"))
     assert two.height == one.height + LINE_PX
 
@@ -203,6 +207,13 @@ def test_a_sheet_is_marked_as_one(tmp_path: Path) -> None:
 def test_a_gif_says_what_it_shows_in_its_comment(tmp_path: Path) -> None:
     Image.new("L", (4, 4)).save(tmp_path / "a.gif", comment=b"SYNTHETIC: by a network")
     assert read_mark(tmp_path / "a.gif") is Shows.SYNTHETIC
+
+
+def test_a_sheet_can_say_how_old_the_network_was_that_drew_it(tmp_path: Path) -> None:
+    for nimg in (None, 1568):
+        save_png(tmp_path / "a.png", build_sheet(numbered(1), 1), Shows.SYNTHETIC, nimg)
+        assert read_age(tmp_path / "a.png") == nimg
+    assert read_age(tmp_path / "none.png") is None
 
 
 @pytest.mark.parametrize("comment", ["", "made with a camera", "synthetic: yes", "REALLY: no"])
@@ -233,6 +244,10 @@ def test_the_first_picture_of_a_sheet_says_which_side_is_where() -> None:
     assert columns.max() < GAP + 64
     left, right = columns[columns < 32], columns[columns > 32]
     assert (left.max() < 16, right.min() > 48) == (True, True)
+    corner = np.concatenate([np.zeros((1, 64, 64), np.uint8), numbered(1, 64)])  # as in mixing
+    sheet = np.asarray(build_sheet(corner, 2, edges=("R", "L")))
+    assert sheet[:, : GAP + 64].max() == 0
+    assert sheet[:, GAP + 64 :].max() > 100
     same = np.asarray(build_sheet(numbered(2, 8), 2, edges=("R", "L")))
     np.testing.assert_array_equal(same, np.asarray(build_sheet(numbered(2, 8), 2)))
 

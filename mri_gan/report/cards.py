@@ -13,7 +13,7 @@ from typing import Any
 from mri_gan.config import CONFIG
 from mri_gan.pictures import Shows
 from mri_gan.report import judging
-from mri_gan.report.facts import RunFacts, showing
+from mri_gan.report.facts import Result, RunFacts, showing
 from mri_gan.report.sections import Section, Table, to_text, words
 
 COUNTED = ("left_out", "header_fields_removed")  # here nothing is a result
@@ -44,13 +44,14 @@ def sheet_rows(data: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
             ("slices trained on", _known(data, "training_slices")),
             ("people in each split", _known(data, "people")),
             ("slices in each split", _known(data, "slices")),
-            ("ages", _say_ages(ages)),
-            ("sex", _known(data, "sex")),
+            ("ages, all splits", _say_ages(ages)),
+            ("sex, all splits", _known(data, "sex")),
             ("channels", _known(data, "channels")),
-            ("planes", _known(data, "planes")),
-            ("sides", _known(data, "sides")),
+            ("planes, all splits", _known(data, "planes")),
+            ("sides, all splits", _known(data, "sides")),
             ("left and right edge of a picture", _known(data, "image_edges")),
-            ("labels missing in", _known(data, "left_out_for_missing_labels")),
+            ("slices trained on that lack a label", _known(data, "trained_with_missing_labels")),
+            ("slices left out that lack a label", _known(data, "left_out_for_missing_labels")),
         ],
         "Collection": [
             ("scanners", _known(data, "scanners")),
@@ -61,7 +62,7 @@ def sheet_rows(data: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
             ("bits per pixel", _known(data, "bits_per_pixel")),
             ("pixel size, mm (least, greatest)", _known(data, "pixel_mm")),
             ("slices by native size, px", _known(data, "slices_by_native_size")),
-            ("left out", _known(data, "left_out")),
+            ("left out", _say_left_out(data)),
             ("header fields removed", _known(data, "header_fields_removed")),
             ("volumes with a face", _known(data, "volumes_with_a_face")),
         ],
@@ -73,6 +74,13 @@ def _known(data: Mapping[str, Any], name: str) -> str:
     value = data.get(name)
     nothing: tuple[Any, ...] = (None,) if name in COUNTED else (None, [], {})
     return "not recorded" if value in nothing else to_text(value)
+
+
+def _say_left_out(data: Mapping[str, Any]) -> str:
+    left_out = data.get("left_out")
+    if isinstance(left_out, dict):
+        left_out = {words(name): count for name, count in left_out.items()}
+    return _known({"left_out": left_out}, "left_out")
 
 
 def _say_ages(ages: Mapping[str, Any]) -> str:
@@ -118,6 +126,15 @@ def model_card(run: RunFacts | None, description: str, rows: Mapping[str, str]) 
     return "\n".join(lines).rstrip() + "\n"
 
 
+def _say_checkpoint(run: RunFacts, found: Result) -> str:
+    """Of which checkpoint the figures are, and whether the run has a newer one."""
+    judged = (found.document.get("model") or {}).get("nimg")
+    if not isinstance(judged, int):
+        return "image generation"
+    newer = f"; the run has a newer one of {run.newest:,}" * (judged < run.newest)
+    return f"image generation, checkpoint after {judged:,} real images{newer}"
+
+
 def card_header(run: RunFacts | None, arch: str) -> list[str]:
     """The YAML header that model hubs read, each value as JSON, which is YAML."""
     tags = ["medical", "mri", "synthetic", "gan", *([words(arch)] if arch else [])]
@@ -141,7 +158,7 @@ def card_header(run: RunFacts | None, arch: str) -> list[str]:
             "name": "store of the run",
             "split": store.get("split", "train"),
         }
-        task = {"type": "unconditional-image-generation"}
+        task = {"type": "unconditional-image-generation", "name": _say_checkpoint(run, found)}
         result = {"task": task, "dataset": dataset, "metrics": metrics}
         values["model-index"] = [{"name": run.name, "results": [result]}]
     return ["---", *(f"{name}: {json.dumps(value)}" for name, value in values.items()), "---", ""]

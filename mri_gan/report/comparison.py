@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mri_gan.charts import RUN_CHARTS, X_NAME, Curve, build_chart, metric_points
+from mri_gan.charts import RUN_CHARTS, X_NAME, Curve, build_chart, metric_points, name_metric
 from mri_gan.config import METRICS
 from mri_gan.report import sections
 from mri_gan.report.facts import RunFacts, showing
@@ -59,7 +59,7 @@ def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     """The settings that are not the same everywhere."""
     section = Section("settings", "What differs")
     rows = [
-        [sections.words(name), *(sections.to_text(run.settings.get(name)) for run in runs)]
+        [sections.words(name), *(sections.say_setting(run.settings.get(name)) for run in runs)]
         for name in sections.changed_settings(runs)
     ]
     digests = [run.config.get("data_digest", "") for run in runs]
@@ -84,9 +84,8 @@ def ends(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     ]
     for title, _, series in RUN_CHARTS:
         for name in series:
-            rows.append(
-                [f"{title}: {name}", *(sections.to_text(_mean_at_end(run, name)) for run in runs)]
-            )
+            means = [sections.to_text(_mean_at_end(run, name)) for run in runs]
+            rows += [[name_metric(title, name), *means]] if any(means) else []
     table = Table(f"Means of the last {LAST_LINES} lines of the metrics", rows, ("", *names))
     return Section("ends", "Where they stand", tables=[table])
 
@@ -124,8 +123,7 @@ def overlaid(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
             curves = [
                 _curve(run, run_name, name) for run, run_name in zip(runs, names, strict=True)
             ]
-            heading = f"{title}: {sections.words(name)}"
-            chart = build_chart(heading, curves, X_NAME, y_name)
+            chart = build_chart(name_metric(title, name), curves, X_NAME, y_name)
             section.charts += [chart] if chart else []
     return section
 

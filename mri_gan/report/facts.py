@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from mri_gan.config import CONFIG, METRICS, PLOT, REALS, SAMPLES, read_metrics
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import read_json, write_bytes
-from mri_gan.pictures import Shows, read_mark
+from mri_gan.pictures import Shows, read_age, read_mark
 
 GRID_NAME = re.compile(r"(?P<nimg>\d{9})-(?P<size>\d{4})px\.png$")
 # The results of other commands, as folders of a run that hold a JSON file of the same name.
@@ -27,6 +27,7 @@ class Picture:
 
     path: Path
     shows: Shows | None
+    nimg: int | None = None  # real images shown to the network that drew it, where it says so
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class RunFacts:
         """Real images shown so far."""
         reached = [line["nimg"] for line in self.metrics] + [grid.nimg for grid in self.grids]
         return max(reached, default=0)
+
+    @property
+    def newest(self) -> int:
+        """Real images shown at the newest checkpoint, with which a grid is drawn."""
+        return max((grid.nimg for grid in self.grids), default=0)
 
 
 def read_run(folder: Path, with_people: bool = False) -> RunFacts:
@@ -145,7 +151,7 @@ def find_grids(folder: Path) -> list[Grid]:
 def find_pictures(folder: Path) -> list[Picture]:
     """Pictures directly in a folder, by name."""
     paths = sorted(path for pattern in PICTURES for path in folder.glob(pattern))
-    return [Picture(path, read_mark(path)) for path in paths]
+    return [Picture(path, read_mark(path), read_age(path)) for path in paths]
 
 
 def find_results(folder: Path) -> Iterator[tuple[str, Result]]:

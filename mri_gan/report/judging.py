@@ -155,12 +155,11 @@ def quality_answer(run: RunFacts) -> Answer:
 def _older(run: RunFacts, document: dict[str, Any], command: str) -> list[str]:
     """A sentence where the run has gone on since it was judged."""
     judged = (document.get("model") or {}).get("nimg")
-    newest = max((grid.nimg for grid in run.grids), default=0)
-    if not isinstance(judged, int) or judged >= newest:
+    if not isinstance(judged, int) or judged >= run.newest:
         return []
     return [
-        f"This is of an older checkpoint, after {judged:,} images; the run has one of {newest:,}. "
-        f"To judge that: {_command(run, command)}"
+        f"This is of an older checkpoint, after {judged:,} images; the run has one of "
+        f"{run.newest:,}. To judge that: {_command(run, command)}"
     ]
 
 

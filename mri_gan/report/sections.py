@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mri_gan.charts import Chart, chart_metrics
+from mri_gan.conditions import Conditions
 from mri_gan.config import CONFIG, METRICS, differences, list_problems
 from mri_gan.pictures import Shows, edges_of, say_edges
 from mri_gan.report.facts import Picture, RunFacts, showing
@@ -18,6 +19,7 @@ from mri_gan.values import say_number, say_some
 
 MIME = {".png": "image/png", ".apng": "image/apng", ".gif": "image/gif"}
 MAX_NAMED = 8
+MANY_ROWS = 15
 # How a picture is announced: by the mark in its own file, never by where it was found.
 CAPTIONS = {
     Shows.SYNTHETIC: "Synthetic",
@@ -44,6 +46,16 @@ class Table:
     caption: str
     rows: Sequence[Sequence[Any]]
     head: Sequence[str] | None = None
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether it may be wider than the page, and scrolls."""
+        return len(self.head or ()) > 4
+
+    @property
+    def is_long(self) -> bool:
+        """Whether its rows of two cells are shown in several columns, where there is room."""
+        return self.head is None and len(self.rows) > MANY_ROWS
 
 
 @dataclass(frozen=True)
@@ -77,10 +89,14 @@ class Section:
         self.hint = "Not measured yet. Run:"
         self.command = f"mrigan {command} {shlex.quote(run.folder.name)} --data STORE"
 
-    def add_pictures(self, pictures: Sequence[Picture], with_people: bool) -> None:
-        """Show the pictures that may be shown, and count those that are left out."""
+    def add_pictures(self, pictures: Sequence[Picture], with_people: bool, newest: int = 0) -> None:
+        """Show the pictures that may be shown, and count those that are left out.
+
+        `newest` is how many images the run's newest checkpoint has been shown: a caption says where
+        a picture is older.
+        """
         shown = [p for p in pictures if may_show(p, with_people)]
-        self.pictures += [embed(p, words(p.path.stem)) for p in shown]
+        self.pictures += [embed(p, name_picture(p.path.stem) + say_age(p, newest)) for p in shown]
         self.notes += left_out(pictures, with_people)
 
 
@@ -104,12 +120,49 @@ def left_out(pictures: Sequence[Picture], with_people: bool) -> list[str]:
     return said
 
 
+def say_age(picture: Picture, newest: int) -> str:
+    """How many real images the network had been shown that drew a picture, for its caption."""
+    if picture.nimg is None:
+        return ""
+    older = f", an older checkpoint: the run has one of {newest:,}" * (picture.nimg < newest)
+    return f", after {picture.nimg:,} images{older}"
+
+
+UNDATED = "Where a caption gives no number of images, the picture may be of an older checkpoint."
+
+
 def embed(picture: Picture, name: str) -> Shown:
     """A marked picture file as part of the page, its caption by its own mark."""
     assert picture.shows is not None
     data = base64.b64encode(picture.path.read_bytes()).decode("ascii")
     label = f"{CAPTIONS[picture.shows]}: {name}"
     return Shown(f"data:{MIME[picture.path.suffix.lower()]};base64,{data}", label, label)
+
+
+# What the commands call their pictures, and how a caption says it
+PICTURE_NAMES = {
+    "map": "map of real and synthetic slices by their features",
+    "evaluation": "figures of quality beside those of real people",
+    "samples": "samples",
+    "mixing": "style mixing",
+    "matrix": "styles of one picture in another: coarse, middle and fine",
+    "truncation": "truncation from the mean image up",
+    "strip": "from one seed to another",
+    "noise": "what noise changes",
+    "fade": "how a level fades in",
+    "nearest": "samples beside their nearest training slices",
+    "worst-pairs": "samples most like a training slice, beside it",
+}
+
+
+def name_picture(stem: str) -> str:
+    """The caption of a picture by its file's name: 'samples-64px' -> 'samples, 64 px'."""
+    name, dash, size = stem.rpartition("-")
+    sized = bool(dash) and size.endswith("px") and size[:-2].isdigit()
+    if not sized:
+        name = stem
+    said = PICTURE_NAMES.get(name, words(name))
+    return f"{said}, {int(size[:-2])} px" if sized else said
 
 
 def words(name: str) -> str:
@@ -129,10 +182,22 @@ def to_text(value: Any) -> str:
     if isinstance(value, float):
         return say_number(value, 4)
     if isinstance(value, dict):
-        return ", ".join(f"{name}: {to_text(item)}" for name, item in value.items()) or "none"
+        known = {name: item for name, item in value.items() if item is not None}
+        return ", ".join(f"{name}: {to_text(item)}" for name, item in known.items()) or "none"
     if isinstance(value, list | tuple):
         return ", ".join(to_text(item) for item in value) or "none"
     return "" if value is None else str(value)
+
+
+def say_setting(value: Any) -> str:
+    """A setting as people read it, labels by the values that they had in training."""
+    if not isinstance(value, dict) or "columns" not in value:
+        return to_text(value)
+    try:
+        columns = Conditions.from_dict(value).columns
+        return "; ".join(column.describe() for column in columns) or "none"
+    except (AttributeError, LookupError, TypeError, ValueError):  # of another version
+        return to_text(value)
 
 
 # The sections that training itself fills: data sheet, curves, grids over time, reproduction
@@ -162,7 +227,8 @@ def progress(run: RunFacts) -> Section:
         ]
         tables.append(Table("Problems", rows, ("", "when", "what was seen")))
     tables.append(Table("Software and machine", machine))
-    tables.append(Table("Settings", [(words(k), to_text(v)) for k, v in run.settings.items()]))
+    said = [(words(name), say_setting(value)) for name, value in run.settings.items()]
+    tables.append(Table("Settings", [(name, value) for name, value in said if value]))
     return Section("progress", "Training", tables=tables)
 
 
@@ -185,8 +251,9 @@ def grids(run: RunFacts) -> Section:
         embed(grid.picture, f"{kimg(grid.nimg)}, {grid.size} px")
         for grid in thin_out(shown, MAX_FRAMES)
     ]
-    if shown:
+    if len(shown) > 1:
         section.notes.append("The same latents at every moment: move the slider, or press Play.")
+    if shown:
         section.notes += say_sides(run)
     elif not run.grids:
         section.notes.append("No samples have been drawn yet.")
@@ -212,7 +279,10 @@ def thin_out(items: Sequence[Any], most: int) -> list[Any]:
 def drawings(run: RunFacts) -> Section:
     """What `mrigan test`, `walk` and others have drawn from the checkpoints."""
     section = Section("drawings", "Drawn from the checkpoint")
-    section.add_pictures(run.pictures, run.with_people)
+    section.add_pictures(run.pictures, run.with_people, run.newest)
+    shown = [p for p in run.pictures if may_show(p, run.with_people)]
+    if any(p.nimg is None and p.shows is not Shows.CHART for p in shown):
+        section.notes.append(UNDATED)
     if not run.pictures:
         section.hint = "Nothing yet. To draw samples and style mixing, run:"
         section.command = f"mrigan test {shlex.quote(run.folder.name)}"

@@ -232,8 +232,8 @@ def nearest_slices(
         for seed, far in zip(seeds, distance, strict=True)
         for text in (f"synthetic, seed {seed}", f"real, rms {far:.3g} of 255")
     ]
-    scale = magnification(drawing.look.size)
-    return build_sheet(tiles, columns, labels, scale, notes=[NEAREST])
+    scale, edges = magnification(drawing.look.size), drawing.edges
+    return build_sheet(tiles, columns, labels, scale, edges, [NEAREST, say_edges(edges)])
 
 
 def find_nearest(

@@ -27,7 +27,7 @@ from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, make_folder, one_line, write_bytes
 from mri_gan.ingest.read.image_files import read_grey_file
 from mri_gan.nets.build import styles_of_seeds, synthesise
-from mri_gan.pictures import COMMENT, Shows, png_bytes, to_grey, to_stored
+from mri_gan.pictures import COMMENT, Shows, png_bytes, say_edges, to_grey, to_stored
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
 from mri_gan.synth.sample import Trained, condition_rows, load_critic
@@ -281,13 +281,20 @@ def save_projection(out: Path, found: Projection, trained: Trained) -> None:
 # The picture of a projection: target, result, difference and the way there
 
 
+CORNER: Any = {"color": "w", "va": "top", "weight": "bold", "bbox": {"color": "k", "pad": 1}}
+
+
 def draw_projection(
     path: Path,
     target: NDArray[np.float32],  # [C, H, W], -1..1
     result: NDArray[np.float32],
     losses: list[float],
+    edges: Sequence[str] = (),
 ) -> None:
-    """Four panels as one PNG, written atomically."""
+    """Four panels as one PNG, written atomically, with what it shows below them.
+
+    `edges` (R and L) stand in the upper corners of the first two.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -297,15 +304,19 @@ def draw_projection(
     for panel, image, title in zip(panels, (target, result), ("target", "synthetic"), strict=False):
         panel.imshow(as_picture(image), cmap="gray", vmin=0, vmax=255)
         panel.set_title(title)
+        for letter, x, side in zip(edges, (0.01, 0.99), ("left", "right"), strict=False):
+            panel.text(x, 0.98, letter, **CORNER, transform=panel.transAxes, ha=side)
     difference = (result - target).mean(axis=0) * 127.5
     most = max(1.0, float(np.abs(difference).max()))
     shown = panels[2].imshow(difference, cmap="RdBu_r", vmin=-most, vmax=most)
     panels[2].set_title(f"difference, rms {root_mean_square(target, result):.1f} of 255")
-    figure.colorbar(shown, ax=panels[2], label="grey levels")
+    bar = figure.colorbar(shown, ax=panels[2], location="left")
+    bar.set_label("synthetic less target, grey levels of 255")
     for panel in panels[:3]:
         panel.axis("off")
     panels[3].semilogy(losses)
-    panels[3].set(title="distance", xlabel="step")
+    panels[3].set(title="distance at each step", xlabel="step", ylabel="distance, no unit")
+    figure.supxlabel("; ".join(filter(None, (Shows.BOTH.value, say_edges(edges)))), fontsize=9)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=100, metadata={COMMENT: Shows.BOTH.value})
     write_bytes(path, stream.getvalue())

@@ -242,10 +242,12 @@ def draw_fade(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> 
     drawn = [draw_seeds(state.g_ema, seeds, look, condition) for look in looks]
     images = torch.stack(drawn, 1).flatten(0, 1)  # a latent per row
     labels = [f"alpha {alpha:g}" for alpha in FADE_ALPHAS] * FADE_ROWS
-    scale = pictures.magnification(phase.resolution)
-    sheet = pictures.build_sheet(
-        pictures.sheet_pixels(images.numpy()), len(FADE_ALPHAS), labels, scale, notes=[FADING]
+    scale, edges = (
+        pictures.magnification(phase.resolution),
+        pictures.read_edges(run.folder / CONFIG),
     )
+    pixels, notes = pictures.sheet_pixels(images.numpy()), [FADING, pictures.say_edges(edges)]
+    sheet = pictures.build_sheet(pixels, len(FADE_ALPHAS), labels, scale, edges, notes)
     with skipping_failed_picture(run):
         pictures.save_png(
             run.folder / f"fade-{phase.resolution:04d}px.png", sheet, pictures.Shows.SYNTHETIC

@@ -11,6 +11,7 @@ import pytest
 from phantoms.runs import FIGURE, make_run, write_result
 
 from mri_gan.charts import WITHIN
+from mri_gan.report.comparison import build_comparison
 from mri_gan.report.facts import read_run
 from mri_gan.report.page import build_report
 
@@ -83,6 +84,32 @@ def test_play_ends_at_the_newest_picture(opened: Any) -> None:
 
 def test_it_fits_a_phone(opened: Any) -> None:
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+LONG = "stylegan2_oasis3_T1w_axial_256px_ada_gamma0.0002_batch32_seed0_2026-11-29"
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_long_names_of_runs_fit_every_page(browser: Any, tmp_path: Path, width: int) -> None:
+    runs = [read_run(make_run(tmp_path / f"{LONG}{end}", lr=lr)) for end, lr in (("", 1), ("b", 2))]
+    for text in (build_report(runs[0]), build_comparison(runs)):
+        (tmp_path / "p.html").write_text(text, encoding="utf-8")
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        page.goto((tmp_path / "p.html").as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        charts = page.locator("svg.chart").all()
+        assert charts
+        for chart in charts:  # whole, without scrolling
+            assert chart.evaluate("c => c.parentNode.scrollWidth <= c.parentNode.clientWidth")
+        page.close()
+
+
+def test_many_settings_stand_in_columns_across_the_page(browser: Any, page_file: Path) -> None:
+    page = browser.new_page(viewport={"width": 1200, "height": 800})
+    page.goto(page_file.as_uri())
+    rows = page.locator(".many tr")
+    assert len({round(row.bounding_box()["x"]) for row in rows.all()}) > 1
+    page.close()
 
 
 @pytest.mark.parametrize(("width", "beyond"), [(1200, False), (400, True)])

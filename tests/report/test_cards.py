@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 from phantoms.runs import AUDIT, FIGURE, make_run, write_result
 
@@ -16,7 +17,9 @@ DATA = {
     "training_subjects": 13,
     "people": {"train": 13, "test": 4},
     "ages": {"people": 12, "least": 33.0, "median": 71.5, "most": 90.0},
-    "left_out": {"damaged": 2},
+    "left_out": {"damaged": 2, "empty_slices": 3},
+    "left_out_for_missing_labels": 0,
+    "trained_with_missing_labels": 46,
 }
 
 
@@ -36,20 +39,22 @@ def test_the_data_sheet_says_who_how_many_how_old_and_what_was_left_out(tmp_path
     rows = rows_of(run_with(tmp_path / "R", DATA))
     assert rows["people trained on"] == "13"
     assert rows["people in each split"] == "train: 13, test: 4"
-    assert rows["ages"] == "33 to 90, median 71.5; known for 12 people"
-    assert rows["left out"] == "damaged: 2"
+    assert rows["ages, all splits"] == "33 to 90, median 71.5; known for 12 people"
+    assert rows["slices trained on that lack a label"] == "46"
+    assert rows["slices left out that lack a label"] == "0"
+    assert rows["left out"] == "damaged: 2, empty slices: 3"
     assert rows["scanners"] == "not recorded"
     assert "to be filled in" in rows["consent, approval by an ethics board"]
 
 
 def test_a_run_of_an_earlier_version_has_a_sheet_too(tmp_path: Path) -> None:
-    assert rows_of(make_run(tmp_path / "R"))["ages"] == "not recorded"
+    assert rows_of(make_run(tmp_path / "R"))["ages, all splits"] == "not recorded"
 
 
 def test_nothing_left_out_is_not_the_same_as_not_recorded(tmp_path: Path) -> None:
     rows = rows_of(run_with(tmp_path / "R", {"left_out": {}, "sex": {}}))
     assert (rows["left out"], rows["header fields removed"]) == ("none", "not recorded")
-    assert rows["sex"] == "not recorded"
+    assert rows["sex, all splits"] == "not recorded"
 
 
 def header_of(card: str) -> Any:
@@ -66,6 +71,26 @@ def test_the_header_holds_tags_and_measured_values(tmp_path: Path) -> None:
     (result,) = header["model-index"][0]["results"]
     assert result["dataset"]["split"] == "test"
     assert result["metrics"] == [{"type": "swd 32 px", "name": "swd 32 px", "value": 21.5}]
+
+
+CHECKPOINT = "image generation, checkpoint after"
+
+
+@pytest.mark.parametrize(
+    ("nimg", "said"),
+    [
+        (4000, f"{CHECKPOINT} 4,000 real images"),
+        (1568, f"{CHECKPOINT} 1,568 real images; the run has a newer one of 4,000"),
+        (None, "image generation"),
+    ],
+)
+def test_the_header_says_of_which_checkpoint_its_values_are(
+    tmp_path: Path, nimg: int | None, said: str
+) -> None:
+    run = make_run(tmp_path / "R")
+    write_result(run, "evaluation", {"figures": [FIGURE], "model": {"nimg": nimg}})
+    (result,) = header_of(model_card_section(read_run(run)).text)["model-index"][0]["results"]
+    assert result["task"]["name"] == said
 
 
 def test_the_card_repeats_the_audit_with_its_limits(tmp_path: Path) -> None:

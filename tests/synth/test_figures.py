@@ -135,6 +135,17 @@ def test_sheets_say_which_side_is_where_as_the_run_recorded_it(
     assert {"R", "L", say_edges(("R", "L"))} < set(written)
 
 
+def test_the_nearest_slices_say_which_side_is_where_too(
+    drawing: Drawing, store: Path, tmp_path: Path, written: list[str]
+) -> None:
+    facts = {"settings": {}, "data": {"image_edges": ["R", "L"]}}
+    (tmp_path / "config.json").write_text(json.dumps(facts))
+    moved = replace(drawing, trained=replace(drawing.trained, path=tmp_path / "a.pt"))
+    with StoreReader(store) as reader:
+        nearest_slices(moved, range(4), reader)
+    assert {"R", "L", say_edges(("R", "L"))} < set(written)
+
+
 def test_the_deviation_map_is_white_where_noise_changes_most(drawing: Drawing) -> None:
     sheet = np.asarray(noise_effect(drawing, [1, 2]))
     maps = [tile(sheet, row, 3, LABEL) for row in (0, 1)]

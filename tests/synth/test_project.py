@@ -4,15 +4,18 @@ import io
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from phantoms.models import save_untrained
 from PIL import Image
 
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import DrawSettings
+from mri_gan.pictures import Shows, say_edges
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.project import (
     Effort,
@@ -166,3 +169,24 @@ def test_picture_result_and_numbers_are_kept(drawing: Drawing, tmp_path: Path) -
     with Image.open(tmp_path / "p.png") as picture:
         assert picture.size == (1400, 400)
         assert picture.info["Comment"].startswith("BOTH: scans of people")
+
+
+def test_the_picture_says_what_it_shows_and_which_side_is_where(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures: list[Figure] = []
+    save = Figure.savefig
+
+    def note(self: Figure, *rest: object, **more: Any) -> None:
+        figures.append(self)
+        save(self, *rest, **more)
+
+    monkeypatch.setattr(Figure, "savefig", note)
+    image = np.zeros((1, 8, 8), np.float32)
+    draw_projection(tmp_path / "p.png", image, image, [1.0, 0.5], ("R", "L"))
+    target, drawn, difference, way, bar = figures[0].axes
+    for panel, letters in ((target, ["R", "L"]), (drawn, ["R", "L"]), (difference, [])):
+        assert [text.get_text() for text in panel.texts] == letters
+    assert figures[0].get_supxlabel() == f"{Shows.BOTH.value}; {say_edges(('R', 'L'))}"
+    assert bar.get_ylabel() == "synthetic less target, grey levels of 255"
+    assert way.get_ylabel() == "distance, no unit"

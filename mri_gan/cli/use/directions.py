@@ -66,7 +66,8 @@ def command(
     directions.save_directions(written[0], found)
     for one in found:
         written.append(folder / f"{one.method}-{look.size}px.png")
-        save_png(written[-1], directions.draw_strips(hand, one, seed, reach), Shows.SYNTHETIC)
+        strips = directions.draw_strips(hand, one, seed, reach)
+        save_png(written[-1], strips, Shows.SYNTHETIC, trained.nimg)
         for i in range(count if sweeps else 0):
             written.append(folder / f"{one.method}-{i:02d}-{look.size}px.gif")
             frames = directions.draw_sweep(hand, one, i, seed, reach).numpy()

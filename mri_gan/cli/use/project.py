@@ -70,7 +70,7 @@ def command(
     with options.Progress(steps, " steps", quiet or as_json) as bar:
         found = project.project(hand, target, features, effort, lambda step, _loss: bar.show(step))
     wanted, drawn = target[0].numpy(), found.image.numpy()
-    project.draw_projection(out / "projection.png", wanted, drawn, found.losses)
+    project.draw_projection(out / "projection.png", wanted, drawn, found.losses, hand.edges)
     project.save_projection(out, found, hand.trained)
     rms = project.root_mean_square(wanted, drawn)
     if as_json:

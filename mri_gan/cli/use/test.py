@@ -106,7 +106,8 @@ def command(
                 click.echo(f"left out: {name} ({error.hint})", err=True)
     paths = {folder / f"{name}-{look.size}px.png": name for name in drawn}
     for path, name in paths.items():
-        save_png(path, drawn[name], Shows.BOTH if name == "nearest" else Shows.SYNTHETIC)
+        shows = Shows.BOTH if name == "nearest" else Shows.SYNTHETIC
+        save_png(path, drawn[name], shows, trained.nimg)
     options.report_files(list(paths), as_json, quiet)
 
 
@@ -123,7 +124,7 @@ def _draw_styles(
         sheets["projected-mixing"] = mix_projections(hand, found, crossover)
     paths = {folder / f"{name}-{hand.look.size}px.png": sheet for name, sheet in sheets.items()}
     for path, sheet in paths.items():
-        save_png(path, sheet, Shows.LIKENESS)
+        save_png(path, sheet, Shows.LIKENESS, hand.trained.nimg)
     return list(paths)
 
 

@@ -1,0 +1,76 @@
+"""Settings, captions and names of metrics, as people read them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from phantoms.runs import make_run
+from PIL import Image
+
+from mri_gan.conditions import Column, Conditions
+from mri_gan.pictures import Shows, save_png
+from mri_gan.report.comparison import build_comparison
+from mri_gan.report.facts import read_run
+from mri_gan.report.page import build_report
+from mri_gan.report.sections import UNDATED, name_picture, say_setting
+
+LABELLED = Conditions(
+    (Column("age", (), 67.13, 7.334, 58.0, 78.0, gaps=True), Column("sex", ("F", "M")))
+)
+
+
+def test_labels_are_told_as_people_would_and_empty_settings_left_out(tmp_path: Path) -> None:
+    runs = [
+        read_run(make_run(tmp_path / "A", conditions=LABELLED)),
+        read_run(make_run(tmp_path / "B")),
+    ]
+    said = "age: numbers 58 to 78, some unknown; sex: classes F, M"
+    for page in (build_report(runs[0]), build_comparison(runs)):
+        rows = dict(re.findall(r'<th scope="row">([^<]*)</th><td[^>]*>([^<]*)</td>', page))
+        assert rows["conditions"] == said
+        assert "" not in rows.values()
+    assert say_setting({"columns": [{"name": "age"}]}) == "columns: name: age"  # by hand
+
+
+def test_metrics_have_the_names_of_their_curves(tmp_path: Path) -> None:
+    page = build_comparison([read_run(make_run(tmp_path / name)) for name in "AB"])
+    assert "Losses: critic" in page
+    assert "d_loss" not in page
+    assert "d loss" not in page
+
+
+def test_a_picture_of_an_older_checkpoint_says_so(tmp_path: Path) -> None:
+    folder = make_run(tmp_path / "R")
+    sheet = Image.new("L", (200, 50), 9)
+    for name, nimg in (("samples-64px", 1568), ("mixing-64px", 4000)):
+        save_png(folder / f"{name}.png", sheet, Shows.SYNTHETIC, nimg)
+    page = build_report(read_run(folder))
+    old = "after 1,568 images, an older checkpoint: the run has one of 4,000"
+    assert f"<figcaption>Synthetic: samples, 64 px, {old}</figcaption>" in page
+    assert "<figcaption>Synthetic: style mixing, 64 px, after 4,000 images</figcaption>" in page
+    assert UNDATED not in page
+    save_png(folder / "strip-64px.png", sheet, Shows.SYNTHETIC)
+    assert UNDATED in build_report(read_run(folder))
+
+
+@pytest.mark.parametrize(
+    ("stem", "said"),
+    [
+        ("samples-64px", "samples, 64 px"),
+        ("map", "map of real and synthetic slices by their features"),
+        ("fade-0016px", "how a level fades in, 16 px"),
+        ("my_own-picture", "my own picture"),
+        ("12px", "12px"),
+    ],
+)
+def test_captions_say_what_a_file_is(stem: str, said: str) -> None:
+    assert name_picture(stem) == said
+
+
+def test_one_moment_needs_no_slider(tmp_path: Path) -> None:
+    page = build_report(read_run(make_run(tmp_path / "R", ticks=1)))
+    assert 'type="range"' not in page
+    assert "move the slider" not in page
+    assert "Synthetic: 1 kimg, 8 px" in page
