@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from mri_gan.charts import (
-    Chart,
     SERIES,
+    Chart,
     Curve,
     build_chart,
     chart_metrics,

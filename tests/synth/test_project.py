@@ -177,7 +177,7 @@ def test_the_picture_says_what_it_shows_and_which_side_is_where(
     figures: list[Figure] = []
     save = Figure.savefig
 
-    def note(self: Figure, *rest: object, **more: Any) -> None:
+    def note(self: Figure, *rest: Any, **more: Any) -> None:
         figures.append(self)
         save(self, *rest, **more)
 
