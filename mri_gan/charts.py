@@ -237,7 +237,7 @@ def save_charts(folder: Path, charts: Sequence[Chart]) -> list[Path]:
     return written
 
 
-WIDTH_IN, HEIGHT_IN, LINE_IN = 5.4, 2.7, 0.17  # narrow, so that a phone shows it legibly
+WIDTH_IN, HEIGHT_IN, LINE_IN = 4.8, 2.6, 0.17  # narrow, so that a phone shows it legibly
 
 
 def _draw(chart: Chart, format_: str, title: str = "") -> bytes:
@@ -250,7 +250,7 @@ def _draw(chart: Chart, format_: str, title: str = "") -> bytes:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH_IN, height))  # no layout engine: it takes half of the time
         top, bottom = height - HEIGHT_IN * 0.88, HEIGHT_IN * 0.16
-        figure.subplots_adjust(left=0.15, right=0.98, bottom=bottom / height, top=1 - top / height)
+        figure.subplots_adjust(left=0.17, right=0.98, bottom=bottom / height, top=1 - top / height)
         _plot(figure.subplots(), chart, title)
         nothing: dict[str, Any] = dict.fromkeys(
             ("Date", "Creator") if format_ == "svg" else ("CreationDate", "Creator", "Producer")
@@ -287,7 +287,7 @@ def _plot(axes: Any, chart: Chart, title: str) -> None:
     axes.legend(**place, ncols=columns, frameon=False, borderpad=0, labelspacing=0.2)
 
 
-LEGEND_LETTERS = 52  # that fit beside each other above a chart
+LEGEND_LETTERS = 46  # that fit beside each other above a chart
 SAMPLE_LETTERS = 6  # as wide as the line before a name
 
 

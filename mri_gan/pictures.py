@@ -125,24 +125,25 @@ class Shows(Enum):
 
 def read_mark(path: Path) -> Shows | None:
     """What a PNG or GIF says that it shows; None without a mark, or where it cannot be read."""
-    return _mark_of(_read_texts(path))
+    return _mark_of(read_texts(path))
 
 
 def read_age(path: Path) -> int | None:
     """The real images that the drawing network had been shown; None where it is not recorded."""
-    text = str(_read_texts(path).get(AGE, ""))
+    text = str(read_texts(path).get(AGE, ""))
     return int(text) if text.isascii() and text.isdigit() else None
 
 
 def read_slice_mark(data: bytes) -> tuple[Shows | None, bool]:
     """The mark of a PNG in memory, and whether it can be one slice: no chart, sheet or likeness."""
-    texts = _read_texts(io.BytesIO(data))
+    texts = read_texts(io.BytesIO(data))
     mark = _mark_of(texts)
     single = {None: True, Shows.REAL: LAYOUT not in texts, Shows.SYNTHETIC: SEED in texts}
     return mark, single.get(mark, False)
 
 
-def _read_texts(file: Path | BinaryIO) -> dict[str, Any]:
+def read_texts(file: Path | BinaryIO) -> dict[str, Any]:
+    """The text chunks of a PNG, or the comment of a GIF; none where it cannot be read."""
     try:
         with Image.open(file, formats=("PNG", "GIF")) as picture:
             return {str(name): text for name, text in picture.info.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import numpy as np
 import torch
@@ -19,10 +21,11 @@ from torch import Tensor
 
 from mri_gan.conditions import UNKNOWN, Column, encode_labels
 from mri_gan.config import CONFIG, LEVELS, require
+from mri_gan.errors import UsageError
 from mri_gan.files import make_folder
 from mri_gan.nets.build import DrawSettings, draw_images, latents, pick_precision, styles_of_seeds
 from mri_gan.nets.layers import broadcast_styles, keep_kernels, mix_styles
-from mri_gan.pictures import read_edges, say_edges, to_stored
+from mri_gan.pictures import read_edges, read_texts, say_edges, to_stored
 from mri_gan.synth.directions import Directions, find_directions
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.generate import MASKS, GenerateConfig, seed_name, seed_paths, write_image
@@ -33,6 +36,8 @@ MOVE, LABEL = "move", "label"  # names of the numbered fields of a form: move0, 
 REACH = 3.0  # standard deviations each way along a direction
 WIDE = 5_000_000  # weights; with fewer a picture comes at once in float32, too
 PSI, NOISE = (0.0, 1.5), (0.0, 2.0)
+MOST_SAVED = 100  # images in the list of the page
+ODD = (LookupError, TypeError, ValueError, UsageError)  # by a scene in a file that is not ours
 
 
 @dataclass(frozen=True)
@@ -177,7 +182,35 @@ class Explorer:
         if scene.detail_seed is not None:
             words.append(f"detail of seed {scene.detail_seed} after {scene.crossover} layers")
         words += [f"direction {i + 1} {m:+g}" for i, m in enumerate(scene.moves) if m]
-        return ", ".join([*words, *(f"{name} {value}" for name, value in scene.labels)])
+        given = dict(scene.labels)
+        words += [f"{column.name} {given.get(column.name, UNKNOWN)}" for column in self.columns]
+        return ", ".join(words)
+
+    def form_of(self, scene: Scene) -> dict[str, str]:
+        """The fields that describe a scene: the inverse of `read_scene`."""
+        names = ("seed", "size", "psi", "noise", "blend", "crossover")
+        fields = {name: str(getattr(scene, name)) for name in names}
+        fields["detail_seed"] = "" if scene.detail_seed is None else str(scene.detail_seed)
+        given = dict(scene.labels)
+        fields |= {f"{MOVE}{i}": str(move) for i, move in enumerate(scene.moves)}
+        labels = (given.get(column.name, UNKNOWN) for column in self.columns)
+        return fields | {f"{LABEL}{i}": value for i, value in enumerate(labels)}
+
+    def tell(self, path: Path, scene: Scene) -> dict[str, str]:
+        """A saved image for the page's list: its file, what it shows, and the fields to set."""
+        fields = urlencode(self.form_of(scene))
+        return {"file": path.name, "text": self.describe(scene), "query": fields}
+
+    def list_saved(self, folder: Path) -> list[dict[str, str]]:
+        """The images in a folder that were saved from this generator, the newest first."""
+        told = []
+        for path in sorted(folder.glob("seed*-*.png"), key=_changed, reverse=True)[:MOST_SAVED]:
+            texts = read_texts(path)
+            if texts.get("generator") == self.trained.digest and "scene" in texts:
+                with contextlib.suppress(*ODD):
+                    scene = self.read_scene(self.form_of(_parse_scene(str(texts["scene"]))))
+                    told.append(self.tell(path, scene))
+        return told
 
     def save(self, scene: Scene, folder: Path) -> Path:
         """Write the image as a PNG (and its mask, where it has one), named after its seed.
@@ -202,6 +235,19 @@ class Explorer:
         return made[0]
 
 
+def _changed(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # removed since
+        return 0.0
+
+
+def _parse_scene(text: str) -> Scene:
+    values = json.loads(text)
+    labels = tuple((str(name), str(value)) for name, value in values["labels"])
+    return Scene(**{**values, "moves": tuple(values["moves"]), "labels": labels})
+
+
 def default_value(column: Column) -> str:
     """The value that a label starts with: the first class, or the mean in training."""
     return column.values[0] if column.is_class else f"{column.mean:g}"
@@ -217,7 +263,7 @@ def _number(form: Mapping[str, str], name: str, low: float, high: float, default
 
 
 def _integer(form: Mapping[str, str], name: str, low: int, high: int, default: int = 0) -> int:
-    text = form.get(name) or str(default)
+    text = form.get(name, str(default))
     valid = text.isascii() and text.isdigit() and len(text) < 20 and low <= int(text) <= high
     require(valid, f"{name} is not a whole number from {low} to {high}")
     return int(text)
@@ -231,6 +277,7 @@ def controls(explorer: Explorer) -> dict[str, Any]:
             "title": "slice position" if column.name == "position" else column.name,
             "values": [*column.values, *([UNKNOWN] if column.gaps else [])],
             "is_class": column.is_class,
+            "gaps": column.gaps,
             "low": column.low,
             "high": column.high,
             "step": (column.high - column.low) / 200 or 1,

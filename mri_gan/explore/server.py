@@ -106,7 +106,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif not known or name not in answers or len(place.query) > MOST_QUERY:
             self._send(HTTPStatus.NOT_FOUND, "text/plain", b"there is nothing here\n")
         else:
-            self._try(answers[name], dict(parse_qsl(place.query)))
+            self._try(answers[name], dict(parse_qsl(place.query, keep_blank_values=True)))
 
     def _is_from_here(self) -> bool:
         """Whether the browser believes to talk to this machine, and its page is ours.
@@ -155,8 +155,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         explorer = self.server.explorer
         scene = explorer.read_scene(form)
         path = explorer.save(scene, self.server.folder)
-        answer = {"file": path.name, "text": explorer.describe(scene)}
-        self._send(HTTPStatus.OK, "application/json", json.dumps(answer).encode())
+        answer = json.dumps(explorer.tell(path, scene))
+        self._send(HTTPStatus.OK, "application/json", answer.encode())
 
     def _send(
         self, status: HTTPStatus, kind: str, data: bytes, more: dict[str, str] | None = None
@@ -194,6 +194,7 @@ def build_page(explorer: Explorer, nonce: str, folder: Path) -> str:
             run=explorer.trained.path.resolve().parent.name,
             checkpoint=explorer.trained.path.name,
             folder=folder,
+            saved=explorer.list_saved(folder),
             version=__version__,
         )
     )

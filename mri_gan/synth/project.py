@@ -293,7 +293,8 @@ def draw_projection(
 ) -> None:
     """Four panels as one PNG, written atomically, with what it shows below them.
 
-    `edges` (R and L) stand in the upper corners of the first two.
+    `edges` (R and L) stand in the upper corners of the drawing; which side is where in the target,
+    nobody has said.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -304,8 +305,8 @@ def draw_projection(
     for panel, image, title in zip(panels, (target, result), ("target", "synthetic"), strict=False):
         panel.imshow(as_picture(image), cmap="gray", vmin=0, vmax=255)
         panel.set_title(title)
-        for letter, x, side in zip(edges, (0.01, 0.99), ("left", "right"), strict=False):
-            panel.text(x, 0.98, letter, **CORNER, transform=panel.transAxes, ha=side)
+    for letter, x, side in zip(edges, (0.01, 0.99), ("left", "right"), strict=False):
+        panels[1].text(x, 0.98, letter, **CORNER, transform=panels[1].transAxes, ha=side)
     difference = (result - target).mean(axis=0) * 127.5
     most = max(1.0, float(np.abs(difference).max()))
     shown = panels[2].imshow(difference, cmap="RdBu_r", vmin=-most, vmax=most)
@@ -316,7 +317,8 @@ def draw_projection(
         panel.axis("off")
     panels[3].semilogy(losses)
     panels[3].set(title="distance at each step", xlabel="step", ylabel="distance, no unit")
-    figure.supxlabel("; ".join(filter(None, (Shows.BOTH.value, say_edges(edges)))), fontsize=9)
+    notes = (Shows.BOTH.value, say_edges(edges, "the synthetic picture"))
+    figure.supxlabel("; ".join(filter(None, notes)), fontsize=9)
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=100, metadata={COMMENT: Shows.BOTH.value})
     write_bytes(path, stream.getvalue())

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from mri_gan.errors import UsageError
 from mri_gan.explore import scene as scenes
 from mri_gan.explore.scene import Explorer, controls
 from mri_gan.explore.server import build_page
-from mri_gan.pictures import Shows, read_mark
+from mri_gan.pictures import Shows, png_bytes, read_mark
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import load_trained, settings_to_draw
 from mri_gan.synth.walk import Walk, path_styles
@@ -153,8 +155,9 @@ def test_the_same_scene_is_one_file_and_another_is_another(
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("seed", "-1"), ("seed", "9" * 30), ("seed", "1.5"), ("seed", "²"), ("size", "64"),
-        ("size", "12"), ("psi", "nan"), ("blend", "1.1"), ("psi", "9"), ("noise", "inf"),
+        ("seed", "-1"), ("seed", "9" * 30), ("seed", "1.5"), ("seed", "²"), ("seed", ""),
+        ("size", "64"), ("size", "12"), ("psi", "nan"), ("blend", "1.1"), ("psi", "9"),
+        ("noise", "inf"),
         ("move0", "4"), ("crossover", "99"), ("detail_seed", "x"), ("label0", "x"),
         ("label1", "bogus"),
     ],
@@ -172,3 +175,47 @@ def test_words_for_a_scene(explorer: Explorer) -> None:
         "seed 3, 25% towards the next seed, 16 px, truncation 0.7, "
         "detail of seed 4 after 4 layers, direction 2 -1.5, position 0.5, group CN"
     )
+
+
+def test_what_a_label_is_not_given_is_told_as_unknown(tmp_path: Path) -> None:
+    ages = Conditions((Column("age", (), 60.0, 10.0, 40.0, 80.0, gaps=True),))
+    explorer = explorer_of(tmp_path, conditions=ages)
+    scene = explorer.read_scene({"label0": "unknown"})
+    assert explorer.describe(scene).endswith("truncation 0.7, age unknown")
+    assert explorer.form_of(scene)["label0"] == "unknown"
+    assert controls(explorer)["columns"][0]["gaps"]
+
+
+def test_saved_images_are_listed_again_the_newest_first(explorer: Explorer, tmp_path: Path) -> None:
+    forms = ({"seed": "7", "move1": "-1.5", "label1": "unknown"}, {"seed": "8", "detail_seed": "2"})
+    scenes_made = [explorer.read_scene(form) for form in forms]
+    paths = [explorer.save(scene, tmp_path) for scene in scenes_made]
+    for age, path in enumerate(paths):
+        os.utime(path, (age, age))
+    listed = explorer.list_saved(tmp_path)
+    assert [one["file"] for one in listed] == [path.name for path in reversed(paths)]
+    assert listed[1]["text"] == explorer.describe(scenes_made[0])
+    for one, scene in zip(listed, reversed(scenes_made), strict=True):
+        fields = dict(parse_qsl(one["query"], keep_blank_values=True))
+        assert explorer.read_scene(fields) == scene
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"generator": "another"},
+        {"scene": "{}"},
+        {"scene": "[]"},
+        {"scene": "no JSON"},
+        {"scene": '{"seed": -1, "size": 16, "moves": [], "labels": []}'},
+        {"scene": '{"seed": 1, "size": 16, "moves": [], "labels": 3}'},
+    ],
+)
+def test_other_images_in_the_folder_are_not_listed(
+    explorer: Explorer, tmp_path: Path, facts: dict[str, str]
+) -> None:
+    scene = json.dumps(dataclasses.asdict(explorer.read_scene({})))
+    kept = {"generator": explorer.trained.digest, "scene": scene, **facts}
+    (tmp_path / "seed000001-a.png").write_bytes(png_bytes(np.zeros((1, 8, 8), np.uint8), kept))
+    assert explorer.list_saved(tmp_path) == []
+    assert explorer.list_saved(tmp_path / "nowhere") == []

@@ -34,6 +34,7 @@ needs_browser = pytest.mark.skipif(
     CHROMIUM is None, reason="no Chromium here; Debian: apt-get install chromium"
 )
 POSITION = Conditions((Column("position", (), 0.5, 0.3, 0.0, 1.0),))
+HEIGHT = Conditions((Column("Groesse", (), 170.0, 10.0, 150.0, 190.0, gaps=True),))
 
 
 def serving(folder: Path, **settings: Any) -> Iterator[Server]:
@@ -58,6 +59,12 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A network without styles, noise or labels."""
     settings = {"arch": "dcgan", "mixing": False, "max_size": 16}
     yield from serving(tmp_path_factory.mktemp("plain"), **settings)
+
+
+@pytest.fixture(scope="module")
+def gaps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A network that was trained with a number some people lack, in a run with a long name."""
+    yield from serving(tmp_path_factory.mktemp("stylegan2_oasis3_" * 5), conditions=HEIGHT)
 
 
 def ask(
@@ -299,6 +306,55 @@ def test_what_is_liked_is_saved_and_shown_again(server: Server, show: Show) -> N
     page.locator("#saved button").click()
     assert "seed 41" in settle(page)
     assert page.locator("#detail_seed").input_value() == "5"
+
+
+@needs_browser
+def test_what_is_saved_twice_is_listed_once_and_again_on_a_new_page(
+    plain: Server, show: Show
+) -> None:
+    page = show(plain)
+    for _ in range(2):
+        page.locator("#status").evaluate("status => { status.textContent = '' }")
+        page.locator("#save").click()
+        page.locator("#status").filter(has_text="Saved as").wait_for()
+    assert page.locator("#saved li").count() == 1
+    page.locator("#seed").fill("2")
+    settle(page)
+    assert page.locator("#status").inner_text() == ""  # it was the image before
+    again = show(plain)
+    assert again.locator("#saved li").count() == 1
+    again.locator("#seed").fill("9")
+    again.locator("#saved button").click()
+    assert "seed 0" in settle(again)
+
+
+@needs_browser
+def test_a_number_can_be_unknown_and_keeps_its_name(gaps: Server, show: Show) -> None:
+    page = show(gaps)
+    assert "Groesse 170" in settle(page)
+    before = shown(page)
+    page.locator("[data-unknown]").check()
+    assert "Groesse unknown" in settle(page)
+    assert (shown(page) != before).any()
+    page.locator("#save").click()
+    page.locator("#saved li").filter(has_text="Groesse unknown").wait_for()
+    page.locator("[data-unknown]").uncheck()
+    assert "Groesse 170" in settle(page)
+    page.locator("#saved button").click()
+    assert "Groesse unknown" in settle(page)
+    assert page.locator("[data-unknown]").is_checked()
+    assert page.complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@needs_browser
+def test_without_a_seed_nothing_is_drawn(server: Server, show: Show) -> None:
+    page = show(server)
+    page.locator("#seed").fill("7")
+    settle(page)
+    page.locator("#seed").fill("")
+    page.locator("#problem").filter(has_text="seed is not a whole number").wait_for()
+    assert "seed 7" in str(page.locator("#picture").get_attribute("aria-label"))
 
 
 @needs_browser

@@ -185,8 +185,9 @@ def test_the_picture_says_what_it_shows_and_which_side_is_where(
     image = np.zeros((1, 8, 8), np.float32)
     draw_projection(tmp_path / "p.png", image, image, [1.0, 0.5], ("R", "L"))
     target, drawn, difference, way, bar = figures[0].axes
-    for panel, letters in ((target, ["R", "L"]), (drawn, ["R", "L"]), (difference, [])):
+    for panel, letters in ((target, []), (drawn, ["R", "L"]), (difference, [])):
         assert [text.get_text() for text in panel.texts] == letters
-    assert figures[0].get_supxlabel() == f"{Shows.BOTH.value}; {say_edges(('R', 'L'))}"
+    sides = say_edges(("R", "L"), "the synthetic picture")
+    assert figures[0].get_supxlabel() == f"{Shows.BOTH.value}; {sides}"
     assert bar.get_ylabel() == "synthetic less target, grey levels of 255"
     assert way.get_ylabel() == "distance, no unit"

@@ -4,7 +4,13 @@ const at = (id) => document.getElementById(id);
 const form = at("scene"), picture = at("picture"), problem = at("problem"), told = at("status");
 let busy = false, again = false;
 
-const query = () => new URLSearchParams(new FormData(form)).toString();
+const boxes = [...form.querySelectorAll("[data-unknown]")];  // of numbers that may be unknown
+
+const query = () => {
+  const fields = new URLSearchParams(new FormData(form));
+  for (const box of boxes) { if (box.checked) { fields.set(box.dataset.unknown, "unknown"); } }
+  return fields.toString();
+};
 
 const words = () => {
   const parts = [];
@@ -12,8 +18,10 @@ const words = () => {
     if (!field.name || field.value === "") { continue; }
     if (field.name === "crossover" && !form.elements.detail_seed.value) { continue; }
     if (/^(move|blend)/.test(field.name) && Number(field.value) === 0) { continue; }
+    const title = field.labels[0].textContent;
     const value = field.tagName === "SELECT" ? field.selectedOptions[0].text : field.value;
-    parts.push(`${field.labels[0].textContent.toLowerCase()} ${value}`);
+    // A label has the name and letters that the data gave it; only an unknown number is disabled.
+    parts.push(`${field.name.startsWith("label") ? title : title.toLowerCase()} ${field.disabled ? "unknown" : value}`);
   }
   return parts.join(", ");
 };
@@ -21,8 +29,11 @@ const words = () => {
 const fail = async (answer) => { problem.textContent = await answer.text(); };
 
 const draw = async () => {
+  told.textContent = "";
+  for (const box of boxes) { at(box.dataset.unknown).disabled = box.checked; }
   for (const number of document.querySelectorAll("[data-of]")) {
-    number.textContent = Number(Number(at(number.dataset.of).value).toPrecision(4));
+    const field = at(number.dataset.of);
+    number.textContent = field.disabled ? "-" : Number(Number(field.value).toPrecision(4));
   }
   again = true;
   if (busy) { return; }
@@ -52,11 +63,26 @@ const set = (name, value) => {
 };
 
 const show = (saved) => {
+  for (const box of boxes) { box.checked = saved.get(box.dataset.unknown) === "unknown"; }
   for (const field of form.elements) {
-    if (field.name) { field.value = saved.get(field.name) ?? ""; }
+    const value = saved.get(field.name) ?? "";
+    if (field.name && !(field.type === "range" && value === "unknown")) { field.value = value; }
   }
   draw();
   at("seed").focus();
+};
+
+const list = (made) => {
+  const known = [...at("saved").children].find((item) => item.dataset.file === made.file);
+  if (known) { known.remove(); }
+  const item = document.createElement("li"), button = document.createElement("button");
+  item.dataset.file = made.file;
+  button.type = "button";
+  button.textContent = "Show again";
+  button.setAttribute("aria-label", `Show again: ${made.text}`);
+  button.addEventListener("click", () => show(new URLSearchParams(made.query)));
+  item.append(`${made.file}: ${made.text} `, button);
+  at("saved").prepend(item);
 };
 
 const save = async () => {
@@ -65,14 +91,9 @@ const save = async () => {
     const answer = await fetch(`save?${asked}`, { method: "POST" });
     if (!answer.ok) { await fail(answer); return; }
     const made = await answer.json();
-    told.textContent = `Saved as ${made.file}`;
-    const item = document.createElement("li"), button = document.createElement("button");
-    button.type = "button";
-    button.textContent = "Show again";
-    button.setAttribute("aria-label", `Show again: ${made.text}`);
-    button.addEventListener("click", () => show(new URLSearchParams(asked)));
-    item.append(`${made.file}: ${made.text} `, button);
-    at("saved").prepend(item);
+    // A picture that was drawn since is another one.
+    told.textContent = query() === asked ? `Saved as ${made.file}` : "";
+    list(made);
   } catch {
     problem.textContent = "Nothing was saved: is `mrigan explore` still running in the terminal?";
   }
@@ -88,4 +109,5 @@ at("still")?.addEventListener("click", () => {
   for (const field of form.querySelectorAll("[name^=move]")) { field.value = 0; }
   draw();
 });
+for (const made of JSON.parse(at("saved").dataset.saved).reverse()) { list(made); }
 draw();
