@@ -129,7 +129,7 @@ def say_oddities(facts: Mapping[str, Any]) -> Iterator[str]:
         found = f"{first} seems" if count == 1 else f"{count:,} volumes ({first}) seem"
         yield (
             f"{found} to show a face, which can identify people: remove faces (pydeface, "
-            "mri_deface) and prepare again before you share anything made from them"
+            "mri_deface) and prepare with --overwrite before you share anything made from them"
         )
     if "darkness" in facts:
         level = facts["darkness"][0]

@@ -99,6 +99,28 @@ def test_the_command_that_lists_what_is_damaged_can_be_pasted(tmp_path: Path) ->
     assert told.rstrip().endswith(f"list: mrigan info '{tmp_path / 'a store'}'")
 
 
+def test_damaged_files_are_replaced_as_the_message_says(tmp_path: Path) -> None:
+    files = phantoms.slice_files(people=3, slices=1)
+    name = next(iter(files))
+    folder = phantoms.write_folder(tmp_path / "in", files | {name: b"text"})
+    told = prepare(folder, "--out", tmp_path / "s").stderr
+    assert "replace the damaged files and prepare with --overwrite" in told
+    (folder / name).write_bytes(files[name])
+    assert prepare(folder, "--out", tmp_path / "s", "--overwrite").exit_code == 0
+
+
+def test_a_split_that_lost_its_people_is_a_warning(tmp_path: Path) -> None:
+    files = {f"{split}/p{split}/a_{k}.png": k for split in ("train", "val", "test") for k in (1, 2)}
+    data = {n: phantoms.png_bytes(phantoms.slice_pixels(seed=k)) for k, n in enumerate(files)}
+    text = "warning: nobody is in validate: a model cannot be judged on new people without them; "
+    whole = phantoms.write_folder(tmp_path / "whole", data)
+    assert text not in prepare(whole, "--out", tmp_path / "s").stderr
+    bad = phantoms.write_folder(
+        tmp_path / "bad", data | dict.fromkeys((name for name in files if "val" in name), b"text")
+    )
+    assert text + "the scans of those who were" in prepare(bad, "--out", tmp_path / "t").stderr
+
+
 def test_a_dry_run_writes_nothing(archive: Path, tmp_path: Path) -> None:
     result = prepare(archive, "--out", tmp_path / "s", "--dry-run", "--plane", "coronal")
     plan = json.loads(result.stdout)
@@ -136,7 +158,7 @@ def test_overwrite_replaces_the_store_and_nothing_else(archive: Path, tmp_path: 
         ("--fit", "crop", {"fit": "crop"}),
         ("--depth", "16", {"depth": 16}),
         ("--seed", "7", {"seed": 7}),
-        ("--slices", "0.2:0.8", {"slices": "0.2:0.8"}),
+        ("--slices", "0:0.8", {"slices": "0:0.8"}),
         ("--every", "3", {"every": 3}),
         ("--intensity", "nyul", {"intensity": "nyul"}),
         ("--ids", "pseudonym", {"ids": "pseudonym"}),

@@ -90,12 +90,17 @@ def say_unused(sources: Sequence[Source], members: Sequence[Member]) -> list[str
     beside: dict[str, set[str]] = defaultdict(set)
     for source in sources if tables else ():
         beside[nearest_folder(source.member.name, tables) or ""].add(_id_of(source))
-    return [
-        f"{member.public_label}: names none of the people here, so no labels were read; "
-        "mrigan train --labels TABLE reads another table"
-        for folder, member in tables.items()
-        if folder in beside and beside[folder].isdisjoint(_names_in(member))
-    ]
+    found = []
+    for folder, member in tables.items():
+        named = set(_names_in(member))
+        if folder in beside and beside[folder].isdisjoint(named):
+            has = f"it has {min(named)}, and " if named else ""
+            found.append(
+                f"{member.public_label}: names none of the people here, so no labels were read: "
+                f"{has}they are called {min(beside[folder])} and the like; "
+                "mrigan train --labels TABLE reads another table"
+            )
+    return found
 
 
 def _names_in(member: Member) -> Iterable[str]:

@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mri_gan.config import AUTO, SPLITS
+from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error
 from mri_gan.ingest.plan.folders import say_copies, say_still
 from mri_gan.ingest.plan.label_files import say_nameless
 from mri_gan.ingest.plan.paths import is_visit, split_word
 from mri_gan.ingest.plan.selection import contrasts_of, say_mixed
+from mri_gan.ingest.plan.splits import say_empty_splits
 from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
 from mri_gan.ingest.source import DICOM_SUFFIXES, Source, natural_key, suffix_of
 from mri_gan.preparation import PrepareConfig
@@ -229,8 +230,8 @@ def conclude(sources: Sequence[Source]) -> str:
     for source in sources:
         had[source.naming.subject].add(source.naming.contrast)
     least, most = (pick(len(c - {""}) for c in had.values()) for pick in (min, max))
-    each = str(most) if least == most else f"{least} to {most}"
-    return f"{text}; {each} contrasts each ({', '.join(contrasts)})"
+    each = say_count(most, "contrast") if least == most else f"{least} to {most} contrasts"
+    return f"{text}; {each} each ({', '.join(contrasts)})"
 
 
 def _how(sources: Sequence[Source]) -> str:
@@ -288,7 +289,7 @@ def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:
         _words_of_numbers(sources),
         say_still(sources),
         say_copies(sources),
-        _no_split(sources, config),
+        say_empty_splits(sources, config),
         say_mixed(sources, config),
     ]
     return [doubt for doubt in found if doubt]
@@ -478,14 +479,3 @@ def _stem_of(who: str) -> str:
     name = who.casefold().rpartition("/")[2]
     found = re.match(r"^(.*\d)[_\-. ]*[^\d]*$", name)
     return found[1] if found else ""
-
-
-def _no_split(sources: Iterable[Source], config: PrepareConfig) -> str:
-    """A split that nobody is in."""
-    counts = Counter(source.naming.split for source in sources)
-    shares = dict(zip(SPLITS, config.split, strict=True))
-    empty = [split for split in SPLITS if not counts[split] and shares[split]]
-    said = (
-        f"nobody is in {' and '.join(empty)}: a model cannot be judged on new people without them"
-    )
-    return said if empty else ""

@@ -142,7 +142,7 @@ def build_plan(
         bad=tuple((name, reason) for name, reason, _ in hidden_bad),
         digest=_digest(sources, config),
         true_labels=true_labels,
-        conclusion=conclude(sources),
+        conclusion=conclude(chosen),  # whose names are not hidden yet
         doubts=(
             *find_doubts(sources, config),
             *say_unused(scans, [member for one in listed for member in one.members]),

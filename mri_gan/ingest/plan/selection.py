@@ -14,6 +14,7 @@ from mri_gan.ingest.plan.words import ANATOMICAL, PROBABILITY, contrast_of
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.source import Source, natural_key, suffix_of
 from mri_gan.preparation import PrepareConfig, SliceRange, every_nth, parse_range
+from mri_gan.values import say_count
 
 # Versions of a scan in the order in which they are preferred.
 OASIS_1_SCANS = {
@@ -235,7 +236,7 @@ def choose_images(sources: Sequence[Source], config: PrepareConfig) -> tuple[lis
     Pages and slices of volumes are chosen later, when they are read.
 
     Image files of one person, visit, side and folder form a stack, from their lowest number to
-    their highest. Raises UsageError where they have no numbers, or none in mm.
+    their highest. Raises UsageError where they have no numbers, or none in mm, or none is left.
     """
     wanted = parse_range(config.slices)
     if wanted is None and config.every == 1:
@@ -249,6 +250,11 @@ def choose_images(sources: Sequence[Source], config: PrepareConfig) -> tuple[lis
         stacks.setdefault(_stack_of(source), []).append(source.naming.position)
     chosen = {key: _pick(numbers, wanted, config.every) for key, numbers in stacks.items()}
     dropped = {id(s) for s in flat if s.naming.position not in chosen[_stack_of(s)]}
+    if len(dropped) == len(sources):
+        raise UsageError(
+            f"--slices {config.slices}: leaves none of the {say_count(len(dropped), 'image')}",
+            "choose a wider range; each folder's images are counted by themselves",
+        )
     return [source for source in sources if id(source) not in dropped], len(dropped)
 
 

@@ -144,6 +144,20 @@ def require_one_split(sources: Iterable[Source]) -> dict[str, str]:
     return {subject: source.naming.split for subject, source in first.items()}
 
 
+def say_empty_splits(sources: Iterable[Source], config: PrepareConfig) -> str:
+    """That nobody is in a split that has a share; empty where somebody is in each."""
+    filled = {source.naming.split for source in sources}
+    shares = zip(SPLITS, config.split, strict=True)
+    return say_nobody([split for split, share in shares if share and split not in filled])
+
+
+def say_nobody(splits: Sequence[str]) -> str:
+    """That nobody is in some splits; empty for none."""
+    names = " and ".join(filter(None, (", ".join(splits[:-1]), *splits[-1:])))
+    said = f"nobody is in {names}: a model cannot be judged on new people without them"
+    return said if splits else ""
+
+
 def share_out(subjects: Sequence[str], per_cent: Sequence[int], seed: int) -> dict[str, str]:
     """Shuffle subjects by keyed hash and cut the list by largest remainders.
 

@@ -58,7 +58,10 @@ def test_contrasts_and_a_word_that_all_files_share_are_no_names(tmp_path: Path) 
 def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: Path) -> None:
     names = [f"{who}/{c}_{k}.png" for who in PEOPLE for c in ("t1", "flair") for k in range(2)]
     expected = "10 people, from the folder names; 2 contrasts each (flair, t1)"
-    assert plan_of(tmp_path, names).conclusion == expected
+    for ids in ("auto", "pseudonym"):
+        assert plan_of(tmp_path, names, ids=ids).conclusion == expected
+    one = [f"{who}/{('t1', 'flair')[at % 2]}_1.png" for at, who in enumerate(PEOPLE)]
+    assert "; 1 contrast each (flair, t1)" in plan_of(tmp_path / "one", one).conclusion
 
 
 @pytest.mark.parametrize(

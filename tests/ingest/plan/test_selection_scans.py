@@ -80,8 +80,14 @@ def test_a_table_beside_folders_of_people_is_joined_where_it_names_them(
     assert "labels" not in " ".join(plan.doubts)
 
 
-@pytest.mark.parametrize("table", [b"subject\tage\n9\t7\n", b"what\tage\n01\t7\n"])
-def test_a_table_that_names_nobody_is_doubted(tmp_path: Path, table: bytes) -> None:
+@pytest.mark.parametrize(
+    ("table", "has"),
+    [
+        (b"subject\tage\ncase_02\t7\ncase_01\t8\n", "it has case_01, and "),
+        (b"what\tage\n01\t7\n", ""),
+    ],
+)
+def test_a_table_that_names_nobody_is_doubted(tmp_path: Path, table: bytes, has: str) -> None:
     files = {
         f"lab/0{i}/s_{k}.png": phantoms.png_bytes(phantoms.slice_pixels(seed=9 * i + k))
         for i in (1, 2)
@@ -89,7 +95,8 @@ def test_a_table_that_names_nobody_is_doubted(tmp_path: Path, table: bytes) -> N
     }
     plan = plan_of(phantoms.write_zip(tmp_path / "a.zip", files | {"lab/participants.tsv": table}))
     assert {s.labels and 1 for s in plan.sources} == {None}
-    assert [d for d in plan.doubts if d.startswith("a.zip:lab/participants.tsv: names none of")]
+    (said,) = [d for d in plan.doubts if d.startswith("a.zip:lab/participants.tsv: names none of")]
+    assert f"so no labels were read: {has}they are called 01 and the like; mrigan train" in said
 
 
 def test_a_table_without_a_label_that_is_kept_still_names_people(tmp_path: Path) -> None:

@@ -218,3 +218,10 @@ def test_image_files_have_no_field_of_view(tmp_path: Path) -> None:
 def test_a_field_of_view_and_cropping_exclude_each_other() -> None:
     with pytest.raises(UsageError, match="--fov"):
         PrepareConfig(fov=200.0, fit="crop")
+
+
+def test_a_range_that_leaves_no_image_is_refused(tmp_path: Path) -> None:
+    files = dict.fromkeys(("p1/a_1.png", "p1/a_9.png", "p2/a_1.png"), b"")
+    archive = phantoms.write_zip(tmp_path / "a.zip", files)
+    with pytest.raises(UsageError, match=r"--slices 0\.4:0\.6: leaves none of the 3 images"):
+        build_plan([archive], PrepareConfig(slices="0.4:0.6"))

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from mri_gan.cli.main import cli
 from mri_gan.errors import UsageError
 from mri_gan.ingest.plan.plan import build_plan
-from mri_gan.ingest.plan.splits import read_splits, share_out
+from mri_gan.ingest.plan.splits import read_splits, say_nobody, share_out
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
@@ -130,3 +130,13 @@ def test_a_shipped_split_that_crosses_a_person_is_refused(tmp_path: Path) -> Non
     archive = phantoms.write_zip(tmp_path / "a.zip", files)
     with pytest.raises(UsageError, match="subject 01 is in two splits"):
         build_plan([archive], PrepareConfig())
+
+
+def test_empty_splits_are_listed_as_a_person_says_it() -> None:
+    assert say_nobody([]) == ""
+    for splits, said in (
+        (["test"], "nobody is in test: "),
+        (["validate", "test"], "nobody is in validate and test: "),
+        (["train", "validate", "test"], "nobody is in train, validate and test: "),
+    ):
+        assert say_nobody(splits).startswith(said)
