@@ -50,8 +50,9 @@ ARROWS_MEAN = (
 
 
 # What a figure of quality says, in words
-AMONG = "what people differ among themselves"
+AMONG = "the differences among people"
 WITHIN, FAR = f"within {AMONG}", "far outside"
+FORMER = {"within what people differ among themselves": WITHIN}  # in results of earlier versions
 NEAR = "nearer than people are to each other"
 MORE_UPRIGHT = "more upright than people are"
 TOO_FEW = "too few images"  # in place of a number that needs more of them

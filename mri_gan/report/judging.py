@@ -8,7 +8,17 @@ from collections.abc import Iterator, Sequence
 from statistics import median
 from typing import Any
 
-from mri_gan.charts import AMONG, ARROWS, ARROWS_MEAN, FAR, MORE_UPRIGHT, NEAR, TOO_FEW, WITHIN
+from mri_gan.charts import (
+    AMONG,
+    ARROWS,
+    ARROWS_MEAN,
+    FAR,
+    FORMER,
+    MORE_UPRIGHT,
+    NEAR,
+    TOO_FEW,
+    WITHIN,
+)
 from mri_gan.report.facts import RunFacts, showing
 from mri_gan.report.sections import Answer, Section, Table, to_text
 from mri_gan.values import say_count
@@ -168,7 +178,8 @@ def by_reading(figures: Sequence[dict[str, Any]]) -> defaultdict[str, list[str]]
     named: defaultdict[str, list[str]] = defaultdict(list)
     for figure in figures:
         if figure.get("reading"):
-            named[str(figure["reading"]).partition(":")[0]].append(str(figure.get("name")))
+            words = str(figure["reading"]).partition(":")[0]
+            named[FORMER.get(words, words)].append(str(figure.get("name")))
     return named
 
 

@@ -213,7 +213,7 @@ def test_the_readings_of_an_evaluation_come_first_and_nearer_is_no_praise(tmp_pa
     figures = [{"name": f"f{i}", "value": 1.0, "reading": r} for i, r in enumerate(readings)]
     write_result(folder, "evaluation", {"figures": figures})
     page = build_report(read_run(folder))
-    said = "No: 3 of 3 figures are outside what people differ among themselves, 2 of them far "
+    said = "No: 3 of 3 figures are outside the differences among people, 2 of them far "
     assert f"{said}outside (f0, f1); 0 are within." in page
     assert "far outside: 9 against 2" in page
     assert "they may be copies" not in page
@@ -222,11 +222,16 @@ def test_the_readings_of_an_evaluation_come_first_and_nearer_is_no_praise(tmp_pa
     assert "they may be copies" in build_report(read_run(folder))
 
 
+def test_readings_of_earlier_versions_mean_what_they_meant() -> None:
+    figure = {"name": "a", "reading": "within what people differ among themselves"}
+    assert sum_up([figure]) == "Yes: all 1 figures are within the differences among people."
+
+
 @pytest.mark.parametrize(
     ("far", "outside", "within", "near", "said"),
     [
-        (0, 0, 2, 0, "Yes: all 2 figures are within what people differ among themselves."),
-        (0, 1, 2, 0, "No: 1 of 3 figures is outside what people differ among themselves; 2 are "),
+        (0, 0, 2, 0, "Yes: all 2 figures are within the differences among people."),
+        (0, 1, 2, 0, "No: 1 of 3 figures is outside the differences among people; 2 are "),
         (5, 0, 1, 0, ", 5 of them far outside (a, a, a, ...); 1 is within."),
         (0, 0, 1, 2, "Not known: of 3 figures 2 are nearer than people are to each other, as "),
         (1, 0, 0, 1, "0 are within; 1 is nearer than people are to each other, as copies are."),
