@@ -342,7 +342,7 @@ def save_figures(path: Path, figures: Sequence[Any]) -> None:
         for axes, part in zip(columns, (shown[:rows], shown[rows:]), strict=True):
             _draw_rows(axes, part, rows)
             axes.set_visible(bool(part))
-        columns[0].set_xlim(left=-0.03)  # a mark at 0 is whole
+        columns[0].set_xlim(left=-0.06)  # a mark at 0 is whole
         canvas.supxlabel(
             f"sizes without sign, relative to the larger one; {ARROWS_MEAN}", fontsize=6.5
         )

@@ -162,6 +162,8 @@ def name_picture(stem: str) -> str:
     if not sized:
         name = stem
     said = PICTURE_NAMES.get(name, words(name))
+    if sized and len(name) == 9 and name.isdigit():  # a grid of training
+        said = f"samples after {int(name):,} images"
     return f"{said}, {int(size[:-2])} px" if sized else said
 
 

@@ -69,6 +69,17 @@ def test_fakes_and_people_have_their_own_colours(tmp_path: Path) -> None:
         assert (pixels == colour).all(1).any()
 
 
+def test_a_mark_at_0_is_whole(tmp_path: Path) -> None:
+    reds = []
+    for value in (0.0, 0.5):
+        figure = dataclasses.replace(FIGURE, at_floor=value, low=value, high=value, floor=1.0)
+        save_figures(tmp_path / "a.png", [figure])
+        with Image.open(tmp_path / "a.png") as image:
+            pixels = np.asarray(image.convert("RGB")).reshape(-1, 3)
+        reds.append(int((pixels == (0xB2, 0x43, 0x2F)).all(1).sum()))
+    assert abs(reds[0] - reds[1]) <= 0.05 * reds[1]
+
+
 def two_sets() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     spread = np.arange(1, 6)

@@ -60,6 +60,7 @@ def test_a_picture_of_an_older_checkpoint_says_so(tmp_path: Path) -> None:
     [
         ("samples-64px", "samples, 64 px"),
         ("map", "map of real and synthetic slices by their features"),
+        ("000001680-0064px", "samples after 1,680 images, 64 px"),
         ("fade-0016px", "how a level fades in, 16 px"),
         ("my_own-picture", "my own picture"),
         ("12px", "12px"),
