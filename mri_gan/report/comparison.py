@@ -13,7 +13,7 @@ from mri_gan.report.judging import copies_answer, figure_table, quality_answer
 from mri_gan.report.page import render
 from mri_gan.report.sections import Answer, Section, Table
 
-LAST_LINES = 30  # of the metrics, for the means at the end
+LAST_POINTS = 30  # of a curve, for the means at the end
 
 
 def build_comparison(runs: Sequence[RunFacts]) -> str:
@@ -86,7 +86,7 @@ def ends(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
         for name in series:
             means = [sections.to_text(_mean_at_end(run, name)) for run in runs]
             rows += [[name_metric(title, name), *means]] if any(means) else []
-    table = Table(f"Means of the last {LAST_LINES} lines of the metrics", rows, ("", *names))
+    table = Table(f"Means of the last {LAST_POINTS} points of the curves", rows, ("", *names))
     return Section("ends", "Where they stand", tables=[table])
 
 
@@ -96,7 +96,7 @@ def _last(run: RunFacts, name: str) -> object:
 
 @showing(METRICS)
 def _mean_at_end(run: RunFacts, name: str) -> float | None:
-    values = [line[name] for line in run.metrics[-LAST_LINES:] if line.get(name) is not None]
+    values = [value for _, value in metric_points(run.metrics, name)[-LAST_POINTS:]]
     return sum(values) / len(values) if values else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -39,6 +40,15 @@ def test_metrics_have_the_names_of_their_curves(tmp_path: Path) -> None:
     assert "Losses: critic" in page
     assert "d_loss" not in page
     assert "d loss" not in page
+
+
+def test_the_means_at_the_end_are_of_the_points_of_the_curves(tmp_path: Path) -> None:
+    folders = [make_run(tmp_path / name) for name in "AB"]
+    lines = [{"nimg": n, "resolution": 16, "d_loss": d} for n, d in ((900, 1.0), (1000, 11.0))]
+    for folder in folders:
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page = build_comparison([read_run(folder) for folder in folders])
+    assert '<th scope="row">Losses: critic</th><td class="short">2</td>' in page
 
 
 def test_a_picture_of_an_older_checkpoint_says_so(tmp_path: Path) -> None:
