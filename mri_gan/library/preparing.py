@@ -17,6 +17,7 @@ from mri_gan.ingest.run.prepare import (
     is_complete,
     remove_store,
     require_apart,
+    say_lost,
     write_store,
 )
 from mri_gan.ingest.run.workers import available_cpus, leave_if_starting
@@ -27,7 +28,7 @@ from mri_gan.store.companions import write_companions
 from mri_gan.store.counts import say_oddities
 from mri_gan.store.environment import is_open_here
 from mri_gan.store.reader import StoreReader
-from mri_gan.store.twins import SAME, say_across
+from mri_gan.store.twins import say_twins
 from mri_gan.tables import html_table
 from mri_gan.values import StrPath, as_path
 
@@ -118,7 +119,7 @@ def prepare(
 
 def _describe(folder: Path, plan: Plan, facts: dict[str, Any]) -> Prepared:
     unlisted = [{"source": s, "kind": "damaged", "reason": why} for s, why in facts["unlisted"]]
-    across = [say_across(SAME, twins)] if (twins := facts["same_across_splits"]) else []
+    seen = (*plan.doubts, *say_twins(facts), *say_lost(plan, facts), *say_oddities(facts))
     return Prepared(
         folder,
         facts["slices"],
@@ -126,7 +127,7 @@ def _describe(folder: Path, plan: Plan, facts: dict[str, Any]) -> Prepared:
         facts["digest"],
         [*facts["skipped_sources"], *unlisted],
         plan.conclusion,
-        tuple(map(in_python, (*plan.doubts, *across, *say_oddities(facts)))),
+        tuple(map(in_python, seen)),
         facts,
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -67,6 +68,13 @@ def _proofs(store: StoreReader, groups: Sequence[Hashable]) -> Iterator[tuple[Ha
             record = store.records[row]
             if 255 * np.std(to_unit(image[0])) >= FLAT:
                 yield (record.native, record.checksum, image.tobytes()), row
+
+
+def say_twins(facts: Mapping[str, Any]) -> list[str]:
+    """Warnings of equal slices in two splits or of two people, from what a store says of itself."""
+    across, people = facts["same_across_splits"], facts["same_across_people"]
+    texts = [say_across(SAME, across)] if across else []
+    return texts + ([say_same_people(people, facts["same_people"])] if people else [])
 
 
 def say_same_people(slices: int, people: Sequence[str]) -> str:

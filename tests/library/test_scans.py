@@ -90,3 +90,23 @@ def test_channels_come_first(tmp_path: Path) -> None:
     stack = np.zeros((2, 3, 8, 8), np.uint8)
     Volume(stack, np.eye(4)).save(tmp_path / "two.nii.gz")
     assert nib.nifti1.load(tmp_path / "two.nii.gz").shape == (8, 8, 3, 2)
+
+
+def test_two_people_with_the_same_pixels_and_a_split_without_people_are_told(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "in").mkdir()
+    rng = np.random.default_rng(0)
+    for person in range(5):
+        stack = rng.integers(60, 255, (4, 24, 24), np.uint8)
+        Volume(stack, np.eye(4)).save(tmp_path / "in" / f"p{person}.nii.gz")
+    splits = {f"p{n}": "train" if n < 4 else "test" for n in range(5)}
+    (tmp_path / "s.tsv").write_text("".join(f"{who}\t{s}\n" for who, s in splits.items()))
+    (tmp_path / "in" / "p1.nii.gz").write_bytes((tmp_path / "in" / "p0.nii.gz").read_bytes())
+    (tmp_path / "in" / "p4.nii.gz").write_bytes(b"damaged")
+    made = mg.prepare(
+        tmp_path / "in", tmp_path / "S", split_file=tmp_path / "s.tsv", workers=0, min_foreground=0
+    )
+    told = " ".join(made.doubts)
+    assert "4 slices have the same pixels as another person's, such as those of p0 and p1" in told
+    assert "nobody is in test: a model cannot be judged" in told

@@ -19,12 +19,12 @@ from mri_gan.cli.data.source_options import (
     source_options,
 )
 from mri_gan.cli.options import Configurable, write_given
-from mri_gan.config import SPLITS, require
+from mri_gan.config import require
 from mri_gan.errors import DataError, UsageError
 from mri_gan.preparation import GIVEN_FILE, IDS, KEY_FILE, LOCAL, PrepareConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from mri_gan.ingest.plan.plan import Plan, Shard
 
@@ -232,18 +232,9 @@ def _prepare(
             )
 
 
-def _emptied(plan: Plan, facts: dict[str, Any]) -> Iterator[str]:
-    """That a split has lost everybody whom the plan had put there."""
-    from mri_gan.ingest.plan.splits import say_nobody
-
-    planned = {source.naming.split for source in plan.sources}
-    lost = [split for split in SPLITS if split in planned - facts["split_subjects"].keys()]
-    if lost and not plan.part:
-        yield f"{say_nobody(lost)}; the scans of those who were to be there gave no slices"
-
-
 def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: bool) -> None:
     from mri_gan.cli.data.info import print_tables
+    from mri_gan.ingest.run.prepare import say_lost
     from mri_gan.store.counts import say_oddities
 
     damaged = [entry for entry in facts["skipped_sources"] if entry["kind"] == "damaged"]
@@ -255,7 +246,7 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
         then = joined if plan.part else f"train with: {options.train_command(out)}"
         click.echo(f"\nLook at {out / 'preview.png'}; {then}")
     if not quiet:
-        for text in (*_emptied(plan, facts), *say_oddities(facts)):
+        for text in (*say_lost(plan, facts), *say_oddities(facts)):
             click.echo(f"warning: {text}", err=True)
     damaged += [{"source": label, "reason": why} for label, why in facts["unlisted"]]
     if damaged:

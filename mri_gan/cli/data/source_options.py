@@ -222,11 +222,9 @@ def report_people(plan: Plan, *, strict: bool, quiet: bool, as_json: bool) -> No
 
 def report_twins(out: Path, facts: dict[str, Any], *, strict: bool, quiet: bool) -> None:
     """Warn of equal slices of two people or splits; raises DataError where it is strict."""
-    from mri_gan.store.twins import SAME, say_across, say_same_people
+    from mri_gan.store.twins import say_twins
 
-    across, people = facts["same_across_splits"], facts["same_across_people"]
-    texts = [say_across(SAME, across)] if across else []
-    texts += [say_same_people(people, facts["same_people"])] if people else []
+    texts = say_twins(facts)
     if strict and texts:
         raise DataError(f"--strict: {texts[0]}", f"{out} is complete; mrigan inspect names them")
     for text in [] if quiet else texts:

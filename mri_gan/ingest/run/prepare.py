@@ -6,7 +6,7 @@ import functools
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 import lmdb
 
 from mri_gan import __version__
-from mri_gan.config import LEVELS
+from mri_gan.config import LEVELS, SPLITS
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, one_line
 from mri_gan.ingest.outcome import CRASHED, Glance, Learned, Outcome
 from mri_gan.ingest.plan.people import public_reason
 from mri_gan.ingest.plan.plan import Plan
+from mri_gan.ingest.plan.splits import say_nobody
 from mri_gan.ingest.run.workers import (
     Engine,
     OrderedPool,
@@ -191,6 +192,15 @@ def chunked(sources: Iterable[Source]) -> Iterator[Sequence[Source]]:
             chunk.append(source)
     if chunk:
         yield chunk
+
+
+def say_lost(plan: Plan, facts: Mapping[str, Any]) -> list[str]:
+    """That a split has lost everybody whom the plan had put there."""
+    planned = {source.naming.split for source in plan.sources}
+    lost = [split for split in SPLITS if split in planned - facts["split_subjects"].keys()]
+    if not lost or plan.part:
+        return []
+    return [f"{say_nobody(lost)}; the scans of those who were to be there gave no slices"]
 
 
 def _add(writer: StoreWriter, source: Source, outcome: Outcome) -> None:
