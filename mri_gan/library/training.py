@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -72,8 +73,12 @@ class Callback:
     def on_end(self, checkpoint: Path) -> None:
         """The run has ended and is saved; not called after an error or a signal."""
 
-    def on_close(self) -> None:
-        """The last call, also after an error or a signal; not where `on_begin` failed."""
+    def on_close(self, error: BaseException | None) -> None:
+        """The last call, with what ended the run early, if it did; not where `on_begin` failed."""
+
+
+def _close(callback: Callback, _kind: object, error: BaseException | None, _at: object) -> None:
+    callback.on_close(error)
 
 
 class Audience:
@@ -95,7 +100,7 @@ class Audience:
         """Call `on_begin`, then tell the notes that came before."""
         for callback in self._callbacks:
             callback.on_begin(config, folder)
-            self._closing.callback(callback.on_close)
+            self._closing.push(functools.partial(_close, callback))
         early, self._early = self._early or [], None
         for text in early:
             self.note(text)

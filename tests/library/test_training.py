@@ -27,7 +27,7 @@ class Diary(mg.Callback):
 
     def __init__(self, shared: list[str] | None = None, name: str = "") -> None:
         self.pages: list[str] = [] if shared is None else shared
-        self.name = name
+        self.name, self.errors = name, list[BaseException | None]()
 
     def on_begin(self, config: mg.TrainConfig, folder: Path) -> None:
         self.pages.append(f"{self.name}begin")
@@ -42,7 +42,8 @@ class Diary(mg.Callback):
     def on_end(self, checkpoint: Path) -> None:
         self.pages.append(f"{self.name}end")
 
-    def on_close(self) -> None:
+    def on_close(self, error: BaseException | None) -> None:
+        self.errors.append(error)
         self.pages.append(f"{self.name}close")
 
 
@@ -150,7 +151,7 @@ class Fail(mg.Callback):
     def on_end(self, checkpoint: Path) -> None:
         self._act("on_end")
 
-    def on_close(self) -> None:
+    def on_close(self, error: BaseException | None) -> None:
         self.closed = True
         self._act("on_close")
 
@@ -176,6 +177,7 @@ def test_every_callback_that_began_is_closed_after_an_error(
         mg.train(store, tmp_path / "run", callbacks=[before, failing, after], **TINY)
     assert failing.closed == (method != "on_begin")
     assert before.pages[-1] == "close"
+    assert [type(error) for error in before.errors] == [ZeroDivisionError]
     assert before.pages.count("close") == 1
     assert after.pages[-1:] == ([] if method == "on_begin" else ["close"])
 
@@ -187,6 +189,7 @@ def test_a_callback_is_closed_after_a_signal_and_has_no_end(store: Path, tmp_pat
             store, tmp_path / "run", callbacks=[Fail("on_metrics", press_ctrl_c), diary], **TINY
         )
     assert diary.pages[-1] == "close"
+    assert [type(error) for error in diary.errors] == [mg.Stopped]
     assert "end" not in diary.pages
 
 
