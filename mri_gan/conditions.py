@@ -247,6 +247,7 @@ def _value_for(column: Column, value: str) -> str | None:
         raise UsageError(
             f"{column.name}={value} is outside the training data", f"give {column.choices()}"
         )
+    column.encode(value)  # raises for a class that training had not
     return value
 
 

@@ -154,6 +154,8 @@ def quality_answer(run: RunFacts) -> Answer:
     figures = result.document.get("figures", [])
     named = by_reading(figures)
     older = _older(run, result.document, "evaluate")
+    if warning := str(result.document.get("warning") or ""):  # of another store than the run's
+        older.append(f"{warning[:1].upper()}{warning[1:]}.")
     limits = [*older, _caption(result.document), "These are numbers only: look at the images, too."]
     if not named:
         return Answer(question, _far(figures), limits)

@@ -54,7 +54,7 @@ def say_other(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         if name in old and old[name] != new[name]
     ]
     if not other:
-        return "other sources, or of sources that have changed"
+        return "other sources, or of sources that have changed, or other --split-file or --people"
     more = f" and {len(other) - MOST_OPTIONS} more" if len(other) > MOST_OPTIONS else ""
     return f"other options ({'; '.join(other[:MOST_OPTIONS])}{more})"
 

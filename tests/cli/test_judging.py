@@ -232,7 +232,12 @@ def test_an_audit_writes_its_verdict_and_the_worst_pairs(
     assert facts["membership"] is None  # of strangers it would say nothing
     assert (tmp_path / "worst-pairs.png").read_bytes().startswith(b"\x89PNG")
     assert "trained on other data than this store" in done.stderr
-    facts["store"]["digest"] = "of the run's own store"
+    assert mrigan("audit", run, *words, "--json").exit_code == 1  # the same again
+    facts["store"]["digest"] = "of another store"
+    (tmp_path / "audit.json").write_text(json.dumps(facts))
+    done = mrigan("audit", run, *words)
+    assert "trained on other data" in done.stderr  # not that there are results: they mean nothing
+    facts |= {"trained_on_this_store": True}
     (tmp_path / "audit.json").write_text(json.dumps(facts))
     (tmp_path / "evaluation.json").write_text(json.dumps(facts))
     for command in ("audit", "evaluate"):

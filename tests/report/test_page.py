@@ -227,6 +227,14 @@ def test_readings_of_earlier_versions_mean_what_they_meant() -> None:
     assert sum_up([figure]) == "Yes: all 1 figures are within the differences among people."
 
 
+def test_figures_of_another_store_say_so_first(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "R")
+    figures = [{**FIGURE, "reading": WITHIN}]
+    warning = "the model was trained on other data than this store"
+    write_result(run, "evaluation", {"figures": figures, "warning": warning})
+    assert "The model was trained on other data than this store." in build_report(read_run(run))
+
+
 @pytest.mark.parametrize(
     ("far", "outside", "within", "near", "said"),
     [

@@ -158,14 +158,14 @@ def say_channel(described: dict[str, Any]) -> str:
 
 
 def require_same_store(file: Path, store: StoreReader) -> None:
-    """Raise UsageError where a file has results of another store, which would be lost."""
+    """Raise UsageError where a file has results of the run's own store, and this is another one."""
     from mri_gan.config import require
     from mri_gan.files import parse_json
 
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
-        before = parse_json(file.read_text(encoding="utf-8"))["store"]["digest"]
+        before = parse_json(file.read_text(encoding="utf-8"))
         require(
-            before == store.digest,
+            before["store"]["digest"] == store.digest or before["trained_on_this_store"] is False,
             f"{file}: has results of another store",
             "give --out another folder",
         )

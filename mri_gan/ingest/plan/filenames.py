@@ -13,7 +13,7 @@ from dataclasses import replace
 from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.ingest.plan import words
-from mri_gan.ingest.plan.folders import add_visits, number_slices, without_copy_marks
+from mri_gan.ingest.plan.folders import add_visits, number_slices, plainer_names
 from mri_gan.ingest.plan.inference import infer_people
 from mri_gan.ingest.plan.paths import SHORT_NUMBER, Parsed
 from mri_gan.ingest.plan.words import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
@@ -55,7 +55,7 @@ def identify_all(names: Sequence[str], config: PrepareConfig) -> list[Naming]:
     plain = [words.plain_text(name) for name in names]
     if config.naming != AUTO:
         return [_by_pattern(name, config.naming) for name in plain]
-    plain = plain if config.classes else without_copy_marks(plain)
+    plain = plain if config.classes else plainer_names(plain)
     found = add_visits(plain, _read_together(plain, config))
     return number_slices([_stem(name) for name in plain], found)
 

@@ -32,10 +32,17 @@ COPY_MARK = re.compile(
 MOST_COPIES = 2  # of one file; more of them are numbered pictures
 
 
-def without_copy_marks(names: Sequence[str]) -> list[str]:
-    """The paths, `a (1).png` as `a.png` where that is there too: so browsers call a second one."""
+# As viewers export the series of a study; neither number is a person's.
+OF_SERIES = re.compile(r"(^|/)img?-(\d{4,})-(\d{4,})(?=\.[^/]*$|$)", re.IGNORECASE)
+
+
+def plainer_names(names: Sequence[str]) -> list[str]:
+    """The paths, `a (1).png` as `a.png` where that is there too: so browsers call a second one.
+
+    And `IM-0001-0002.png` with its series called one.
+    """
     copies = find_copies(names)
-    return [copies.get(name, name) for name in names]
+    return [OF_SERIES.sub(r"\1run-\2_img_\3", copies.get(name, name)) for name in names]
 
 
 def find_copies(names: Sequence[str]) -> dict[str, str]:

@@ -195,3 +195,14 @@ def test_numbers_that_run_in_two_ways_are_doubtful(tmp_path: Path) -> None:
     assert not any(
         "as slice" in d for d in plan_of(tmp_path, [n.replace("8_", "") for n in names]).doubts
     )
+
+
+@pytest.mark.parametrize("name", ["IM-{s:04d}-{n:04d}.png", "IMG-{s:04d}-{n:05d}.jpg"])
+def test_series_that_a_viewer_exported_into_one_folder_are_one_persons(name: str) -> None:
+    """Neither of the two numbers is a person, who would be in every split at once."""
+    names = [name.format(s=s, n=n) for s in (1, 2, 3) for n in (1, 2, 3, 4)]
+    found = identify_all(names, PrepareConfig())
+    assert len({one.subject for one in found}) == 1
+    assert [(int(one.run), one.position) for one in found] == [
+        (s, n) for s in (1, 2, 3) for n in (1, 2, 3, 4)
+    ]
