@@ -214,7 +214,8 @@ def caption_frames(walk: Walk, spec: Conditions) -> list[str]:
         return caption_legs("seed", walk.seeds, walk.steps, walk.loop)
     column = find_column(spec, walk.sweep)
     values = [value_at(column, part) for part in sweep_parts(walk.steps, walk.loop)]
-    return [f"seed {seed}, {column.name} {value:.4g}" for seed in walk.seeds for value in values]
+    # The number first: it is what changes, and a narrow frame cuts off the end.
+    return [f"{column.name} {value:.3g}, seed {seed}" for seed in walk.seeds for value in values]
 
 
 def caption_legs(kind: str, names: Sequence[int], steps: int, loop: bool) -> list[str]:

@@ -75,6 +75,7 @@ def test_labels_may_be_given_one_by_one_and_an_exported_model_says_which_it_draw
     for asked in (words, ("--condition", "age=70,sex=M")):
         to = ("--format", "safetensors", "--out", tmp_path / "b")
         done = mrigan("export-model", tmp_path / "run", *asked, *to)
+        assert "every image is of sex M, age" in done.stdout
         assert done.exit_code == 0, done.stderr
         cards.append((tmp_path / "b" / "MODEL_CARD.md").read_text())
     assert "sex M, age 60" in cards[0]

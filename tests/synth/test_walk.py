@@ -195,7 +195,7 @@ def test_each_frame_of_a_walk_has_a_caption(
 def test_captions_of_a_sweep_are_the_values_of_its_number() -> None:
     low, high = SPEC.columns[0].low, SPEC.columns[0].high
     said = caption_frames(Walk((3, 5), steps=2, sweep="age"), SPEC)
-    assert said == [f"seed {seed}, age {value:.4g}" for seed in (3, 5) for value in (low, high)]
+    assert said == [f"age {value:.3g}, seed {seed}" for seed in (3, 5) for value in (low, high)]
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a", "a.jpg"])

@@ -45,4 +45,6 @@ def command(
 
     hand = how.load(ckpt)
     written = list(write_model(hand, format_, out))
+    if hand.trained.conditions and not (quiet or as_json):
+        click.echo(f"every image is of {hand.words([0])[0]}: choose others with --condition")
     options.report_files(written, as_json, quiet, generator_digest=hand.trained.digest)
