@@ -91,12 +91,13 @@ class StoreWriter:
     def _continue_or_start(self, header: dict[str, Any]) -> None:
         meta = self._databases[b"meta"]
         with self._env.begin() as txn:
-            before = txn.get(b"format", db=meta)
+            found = txn.get(b"format", db=meta)
+            before = None if found is None else load_json(found)
             progress = txn.get(b"progress", db=meta)
         if before is None:
             self._commit(lambda txn: txn.put(b"format", dump_checked(header), db=meta))
-        elif load_json(before)["plan"] != header["plan"]:
-            other = say_other(load_json(before), header)
+        elif before["plan"] != header["plan"]:
+            other = say_other(before, header)
             raise UsageError(
                 f"{self.folder}: holds an unfinished store of {other}",
                 "give another --out, or delete that folder if you no longer need it",

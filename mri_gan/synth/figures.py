@@ -74,9 +74,9 @@ class Drawing:
     ) -> Image.Image:
         """Images [N, C, H, W] of -1..1 as one picture, row by row, with notes below."""
         labels = labels if any(labels) else ()
-        scale, pixels = magnification(self.look.size), sheet_pixels(images.numpy())
-        notes = [*notes, say_edges(self.edges)]
-        return build_sheet(pixels, columns, labels, scale, self.edges, notes)
+        scale, edges = magnification(self.look.size), self.edges
+        notes = [*notes, say_edges(edges)]
+        return build_sheet(sheet_pixels(images.numpy()), columns, labels, scale, edges, notes)
 
     @property
     def edges(self) -> tuple[str, ...]:

@@ -72,8 +72,7 @@ def command(
     )
     with StoreReader(data) as store:
         judged = judging.find_judged(store, ckpt, images, count, drawing, DEPTH)
-        folder = out or judged.beside / "audit"
-        judging.require_same_store(folder / "audit.json", store)
+        folder = judging.find_folder(out, judged, "audit", store)
         facts, sheet = _audit(store, judged, count, drawing.seed, quiet or as_json)
     written = judging.write_results(folder, "audit.json", facts)
     save_png(folder / "worst-pairs.png", sheet, Shows.BOTH)

@@ -156,8 +156,7 @@ def _evaluate(
     more = [load_torchscript(path, device) for path in features_file]
     judged = judging.find_judged(store, ckpt, images, count, drawing)
     refuse_trained_on(judged, features)
-    folder = out or judged.beside / "evaluation"
-    judging.require_same_store(folder / "evaluation.json", store)
+    folder = judging.find_folder(out, judged, "evaluation", store)
     reals, apart = read_people(store, split, judged.size, count, seed)
     drawn = judged.take_images(fakes or len(reals))
     built = build_features(features, apart, device, more)

@@ -157,11 +157,16 @@ def say_channel(described: dict[str, Any]) -> str:
     return f"; only channel {described['channel']}, the first of {described['channels']}"
 
 
-def require_same_store(file: Path, store: StoreReader) -> None:
-    """Raise UsageError where a file has results of the run's own store, and this is another one."""
+def find_folder(out: Path | None, judged: Judged, name: str, store: StoreReader) -> Path:
+    """The folder of results that are called `name`, by default beside what is judged.
+
+    Raises UsageError where it has those of the run's own store, and this is another one.
+    """
     from mri_gan.config import require
     from mri_gan.files import parse_json
 
+    folder = out or judged.beside / name
+    file = folder / f"{name}.json"
     with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
         before = parse_json(file.read_text(encoding="utf-8"))
         require(
@@ -169,6 +174,7 @@ def require_same_store(file: Path, store: StoreReader) -> None:
             f"{file}: has results of another store",
             "give --out another folder",
         )
+    return folder
 
 
 def write_results(folder: Path, name: str, results: dict[str, Any]) -> Path:
