@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mri_gan.charts import RUN_CHARTS, X_NAME, Curve, build_chart, metric_points, name_metric
+from mri_gan.charts import (
+    RUN_CHARTS,
+    X_NAME,
+    Curve,
+    build_chart,
+    join_short_ticks,
+    metric_points,
+    name_metric,
+)
 from mri_gan.config import METRICS
 from mri_gan.report import sections
 from mri_gan.report.facts import RunFacts, showing
 from mri_gan.report.judging import copies_answer, figure_table, quality_answer
 from mri_gan.report.page import render
 from mri_gan.report.sections import Answer, Section, Table
+from mri_gan.report.terms import say_name
 
-LAST_POINTS = 30  # of a curve, for the means at the end
+LAST_POINTS = 30  # of a curve, for the means at the end; fewer where it has fewer
 
 
 def build_comparison(runs: Sequence[RunFacts]) -> str:
@@ -59,7 +68,7 @@ def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     """The settings that are not the same everywhere."""
     section = Section("settings", "What differs")
     rows = [
-        [sections.words(name), *(sections.say_setting(run.settings.get(name)) for run in runs)]
+        [say_name(name), *(sections.say_setting(run.settings.get(name)) for run in runs)]
         for name in sections.changed_settings(runs)
     ]
     digests = [run.config.get("data_digest", "") for run in runs]
@@ -80,18 +89,28 @@ def ends(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     """Where each run stands, and the means of its last metrics."""
     rows = [
         ["real images shown", *(sections.kimg(run.nimg) for run in runs)],
-        ["resolution", *(f"{_last(run, 'resolution')} px" for run in runs)],
+        ["resolution", *map(_resolution, runs)],
+        ["points in each mean below", *(say_points(run) for run in runs)],
     ]
     for title, _, series in RUN_CHARTS:
         for name in series:
             means = [sections.to_text(_mean_at_end(run, name)) for run in runs]
             rows += [[name_metric(title, name), *means]] if any(means) else []
-    table = Table(f"Means of the last {LAST_POINTS} points of the curves", rows, ("", *names))
+    table = Table("Progress, and means at the end of the curves", rows, ("", *names))
     return Section("ends", "Where they stand", tables=[table])
 
 
-def _last(run: RunFacts, name: str) -> object:
-    return run.metrics[-1].get(name, "") if run.metrics else ""
+def _resolution(run: RunFacts) -> str:
+    return f"{run.metrics[-1].get('resolution', '')} px" if run.metrics else "none yet"
+
+
+@showing(METRICS)
+def say_points(run: RunFacts) -> str:
+    """How many points of a run's curves its means are of: what there is, if that is less."""
+    known = len(join_short_ticks(run.metrics))
+    if known > LAST_POINTS:
+        return f"the last {LAST_POINTS} of {known:,}"
+    return f"all {known}" if known > 1 else str(known)
 
 
 @showing(METRICS)

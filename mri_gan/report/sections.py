@@ -13,6 +13,7 @@ from mri_gan.conditions import Conditions
 from mri_gan.config import CONFIG, METRICS, differences, list_problems
 from mri_gan.pictures import Shows, edges_of, say_edges
 from mri_gan.report.facts import Picture, RunFacts, showing
+from mri_gan.report.terms import flatten, say_name, words
 from mri_gan.values import say_number, say_some
 
 # What stands on a page, as plain values: text, tables, charts and pictures
@@ -167,11 +168,6 @@ def name_picture(stem: str) -> str:
     return f"{said}, {int(size[:-2])} px" if sized else said
 
 
-def words(name: str) -> str:
-    """A setting's or a file's name as people read it: 'real_score' -> 'real score'."""
-    return name.replace("-", " ").replace("_", " ")
-
-
 def kimg(nimg: float) -> str:
     """12000 -> '12 kimg'."""
     return f"{nimg / 1000:.4g} kimg"
@@ -193,6 +189,8 @@ def to_text(value: Any) -> str:
 
 def say_setting(value: Any) -> str:
     """A setting as people read it, labels by the values that they had in training."""
+    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):
+        return "; ".join(say_level(each) for each in value)
     if not isinstance(value, dict) or "columns" not in value:
         return to_text(value)
     try:
@@ -200,6 +198,16 @@ def say_setting(value: Any) -> str:
         return "; ".join(column.describe() for column in columns) or "none"
     except (AttributeError, LookupError, TypeError, ValueError):  # of another version
         return to_text(value)
+
+
+def say_level(level: dict[str, Any]) -> str:
+    """A level of a schedule: "8 px: 480 images, batch 32, learning rate 0.001"."""
+    try:
+        fade = f"fade-in {level['fade']:,}, then " if level["fade"] else ""
+        images = f"{fade}{level['stay']:,} images, batch {level['batch']}"
+        return f"{level['size']} px: {images}, learning rate {level['lr']:g}"
+    except (LookupError, TypeError, ValueError):  # of another version
+        return to_text(level)
 
 
 # The sections that training itself fills: data sheet, curves, grids over time, reproduction
@@ -220,7 +228,8 @@ def progress(run: RunFacts) -> Section:
         ("Updates skipped as not finite", to_text(skipped)),
     ]
     elsewhere = ("settings", "options", "data", "command")
-    machine = [(words(n), to_text(v)) for n, v in run.config.items() if n not in elsewhere]
+    facts = {n: v for n, v in flatten(run.config).items() if n not in elsewhere}
+    machine = [(say_name(name), say_setting(value)) for name, value in facts.items()]
     tables = [Table("Progress", state)]
     if problems := list_problems(run.metrics):
         rows = [
@@ -229,7 +238,7 @@ def progress(run: RunFacts) -> Section:
         ]
         tables.append(Table("Problems", rows, ("", "when", "what was seen")))
     tables.append(Table("Software and machine", machine))
-    said = [(words(name), say_setting(value)) for name, value in run.settings.items()]
+    said = [(say_name(name), say_setting(value)) for name, value in run.settings.items()]
     tables.append(Table("Settings", [(name, value) for name, value in said if value]))
     return Section("progress", "Training", tables=tables)
 

@@ -380,7 +380,7 @@ def test_a_comparison_shows_what_differs(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / "A", lr=0.001, seed=1), make_run(tmp_path / "B", lr=0.002, seed=1)]
     page = build_comparison([read_run(run) for run in runs])
     rows = re.findall(r'<th scope="row">([^<]*)</th>', page)
-    assert "lr" in rows
+    assert "learning rate" in rows
     assert "seed" not in rows
 
 

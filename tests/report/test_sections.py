@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from phantoms.runs import make_run
+from phantoms.runs import make_run, metrics_line
 from PIL import Image
 
 from mri_gan.conditions import Column, Conditions
@@ -40,6 +40,19 @@ def test_metrics_have_the_names_of_their_curves(tmp_path: Path) -> None:
     assert "Losses: critic" in page
     assert "d_loss" not in page
     assert "d loss" not in page
+
+
+def test_each_run_says_of_how_many_points_its_means_are(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "A", ticks=45), make_run(tmp_path / "B"), make_run(tmp_path / "C")]
+    young = make_run(tmp_path / "D", ticks=0)
+    (runs[2] / "metrics.jsonl").write_text(json.dumps(metrics_line(1)) + "\n")
+    page = build_comparison([read_run(run) for run in (*runs, young)])
+    row = re.search(r"points in each mean below</th>(.*)</tr>", page)
+    assert row is not None
+    said = ["the last 30 of 45", "all 4", "1", "0"]
+    assert re.findall("<td[^>]*>([^<]*)</td>", row[1]) == said
+    assert 'resolution</th><td class="short">16 px<' in page
+    assert "none yet</td>" in page
 
 
 def test_the_means_at_the_end_are_of_the_points_of_the_curves(tmp_path: Path) -> None:
