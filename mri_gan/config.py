@@ -376,6 +376,7 @@ class TrainConfig(JsonConfig):
     missing: str = "unknown"
     channel_names: tuple[str, ...] = ()  # what each channel holds, as the store says
     pixel_mm: float | None = None  # edge of a pixel at max_size, where the store knows it
+    scan_mm: float | None = None  # from a scan's first slice to its last, where the store knows it
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
@@ -384,7 +385,7 @@ class TrainConfig(JsonConfig):
         require_level("--max-size", self.max_size)
         above = f"--init-size {self.init_size} is above --max-size {self.max_size}"
         require(self.init_size <= self.max_size, above, "start at or below the largest size")
-        for name in ("kimg", "batch", "lr", "pixel_mm", "clip", "ada_kimg"):
+        for name in ("kimg", "batch", "lr", "pixel_mm", "scan_mm", "clip", "ada_kimg"):
             value = getattr(self, name)
             self.check(name, value is None or value > 0, "give a number above 0")
         for name in ("phase", "penalty_every", "n_critic", "path_every"):

@@ -7,7 +7,7 @@ import functools
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -222,6 +222,50 @@ class Audit:
             return "fail"
         return "pass" if self.is_trusted and self.near <= self.near_limit else "undecided"
 
+    def to_dict(self, drawn: str = "") -> dict[str, Any]:
+        """Plain values, as `audit.json` has them; `drawn` says how the samples were drawn."""
+        return {
+            "verdict": self.verdict,
+            "sentence": self.reason,
+            "limits": say_limits(self, drawn),
+            "false_alarms": FALSE_ALARMS,
+            "trusted_kinds": list(TRUSTED),
+            "trusted": self.is_trusted,
+            "counts": {
+                "samples": len(self.samples),
+                "train": len(self.groups),
+                "train_people": len(np.unique(self.groups)),
+                "held_out": self.held_out,
+                "held_out_people": self.held_out_people,
+                "people": self.people.shape[1],
+            },
+            "copies": self.copies,
+            "people_copied": self.people_copied,
+            "near_share": significant(self.near),
+            "near_limit": significant(self.near_limit),
+            "recall": {kind: significant(share) for kind, share in self.recall.items()},
+            "views": [self._view_to_dict(number) for number in range(len(self.views))],
+            "seconds": round(self.seconds, 3),
+            "images_per_s": round(
+                (len(self.samples) + len(self.groups)) / max(self.seconds, 1e-9), 1
+            ),
+        }
+
+    def _view_to_dict(self, number: int) -> dict[str, Any]:
+        samples, limit = self.samples.values[number], self.samples_limits[number]
+        planted = {kind: spread_of(found.values[number]) for kind, found in self.planted.items()}
+        return {
+            "name": self.views[number],
+            "limit": significant(limit),
+            "copies": int((samples > limit).sum()),
+            "share": significant((samples > limit).mean()),
+            "likeness": {  # Fisher's z
+                "samples": spread_of(samples),
+                "people": spread_of(self.people[number]),
+                "planted": planted,
+            },
+        }
+
     def __repr__(self) -> str:
         return f"Audit({self.reason})"
 
@@ -235,6 +279,17 @@ class Audit:
             *((f"planted copies detected: {kind}", f"{s:.0%}") for kind, s in self.recall.items()),
         ]
         return html_table(f"audit of {len(self.samples):,} samples", rows)
+
+
+def spread_of(values: NDArray[Any]) -> dict[str, float]:
+    """5th, 50th and 95th percentile and the largest."""
+    found = np.percentile(values, [5, 50, 95, 100])
+    return {k: significant(v) for k, v in zip(("p5", "p50", "p95", "max"), found, strict=True)}
+
+
+def significant(value: float) -> float:
+    """A number as a result says it, to five significant digits."""
+    return float(f"{value:.5g}")
 
 
 def say_verdict(result: Audit) -> str:

@@ -199,6 +199,25 @@ class Evaluation:
         head = ["figure", "at half", "real halves", "unit", "verdict"]
         return html_table(f"{self.fakes:,} synthetic, {self.reals:,} real slices", rows, head)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `evaluation.json` has them; see docs/evaluation.md."""
+        return {
+            "counts": {
+                "reals": self.reals,
+                "fakes": self.fakes,
+                "people": self.people,
+                "floor_halves": list(self.half),
+            },
+            "figures": [_rounded(vars(figure)) for figure in self.figures],
+            "left_out": [vars(left) for left in self.left_out],
+            "seconds": {
+                "reals": round(self.real_s, 3),
+                "fakes": round(self.fake_s, 3),
+                "compare": round(self.compare_s, 3),
+            },
+            "images_per_s": round(self.images_per_s, 1),
+        }
+
     @property
     def images_per_s(self) -> float:
         """Images of both sets for each second of the whole."""
@@ -415,26 +434,6 @@ def _or_too_few(value: float) -> float | str:
 
 def _column(rows: Sequence[Values], name: str) -> Column:
     return np.array([row[name] for row in rows])
-
-
-def to_json(result: Evaluation) -> dict[str, Any]:
-    """The part of the JSON file that the figures give; see docs/evaluation.md."""
-    return {
-        "counts": {
-            "reals": result.reals,
-            "fakes": result.fakes,
-            "people": result.people,
-            "floor_halves": list(result.half),
-        },
-        "figures": [_rounded(vars(figure)) for figure in result.figures],
-        "left_out": [vars(left) for left in result.left_out],
-        "seconds": {
-            "reals": round(result.real_s, 3),
-            "fakes": round(result.fake_s, 3),
-            "compare": round(result.compare_s, 3),
-        },
-        "images_per_s": round(result.images_per_s, 1),
-    }
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from mri_gan.evaluate.audit import FALSE_ALARMS, TRUSTED, Audit, say_limits, say_verdict
+from mri_gan.evaluate.audit import Audit, significant
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.evaluate.membership import Membership
 from mri_gan.pictures import Pixels, build_sheet
@@ -55,65 +54,16 @@ def warn_membership(membership: Membership | None) -> str | None:
 def to_json(
     result: Audit, membership: Membership | None, why: str, drawn: str = ""
 ) -> dict[str, Any]:
-    """The part of the JSON file that an audit gives; see docs/evaluation.md."""
-    trained = len(np.unique(result.groups))
-    seconds = max(result.seconds, 1e-9)
+    """What `audit.json` says of an audit and of membership inference, or why that was left out."""
+    found = vars(membership) if membership else {}
+    plain = {k: significant(v) if isinstance(v, float) else v for k, v in found.items()}
     return {
-        "verdict": result.verdict,
-        "sentence": say_verdict(result),
-        "limits": say_limits(result, drawn),
+        **result.to_dict(drawn),
         "kinds": list_kinds(result.recall),
-        "false_alarms": FALSE_ALARMS,
-        "trusted_kinds": list(TRUSTED),
-        "trusted": result.is_trusted,
-        "counts": {
-            "samples": len(result.samples),
-            "train": len(result.groups),
-            "train_people": trained,
-            "held_out": result.held_out,
-            "held_out_people": result.held_out_people,
-            "people": result.people.shape[1],
-        },
-        "copies": result.copies,
-        "people_copied": result.people_copied,
-        "near_share": _round(result.near),
-        "near_limit": _round(result.near_limit),
-        "recall": {kind: _round(share) for kind, share in result.recall.items()},
-        "views": [view_to_json(result, number) for number in range(len(result.views))],
-        "membership": None
-        if membership is None
-        else {k: _round(v) if isinstance(v, float) else v for k, v in vars(membership).items()},
+        "membership": plain or None,
         "membership_left_out": why or None,
         "warning": warn_membership(membership),
-        "seconds": round(result.seconds, 3),
-        "images_per_s": round((len(result.samples) + len(result.groups)) / seconds, 1),
     }
-
-
-def view_to_json(result: Audit, number: int) -> dict[str, Any]:
-    """One view as plain values; likeness is Fisher's z."""
-    samples, limit = result.samples.values[number], result.samples_limits[number]
-    return {
-        "name": result.views[number],
-        "limit": _round(limit),
-        "copies": int((samples > limit).sum()),
-        "share": _round((samples > limit).mean()),
-        "likeness": {
-            "samples": spread_of(samples),
-            "people": spread_of(result.people[number]),
-            "planted": {k: spread_of(found.values[number]) for k, found in result.planted.items()},
-        },
-    }
-
-
-def spread_of(values: NDArray[Any]) -> dict[str, float]:
-    """5th, 50th and 95th percentile and the largest."""
-    found = np.percentile(values, [5, 50, 95, 100])
-    return {k: _round(v) for k, v in zip(("p5", "p50", "p95", "max"), found, strict=True)}
-
-
-def _round(value: float) -> float:
-    return float(f"{value:.5g}")
 
 
 def worst_pairs(

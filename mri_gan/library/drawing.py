@@ -70,7 +70,7 @@ class Model:
         seed: int,
         slices: int,
         *,
-        spacing_mm: float = 1.0,
+        spacing_mm: float | None = None,
         size: int | None = None,
         psi: float = 0.7,
         noise: float = 0.0,
@@ -80,6 +80,8 @@ class Model:
 
         Needs a model trained with `--condition position`; nothing but the label holds the slices
         together. The affine has the pixels' size where it is known, and no place in a body.
+        Slices are `spacing_mm` apart, by default such that the stack is as long as the usual scan
+        of the training set, or 1 where that is not known.
         """
         require(
             POSITION in self.conditions,
@@ -87,6 +89,9 @@ class Model:
             "train with --condition position",
         )
         require_least(1, slices=slices)
+        if spacing_mm is None:
+            long = self.trained.config.scan_mm
+            spacing_mm = long / (slices - 1) if long and slices > 1 else 1.0
         require(spacing_mm > 0, f"spacing_mm {spacing_mm}", "give millimetres, such as 1.5")
         seeds = as_seeds([seed]) * slices
         others = as_texts(condition, slices)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import queue
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from mri_gan.config import FEATURE_CRITIC, TrainConfig, require
 from mri_gan.errors import DataError, MriganError, UsageError
 from mri_gan.pretrained import describe_weights
 from mri_gan.schedule import Phase, phase_at, total_images
-from mri_gan.store.labels import Labels, read_label_table, slice_labels
+from mri_gan.store.labels import Labels, read_label_table, scan_of, slice_labels
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Trained
 from mri_gan.train.parallel import SOLO, World, key, permutation, rows
@@ -172,6 +173,21 @@ def typical_pixel_mm(store: StoreReader, size: int) -> float | None:
     return round(median(known), 6) if len(known) == len(records) else None
 
 
+def typical_scan_mm(store: StoreReader) -> float | None:
+    """The median distance from first to last slice of training scans; None where one lacks it."""
+    places: dict[tuple[str, ...], list[float | None]] = defaultdict(list)
+    for index in train_indices(store):
+        record = store.records[index]
+        places[scan_of(record)].append(record.position_mm)
+    spans = []
+    for found in places.values():
+        known = [place for place in found if place is not None]
+        if len(known) < len(found):
+            return None
+        spans.append(max(known) - min(known))
+    return round(median(spans), 6) or None
+
+
 # The settings that a store or imported weights decide
 
 
@@ -200,6 +216,7 @@ def build_config(
         channels=store.channels,
         channel_names=store.channel_names,
         pixel_mm=typical_pixel_mm(store, choices["max_size"]),
+        scan_mm=typical_scan_mm(store),
         conditions=find_conditions(store, names, labels, missing) if names else NO_CONDITIONS,
     )
 

@@ -297,7 +297,7 @@ def roll_back(run: Run, state: TrainState, why: str) -> None:
 
 # What may change between two calls that continue the same run: where it ends, and what is only
 # part of the data, for which its digest answers.
-MAY_CHANGE = ("kimg", "channel_names", "pixel_mm", "layout")
+MAY_CHANGE = ("kimg", "channel_names", "pixel_mm", "scan_mm", "layout")
 INNERMOST_PAYS = 2.0  # times as fast a bare convolution, for all that is slower with it
 
 

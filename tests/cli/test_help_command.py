@@ -77,7 +77,7 @@ TRAIN_MANNERS = {
 # Options that take several words, or none.
 LISTS = {"include", "exclude", "contrast", "channels", "also", "volume"}
 # Fields that no option sets, because the data decides them.
-TRAIN_FROM_STORE = {"channels", "channel_names", "pixel_mm"}
+TRAIN_FROM_STORE = {"channels", "channel_names", "pixel_mm", "scan_mm"}
 TRAIN_FROM_FILES = {"schedule", "conditions"}
 TRAIN_FROM_CRITIC = {"critic_features", "features_digest", "features_licence"}
 TRAIN_FROM_MACHINE = {"layout"}  # measured

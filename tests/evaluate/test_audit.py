@@ -185,7 +185,12 @@ def test_too_few_people_or_samples_are_refused() -> None:
 
 
 def test_results_are_plain_values_and_pairs_a_picture(honest: Audit) -> None:
+    assert honest.to_dict()["verdict"] == "pass"
+    assert honest.to_dict()["views"][0]["likeness"]["samples"]["p50"] == pytest.approx(
+        np.median(honest.samples.values[0]), rel=1e-4
+    )
     facts = to_json(honest, None, "no critic")
+    assert honest.to_dict().items() <= facts.items()
     assert json.loads(json.dumps(facts)) == facts
     sheet = worst_pairs(honest, as_people(NEW), as_people(TRAIN), count=4)
     assert sheet.size[0] == 6 * (128 + 2) + 2

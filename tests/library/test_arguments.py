@@ -87,6 +87,7 @@ DECIDED = {  # by the store and by frozen weights, not by the caller
     "conditions",
     "channel_names",
     "pixel_mm",
+    "scan_mm",
 }
 
 

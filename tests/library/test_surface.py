@@ -37,10 +37,10 @@ CLASSES = {
     "Callback": "on_begin on_checkpoint on_close on_end on_metrics on_note on_step",
     "TrainedRun": "checkpoint config folder load_model metrics nimg",
     "Evaluation": "compare_s fake_s fakes figures half images_per_s left_out people points real_s "
-    "reals",
+    "reals to_dict",
     "Audit": "copies crowd groups held_out held_out_people is_copy is_trusted limits near "
     "near_limit new_people people people_copied planted reason recall right_store samples "
-    "samples_limits seconds verdict views",
+    "samples_limits seconds to_dict verdict views",
     "StoreReader": "channel_names channels close count_records describe digest dtype folder header "
     "indices max_native n_bytes read record records skipped stored_records summary",
     "Progress": "images_per_s metrics nimg phase seconds_left total",

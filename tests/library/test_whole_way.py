@@ -151,6 +151,9 @@ def test_judging_gives_figures(run: mg.TrainedRun, prepared: mg.Prepared) -> Non
     assert steps[-1] == (2 * images, 2 * images)
     assert len(mg.audit(run.load_model(), prepared.folder, count=50).samples) == 50
     assert {"swd[mean]"} <= {figure.name for figure in result.figures}
+    plain = result.to_dict()
+    assert json.loads(json.dumps(plain)) == plain
+    assert [figure["name"] for figure in plain["figures"]] == [f.name for f in result.figures]
 
 
 def test_a_model_with_labels_knows_the_store_that_it_was_trained_on(
@@ -169,11 +172,16 @@ def test_a_model_with_labels_knows_the_store_that_it_was_trained_on(
         assert was_trained_on(trained, strange) is None
 
 
-def test_a_stack_of_positions_becomes_a_nifti(prepared: mg.Prepared, tmp_path: Path) -> None:
-    run = mg.train(prepared.folder, tmp_path / "run", condition="position", device="cpu", **TINY)
-    volume = run.load_model().draw_volume(7, 5, spacing_mm=2.0)
+@pytest.fixture(scope="module")
+def stacker(prepared: mg.Prepared, tmp_path_factory: pytest.TempPathFactory) -> mg.TrainedRun:
+    out = tmp_path_factory.mktemp("stacker") / "run"
+    return mg.train(prepared.folder, out, condition="position", device="cpu", **TINY)
+
+
+def test_a_stack_of_positions_becomes_a_nifti(stacker: mg.TrainedRun, tmp_path: Path) -> None:
+    model = stacker.load_model()
+    volume = model.draw_volume(7, 5, spacing_mm=2.0)
     assert volume.voxels.shape == (5, 16, 16)
-    model = run.load_model()
     assert torch.equal(
         model.draw([7], condition={"position": 0.5}), model.draw([7], condition="position=0.5")
     )
@@ -200,7 +208,22 @@ def test_a_stack_of_positions_becomes_a_nifti(prepared: mg.Prepared, tmp_path: P
     assert not (tmp_path / "stack.png").exists()
     for odd in ({"slices": 0}, {"slices": 3, "spacing_mm": 0.0}, {"slices": 3, "seed": -1}):
         with pytest.raises(mg.UsageError):
-            run.load_model().draw_volume(**{"seed": 0, **odd})  # type: ignore[arg-type]
+            model.draw_volume(**{"seed": 0, **odd})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("scan_mm", "slices", "apart"),
+    [(44.0, 5, 11.0), (44.0, 12, 4.0), (44.0, 1, 1.0), (None, 5, 1.0)],
+)
+def test_a_stack_is_as_long_as_the_usual_scan(
+    stacker: mg.TrainedRun, scan_mm: float | None, slices: int, apart: float
+) -> None:
+    trained = stacker.load_model().trained
+    settings = dataclasses.replace(trained.config, scan_mm=scan_mm)
+    model = mg.Model(dataclasses.replace(trained, config=settings))
+    affine = model.draw_volume(7, slices).affine
+    assert affine is not None
+    assert affine[2, 2] == pytest.approx(apart)
 
 
 class Notes(mg.Callback):

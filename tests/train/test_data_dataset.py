@@ -19,6 +19,7 @@ from mri_gan.train.data import (
     load_training_data,
     train_indices,
     typical_pixel_mm,
+    typical_scan_mm,
 )
 
 CONFIG = TrainConfig(max_size=16)
@@ -111,6 +112,22 @@ def test_the_edge_of_a_pixel_scales_with_the_size_and_is_unknown_for_pictures(
         assert typical_pixel_mm(opened, 8) == pytest.approx(record.pixel_mm * record.native / 8)
     with StoreReader(store) as opened:
         assert typical_pixel_mm(opened, 8) is None
+
+
+def test_how_long_a_scan_is_as_the_usual_person_is(
+    store: Path, prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    """From the centre of the first slice kept to that of the last: all of 12, 2.5 mm apart."""
+    for number, slices in enumerate((12, 12, 8)):
+        volume = phantoms.brain_volume((40, 40, slices))
+        data = phantoms.nifti_bytes(volume, spacing_mm=(1.0, 1.0, 2.5))
+        (tmp_path / f"sub-{number}_T1w.nii").write_bytes(data)
+    names = sorted(tmp_path.glob("*.nii"))
+    volumes = prepare(tmp_path / "scans", *names, split=(100, 0, 0), min_foreground=0.0)
+    with StoreReader(volumes) as opened:
+        assert typical_scan_mm(opened) == pytest.approx(11 * 2.5)
+    with StoreReader(store) as opened:
+        assert typical_scan_mm(opened) is None
 
 
 def test_the_digest_sees_which_slice_has_which_label() -> None:

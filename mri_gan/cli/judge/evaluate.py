@@ -147,7 +147,6 @@ def _evaluate(
         compare_both,
         describe_both,
         read_people,
-        to_json,
     )
     from mri_gan.evaluate.features import load_torchscript
     from mri_gan.files import digest_file
@@ -179,7 +178,7 @@ def _evaluate(
         "features_files": {path.name: digest_file(path) for path in features_file},
         "seed": seed,
         "resamples": resamples,
-        **to_json(result),
+        **result.to_dict(),
     }
     return result, facts, folder, both
 
