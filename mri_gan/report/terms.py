@@ -54,6 +54,7 @@ SETTINGS: Mapping[str, str] = {
     "missing": "slices that lack a label",
     "channel_names": "names of the channels",
     "pixel_mm": "pixel at the largest level, mm",
+    "scan_mm": "first to last slice of a scan, mm",
 }
 
 # What else a run records of itself
