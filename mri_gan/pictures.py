@@ -82,6 +82,13 @@ def mark_header(header: Any, seed: str = "") -> None:
     header["descrip"], header["intent_name"] = text[:79].encode(), MARK
 
 
+def name_channels(header: Any, names: Sequence[str]) -> None:
+    """Write into a NIfTI header what each of several channels holds, after what it says."""
+    if len(names) > 1:
+        said = [header["descrip"].item().decode(), f"channels {', '.join(names)}"]
+        header["descrip"] = "; ".join(filter(None, said))[:79].encode(errors="replace")
+
+
 def is_synthetic(header: Any) -> bool:
     """Whether a header says that its picture was drawn; an Analyze header or none cannot."""
     names = () if header is None else header.keys()

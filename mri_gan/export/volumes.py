@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
 from mri_gan.export.formats import Channels, Selection, Tell, safe_name
-from mri_gan.pictures import mark_header
+from mri_gan.pictures import mark_header, name_channels
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import SliceRecord
 
@@ -105,13 +105,18 @@ def volume_affine(records: Sequence[SliceRecord]) -> NDArray[np.float64]:
 
 
 def nifti_bytes(
-    voxels: NDArray[Any], affine: NDArray[np.float64], *, synthetic: bool = False
+    voxels: NDArray[Any],
+    affine: NDArray[np.float64],
+    channel_names: Sequence[str] = (),
+    *,
+    synthetic: bool = False,
 ) -> bytes:
-    """A gzipped NIfTI-1 file whose header holds sizes, places in mm, and whether it was drawn."""
+    """A gzipped NIfTI-1 file; its header says sizes, places in mm, channels and if it is drawn."""
     image = nib.Nifti1Image(np.ascontiguousarray(voxels), affine, dtype=voxels.dtype)
     image.header.set_xyzt_units("mm")
     image.set_qform(affine, code=1)
     image.set_sform(affine, code=1)
     if synthetic:
         mark_header(image.header)
+    name_channels(image.header, channel_names)
     return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)

@@ -14,7 +14,7 @@ from torch import Tensor
 from mri_gan.config import require
 from mri_gan.errors import UsageError
 from mri_gan.library.arguments import as_plain, public, require_least
-from mri_gan.library.scans import Volume
+from mri_gan.library.scans import Volume, voxels_of
 from mri_gan.nets.build import DrawSettings, draw_seeds, pick_device
 from mri_gan.pictures import html_row, to_stored
 from mri_gan.synth.sample import LARGEST, Trained, condition_rows, load_trained, settings_to_draw
@@ -105,8 +105,14 @@ class Model:
         images = draw_seeds(self.trained.generator, seeds, look, rows)
         pixel = self.trained.pixel_mm_at(look.size) or self.size / look.size
         affine = np.diag([-pixel, -pixel, spacing_mm, 1.0])
-        voxels = to_stored(images[:, 0].numpy(), 8)
-        return Volume(voxels, affine, "synthetic", source=str(seed), synthetic=True)
+        return Volume(
+            voxels_of(to_stored(images.numpy(), 8).swapaxes(0, 1)),
+            affine,
+            "synthetic",
+            source=str(seed),
+            synthetic=True,
+            channel_names=self.trained.channel_names,
+        )
 
     def _look(self, size: int | None, psi: float, noise: float) -> DrawSettings:
         return settings_to_draw(self.trained, size, psi, noise)

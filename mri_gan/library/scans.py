@@ -40,6 +40,7 @@ class Volume:
     split: str = ""
     source: str = ""
     synthetic: bool = False  # drawn by a network, which its file says
+    channel_names: tuple[str, ...] = ()  # of several, which its file says
 
     def __post_init__(self) -> None:
         shape = np.shape(self.voxels)
@@ -66,9 +67,8 @@ class Volume:
         voxels = np.asarray(self.voxels)
         kept = OF_NIFTI.get(voxels.dtype.kind + str(voxels.itemsize))
         stack = (voxels if kept is None else voxels.astype(kept)).reshape(-1, *voxels.shape[-3:])
-        data = nifti_bytes(
-            *build_volume(stack.swapaxes(0, 1), self.affine), synthetic=self.synthetic
-        )
+        placed = build_volume(stack.swapaxes(0, 1), self.affine)
+        data = nifti_bytes(*placed, self.channel_names, synthetic=self.synthetic)
         write_bytes(file, data if file.suffix.lower() == ".gz" else gzip.decompress(data))
 
     def __repr__(self) -> str:
@@ -127,9 +127,13 @@ def read_scan(store: StoreReader, indices: Sequence[int], level: int | None = No
         affine = volume_affine(records) @ to_native(first.native / level)
     except DataError:
         affine = None
-    voxels = stack[0] if store.channels == 1 else stack
     names = (first.subject, first.session, first.split, first.source)
-    return Volume(np.ascontiguousarray(voxels), affine, *names)
+    return Volume(voxels_of(stack), affine, *names, channel_names=store.channel_names)
+
+
+def voxels_of(stack: NDArray[Any]) -> NDArray[Any]:
+    """A stack [C, Z, H, W] in one piece; a single channel has no axis of its own."""
+    return np.ascontiguousarray(stack[0] if len(stack) == 1 else stack)
 
 
 def to_native(scale: float) -> NDArray[np.float64]:

@@ -21,12 +21,25 @@ from mri_gan.config import require, require_one_of
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import parse_json
 from mri_gan.nets.build import DrawSettings, batch_for, draw_seeds
-from mri_gan.pictures import COMPRESS_LEVEL, SEED, Shows, mark_header, png_bytes, to_stored
+from mri_gan.pictures import (
+    COMPRESS_LEVEL,
+    SEED,
+    Shows,
+    mark_header,
+    name_channels,
+    png_bytes,
+    to_stored,
+)
 from mri_gan.store.labels import one_cell
 from mri_gan.synth.sample import Trained, condition_rows, describe_rows
 
 
-def nifti_bytes(pixels: NDArray[Any], pixel_mm: float | None, facts: Mapping[str, str]) -> bytes:
+def nifti_bytes(
+    pixels: NDArray[Any],
+    pixel_mm: float | None,
+    facts: Mapping[str, str],
+    channel_names: Sequence[str] = (),
+) -> bytes:
     """A gzipped NIfTI of [C, H, W]: columns, rows from below, one slice, channels.
 
     The pixel size is in the header where it is known. There is no orientation, since a synthetic
@@ -41,6 +54,7 @@ def nifti_bytes(pixels: NDArray[Any], pixel_mm: float | None, facts: Mapping[str
     header.set_zooms((size_mm, size_mm, 1.0, 1.0)[: header["dim"][0]])
     header.set_xyzt_units("mm" if pixel_mm else "unknown")
     mark_header(header, facts.get(SEED, "?"))
+    name_channels(header, channel_names)
     return gzip.compress(image.to_bytes(), compresslevel=COMPRESS_LEVEL, mtime=0)
 
 
@@ -216,7 +230,8 @@ def write_image(
     parts = [image[:-1], image[-1:]] if trained.has_mask else [image]
     for path, pixels in reversed(list(zip(targets, parts, strict=True))):
         if config.format == "nifti":
-            files.write_bytes(path, nifti_bytes(pixels, config.pixel_mm, facts))
+            names = trained.channel_names[: len(pixels)]
+            files.write_bytes(path, nifti_bytes(pixels, config.pixel_mm, facts, names))
         else:
             files.write_bytes(path, png_bytes(pixels, facts))
 

@@ -88,8 +88,15 @@ def test_a_drawn_volume_is_marked_and_a_store_of_it_says_so(tmp_path: Path) -> N
 
 def test_channels_come_first(tmp_path: Path) -> None:
     stack = np.zeros((2, 3, 8, 8), np.uint8)
-    Volume(stack, np.eye(4)).save(tmp_path / "two.nii.gz")
-    assert nib.nifti1.load(tmp_path / "two.nii.gz").shape == (8, 8, 3, 2)
+    for drawn, said in (
+        (True, b"SYNTHETIC, no scan; mrigan; channels T1, T2"),
+        (False, b"channels T1, T2"),
+    ):
+        file = tmp_path / "two.nii.gz"
+        Volume(stack, np.eye(4), synthetic=drawn, channel_names=("T1", "T2")).save(file)
+        saved = nib.nifti1.load(file)
+        assert saved.shape == (8, 8, 3, 2)
+        assert saved.header["descrip"].item() == said
 
 
 def test_two_people_with_the_same_pixels_and_a_split_without_people_are_told(

@@ -13,9 +13,12 @@ import phantoms
 import pytest
 import torch
 from click.testing import CliRunner
+from phantoms.models import SMALL, save_untrained
 
 import mri_gan as mg
 from mri_gan.checkpoint import load_checkpoint, save_checkpoint
+from mri_gan.conditions import build_conditions
+from mri_gan.pictures import to_stored
 from mri_gan.train.data import was_trained_on
 
 TINY: dict[str, Any] = {
@@ -224,6 +227,20 @@ def test_a_stack_is_as_long_as_the_usual_scan(
     affine = model.draw_volume(7, slices).affine
     assert affine is not None
     assert affine[2, 2] == pytest.approx(apart)
+
+
+def test_a_stack_has_every_contrast_of_its_model(tmp_path: Path) -> None:
+    settings = dataclasses.replace(
+        SMALL,
+        channels=2,
+        channel_names=("T1", "T2"),
+        conditions=build_conditions(["position"], [{"position": 0.0}, {"position": 1.0}]),
+    )
+    model = mg.load_model(save_untrained(tmp_path / "run", settings))
+    volume = model.draw_volume(3, 4)
+    assert volume.channel_names == ("T1", "T2")
+    images = model.draw([3], condition="position=1", noise=0.0)
+    assert np.array_equal(volume.voxels[:, -1], to_stored(images[0].numpy(), 8))
 
 
 class Notes(mg.Callback):

@@ -56,6 +56,13 @@ def test_a_nifti_has_the_pixel_size_and_says_that_it_is_synthetic() -> None:
     assert np.array_equal(array[:, ::-1, 0].T, pixels[0])
 
 
+def test_a_nifti_of_several_channels_says_what_each_holds() -> None:
+    data = nifti_bytes(np.zeros((2, 4, 4), np.uint8), None, {"seed": "7"}, ("T1", "T2"))
+    read = nibabel.Nifti1Image.from_bytes(gzip.decompress(data))
+    said = read.header["descrip"].item()
+    assert said == b"SYNTHETIC, no scan; mrigan seed 7; channels T1, T2"
+
+
 def test_equal_images_are_equal_files() -> None:
     pixels = to_stored(RAMP, 8)
     assert nifti_bytes(pixels, None, {}) == nifti_bytes(pixels, None, {})
