@@ -1,19 +1,21 @@
-"""What the names in a folder say together: copies, visits and numbers of slices.
+"""What names say together: copies, visits and numbers of slices, and the people of several sources.
 
 Visits and numbers change nobody, but for a folder of a visit that was taken for a person's own.
 """
 
 from __future__ import annotations
 
+import functools
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
-from mri_gan.ingest.plan.paths import FEW, recur, split_word
+from mri_gan.ingest.plan.paths import FEW, recur, restart, share, split_word
 from mri_gan.ingest.plan.words import (
     ANNOUNCING,
     NUMBERED,
+    PERSON_NUMBER,
     VISIT_WORD,
     YEAR,
     contrast_of,
@@ -21,6 +23,7 @@ from mri_gan.ingest.plan.words import (
     read_words,
 )
 from mri_gan.ingest.source import Naming, Source, whole_number
+from mri_gan.store.schema import NAMELESS
 from mri_gan.values import say_count
 
 # Copies
@@ -264,3 +267,164 @@ def say_still(sources: Iterable[Source]) -> str:
                 f"and {other}: name the number with --naming (group slice)"
             )
     return ""
+
+
+# Folders of people
+
+NUMBER_OF_S = re.compile(r"^s[_\-. ]?\d", re.IGNORECASE)  # a series is called so, too
+
+
+def is_called_person(name: str) -> bool:
+    """Whether a folder or a person is called `PT01` and the like."""
+    return bool(PERSON_NUMBER.match(name)) and not NUMBER_OF_S.match(name)
+
+
+def say_merged(sources: Iterable[Source]) -> str:
+    """Folders beside each other that are called as people are, but count as one; else empty."""
+    held: dict[tuple[str, int], dict[str, bool]] = defaultdict(dict)
+    for source in sources:
+        for depth, folder in enumerate(source.member.name.split("/")[:-1]):
+            if is_called_person(folder):
+                name = PERSON_NUMBER.sub("", folder)
+                number = folder[: len(folder) - len(name)]
+                held[source.naming.subject, depth].setdefault(number, source.hidden)
+    merged = [(who, found) for (who, _), found in held.items() if len(found) > 1]
+    if not merged:
+        return ""
+    who, found = merged[0]
+    one, other = list(found)[:2]
+    such = "" if any(found.values()) else f", such as {one} and {other},"
+    return f"{len(found)} folders that are called as people are{such} count as one person, {who}"
+
+
+# People of several sources
+
+Read = Callable[[Sequence[str]], list[Naming]]
+
+
+def read_sources(
+    names: Sequence[str], places: Sequence[str], read: Read
+) -> tuple[list[Naming], list[str]]:
+    """The namings of the files of several sources, which `places` name, and doubts about them.
+
+    They are read together, since each source may be a person, a visit or a contrast. Where that
+    merges or splits the people whom a source has alone, as its folders are deeper than the
+    others', the sources that have people are read alone.
+    """
+    together = read(names)
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, place in enumerate(places):
+        rows[place].append(row)
+    several = [(place, its) for place, its in rows.items() if 1 < len(its) < len(names)]
+    found = [_Reading(*one, read([names[r] for r in one[1]]), together) for one in several]
+    counts = Counter(who.casefold() for one in found for who in one.people)
+    often = {who for who, count in counts.items() if count > 1}
+    each_one = all({other for _, other in one.pairs} == {one.place} for one in found)
+    better = [one for one in found if one.is_better(often, each_one)]
+    apart = [one for one in found if one in better or (one.names_people and one.is_alike)]
+    doubts = [one.say_people(one in better) for one in found if one.is_doubtful(often)]
+    return (_take_apart(together, apart, better) if better else together), doubts[:1]
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """What one source says alone, beside what all of them say together."""
+
+    place: str
+    rows: Sequence[int]
+    alone: Sequence[Naming]
+    together: Sequence[Naming]  # of all sources
+
+    @functools.cached_property
+    def pairs(self) -> set[tuple[str, str]]:
+        """Who each scan is of alone, and together; masks count where there is nothing else."""
+        both = [(one, self.together[row]) for row, one in zip(self.rows, self.alone, strict=True)]
+        scans = [pair for pair in both if not pair[0].mask] or both
+        return {(one.subject, other.subject) for one, other in scans}
+
+    @functools.cached_property
+    def people(self) -> set[str]:
+        """Those whom it has alone."""
+        return {one for one, _ in self.pairs}
+
+    @property
+    def count(self) -> int:
+        """How many people it has together with the others."""
+        return len({other for _, other in self.pairs})
+
+    @property
+    def names_people(self) -> bool:
+        """Whether it names anybody alone."""
+        return self.people != {NAMELESS}
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether the other sources neither merge nor split its people."""
+        return len(self.pairs) == len(self.people) == self.count
+
+    @property
+    def is_person_like(self) -> bool:
+        """Whether its people are called `PT01` and the like."""
+        return share(is_called_person(who.rpartition("/")[2]) for who in self.people) > 0.5
+
+    def is_better(self, often: Collection[str], each_one: bool) -> bool:
+        """Whether its people alone are the right ones.
+
+        `often` are in several sources alone; `each_one`: together, each is a person of its name.
+        """
+        if self.is_alike or not self.names_people:
+            return False
+        if self.count > 1:
+            return not all(one.startswith(other) for one, other in self.pairs)  # `p1a` of `p1`
+        return self.is_person_like or (self.is_doubtful(often) and not each_one)
+
+    def is_doubtful(self, often: Collection[str]) -> bool:
+        """Whether it may as well be one person as several.
+
+        It is one if it is called so, or if it holds what others do.
+        """
+        may_be_one = not PERSON_NUMBER.match(self.place) and self.people.isdisjoint(often)
+        return self.count == 1 < len(self.people) and may_be_one and not self.is_person_like
+
+    def say_people(self, several: bool) -> str:
+        """How many people there are, where their names leave it open."""
+        n = len(self.people)
+        counts = f"{n} people, not as one" if several else f"one person, not as {n}"
+        return f"{self.place} counts as {counts}"
+
+
+def _take_apart(
+    together: Sequence[Naming], apart: Sequence[_Reading], better: Sequence[_Reading]
+) -> list[Naming]:
+    """The namings, those of some sources as each says alone, with what the others say besides."""
+    found = list(together)
+    namesakes = _find_namesakes(apart, {one.place for one in better})
+    for one in apart:
+        for row, own in zip(one.rows, one.alone, strict=True):
+            beside, who = together[row], own.subject
+            found[row] = replace(
+                own,
+                subject=f"{one.place}/{who}" if who.casefold() in namesakes else who,
+                session=own.session or beside.session,
+                side=own.side or beside.side,
+                contrast=own.contrast or beside.contrast,
+            )
+    return found
+
+
+def _find_namesakes(apart: Sequence[_Reading], changed: Collection[str]) -> set[str]:
+    """Names that are of another person in each source.
+
+    Together they are, or the sources number their people from the same number on.
+    """
+    where: dict[str, set[str]] = defaultdict(set)
+    said: dict[str, set[str]] = defaultdict(set)
+    for one in apart:
+        for who, other in one.pairs:
+            where[who.casefold()].add(one.place)
+            said[who.casefold()].add(other)
+    shared = {who for who, places in where.items() if len(places) > 1 < len(said[who])}
+    places = set().union(*(where[who] for who in shared))
+    pairs = {(place, who) for who, its in where.items() for place in its & places}
+    same = recur(pairs) and not restart(pairs)
+    return {who for who in shared if not same or where[who].isdisjoint(changed)}

@@ -20,7 +20,7 @@ from pathlib import Path
 from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error
-from mri_gan.ingest.plan.folders import say_copies, say_still
+from mri_gan.ingest.plan.folders import say_copies, say_merged, say_still
 from mri_gan.ingest.plan.label_files import say_nameless
 from mri_gan.ingest.plan.paths import is_visit, split_word
 from mri_gan.ingest.plan.selection import contrasts_of, say_mixed
@@ -281,6 +281,7 @@ def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:
         say_nameless(sources),
         _classes(sources, config),
         _crowd(sources, config),
+        _merged(sources),
         _long_stems(sources),
         _same_names(sources),
         _names_apart(sources),
@@ -341,6 +342,11 @@ def _crowd_of_images(sources: Sequence[Source]) -> str:
         f"{which} images counts as a different person, so splits are by image: pictures of one "
         f"person may be in several; {USE_PEOPLE}"
     )
+
+
+def _merged(sources: Sequence[Source]) -> str:
+    said = say_merged(s for s in sources if s.naming.layout in FROM_NAMES)
+    return f"{said}; {USE_PEOPLE}" if said else ""
 
 
 def _long_stems(sources: Iterable[Source]) -> str:

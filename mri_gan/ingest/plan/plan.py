@@ -21,9 +21,11 @@ from typing import Any, NoReturn
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.outcome import explain
 from mri_gan.ingest.plan.filenames import identify_all
+from mri_gan.ingest.plan.folders import read_sources
 from mri_gan.ingest.plan.label_files import label_sources, say_unused
 from mri_gan.ingest.plan.masks import pair_masks
 from mri_gan.ingest.plan.people import (
+    USE_PEOPLE,
     Key,
     conclude,
     find_doubts,
@@ -51,6 +53,7 @@ from mri_gan.ingest.source import (
     SLICE_SUFFIXES,
     Listing,
     Member,
+    Naming,
     Source,
     common_prefix,
     is_of_run,
@@ -114,7 +117,7 @@ def build_plan(
         remembered.cache_clear()
     _require_scans(paths)
     listed = [_list_beside(path, config, alone=len(paths) == 1) for path in paths]
-    scans, masks = _name_all(listed, config, people_file)
+    scans, masks, doubts = _name_all(listed, config, people_file)
     if not scans:
         _refuse_nothing(paths, listed, masks)
     excluded = sum(one.excluded for one in listed)
@@ -144,6 +147,7 @@ def build_plan(
         true_labels=true_labels,
         conclusion=conclude(chosen),  # whose names are not hidden yet
         doubts=(
+            *doubts,
             *find_doubts(sources, config),
             *say_unused(scans, [member for one in listed for member in one.members]),
         ),
@@ -282,10 +286,10 @@ def _series(members: list[Member], config: PrepareConfig) -> tuple[list[Source],
 
 def _name_all(
     listed: Sequence[_Listed], config: PrepareConfig, people_file: Path | None
-) -> tuple[list[Source], list[Source]]:
-    """Scans and masks with what their paths, or the user's table, say of them."""
-    firsts = [parts[0] for one in listed for parts in one.parts]
-    namings = iter(identify_all(_paths_of(firsts), config))
+) -> tuple[list[Source], list[Source], list[str]]:
+    """Scans and masks with what their paths, or the user's table, say of them; and doubts."""
+    named_by, doubts = _read_names(listed, config)
+    namings = iter(named_by)
     named: list[Source] = []
     for one in listed:
         prefix = common_prefix([part.name for parts in one.parts for part in parts])
@@ -303,11 +307,21 @@ def _name_all(
         masks = [source for source in sources if source.naming.mask]
         named += [*label_sources([*scans, *one.series], one.members, one.path), *masks]
     if people_file is not None:
-        named = apply_people(named, read_people(people_file), people_file)
+        named, doubts = apply_people(named, read_people(people_file), people_file), []
     # Both files of a pair may have been given, each of which stands for the pair.
     unmasked = (source for source in named if not source.naming.mask)
     unique = {(s.member.container, s.member.number, s.slice_number): s for s in unmasked}
-    return list(unique.values()), [source for source in named if source.naming.mask]
+    return list(unique.values()), [source for source in named if source.naming.mask], doubts
+
+
+def _read_names(listed: Sequence[_Listed], config: PrepareConfig) -> tuple[list[Naming], list[str]]:
+    """What the paths of all sources say, and doubts about whose they are."""
+    paths = _paths_of([parts[0] for one in listed for parts in one.parts])
+    places = [_stem_of(one.path) for one in listed for _ in one.parts]
+    if config.classes:
+        return identify_all(paths, config), []
+    found, doubts = read_sources(paths, places, lambda names: identify_all(names, config))
+    return found, [f"{doubt}; {USE_PEOPLE}" for doubt in doubts]
 
 
 def _paths_of(members: Sequence[Member]) -> list[str]:
@@ -315,11 +329,13 @@ def _paths_of(members: Sequence[Member]) -> list[str]:
     packed = [member for member in members if member.number is not None]
     if len({member.name for member in packed}) == len(packed):
         return [member.name for member in members]
+    return [
+        f"{_stem_of(m.container)}/{m.name}" if m.number is not None else m.name for m in members
+    ]
 
-    def stem(path: Path) -> str:
-        return path.name[: len(path.name) - len(suffix_of(path.name))]
 
-    return [f"{stem(m.container)}/{m.name}" if m.number is not None else m.name for m in members]
+def _stem_of(path: Path) -> str:
+    return path.name[: len(path.name) - len(suffix_of(path.name))]
 
 
 def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:

@@ -1,0 +1,160 @@
+"""Several sources whose folders are built differently: all stay who they are in one alone."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import phantoms
+import pytest
+
+from mri_gan.ingest.plan.filenames import identify_all
+from mri_gan.ingest.plan.folders import read_sources
+from mri_gan.ingest.plan.plan import build_plan
+from mri_gan.ingest.source import Naming
+from mri_gan.preparation import PrepareConfig
+
+SLICE = phantoms.png_bytes(phantoms.slice_pixels())
+# How hospitals and people lay out the slices of a patient, `{w}`; each alone is read right.
+TREES = {
+    "flat": "{w}_{k:03}.png",
+    "folder": "{w}/{k:03}.png",
+    "viewer": "{w}/IM-0001-{k:04}.png",
+    "hospital": "hospital/{w}/slices/{k:03}.png",
+    "export": "Study A/export/2024/{w}/visit{v}/{c}/IM-0001-{k:04}.png",
+    "year": "export2024/{w}/{k:03}.png",
+    "visits": "{w}/V{v}/{k:03}.png",
+    "classes": "{d}/{w}/{k:03}.png",
+    "volumes": "{w}/{c}_{v}.nii.gz",
+    "twice": "{w}/{w}_{k:03}.png",
+    "site": "site1/{w}/{k:03}.png",
+    "above": "V{v}/{w}/{k:03}.png",
+    "split": "train/{w}/{k:03}.png",
+}
+PATIENTS = ["PT{:02}", "{:04}", "MGH{:03}"]
+Truth = dict[str, str]  # path -> patient
+
+
+def tree(place: str, layout: str, patients: Sequence[str]) -> Truth:
+    return {
+        f"{place}/{TREES[layout]}".format(
+            w=who, k=k, v=1 + k % 2, c=("T1", "T2")[k % 2], d=("AD", "CN")[int(who[-1]) % 2]
+        ): who
+        for who in patients
+        for k in range(1, 5)
+    }
+
+
+def read(names: Sequence[str]) -> list[Naming]:
+    return identify_all(names, PrepareConfig())
+
+
+def read_two(*trees: Truth) -> list[Naming]:
+    names = [name for one in trees for name in one]
+    return read_sources(names, [name.partition("/")[0] for name in names], read)[0]
+
+
+def is_right(found: Sequence[Naming], truth: Truth) -> bool:
+    """Whether each patient is one person, and each person one patient."""
+    pairs = {(one.subject, who) for one, who in zip(found, truth.values(), strict=True)}
+    return len(pairs) == len({one for one, _ in pairs}) == len(set(truth.values()))
+
+
+@pytest.mark.parametrize("form", PATIENTS)
+@pytest.mark.parametrize("counts", [(4, 4), (4, 1), (1, 4)])
+def test_what_is_right_alone_is_right_beside_another_source(
+    form: str, counts: tuple[int, int]
+) -> None:
+    patients = [form.format(n + 1) for n in range(sum(counts))]
+    right = 0
+    for one, other in itertools.permutations(TREES, 2):
+        first = tree("here", one, patients[: counts[0]])
+        second = tree("there", other, patients[counts[0] :])
+        if is_right(read(list(first)), first) and is_right(read(list(second)), second):
+            right += 1
+            assert is_right(read_two(first, second), first | second), (one, other)
+    assert right > 80
+
+
+@pytest.mark.parametrize("packed", [(), (0,), (1,), (0, 1)])
+@pytest.mark.parametrize("turned", [False, True])
+def test_folders_and_zips_at_other_depths_keep_their_people(
+    tmp_path: Path, packed: tuple[int, ...], turned: bool
+) -> None:
+    deep = tree("nested", "export", [f"patient_{n:02}" for n in range(8)])
+    flat = tree("imppl", "viewer", [f"P{n:02}" for n in range(1, 6)])
+    paths = []
+    for number, (place, truth) in enumerate((("nested", deep), ("imppl", flat))):
+        files: phantoms.Files = dict.fromkeys(truth, SLICE)
+        if number in packed:
+            paths.append(phantoms.write_zip(tmp_path / f"{place}.zip", files))
+        else:
+            paths.append(phantoms.write_folder(tmp_path, files) / place)
+    plan = build_plan(paths[::-1] if turned else paths, PrepareConfig())
+    truth = deep | flat
+    assert {s.naming.subject for s in plan.sources} == set(truth.values())
+    assert all(truth[s.member.name] == s.naming.subject for s in plan.sources)
+    visits = {s.naming.session for s in plan.sources if "visit2" in s.member.name}
+    assert visits == {"2"}
+    assert "people" not in " ".join(plan.doubts)
+
+
+@pytest.mark.parametrize("people", ["PT1 PT2 PT3", "0001 0002 0003", "MGH001 MGH002 MGH003"])
+def test_sources_that_are_people_stay_people(people: str) -> None:
+    """The series of one person have other numbers than those of another, and are nobody."""
+    names = [
+        f"{who}/{100 * number + series}/{k:03}.png"
+        for number, who in enumerate(people.split())
+        for series in (1, 2, 3)
+        for k in (1, 2)
+    ]
+    places = [name.partition("/")[0] for name in names]
+    found, doubts = read_sources(names, places, read)
+    assert [one.subject for one in found] == places
+    told = [] if people.startswith("PT") else [f"{places[0]} counts as one person, not as 3"]
+    assert doubts == told
+
+
+def test_a_guess_between_one_person_and_several_is_told(tmp_path: Path) -> None:
+    deep = tree("clinic", "year", ["MGH001", "MGH002", "MGH003"])
+    flat = tree("other", "folder", ["MGH007", "MGH008"])
+    for truth in (deep, flat):
+        phantoms.write_folder(tmp_path, dict.fromkeys(truth, SLICE))
+    plan = build_plan([tmp_path / "clinic", tmp_path / "other"], PrepareConfig())
+    assert {s.naming.subject for s in plan.sources} == set((deep | flat).values())
+    assert plan.doubts[0] == (
+        "clinic counts as 3 people, not as one; if that is wrong, assign people with --people TABLE"
+    )
+    table = tmp_path / "people.tsv"
+    rows = [f"{name}\t{who}" for name, who in (deep | flat).items()]
+    table.write_text("\n".join(["file\tsubject", *rows]) + "\n")
+    paths = [tmp_path / "clinic", tmp_path / "other"]
+    told = build_plan(paths, PrepareConfig(), people_file=table).doubts
+    assert not any("counts as" in doubt for doubt in told)
+
+
+def test_equal_names_in_two_sources_are_one_person_unless_both_count_from_one() -> None:
+    """`PT01` of two hospitals is two patients; where all are in both, each is one."""
+    same = [tree(place, how, [f"PT{n:02}" for n in range(1, 5)]) for place, how in BOTH]
+    assert len({one.subject for one in read_two(*same)}) == 4
+    fewer = tree("other", "viewer", [f"PT{n:02}" for n in range(1, 7)])
+    found = {one.subject for one in read_two(same[0], fewer)}
+    assert found == {
+        *(f"{place}/PT{n:02}" for place in ("one", "other") for n in range(1, 5)),
+        *("PT05", "PT06"),
+    }
+
+
+BOTH = [("one", "export"), ("other", "viewer")]
+
+
+def test_people_of_one_tree_that_count_as_one_are_doubted(tmp_path: Path) -> None:
+    deep = tree("all/nested", "export", [f"patient_{n:02}" for n in range(4)])
+    flat = tree("all/imppl", "viewer", [f"P{n:02}" for n in range(1, 6)])
+    top = phantoms.write_folder(tmp_path, dict.fromkeys((*deep, *flat), SLICE)) / "all"
+    told = "4 folders that are called as people are, such as patient_00 and patient_01, count as"
+    assert any(doubt.startswith(told) for doubt in build_plan([top], PrepareConfig()).doubts)
+    hidden = " ".join(build_plan([top], PrepareConfig(ids="pseudonym")).doubts)
+    assert "4 folders that are called as people are count as one person, p" in hidden
+    assert "patient_00" not in hidden
