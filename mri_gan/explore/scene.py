@@ -29,7 +29,7 @@ from mri_gan.pictures import read_edges, read_texts, say_edges, to_stored
 from mri_gan.synth.directions import Directions, find_directions
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.generate import MASKS, GenerateConfig, seed_name, seed_paths, write_image
-from mri_gan.synth.sample import LARGEST, Trained, settings_to_draw
+from mri_gan.synth.sample import LARGEST, Trained, only_styled, settings_to_draw
 from mri_gan.synth.walk import slerp
 
 MOVE, LABEL = "move", "label"  # names of the numbered fields of a form: move0, label1
@@ -293,6 +293,7 @@ def controls(explorer: Explorer) -> dict[str, Any]:
         "size": explorer.trained.size,
         "has_styles": explorer.has_styles,
         "has_noise": explorer.has_noise,
+        "only_styled": only_styled("have styles", explorer.trained),
         "layers": explorer.layers,
         "crossover": explorer.crossover,
         "moves": [f"{MOVE}{i}" for i in range(explorer.directions)],

@@ -19,6 +19,7 @@ from mri_gan.files import write_bytes
 from mri_gan.nets.build import BATCH, styles_of_seeds
 from mri_gan.nets.layers import GeneratorNet
 from mri_gan.synth.figures import Drawing
+from mri_gan.synth.sample import only_styled
 
 METHODS = ("sefa", "pca")
 SAMPLES = 10_000  # of w
@@ -41,8 +42,8 @@ def find_directions(drawing: Drawing, method: str, count: int) -> Directions:
     net = drawing.trained.generator
     require(
         net.has_styles,
-        f"{drawing.trained.path}: {drawing.trained.config.model.arch} has no styles",
-        "directions need a stylegan or stylegan2",
+        f"{drawing.trained.path}: has no directions",
+        only_styled("have styles", drawing.trained),
     )
     require_one_of("--method", method, METHODS)
     dim = net.w_avg.numel()

@@ -34,7 +34,8 @@ BANDS = ("coarse", "middle", "fine")
 TRUNCATION = (
     "psi rises from left to right: 0 is the mean image of all seeds, 1 is without truncation"
 )
-INTERPOLATION = "from one seed to another in equal steps of w; noise stays that of the first"
+INTERPOLATION = "from one seed to another in equal steps of {}"
+SAME_NOISE = "; noise stays that of the first"
 NOISE = f"sd: standard deviation over {NOISE_DRAWS} draws; white is that many grey levels of 255"
 NEAREST = "rms: root mean square difference in grey levels of 255; a first look, not an audit"
 
@@ -192,7 +193,8 @@ def interpolation_strip(
     images = drawing.images(ws, np.repeat([p[0] for p in pairs], steps).tolist())
     between = [f"{float(p):.0%}" for p in part[1:-1]]
     labels = [text for a, b in pairs for text in (f"seed {a}", *between, f"seed {b}")]
-    return drawing.sheet(images, steps, labels, [INTERPOLATION])
+    said = INTERPOLATION.format("w" if drawing.trained.generator.has_styles else "z")
+    return drawing.sheet(images, steps, labels, [said + SAME_NOISE * drawing.has_noise])
 
 
 def noise_effect(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:

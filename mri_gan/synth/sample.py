@@ -20,7 +20,7 @@ from mri_gan.conditions import (
     encode_labels,
     parse_labels,
 )
-from mri_gan.config import LEVELS, TrainConfig
+from mri_gan.config import LEVELS, STYLED, TrainConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import DrawSettings, build_critic, build_generator
 from mri_gan.nets.layers import CriticNet, GeneratorNet
@@ -129,6 +129,11 @@ class Trained:
     def pixel_mm_at(self, size: int) -> float | None:
         """The edge of a pixel at a size in px; None where it is not known."""
         return self.pixel_mm and self.pixel_mm * self.size / size
+
+
+def only_styled(what: str, trained: Trained) -> str:
+    """Why a network does not do what takes styles or noise: "only stylegan and stylegan2 ..."."""
+    return f"only {' and '.join(STYLED)} {what}, and this is a {trained.config.arch}"
 
 
 def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:

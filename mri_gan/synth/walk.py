@@ -31,6 +31,7 @@ from mri_gan.pictures import (
 )
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import condition_rows
+from mri_gan.values import say_count
 
 SPACES = ("w", "z")
 SUFFIXES = (".gif", ".png", ".apng")
@@ -232,4 +233,4 @@ def caption_legs(kind: str, names: Sequence[int], steps: int, loop: bool) -> lis
 def describe(walk: Walk, frames: int) -> str:
     """What was drawn, for one line."""
     kind = f"sweep of {walk.sweep}" if walk.sweep else f"walk in {walk.space}"
-    return f"{kind}, {frames} frames{', a loop' if walk.loop else ''}"
+    return f"{kind}, {say_count(frames, 'frame')}{', a loop' if walk.loop else ''}"

@@ -27,6 +27,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+ONLY_STYLES = "only stylegan and stylegan2 have styles, and this is a progan"
+ONLY_NOISE = "only stylegan and stylegan2 add noise, and this is a progan"
+
+
 @pytest.fixture(scope="module")
 def without_styles(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("progan")
@@ -87,10 +91,20 @@ def test_a_truncation_that_changes_nothing_is_said_to(
 ) -> None:
     words = ("generate", without_styles, "--seeds", "0", "--out")
     told = mrigan(*words, tmp_path / "a", "--psi", 0.2)
-    assert "warning: --psi 0.2 changes nothing: progan has no styles" in told.stderr
-    assert "--psi" not in mrigan(*words, tmp_path / "b").stderr
-    styled = mrigan("generate", run, *words[2:], tmp_path / "c", "--psi", 0.2)
-    assert "--psi" not in styled.stderr
+    assert f"warning: --psi 0.2 changes nothing: {ONLY_STYLES}\n" in told.stderr
+    told = mrigan(*words, tmp_path / "n", "--noise", 0.5)
+    assert f"warning: --noise 0.5 changes nothing: {ONLY_NOISE}\n" in told.stderr
+    assert "changes nothing" not in mrigan(*words, tmp_path / "b").stderr
+    styled = mrigan("generate", run, *words[2:], tmp_path / "c", "--psi", 0.2, "--noise", 0.5)
+    assert "changes nothing" not in styled.stderr
+
+
+def test_directions_that_a_network_lacks_are_refused_with_the_reason(
+    without_styles: Path, tmp_path: Path
+) -> None:
+    done = mrigan("directions", without_styles, "--out", tmp_path / "d")
+    assert done.exit_code == 2
+    assert done.stderr.endswith(f"has no directions: {ONLY_STYLES}\n")
 
 
 def test_directions_come_as_strips_and_numbers(run: Path, tmp_path: Path) -> None:
@@ -108,6 +122,17 @@ def test_a_picture_is_projected(run: Path, tmp_path: Path) -> None:
     done = mrigan("project", *words)
     assert done.exit_code == 0, done.stderr
     assert (tmp_path / "found" / "projection.png").is_file()
+
+
+def test_a_walk_between_projections_of_a_network_without_styles_is_in_z(
+    without_styles: Path, tmp_path: Path
+) -> None:
+    Image.linear_gradient("L").resize((16, 16)).save(tmp_path / "slice.png")
+    words = (tmp_path / "slice.png", "--ckpt", without_styles, "--steps", 1)
+    assert mrigan("project", *words, "--out", tmp_path / "found").exit_code == 0
+    ends = ("--styles", tmp_path / "found" / "projection.npz") * 2
+    done = mrigan("walk", without_styles, *ends, "--steps", 2, "--out", tmp_path / "walk.gif")
+    assert done.stdout.endswith("walk.gif: 3 frames in z\n")
 
 
 def test_a_model_is_exported_with_its_card(run: Path, tmp_path: Path) -> None:
@@ -150,9 +175,14 @@ def test_figures_that_nobody_chose_and_a_network_lacks_are_left_out_in_plain_wor
 ) -> None:
     done = mrigan("test", without_styles, "--out", tmp_path)
     assert done.exit_code == 0, done.stderr
-    assert done.stderr == "left out: mixing (progan has no styles; --arch stylegan has)\n"
+    assert done.stderr == f"left out: mixing ({ONLY_STYLES})\n"
+    done = mrigan("test", without_styles, "--figure", "all", "--out", tmp_path)
+    said = f"left out: mixing, matrix, truncation ({ONLY_STYLES})\nleft out: noise ({ONLY_NOISE})\n"
+    assert (done.exit_code, done.stderr) == (0, said)
     both = ("--figure", "samples", "--figure", "mixing")
-    assert mrigan("test", without_styles, *both, "--out", tmp_path / "none").exit_code == 2
+    refused = mrigan("test", without_styles, *both, "--out", tmp_path / "none")
+    assert refused.exit_code == 2
+    assert refused.stderr == f"mrigan: --figure mixing: {ONLY_STYLES}\n"
     assert not list((tmp_path / "none").iterdir())  # refused before anything is written
 
 

@@ -50,6 +50,7 @@ def test_controls_are_those_that_the_network_has(explorer: Explorer, tmp_path: P
     plain = controls(explorer_of(tmp_path, arch="dcgan", mixing=False, max_size=16))
     assert (plain["has_styles"], plain["has_noise"], plain["moves"]) == (False, False, [])
     assert (plain["sizes"], plain["columns"]) == ([16], [])
+    assert plain["only_styled"] == "only stylegan and stylegan2 have styles, and this is a dcgan"
 
 
 def test_the_sides_are_shown_as_the_run_recorded_them(tmp_path: Path) -> None:

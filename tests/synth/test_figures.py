@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from phantoms.models import save_untrained
+from phantoms.models import SMALL, save_untrained
 from PIL import ImageDraw
 
 from mri_gan.nets.build import DrawSettings
@@ -18,6 +18,7 @@ from mri_gan.synth.figures import (
     NEAREST,
     NOISE,
     PSIS,
+    SAME_NOISE,
     TRUNCATION,
     Drawing,
     bands_of,
@@ -114,9 +115,18 @@ def test_a_strip_begins_and_ends_with_its_pair(drawing: Drawing) -> None:
     assert np.array_equal(tile(sheet, 0, 4, LABEL), ends[1])
 
 
+def test_a_strip_of_a_network_without_styles_goes_through_z(
+    tmp_path: Path, written: list[str]
+) -> None:
+    path = save_untrained(tmp_path, replace(SMALL, arch="dcgan", mixing=False, max_size=16))
+    interpolation_strip(Drawing(load_trained(path), DrawSettings(16)), [(1, 2)], 3)
+    assert written[-1] == INTERPOLATION.format("z")
+
+
 def test_strips_say_what_changes_and_its_values(drawing: Drawing, written: list[str]) -> None:
     interpolation_strip(drawing, [(1, 2)], 5)
-    assert written == ["seed 1", "25%", "50%", "75%", "seed 2", INTERPOLATION]
+    said = INTERPOLATION.format("w") + SAME_NOISE
+    assert written == ["seed 1", "25%", "50%", "75%", "seed 2", said]
     written.clear()
     truncation_sweep(drawing, [7])
     assert written == [*(f"seed 7, psi {value:g}" for value in PSIS), TRUNCATION]

@@ -214,6 +214,7 @@ def test_without_styles_the_way_is_in_z() -> None:
     walk, plain = Walk((1, 2)), replace(SMALL, arch="fastgan").model
     assert fit_walk(walk, build_generator(SMALL.model)) is walk
     assert describe(fit_walk(walk, build_generator(plain)), 25) == "walk in z, 25 frames"
+    assert describe(walk, 1).endswith(", 1 frame")
 
 
 @pytest.mark.parametrize(

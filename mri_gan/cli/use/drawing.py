@@ -61,19 +61,26 @@ class How:
     def load(self, ckpt: Path, psi: float | None = None) -> Drawing:
         """The generator of a checkpoint or run folder, ready to draw."""
         from mri_gan.synth.figures import Drawing
-        from mri_gan.synth.sample import load_trained, settings_to_draw
+        from mri_gan.synth.sample import load_trained, only_styled, settings_to_draw
 
         psi = self.psi if psi is None else psi
         require(-2 <= psi <= 2, f"--psi {psi}", "give -2 to 2; 1 is no truncation")
         require(0 <= self.noise <= 2, f"--noise {self.noise}", "give 0 to 2; 1 is as trained")
         trained = load_trained(ckpt, self.device)
-        given = click.get_current_context().get_parameter_source("psi")
-        if given is ParameterSource.COMMANDLINE and not trained.generator.has_styles:
-            arch = trained.config.arch
-            click.echo(f"warning: --psi {psi:g} changes nothing: {arch} has no styles", err=True)
-        return Drawing(
-            trained, settings_to_draw(trained, self.size, psi, self.noise), self.condition
-        )
+        look = settings_to_draw(trained, self.size, psi, self.noise)
+        hand = Drawing(trained, look, self.condition)
+        if not trained.generator.has_styles:
+            _warn_unused("psi", psi, only_styled("have styles", trained))
+        if not hand.has_noise:
+            _warn_unused("noise", self.noise, only_styled("add noise", trained))
+        return hand
+
+
+def _warn_unused(name: str, value: float, reason: str) -> None:
+    """Say that an option of the command line changes nothing for this network."""
+    given = click.get_current_context().get_parameter_source(name)
+    if given is ParameterSource.COMMANDLINE:
+        click.echo(f"warning: --{name} {value:g} changes nothing: {reason}", err=True)
 
 
 def shared(psi: bool = True) -> options.Decorator:

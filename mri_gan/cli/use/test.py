@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,6 @@ Examples:
 
 FIGURES = ("samples", "mixing", "matrix", "truncation", "strip", "noise")
 NEED_STYLES = {"mixing", "matrix", "truncation"}
-CAN_LACK = {*NEED_STYLES, "noise"}
 DEFAULT = ("samples", "mixing")
 
 
@@ -73,7 +73,6 @@ def command(
     psi from 0 up. strip: from one picture to another. noise: without, with, and what it changes.
     With --styles: samples and mixing of projected images, in files called projected.
     """
-    from mri_gan.errors import UsageError
     from mri_gan.files import make_folder
     from mri_gan.pictures import Shows, save_png
 
@@ -94,16 +93,15 @@ def command(
     if styles:
         options.report_files(_draw_styles(hand, styles, crossover, folder), as_json, quiet)
         return
-    drawn = {}
     wanted = FIGURES if "all" in figures else (figures or DEFAULT)
-    for name in [*wanted, *(["nearest"] if data else [])]:
-        try:
-            drawn[name] = _draw(name, hand, seeds, rows, cols, crossover, data)
-        except UsageError as error:
-            if name in figures or name not in CAN_LACK:
-                raise
-            if not quiet:
-                click.echo(f"left out: {name} ({error.hint})", err=True)
+    lacking = _find_lacking(hand, wanted)
+    for reason, names in lacking.items():
+        require(not set(names) & set(figures), f"--figure {names[0]}", reason)
+        if not quiet:
+            click.echo(f"left out: {', '.join(names)} ({reason})", err=True)
+    without = {*itertools.chain(*lacking.values())}
+    names = [*(n for n in wanted if n not in without), *(["nearest"] if data else [])]
+    drawn = {name: _draw(name, hand, seeds, rows, cols, crossover, data) for name in names}
     paths = {folder / f"{name}-{look.size}px.png": name for name in drawn}
     for path, name in paths.items():
         shows = Shows.BOTH if name == "nearest" else Shows.SYNTHETIC
@@ -128,6 +126,19 @@ def _draw_styles(
     return list(paths)
 
 
+def _find_lacking(hand: Drawing, wanted: Sequence[str]) -> dict[str, list[str]]:
+    """The figures that a network cannot have, by the reason."""
+    from mri_gan.synth.sample import only_styled
+
+    net, lacking = hand.trained.generator, dict[str, list[str]]()
+    for name in wanted:
+        without_styles = name in NEED_STYLES and not net.has_styles
+        if without_styles or (name == "noise" and not hand.has_noise):
+            what = "have styles" if without_styles else "add noise"
+            lacking.setdefault(only_styled(what, hand.trained), []).append(name)
+    return lacking
+
+
 def _draw(
     name: str,
     hand: Drawing,
@@ -142,14 +153,6 @@ def _draw(
 
     few = seeds[: min(rows, 4)]
     donors = range(seeds[0] + 500, seeds[0] + 500 + rows)
-    if name in NEED_STYLES:
-        require(
-            hand.trained.generator.has_styles,
-            f"--figure {name}",
-            f"{hand.trained.config.model.arch} has no styles; --arch stylegan has",
-        )
-    if name == "noise":
-        require(hand.has_noise, "--figure noise", "this network takes no noise")
     if name == "nearest" and data is not None:
         from mri_gan.store.reader import StoreReader
 

@@ -71,6 +71,7 @@ def command(
         save_animation,
         walk_frames,
     )
+    from mri_gan.values import say_count
 
     check_suffix(out)
     if styles:
@@ -95,5 +96,5 @@ def command(
     if as_json:
         options.print_json({"files": [str(out)], "frames": len(frames), "size": hand.look.size})
     elif not quiet:
-        said = describe(walk, len(frames)) if not styles else f"{len(frames)} frames in w"
-        click.echo(f"{out}: {said}")
+        through = f"{say_count(len(frames), 'frame')} in {walk.space}"
+        click.echo(f"{out}: {through if styles else describe(walk, len(frames))}")
