@@ -22,6 +22,7 @@ from mri_gan.evaluate.copies.tiles import VIEWS, compare_tiles, stand_out
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.pictures import Pixels
 from mri_gan.tables import html_table
+from mri_gan.values import say_count
 
 Groups = NDArray[np.int64]
 
@@ -301,7 +302,8 @@ def say_verdict(result: Audit) -> str:
         )
     if result.verdict == "fail":
         return (
-            f"fail: {result.copies} of {len(result.samples)} samples are more like a training "
+            f"fail: {result.copies} of {len(result.samples)} samples "
+            f"{'is' if result.copies == 1 else 'are'} more like a training "
             "slice than new people may be; people of the training set who are copied: "
             f"{result.people_copied}"
         )
@@ -350,13 +352,14 @@ def say_limits(result: Audit, drawn: str = "") -> str:
     above = (result.samples.values > limits[:, None]).sum(1)
     views = zip(result.views, above, limits, strict=True)
     counts = ", ".join(f"{n} by {VIEWS_MEAN[v]} (limit {limit:.3g})" for v, n, limit in views)
+    known = say_count(result.people.shape[1], "person", "people")
     crowd = (
         f"; more than {result.crowd:.0%} of samples more alike than every person are a false alarm "
         f"in {CROWD_ALARMS:.1%} of audits"
     )
     return (
         f"of {len(result.samples)} samples{drawn and f' drawn with {drawn}'}, above the limit of "
-        f"likeness: {counts}; the limits come from {result.people.shape[1]} people compared with "
+        f"likeness: {counts}; the limits come from {known} compared with "
         f"others, and give a false alarm in {FALSE_ALARMS:.0%} of audits"
         + crowd
         * bool((limits < result.limits).any())

@@ -57,7 +57,7 @@ from mri_gan.evaluate.neighbours import alpha_family, neighbour_family
 from mri_gan.evaluate.patches import scales_at, ssim_families, swd_family
 from mri_gan.store.reader import StoreReader
 from mri_gan.tables import html_table
-from mri_gan.values import say_number
+from mri_gan.values import say_count, say_number
 
 FEWEST_PEOPLE = 4  # two in each half
 FEWEST_APART = 2  # people to fit features on
@@ -188,7 +188,11 @@ class Evaluation:
     def __repr__(self) -> str:
         counts = Counter(figure.verdict for figure in self.figures)
         said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if verdict)
-        return f"Evaluation({self.fakes:,} synthetic, {self.reals:,} real slices: {said})"
+        return f"Evaluation({self._counts}: {said})"
+
+    @property
+    def _counts(self) -> str:
+        return f"{self.fakes:,} synthetic, {say_count(self.reals, 'real slice')}"
 
     def _repr_html_(self) -> str:
         """The figures beside their floors, for notebooks."""
@@ -197,7 +201,7 @@ class Evaluation:
             for f in self.figures
         ]
         head = ["figure", "at half", "real halves", "unit", "verdict"]
-        return html_table(f"{self.fakes:,} synthetic, {self.reals:,} real slices", rows, head)
+        return html_table(self._counts, rows, head)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `evaluation.json` has them; see docs/evaluation.md."""
@@ -308,7 +312,7 @@ def choose(families: Sequence[Family], count: int) -> tuple[list[Family], list[L
         raise DataError(
             f"too few images: {fewest.name} needs {fewest.needs} fakes and {fewest.needs} reals "
             f"in each half of the people, there are {count}",
-            "give more images",
+            "use a larger split or store (or a larger --count, where one was given)",
         )
     return chosen, left
 

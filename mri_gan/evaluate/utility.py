@@ -357,7 +357,7 @@ def compare_training(
         raise DataError(
             f"utility needs {FEWEST} images to train on and {FEWEST_PEOPLE} people to test on; "
             f"there are {count} and {people}",
-            "use a larger store, or raise --count",
+            "use a larger store (or a larger --count, where one was given)",
         )
     task = mask_task(classes) if task_name == "mask" else position_task()
     real, synthetic = _first(real, count), _first(synthetic, count)

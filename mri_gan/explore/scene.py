@@ -31,6 +31,7 @@ from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.generate import MASKS, GenerateConfig, seed_name, seed_paths, write_image
 from mri_gan.synth.sample import LARGEST, Trained, only_styled, settings_to_draw
 from mri_gan.synth.walk import slerp
+from mri_gan.values import say_count
 
 MOVE, LABEL = "move", "label"  # names of the numbered fields of a form: move0, label1
 REACH = 3.0  # standard deviations each way along a direction
@@ -180,7 +181,8 @@ class Explorer:
         if self.has_noise and scene.noise != 1:
             words.append(f"noise {scene.noise:g}")
         if scene.detail_seed is not None:
-            words.append(f"detail of seed {scene.detail_seed} after {scene.crossover} layers")
+            layers = say_count(scene.crossover, "layer")
+            words.append(f"detail of seed {scene.detail_seed} after {layers}")
         words += [f"direction {i + 1} {m:+g}" for i, m in enumerate(scene.moves) if m]
         given = dict(scene.labels)
         words += [f"{column.name} {given.get(column.name, UNKNOWN)}" for column in self.columns]

@@ -292,7 +292,8 @@ class SliceDataset(torch_data.Dataset[Any]):
 
     def __repr__(self) -> str:
         shape = f"[{self.channels}, {self.level}, {self.level}]"
-        return f"SliceDataset({str(self.store)!r}, {self.split!r}): {len(self):,} slices {shape}"
+        count = say_count(len(self), "slice")
+        return f"SliceDataset({str(self.store)!r}, {self.split!r}): {count} {shape}"
 
     def _repr_html_(self) -> str:
         """Some of its slices from first to last, for notebooks."""

@@ -14,6 +14,7 @@ from mri_gan.config import CONFIG
 from mri_gan.pictures import Shows
 from mri_gan.report import judging
 from mri_gan.report.facts import Result, RunFacts, showing
+from mri_gan.report.judging import say_known
 from mri_gan.report.sections import Section, Table, to_text
 from mri_gan.report.terms import words
 
@@ -89,7 +90,7 @@ def _say_ages(ages: Mapping[str, Any]) -> str:
         return "not recorded"
     return (
         f"{to_text(ages.get('least'))} to {to_text(ages.get('most'))}, median "
-        f"{to_text(ages.get('median'))}; known for {to_text(ages.get('people'))} people"
+        f"{to_text(ages.get('median'))}; known for {say_known(ages, 'people', 'person', 'people')}"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -119,7 +119,7 @@ def sharing_answer(run: RunFacts | None) -> Answer:
     document = found.document if found else {}
     known = document.get("trained_on_this_store") is not False
     pictures = PICTURES.get(str(document.get("verdict", "")) if known else "", PICTURES[""])
-    audited = f"{document.get('counts', {}).get('samples', '?')} samples{_drawn(document)}"
+    audited = f"{say_known(document.get('counts', {}), 'samples', 'sample')}{_drawn(document)}"
     return Answer(SHARING, NO_PERMISSION, [pictures.format(audited), *MODELS])
 
 
@@ -194,20 +194,30 @@ def sum_up(figures: Sequence[dict[str, Any]], left_out: int = 0) -> str:
     total = sum(map(len, named.values()))
     outside, within, near = len(named["outside"] + named[FAR]), len(named[WITHIN]), len(named[NEAR])
     if left_out >= total:
-        return "Not known: too few images for most kinds of figures; give more."
+        return "Not known: most kinds of figures were left out, for too few images."
+    upright = len(named[MORE_UPRIGHT])
+    if total == 1:
+        return _sum_up_one(figures)
     if within == total:
         return f"Yes: all {total} figures are {WITHIN}."
-    upright = len(named[MORE_UPRIGHT])
     lying = f", {upright} {_are(upright)} {MORE_UPRIGHT}" if upright else ""
     if within + upright == total:
         return f"Yes: {within} of {total} figures {_are(within)} {WITHIN}{lying}."
-    inside = f"{within} {_are(within)} within{lying}"
+    inside = f"{within or 'none'} {_are(within or 1)} within{lying}"
     too_near = f"{near} {_are(near)} {NEAR}, as copies are"
     if not outside:
         return f"Not known: of {total} figures {too_near}; {inside}."
     far = f", {len(named[FAR])} of them far outside ({_first(named[FAR])})" if named[FAR] else ""
     parts = [f"{outside} of {total} figures {_are(outside)} outside {AMONG}{far}", inside]
     return f"No: {'; '.join([*parts, *([too_near] if near else [])])}."
+
+
+def _sum_up_one(figures: Sequence[dict[str, Any]]) -> str:
+    """The same where there is only one figure."""
+    (reading,) = [text for text, names in by_reading(figures).items() if names]
+    known = {"outside": f"outside {AMONG}", FAR: f"{FAR} {AMONG}", NEAR: f"{NEAR}, as copies are"}
+    answer = "No" if reading in ("outside", FAR) else "Not known" if reading == NEAR else "Yes"
+    return f"{answer}: the only figure is {known.get(reading, reading)}."
 
 
 def _are(count: int) -> str:
@@ -260,9 +270,7 @@ def use_answer(run: RunFacts) -> Answer:
         + (f"{to_text(blobs['value'])} on smooth blobs, " if blobs else "")
         + f"{to_text(document.get('guess'))} by a guess."
     )
-    return Answer(
-        question, text, [f"{_utility_caption(document)}. One task says little about others."]
-    )
+    return Answer(question, text, [f"{say_task(document)}. One task says little about others."])
 
 
 def _todo(run: RunFacts, command: str) -> str:
@@ -322,21 +330,37 @@ def say_left(left: dict[str, Any]) -> str:
     """Which figures were left out, and how many images they need."""
     name, _, features = str(left.get("family")).partition("[")
     name, of = FAMILIES.get(name, name), f"[{features}" if features else ""
-    return f"{name}{of} needs {left.get('needs')} images, there are {left.get('has')}"
+    needed = say_known(left, "needs", "image")
+    return f"{name}{of} needs {needed}, {_there(left.get('has'))}"
+
+
+def _there(count: Any) -> str:
+    return f"there is {count}" if count == 1 else f"there are {count or 'none'}"
 
 
 def _family(figure: dict[str, Any]) -> str:
     return str(figure.get("name")).partition("[")[0]
 
 
-def _caption(document: dict[str, Any]) -> str:
+def say_known(counts: Mapping[str, Any], name: str, one: str, many: str = "") -> str:
+    """A count of a document with its noun: "1 sample", and "? samples" where it is not there."""
+    count = counts.get(name)
+    return say_count(count, one, many) if isinstance(count, int) else f"? {many or f'{one}s'}"
+
+
+def say_compared(document: Mapping[str, Any]) -> str:
+    """What an evaluation compared, without how images were drawn."""
     counts, store = document.get("counts", {}), document.get("store", {})
     return (
-        f"{counts.get('fakes', '?')} synthetic images against "
-        f"{counts.get('reals', '?')} real slices of "
-        f"{counts.get('people', '?')} people ({store.get('split', 'train')}), "
-        f"{document.get('size', '?')} px{_drawn(document)}"
+        f"{say_known(counts, 'fakes', 'synthetic image')} against "
+        f"{say_known(counts, 'reals', 'real slice')} of "
+        f"{say_known(counts, 'people', 'person', 'people')} ({store.get('split', 'train')}), "
+        f"{document.get('size', '?')} px"
     )
+
+
+def _caption(document: dict[str, Any]) -> str:
+    return f"{say_compared(document)}{_drawn(document)}"
 
 
 def _drawn(document: dict[str, Any]) -> str:
@@ -379,14 +403,22 @@ def audit_rows(views: Sequence[dict[str, Any]]) -> Iterator[list[str]]:
     yield ["samples above the limit", *(f"{v['copies']} ({v['share']:.2%})" for v in views)]
 
 
-def _audit_caption(document: dict[str, Any]) -> str:
+def say_audited(document: Mapping[str, Any]) -> str:
+    """What an audit compared, without how samples were drawn."""
     counts = document.get("counts", {})
-    alarms = document.get("false_alarms")
+    others = say_known(counts, "held_out_people", "person", "people")
     return (
-        f"Likeness of {counts.get('samples', '?')} samples to {counts.get('train', '?')} slices of "
-        f"{counts.get('train_people', '?')} people; {counts.get('held_out_people', '?')} people "
-        f"held out{_drawn(document)}"
-        + (f"; a false alarm in {alarms:.0%} of audits" if alarms is not None else "")
+        f"Likeness of {say_known(counts, 'samples', 'sample')} to "
+        f"{say_known(counts, 'train', 'slice')} of "
+        f"{say_known(counts, 'train_people', 'person', 'people')}; "
+        f"{'nobody' if counts.get('held_out_people') == 0 else others} held out"
+    )
+
+
+def _audit_caption(document: dict[str, Any]) -> str:
+    alarms = document.get("false_alarms")
+    return f"{say_audited(document)}{_drawn(document)}" + (
+        f"; a false alarm in {alarms:.0%} of audits" if alarms is not None else ""
     )
 
 
@@ -431,17 +463,19 @@ def utility(run: RunFacts) -> Section:
     ]
     rows.append(["nothing (a guess)", to_text(document.get("guess")), ""])
     head = ("trained on", str(document.get("measure", "score")), "95 % interval")
-    section.tables.append(Table(_utility_caption(document), rows, head))
+    section.tables.append(Table(say_task(document), rows, head))
     if document.get("labels"):
         section.notes.append(f"Labels of the synthetic slices: {document['labels']}.")
     return section
 
 
-def _utility_caption(document: dict[str, Any]) -> str:
+def say_task(document: Mapping[str, Any]) -> str:
+    """What networks were trained on and tested on."""
     counts = document.get("counts", {})
     return (
-        f"Task {document.get('task')}: {counts.get('train_images', '?')} slices to train on, "
-        f"{counts.get('test_images', '?')} of {counts.get('test_people', '?')} people to test on"
+        f"Task {document.get('task')}: {say_known(counts, 'train_images', 'slice')} to train on, "
+        f"{say_known(counts, 'test_images', 'slice')} of "
+        f"{say_known(counts, 'test_people', 'person', 'people')} to test on"
     )
 
 

@@ -14,7 +14,7 @@ from mri_gan.config import CONFIG, METRICS, differences, list_problems
 from mri_gan.pictures import Shows, edges_of, say_edges
 from mri_gan.report.facts import Picture, RunFacts, showing
 from mri_gan.report.terms import flatten, say_name, words
-from mri_gan.values import say_number, say_some
+from mri_gan.values import say_count, say_number, say_some
 
 # What stands on a page, as plain values: text, tables, charts and pictures
 
@@ -126,7 +126,7 @@ def say_age(picture: Picture, newest: int) -> str:
     if picture.nimg is None:
         return ""
     older = f", an older checkpoint: the run has one of {newest:,}" * (picture.nimg < newest)
-    return f", after {picture.nimg:,} images{older}"
+    return f", after {say_count(picture.nimg, 'image')}{older}"
 
 
 UNDATED = "Where a caption gives no number of images, the picture may be of an older checkpoint."
@@ -164,7 +164,7 @@ def name_picture(stem: str) -> str:
         name = stem
     said = PICTURE_NAMES.get(name, words(name))
     if sized and len(name) == 9 and name.isdigit():  # a grid of training
-        said = f"samples after {int(name):,} images"
+        said = f"samples after {say_count(int(name), 'image')}"
     return f"{said}, {int(size[:-2])} px" if sized else said
 
 

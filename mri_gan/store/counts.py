@@ -107,8 +107,9 @@ def say_oddities(facts: Mapping[str, Any]) -> Iterator[str]:
         many = f"{count:,} volumes were" if count > 1 else "1 volume was"
         yield f"{many} acquired in {plane} slices: --plane {plane} takes them as they are"
     for axes, count in facts.get("turned", {}).items():
+        found = f"{count:,} brains look" if count > 1 else "1 brain looks"
         yield (
-            f"{count:,} brains look like {axes} although their header says RAS (left and right "
+            f"{found} like {axes} although the header says RAS (left and right "
             "look alike); if --reorient did not turn them, it can"
         )
     for what, count in facts.get("resized", {}).items():

@@ -25,7 +25,7 @@ from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.pyramid import enlarge
 from mri_gan.store.schema import BadRecordError, SliceRecord, index_key
 from mri_gan.tables import html_table
-from mri_gan.values import is_of
+from mri_gan.values import is_of, say_count
 
 # px; below, threads that take turns at the interpreter lose more than they gain: at 128 px two
 # threads read half as fast as one.
@@ -157,17 +157,19 @@ class StoreReader:
         return int(self.summary["slices"])
 
     def __repr__(self) -> str:
-        return f"StoreReader({str(self.folder)!r}): {len(self):,} slices, {self.n_bytes:,} bytes"
+        count = say_count(len(self), "slice")
+        return f"StoreReader({str(self.folder)!r}): {count}, {self.n_bytes:,} bytes"
 
     def _repr_html_(self) -> str:
         """What it holds as a table, for notebooks."""
         splits = self.summary["split_slices"].items()
         people = self.summary["split_subjects"]
         rows: list[tuple[object, ...]] = [
-            (split, f"{count:,} slices of {people[split]:,} subjects") for split, count in splits
+            (split, f"{say_count(count, 'slice')} of {say_count(people[split], 'subject')}")
+            for split, count in splits
         ]
         rows += [("largest native level", f"{self.max_native} px"), ("digest", self.digest)]
-        return html_table(f"{self.folder}: {len(self):,} slices", rows)
+        return html_table(f"{self.folder}: {say_count(len(self), 'slice')}", rows)
 
     @functools.cached_property
     def _pool(self) -> ThreadPoolExecutor:

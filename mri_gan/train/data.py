@@ -26,6 +26,7 @@ from mri_gan.store.labels import Labels, read_label_table, scan_of, slice_labels
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Trained
 from mri_gan.train.parallel import SOLO, World, key, permutation, rows
+from mri_gan.values import say_count
 
 # Which slices of a store a run trains on, and the labels of each
 
@@ -86,12 +87,16 @@ def describe_labels(config: TrainConfig, data: TrainingData) -> Iterator[str]:
         columns = config.conditions.columns
         yield "conditions: " + "; ".join(column.describe() for column in columns)
     if data.left_out:
-        yield f"{data.left_out} training slices lack a label and are left out"
+        yield f"{say_count(data.left_out, 'training slice')} {_lack(data.left_out)} left out"
     if data.unlabelled:
         yield (
-            f"{data.unlabelled} of {len(data.indices)} training slices lack a label and are "
-            "trained as unknown; --missing skip leaves them out"
+            f"{data.unlabelled} of {say_count(len(data.indices), 'training slice')} "
+            f"{_lack(data.unlabelled)} trained as unknown; --missing skip leaves out what lacks one"
         )
+
+
+def _lack(count: int) -> str:
+    return "lacks a label and is" if count == 1 else "lack a label and are"
 
 
 def doubt_labels(config: TrainConfig) -> Iterator[str]:

@@ -35,6 +35,7 @@ from mri_gan.train.monitor import (
 )
 from mri_gan.train.parallel import SOLO, World
 from mri_gan.train.state import TrainState, side_state
+from mri_gan.values import say_count
 
 # What a run is: its folder, its settings, and whom to notify
 
@@ -351,6 +352,6 @@ def explained_out_of_memory(run: Run, state: TrainState) -> Iterator[None]:
         how = f"use another --out, --ckpt {saved[0]} --transfer" if saved else "start again"
         raise DataError(
             f"{run.folder}: out of memory on {run.options.device} at {phase.resolution} px with "
-            f"{phase.batch} images per step",
+            f"{say_count(phase.batch, 'image')} per step",
             f"{how} with a smaller --batch, or a lower --max-size or --capacity",
         ) from error

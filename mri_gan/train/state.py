@@ -19,6 +19,7 @@ from mri_gan.nets.build import build_critic, build_generator
 from mri_gan.nets.layers import CriticNet, GeneratorNet
 from mri_gan.store.schema import label_channels
 from mri_gan.train.parallel import Step, gradients, key
+from mri_gan.values import say_count
 
 # How a device is set up before a run, and how batches come to it
 
@@ -225,7 +226,8 @@ def freeze_levels(d: nn.Module, count: int) -> None:
     sizes = sorted({int(parts[1]) for parts, _ in named if parts[0] == "blocks"} - {4})
     require(
         count <= len(sizes),
-        f"--freeze-critic {count}: this critic has {len(sizes)} levels that can be frozen",
+        f"--freeze-critic {count}: this critic has {say_count(len(sizes), 'level')} that can be "
+        "frozen",
         f"give at most {len(sizes)}" if sizes else "leave it out, or choose another --arch",
     )
     kept = {str(size) for size in sizes[len(sizes) - count :]}

@@ -210,3 +210,10 @@ def test_a_mistake_is_one_line(
     lines = done.stderr.strip().splitlines()
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("mrigan: ")
+
+
+def test_one_image_is_told_as_one(run: Path, tmp_path: Path) -> None:
+    done = mrigan("generate", run, "--seeds", "7", "--out", tmp_path / "one")
+    assert "one: 1 synthetic image, 1 new, " in done.stdout
+    done = mrigan("generate", run, "--seeds", "7,8", "--out", tmp_path / "one")
+    assert "one: 2 synthetic images, 1 new, " in done.stdout

@@ -76,7 +76,7 @@ def test_one_copy_among_new_people_fails(honest: Audit) -> None:
     assert np.flatnonzero(result.is_copy).tolist() == [17]
     assert result.samples.rows[0, 17] == 29
     assert result.people_copied == 1
-    assert say_verdict(result).startswith("fail: 1 of 52 samples")
+    assert say_verdict(result).startswith("fail: 1 of 52 samples is more like a training slice")
 
 
 def test_limits_are_told_view_by_view_with_how_samples_were_drawn() -> None:
@@ -84,10 +84,14 @@ def test_limits_are_told_view_by_view_with_how_samples_were_drawn() -> None:
     counts = "of 3 samples drawn with psi 0.7, above the limit of likeness: 2 by whole slices"
     limits = "the limits come from 3 people compared with others, and give a false alarm in 1%"
     assert said == f"{counts} (limit 1); {limits} of audits"
+    alone = measured([0.1], people=np.array([[0.3]]))
+    assert "the limits come from 1 person compared with" in say_limits(alone)
 
 
 def test_copies_of_two_slices_of_one_person_are_of_one_person() -> None:
-    assert measured([2.0, 2.0, 0.1, 2.0]).people_copied == 2
+    result = measured([2.0, 2.0, 0.1, 2.0])
+    assert result.people_copied == 2
+    assert "3 of 4 samples are more like" in say_verdict(result)
 
 
 def test_a_picture_is_never_found_like_its_own_person() -> None:

@@ -9,12 +9,14 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from mri_gan.errors import DataError
 from mri_gan.evaluate.distances import upright_family
 from mri_gan.evaluate.evaluation import (
     Evaluation,
     Figure,
     build_families,
     build_features,
+    choose,
     evaluate,
     read_figure,
     say_reading,
@@ -280,3 +282,10 @@ def test_the_verdict_is_the_reading_in_a_word(at_floor: float, word: str) -> Non
     reading = say_reading("lower", at_floor, 1.0, 0.2)
     figure = Figure("f", 0, 0, 0, 1, at_floor, 0, 0, reading, "lower", "")
     assert figure.verdict == word
+
+
+def test_too_few_images_for_any_figure_come_with_what_helps() -> None:
+    told, _ = ssim_families()
+    said = "use a larger split or store .or a larger --count, where one was given"
+    with pytest.raises(DataError, match=said):
+        choose([told], told.needs - 1)

@@ -121,5 +121,5 @@ def test_dice_is_scikit_learns_f1() -> None:
 
 
 def test_too_few_images_are_told() -> None:
-    with pytest.raises(DataError, match="utility needs 64"):
+    with pytest.raises(DataError, match=r"utility needs 64.*use a larger store \(or"):
         run("position", examples(20, 3, "position"))

@@ -176,6 +176,8 @@ def test_words_for_a_scene(explorer: Explorer) -> None:
         "seed 3, 25% towards the next seed, 16 px, truncation 0.7, "
         "detail of seed 4 after 4 layers, direction 2 -1.5, position 0.5, group CN"
     )
+    scene = explorer.read_scene({"detail_seed": "4", "crossover": "1"})
+    assert "detail of seed 4 after 1 layer," in explorer.describe(scene)
 
 
 def test_what_a_label_is_not_given_is_told_as_unknown(tmp_path: Path) -> None:

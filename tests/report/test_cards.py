@@ -13,7 +13,7 @@ from phantoms.runs import AUDIT, FIGURE, make_run, write_result
 from mri_gan.report.cards import data_sheet, model_card, model_card_section
 from mri_gan.report.facts import read_run
 
-DATA = {
+DATA: dict[str, Any] = {
     "training_subjects": 13,
     "people": {"train": 13, "test": 4},
     "ages": {"people": 12, "least": 33.0, "median": 71.5, "most": 90.0},
@@ -40,6 +40,9 @@ def test_the_data_sheet_says_who_how_many_how_old_and_what_was_left_out(tmp_path
     assert rows["people trained on"] == "13"
     assert rows["people in each split"] == "train: 13, test: 4"
     assert rows["ages, all splits"] == "33 to 90, median 71.5; known for 12 people"
+    assert rows_of(run_with(tmp_path / "1", {"ages": {**DATA["ages"], "people": 1}}))[
+        "ages, all splits"
+    ].endswith("known for 1 person")
     assert rows["slices trained on that lack a label"] == "46"
     assert rows["slices left out that lack a label"] == "0"
     assert rows["left out"] == "damaged: 2, empty slices: 3"

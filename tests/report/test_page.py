@@ -21,7 +21,16 @@ from mri_gan.evaluate.evaluation import NEARER
 from mri_gan.pictures import Shows, save_png
 from mri_gan.report.comparison import build_comparison
 from mri_gan.report.facts import read_run
-from mri_gan.report.judging import MEASURES, figure_table, say_left, say_membership, sum_up
+from mri_gan.report.judging import (
+    MEASURES,
+    figure_table,
+    say_audited,
+    say_compared,
+    say_left,
+    say_membership,
+    say_task,
+    sum_up,
+)
 from mri_gan.report.page import build_report
 from mri_gan.report.sections import CAPTIONS, thin_out
 
@@ -214,7 +223,7 @@ def test_the_readings_of_an_evaluation_come_first_and_nearer_is_no_praise(tmp_pa
     write_result(folder, "evaluation", {"figures": figures})
     page = build_report(read_run(folder))
     said = "No: 3 of 3 figures are outside the differences among people, 2 of them far "
-    assert f"{said}outside (f0, f1); 0 are within." in page
+    assert f"{said}outside (f0, f1); none is within." in page
     assert "far outside: 9 against 2" in page
     assert "they may be copies" not in page
     figures[0]["reading"] = "nearer than people are to each other: run audit"
@@ -224,7 +233,38 @@ def test_the_readings_of_an_evaluation_come_first_and_nearer_is_no_praise(tmp_pa
 
 def test_readings_of_earlier_versions_mean_what_they_meant() -> None:
     figure = {"name": "a", "reading": "within what people differ among themselves"}
-    assert sum_up([figure]) == "Yes: all 1 figures are within the differences among people."
+    assert sum_up([figure]) == "Yes: the only figure is within the differences among people."
+
+
+@pytest.mark.parametrize(
+    ("reading", "said"),
+    [
+        (WITHIN, "Yes: the only figure is within the differences among people."),
+        ("outside: 2 against 1", "No: the only figure is outside the differences among people."),
+        ("far outside: 9 against 1", "No: the only figure is far outside the differences among"),
+        (NEARER, "Not known: the only figure is nearer than people are to each other, as copies"),
+        (f"{MORE_UPRIGHT}: no sign", f"Yes: the only figure is {MORE_UPRIGHT}."),
+    ],
+)
+def test_a_figure_alone_is_told_as_one(reading: str, said: str) -> None:
+    assert sum_up([{"name": "a", "reading": reading}]).startswith(said)
+
+
+ONE = {"samples": 1, "train": 1, "train_people": 1, "held_out_people": 1, "fakes": 1, "reals": 1}
+ONE |= {"people": 1, "train_images": 1, "test_images": 1, "test_people": 1}
+
+
+def test_captions_tell_one_from_many_and_nobody() -> None:
+    document = {"counts": ONE, "task": "mask", "size": 64}
+    assert say_audited(document) == "Likeness of 1 sample to 1 slice of 1 person; 1 person held out"
+    nobody = {"counts": ONE | {"held_out_people": 0}}
+    assert say_audited(nobody).endswith("1 person; nobody held out")
+    assert (
+        say_compared(document)
+        == "1 synthetic image against 1 real slice of 1 person (train), 64 px"
+    )
+    assert say_task(document) == "Task mask: 1 slice to train on, 1 slice of 1 person to test on"
+    assert say_task({}).endswith("? slices of ? people to test on")
 
 
 def test_figures_of_another_store_say_so_first(tmp_path: Path) -> None:
@@ -242,7 +282,7 @@ def test_figures_of_another_store_say_so_first(tmp_path: Path) -> None:
         (0, 1, 2, 0, "No: 1 of 3 figures is outside the differences among people; 2 are "),
         (5, 0, 1, 0, ", 5 of them far outside (a, a, a, ...); 1 is within."),
         (0, 0, 1, 2, "Not known: of 3 figures 2 are nearer than people are to each other, as "),
-        (1, 0, 0, 1, "0 are within; 1 is nearer than people are to each other, as copies are."),
+        (1, 0, 0, 1, "none is within; 1 is nearer than people are to each other, as copies are."),
     ],
 )
 def test_figures_together_answer_yes_or_no_first(
@@ -278,9 +318,11 @@ def test_families_that_were_left_out_are_named_by_their_figures() -> None:
     said = "precision, recall, density and coverage (prdc)[pca] needs 50 images, there are 20"
     assert say_left(left) == said
     assert say_left({**left, "family": "swd"}) == "swd needs 50 images, there are 20"
+    one = {"family": "swd", "needs": 2, "has": 1}
+    assert say_left(one) == "swd needs 2 images, there is 1"
 
 
-@pytest.mark.parametrize(("left_out", "said"), [(2, "Yes: all 3"), (3, "Not known: too few im")])
+@pytest.mark.parametrize(("left_out", "said"), [(2, "Yes: all 3"), (3, "Not known: most kinds")])
 def test_most_figures_are_needed_for_an_answer(left_out: int, said: str, tmp_path: Path) -> None:
     figures = [{"name": name, "value": 1.0, "reading": WITHIN} for name in "abc"]
     assert sum_up(figures, left_out).startswith(said)

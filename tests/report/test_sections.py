@@ -81,6 +81,7 @@ def test_a_picture_of_an_older_checkpoint_says_so(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("stem", "said"),
     [
+        ("000000001-0064px", "samples after 1 image, 64 px"),
         ("samples-64px", "samples, 64 px"),
         ("map", "map of real and synthetic slices by their features"),
         ("000001680-0064px", "samples after 1,680 images, 64 px"),

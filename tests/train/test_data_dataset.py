@@ -13,6 +13,7 @@ from mri_gan.config import TrainConfig
 from mri_gan.errors import UsageError
 from mri_gan.store.reader import StoreReader
 from mri_gan.train.data import (
+    describe_labels,
     digest_data,
     find_conditions,
     has_all,
@@ -75,6 +76,14 @@ def test_slices_without_a_label_are_unknown_or_skipped(store: Path, tmp_path: Pa
     skipped = load_training_data(store, *with_table(store, tmp_path, lines, ["age"], "skip"))
     assert len(unknown.indices) == whole
     assert unknown.unlabelled == skipped.left_out == whole - len(skipped.indices) > 0
+    said = "; ".join(describe_labels(CONFIG, unknown))
+    assert said.startswith(f"{unknown.unlabelled} of {whole} training slices lack a label and are")
+    few = replace(skipped, left_out=1, unlabelled=1)
+    assert list(describe_labels(CONFIG, few)) == [
+        "1 training slice lacks a label and is left out",
+        f"1 of {len(few.indices)} training slices lacks a label and is trained as unknown; "
+        "--missing skip leaves out what lacks one",
+    ]
     assert unknown.conditions.shape[1] == 2
     assert skipped.conditions.shape[1] == 1
     with StoreReader(store) as opened:

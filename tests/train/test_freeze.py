@@ -63,6 +63,7 @@ def test_weights_that_stay_are_not_clipped_either(store: Path, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("options", "says"),
     [
+        ({"freeze_critic": 2, "max_size": 8}, "2: this critic has 1 level that can"),
         ({"freeze_critic": 3}, "3: this critic has 2 levels"),
         ({"freeze_critic": 8}, "8: this critic has 2 levels"),
         ({"freeze_critic": 1, "arch": "fastgan"}, "1: this critic has 0 levels"),

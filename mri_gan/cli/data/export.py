@@ -10,6 +10,7 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.config import SPLITS
+from mri_gan.values import say_count
 
 EPILOG = """\b
 Examples:
@@ -76,6 +77,7 @@ def command(
         facts = {"out": str(out), "format": format_, "images": total, "seconds": round(seconds, 3)}
         options.print_json(facts | ({"note": said} if said else {}))
     elif not quiet:
-        click.echo(f"{out}: {total:,} images, {total / max(seconds, 1e-9):,.0f} images/s")
+        speed = f"{total / max(seconds, 1e-9):,.0f} images/s"
+        click.echo(f"{out}: {say_count(total, 'image')}, {speed}")
         if said:
             click.echo(said)

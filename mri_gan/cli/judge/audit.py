@@ -145,12 +145,10 @@ def _print_table(facts: dict[str, Any]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from mri_gan.report.judging import say_membership
+    from mri_gan.report.judging import say_audited, say_membership
 
-    counts = facts["counts"]
     table = Table(
-        title=f"{counts['samples']} samples against {counts['train']} slices of "
-        f"{counts['train_people']} people; {counts['held_out_people']} people held out"
+        title=say_audited(facts)
         + (f"; psi {facts['psi']:g}, noise {facts['noise']:g}" if "psi" in facts else "")
         + judging.say_channel(facts["store"]),
         title_justify="left",

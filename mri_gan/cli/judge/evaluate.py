@@ -229,8 +229,11 @@ def _build_table(result: Evaluation, facts: dict[str, Any], with_interval: bool)
     from rich.markup import escape
     from rich.table import Table
 
+    from mri_gan.report.judging import say_compared
+
     table = Table(
-        title=_title(result, facts),
+        title=f"{say_compared(facts)}, {facts['store']['depth']} bits"
+        + judging.say_channel(facts["store"]),
         caption=LEGEND if with_interval else f"{LEGEND}. 95 % intervals are in the file",
         title_justify="left",
         caption_justify="left",
@@ -259,11 +262,3 @@ def _short(value: float) -> str:
     if value != value:
         return "too few\nimages"
     return say_number(value if abs(value) >= 1e-6 else 0.0)
-
-
-def _title(result: Evaluation, facts: dict[str, Any]) -> str:
-    return (
-        f"{result.fakes} synthetic slices against {result.reals} slices of {result.people} people "
-        f"({facts['store']['split']}), {facts['size']} px, {facts['store']['depth']} bits"
-        + judging.say_channel(facts["store"])
-    )

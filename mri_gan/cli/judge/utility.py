@@ -127,10 +127,10 @@ def _compare(
 def _print_table(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
-    counts = facts["counts"]
+    from mri_gan.report.judging import say_task
+
     table = Table(
-        title=f"task {facts['task']}: {counts['train_images']} slices to train on, "
-        f"{counts['test_images']} of {counts['test_people']} people to test on",
+        title=say_task(facts),
         caption=f"score: {facts['measure']}; labels of synthetic slices: {facts['labels']}",
         title_justify="left",
         caption_justify="left",

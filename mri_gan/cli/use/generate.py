@@ -12,6 +12,7 @@ import click
 from mri_gan.cli import options
 from mri_gan.cli.use import drawing
 from mri_gan.config import require
+from mri_gan.values import say_count
 
 if TYPE_CHECKING:
     from mri_gan.synth.figures import Drawing
@@ -102,7 +103,7 @@ def command(
         options.print_json({**said, "seconds": round(seconds, 3)})
     elif not quiet:
         rate = f", {new / seconds:,.1f} images/s" if new else ""
-        click.echo(f"{out}: {len(wanted):,} synthetic images, {new:,} of them new{rate}")
+        click.echo(f"{out}: {say_count(len(wanted), 'synthetic image')}, {new:,} new{rate}")
 
 
 def _write_projections(
@@ -114,4 +115,4 @@ def _write_projections(
     if as_json:
         options.report_files(written, as_json, quiet, generator_digest=hand.trained.digest)
     elif not quiet:
-        click.echo(f"{out}: {len(written):,} images from projected styles")
+        click.echo(f"{out}: {say_count(len(written), 'image')} from projected styles")

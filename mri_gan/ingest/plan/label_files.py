@@ -163,9 +163,9 @@ def say_nameless(sources: Sequence[Source]) -> str:
     beside = "" if count == len(sources) else " or is among the other files, too"
     leave = " or leave them out" if beside else ""
     return (
-        f"{count:,} of the files are from a StyleGAN data set, which does not say whose they are: "
-        "each counts as a different person, also where one person has several"
-        f"{beside}; assign people with --people TABLE{leave}"
+        f"{count:,} of the files {'is' if count == 1 else 'are'} from a StyleGAN data set, which "
+        "does not say whose they are: each counts as a different person, also where one person "
+        f"has several{beside}; assign people with --people TABLE{leave}"
     )
 
 

@@ -414,7 +414,7 @@ def take_shard(plan: Plan, shard: Shard) -> Plan:
     """
     if len(plan.sources) < shard.count:
         raise UsageError(
-            f"--shard {shard}: there are only {len(plan.sources)} sources", "use fewer parts"
+            f"--shard {shard}: more parts than sources ({len(plan.sources)})", "use fewer parts"
         )
     start, stop = bounds_of(
         [sum(m.size for m in (source.member, *source.others)) for source in plan.sources], shard

@@ -215,7 +215,9 @@ def _add(writer: StoreWriter, source: Source, outcome: Outcome) -> None:
 def _nothing(plan: Plan, writer: StoreWriter) -> str:
     first = next(writer.skipped(), None)
     why = f" ({first['source']}: {first['reason']})" if first else ""
-    return f"none of {len(plan.sources)} sources gave a slice{why}"
+    if len(plan.sources) == 1:
+        return f"the only source gave no slice{why}"
+    return f"none of {len(plan.sources):,} sources gave a slice{why}"
 
 
 def build_header(plan: Plan, config: PrepareConfig, learned: Learned) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from mri_gan.cli.main import cli
 from mri_gan.errors import DataError
+from mri_gan.ingest.plan.label_files import say_nameless
 from mri_gan.ingest.plan.plan import Plan, build_plan
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
@@ -61,6 +62,8 @@ def test_pictures_of_nobody_are_told_and_doubted_more_beside_scans(tmp_path: Pat
     alone = plan_of(first).doubts
     assert alone[0].startswith("6 of the files are from a StyleGAN data set")
     assert "other files" not in alone[0]
+    one = [source for source in plan_of(first).sources if source.labels][:1]
+    assert say_nameless(one).startswith("1 of the files is from a StyleGAN data set")
     for person in ("sub-01", "sub-02"):
         scan = tmp_path / "scans" / person / f"{person}_T1w_slice3.png"
         scan.parent.mkdir(parents=True)

@@ -129,7 +129,7 @@ def test_parts_are_about_equal_in_bytes() -> None:
 
 def test_more_parts_than_sources_are_refused(archive: Path) -> None:
     plan = build_plan([archive], PrepareConfig())
-    with pytest.raises(UsageError, match=f"only {len(plan.sources)} sources"):
+    with pytest.raises(UsageError, match=f"parts than sources .{len(plan.sources)}.: use fewer"):
         take_shard(plan, Shard(1, len(plan.sources) + 1))
 
 

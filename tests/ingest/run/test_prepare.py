@@ -253,6 +253,9 @@ def test_damaged_members_are_listed_and_all_else_is_written(
 
 
 def test_nothing_good_at_all_is_an_error_that_says_why(tmp_path: Path, prepare: Prepare) -> None:
+    alone = phantoms.write_zip(tmp_path / "1.zip", {"a_1.png": b"text"})
+    with pytest.raises(DataError, match=r"the only source gave no slice .*a_1\.png"):
+        prepare(tmp_path / "one", alone)
     archive = phantoms.write_zip(tmp_path / "a.zip", {"a_1.png": b"text", "a_2.png": b"text"})
     with pytest.raises(DataError, match=r"none of 2 sources gave a slice .*a_1\.png"):
         prepare(tmp_path / "s", archive)

@@ -27,6 +27,7 @@ from mri_gan.ingest.read.dicom.headers import (
     text,
     unpack,
 )
+from mri_gan.values import say_count
 
 if TYPE_CHECKING:
     from mri_gan.ingest.read.volume import Volume
@@ -175,7 +176,7 @@ def choose_frames(
     each = header.PerFrameFunctionalGroupsSequence
     pixels = pixels.reshape(-1, *pixels.shape[-2:])
     if len(each) != len(pixels):
-        raise DataError(f"{len(pixels)} frames, but positions of {len(each)}")
+        raise DataError(f"{say_count(len(pixels), 'frame')}, but positions of {len(each)}")
     shared = header.get("SharedFunctionalGroupsSequence") or [{}]
     frames = [_Frame(header, one, shared[0]) for one in each]
     volumes = _volumes(frames)
