@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from mri_gan import __version__
+from mri_gan.cli.origin import CALL, CallContext, say_mistake, say_usage
 from mri_gan.errors import MriganError, explain_missing, printable
 from mri_gan.files import explain_os_error
 
@@ -77,6 +78,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        command.context_class = CallContext
         return command
 
     def resolve_command(
@@ -109,7 +111,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except MriganError as error:
-            _say(str(error))
+            _say(say_mistake(error, ctx.meta.get(CALL)))
             ctx.exit(error.exit_code)
         except click.UsageError as error:
             _say(_explain_usage(error))
@@ -137,7 +139,7 @@ class LazyGroup(click.Group):
 
 def _explain_usage(error: click.UsageError) -> str:
     command = error.ctx.command_path if error.ctx else "mrigan"
-    said = NUMBER.sub(lambda m: f"is not {NUMBERS[m[1]]}", error.format_message())
+    said = NUMBER.sub(lambda m: f"is not {NUMBERS[m[1]]}", say_usage(error))
     if isinstance(error, click.NoSuchOption) and error.option_name in EPOCHS:
         said = f"{error.option_name}: {COUNTED_IN_IMAGES}"
     return f"{_sentence(said)} See: {command} --help"

@@ -273,6 +273,7 @@ class Progress:
 MANNERS = {"config", "out", "overwrite", "dry_run", "as_json", "quiet", "id_key"}
 # In a context's `meta`: options of the file, all that were given, and files it does not name
 FILE, GIVEN, AGAIN = "mri_gan.config_file", "mri_gan.given", "mri_gan.again"
+CONFIG_PATH = "mri_gan.config_path"
 GIVEN_FILE = re.compile(r"^# --([a-z-]+)", re.MULTILINE)
 
 
@@ -298,7 +299,7 @@ class Configurable(click.Command):
         _check_environment(ctx)
         rest = super().parse_args(ctx, args)
         given = dict(ctx.meta.get(FILE, {}))
-        for param in _options(self).values():
+        for param in options_of(self).values():
             name = str(param.name)
             source = ctx.get_parameter_source(name)
             if source is click.core.ParameterSource.COMMANDLINE:
@@ -325,7 +326,7 @@ def _require_files(ctx: click.Context) -> None:
     Without its `--split-file` people of the test split would be trained on.
     """
     for flag in ctx.meta.get(AGAIN, ()):
-        option = _options(ctx.command).get(flag)
+        option = options_of(ctx.command).get(flag)
         if option is not None and option.name not in ctx.meta[GIVEN]:
             raise UsageError(
                 f"--config: that was made with --{flag}, whose file it does not name",
@@ -342,6 +343,7 @@ def _use_file(ctx: click.Context, _param: click.Parameter, path: Path | None) ->
     if path is None:
         return
     ctx.meta[FILE] = read_options(path, ctx.command)
+    ctx.meta[CONFIG_PATH] = path
     ctx.meta[AGAIN] = GIVEN_FILE.findall(path.read_text(encoding="utf-8"))
     ctx.default_map = {**(ctx.default_map or {}), **ctx.meta[FILE]}
 
@@ -366,7 +368,7 @@ def read_options(path: Path, command: click.Command) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise UsageError(f"--config {path}: cannot be read as TOML", str(error)) from error
     table = document.get(str(command.name), document)
-    known = _options(command)
+    known = options_of(command)
     values = {}
     for key, value in table.items():
         if isinstance(value, dict):  # the table of another command
@@ -379,7 +381,7 @@ def read_options(path: Path, command: click.Command) -> dict[str, Any]:
     return values
 
 
-def _options(command: click.Command) -> dict[str, click.Option]:
+def options_of(command: click.Command) -> dict[str, click.Option]:
     """The options of a command by their long flag, without its dashes."""
     options = [param for param in command.params if isinstance(param, click.Option)]
     return {max(option.opts, key=len).lstrip("-"): option for option in options}
@@ -404,7 +406,7 @@ def write_given(path: Path) -> None:
     from mri_gan.files import write_bytes
 
     context = click.get_current_context()
-    flags = _options(context.command)
+    flags = options_of(context.command)
     names = {str(option.name): flag for flag, option in flags.items()}
     lines = [f"# mrigan {context.command.name}, version {__version__}"]
     for name, value in context.meta.get(GIVEN, {}).items():
@@ -412,15 +414,16 @@ def write_given(path: Path) -> None:
             continue
         is_file = isinstance(flags[names[name]].type, click.Path)
         again = f"# --{names[name]}: give it again"
-        lines.append(again if is_file else f"{names[name]} = {_as_toml(value)}")
+        lines.append(again if is_file else f"{names[name]} = {as_toml(value)}")
     write_bytes(path, ("\n".join(lines) + "\n").encode(errors="replace"))
 
 
-def _as_toml(value: Any) -> str:
+def as_toml(value: Any) -> str:
+    """A value as a file of options has it: numbers and switches bare, text quoted."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, list | tuple):
-        return f"[{', '.join(_as_toml(item) for item in value)}]"
+        return f"[{', '.join(as_toml(item) for item in value)}]"
     text = str(value)
     try:
         number = json.loads(text)
