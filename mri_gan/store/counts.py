@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from mri_gan.config import SPLITS
-from mri_gan.store.schema import ACQUIRED, DROPPED, FACE, SYNTHETIC, TURNED, SliceRecord
+from mri_gan.store.schema import ACQUIRED, COLOUR, DROPPED, FACE, SYNTHETIC, TURNED, SliceRecord
 
 PLANE, RESIZED = "plane:", "resized:"  # marks of what follows from other fields of a record
 WORTH_TELLING = ("image_window", "darkness")
@@ -51,13 +51,13 @@ def all_notes(record: SliceRecord) -> Iterator[str]:
 def count_notes(notes: Counter[str]) -> dict[str, Any]:
     """How often sources and slices have something in common that is worth a word.
 
-    Header fields that were left out, faces, synthetic slices, planes, orientations, resampled
-    sizes.
+    Header fields that were left out, faces, synthetic slices, colour, planes, orientations,
+    resampled sizes.
     """
     found: dict[str, Any] = {"dropped_fields": _marked(notes, DROPPED), "faces": notes[FACE]}
     kinds = {"acquired_otherwise": ACQUIRED, "turned": TURNED, "planes": PLANE, "resized": RESIZED}
     marked: dict[str, Any] = {name: _marked(notes, mark) for name, mark in kinds.items()}
-    marked["synthetic"] = notes[SYNTHETIC]
+    marked |= {"synthetic": notes[SYNTHETIC], "colour": notes[COLOUR]}
     return found | {name: counts for name, counts in marked.items() if counts}
 
 
@@ -97,7 +97,7 @@ def tell_learned(learned: Mapping[str, Any]) -> dict[str, Any]:
     return {name: list(learned[name]) for name in WORTH_TELLING if learned.get(name)}
 
 
-def say_oddities(facts: Mapping[str, Any]) -> Iterator[str]:
+def say_oddities(facts: Mapping[str, Any], *, stored: bool = True) -> Iterator[str]:
     """What about the slices themselves should be known before they are used."""
     planes = facts.get("planes", {})
     if len(planes) > 1:
@@ -125,12 +125,17 @@ def say_oddities(facts: Mapping[str, Any]) -> Iterator[str]:
         count = facts["synthetic"]
         many = f"{count:,} files are" if count > 1 else "1 file is"
         yield f"{many} marked as drawn by a generative network, and not scans of people"
+    if facts.get("colour"):
+        count = facts["colour"]
+        many = f"{count:,} images are" if count > 1 else "1 image is"
+        yield f"{many} in colour: grey levels of the same brightness take its place"
     if facts.get("faces"):
         count, first = facts["faces"], facts["first_face"]
+        again = "and prepare with --overwrite " if stored else ""
         found = f"{first} seems" if count == 1 else f"{count:,} volumes ({first}) seem"
         yield (
             f"{found} to show a face, which can identify people: remove faces (pydeface, "
-            "mri_deface) and prepare with --overwrite before you share anything made from them"
+            f"mri_deface) {again}before you share anything made from them"
         )
     if "darkness" in facts:
         level = facts["darkness"][0]

@@ -56,8 +56,8 @@ class SliceRecord:
     where the image was cropped. `checksum` is the CRC-32 of the native-level pixels.
     `window` are the scanner values of black and white; `landmarks` those at the places of the
     header's learned landmarks, between which greys run straight (`--intensity nyul`). `notes`
-    are on the first slice of a source: `face`, and `dropped:NAME` for every header field that
-    was left out.
+    are on the first slice of a source: `face`, `colour` where that was left out, and
+    `dropped:NAME` for every header field that was left out.
     `labels` is what a table of participants says of the subject (age, sex, group, diagnosis), or
     the `class` that a folder names. `pixel_mm` is the size of a native-level pixel, where the
     source has millimetres; at level L a pixel is native / L times as large.
@@ -113,7 +113,7 @@ def shown_name(subject: str, file: str) -> str:
     return (subject if subject != NAMELESS else file.partition(".")[0]).rpartition("/")[2]
 
 
-FACE, SYNTHETIC, DROPPED = "face", "synthetic", "dropped:"
+FACE, SYNTHETIC, COLOUR, DROPPED = "face", "synthetic", "colour", "dropped:"
 ACQUIRED, TURNED = "acquired:", "turned:"  # plane of acquisition; estimated orientation
 
 

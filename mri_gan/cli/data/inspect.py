@@ -107,6 +107,7 @@ def command(
     """
     from mri_gan.ingest.plan.people import is_telling, say_names
     from mri_gan.ingest.plan.plan import build_plan
+    from mri_gan.store.counts import say_oddities
 
     for source in sources:
         require(source.exists(), f"{source}: no such file or folder", "check the spelling")
@@ -122,6 +123,8 @@ def command(
     survey = _look(plan, config, workers, quiet or as_json)
     facts = without_folders(_describe(plan, survey, start), sources)
     _warn_of_splits(facts, strict=strict, quiet=quiet)
+    for text in [] if quiet else say_oddities(facts, stored=False):
+        click.echo(f"warning: {text}", err=True)
     if sheet is not None:
         _write_sheet(survey, sheet)
     if as_json:
@@ -206,11 +209,11 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
     from mri_gan.ingest.run.workers import OrderedPool, available_cpus, open_engine
 
     count = available_cpus() if workers is None else workers
-    survey = Survey()
     share = PICTURES // PLANE_COUNT if any(s.is_volume for s in plan.sources) else PICTURES
     kept = {len(plan.sources) * i // share for i in range(share)}
     with stop_on_signal(leave_after_s=1.0) as stop, open_engine(count) as engine:
         learned = learn(plan.sources, config, engine, stop)
+        survey = Survey(learned=learned)
         function = functools.partial(look_all, config=config, learned=learned)
         with options.Progress(len(plan.sources), " sources", quiet) as bar:
             pool = OrderedPool(function, lambda _: Look(*CRASHED), engine)

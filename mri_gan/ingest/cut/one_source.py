@@ -18,12 +18,12 @@ from mri_gan.ingest.cut.mask_labels import read_label_values, read_mask_pages, s
 from mri_gan.ingest.cut.slices import choose_pages
 from mri_gan.ingest.outcome import DRAWN, Glance, Learned, Outcome, explain, reading
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.read.image_files import image_fields, read_image, read_pages
+from mri_gan.ingest.read.image_files import image_fields, only_page, read_image, read_shades
 from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.ingest.source import Source, suffix_of
 from mri_gan.pictures import Shows, read_slice_mark
 from mri_gan.preparation import PrepareConfig
-from mri_gan.store.schema import DROPPED, SYNTHETIC
+from mri_gan.store.schema import COLOUR, DROPPED, SYNTHETIC
 
 if TYPE_CHECKING:
     from mri_gan.ingest.cut.one_volume import OnVolume
@@ -95,13 +95,13 @@ def _draw_file(
     mark, single = read_slice_mark(data) if TEXT_CHUNKS & set(fields) else (None, True)
     if not single:
         return Outcome(kind=DRAWN, reason="drawn by mrigan, and not one slice"), ()
-    synthetic = (SYNTHETIC,) if mark is Shows.SYNTHETIC else ()
-    notes = (*(f"{DROPPED}{name}" for name in fields), *synthetic) or None
+    pages, in_colour = read_shades(data, verify)
+    marks = (SYNTHETIC,) * (mark is Shows.SYNTHETIC) + (COLOUR,) * in_colour
+    notes = (*(f"{DROPPED}{name}" for name in fields), *marks) or None
     if source.holds_stack and not source.channels:
-        pages = read_pages(data, verify)
         drawn = _draw_pages(source, pages, notes, config, learned)
         return Outcome(deselected=len(pages) - len(drawn)), drawn
-    mask, pixels = _mask_pages(source, config), read_image(data, verify)
+    mask, pixels = _mask_pages(source, config), only_page(pages)
     one = _draw_image(source, pixels, mask, notes, config, learned)
     others = [_draw_channel(other, pixels, config, learned) for other in source.channels]
     return Outcome(), [replace(one, others=tuple(others))]

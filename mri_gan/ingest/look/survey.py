@@ -39,8 +39,8 @@ from mri_gan.ingest.look.duplicates import (
 from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.source import Source
 from mri_gan.preparation import PLANES, PrepareConfig
-from mri_gan.store.counts import all_notes, count_notes
-from mri_gan.store.schema import EncodedSlice, SliceRecord, decode_pixels
+from mri_gan.store.counts import all_notes, count_notes, tell_learned
+from mri_gan.store.schema import FACE, EncodedSlice, SliceRecord, decode_pixels
 from mri_gan.store.twins import FLAT, SAME
 
 if TYPE_CHECKING:
@@ -197,6 +197,7 @@ class Survey:
     """What all sources hold together."""
 
     looks: list[tuple[Source, Look]] = field(default_factory=list)
+    learned: Learned = NOTHING_LEARNED
 
     @property
     def slices(self) -> list[Glance]:
@@ -222,6 +223,8 @@ class Survey:
             "spacings_mm": _count(filter(None, map(spacing_text, records))),
             **self._volume_facts(),
             **count_notes(Counter(n for record in records for n in all_notes(record))),
+            **tell_learned(self.learned.to_dict()),
+            "first_face": next((r.source for r in records if FACE in (r.notes or ())), ""),
             "grey_percentiles": grey_percentiles(sum(f.counts for _, f in self.looks)),
             "same_pixels": find_equal(glances),
             "near_duplicates": near,

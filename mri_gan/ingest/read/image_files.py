@@ -13,7 +13,7 @@ import struct
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ PHOTOMETRIC, WHITE_IS_ZERO = 262, 0
 TIFF_MAGIC = (b"II", b"MM")
 NO_SLICE = 1 | 4  # subfile types: a reduced copy, a transparency mask
 MAX_STACK_PIXELS = 1 << 28
+TINGE = 16  # of 255: how far the channels of a grey picture may differ, as those of a JPEG do
+Read = TypeVar("Read")
 
 
 def read_image(data: bytes, verify: bool = True) -> NDArray[Any]:
@@ -44,7 +46,11 @@ def read_image(data: bytes, verify: bool = True) -> NDArray[Any]:
     Colour images with equal channels give that channel exactly, others their luma (ITU-R 601).
     Raises DataError for damaged, huge or unknown files, and for several pages.
     """
-    pages = read_pages(data, verify)
+    return only_page(read_pages(data, verify))
+
+
+def only_page(pages: list[NDArray[Any]]) -> NDArray[Any]:
+    """The page of a file that has one; raises DataError for several."""
     if len(pages) != 1:
         raise DataError(f"{len(pages)} pages where one is needed", "save each as a file of its own")
     return pages[0]
@@ -67,8 +73,16 @@ def read_grey_file(path: Path) -> NDArray[np.float32]:
 
 def read_pages(data: bytes, verify: bool = True) -> list[NDArray[Any]]:
     """What `read_image` gives, of every page of a file."""
+    return read_shades(data, verify)[0]
+
+
+def read_shades(data: bytes, verify: bool = True) -> tuple[list[NDArray[Any]], bool]:
+    """What `read_pages` gives, and whether there was colour in it, which that leaves out."""
     plain = read_plain_png(data)
-    return [plain] if plain is not None else _read(data, verify, _grey)
+    if plain is not None:
+        return [plain], False
+    found = _read(data, verify, _shades)
+    return [grey for grey, _ in found], any(in_colour for _, in_colour in found)
 
 
 def read_label_pages(data: bytes) -> list[NDArray[Any]]:
@@ -92,9 +106,7 @@ def count_pages(data: bytes) -> int:
         return 0
 
 
-def _read(
-    data: bytes, verify: bool, convert: Callable[[Image.Image], NDArray[Any]]
-) -> list[NDArray[Any]]:
+def _read(data: bytes, verify: bool, convert: Callable[[Image.Image], Read]) -> list[Read]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is checked here
@@ -199,17 +211,25 @@ def _labels(image: Image.Image) -> NDArray[Any]:
 
 
 def _grey(image: Image.Image) -> NDArray[Any]:
+    return _shades(image)[0]
+
+
+def _shades(image: Image.Image) -> tuple[NDArray[Any], bool]:
+    """Its grey levels, and whether it is in colour."""
     see_through = image.has_transparency_data
     if image.mode == "L" and not see_through:
-        return np.asarray(image)
+        return np.asarray(image), False
     if image.mode.startswith("I;16"):
-        return _sixteen_bits(image)
+        return _sixteen_bits(image), False
     if image.mode in ("I", "F"):
         values = _wide(np.asarray(image))
-        return ~values if _is_negative(image) else values
+        return ~values if _is_negative(image) else values, False
     image = _on_black(image) if see_through else image.convert("RGB")
-    channel = common_channel(np.asarray(image))
-    return np.asarray(image.convert("L")) if channel is None else channel
+    pixels = np.asarray(image)
+    channel = common_channel(pixels)
+    if channel is not None:
+        return channel, False
+    return np.asarray(image.convert("L")), bool((np.ptp(pixels, axis=-1) > TINGE).any())
 
 
 def _on_black(image: Image.Image) -> Image.Image:

@@ -19,7 +19,7 @@ from mri_gan.cli.main import cli
 from mri_gan.ingest.look.survey import Survey, grey_percentiles, look_all
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.pictures import build_sheet
+from mri_gan.pictures import SEED, build_sheet, mark_header, png_bytes
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
@@ -255,6 +255,66 @@ def test_faces_and_header_fields_are_told(tmp_path: Path) -> None:
     folder = phantoms.write_folder(tmp_path / "v", {"1.nii": head})
     facts = json.loads(inspect(folder, "--json", "--plane", "coronal").stdout)
     assert (facts["faces"], facts["dropped_fields"]) == (1, {})
+
+
+def warnings_of(command: str, *arguments: str | Path) -> list[str]:
+    words = [command, "--workers", "0", *map(str, arguments)]
+    result = CliRunner().invoke(cli, words, catch_exceptions=False)
+    return [line for line in result.stderr.splitlines() if line.startswith("warning")]
+
+
+def drawn_nifti() -> bytes:
+    image = nib.Nifti1Image.from_bytes(
+        phantoms.nifti_bytes(phantoms.head_volume(face=False), "LPS")
+    )
+    mark_header(image.header, "7")
+    return image.to_bytes()
+
+
+def test_inspect_warns_of_what_prepare_warns_of(tmp_path: Path) -> None:
+    """Files that were drawn, pictures in colour and sizes that are no level."""
+    pixels = phantoms.slice_pixels(100, 100, seed=1)
+    colour = np.stack([pixels, pixels[::-1], 255 - pixels], axis=-1)
+    files: phantoms.Files = {
+        f"p{k:02}/a_{k}.png": phantoms.png_bytes(phantoms.slice_pixels(seed=k)) for k in range(20)
+    }
+    files |= {f"q{k}/a_{k}.png": phantoms.png_bytes(np.roll(colour, k)) for k in range(3)}
+    files |= {"s1/a_1.png": png_bytes(pixels[None], {SEED: "3"}), "s2/a_2.nii": drawn_nifti()}
+    folder = phantoms.write_folder(tmp_path / "v", files)
+    told = warnings_of("inspect", folder)
+    assert (
+        "warning: 2 files are marked as drawn by a generative network, and not scans of people"
+        in told
+    )
+    assert (
+        "warning: 3 images are in colour: grey levels of the same brightness take its place" in told
+    )
+    assert any("resampled from 100 x 100" in line for line in told)
+    stored = warnings_of("prepare", folder, "--out", tmp_path / "store")
+    assert set(stored) <= {*told}, set(stored) - {*told}
+    facts = json.loads(inspect(folder, "--json").stdout)
+    assert (facts["synthetic"], facts["colour"]) == (2, 3)
+
+
+def test_inspect_warns_of_faces_before_anything_is_stored(tmp_path: Path) -> None:
+    head = phantoms.nifti_bytes(phantoms.head_volume(face=True), "LPS", (3, 3, 3))
+    folder = phantoms.write_folder(tmp_path / "v", {"1.nii": head})
+    (told,) = (x for x in warnings_of("inspect", folder, "--plane", "coronal") if "face" in x)
+    assert told.startswith("warning: 1.nii seems to show a face")
+    assert "--overwrite" not in told
+
+
+def test_inspect_warns_of_dark_pictures_and_of_a_scanners_values(tmp_path: Path) -> None:
+    """The greys are known: 12-bit values in 16-bit files, and greys below 10 of 255."""
+    deep = [phantoms.slice_pixels(seed=k).astype(np.uint16) * 8 for k in range(4)]
+    files: phantoms.Files = {f"p{k}/a_{k}.png": phantoms.png_bytes(x) for k, x in enumerate(deep)}
+    told = warnings_of("inspect", phantoms.write_folder(tmp_path / "deep", files))
+    assert any("16-bit images hold a scanner's values" in line for line in told)
+    files = {
+        f"p{k}/a_{k}.png": phantoms.png_bytes(phantoms.slice_pixels(seed=k) // 30) for k in range(4)
+    }
+    told = warnings_of("inspect", phantoms.write_folder(tmp_path / "dark", files))
+    assert any("the images are nearly black" in line for line in told)
 
 
 def test_the_sheet_shows_three_planes_of_every_volume_and_no_numbers_of_people(

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mri_gan.errors import DataError
-from mri_gan.ingest.read.image_files import MAX_PIXELS, read_image
+from mri_gan.ingest.read.image_files import MAX_PIXELS, read_image, read_shades
 
 GREY = phantoms.slice_pixels(40, 30, seed=1)
 GREY_16 = (GREY.astype(np.uint16) << 8) + np.arange(1200, dtype=np.uint16).reshape(30, 40) % 251
@@ -40,6 +40,32 @@ def test_coloured_files_give_their_luma() -> None:
     luma = COLOUR.astype(float) @ (0.299, 0.587, 0.114)
     pixels = read_image(phantoms.png_bytes(COLOUR))
     assert np.abs(pixels - luma).max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("pixels", "format", "colour"),
+    [
+        (COLOUR, "PNG", True),
+        (COLOUR, "JPEG", True),
+        (COLOUR, "TIFF", True),
+        (COLOUR, "BMP", True),
+        (GREY, "JPEG", False),
+        (np.stack([GREY] * 3, axis=-1), "PNG", False),
+        (np.stack([GREY] * 3, axis=-1), "JPEG", False),
+        (np.clip(GREY[..., None] + np.array([4, 0, -4]), 0, 255).astype(np.uint8), "JPEG", False),
+    ],
+)
+def test_colour_is_told_from_grey_saved_as_colour(pixels: Any, format: str, colour: bool) -> None:
+    data = phantoms.image_bytes(pixels, format=format)
+    pages, in_colour = read_shades(data)
+    np.testing.assert_array_equal(pages[0], read_image(data))
+    assert in_colour == colour
+
+
+def test_a_red_line_over_a_grey_picture_is_colour() -> None:
+    lined = np.stack([GREY] * 3, axis=-1)
+    lined[10, 5:15] = (200, 30, 30)
+    assert read_shades(phantoms.png_bytes(lined))[1]
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "RGB"])
