@@ -9,12 +9,19 @@ import contextlib
 import dataclasses
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mri_gan.errors import LabelMapError, MriganError, OwnFileError, SeriesError, UsageError
+from mri_gan.errors import (
+    DataError,
+    LabelMapError,
+    MriganError,
+    OwnFileError,
+    SeriesError,
+    UsageError,
+)
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.store.schema import EncodedSlice
 
@@ -63,6 +70,7 @@ DRAWN = "drawn"  # what gave nothing, since it is a sheet, a chart or numbers of
 KINDS = {LabelMapError: "mask", SeriesError: "4-D", OwnFileError: DRAWN}
 UID = re.compile(r"\d+(?:\.\d+){3,}")  # libraries quote the values that they stumble over
 LONGEST_REASON = 300
+NTH_FILE = re.compile(r"^file (\d+) of \d+: ")
 
 
 def explain(error: Exception, label: str = "") -> tuple[str, str]:
@@ -84,6 +92,24 @@ def explain(error: Exception, label: str = "") -> tuple[str, str]:
 def _plain(text: str) -> str:
     text = "".join(c if c.isprintable() else " " for c in UID.sub("a UID", text))
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
+
+
+@contextlib.contextmanager
+def about(what: str) -> Iterator[None]:
+    """Let an error in a part of a source say which: `its t2`, or of a series' files `file 3 of 20`.
+
+    Numbers stand for names, which a store may not hold.
+    """
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{what}: {error.message}", error.hint) from error
+
+
+def find_file(reason: str, labels: Sequence[str]) -> tuple[str, str]:
+    """(label, reason) of the file that a reason is about: `file 3 of 20`, or else the first."""
+    nth = NTH_FILE.match(reason)
+    return (labels[int(nth[1]) - 1], reason[nth.end() :]) if nth else (labels[0], reason)
 
 
 @contextlib.contextmanager

@@ -205,6 +205,11 @@ class StoreWriter:
         """The committed entries of sources that gave no slices."""
         yield from map(load_json, self._values(b"skipped"))
 
+    def skipped_numbers(self) -> Iterator[int]:
+        """The places in the plan of sources that gave no slices."""
+        with self._env.begin(db=self._databases[b"skipped"]) as txn, txn.cursor() as cursor:
+            yield from (int.from_bytes(key) for key in cursor.iternext(values=False))
+
     def _values(self, name: bytes) -> Iterator[bytes]:
         with self._env.begin(db=self._databases[name]) as txn, txn.cursor() as cursor:
             yield from cursor.iternext(keys=False)

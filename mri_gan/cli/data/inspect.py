@@ -160,7 +160,7 @@ def _describe(plan: Plan, survey: Survey, start: float) -> dict[str, Any]:
         "other_files": plan.ignored,
         "ignored_kinds": dict(plan.ignored_kinds),
         "files": plan.listed,
-        "unlisted": [list(pair) for pair in plan.bad],
+        "unlisted": [[plan.true_labels.get(name, name), why] for name, why in plan.bad],
         "seconds": round(time.perf_counter() - start, 2),
     }
 

@@ -237,7 +237,8 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
     from mri_gan.ingest.run.prepare import say_lost
     from mri_gan.store.counts import say_oddities
 
-    damaged = [entry for entry in facts["skipped_sources"] if entry["kind"] == "damaged"]
+    damaged = [{"source": label, "reason": why} for label, why in facts["unlisted"]]
+    damaged += [entry for entry in facts["skipped_sources"] if entry["kind"] == "damaged"]
     if as_json:
         options.print_json(facts)
     elif not quiet:
@@ -248,15 +249,21 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
     if not quiet:
         for text in (*say_lost(plan, facts), *say_oddities(facts)):
             click.echo(f"warning: {text}", err=True)
-    damaged += [{"source": label, "reason": why} for label, why in facts["unlisted"]]
     if damaged:
-        first = damaged[0]
-        name = first["source"]  # without its folders, or a pseudonym: here as it was given
-        given = (s.member.label for s in plan.sources if s.public_label == name)
-        name = plan.true_labels.get(name) or next(given, name)
+        name, reason = _find_damaged(plan, damaged[0]["source"], damaged[0]["reason"])
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
         raise DataError(
-            f"{name}: {first['reason']}{more}; left out of {out}, everything else is in it",
+            f"{name}: {reason}{more}; left out of {out}, everything else is in it",
             "replace the damaged files and prepare with --overwrite, or go on without them; list: "
             f"mrigan info {shlex.quote(str(out))}",
         )
+
+
+def _find_damaged(plan: Plan, name: str, reason: str) -> tuple[str, str]:
+    """(label, reason) of a damaged file as it was given: with its folders, and no pseudonym."""
+    from mri_gan.ingest.outcome import find_file
+
+    given = [source for source in plan.sources if source.public_label == name]
+    if len(given) != 1:  # not even listed, or in two sources by the same name
+        return plan.true_labels.get(name, name), reason
+    return find_file(reason, [member.label for member in given[0].members])

@@ -16,7 +16,7 @@ from mri_gan.ingest.cut import intensity, levels
 from mri_gan.ingest.cut.levels import Drawn, encode_slices, record_of
 from mri_gan.ingest.cut.mask_labels import read_label_values, read_mask_pages, spread
 from mri_gan.ingest.cut.slices import choose_pages
-from mri_gan.ingest.outcome import DRAWN, Glance, Learned, Outcome, explain, reading
+from mri_gan.ingest.outcome import DRAWN, Glance, Learned, Outcome, about, explain, reading
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.image_files import image_fields, only_page, read_image, read_shades
 from mri_gan.ingest.read.scan import read_source_volume
@@ -111,7 +111,8 @@ def _draw_channel(
     source: Source, first: NDArray[Any], config: PrepareConfig, learned: Learned
 ) -> NDArray[Any]:
     """The same slice in another contrast, in its level; raises DataError where sizes differ."""
-    pixels = read_image(read_member(source.member))
+    with about(f"its {source.naming.contrast}"):
+        pixels = read_image(read_member(source.member))
     if pixels.shape != first.shape:
         shapes = (" x ".join(map(str, shape)) for shape in (pixels.shape, first.shape))
         raise DataError(

@@ -17,7 +17,7 @@ from mri_gan.ingest.cut.intensity import Sample, percentiles, split, take_sample
 from mri_gan.ingest.cut.mask_labels import read_mask_volume, require_fit, spread
 from mri_gan.ingest.cut.orientation import make_cube, reorient, true_axes
 from mri_gan.ingest.cut.slices import choose_cuts
-from mri_gan.ingest.outcome import Learned, Outcome
+from mri_gan.ingest.outcome import Learned, Outcome, about
 from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.ingest.read.volume import Volume
 from mri_gan.ingest.source import Source
@@ -114,7 +114,8 @@ def _read_channel(
     source: Source, first: Volume, config: PrepareConfig, learned: Learned
 ) -> Exposure:
     """The same head in another contrast; raises DataError unless it has the same voxel grid."""
-    volume = read_source_volume(source)
+    with about(f"its {source.naming.contrast}"):
+        volume = read_source_volume(source)
     require_fit(first, volume, f"its {source.naming.contrast}")
     return _expose(volume, config, learned)
 

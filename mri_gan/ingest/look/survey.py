@@ -36,7 +36,7 @@ from mri_gan.ingest.look.duplicates import (
     find_rescans,
     name_of,
 )
-from mri_gan.ingest.outcome import Learned, Outcome
+from mri_gan.ingest.outcome import Learned, Outcome, find_file
 from mri_gan.ingest.source import Source
 from mri_gan.preparation import PLANES, PrepareConfig
 from mri_gan.store.counts import all_notes, count_notes, tell_learned
@@ -209,7 +209,7 @@ class Survey:
         glances = self.slices
         records = [glance.record for glance in glances]
         near, rescans = find_near(glances), find_rescans(glances)
-        left_out = [(s.member.label, f.kind, f.reason) for s, f in self.looks if not f.slices]
+        left_out = [(*_find(s, f.reason), f.kind) for s, f in self.looks if not f.slices]
         return {
             "sources": len(self.looks),
             "slices": len(glances),
@@ -241,7 +241,7 @@ class Survey:
             "flat_slices": [name_of(g.record) for g in glances if g.contrast < FLAT],
             "empty_slices": sum(found.empty for _, found in self.looks),
             "deselected_slices": sum(found.deselected for _, found in self.looks),
-            "skipped": [dict(zip(("source", "kind", "reason"), x, strict=True)) for x in left_out],
+            "skipped": [dict(zip(("source", "reason", "kind"), x, strict=True)) for x in left_out],
             "store_bytes": sum(found.n_bytes for _, found in self.looks),
         }
 
@@ -256,6 +256,10 @@ class Survey:
             "doubtful_orientation": find_doubts(whole),
             "orientation_not_judged": sum(not is_judged(w.cube) for _, w in whole),
         }
+
+
+def _find(source: Source, reason: str) -> tuple[str, str]:
+    return find_file(reason, [member.label for member in source.members])
 
 
 def value_ranges(values: Sequence[tuple[float, ...]]) -> dict[str, list[float]]:

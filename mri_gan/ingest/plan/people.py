@@ -44,7 +44,7 @@ PREFIXES = {"subject": "p", "session": "v", "source": "s", "file": "f"}
 _OUR_WORDS = """
     axial damaged data dicom directions echoes evenly file files folder frame frames header
     image images label labels mask masks missing multi none pixels places plane position
-    scan scans series shape size slice slices spaced time voxels volume volumes with without
+    scan scans series shape short size slice slices spaced time voxels volume volumes with without
 """
 OUR_WORDS = frozenset(_OUR_WORDS.split())
 Key = Callable[[], bytes]  # called only where a pseudonym is needed
@@ -120,7 +120,18 @@ def hide_all(sources: Iterable[Source], config: PrepareConfig, key: Key) -> list
         return sources
     secret = key()
     hidden = (hide(source, secret) for source in sources if is_due(source, config))
-    return kept + sorted(hidden, key=_order)
+    return kept + _tell_apart(sorted(hidden, key=_order))
+
+
+def _tell_apart(sources: Sequence[Source]) -> list[Source]:
+    """The sources, the second one of the same name with a 2: what two sources hold twice."""
+    seen: Counter[str] = Counter()
+    found = []
+    for source in sources:
+        seen[source.name] += 1
+        count = seen[source.name]
+        found.append(source if count == 1 else replace(source, name=f"{source.name}-{count}"))
+    return found
 
 
 def _order(source: Source) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ import functools
 import itertools
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,7 +17,7 @@ from mri_gan import __version__
 from mri_gan.config import LEVELS, SPLITS
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, one_line
-from mri_gan.ingest.outcome import CRASHED, Glance, Learned, Outcome
+from mri_gan.ingest.outcome import CRASHED, Glance, Learned, Outcome, find_file
 from mri_gan.ingest.plan.people import public_reason
 from mri_gan.ingest.plan.plan import Plan
 from mri_gan.ingest.plan.splits import say_nobody
@@ -213,8 +213,10 @@ def _add(writer: StoreWriter, source: Source, outcome: Outcome) -> None:
 
 
 def _nothing(plan: Plan, writer: StoreWriter) -> str:
-    first = next(writer.skipped(), None)
-    why = f" ({first['source']}: {first['reason']})" if first else ""
+    why, first = "", next(writer.skipped(), None)
+    if first is not None:  # all of them were skipped
+        labels = [member.label for member in plan.sources[0].members]
+        why = " ({}: {})".format(*find_file(first["reason"], labels))
     if len(plan.sources) == 1:
         return f"the only source gave no slice{why}"
     return f"none of {len(plan.sources):,} sources gave a slice{why}"
@@ -255,23 +257,20 @@ def summarise(writer: StoreWriter, plan: Plan, learned: Learned, seconds: float)
         "skipped": {k: n for k, n in sorted(kinds.items()) if k != "mask"},
         "ignored_files": plan.ignored,
         "ignored_kinds": dict(plan.ignored_kinds),
-        "files": count_files(plan, [entry["source"] for entry in writer.skipped()]),
+        "files": count_files(plan, set(writer.skipped_numbers())),
         "unlisted": [list(pair) for pair in plan.bad],
         "seconds": round(seconds, 2),
     }
 
 
-def count_files(plan: Plan, skipped: Iterable[str]) -> dict[str, int]:
+def count_files(plan: Plan, skipped: Container[int]) -> dict[str, int]:
     """Files of the sources: listed = stored + left out + ignored.
 
-    `skipped` are the public labels of sources that gave no slices.
+    `skipped` are the numbers of sources that gave no slices; two may be called the same.
     """
-    lost = Counter(skipped)
     parts: tuple[list[Source], list[Source]] = [], []  # that gave slices, and that gave none
-    for source in plan.sources:
-        is_lost = lost[source.public_label] > 0
-        lost[source.public_label] -= is_lost
-        parts[is_lost].append(source)
+    for number, source in enumerate(plan.sources):
+        parts[number in skipped].append(source)
     stored, left_out = map(members_of, parts)
     return {
         "listed": plan.listed,

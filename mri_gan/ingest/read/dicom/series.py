@@ -6,12 +6,14 @@ import io
 import logging
 import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.errors import DataError, SeriesError, UsageError
+from mri_gan.ingest.outcome import about
 from mri_gan.ingest.read.dicom.elements import EXPLICIT_LE, Elements, read_elements
 from mri_gan.ingest.read.dicom.headers import (
     MOSAIC_TAGS,
@@ -94,15 +96,27 @@ def read_series(files: Sequence[bytes], chosen: int | None = None, labels: bool 
     """The volume of a series, its slices sorted along their normal.
 
     A file of several frames may hold several volumes, of which `chosen` is taken. Raises DataError
-    where it is not one evenly spaced stack, SeriesError where one must be chosen, LabelMapError for
-    label maps.
+    where it is not one evenly spaced stack, or naming a damaged file by its number; SeriesError
+    where one must be chosen, LabelMapError for label maps.
     """
     import nibabel as nib
 
     from mri_gan.ingest.read.volume import MAX_VOXELS, build_volume, our_errors
 
+    def about_nth(nth: int) -> AbstractContextManager[None]:
+        return about(f"file {nth + 1} of {len(files)}") if len(files) > 1 else nullcontext()
+
+    def read_nth(nth: int) -> tuple[Any, Elements]:
+        with about_nth(nth), our_errors("DICOM file"):
+            return read_data_set(files[nth], header_only=False)
+
+    def unpack_one(header: Any, found: Elements) -> NDArray[Any]:
+        with about_nth(places[id(found)]), our_errors("DICOM file"):
+            return in_units(unpack(header, found), header).T
+
     with our_errors("DICOM series"):
-        read = [read_data_set(data, header_only=False) for data in files]
+        read = [read_nth(nth) for nth in range(len(files))]
+        places = {id(found): nth for nth, (_, found) in enumerate(read)}
         first, found = read[0]
         if math.prod((len(read), count_frames(first), *size_of(first))) > MAX_VOXELS:
             raise DataError(f"more than {MAX_VOXELS} voxels")
@@ -114,7 +128,7 @@ def read_series(files: Sequence[bytes], chosen: int | None = None, labels: bool 
             read = choose_volume(read, across, chosen)
             found = read[0][1]
             affine = find_affine([Place(one) for one, _ in read])
-            stack = np.stack([in_units(unpack(*one), one[0]).T for one in read], axis=-1)
+            stack = np.stack([unpack_one(*one) for one in read], axis=-1)
         if str(first.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1":
             stack = np.nanmax(stack) - stack
         return build_volume(nib.Nifti1Image(stack, affine), labels, dropped_names(found))

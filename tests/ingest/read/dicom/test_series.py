@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -11,14 +12,18 @@ from typing import Any
 import numpy as np
 import phantoms
 import pytest
+from click.testing import CliRunner
 from fuzz.against_dcm2niix import compare, shipped_sets
 
+from mri_gan.cli.main import cli
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.cut.one_source import process
 from mri_gan.ingest.plan.plan import Plan, build_plan
 from mri_gan.ingest.read.dicom.series import read_series
 from mri_gan.ingest.read.volume import Volume
+from mri_gan.ingest.source import natural_key
 from mri_gan.preparation import PrepareConfig
+from mri_gan.store.reader import StoreReader
 
 pytest.importorskip("pydicom")
 BRAIN = np.floor(phantoms.brain_volume()).astype(np.float32)
@@ -261,3 +266,98 @@ def test_what_dcm2niix_reads_is_equal_here_or_has_a_reason(tell: Callable[[str],
         name for name, (theirs, equal, reasons) in rows.items() if theirs > equal and not reasons
     }
     assert all("overlay" in name.lower() for name in silent)  # dcm2niix writes those as volumes
+
+
+def cut_short(files: phantoms.Files, nth: int, n_bytes: int) -> tuple[phantoms.Files, str]:
+    """The files, one of them shorter by that many bytes, and which that is."""
+    name = sorted(files)[nth]
+    return files | {name: files[name][:-n_bytes]}, name
+
+
+@pytest.mark.parametrize("nth", [0, 7, 21])
+@pytest.mark.parametrize("places", ["bad", "bad good", "good bad", "bad good again"])
+@pytest.mark.parametrize("ids", ["auto", "keep"])
+def test_the_damaged_file_of_a_series_is_named_and_no_other(
+    tmp_path: Path, nth: int, places: str, ids: str
+) -> None:
+    """Whole copies of the series are in other folders, which keep their slices."""
+    good = phantoms.dicom_files(BRAIN)
+    bad, name = cut_short(good, nth, 300)
+    folders = [
+        phantoms.write_folder(tmp_path / place, bad if place == "bad" else good)
+        for place in places.split()
+    ]
+    words = ["prepare", *map(str, folders), "--out", str(tmp_path / "store"), "--workers", "0"]
+    result = CliRunner().invoke(cli, [*words, "--ids", ids])
+    assert result.exit_code == 1
+    error = result.stderr.splitlines()[-1]
+    told = f"{tmp_path / 'bad' / name}: unreadable DICOM file"
+    if len(folders) == 1:
+        assert f"the only source gave no slice ({told}" in error
+        return
+    assert error.startswith(f"mrigan: {told}")
+    with StoreReader(tmp_path / "store") as store:
+        assert store.summary["files"] == {
+            "listed": len(folders) * len(good),
+            "stored": (len(folders) - 1) * len(good),
+            "left_out": len(good),
+            "ignored": 0,
+        }
+        stored = {record.source for record in store.records}
+        (skipped,) = store.skipped()
+    assert skipped["source"] not in stored
+    number = sorted(good, key=natural_key).index(name) + 1  # as listed
+    assert skipped["reason"].startswith(f"file {number} of 22: unreadable DICOM file")
+    assert len(stored) == (len(folders) - 1 if ids == "auto" else 1)
+
+
+@pytest.mark.parametrize("order", [("bad", "good"), ("good", "bad")])
+def test_the_files_of_the_series_that_was_lost_are_counted(
+    tmp_path: Path, order: tuple[str, str]
+) -> None:
+    """The damaged copy of a series has fewer files than the whole one, by the same name."""
+    good = phantoms.dicom_files(BRAIN)
+    bad, name = cut_short(dict(list(good.items())[1:-1]), 7, 300)
+    for place, files in (("bad", bad), ("good", good)):
+        phantoms.write_folder(tmp_path / place, files)
+    out, paths = tmp_path / "store", [str(tmp_path / place) for place in order]
+    result = CliRunner().invoke(cli, ["prepare", *paths, "--out", str(out), "--workers", "0"])
+    assert str(tmp_path / "bad" / name) in result.stderr
+    with StoreReader(out) as store:
+        files = store.summary["files"]
+    assert (files["stored"], files["left_out"]) == (len(good), len(good) - 2)
+
+
+def test_a_file_without_a_header_is_named_before_the_series_that_lacks_it(tmp_path: Path) -> None:
+    good = phantoms.dicom_files(BRAIN)
+    name = sorted(good)[7]
+    short = good | {name: good[name][:200]}
+    folders = [
+        phantoms.write_folder(tmp_path / "whole", good),
+        phantoms.write_folder(tmp_path / "short", short),
+    ]
+    words = ["--workers", "0", *map(str, folders)]
+    result = CliRunner().invoke(cli, ["prepare", "--out", str(tmp_path / "s"), *words])
+    error = result.stderr.splitlines()[-1]
+    assert error.startswith(f"mrigan: {tmp_path / 'short' / name}: a slice without a size (cut")
+    looked = CliRunner().invoke(cli, ["inspect", "--json", *words])
+    assert f"short/{name}" in [label for label, _ in json.loads(looked.stdout)["unlisted"]]
+
+
+@pytest.mark.parametrize("kind", ["png", "nii"])
+def test_the_contrast_that_is_damaged_is_named(tmp_path: Path, kind: str) -> None:
+    if kind == "nii":
+        head = phantoms.nifti_bytes(phantoms.head_volume(face=False), "LPS")
+        whole, damaged = head, phantoms.truncated(head)
+    else:
+        whole = phantoms.png_bytes(phantoms.slice_pixels())
+        damaged = phantoms.truncated(whole)
+    files = {f"p{k}/{c}_1.{kind}": whole for k in range(3) for c in ("T1", "T2")}
+    files[f"p1/T2_1.{kind}"] = damaged
+    folder = phantoms.write_folder(tmp_path / "v", files)
+    plan = build_plan([folder], PrepareConfig(channels=("t1", "t2")))
+    reasons = [
+        process(source, PrepareConfig(channels=("t1", "t2"))).reason for source in plan.sources
+    ]
+    assert [bool(reason) for reason in reasons] == [False, True, False]
+    assert reasons[1].startswith("its t2: ")
