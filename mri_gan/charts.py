@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
-import textwrap
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -256,7 +256,9 @@ def _draw(chart: Chart, format_: str, title: str = "") -> bytes:
         nothing: dict[str, Any] = dict.fromkeys(
             ("Date", "Creator") if format_ == "svg" else ("CreationDate", "Creator", "Producer")
         )
-        figure.savefig(stream, format=format_, transparent=True, metadata=nothing)
+        with warnings.catch_warnings():  # a page's reader may have letters that the printer lacks
+            warnings.filterwarnings("ignore", "Glyph", UserWarning)
+            figure.savefig(stream, format=format_, transparent=True, metadata=nothing)
     return stream.getvalue()
 
 
@@ -288,24 +290,51 @@ def _plot(axes: Any, chart: Chart, title: str) -> None:
     axes.legend(**place, ncols=columns, frameon=False, borderpad=0, labelspacing=0.2)
 
 
-LEGEND_LETTERS = 46  # that fit beside each other above a chart
+LEGEND_LETTERS = 44  # that fit beside each other above a chart
 SAMPLE_LETTERS = 6  # as wide as the line before a name
 
 
+EAST_ASIAN = 0x2E80  # the first letter of its scripts
+
+
+def _room(text: str) -> float:
+    """How many usual letters a text is as wide as, in about any font."""
+    return sum(map(_room_of, text))
+
+
+def _room_of(letter: str) -> float:
+    if ord(letter) >= EAST_ASIAN:
+        return 1.9
+    if letter in "MWmw@%":
+        return 1.65
+    return 1.25 if letter.isupper() else 1.0
+
+
 def _wrap(name: str) -> str:
-    """A name in as many lines as it takes, for a folder's may be of any length."""
-    return "\n".join(textwrap.wrap(name, LEGEND_LETTERS)) or name
+    """A name in as many lines as it takes, for a folder's may be of any length.
+
+    It breaks behind a sign between words where it can, and within a word where it must.
+    """
+    lines = [""]
+    for piece in re.findall(r".+?(?:[-_. ]|$)", name):
+        if _room(piece) <= LEGEND_LETTERS < _room(lines[-1] + piece):
+            lines.append("")
+        for letter in piece:
+            if _room(lines[-1] + letter) > LEGEND_LETTERS:
+                lines.append("")
+            lines[-1] += letter
+    return "\n".join(lines)
 
 
 def _legend_of(chart: Chart) -> tuple[int, int]:
     """How many names stand beside each other above a chart, and how many lines they take."""
     names = [_wrap(curve.name) for curve in chart.curves]
-    longest = max(len(line) for name in names for line in name.split("\n"))
-    fit = (LEGEND_LETTERS + SAMPLE_LETTERS) // (longest + SAMPLE_LETTERS)
+    longest = max(_room(line) for name in names for line in name.split("\n"))
+    fit = int((LEGEND_LETTERS + SAMPLE_LETTERS) // (longest + SAMPLE_LETTERS))
     columns = max(1, min(4, fit, len(names)))
-    # matplotlib fills the columns one after the other; none has more lines than this.
-    rows = -(-len(names) // columns)
-    return columns, rows * max(name.count("\n") + 1 for name in names)
+    # As matplotlib fills the columns: one after the other, the first ones with one name more.
+    parts = np.array_split([name.count("\n") + 1 for name in names], columns)
+    return columns, max(int(part.sum()) for part in parts)
 
 
 SPIKE = 20.0  # a largest value this many times the usual ones hides all else on a linear axis

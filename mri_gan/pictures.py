@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import functools
 import io
+import re
 import textwrap
 import unicodedata
 from collections.abc import Mapping, Sequence
@@ -285,13 +286,26 @@ def add_lines(sheet: Image.Image, lines: Sequence[str]) -> Image.Image:
 def wrap_label(label: str, width: int) -> list[str]:
     """A label in lines of `width` px; of more than LABEL_LINES the last one holds its end.
 
-    What stands last, such as a split or a number, tells pictures apart whose names begin alike.
+    Lines end behind a comma where there is room: "slice position 0.5" stays together. What stands
+    last, such as a split or a number, tells pictures apart whose names begin alike.
     """
     text, letters = to_letters(label), max(1, width // LETTER_PX)
-    lines = textwrap.wrap(text, letters)
+    whole = _wrap_parts(text, letters)
+    lines = whole if len(whole) <= LABEL_LINES else textwrap.wrap(text, letters)
     if len(lines) <= LABEL_LINES:
         return lines
     return [*lines[: LABEL_LINES - 1], "…" + text[len(text) - letters + 1 :]]
+
+
+def _wrap_parts(text: str, letters: int) -> list[str]:
+    """A text in lines that keep what stands between commas together, where it fits a line."""
+    lines: list[str] = []
+    for part in re.split(r"(?<=,) ", text):
+        if lines and len(f"{lines[-1]} {part}") <= letters:
+            lines[-1] += f" {part}"
+        else:
+            lines += textwrap.wrap(part, letters)
+    return lines
 
 
 def to_letters(text: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import warnings
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -237,3 +238,44 @@ def test_names_of_any_length_stand_whole_above_the_curves() -> None:
 )
 def test_a_metric_is_named_in_words_and_once(title: str, metric: str, said: str) -> None:
     assert name_metric(title, metric) == said
+
+
+NAMES = ("W" * 70, "OASIS3_T1W_AXIAL_MWMWMW_GAMMA_0.0002_BATCH_32_SEED_0", "\u8111" * 60, "a" * 99)
+
+
+def test_names_of_wide_letters_stay_within_the_chart() -> None:
+    """In the font that matplotlib has; a box of another script is about as wide."""
+    curves = [Curve(name, LINE.points) for name in NAMES]
+    figure = draw_figure([chart_of(*curves)])
+    figure.dpi = 720  # where letters are as wide as in print
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
+        figure.draw_without_rendering()
+        boxes = [t.get_window_extent() for t in figure.axes[0].get_legend().get_texts()]
+    narrow = 4.8 * (0.98 - 0.17) - 0.35  # inches beside the line, on a page
+    assert max(box.width for box in boxes) / figure.dpi <= narrow
+
+
+def test_a_long_name_breaks_between_words_and_loses_nothing() -> None:
+    name = "stylegan2_oasis3_T1w_axial_256px_ada_gamma0.0002_batch32_seed0"
+    (label,) = draw_figure([chart_of(Curve(name, LINE.points))]).axes[0].get_legend().get_texts()
+    lines = label.get_text().split("\n")
+    assert "".join(lines) == name
+    assert [line[-1] for line in lines[:-1]] == ["_"] * (len(lines) - 1)
+    assert len(lines) > 1
+
+
+def test_letters_that_the_printer_lacks_are_no_warning() -> None:
+    assert "\u8111" in chart_of(Curve("\u8111", LINE.points)).svg
+
+
+def height_of(*names: str) -> float:
+    svg = chart_of(*(Curve(name, LINE.points) for name in names)).svg
+    return float(re.findall(r'viewBox="[\d.]+ [\d.]+ [\d.]+ ([\d.]+)"', svg)[0])
+
+
+def test_a_chart_has_room_for_the_lines_of_its_legend_and_no_more() -> None:
+    line, long = height_of("a") - height_of("b"), "a" * 60
+    assert line == 0
+    one = height_of(long) - height_of("a")  # two lines
+    assert height_of(long, "b" * 40, "c" * 40) == pytest.approx(height_of("a") + 3 * one)

@@ -174,9 +174,14 @@ def test_letters_that_the_font_lacks_are_spelled_with_those_it_has(given: str, d
 
 def test_a_label_takes_three_lines_where_it_needs_them_and_keeps_its_end() -> None:
     assert wrap_label("seed 3", 128) == ["seed 3"]
-    assert wrap_label("seed 3, age 45, sex unknown", 128) == ["seed 3, age 45, sex", "unknown"]
+    assert wrap_label("seed 3, age 45, sex unknown", 128) == ["seed 3, age 45,", "sex unknown"]
     long = "age unknown, sex unknown, position 0.123"
-    assert wrap_label(long, 128) == ["age unknown, sex", "unknown, position", "0.123"]
+    assert wrap_label(long, 128) == ["age unknown,", "sex unknown,", "position 0.123"]
+    for label in ("seed 0, age 71, sex F, position 0.49", "seed 12, slice position 0.5, age 7"):
+        assert all(len(line) <= 21 for line in wrap_label(label, 128))
+    assert wrap_label("seed 0, slice position 0.5", 128) == ["seed 0,", "slice position 0.5"]
+    many = "seed 1234, position 0.25, group CN, age 70, sex M"  # too many lines if kept whole
+    assert wrap_label(many, 128) == ["seed 1234, position", "0.25, group CN, age", "70, sex M"]
     cut = wrap_label("Patienten_2019_Klinik_fuer_Radiologie_Innenstadt_Haus_3 train", 96)
     assert cut == ["Patienten_2019_K", "linik_fuer_Radio", "…dt_Haus_3 train"]
     assert max(map(len, cut)) <= 96 // 6

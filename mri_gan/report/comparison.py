@@ -68,7 +68,7 @@ def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     """The settings that are not the same everywhere."""
     section = Section("settings", "What differs")
     rows = [
-        [say_name(name), *(sections.say_setting(run.settings.get(name)) for run in runs)]
+        [say_name(name), *(sections.say_value(name, run.settings.get(name, "")) for run in runs)]
         for name in sections.changed_settings(runs)
     ]
     digests = [run.config.get("data_digest", "") for run in runs]

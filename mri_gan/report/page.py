@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import re
 from collections.abc import Sequence
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mri_gan import __version__
 from mri_gan.report import cards, judging, sections
@@ -24,6 +25,8 @@ PEOPLE_PAGE = (
     "This page may show real people: it is as confidential as the scans that they come from. "
     "Each caption says what a picture shows."
 )
+
+OPTION = re.compile(r"(?<!\S)--[a-z][a-z-]*")
 
 
 def build_report(run: RunFacts) -> str:
@@ -72,8 +75,17 @@ def _templates() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["frames_json"] = frames_json
+    environment.filters |= {"frames_json": frames_json, "breakable": breakable}
     return environment
+
+
+def breakable(text: str) -> Markup:
+    """Text with names that may end a line behind an underscore, and options that stay whole.
+
+    What is copied from the page is the same.
+    """
+    named = str(escape(text)).replace("_", "_<wbr>")
+    return Markup(OPTION.sub(r'<span class="whole">\g<0></span>', named))
 
 
 def frames_json(frames: Sequence[Shown]) -> Markup:

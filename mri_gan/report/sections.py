@@ -179,6 +179,8 @@ def to_text(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return say_number(value, 4)
+    if isinstance(value, int):
+        return f"{value:,}"
     if isinstance(value, dict):
         known = {name: item for name, item in value.items() if item is not None}
         return ", ".join(f"{name}: {to_text(item)}" for name, item in known.items()) or "none"
@@ -198,6 +200,13 @@ def say_setting(value: Any) -> str:
         return "; ".join(column.describe() for column in columns) or "none"
     except (AttributeError, LookupError, TypeError, ValueError):  # of another version
         return to_text(value)
+
+
+def say_value(name: str, value: Any) -> str:
+    """The same by its name: a seed is a label, and not a count whose digits come in groups."""
+    if name == "augment_kinds":
+        return str(value).replace(",", ", ")
+    return str(value) if name == "seed" else say_setting(value)
 
 
 def say_level(level: dict[str, Any]) -> str:
@@ -238,7 +247,7 @@ def progress(run: RunFacts) -> Section:
         ]
         tables.append(Table("Problems", rows, ("", "when", "what was seen")))
     tables.append(Table("Software and machine", machine))
-    said = [(say_name(name), say_setting(value)) for name, value in run.settings.items()]
+    said = [(say_name(name), say_value(name, value)) for name, value in run.settings.items()]
     tables.append(Table("Settings", [(name, value) for name, value in said if value]))
     return Section("progress", "Training", tables=tables)
 

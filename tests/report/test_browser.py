@@ -158,3 +158,44 @@ def luminance(rgb: tuple[int, int, int]) -> float:
 
 def _unit(rgb: tuple[int, int, int]) -> list[float]:
     return [value / 255 for value in rgb]
+
+
+def test_names_of_rows_stay_in_view_while_a_wide_table_scrolls(
+    browser: Any, tmp_path: Path
+) -> None:
+    runs = [read_run(make_run(tmp_path / f"{LONG}{i}", lr=1e-3 * (i + 1))) for i in range(8)]
+    (tmp_path / "p.html").write_text(build_comparison(runs), encoding="utf-8")
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto((tmp_path / "p.html").as_uri())
+    box = page.locator(".wide").first
+    name = box.locator("tbody th").first
+    before = name.bounding_box()["x"]
+    box.evaluate("box => { box.scrollLeft = 200 }")
+    assert box.evaluate("box => box.scrollLeft") == 200
+    assert name.bounding_box()["x"] == before
+    page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1300])
+def test_a_term_of_a_setting_is_not_cut_within_a_word(
+    browser: Any, page_file: Path, width: int
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(page_file.as_uri())
+    rooms = page.evaluate(WORDS_FIT)
+    assert rooms
+    assert min(rooms) >= 0
+    page.close()
+
+
+# How much room the longest word of each setting's name leaves in its cell
+WORDS_FIT = """() => [...document.querySelectorAll(".many th")].map(cell => {
+  const probe = document.createElement("span");
+  const font = getComputedStyle(cell).font;
+  probe.style.cssText = "position: absolute; white-space: nowrap; font: " + font;
+  document.body.append(probe);
+  const widths = cell.textContent.split(/[ -]/).map(word => {
+    probe.textContent = word; return probe.getBoundingClientRect().width; });
+  probe.remove();
+  return cell.clientWidth - parseFloat(getComputedStyle(cell).paddingRight) - Math.max(...widths);
+})"""

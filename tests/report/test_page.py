@@ -31,7 +31,7 @@ from mri_gan.report.judging import (
     say_task,
     sum_up,
 )
-from mri_gan.report.page import build_report
+from mri_gan.report.page import breakable, build_report
 from mri_gan.report.sections import CAPTIONS, thin_out
 
 
@@ -409,7 +409,7 @@ def test_the_recorded_command_is_printed_and_none_is_made_up(tmp_path: Path) -> 
     config = json.loads((folder / "config.json").read_text())
     config["command"] = ["mrigan", "train", "S", "--loss", "wgan-gp", "--out", "my run"]
     (folder / "config.json").write_text(json.dumps(config))
-    page = html.unescape(build_report(read_run(folder)))
+    page = html.unescape(re.sub("<[^>]*>", "", build_report(read_run(folder))))
     assert "mrigan train S --loss wgan-gp --out 'my run'" in page
 
 
@@ -528,3 +528,20 @@ def test_what_cannot_be_compared_is_a_usage_error(tmp_path: Path, arguments: lis
     result = CliRunner().invoke(cli, ["compare", *(str(folder) for _ in arguments)])
     assert result.exit_code == 2
     assert "mrigan: " in result.output
+
+
+def test_long_names_may_break_behind_an_underscore_and_options_stay_whole(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name, lr=lr) for name, lr in (("run_of_A", 0.1), ("run_of_B", 0.2))]
+    page = build_comparison([read_run(run) for run in runs])
+    assert '<th scope="col">run_<wbr>of_<wbr>A</th>' in page
+    assert "<h3>run_<wbr>of_<wbr>A: Do its images copy people of the training set?</h3>" in page
+    assert 'mrigan audit run_<wbr>of_<wbr>A <span class="whole">--data</span> STORE' in page
+    assert breakable("a<b_c --x") == 'a&lt;b_<wbr>c <span class="whole">--x</span>'
+    assert breakable("a--b -- c") == "a--b -- c"
+
+
+def test_counts_come_in_groups_of_digits_and_a_seed_does_not(tmp_path: Path) -> None:
+    page = build_report(read_run(make_run(tmp_path / "R", seed=20261129, phase=600_000)))
+    assert 'fade-in of each level, images</th><td class="short">600,000<' in page
+    assert 'seed</th><td class="short">20261129<' in page
+    assert ">blit, geometry, colour<" in page
