@@ -221,3 +221,19 @@ def test_auto_is_the_gpu_of_the_process_where_there_is_one(
     ]
     monkeypatch.setenv("LOCAL_RANK", "3")
     assert options.pick_device("auto") == "cuda:3"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("test", "Only stylegan and stylegan2 have mixing, matrix, truncation and noise."),
+        ("directions", "Only stylegan and stylegan2 have directions."),
+        ("generate", "Truncation, where a network has styles; 1 is none."),
+        ("generate", "Strength of a stylegan's noise; 0 shows the anatomy alone."),
+        ("train", "Mirror training slices at random, which swaps left and right"),
+        ("train", "Kinds of augmentation; also possible: tone, filter, noise, cutout."),
+    ],
+)
+def test_help_says_what_an_option_is_and_which_networks_have_it(command: str, said: str) -> None:
+    help_text = CliRunner().invoke(cli, [command, "--help"]).stdout
+    assert said in " ".join(help_text.split())

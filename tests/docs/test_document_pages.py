@@ -10,6 +10,7 @@ import click
 import pytest
 
 from mri_gan.cli.main import COMMANDS
+from mri_gan.config import AUGMENT_KINDS, STYLED, TrainConfig
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
@@ -67,3 +68,14 @@ def test_manual_pages_have_every_option_and_no_commands_of_the_text() -> None:
         macros = {line.split()[0] for line in page.splitlines() if line[:1] in (".", "'")}
         assert macros <= {".TH", ".SH", ".PP", ".TP", ".B", ".nf", ".fi"}
         assert not re.search(r"\\[^-&e]", page)
+
+
+def test_the_page_says_which_architectures_have_directions() -> None:
+    text = " ".join(text_of(ROOT / "docs" / "using.md").split())
+    assert f"Only {' and '.join(f'`{arch}`' for arch in STYLED)} have directions, mixing" in text
+
+
+def test_the_page_names_the_kinds_of_augmentation_that_are_not_used_by_themselves() -> None:
+    kinds = set(AUGMENT_KINDS) - set(TrainConfig.augment_kinds.split(","))
+    (named,) = re.findall(r"`--augment-kinds` also takes (.*)\.", text_of(ROOT / "docs/models.md"))
+    assert set(re.findall("`([a-z]+)`", named)) == kinds

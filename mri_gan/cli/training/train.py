@@ -117,7 +117,8 @@ def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> 
     help="fastgan: show its critic wavelet bands, which amplify fine detail  [default: on].",
 )
 @click.option(
-    "--flip/--no-flip", help="Also swaps left and right, which is wrong for most anatomy."
+    "--flip/--no-flip",
+    help="Mirror training slices at random, which swaps left and right: wrong for most anatomy.",
 )
 @options.setting(
     "--capacity",
@@ -192,7 +193,7 @@ def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> 
 @setting("--augment-p", "Probability of each augmentation; ada starts from it.")
 @setting(
     "--augment-kinds",
-    "Also possible: tone, filter, noise, cutout. Only --flip mirrors left and right.",
+    "Kinds of augmentation; also possible: tone, filter, noise, cutout. Only --flip mirrors.",
 )
 @setting("--ada-target", "Mean sign of real scores above which ada augments more.")
 @setting("--ada-kimg", "Thousand images that ada needs, at least, to go from 0 to 1.")

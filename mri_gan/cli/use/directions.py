@@ -48,7 +48,8 @@ def command(
 ) -> None:
     """Find the directions along which a checkpoint or run folder CKPT varies most.
 
-    Writes a strip of pictures for each, and all vectors as directions.npz.
+    Writes a strip of pictures for each, and all vectors as directions.npz. Only stylegan and
+    stylegan2 have directions.
     """
     from mri_gan.files import make_folder
     from mri_gan.pictures import Shows, save_png

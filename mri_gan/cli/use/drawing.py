@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 SIZE = options.setting(
     "--size", int, None, "Pixels; smaller images are shrunk  [default: the largest trained]."
 )
-PSI = options.setting("--psi", float, 0.7, "Truncation; 1 is none.")
-NOISE = options.setting("--noise", float, 1.0, "Strength of the noise; 0 shows the anatomy alone.")
+PSI = options.setting("--psi", float, 0.7, "Truncation, where a network has styles; 1 is none.")
+NOISE = options.setting(
+    "--noise", float, 1.0, "Strength of a stylegan's noise; 0 shows the anatomy alone."
+)
 CONDITION = options.setting(
     "--condition",
     str,

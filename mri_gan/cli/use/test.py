@@ -71,6 +71,7 @@ def command(
     samples: one picture per seed. mixing: structure from the top row, detail from the left
     column. matrix: coarse, middle or fine styles of the row's picture in the column's. truncation:
     psi from 0 up. strip: from one picture to another. noise: without, with, and what it changes.
+    Only stylegan and stylegan2 have mixing, matrix, truncation and noise.
     With --styles: samples and mixing of projected images, in files called projected.
     """
     from mri_gan.files import make_folder
