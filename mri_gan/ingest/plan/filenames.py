@@ -14,7 +14,7 @@ from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.ingest.plan import words
 from mri_gan.ingest.plan.folders import add_visits, number_slices, plainer_names
-from mri_gan.ingest.plan.inference import infer_people
+from mri_gan.ingest.plan.inference import infer_people, name_visits
 from mri_gan.ingest.plan.paths import SHORT_NUMBER, Parsed
 from mri_gan.ingest.plan.words import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
 from mri_gan.ingest.source import IMAGE_SUFFIXES, Naming, common_prefix, suffix_of, whole_number
@@ -50,14 +50,15 @@ EXAMPLES = {
 def identify_all(names: Sequence[str], config: PrepareConfig) -> list[Naming]:
     """Read the paths of all members together; raises UsageError where one does not fit.
 
-    The first scheme that fits a path wins. Paths that fit none are read together: see `inference`.
+    The first scheme that fits a path wins; paths that fit none are read together (`inference`).
     """
     plain = [words.plain_text(name) for name in names]
     if config.naming != AUTO:
         return [_by_pattern(name, config.naming) for name in plain]
     plain = plain if config.classes else plainer_names(plain)
-    found = add_visits(plain, _read_together(plain, config))
-    return number_slices([_stem(name) for name in plain], found)
+    stems = [_stem(name) for name in plain]
+    read = add_visits(plain, _read_together(plain, config))
+    return number_slices(stems, name_visits(stems, read))
 
 
 def _read_together(names: Sequence[str], config: PrepareConfig) -> list[Naming]:
@@ -416,9 +417,8 @@ def read_classes(names: Sequence[str]) -> list[str]:
 
 def _class_folders(name: str) -> list[str]:
     """The folders of an image that may be its class; raises UsageError where there are none."""
-    folders = [
-        f for f in name.split("/")[:-1] if f.lower() not in words.SPLIT_FOLDERS.keys() | NO_CLASS
-    ]
+    no_class = words.SPLIT_FOLDERS.keys() | NO_CLASS
+    folders = [folder for folder in name.split("/")[:-1] if folder.lower() not in no_class]
     if not folders:
         raise UsageError(
             f"{name}: is not in a class folder", "put it into one, or leave --classes out"
@@ -469,7 +469,7 @@ def _in_class(
 
 def _without_contrast(word: str) -> str:
     said = words.read_words(word)
-    return said.text if said.contrast and said.text else word
+    return (said.contrast and said.text) or word
 
 
 def _is_bare(word: str, label: str, others: Collection[str]) -> bool:

@@ -29,7 +29,8 @@ from mri_gan.values import say_count
 # Copies
 
 COPY_MARK = re.compile(
-    r"(?: ?\(\d\d?\)| - (?:copy|kopie|copie|copia)(?: \(\d\d?\))?)(?=(\.[a-z][a-z\d.]*)?$|/)",
+    r"(?: ?\(\d\d?\)|(?: - |[_\-. ])(?:copy|kopie|copie|copia)(?:[_\-. ]?\d\d?| \(\d\d?\))?)"
+    r"(?=(?:\.[a-z][a-z\d.]*)?$|/)|(?:(?<=/)|^)(?:copy of|kopie von|copie de|copia de) (?=[^/])",
     re.IGNORECASE,
 )
 MOST_COPIES = 2  # of one file; more of them are numbered pictures
@@ -58,9 +59,11 @@ def find_copies(names: Sequence[str]) -> dict[str, str]:
     copies: dict[str, set[str]] = defaultdict(set)
     for name in marked:
         for mark in COPY_MARK.finditer(name):
-            original = name[: mark.start()] + (mark[1] or "")
+            plain = name[: mark.start()] + name[mark.end() :]
+            end = plain.find("/", mark.start())
+            original = plain[:end] if end >= 0 else plain
             if original in known:
-                found[name] = original, name[: mark.start()] + name[mark.end() :]
+                found[name] = original, plain
                 copies[original].add(name[: mark.end()])
     few = {original for original, marks in copies.items() if len(marks) <= MOST_COPIES}
     return {name: plain for name, (original, plain) in found.items() if original in few}
@@ -83,11 +86,11 @@ def say_copies(sources: Iterable[Source]) -> str:
 
 # Folders of visits
 
-TIME_WORD = re.compile(
-    r"^(?:(?:pre|post)(?:[_\-. ]?(?:op|surgery|treatment|therapy|tx|rt|chemo|intervention))?|"
-    r"screening|\d+[_\-. ]?(?:m|mo|mon|months?|w|wks?|weeks?|days?|y|yrs?|years?))$",
-    re.IGNORECASE,
+TIME = (
+    r"(?:(?:pre|post)(?:[_\-. ]?(?:op|surgery|treatment|therapy|tx|rt|chemo|intervention))?|"
+    r"screening|\d+[_\-. ]?(?:m|mo|mon|months?|w|wks?|weeks?|days?|y|yrs?|years?))"
 )
+TIME_WORD = re.compile(rf"^{TIME}$", re.IGNORECASE)
 UID = re.compile(r"^\d+(?:\.\d+){3,}$")  # of a study or a series, nobody knows which
 Pairs = set[tuple[str, str]]  # people and folders below theirs
 

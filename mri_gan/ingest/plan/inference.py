@@ -10,9 +10,10 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
+from mri_gan.ingest.plan.folders import TIME
 from mri_gan.ingest.plan.paths import (
     FEW,
     MOSTLY,
@@ -34,8 +35,16 @@ from mri_gan.ingest.plan.paths import (
     site_folders,
     split_word,
 )
-from mri_gan.ingest.plan.words import CLASS_WORDS, GROUP_WORD, PERSON_NUMBER, PERSON_WORD, STAGES
-from mri_gan.ingest.source import whole_number
+from mri_gan.ingest.plan.words import (
+    CLASS_WORDS,
+    GROUP_WORD,
+    PERSON_NUMBER,
+    PERSON_WORD,
+    STAGES,
+    contrast_of,
+    read_words,
+)
+from mri_gan.ingest.source import Naming, Source, whole_number
 
 LONGEST_PREFIX = 8
 MADE_BY_SPM = re.compile(
@@ -396,3 +405,85 @@ def _keep_apart(
         alone = bare and (not has_digit(who) or who.isdecimal())
         if place and (not file.who or (who in shared and (alone or mostly))):
             file.who = f"{place}/{file.who}".rstrip("/")
+
+
+# Visits in the names of files
+
+TIME_IN_NAME = re.compile(rf"(?<![^_\-. ]){TIME}(?![^_\-. ])", re.IGNORECASE)
+T_NUMBER = re.compile(r"(?<![^_\-. ])t(\d)(?![^_\-. ])", re.IGNORECASE)
+AGENT_WORDS = {"pre", "post"}  # of a visit, or of a contrast agent
+BY_AGENT = {"t1", "t1ce", "flair"}  # contrasts that an agent changes
+FOUND_BY_NAME = ("volumes", "images")  # layouts of no known collection
+
+
+def name_visits(stems: Sequence[str], namings: Sequence[Naming]) -> list[Naming]:
+    """The namings, with words for times in names of files as sessions where somebody has several.
+
+    `pre` and `post` behind T1 are about a contrast agent, unless T2 and the like have them too;
+    `t1` is a visit beside `t0` only.
+    """
+    files = [stem.rpartition("/")[2] for stem in stems]
+    after = {_contrast_before(file, time) for file in files for time in TIME_IN_NAME.finditer(file)}
+    agents = BY_AGENT if after <= BY_AGENT | {""} else set()
+    numbers = {time[1] for file in files if (time := T_NUMBER.search(file))}
+    said = [
+        _find_time(file, naming, agents, with_t="0" in numbers)
+        for file, naming in zip(files, namings, strict=True)
+    ]
+    had: dict[str, set[str]] = defaultdict(set)
+    for naming, (session, _) in zip(namings, said, strict=True):
+        had[naming.subject].add(session or naming.session)
+    if all(len(sessions) < 2 for sessions in had.values()):
+        return list(namings)
+    return [
+        replace(naming, session=session, contrast=contrast) if session else naming
+        for naming, (session, contrast) in zip(namings, said, strict=True)
+    ]
+
+
+def _contrast_before(file: str, time: re.Match[str]) -> str:
+    """The contrast that the word before `pre` or `post` names."""
+    if time[0].lower() not in AGENT_WORDS:
+        return ""
+    return contrast_of(re.split(r"[_\-. ]+", file[: time.start()].rstrip("_-. "))[-1])
+
+
+def _find_time(
+    file: str, naming: Naming, agents: Collection[str], *, with_t: bool
+) -> tuple[str, str]:
+    """(session, contrast) that a file's own name says; no session where that is open."""
+    if naming.session or naming.layout not in FOUND_BY_NAME:
+        return "", naming.contrast
+    person = naming.subject.rpartition("/")[2]
+    start = file.find(person) + len(person) if person in file else 0
+    times = (
+        time
+        for time in TIME_IN_NAME.finditer(file, start)
+        if _contrast_before(file, time) not in agents
+    )
+    time = next(times, None) or (T_NUMBER.search(file, start) if with_t else None)
+    if time is None:
+        return "", naming.contrast
+    rest = read_words(f"{file[: time.start()]}{file[time.end() :]}").contrast
+    if time.re is T_NUMBER:
+        return time[1], rest
+    return re.sub(r"[_\-. ]", "", time[0]).lower(), rest or naming.contrast
+
+
+def say_visits(sources: Iterable[Source]) -> str:
+    """How `pre` and `post` in names of files were read where nothing else tells; else empty."""
+    named = [source for source in sources if source.naming.layout in FOUND_BY_NAME]
+    told = [source for source in named if any(_say_agent(source.member.name.rpartition("/")[2]))]
+    contrasts = {source.naming.contrast for source in told}
+    if not told or not contrasts <= BY_AGENT | {""}:
+        return ""
+    visits, agent = "two visits", "scans before and after a contrast agent"
+    label = told[0].public_label
+    if any(source.naming.session in AGENT_WORDS for source in told):
+        return f"pre and post in names such as {label} count as {visits}, not as {agent}"
+    alone = {"t1", "t1ce"} == contrasts == {source.naming.contrast for source in named}
+    return f"pre and post in names such as {label} count as {agent}, not as {visits}" * alone
+
+
+def _say_agent(file: str) -> Iterable[bool]:
+    return (time[0].lower() in AGENT_WORDS for time in TIME_IN_NAME.finditer(file))

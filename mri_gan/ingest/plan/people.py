@@ -21,6 +21,7 @@ from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error
 from mri_gan.ingest.plan.folders import say_copies, say_merged, say_still
+from mri_gan.ingest.plan.inference import say_visits
 from mri_gan.ingest.plan.label_files import say_nameless
 from mri_gan.ingest.plan.paths import is_visit, split_word
 from mri_gan.ingest.plan.selection import contrasts_of, say_mixed
@@ -292,7 +293,7 @@ def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:
         say_nameless(sources),
         _classes(sources, config),
         _crowd(sources, config),
-        _merged(sources),
+        *(f"{said}; {USE_PEOPLE}" for said in (_merged(sources), say_visits(sources)) if said),
         _long_stems(sources),
         _same_names(sources),
         _names_apart(sources),
@@ -356,8 +357,7 @@ def _crowd_of_images(sources: Sequence[Source]) -> str:
 
 
 def _merged(sources: Sequence[Source]) -> str:
-    said = say_merged(s for s in sources if s.naming.layout in FROM_NAMES)
-    return f"{said}; {USE_PEOPLE}" if said else ""
+    return say_merged(s for s in sources if s.naming.layout in FROM_NAMES)
 
 
 def _long_stems(sources: Iterable[Source]) -> str:

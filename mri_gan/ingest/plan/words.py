@@ -196,9 +196,8 @@ class Words:
 
 def plain_text(text: str) -> str:
     """One spelling of a name: Unicode letters composed, separators of Windows as slashes."""
-    if text.isascii():
-        return text.replace("\\", "/")
-    return unicodedata.normalize("NFC", text).replace("\\", "/")
+    composed = text if text.isascii() else unicodedata.normalize("NFC", text)
+    return composed.replace("\\", "/")
 
 
 def contrast_of(word: str) -> str:
@@ -218,14 +217,13 @@ def read_words(text: str, kind: str = "image", years: bool = True) -> Words:
     tokens, gaps = parts[::2], ["", *parts[1::2]]
     pairs = [(token, gap) for token, gap in zip(tokens, gaps, strict=True) if token]
     while pairs:
-        taken = _take([token for token, _ in pairs[:2]], found, pairs[0][1])
-        pairs = pairs[taken:]
+        pairs = pairs[_take([token for token, _ in pairs[:3]], found, pairs[0][1]) :]
     return found
 
 
 def _take(tokens: list[str], found: Words, gap: str) -> int:
-    """Sort the first word, or the first two where they belong together; how many those were."""
-    pair = "".join(tokens).lower()
+    """Sort the first of three words, or two that belong together; how many those were."""
+    pair = "".join(tokens[:2]).lower()
     halves = tokens[0].lower() in CONTRAST_OF or pair == "mprage"
     if len(tokens) > 1 and pair in CONTRAST_OF and halves:
         return _set(found, "contrast", CONTRAST_OF[pair], 2)
@@ -238,9 +236,11 @@ def _take(tokens: list[str], found: Words, gap: str) -> int:
 
 
 def _may_announce(kind: str, tokens: list[str], found: Words) -> bool:
-    # `baseline_0012` is person 0012's, `p1_baseline_0012` is not.
-    is_person = VISIT_WORD.match(tokens[0]) and len(tokens[1]) > 2 and not found.name
-    return not is_person and _may_be(kind, tokens[0], found)
+    # `baseline_0012` is person 0012's, `p1_baseline_0012` is not: of an image it is the slice.
+    is_slice = found.counts_slices and len(tokens) == 2
+    is_person = len(tokens[1]) > 2 and not found.name
+    is_else = VISIT_WORD.match(tokens[0]) and (is_slice or is_person)
+    return not is_else and _may_be(kind, tokens[0], found)
 
 
 def _may_be(kind: str, word: str, found: Words) -> bool:

@@ -39,6 +39,12 @@ def plan_of(folder: Path, names: list[str], channels: tuple[str, ...] = ()) -> P
         (["a.nii.gz", "a (1).nii.gz", "b.nii.gz"], "a a b"),
         (["a.nii.gz", "a(1).nii.gz", "b.nii.gz"], "a a b"),
         (["a.nii.gz", "a - Kopie.nii.gz", "b.nii.gz"], "a a b"),
+        (["c.nii.gz", "c_copy.nii.gz", "d.nii.gz"], "c c d"),
+        (["a.nii.gz", "a - Copy.nii.gz", "a-copy.nii.gz"], "a a a"),
+        (["a.png", "a_copy2.png", "b.png", "b copy 2.png"], "a a b b"),
+        (["a.nii.gz", "a_kopie_2.nii.gz", "Copy of a.nii.gz", "d.nii.gz"], "a a a d"),
+        (["p1/1.png", "Kopie von p1/2.png", "p1 (1)/3.png", "p2/1.png"], "p1 p1 p1 p2"),
+        (["P1_1.png", "P1_1_copy.png", "P2_1.png"], "P1 P1 P2"),
         (["p1/T1.nii.gz", "p1/T1 (1).nii.gz", "p2/T1.nii.gz"], "p1 p1 p2"),
         (["p1/1.png", "p1/1 (2).png", "p1/2.png", "p2/1.png"], "p1 p1 p1 p2"),
         (["p1/1.png", "p1 (1)/1.png", "p2/1.png"], "p1 p1 p2"),
@@ -52,6 +58,15 @@ def test_a_copy_is_of_the_same_person(names: list[str], people: str) -> None:
 def test_many_numbers_in_brackets_are_slices_and_no_copies() -> None:
     names = ["anna.png", *(f"anna ({n}).png" for n in range(1, 6)), "bert.png"]
     assert positions(names) == [-1, 1, 2, 3, 4, 5, -1]
+
+
+@pytest.mark.parametrize(
+    "copy",
+    ["b (1).nii.gz", "b_copy.nii.gz", "b - Copy.nii.gz", "b-copy2.nii.gz", "Copy of b.nii.gz"],
+)
+def test_copies_are_doubted_however_they_are_called(tmp_path: Path, copy: str) -> None:
+    doubts = " ".join(plan_of(tmp_path, ["a.nii.gz", "b.nii.gz", copy]).doubts)
+    assert f"1 file is named as a copy, such as a.zip:{copy} of b.nii.gz" in doubts
 
 
 def test_copies_are_doubted_without_names_that_are_hidden(tmp_path: Path) -> None:
