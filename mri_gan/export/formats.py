@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
 import re
 import tarfile
+import unicodedata
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.errors import UsageError
-from mri_gan.pictures import Shows, png_bytes
+from mri_gan.pictures import SPELLED, Shows, png_bytes
 from mri_gan.store.labels import slice_labels
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import IMAGE, MASK, SliceRecord, label_channels, label_greys
@@ -115,7 +117,11 @@ def label_table(store: StoreReader) -> Pixels:
 
 # Which slices an export takes, and under which names
 
-MAX_NAME = 80
+MAX_NAME, MAX_BYTES = 80, 200  # characters, and bytes of UTF-8
+UMLAUTS = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "å": "aa", "Å": "Aa"}
+)
+MARK_BYTES = 2
 # Folders that Windows cannot have.
 RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
 
@@ -141,24 +147,51 @@ def select(store: StoreReader, split: str | None, *, anonymous: bool) -> Selecti
 
 
 def name_folders(subjects: Sequence[str]) -> dict[str, str]:
-    """A folder name for each subject: harmless everywhere, and never shared by two."""
+    """A folder name for each subject: harmless everywhere, and never shared by two.
+
+    Where two would share one (`Müller` and `Mueller`), who is called so keeps it; the other's ends
+    with `~` and four hexadecimal digits that follow from its own name, whoever else there is.
+    """
     taken: set[str] = set()
     folders: dict[str, str] = {}
-    for subject in subjects:
+    for subject in sorted(subjects, key=lambda subject: safe_name(subject) != subject):
         plain = base = safe_name(subject)
-        count = 1
-        while plain.lower() in taken:  # some file systems do not distinguish upper and lower case
+        count = 0
+        while (
+            plain.casefold() in taken
+        ):  # some file systems do not distinguish upper and lower case
+            plain = f"{base}~{_mark(subject, count)}"
             count += 1
-            plain = f"{base}~{count}"
-        taken.add(plain.lower())
+        taken.add(plain.casefold())
         folders[subject] = plain
-    return folders
+    return {subject: folders[subject] for subject in subjects}
+
+
+def _mark(text: str, count: int) -> str:
+    data = f"{text}{'~' * count}".encode(errors="surrogatepass")
+    return hashlib.blake2b(data, digest_size=MARK_BYTES).hexdigest()
 
 
 def safe_name(text: str) -> str:
-    """The text as one file name: no separators, no dots in front, no odd characters."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._")[:MAX_NAME] or "unnamed"
+    """The text as one file name: no separators, no dots in front, no odd characters.
+
+    Latin letters with marks are spelled without (`ü` as `ue`, `é` as `e`, `ø` as `o`); letters of
+    other alphabets stay as they are, which file systems allow, and everything else is `_`.
+    """
+    spelled = "".join(map(_spell, unicodedata.normalize("NFC", text)))
+    plain = re.sub(r"_+", "_", spelled).strip("._")[:MAX_NAME]
+    plain = plain.encode()[:MAX_BYTES].decode(errors="ignore") or "unnamed"
     return f"_{plain}" if RESERVED.match(plain) else plain
+
+
+def _spell(letter: str) -> str:
+    """One letter as a file name may have it."""
+    if letter.isascii():
+        return letter if letter.isalnum() or letter in "._-" else "_"
+    if unicodedata.name(letter, "").startswith("LATIN"):
+        bare = unicodedata.normalize("NFKD", letter.translate(UMLAUTS).translate(SPELLED))
+        return "".join(c for c in bare if c.isascii() and c.isalnum()) or "_"
+    return letter if unicodedata.category(letter)[0] in "LMN" else "_"
 
 
 def public_facts(record: SliceRecord, folder: str) -> dict[str, Any]:

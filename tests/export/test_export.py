@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import re
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -273,6 +274,48 @@ def test_folder_names_are_harmless(name: str) -> None:
 def test_two_subjects_never_share_a_folder() -> None:
     names = name_folders(["a/b", "a_b", "A_B", "a_b~2"])
     assert len({name.lower() for name in names.values()}) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("Müller", "Mueller"),
+        ("Mu\u0308ller", "Mueller"),  # as macOS spells it
+        ("Möller", "Moeller"),
+        ("Größe", "Groesse"),
+        ("René", "Rene"),
+        ("Łukasz Ørsted", "Lukasz_Orsted"),
+        ("Åse", "Aase"),
+        ("Nguyễn", "Nguyen"),
+        ("Иванов", "Иванов"),
+        ("Γιώργος", "Γιώργος"),
+        ("山田 太郎", "山田_太郎"),
+        ("sub-01", "sub-01"),
+        ("PT 3", "PT_3"),
+        ("a😀b", "a_b"),
+    ],
+)
+def test_letters_beyond_ascii_stay_readable(tmp_path: Path, name: str, folder: str) -> None:
+    assert safe_name(name) == folder
+    assert safe_name(folder) == folder  # and is spelled no further
+    (tmp_path / folder).mkdir()
+
+
+def test_long_names_of_other_alphabets_fit_a_file_system(tmp_path: Path) -> None:
+    for name in ("山" * 300, "\U00020000" * 300, "я" * 300):
+        (tmp_path / f"{safe_name(name)}~0000").mkdir()
+
+
+def test_who_is_spelled_like_another_is_told_apart_by_the_own_name_only() -> None:
+    people = ["Müller", "Möller", "Mueller", "MÜLLER", "sub-01", "PT 3", "PT_3", "René", "Renè"]
+    folders = name_folders(people)
+    assert len({folder.casefold() for folder in folders.values()}) == len(people)
+    assert list(folders) == people
+    kept = {"Möller": "Moeller", "Mueller": "Mueller", "sub-01": "sub-01", "PT_3": "PT_3"}
+    assert {who: folders[who] for who in kept} == kept
+    assert re.fullmatch(r"Mueller~[0-9a-f]{4}", folders["Müller"])
+    assert name_folders(["Mueller", "Müller"])["Müller"] == folders["Müller"]
+    assert name_folders(people[::-1])["PT 3"] == folders["PT 3"]
 
 
 # Masks

@@ -13,7 +13,7 @@ from dataclasses import replace
 from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.ingest.plan import words
-from mri_gan.ingest.plan.folders import add_visits, number_slices, plainer_names
+from mri_gan.ingest.plan.folders import add_visits, drop_sub, number_slices, plainer_names
 from mri_gan.ingest.plan.inference import infer_people, name_visits
 from mri_gan.ingest.plan.paths import SHORT_NUMBER, Parsed
 from mri_gan.ingest.plan.words import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
@@ -76,7 +76,7 @@ def _identify(names: Sequence[str]) -> list[Naming]:
     known = _read_cases(names, _agree_on_labels(known))
     rest = iter(_infer([name for name, one in zip(names, known, strict=True) if one is None]))
     every = [next(rest) if one is None else one for one in known]
-    return _follow_images(_one_spelling(every))
+    return _follow_images(_one_spelling(drop_sub(every)))
 
 
 def _follow_images(namings: Sequence[Naming]) -> list[Naming]:

@@ -84,6 +84,21 @@ def say_copies(sources: Iterable[Source]) -> str:
     return f"{files}, such as {labels[one]} of {copies[one]}: leave copies out with --exclude"
 
 
+# Labels of BIDS
+
+
+def drop_sub(namings: Sequence[Naming]) -> list[Naming]:
+    """`sub-Müller` as `Müller` beside labels of BIDS, which are of plain letters and digits."""
+    if not any(naming.layout == "bids" for naming in namings):
+        return list(namings)
+    return [
+        replace(naming, subject=naming.subject.removeprefix("sub-") or naming.subject)
+        if naming.layout in ("images", "volumes")
+        else naming
+        for naming in namings
+    ]
+
+
 # Folders of visits
 
 TIME = (

@@ -55,6 +55,18 @@ def test_a_copy_is_of_the_same_person(names: list[str], people: str) -> None:
     assert [one.subject.replace(" ", "_") for one in read(names)] == people.split()
 
 
+@pytest.mark.parametrize("form", ["sub-{0}/anat/sub-{0}_T1w.nii.gz", "sub-{0}_T2w.nii.gz"])
+def test_people_of_a_bids_tree_are_called_alike(form: str) -> None:
+    """Labels with letters or spaces that BIDS does not have are labels all the same."""
+    people = ["Müller", "Möller", "01", "PT 3", "02"]
+    assert [one.subject for one in read([form.format(who) for who in people])] == people
+
+
+def test_names_without_any_label_of_bids_stay_as_they_are() -> None:
+    names = [f"sub-{who}/T1.nii.gz" for who in ("Müller", "Möller")]
+    assert [one.subject for one in read(names)] == ["sub-Müller", "sub-Möller"]
+
+
 def test_many_numbers_in_brackets_are_slices_and_no_copies() -> None:
     names = ["anna.png", *(f"anna ({n}).png" for n in range(1, 6)), "bert.png"]
     assert positions(names) == [-1, 1, 2, 3, 4, 5, -1]
