@@ -180,16 +180,20 @@ def png_bytes(
 
     Raises UsageError for what PNG cannot hold: other than 1 or 3 channels, 16-bit colour.
     """
-    if len(pixels) not in (1, 3) or (len(pixels) == 3 and pixels.dtype == np.uint16):
-        raise UsageError(
-            f"a PNG does not hold {len(pixels)} channels of {8 * pixels.itemsize} bits",
-            "use --format nifti",
-        )
+    check_png(len(pixels), 8 * pixels.itemsize)
     array = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
     stream = io.BytesIO()
     picture = Image.fromarray(np.ascontiguousarray(array))
     picture.save(stream, "PNG", pnginfo=png_text(shows, facts), compress_level=COMPRESS_LEVEL)
     return stream.getvalue()
+
+
+def check_png(channels: int, bits: int) -> None:
+    """Raise UsageError for what PNG cannot hold."""
+    if channels not in (1, 3) or (channels == 3 and bits == 16):
+        raise UsageError(
+            f"a PNG does not hold {channels} channels of {bits} bits", "use --format nifti"
+        )
 
 
 def read_edges(config: Path) -> tuple[str, ...]:

@@ -268,7 +268,7 @@ def describe_both(
     if people < FEWEST_PEOPLE:
         raise DataError(
             f"a noise floor needs {FEWEST_PEOPLE} people, and the real images are of {people}",
-            "choose a --split with more people",
+            "choose a --split with more people, or more images of it",
         )
     split = [halves(reals.groups, seed + i) for i in range(HALVINGS)]
     chosen, left = choose(families, min(len(fakes), min(len(b) for _, b in split)))
@@ -375,8 +375,12 @@ def read_figure(
     if family.better == "zero":  # the sign between two halves of people is chance
         floors = np.abs(floors)
     apart = matched - floors
-    half = float(t.ppf(0.975, len(floors) - 1) * apart.std(ddof=1))
-    middle = float(apart.mean())
+    half = half_interval(apart)
+    low, high = float(apart.mean()) - half, float(apart.mean()) + half
+    nearest = float(np.abs(apart).min())
+    if np.isinf(family.most) and nearest > FAR * half_interval(floors) > 0:
+        # Far away in every halving, by differences so unequal that an interval would hold 0.
+        half, low, high = min(half, nearest), max(low, apart.min()), min(high, apart.max())
     at_floor, floor = float(matched.mean()), float(floors.mean())
     # High is far from everybody; low is near to somebody, as copies are.
     better = "far" if name.startswith("authenticity[") else family.better
@@ -386,12 +390,17 @@ def read_figure(
         *figure_interval(family, name, value, draws, count),
         floor,
         at_floor,
-        middle - half,
-        middle + half,
+        float(low),
+        float(high),
         say_reading(better, at_floor, floor, half, family.beyond or NEARER),
         better,
         family.unit,
     )
+
+
+def half_interval(values: Column) -> float:
+    """Half of the 95 % interval of one value, by Student's factor."""
+    return float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1))
 
 
 SHARES = ("upright", "precision", "recall", "coverage", "authenticity")  # of a count

@@ -151,9 +151,10 @@ def evaluate(
     """Compare a model, checkpoint, run folder, or folder of pictures, with one split of a store.
 
     Every figure of the result stands beside its noise floor; docs/evaluation.md says what each
-    can show. `on_progress` is called with the images done and their number; each counts twice, when
-    it is read and when its set is compared, which takes longer. Raises UsageError where they do not
-    go together, DataError for too few people.
+    can show. Nothing is written: for reports, use `mrigan evaluate`. `on_progress` is called with
+    the images done and their number; each counts twice, when it is read and when its set is
+    compared, which takes longer. Raises UsageError where they do not go together, DataError for
+    too few people.
     """
     require_least(1, count=count, fakes=fakes, resamples=resamples)
     names = (features,) if isinstance(features, str) else tuple(features)
@@ -190,7 +191,8 @@ def audit(
     """Look for copies of training slices among the samples: `.verdict` is pass, fail or undecided.
 
     Samples are those of a model, checkpoint or run folder, drawn as `generate` draws them, or the
-    pictures of a folder. A model of another store is always undecided.
+    pictures of a folder. A model of another store is always undecided. Nothing is written: for
+    reports, use `mrigan audit`.
     `on_progress` is called with the images compared and their number; copies made on purpose, which
     show what would be found, come last and take a minute or more.
     Raises UsageError where model and store do not go together, DataError for too few people.

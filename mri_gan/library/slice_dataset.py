@@ -89,8 +89,8 @@ class SliceDataset(torch_data.Dataset[Any]):
     """Slices [C, H, W] of one split at one level; an item is read when it is needed.
 
     Without `labels` an item is a tensor, with one label a pair (tensor, label), with several
-    (tensor, (label, ...)). An unknown class is -1, an unknown number nan, of which a warning
-    tells. Classes have the same numbers in every split; `name:class` makes a class of numbers, and
+    (tensor, (label, ...)). An unknown class is -1, an unknown number nan, of which warnings
+    tell. Classes have the same numbers in every split; `name:class` makes a class of numbers, and
     `{name: (class, ...)}` gives their order, for several stores.
 
     With `as_dict` an item is {"image", "index", "subject", each label}, as dictionary transforms
@@ -147,9 +147,12 @@ class SliceDataset(torch_data.Dataset[Any]):
         if self.level > native:
             yield f"level {self.level}: no slice has more than {native} px, so these are enlarged"
         for name, target in self.targets.items():
-            unknown = 0 if target.classes else int(target.values.isnan().sum())
+            is_class = bool(target.classes)
+            unknown = int((target.values == NO_CLASS if is_class else target.values.isnan()).sum())
             if unknown:
-                yield f"{name} is nan, unknown, for {unknown:,} of {say_count(len(self), 'slice')}"
+                value = NO_CLASS if is_class else "nan"
+                of = say_count(len(self), "slice")
+                yield f"{name} is {value}, unknown, for {unknown:,} of {of}"
 
     def __len__(self) -> int:
         return len(self.indices)

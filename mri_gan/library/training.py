@@ -35,6 +35,7 @@ from mri_gan.schedule import read_schedule, settings_by_levels
 from mri_gan.store.reader import StoreReader
 from mri_gan.tables import html_table
 from mri_gan.train.data import build_config
+from mri_gan.train.loop import require_start
 from mri_gan.train.loop import train as train_run
 from mri_gan.train.run_folder import Progress, Run, RunOptions
 from mri_gan.values import StrPath, as_path, suggest
@@ -43,10 +44,10 @@ from mri_gan.values import StrPath, as_path, suggest
 class Callback:
     """What a training run calls as it goes; override what you need.
 
-    Where `on_step`, `on_metrics` or `on_checkpoint` returns True, the run is saved and ends, and
-    `train` returns. What a method raises ends the run after the last checkpoint. `on_close` is
-    called last, whatever ends the run. Each callback is given copies of its own. Raises UsageError
-    for a method `on_...` that nothing would call.
+    Where `on_step`, `on_metrics` or `on_checkpoint` returns True, the run is saved and ends, after
+    `on_step` with the next step, and `train` returns. What a method raises ends the run after the
+    last checkpoint. `on_close` is called last, whatever ends the run. Each callback is given copies
+    of its own. Raises UsageError for a method `on_...` that nothing would call.
     """
 
     def __init_subclass__(cls) -> None:
@@ -192,6 +193,7 @@ def train(
     )
     given = {**settings}
     config = resolve_settings(source, preset, condition, table, given, device, weights, minutes)
+    require_start(folder, begin)
     make_folder(folder)
     with Audience(heard) as audience:
         with FolderLock(folder) as lock, stop_on_signal() as stop:

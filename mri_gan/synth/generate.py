@@ -25,6 +25,7 @@ from mri_gan.pictures import (
     COMPRESS_LEVEL,
     SEED,
     Shows,
+    check_png,
     mark_header,
     name_channels,
     png_bytes,
@@ -101,7 +102,11 @@ def generate(
     folder = out.with_name(f".{out.name}.parts") if config.format == "zip" else out
     if config.format == "zip" and out.exists():
         raise UsageError(f"{out}: exists", "name another file, or delete it first")
-    condition_rows(trained.conditions, config.condition, [])  # reports what does not fit at once
+    # Both report what does not fit before anything is written.
+    condition_rows(trained.conditions, config.condition, [])
+    if config.format != "nifti":
+        shades = len(trained.channel_names) - trained.has_mask
+        check_png(shades, config.depth)
     files.make_folder(folder / MASKS if trained.has_mask else folder)
     with files.FolderLock(folder):
         check_manifest(folder, manifest(trained, config))

@@ -384,6 +384,12 @@ def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
     return state
 
 
+def require_start(folder: Path, start_from: Path | None) -> None:
+    """Raise DataError where a new run is to start from a checkpoint that cannot be read."""
+    if start_from is not None and not list_checkpoints(folder):
+        load_checkpoint(find_checkpoint(start_from))
+
+
 def may_go_on(checkpoint: Checkpoint, config: TrainConfig, digest: str) -> bool:
     """Whether an unfinished run can continue where it was although settings differ.
 
@@ -411,6 +417,12 @@ def check_same_run(path: Path, checkpoint: Checkpoint, config: TrainConfig, dige
             "use the same settings, another --out to start again, or --ckpt with --transfer"
             + grey_hint(checkpoint, config),
         )
+    trained, total = checkpoint.nimg, total_images(config)
+    require(
+        total >= min(trained, total_images(checkpoint.config)),
+        f"{path.parent}: {trained / 1000:g} kimg are trained, more than --kimg {total / 1000:g}",
+        "give as many or more, or another --out",
+    )
 
 
 def grey_hint(checkpoint: Checkpoint, config: TrainConfig) -> str:

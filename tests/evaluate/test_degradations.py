@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from mri_gan.errors import DataError
-from mri_gan.evaluate.distances import upright_family
+from mri_gan.evaluate.distances import kernel_family, upright_family
 from mri_gan.evaluate.evaluation import (
     Evaluation,
     Figure,
@@ -242,6 +242,25 @@ def test_more_upright_than_people_is_no_sign_of_copies() -> None:
     figure = read_figure(family, "upright[rows]", 80, people, people, people + 20)
     assert figure.reading == "more upright than people are: no sign of copies"
     assert figure.verdict == "more upright"
+
+
+def test_far_away_in_every_halving_is_far_whatever_the_spread() -> None:
+    """A cubic kernel of blobs, as measured: Student's interval of these differences holds 0."""
+    people = np.array([-1.1, -0.96, -0.88, -1.5, 1.7, -1.0, -1.3, -1.1])
+    blobs = np.array([49668.0, 29441, 7688, 21559, 35820, 30280, 41937, 69149])
+    family = kernel_family(Source("x", lambda *_: {}))
+    draws = blobs.repeat(5)
+    figure = read_figure(family, "kd[x]", 35000.0, draws, people, blobs)
+    assert figure.verdict == "far outside"
+    assert 7680 < figure.apart_low < 7700
+    assert figure.apart_high <= 69151
+    assert read_figure(family, "kd[x]", 0.1, draws, people, people[::-1]).verdict == "within"
+    one_near = np.array([*blobs[:-1], people[-1]])
+    assert read_figure(family, "kd[x]", 1.0, draws, people, one_near).verdict == "within"
+    shares = neighbour_family(Source("x", lambda *_: {}))  # which end at 1, and pile up there
+    most = np.array([1, 1, 1, 1, 0.999, 1, 1, 1])
+    less = np.array([0.99, 0.95, 0.99, 0.98, 0.99, 0.99, 0.99, 0.94])
+    assert read_figure(shares, "precision[x]", 0.9, draws, most, less).verdict == "within"
 
 
 def test_without_halves_there_are_too_few_images() -> None:

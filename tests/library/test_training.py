@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
 import mri_gan as mg
+from mri_gan.cli.main import cli
 
 # A tick for every step of 8 images, and a checkpoint every second step
 TINY: dict[str, Any] = {
@@ -116,6 +118,22 @@ def test_a_callback_ends_the_run_with_all_that_was_trained(
     said = f"ended by a callback at {nimg / 1000:g} of {kimg:g} kimg; the same call continues"
     assert diary.pages[-3].startswith(f"note {said}")
     assert diary.pages[-2:] == ["end", "close"]
+
+
+def test_a_checkpoint_to_start_from_that_is_not_there_leaves_no_folder(
+    store: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    with pytest.raises(mg.DataError, match="nix"):
+        mg.train(store, out, start_from=tmp_path / "nix", **TINY)
+    command = ["train", str(store), "--ckpt", str(tmp_path / "nix"), "--out", str(out)]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 1
+    assert "nix" in done.output
+    assert not out.exists()
+    run = mg.train(store, out, **TINY)
+    mg.train(store, out, start_from=tmp_path / "nix", **TINY)  # which it needs no more
+    assert run.checkpoint.exists()
 
 
 @pytest.mark.parametrize(

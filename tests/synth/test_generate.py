@@ -105,6 +105,16 @@ def test_a_zip_holds_the_same_files_and_nothing_is_left_beside_it(
         write(trained, tmp_path / "a.zip", range(3), format="zip")
 
 
+def test_channels_that_a_png_does_not_hold_leave_nothing(tmp_path: Path) -> None:
+    path = save_untrained(tmp_path / "run", replace(SMALL, channels=2, channel_names=("t1", "t2")))
+    trained = load_trained(path)
+    with pytest.raises(UsageError, match="does not hold 2 channels of 8 bits: use --format nifti"):
+        write(trained, tmp_path / "out", [0, 1])
+    assert not (tmp_path / "out").exists()
+    write(trained, tmp_path / "out", [0, 1], format="nifti")  # as advised
+    assert len(list((tmp_path / "out").glob("*.nii.gz"))) == 2
+
+
 def test_masks_come_out_beside_the_images(tmp_path: Path) -> None:
     path = save_untrained(tmp_path / "run", replace(SMALL, channels=2))
     trained = replace(load_trained(path), channel_names=("image", "mask"))

@@ -159,6 +159,24 @@ def test_a_larger_kimg_goes_on_from_the_end(store: Path, tmp_path: Path) -> None
     assert weights(continued) == weights(straight)
 
 
+def test_a_smaller_kimg_than_was_trained_is_refused_and_changes_nothing(
+    store: Path, tmp_path: Path
+) -> None:
+    long = replace(CONFIG, kimg=0.064)
+    train(Run(store, tmp_path, long, OPTIONS))
+    before = (tmp_path / "config.json").read_bytes()
+    with pytest.raises(UsageError, match=r"0\.064 kimg are trained, more than --kimg 0\.032: give"):
+        train(Run(store, tmp_path, replace(CONFIG, kimg=0.032), OPTIONS))
+    assert (tmp_path / "config.json").read_bytes() == before
+    train(Run(store, tmp_path, long, OPTIONS))  # the same again is no other
+
+
+def test_an_unfinished_run_may_end_earlier(store: Path, tmp_path: Path) -> None:
+    run_until(store, tmp_path, 8)
+    last = train(Run(store, tmp_path, replace(CONFIG, kimg=0.032), OPTIONS))
+    assert load_checkpoint(last).nimg == 32
+
+
 def test_another_setting_is_refused_and_named(store: Path, tmp_path: Path) -> None:
     run_until(store, tmp_path, 8)
     with pytest.raises(UsageError, match=r"lr was 0\.001, now 0\.002"):

@@ -269,6 +269,7 @@ def command(
     from mri_gan.files import make_folder
     from mri_gan.store.reader import StoreReader
     from mri_gan.train.data import describe_labels, doubt_labels, load_training_data
+    from mri_gan.train.loop import require_start
     from mri_gan.train.parallel import join_torchrun
 
     run_options = take_run_options(choices)
@@ -286,6 +287,7 @@ def command(
         print_plan(config, run_options, out, quiet, said)
         return
     out = out or Path(f"{store}-run")
+    require_start(out, ckpt)
     make_folder(out)
     world = join_torchrun(os.environ, timeout, end_process)
     call = Call(store, out, ckpt, run_options, eval_kimg, tensorboard, counts, quiet)
