@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t
 
 from mri_gan.charts import (
     FAKES,
@@ -45,6 +44,7 @@ from mri_gan.evaluate.families import (
     Values,
     bootstrap,
     describe_set,
+    half_interval,
     halves,
     interval,
     order_groups,
@@ -396,11 +396,6 @@ def read_figure(
         better,
         family.unit,
     )
-
-
-def half_interval(values: Column) -> float:
-    """Half of the 95 % interval of one value, by Student's factor."""
-    return float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1))
 
 
 SHARES = ("upright", "precision", "recall", "coverage", "authenticity")  # of a count

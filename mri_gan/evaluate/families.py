@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t
 
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.pictures import Pixels
@@ -56,6 +57,11 @@ def interval(
     """
     low, high = np.percentile(draws, [2.5, 97.5]) - draws.mean() + value
     return max(float(low), least), min(float(high), most)
+
+
+def half_interval(values: NDArray[np.float64]) -> float:
+    """Half of the 95 % interval of one value, by Student's factor."""
+    return float(t.ppf(0.975, len(values) - 1) * values.std(ddof=1))
 
 
 Z = 1.959964  # standard deviations to either side that hold 95 % of a normal law
