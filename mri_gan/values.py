@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections.abc
 import math
 import os
+import re
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -72,12 +73,30 @@ def require_of(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
             raise UsageError(f"{name} is {shown:.60}", f"give {in_words(kinds[name])}")
 
 
-def suggest(name: str, known: Iterable[str], otherwise: str = "") -> str:
-    """What somebody may have meant who wrote a name that there is not."""
-    import difflib  # loaded where a name is wrong, and not with every command
+def find_near(name: str, known: Iterable[str]) -> str:
+    """The name that somebody may have meant who wrote one that there is not; empty for none.
 
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.65)
-    return f"did you mean {near[0]}?" if near else otherwise
+    Give names without what they all begin with, which would make any two of them alike. Names
+    of as many words are compared word by word: save-every is not eval-every.
+    """
+    from difflib import SequenceMatcher  # loaded where a name is wrong, and not with every command
+
+    def alike(one: str, other: str) -> float:
+        return SequenceMatcher(None, one, other).ratio()
+
+    def alike_by_words(one: str, other: str) -> float:
+        words = [re.split("[-_]", each) for each in (one, other)]
+        same = len(words[0]) == len(words[1])
+        return min(map(alike, *words)) if same else alike(one, other)
+
+    near = [each for each in known if alike(name, each) >= 0.65 <= alike_by_words(name, each)]
+    return max(near, key=lambda each: alike(name, each), default="")
+
+
+def suggest(name: str, known: Iterable[str], otherwise: str = "") -> str:
+    """A question after the name that somebody may have meant."""
+    near = find_near(name, known)
+    return f"did you mean {near}?" if near else otherwise
 
 
 def as_path(path: StrPath) -> Path:

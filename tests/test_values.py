@@ -12,6 +12,7 @@ import pytest
 from mri_gan.errors import UsageError
 from mri_gan.values import (
     as_path,
+    find_near,
     in_words,
     is_of,
     require_of,
@@ -87,6 +88,9 @@ def test_a_name_that_there_is_not_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match="slice: no such setting: did you mean slices\\?"):
         require_of({"slice": "0:1"}, {"slices": str, "every": int})
     assert suggest("zebra", ["slices"], "see --help") == "see --help"
+    assert find_near("penalty-evry", ["eval-every", "penalty-every"]) == "penalty-every"
+    assert find_near("maxsize", ["max-size"]) == "max-size"
+    assert find_near("save-every", ["eval-every"]) == ""
 
 
 def test_a_value_of_another_kind_is_shown_with_what_to_give() -> None:

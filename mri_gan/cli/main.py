@@ -11,9 +11,11 @@ from typing import Any
 import click
 
 from mri_gan import __version__
+from mri_gan.cli.environment import name_variables, refuse_unknown
 from mri_gan.cli.origin import CALL, CallContext, say_mistake, say_usage
 from mri_gan.errors import MriganError, explain_missing, printable
 from mri_gan.files import explain_os_error
+from mri_gan.values import find_near, suggest
 
 # Name -> (module, one line of help). Listing them here keeps `mrigan --help` from importing any.
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -79,6 +81,7 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
         command.context_class = CallContext
+        name_variables(command)
         return command
 
     def resolve_command(
@@ -87,9 +90,10 @@ class LazyGroup(click.Group):
         """The command that the first word names; a mistyped one is answered with the nearest."""
         name = args[0]
         if name.startswith("-") or name in COMMANDS:
-            return super().resolve_command(ctx, args)
-        from mri_gan.values import suggest
-
+            found = super().resolve_command(ctx, args)
+            if found[1] and not (ctx.resilient_parsing or set(args) & set(ctx.help_option_names)):
+                refuse_unknown(found[1], COMMANDS)
+            return found
         hint = suggest(name, COMMANDS).replace("did", " Did", 1)
         raise click.UsageError(f"No such command {name!r}.{hint}", ctx)
 
@@ -103,7 +107,7 @@ class LazyGroup(click.Group):
         try:
             return super().make_context(*args, **kwargs)
         except click.UsageError as error:
-            _say(f"{_sentence(error.format_message())} See: mrigan --help")
+            _say(_explain_usage(error))
             raise click.exceptions.Exit(2) from error
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -140,9 +144,21 @@ class LazyGroup(click.Group):
 def _explain_usage(error: click.UsageError) -> str:
     command = error.ctx.command_path if error.ctx else "mrigan"
     said = NUMBER.sub(lambda m: f"is not {NUMBERS[m[1]]}", say_usage(error))
-    if isinstance(error, click.NoSuchOption) and error.option_name in EPOCHS:
-        said = f"{error.option_name}: {COUNTED_IN_IMAGES}"
+    if isinstance(error, click.NoSuchOption):
+        said = _explain_option(error)
     return f"{_sentence(said)} See: {command} --help"
+
+
+def _explain_option(error: click.NoSuchOption) -> str:
+    """What to type in place of an option that there is not; click compares the dashes, too."""
+    name = error.option_name
+    if name in EPOCHS:
+        return f"{name}: {COUNTED_IN_IMAGES}"
+    params = error.ctx.command.get_params(error.ctx) if error.ctx else []
+    flags = [flag for param in params for flag in (*param.opts, *param.secondary_opts)]
+    long = [flag[2:] for flag in flags if flag.startswith("--")]
+    near = find_near(name.removeprefix("--"), long)
+    return f"No such option {name!r}." + (f" Did you mean '--{near}'?" if near else "")
 
 
 def _sentence(text: str) -> str:
@@ -160,7 +176,6 @@ def _say(text: str) -> None:
     epilog=EPILOG,
     invoke_without_command=True,  # by itself it shows its help
     context_settings={
-        "auto_envvar_prefix": "MRIGAN",
         "help_option_names": ["-h", "--help"],
         # The field's older scripts spell options with underscores: --init_size.
         "token_normalize_func": lambda token: token.replace("_", "-"),

@@ -11,7 +11,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ import click
 
 from mri_gan import __version__
 from mri_gan.errors import UsageError
-from mri_gan.values import as_path, suggest
+from mri_gan.values import as_path, find_near
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -296,7 +296,6 @@ class Configurable(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the command line; keep its words for `write_given`."""
         words, _, _ = self.make_parser(ctx).parse_args(args=list(args))
-        _check_environment(ctx)
         rest = super().parse_args(ctx, args)
         given = dict(ctx.meta.get(FILE, {}))
         for param in options_of(self).values():
@@ -309,15 +308,6 @@ class Configurable(click.Command):
         ctx.meta[GIVEN] = given
         _require_files(ctx)
         return rest
-
-
-def _check_environment(ctx: click.Context) -> None:
-    """Raise UsageError for a variable of this command that is none of its options, as by a typo."""
-    prefix = f"{ctx.auto_envvar_prefix}_"
-    known = {f"{prefix}{param.name}".upper() for param in ctx.command.params}
-    for name in sorted(os.environ):
-        if name.startswith(prefix) and name not in known:
-            raise UsageError(f"{name}: no such option", _suggest(name, known, ctx.command))
 
 
 def _require_files(ctx: click.Context) -> None:
@@ -334,8 +324,14 @@ def _require_files(ctx: click.Context) -> None:
             )
 
 
-def _suggest(name: str, known: Iterable[str], command: click.Command) -> str:
-    return suggest(name, known, f"see mrigan {command.name} --help")
+def explain_unknown(name: str, command: click.Command, spell: Callable[[str], str]) -> str:
+    """What to write in place of an option that a command does not have; `spell` writes one."""
+    flags = options_of(command)
+    for flag, option in flags.items():
+        if f"--{name}" in option.secondary_opts:
+            return f"set {spell(flag)} to false"
+    near = find_near(name, flags)
+    return f"did you mean {spell(near)}?" if near else f"see mrigan {command.name} --help"
 
 
 def _use_file(ctx: click.Context, _param: click.Parameter, path: Path | None) -> None:
@@ -375,7 +371,7 @@ def read_options(path: Path, command: click.Command) -> dict[str, Any]:
             continue
         flag = key.replace("_", "-")
         if flag not in known or known[flag].name == "config":
-            hint = _suggest(flag, known, command)
+            hint = explain_unknown(flag, command, str)
             raise UsageError(f"--config {path}: unknown option {key} of {command.name}", hint)
         values[str(known[flag].name)] = _as_given(value, known[flag])
     return values

@@ -9,6 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from mri_gan.cli.environment import find_variable
 from mri_gan.cli.options import CONFIG_PATH, FILE, as_toml, options_of
 from mri_gan.errors import MriganError
 
@@ -35,8 +36,8 @@ def find_given(call: click.Context, option: click.Parameter) -> tuple[str, Any]:
         value = call.meta[FILE][name]
         return f"in {call.meta[CONFIG_PATH]}: {_flag(option)[2:]} = {as_toml(value)}", value
     if source is ParameterSource.ENVIRONMENT:
-        variable = f"{call.auto_envvar_prefix}_{name}".upper()
-        return f"{variable}={os.environ.get(variable, '')}", os.environ.get(variable, "")
+        variable = find_variable(option)
+        return f"{variable}={os.environ[variable]}", os.environ[variable]
     return "", ""
 
 

@@ -186,6 +186,22 @@ def test_a_mistyped_command_is_answered_with_the_nearest(typed: str, meant: str)
     assert f"Did you mean {meant}?" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "typed", "meant"),
+    [
+        ("train", "--max-sise", " Did you mean '--max-size'?"),
+        ("train", "--json", ""),
+        ("train", "--save-every", ""),
+        ("prepare", "--bogus", ""),
+        ("train", "-z", ""),
+    ],
+)
+def test_only_an_option_that_is_alike_is_suggested(command: str, typed: str, meant: str) -> None:
+    result = CliRunner().invoke(cli, [command, "x", typed, "3"], prog_name="mrigan")
+    said = f"mrigan: No such option '{typed}'.{meant} See: mrigan {command} --help\n"
+    assert (result.exit_code, result.stderr) == (2, said)
+
+
 @pytest.mark.parametrize("flag", ["--epochs", "--iterations"])
 def test_who_counts_in_epochs_is_answered_with_images(flag: str) -> None:
     result = CliRunner().invoke(cli, ["train", "STORE", flag, "3"], prog_name="mrigan")

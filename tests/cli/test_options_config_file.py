@@ -78,18 +78,11 @@ def test_a_tilde_is_the_home_folder_also_where_no_shell_has_seen_it(
     assert done.stderr.startswith(f"mrigan: {store}.tsv: No such file")
 
 
-def test_a_variable_that_is_no_option_is_a_mistake(store: Path) -> None:
-    done = CliRunner().invoke(
-        cli, ["train", str(store), "--dry-run"], env={"MRIGAN_TRAIN_KIMGG": "1"}, prog_name="mrigan"
-    )
-    assert done.exit_code == 2
-    assert "MRIGAN_TRAIN_KIMGG: no such option: did you mean MRIGAN_TRAIN_KIMG?" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ("max-sise = 3", "did you mean max-size?"),
+        ("no-mixing = true", "unknown option no-mixing of train: set mixing to false"),
         ("= 3", "cannot be read as TOML"),
         ("kimg = 'many'", "many"),
     ],
