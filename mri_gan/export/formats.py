@@ -184,6 +184,11 @@ def safe_name(text: str) -> str:
     return f"_{plain}" if RESERVED.match(plain) else plain
 
 
+def safe_part(text: str) -> str:
+    """As `safe_name`, for a part of a name that is not there where there is nothing to say."""
+    return safe_name(text) if text else ""
+
+
 def _spell(letter: str) -> str:
     """One letter as a file name may have it."""
     if letter.isascii():
@@ -205,6 +210,7 @@ def public_facts(record: SliceRecord, folder: str) -> dict[str, Any]:
         "position": record.position,
         "position_mm": record.position_mm,
         "native": record.native,
+        **({"contrast": record.contrast} if record.contrast else {}),
     }
 
 
@@ -285,13 +291,17 @@ FIRST_MAP_BYTES = 64 << 20
 def write_folder(
     store: StoreReader, selection: Selection, images: EncodedFiles, target: Path, tell: Tell
 ) -> None:
-    """`split/subject/000012.png`, numbered as in the store, and `000012_mask.png` beside it."""
+    """`split/subject/000012.png`, numbered as in the store, and `000012_mask.png` beside it.
+
+    In a store of several contrasts `000012_t1.png` and `000012_t1_mask.png`.
+    """
     for index, files in images:
         record = store.records[index]
         folder = target / (record.split or "all") / selection.folders[record.subject]
         folder.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
-            (folder / f"{index:06d}{name and '_'}{name}.png").write_bytes(data)
+            words = (f"{index:06d}", safe_part(record.contrast), name)
+            (folder / f"{'_'.join(filter(None, words))}.png").write_bytes(data)
         tell()
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
-from mri_gan.export.formats import Channels, Selection, Tell, safe_name
+from mri_gan.export.formats import Channels, Selection, Tell, safe_part
 from mri_gan.pictures import mark_header, name_channels
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import SliceRecord
@@ -23,20 +23,22 @@ CANNOT = "export these slices as png, or choose a split without them"
 
 
 def write_volumes(store: StoreReader, selection: Selection, target: Path, tell: Tell) -> None:
-    """`split/subject/[ses-1_]volume-0.nii.gz` for every volume that slices were cut from.
+    """`split/subject/[ses-1_][t1_]volume-0.nii.gz` for every volume that slices were cut from.
 
-    The mask of a store of masks is beside it as `volume-0_mask.nii.gz`, with its labels.
+    Volumes are numbered within a visit and, in a store of several, a contrast. The mask of a store
+    of masks is beside it as `volume-0_mask.nii.gz`, with its labels.
     """
     channels = Channels(store)
     numbers: Counter[tuple[str, str]] = Counter()
     for indices in group_by_volume(store.records, selection.indices):
         record = store.records[indices[0]]
-        visit = f"ses-{safe_name(record.session)}_" if record.session else ""
+        said = (record.session and f"ses-{record.session}", record.contrast)
+        before = "".join(f"{safe_part(text)}_" for text in said if text)
         folder = target / (record.split or "all") / selection.folders[record.subject]
         folder.mkdir(parents=True, exist_ok=True)
-        key = (record.subject, visit)
+        key = (record.subject, before)
         for name, stack, affine in stacks_of(store, channels, indices):
-            file = f"{visit}volume-{numbers[key]}{name and '_'}{name}.nii.gz"
+            file = f"{before}volume-{numbers[key]}{name and '_'}{name}.nii.gz"
             (folder / file).write_bytes(nifti_bytes(*build_volume(stack, affine)))
         numbers[key] += 1
         for _ in indices:

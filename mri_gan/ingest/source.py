@@ -275,6 +275,7 @@ class Source:
     hidden: bool = False  # under a pseudonym: the store may not hold the member's own name
     chosen: int | None = None  # which volume of a file that holds several
     slice_number: int | None = None  # which slice of a stack of many people
+    contrast: str = ""  # for its slices to say, where the plan holds several contrasts
 
     @property
     def members(self) -> tuple[Member, ...]:

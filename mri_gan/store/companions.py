@@ -73,9 +73,11 @@ def write_preview(store: StoreReader, path: Path) -> None:
 
 def write_manifest(store: StoreReader, path: Path) -> None:
     """`manifest.tsv` beside the data: one line per slice, for people and spreadsheets."""
-    lines = ["\t".join(("index", *MANIFEST_COLUMNS))]
+    contrast = ("contrast",) if any(record.contrast for record in store.records) else ()
+    columns = (*MANIFEST_COLUMNS, *contrast)
+    lines = ["\t".join(("index", *columns))]
     for index, record in enumerate(store.records):
-        values = (str(getattr(record, name)) for name in MANIFEST_COLUMNS)
+        values = (str(getattr(record, name)) for name in columns)
         lines.append("\t".join((str(index), *map(one_cell, values))))
     write_text(path, "\n".join(lines) + "\n")
 

@@ -25,14 +25,16 @@ Table = Mapping[str, Labels]  # by subject, or by source and its file name
 def slice_labels(records: Sequence[SliceRecord], table: Table | None = None) -> list[Labels]:
     """The labels of every slice: its record's, its place in the scan, and a table's, which win.
 
-    `side` and `plane` are there where they are known, `position` is 0 for the first slice of a
-    scan in the store and 1 for the last.
+    `side`, `plane` and `session` are there where they are known, `contrast` in a store of several,
+    `position` is 0 for the first slice of a scan in the store and 1 for the last.
     """
     rows = []
     for record, position in zip(records, relative_positions(records), strict=True):
         own: dict[str, str | float | None] = {
             "side": record.side or None,
             "plane": record.plane or None,
+            "session": record.session or None,
+            "contrast": record.contrast or None,
             "position": position,
             **(record.labels or {}),
         }
@@ -68,7 +70,7 @@ def scan_of(record: SliceRecord) -> tuple[str, ...]:
     Those of a volume have geometry and share a source; image files are a source each.
     """
     volume = record.source if record.affine is not None else ""
-    return (record.subject, record.session, record.side, record.plane, volume)
+    return (record.subject, record.session, record.side, record.plane, record.contrast, volume)
 
 
 def find_column(header: Sequence[str], names: Sequence[str] = SUBJECTS) -> int | None:

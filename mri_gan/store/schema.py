@@ -60,7 +60,8 @@ class SliceRecord:
     `dropped:NAME` for every header field that was left out.
     `labels` is what a table of participants says of the subject (age, sex, group, diagnosis), or
     the `class` that a folder names. `pixel_mm` is the size of a native-level pixel, where the
-    source has millimetres; at level L a pixel is native / L times as large.
+    source has millimetres; at level L a pixel is native / L times as large. `contrast` (t1, flair)
+    is there where a store holds several as slices of their own, and not as channels.
     """
 
     source: str
@@ -83,6 +84,7 @@ class SliceRecord:
     pixel_mm: float | None = None
     landmarks: tuple[float, ...] | None = None
     notes: tuple[str, ...] | None = None
+    contrast: str = ""
 
     def to_json(self, **changed: Any) -> bytes:
         """Compact JSON with only the fields that say something, `changed` in place of its own."""

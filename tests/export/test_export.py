@@ -189,6 +189,43 @@ def test_a_landmark_comes_back_to_its_place(
     np.testing.assert_allclose(in_plane, np.linalg.norm(planar, axis=0), rtol=1e-3)
 
 
+@pytest.fixture(scope="module")
+def mixed(prepare: Prepare, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of one person with two T1 and one T2 at one visit, each darkest at another grey."""
+    top = tmp_path_factory.mktemp("mixed")
+    names = {"run-1_T1w": 0, "run-2_T1w": 50, "T2w": 150}
+    files = {f"sub-07_ses-1_{name}.nii": ramp(darkest) for name, darkest in names.items()}
+    return prepare(top / "s", phantoms.write_folder(top / "in", files), **AS_THEY_ARE)
+
+
+AS_THEY_ARE: dict[str, Any] = {"intensity": "keep", "min_foreground": 0, "fit": "keep"}
+
+
+def ramp(darkest: int) -> bytes:
+    return phantoms.nifti_bytes((darkest + np.arange(16 * 16 * 3) % 100).reshape(16, 16, 3))
+
+
+def test_volumes_of_several_contrasts_are_named_by_theirs(mixed: Path, tmp_path: Path) -> None:
+    out = exported(mixed, tmp_path / "o", "nifti")
+    darkest = {path.name: np.asarray(image_of(path).dataobj).min() for path in out.rglob("*.gz")}
+    assert darkest == {
+        "ses-1_t1_volume-0.nii.gz": 0,
+        "ses-1_t1_volume-1.nii.gz": 50,
+        "ses-1_t2_volume-0.nii.gz": 150,
+    }
+
+
+def image_of(path: Path) -> Any:
+    return nib.load(path)
+
+
+def test_pictures_of_several_contrasts_are_named_by_theirs(mixed: Path, tmp_path: Path) -> None:
+    out = exported(mixed, tmp_path / "o", "png")
+    darkest = {path.name: decode(path.read_bytes()).min() for path in out.rglob("*.png")}
+    names = [f"{i:06d}_{'t2' if i < 3 else 't1'}.png" for i in range(9)]
+    assert darkest == dict(zip(names, np.repeat([150, 0, 50], 3), strict=True))
+
+
 def test_a_nifti_header_names_nobody(prepare: Prepare, tmp_path: Path) -> None:
     data = phantoms.nifti_bytes(phantoms.brain_volume())
     scans = phantoms.write_folder(tmp_path / "scans", {"sub-JaneDoe_T1w.nii": data})

@@ -354,6 +354,23 @@ def test_labels_are_numbers_or_classes_and_unknown_where_missing(
     assert int(group) == -1
 
 
+def test_contrast_and_session_are_labels(prepare: Any, tmp_path: Path) -> None:
+    """As the file names of the tree say."""
+    files = {
+        f"sub-{who}_ses-{visit}_{kind}.nii": phantoms.nifti_bytes(phantoms.brain_volume())
+        for who, visit, kind in (("07", "a", "T1w"), ("07", "b", "T2w"), ("08", "a", "T2w"))
+    }
+    folder = prepare(tmp_path / "s", phantoms.write_folder(tmp_path / "in", files))
+    data = SliceDataset(folder, None, 8, labels=("contrast", "session"), as_dict=True)
+    assert data.targets["contrast"].classes == ("t1", "t2")
+    with StoreReader(folder) as opened:
+        sources = [record.source for record in opened.records]
+    expected = {(0, 0): "ses-a_T1w", (1, 1): "ses-b_T2w", (1, 0): "ses-a_T2w"}
+    items = [data[i] for i in range(len(data))]
+    for item, source in zip(items, sources, strict=True):
+        assert expected[int(item["contrast"]), int(item["session"])] in source
+
+
 def test_numbers_are_a_class_where_that_is_asked_for(store: Path, tmp_path: Path) -> None:
     subjects = sorted(set(SliceDataset(store, split=None, level=8).subjects))
     table = tmp_path / "who.csv"

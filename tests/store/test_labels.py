@@ -33,7 +33,10 @@ def test_knees_sessions_and_volumes_are_scans_of_their_own() -> None:
         for s, r in zip("xy", ranges, strict=True)
         for p in r
     ]
-    for records in (knees, visits, volumes):
+    kinds = [
+        record("1", p, contrast=c) for c, r in zip(("t1", "t2"), ranges, strict=True) for p in r
+    ]
+    for records in (knees, visits, volumes, kinds):
         assert relative_positions(records) == [0, 1, 0, 1]
 
 
@@ -46,6 +49,15 @@ def test_slices_without_order_have_no_position() -> None:
 def test_records_tell_side_plane_and_the_labels_of_their_table() -> None:
     labels = slice_labels([record("1", 0, side="left", plane="axial", labels={"age": 70.0})])
     assert labels == [{"side": "left", "plane": "axial", "age": 70.0}]
+
+
+def test_records_tell_session_and_contrast_where_there_are_any() -> None:
+    told: dict[str, Any] = {"session": "2", "contrast": "t1"}
+    assert slice_labels([record("1", **told), record("2")]) == [told, {}]
+    own = record("1", **told, labels={"contrast": "T1 with agent"})
+    assert slice_labels([own])[0]["contrast"] == "T1 with agent"
+    table: dict[str, dict[str, str | float]] = {"1": {"contrast": "mine", "session": "late"}}
+    assert slice_labels([own], table) == [{"contrast": "mine", "session": "late"}]
 
 
 def test_a_table_is_joined_by_subject_or_source_and_wins() -> None:

@@ -177,6 +177,7 @@ def record_of(
         padding=placed.padding,
         labels=source.labels,
         notes=notes,
+        contrast=source.contrast,
     )
 
 

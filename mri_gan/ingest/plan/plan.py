@@ -35,7 +35,13 @@ from mri_gan.ingest.plan.people import (
     pseudonym,
     unify_people,
 )
-from mri_gan.ingest.plan.selection import BY_NAME, choose_images, choose_pictures, matches_globs
+from mri_gan.ingest.plan.selection import (
+    BY_NAME,
+    choose_images,
+    choose_pictures,
+    matches_globs,
+    tell_contrasts,
+)
 from mri_gan.ingest.plan.splits import (
     apply_people,
     apply_splits,
@@ -166,7 +172,7 @@ def _split_and_hide(
     _require_classes(chosen, config)
     sources = assign_splits(hide_all(chosen, config, key), config)
     _require_trained_classes(sources, config)
-    return sources
+    return tell_contrasts(sources, config)
 
 
 def _ignored(listed: Sequence[_Listed]) -> Counter[str]:
@@ -346,6 +352,8 @@ def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:
         hasher.update(dump_json([source.name, member.size, member.stamp, source.naming.split]))
         if source.labels:
             hasher.update(dump_json(source.labels))
+        if source.contrast:
+            hasher.update(dump_json({"contrast": source.contrast}))
         for other in source.members[1:]:
             hasher.update(dump_json([other.name.split("/")[-1], other.size, other.stamp]))
     return hasher.hexdigest()

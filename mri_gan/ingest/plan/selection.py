@@ -168,6 +168,21 @@ def contrasts_of(sources: Iterable[Source]) -> list[str]:
     return sorted(found, key=lambda c: (c not in ANATOMICAL, c))
 
 
+def tell_contrasts(sources: Sequence[Source], config: PrepareConfig) -> list[Source]:
+    """The sources, each with its contrast where several become slices of their own.
+
+    Under a pseudonym only words that are known to name one: another may name a person.
+    """
+    if config.channels or len(contrasts_of(sources)) < 2:
+        return list(sources)
+    return [replace(source, contrast=_public_contrast(source)) for source in sources]
+
+
+def _public_contrast(source: Source) -> str:
+    contrast = source.naming.contrast
+    return contrast_of(contrast) if source.hidden else contrast
+
+
 def say_mixed(sources: Iterable[Source], config: PrepareConfig) -> str:
     """That several contrasts become images of one kind; empty where that is chosen or none do."""
     contrasts = contrasts_of(sources)

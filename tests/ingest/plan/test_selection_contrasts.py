@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import phantoms
 import pytest
 
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.plan.plan import Plan, build_plan
 from mri_gan.preparation import PrepareConfig
+from mri_gan.store.reader import StoreReader
 
 BIDS = (
     *("anat/{}_T1w", "anat/{}_T2w", "anat/{}_FLAIR", "fmap/{}_phasediff", "fmap/{}_magnitude1"),
@@ -77,6 +79,76 @@ def test_a_contrast_that_nobody_has_is_refused_with_those_that_are_there(tmp_pat
 def test_copies_alone_are_taken(tmp_path: Path) -> None:
     plan = plan_of(bids(tmp_path) / "derivatives")
     assert kinds(plan) == {"t1": 2}
+
+
+# The voxels of each contrast of the tree begin with another grey, so that pixels show which it is.
+DARKEST = {"T1w": 0, "T2w": 150}
+
+
+def plain_bids(folder: Path, *kinds: str) -> Path:
+    names = {
+        f"sub-{who}/ses-1/anat/sub-{who}_ses-1_{kind}.nii": ramp(DARKEST[kind])
+        for who in ("01", "02", "03")
+        for kind in kinds
+    }
+    return phantoms.write_folder(folder, names)
+
+
+def ramp(darkest: int) -> bytes:
+    return phantoms.nifti_bytes((darkest + np.arange(16 * 16 * 3) % 100).reshape(16, 16, 3))
+
+
+KEEP: dict[str, Any] = {"intensity": "keep", "min_foreground": 0, "fit": "keep"}
+
+
+@pytest.mark.parametrize("ids", ["keep", "pseudonym"])
+def test_slices_of_several_contrasts_say_which_they_are(
+    tmp_path: Path, prepare: Any, ids: str
+) -> None:
+    scans = plain_bids(tmp_path / "ds", "T1w", "T2w")
+    folder = prepare(tmp_path / "s", scans, ids=ids, **KEEP)
+    with StoreReader(folder) as store:
+        darkest = store.read(16, range(len(store))).min(axis=(1, 2, 3))
+        expected = [{0: "t1", 150: "t2"}[int(grey)] for grey in darkest]
+        assert [record.contrast for record in store.records] == expected
+    rows = [line.split("\t") for line in (folder / "manifest.tsv").read_text().splitlines()]
+    assert [row[rows[0].index("contrast")] for row in rows[1:]] == expected
+
+
+@pytest.mark.parametrize(
+    ("kinds", "choices"),
+    [
+        (("T1w",), {}),
+        (("T1w", "T2w"), {"contrast": ("t2",)}),
+        (("T1w", "T2w"), {"channels": ("t1", "t2")}),
+    ],
+)
+def test_a_store_of_one_kind_of_slices_does_not_name_its_contrast(
+    tmp_path: Path, prepare: Any, kinds: tuple[str, ...], choices: dict[str, Any]
+) -> None:
+    folder = prepare(tmp_path / "s", plain_bids(tmp_path / "ds", *kinds), **KEEP, **choices)
+    with StoreReader(folder) as store:
+        assert not any(b"contrast" in record.to_json() for record in store.records)
+    assert "contrast" not in (folder / "manifest.tsv").read_text().splitlines()[0]
+
+
+def test_a_store_that_names_contrasts_is_of_another_plan_than_one_that_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a store that an earlier version began would go on with slices of two kinds."""
+    scans = plain_bids(tmp_path / "ds", "T1w", "T2w")
+    now = plan_of(scans).digest
+    monkeypatch.setattr("mri_gan.ingest.plan.plan.tell_contrasts", lambda some, _: list(some))
+    assert plan_of(scans).digest != now
+
+
+def test_under_a_pseudonym_only_known_contrasts_are_named(tmp_path: Path) -> None:
+    """What a user calls the channels of nnU-Net may be anything."""
+    names = {f"imagesTr/case_{n}_000{c}.nii": b"" for n in (1, 2) for c in (0, 1, 2)}
+    table = b'{"channel_names": {"0": "T1", "1": "FLAIR", "2": "Jane Doe"}}'
+    top = phantoms.write_folder(tmp_path / "Dataset004", {**names, "dataset.json": table})
+    assert {s.contrast for s in plan_of(top).sources} == {"t1", "flair", "jane doe"}
+    assert {s.contrast for s in plan_of(top, ids="pseudonym").sources} == {"t1", "flair", ""}
 
 
 def test_patterns_choose_files(tmp_path: Path) -> None:
