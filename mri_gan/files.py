@@ -62,6 +62,8 @@ def explain_os_error(error: OSError, path: Path, needs: int = 0) -> DataError:
         errno.EEXIST: "choose another name",
     }
     hint = hints.get(error.errno or 0, "check the path and the disk")
+    if error.errno == errno.ENOENT and not path.absolute().parent.is_dir():
+        hint = f"there is no folder {path.parent}: make it, or check the spelling"
     room = f" (needs about {needs:,} bytes)" if needs and error.errno in FULL else ""
     return DataError(f"{path}: {error.strerror or one_line(error)}{room}", hint)
 

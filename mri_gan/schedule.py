@@ -21,7 +21,7 @@ from mri_gan.config import (
     require,
 )
 from mri_gan.errors import UsageError
-from mri_gan.files import parse_json
+from mri_gan.files import explain_os_error, parse_json
 
 # The training schedule: a pure function from nimg to the phase in force
 
@@ -138,8 +138,11 @@ def read_schedule(path: Path) -> tuple[Stage, ...]:
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeError) as error:
-        raise UsageError(f"--schedule {path}: cannot be read", str(error)) from error
+    except OSError as error:
+        why = explain_os_error(error, path)
+        raise UsageError(f"--schedule {why.message}", why.hint) from error
+    except UnicodeError as error:
+        raise UsageError(f"--schedule {path}: is no text", "save it as UTF-8") from error
     rows = _json_rows(path, text) if path.suffix == ".json" else _table_rows(text)
     require(bool(rows), f"--schedule {path}: has no levels", f"one line each: {EXAMPLE}")
     stages = tuple(_build_stage(path, line, row) for line, row in rows)

@@ -100,7 +100,9 @@ def suggest(name: str, known: Iterable[str], otherwise: str = "") -> str:
 
 
 def as_path(path: StrPath) -> Path:
-    """A path as a person wrote it, `~` for the home folder; raises UsageError for an empty one."""
+    """A path as a person wrote it, `~` for the home folder; raises UsageError for what is none."""
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise UsageError(f"{path!r:.60} is no path", "give text or a Path")
     if not os.fspath(path):
         raise UsageError("a path is empty", "give the name of a file or folder")
     return Path(os.path.expanduser(path))  # noqa: PTH111 - it leaves `~nobody` as it is

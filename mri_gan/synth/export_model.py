@@ -8,7 +8,7 @@ import json
 import logging
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,9 @@ TRACED_BATCH = 2  # any number but 1, which tracers take for a constant
 INSTALL = "pip install 'mrigan[export]'"
 PATHS = ("stack_trace", "nn_module_stack", "source_fn_stack", "from_node", "torch_fn")
 
+EXTRA = "mrigan.json"  # in the archives of torch's own formats
+
+Said = Mapping[str, str]
 Draw = Callable[[Tensor], NDArray[Any]]  # z [N, D] to images [N, C, H, W]
 
 
@@ -63,14 +66,23 @@ class Frozen(nn.Module):
         return images.clamp(-1, 1) if self.clamped else images
 
 
+def say_origin(drawing: Drawing) -> Said:
+    """What a file says of itself: that its images are of nobody, and which weights it has."""
+    return {
+        "shows": Shows.SYNTHETIC.value,
+        "generator_digest": drawing.trained.digest,
+        "made_with": "mrigan",
+    }
+
+
 @torch.no_grad()
-def to_torchscript(frozen: Frozen) -> bytes:
+def to_torchscript(frozen: Frozen, said: Said) -> bytes:
     """A TorchScript program for any number of latents, checked against the network itself."""
     stream = io.BytesIO()
     with warnings.catch_warnings():  # torch would like its format replaced
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(frozen, examples(frozen, TRACED_BATCH), check_trace=False)  # type: ignore[no-untyped-call]
-        torch.jit.save(traced, stream)
+        torch.jit.save(traced, stream, _extra_files={EXTRA: json.dumps(said)})
         data = drop_debug(stream.getvalue())
     program = run_archive(data)
     check(frozen, lambda z: program(z).numpy(), "TorchScript")
@@ -114,25 +126,25 @@ def export(frozen: Frozen) -> torch.export.ExportedProgram:
     return exported
 
 
-def to_program(frozen: Frozen) -> bytes:
+def to_program(frozen: Frozen, said: Said) -> bytes:
     """A program of `torch.export` (.pt2), checked against the network itself."""
     stream = io.BytesIO()
     with explain_old_torch("torch.export"):
-        torch.export.save(export(frozen), stream)
+        torch.export.save(export(frozen), stream, extra_files={EXTRA: json.dumps(said)})
         program = torch.export.load(io.BytesIO(stream.getvalue())).module()
     check(frozen, lambda z: program(z).detach().numpy(), "torch.export")
     return stream.getvalue()
 
 
-def to_onnx(frozen: Frozen) -> bytes:
+def to_onnx(frozen: Frozen, said: Said) -> bytes:
     """An ONNX model for any number of latents, run by onnxruntime and checked.
 
     Raises UsageError where its packages are not installed.
     """
     try:
-        import onnx  # noqa: F401 - the exporter needs both
+        import onnx
         import onnxruntime
-        import onnxscript  # noqa: F401
+        import onnxscript  # noqa: F401 - which the exporter needs
     except ImportError as error:
         raise UsageError("ONNX needs three more packages", INSTALL) from error
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # says that torchvision is not there
@@ -140,7 +152,9 @@ def to_onnx(frozen: Frozen) -> bytes:
         made: Any = torch.onnx.export(
             export(frozen), input_names=["z"], output_names=["image"], verbose=False, dynamo=True
         )
-        data: bytes = made.model_proto.SerializeToString()
+        model = made.model_proto  # made anew at every look
+        onnx.helper.set_model_props(model, dict(said))
+        data: bytes = model.SerializeToString()
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     check(frozen, lambda z: np.asarray(session.run(None, {"z": z.numpy()})[0]), "ONNX")
     return data
@@ -154,12 +168,8 @@ def to_safetensors(drawing: Drawing) -> bytes:
         raise UsageError("safetensors needs one more package", INSTALL) from error
     trained = drawing.trained
     weights = {k: v.cpu().contiguous() for k, v in trained.generator.state_dict().items()}
-    facts = {
-        "model": json.dumps(trained.config.model.to_dict()),
-        "generator_digest": trained.digest,
-        "made_with": "mrigan",
-    }
-    data: bytes = format_.save(weights, facts)
+    shape = {"model": json.dumps(trained.config.model.to_dict())}
+    data: bytes = format_.save(weights, {**shape, **say_origin(drawing)})
     back = format_.load(data)
     if any(not torch.equal(back[name], weight) for name, weight in weights.items()):
         raise DataError("safetensors: differs from what was written", "report this")
@@ -388,18 +398,19 @@ def write_model(drawing: Drawing, format_: str, out: Path) -> list[Path]:
 
 def build_files(drawing: Drawing, format_: str) -> dict[str, bytes]:
     """The files of one format by their names."""
+    said = say_origin(drawing)
     if format_ == "safetensors":
         return {"generator.safetensors": to_safetensors(drawing)}
     if format_ == "onnx":
-        return {"generator.onnx": to_onnx(Frozen(drawing))}
+        return {"generator.onnx": to_onnx(Frozen(drawing), said)}
     if format_ == "torch-export":
-        return {"generator.pt2": to_program(Frozen(drawing))}
+        return {"generator.pt2": to_program(Frozen(drawing), said)}
     if format_ == "monai":
         return {
             "configs/metadata.json": dump_json(monai_metadata(drawing)),
             "configs/inference.json": dump_json(monai_inference(drawing)),
-            "models/model.ts": to_torchscript(Frozen(drawing, clamped=True)),
+            "models/model.ts": to_torchscript(Frozen(drawing, clamped=True), said),
             "docs/README.md": model_card(drawing).encode(),
         }
-    program = to_torchscript(Frozen(drawing))
+    program = to_torchscript(Frozen(drawing), said)
     return medigan_files(drawing, program) if format_ == "medigan" else {"generator.pt": program}

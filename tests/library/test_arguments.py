@@ -189,6 +189,11 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "voxels": (lambda s, r: mg.Volume(np.zeros((4, 4))), r"voxels of shape \[4, 4\]"),
     "affine": (lambda s, r: mg.Volume(np.zeros((1, 4, 4)), np.eye(3)), "an affine of shape"),
+    "bytes": (lambda s, r: mg.prepare(b"scans", r), "115 is no path: give text or a Path"),  # type: ignore[arg-type]
+    "levels": (
+        lambda s, r: mg.train(s, r, schedule="none.tsv"),
+        r"schedule none\.tsv: No such file or directory: check the spelling",
+    ),
     "flat": (lambda s, r: mg.Volume(np.zeros((1, 4, 4)), np.zeros((4, 4))), "without volume"),
     "array": (
         lambda s, r: mg.evaluate(np.zeros((9, 1, 8, 8)), s),  # type: ignore[arg-type]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +85,12 @@ def test_a_drawn_volume_is_marked_and_a_store_of_it_says_so(tmp_path: Path) -> N
     assert made.facts["synthetic"] == 1
     said = "1 file is marked as drawn by a generative network, and not scans of people"
     assert said in made.doubts
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    volume, folder = Volume(np.zeros((2, 4, 4), np.uint8), np.eye(4)), tmp_path / "none"
+    with pytest.raises(DataError, match=f"there is no folder {re.escape(str(folder))}: make it"):
+        volume.save(folder / "a.nii")
 
 
 def test_channels_come_first(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
@@ -60,6 +62,16 @@ PROGRAMS = [
 ]
 
 
+def read_origin(path: Path) -> dict[str, str]:
+    """What a program's file says of itself, by another library's eyes."""
+    if path.suffix == ".onnx":
+        return {prop.key: prop.value for prop in onnx.load(path).metadata_props}
+    with zipfile.ZipFile(path) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("mrigan.json"))
+        said: dict[str, str] = json.loads(archive.read(name))
+    return said
+
+
 def load_program(path: Path) -> Callable[[Tensor], NDArray[Any]]:
     """A program as its own runtime runs it."""
     if path.suffix == ".onnx":
@@ -87,6 +99,8 @@ def test_programs_draw_the_same_images_for_any_number_of_latents(
             raise
         return
     assert card.name == CARD
+    assert read_origin(model)["shows"].startswith("SYNTHETIC")
+    assert read_origin(model)["generator_digest"] == drawing.trained.digest
     program = load_program(model)
     for count in (1, 3, 32):
         ws = drawing.layered(drawing.w(range(count)))
@@ -130,6 +144,7 @@ def test_safetensors_hold_weights_and_shape(drawing: Drawing, tmp_path: Path) ->
     net = build_generator(ModelConfig.from_dict(json.loads(facts["model"])))
     net.load_state_dict(weights)
     assert facts["generator_digest"] == drawing.trained.digest
+    assert facts["shows"].startswith("SYNTHETIC")
 
 
 def test_a_medigan_package_generates(drawing: Drawing, tmp_path: Path) -> None:
