@@ -281,6 +281,8 @@ def _plot(axes: Any, chart: Chart, title: str) -> None:
     if (usual := find_spike([y for curve in chart.curves for _, y in curve.points])) is not None:
         axes.set_yscale("symlog", linthresh=usual)
         axes.yaxis.set_major_formatter("{x:g}")
+    if chart.marks:
+        _leave_room(axes)
     axes.set(xlabel=chart.x_name, ylabel=chart.y_name)
     axes.set_title(title, loc="left", fontsize=9)
     axes.grid(axis="y", color=RULE, linewidth=0.6)
@@ -288,6 +290,16 @@ def _plot(axes: Any, chart: Chart, title: str) -> None:
     side, x = ("right", 1) if title else ("left", 0)
     place = {"loc": f"lower {side}", "bbox_to_anchor": (x, 1)}
     axes.legend(**place, ncols=columns, frameon=False, borderpad=0, labelspacing=0.2)
+
+
+MARK_ROOM = 0.1  # of the height, above all curves for the names of marks
+
+
+def _leave_room(axes: Any) -> None:
+    """Raise the upper end of a chart, on whatever scale, so that no curve crosses what is there."""
+    scale = axes.yaxis.get_transform()
+    low, high = scale.transform(axes.get_ylim())
+    axes.set_ylim(top=scale.inverted().transform([high + MARK_ROOM * (high - low)])[0])
 
 
 LEGEND_LETTERS = 44  # that fit beside each other above a chart

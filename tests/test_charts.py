@@ -279,3 +279,15 @@ def test_a_chart_has_room_for_the_lines_of_its_legend_and_no_more() -> None:
     assert line == 0
     one = height_of(long) - height_of("a")  # two lines
     assert height_of(long, "b" * 40, "c" * 40) == pytest.approx(height_of("a") + 3 * one)
+
+
+@pytest.mark.parametrize("spike", [0.0, 1e6])
+def test_no_curve_crosses_the_names_of_the_levels(spike: float) -> None:
+    """On a scale with a spike, too."""
+    curve = Curve("loss", tuple((float(x), 5.0 + x % 2 + spike * (x == 5)) for x in range(40)))
+    figure = draw_figure([chart_of(curve)])
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    (name,) = axes.texts
+    highest = axes.transData.transform((5, max(y for _, y in curve.points)))[1]
+    assert highest < name.get_window_extent().y0
