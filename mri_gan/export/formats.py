@@ -157,9 +157,7 @@ def name_folders(subjects: Sequence[str]) -> dict[str, str]:
     for subject in sorted(subjects, key=lambda subject: safe_name(subject) != subject):
         plain = base = safe_name(subject)
         count = 0
-        while (
-            plain.casefold() in taken
-        ):  # some file systems do not distinguish upper and lower case
+        while plain.casefold() in taken:  # as some file systems compare names
             plain = f"{base}~{_mark(subject, count)}"
             count += 1
         taken.add(plain.casefold())
