@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import torch
 
 from mri_gan import __version__
-from mri_gan.config import LEVELS, TrainConfig, require
+from mri_gan.config import LEVELS, TrainConfig, refuse_store, require
 from mri_gan.errors import DataError, MriganError, UsageError
 from mri_gan.files import explain_os_error, one_line, write_atomic
 from mri_gan.values import is_of
@@ -226,6 +226,7 @@ def find_checkpoint(path: Path) -> Path:
     """
     if not path.is_dir():
         return path
+    refuse_store(path)
     found, _, damaged = newest_valid(path)
     if found is None:
         if damaged:

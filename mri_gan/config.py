@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mri_gan.conditions import NO_CONDITIONS, Conditions
-from mri_gan.errors import UsageError
+from mri_gan.errors import DataError, UsageError
 from mri_gan.files import parse_json
 from mri_gan.values import is_of, require_of
 
@@ -230,7 +230,6 @@ FAST_PRESETS: dict[str, dict[str, Any]] = {
     },
 }
 
-
 LENGTHS = ("kimg", "phase", "schedule", "schedule_file", "minutes")  # how long a run trains
 
 
@@ -445,11 +444,23 @@ class TrainConfig(JsonConfig):
 
 # What is in a run folder under which name, readable without torch
 
+DATA_FILE = "data.mdb"  # of a store
 CONFIG = "config.json"
 METRICS = "metrics.jsonl"
 PLOT = "loss.png"
 REALS = "reals.png"
 SAMPLES = "samples"
+
+
+def refuse_store(path: Path) -> None:
+    """Raise DataError for a store where a run is wanted."""
+    if (path / DATA_FILE).is_file():
+        raise DataError(f"{path}: is a store, not a run", "give a folder that `mrigan train` wrote")
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder is a training run."""
+    return all((folder / name).is_file() for name in (CONFIG, METRICS))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

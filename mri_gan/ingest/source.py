@@ -13,7 +13,7 @@ from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mri_gan.config import CONFIG, METRICS, SAMPLES
+from mri_gan.config import SAMPLES, is_run
 from mri_gan.store.schema import COMPANIONS, DATA_FILE
 
 # Kinds of files
@@ -75,8 +75,7 @@ def is_store(folder: Path) -> bool:
 @functools.lru_cache(maxsize=1 << 10)
 def is_of_run(folder: Path) -> bool:
     """Whether a folder is a training run of ours, or that of its samples."""
-    run = folder.parent if folder.name == SAMPLES else folder
-    return all((run / name).is_file() for name in (CONFIG, METRICS))
+    return is_run(folder.parent if folder.name == SAMPLES else folder)
 
 
 @dataclass(frozen=True, slots=True)  # of these there are as many as slices

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mri_gan.config import CONFIG, METRICS, PLOT, REALS, SAMPLES, read_metrics
+from mri_gan.config import CONFIG, METRICS, PLOT, REALS, SAMPLES, read_metrics, refuse_store
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import read_json, write_bytes
 from mri_gan.pictures import Shows, read_age, read_mark
@@ -84,6 +84,7 @@ class RunFacts:
 
 def read_run(folder: Path, with_people: bool = False) -> RunFacts:
     """Gather the facts of a run folder; raises DataError where it is not one."""
+    refuse_store(folder)
     config = read_document(folder / CONFIG)
     if not isinstance(config.get("settings"), dict):
         raise DataError(f"{folder}: not a run folder", "give a folder that `mrigan train` wrote")

@@ -26,6 +26,7 @@ import lmdb
 import numpy as np
 from numpy.typing import NDArray
 
+from mri_gan.config import is_run
 from mri_gan.errors import DataError
 from mri_gan.files import one_line, writer_of
 from mri_gan.store.schema import DATA_FILE, DATABASE_NAMES, MAX_DATABASES
@@ -107,6 +108,8 @@ def open_for_reading(folder: Path) -> lmdb.Environment:
     file = folder / DATA_FILE
     if not folder.exists():
         raise DataError(f"{folder}: no such store: check the spelling, or {REMEDY}")
+    if is_run(folder):
+        raise DataError(f"{folder}: is a run, not a store", "give the store that it was trained on")
     if not file.is_file():
         raise DataError(f"{folder}: is not a mrigan store (no {DATA_FILE})", REMEDY)
     if holder := writer_of(folder):

@@ -59,7 +59,12 @@ class StoreReader:
         self._open()
 
     def _open(self) -> None:
-        self._pid, self._env = os.getpid(), open_shared(self._place)
+        self._pid = os.getpid()
+        try:
+            self._env = open_shared(self._place)
+        except DataError as error:  # with the path as it was given
+            error.message = error.message.replace(str(self._place), str(self.folder), 1)
+            raise
         try:
             self._open_databases()
         except (lmdb.Error, ValueError, KeyError, TypeError) as error:

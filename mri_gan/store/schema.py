@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import lz4.block
 
+from mri_gan.config import DATA_FILE as DATA_FILE
 from mri_gan.config import LEVELS
 from mri_gan.errors import DataError
 from mri_gan.files import crc32, parse_json
@@ -34,7 +35,6 @@ if TYPE_CHECKING:  # what only plans and writes does without numpy, which takes 
 
 FORMAT = "mrigan-store"
 VERSION = 2  # 1 had zstd frames, and checksums that did not cover the key
-DATA_FILE = "data.mdb"
 MAX_DATABASES = 16
 PREVIEW_FILE, MANIFEST_FILE, SPLIT_FILE = "preview.png", "manifest.tsv", "splits.tsv"
 COMPANIONS = (PREVIEW_FILE, MANIFEST_FILE, SPLIT_FILE)  # files beside a store, for people

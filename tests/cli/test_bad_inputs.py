@@ -180,3 +180,71 @@ def test_a_page_names_the_file_that_holds_something_else(
         if done.exit_code:
             assert str(run) in said(done, 1)
             assert name in said(done, 1) or name == "config.json"
+
+
+DATA = ("--data", "{store}")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *[(name, "{store}", *DATA) for name in ("evaluate", "audit", "utility", "test")],
+        ("generate", "{store}", "--seeds", 0, "--out", "{tmp}/f"),
+        ("walk", "{store}", "--out", "{tmp}/a.gif"),
+        ("directions", "{store}", "--out", "{tmp}/d"),
+        ("export-model", "{store}", "--format", "safetensors", "--out", "{tmp}/m"),
+        ("project", "{store}/preview.png", "--ckpt", "{store}", "--out", "{tmp}/p"),
+        ("explore", "{store}"),
+        ("report", "{store}"),
+        ("compare", "{store}", "{run}"),
+        ("train", "{store}", "--ckpt", "{store}", "--out", "{tmp}/r"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_store_in_place_of_a_run_is_called_one(
+    store: Path, tmp_path: Path, words: tuple[object, ...]
+) -> None:
+    run = make_run(tmp_path / "run")
+    done = mrigan(*(str(word).format(store=store, run=run, tmp=tmp_path) for word in words))
+    expected = f"mrigan: {store}: is a store, not a run: give a folder that `mrigan train` wrote"
+    assert said(done, 1) == expected
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("info", "{run}"),
+        ("check", "{run}"),
+        ("merge", "{store}", "{run}", "--out", "{tmp}/m"),
+        ("export", "{run}", "--format", "png", "--out", "{tmp}/x"),
+        ("train", "{run}", "--out", "{tmp}/r"),
+        ("evaluate", "{run}", "--data", "{run}"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_run_in_place_of_a_store_is_called_one(
+    store: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    run = make_run(tmp_path / "run")
+    done = mrigan(*(word.format(store=store, run=run, tmp=tmp_path) for word in words))
+    expected = f"mrigan: {run}: is a run, not a store: give the store that it was trained on"
+    assert said(done, 1) == expected
+
+
+@pytest.mark.parametrize("name", ["evaluate", "audit"])
+def test_pictures_in_place_of_a_run_are_called_so(store: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "my pictures"
+    folder.mkdir()
+    (folder / "1.png").write_bytes(b"")
+    line = said(mrigan(name, folder, "--data", store), 2)
+    hint = f"mrigan {name} --images '{folder}'"
+    assert line == f"mrigan: {folder}: holds pictures, not a run: {hint}"
+
+
+def test_a_store_that_there_is_not_is_named_as_it_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert said(mrigan("info", "NOPE"), 1).startswith("mrigan: NOPE: no such store: check")
+    assert said(mrigan("info", "./empty"), 1).startswith("mrigan: empty: is not a mrigan store")

@@ -70,6 +70,8 @@ def command(
         "neither a checkpoint nor --images, or both",
         "give one of them",
     )
+    if ckpt is not None:
+        judging.refuse_pictures(ckpt)
     with StoreReader(data) as store:
         judged = judging.find_judged(store, ckpt, images, count, drawing, DEPTH)
         folder = judging.find_folder(out, judged, "audit", store)

@@ -99,11 +99,8 @@ def command(
         "neither a checkpoint nor --images, or both",
         "give one of them",
     )
-    require(
-        ckpt is None or any(ckpt.glob("*.pt")) or not any(ckpt.glob("*.png")),
-        f"{ckpt}: holds pictures, not a run",
-        f"mrigan evaluate --images {ckpt}",
-    )
+    if ckpt is not None:
+        judging.refuse_pictures(ckpt)
     with StoreReader(data) as store:
         result, facts, folder, both = _evaluate(store, ckpt, out, quiet or as_json, **choices)
     written = judging.write_results(folder, "evaluation.json", facts)

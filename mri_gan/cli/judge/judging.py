@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,18 @@ def shared(psi: float) -> options.Decorator:
     """
     truncation = options.setting("--psi", float, psi, "Truncation; 1 is none.")
     return options.gathered("drawing", Drawing, *OPTIONS[:2], truncation, *OPTIONS[2:])
+
+
+def refuse_pictures(ckpt: Path) -> None:
+    """Raise UsageError for a folder of pictures, DataError for a store, where a run is wanted."""
+    from mri_gan.config import is_run, refuse_store, require
+
+    refuse_store(ckpt)
+    require(
+        is_run(ckpt) or any(ckpt.glob("*.pt")) or not any(ckpt.glob("*.png")),
+        f"{ckpt}: holds pictures, not a run",
+        f"mrigan {click.get_current_context().command.name} --images {shlex.quote(str(ckpt))}",
+    )
 
 
 def find_judged(
