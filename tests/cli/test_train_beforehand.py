@@ -14,6 +14,7 @@ from mri_gan.cli import options
 from mri_gan.cli.main import cli
 from mri_gan.cli.training import progress
 from mri_gan.cli.training.progress import (
+    FINISHED,
     describe_run,
     describe_start,
     find_shortages,
@@ -69,6 +70,26 @@ def test_and_what_it_would_be_refused_for(store: Path, begun: Path) -> None:
     refused = mrigan("train", store, *WORDS, "--lr", 0.002, "--seed", 3, "--out", begun)
     assert refused.exit_code == 2
     assert all(text in refused.stderr for text in ("lr was 0.001", "seed was 0, now 3"))
+
+
+def test_a_finished_run_is_called_so_and_how_to_go_on(
+    store: Path, begun: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(begun, out)
+    assert mrigan("train", store, *WORDS, "--out", out).exit_code == 0
+    done = mrigan("train", store, *WORDS, "--out", out)
+    assert done.exit_code == 0
+    last = list_checkpoints(out)[0]
+    assert done.stderr.splitlines() == [
+        f"mrigan: trained to the end already: {last} (0.064 kimg)",
+        f"mrigan: {FINISHED}",
+    ]
+    _, said = dry_run(store, out)
+    assert f"in --out: {last}: {FINISHED}" in said
+    more = mrigan("train", store, *WORDS, "--kimg", 0.08, "--out", out)
+    assert more.exit_code == 0
+    assert f"continuing from {last}" in more.stderr
 
 
 def test_and_what_is_damaged(store: Path, begun: Path, tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mri_gan.train.cost import Needs
     from mri_gan.train.run_folder import Progress, RunOptions
 
+FINISHED = "the run is finished: give a larger --kimg to train it further"
 LONG_S = 3 * 86_400  # a run that takes longer is named before it begins
 
 
@@ -250,10 +251,14 @@ def describe_time(config: TrainConfig, seconds: float, how: RunOptions) -> str:
 def announce(config: TrainConfig, out: Path, run_options: RunOptions, view: LiveLines) -> None:
     """Say before the first step what the run takes, and warn of what it will not get."""
     from mri_gan.checkpoint import checkpoint_nimg, list_checkpoints
+    from mri_gan.schedule import total_images
     from mri_gan.train.cost import estimate, quick_seconds
 
-    needs = estimate(config, run_options.keep, run_options.device, with_time=False)
     begun = max(map(checkpoint_nimg, list_checkpoints(out)), default=0)
+    if begun >= total_images(config):
+        view.note(FINISHED)
+        return
+    needs = estimate(config, run_options.keep, run_options.device, with_time=False)
     seconds = quick_seconds(config, run_options.device, begun)
     view.note(describe_start(needs, config, run_options, seconds))
     for text in find_unreached(config):
@@ -351,6 +356,8 @@ def describe_run_in_words(facts: dict[str, Any]) -> str:
     if facts["refused_for"]:
         changed = "; ".join(facts["refused_for"])
         return f"in --out: {facts['checkpoint']} was trained with other settings ({changed})"
+    if not facts["left_nimg"]:
+        return f"in --out: {facts['checkpoint']}: {FINISHED}"
     return (
         f"in --out: would continue from {facts['checkpoint']}, "
         f"{facts['left_nimg'] / 1000:g} kimg are left"

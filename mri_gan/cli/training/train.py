@@ -59,12 +59,12 @@ setting = options.of_config(TrainConfig)
 
 
 def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> float:
-    """A name from CAPACITIES or a number."""
+    """A name from CAPACITIES, a number or a fraction."""
     try:
-        return CAPACITIES.get(value) or float(value)
+        return CAPACITIES.get(value) or options.read_number(value)
     except ValueError:
         names = ", ".join(CAPACITIES)
-        raise click.BadParameter(f"give one of {names}, or a number") from None
+        raise click.BadParameter(f"give one of {names}, or a number such as 1/64") from None
 
 
 @click.command("train", epilog=EPILOG, cls=Configurable)
