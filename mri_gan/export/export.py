@@ -79,6 +79,8 @@ def count_images(store: StoreReader, config: ExportConfig) -> int:
 def describe_export(store: StoreReader, config: ExportConfig) -> str:
     """What must be passed to the other program, or nothing."""
     if config.format == "stylegan-zip":
+        if config.anonymous:
+            return "labels: left out (--anonymous)"
         classes = find_classes(store, store.indices(config.split).tolist())
         return f"labels: {classes.describe()}" if classes else "labels: none"
     if config.format == "stylegan-lmdb":
@@ -158,7 +160,7 @@ def _write(
     if config.format == "stylegan-lmdb":
         formats.write_lmdb([(level, _pictures(files)) for level, files in levels], target, tell)
     elif config.format == "stylegan-zip":
-        classes = find_classes(store, selection.indices)
+        classes = None if config.anonymous else find_classes(store, selection.indices)
         formats.write_zip(_pictures(levels[0][1]), classes, target, tell)
     elif config.format == "webdataset":
         formats.write_shards(store, selection, levels[0][1], target, tell)

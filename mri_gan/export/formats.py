@@ -11,7 +11,7 @@ import tarfile
 import unicodedata
 import zipfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.errors import UsageError
+from mri_gan.files import write_text
 from mri_gan.pictures import SPELLED, Shows, png_bytes
-from mri_gan.store.labels import slice_labels
+from mri_gan.store.labels import one_cell, slice_labels
 from mri_gan.store.reader import StoreReader
-from mri_gan.store.schema import IMAGE, MASK, SliceRecord, label_channels, label_greys
+from mri_gan.store.schema import (
+    IMAGE,
+    MANIFEST_FILE,
+    MASK,
+    SliceRecord,
+    label_channels,
+    label_greys,
+)
 
 COLUMNS = ("class", "group", "diagnosis", "sex")  # what may be a class, the first that fits
 
@@ -132,6 +140,7 @@ class Selection:
 
     indices: tuple[int, ...]
     folders: dict[str, str]
+    anonymous: bool = False
 
 
 def select(store: StoreReader, split: str | None, *, anonymous: bool) -> Selection:
@@ -143,7 +152,7 @@ def select(store: StoreReader, split: str | None, *, anonymous: bool) -> Selecti
     # Numbered over the whole store, so that exports of its splits fit together.
     subjects = list(dict.fromkeys(record.subject for record in store.records))
     numbers = {subject: f"{i:05d}" for i, subject in enumerate(subjects)}
-    return Selection(indices, numbers if anonymous else name_folders(subjects))
+    return Selection(indices, numbers if anonymous else name_folders(subjects), anonymous)
 
 
 def name_folders(subjects: Sequence[str]) -> dict[str, str]:
@@ -197,10 +206,14 @@ def _spell(letter: str) -> str:
     return letter if unicodedata.category(letter)[0] in "LMN" else "_"
 
 
-def public_facts(record: SliceRecord, folder: str) -> dict[str, Any]:
-    """What may stand beside an exported image: nothing that the folder name does not say."""
+def public_facts(record: SliceRecord, selection: Selection) -> dict[str, Any]:
+    """What may stand beside an exported image: nothing that the folder name does not say.
+
+    Labels of people are there unless the export is anonymous: a great age or a rare diagnosis can
+    identify somebody.
+    """
     return {
-        "subject": folder,
+        "subject": selection.folders[record.subject],
         "split": record.split,
         "session": record.session,
         "side": record.side,
@@ -209,7 +222,47 @@ def public_facts(record: SliceRecord, folder: str) -> dict[str, Any]:
         "position_mm": record.position_mm,
         "native": record.native,
         **({"contrast": record.contrast} if record.contrast else {}),
+        **({"labels": record.labels} if record.labels and not selection.anonymous else {}),
     }
+
+
+class Manifest:
+    """`manifest.tsv` of an exported folder: a line for each picture or volume, with its labels."""
+
+    FACTS = ("session", "side", "plane", "contrast")
+
+    def __init__(self, selection: Selection) -> None:
+        self._selection = selection
+        self._rows: list[dict[str, object]] = []
+
+    def add(self, files: Mapping[str, str], record: SliceRecord, *, position: bool) -> None:
+        """Note the files of one slice or volume by their channels, `""` for the only one."""
+        facts = public_facts(record, self._selection)
+        known = {name: facts.get(name) for name in self.FACTS}
+        known |= {"position": record.position} if position and record.position >= 0 else {}
+        known |= facts.get("labels", {})
+        for channel, file in files.items():
+            if channel != MASK:
+                first = {"file": file, "subject": facts["subject"], "split": facts["split"]}
+                own = {"contrast": channel} if channel else {}
+                self._rows.append(first | known | own | {"mask": files.get(MASK)} | first)
+
+    def write(self, folder: Path) -> None:
+        """Write the table, without columns that say nothing."""
+        names = {name: None for row in self._rows for name, value in row.items() if _says(value)}
+        lines = [names, *([row.get(name) for name in names] for row in self._rows)]
+        cells = (map(_cell, line) for line in lines)
+        write_text(folder / MANIFEST_FILE, "".join("\t".join(line) + "\n" for line in cells))
+
+
+def _says(value: object) -> bool:
+    return value is not None and value != ""
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.12g}"
+    return one_cell(str(value)) if _says(value) else ""
 
 
 # Slices to PNG bytes, encoded by threads and handed back in order
@@ -293,14 +346,23 @@ def write_folder(
 
     In a store of several contrasts `000012_t1.png` and `000012_t1_mask.png`.
     """
+    manifest = Manifest(selection)
     for index, files in images:
         record = store.records[index]
-        folder = target / (record.split or "all") / selection.folders[record.subject]
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = folder_of(record, selection)
+        (target / folder).mkdir(parents=True, exist_ok=True)
+        start = "_".join(filter(None, (f"{index:06d}", safe_part(record.contrast))))
+        names = {name: f"{folder}/{start}{name and '_'}{name}.png" for name in files}
         for name, data in files.items():
-            words = (f"{index:06d}", safe_part(record.contrast), name)
-            (folder / f"{'_'.join(filter(None, words))}.png").write_bytes(data)
+            (target / names[name]).write_bytes(data)
+        manifest.add(names, record, position=True)
         tell()
+    manifest.write(target)
+
+
+def folder_of(record: SliceRecord, selection: Selection) -> str:
+    """Where the pictures of a slice go, within an exported folder."""
+    return f"{record.split or 'all'}/{selection.folders[record.subject]}"
 
 
 def write_zip(images: Encoded, classes: ClassLabels | None, target: Path, tell: Tell) -> None:
@@ -365,7 +427,7 @@ def write_shards(
                 shard = tarfile.open(target / f"shard-{number // SHARD:06d}.tar", "w")  # noqa: SIM115
             assert shard is not None
             record = store.records[index]
-            facts = public_facts(record, selection.folders[record.subject])
+            facts = public_facts(record, selection)
             for name, data in files.items():
                 _add(shard, f"{number:06d}{name and '.'}{name}.png", data)
             _add(shard, f"{number:06d}.json", json.dumps(facts, sort_keys=True).encode())

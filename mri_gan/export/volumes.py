@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
-from mri_gan.export.formats import Channels, Selection, Tell, safe_part
+from mri_gan.export.formats import Channels, Manifest, Selection, Tell, folder_of, safe_part
 from mri_gan.pictures import mark_header, name_channels
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import SliceRecord
@@ -30,19 +30,23 @@ def write_volumes(store: StoreReader, selection: Selection, target: Path, tell: 
     """
     channels = Channels(store)
     numbers: Counter[tuple[str, str]] = Counter()
+    manifest = Manifest(selection)
     for indices in group_by_volume(store.records, selection.indices):
         record = store.records[indices[0]]
         said = (record.session and f"ses-{record.session}", record.contrast)
         before = "".join(f"{safe_part(text)}_" for text in said if text)
-        folder = target / (record.split or "all") / selection.folders[record.subject]
-        folder.mkdir(parents=True, exist_ok=True)
-        key = (record.subject, before)
+        folder, key = folder_of(record, selection), (record.subject, before)
+        (target / folder).mkdir(parents=True, exist_ok=True)
+        files: dict[str, str] = {}
         for name, stack, affine in stacks_of(store, channels, indices):
             file = f"{before}volume-{numbers[key]}{name and '_'}{name}.nii.gz"
-            (folder / file).write_bytes(nifti_bytes(*build_volume(stack, affine)))
+            files[name] = f"{folder}/{file}"
+            (target / files[name]).write_bytes(nifti_bytes(*build_volume(stack, affine)))
+        manifest.add(files, record, position=False)
         numbers[key] += 1
         for _ in indices:
             tell()
+    manifest.write(target)
 
 
 def group_by_volume(records: Sequence[SliceRecord], indices: Sequence[int]) -> Iterator[list[int]]:

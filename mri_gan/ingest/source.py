@@ -256,6 +256,37 @@ class Naming:
     found_in: str = ""  # folder, study, series or table that names the person of DICOM files
 
 
+# Collections that are not spelled in capitals, by their layout.
+SPELLED = {
+    "brats": "BraTS",
+    "camcan": "CamCAN",
+    "cc359": "Calgary-Campinas",
+    "crossmoda": "crossMoDA",
+    "fastmri": "fastMRI",
+    "freesurfer": "FreeSurfer",
+    "iseg": "iSeg",
+    "learn2reg": "Learn2Reg",
+    "mmwhs": "MM-WHS",
+    "mrnet": "MRNet",
+    "ms2015": "MS lesions 2015",
+    "myops": "MyoPS",
+    "neurite": "neurite-OASIS",
+    "nnunet": "nnU-Net",
+    "oasis-course": "the OASIS course archive",
+    "oasis1": "OASIS-1",
+    "oasis2": "OASIS-2",
+    "oasis3": "OASIS-3",
+    "picai": "PI-CAI",
+    "stylegan": "StyleGAN's dataset.json",
+    "ukbiobank": "UK Biobank",
+}
+
+
+def spell_layout(layout: str) -> str:
+    """How a collection is called whose file names have this layout: `BIDS` for `bids`."""
+    return SPELLED.get(layout, layout.upper())
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """What may hold slices, and what its path says.

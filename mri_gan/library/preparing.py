@@ -35,7 +35,12 @@ from mri_gan.values import StrPath, as_path
 
 @dataclass(frozen=True)
 class Prepared:
-    """A store that is complete; `facts` is all that `mrigan info --json` shows."""
+    """A store that is complete; `facts` is all that `mrigan info --json` shows.
+
+    `left_out` names what was to be read and gave no slices: damaged or empty files. What was not
+    chosen, such as another contrast, is only counted: `facts["skipped"]` by kind, and in
+    `facts["files"]` with all other files, as the command shows them.
+    """
 
     folder: Path
     slices: int
@@ -55,7 +60,7 @@ class Prepared:
         rows: list[tuple[object, ...]] = [
             ("slices", f"{self.slices:,}"),
             ("subjects", f"{self.subjects:,}"),
-            ("left out", f"{len(self.left_out):,}"),
+            ("gave no slices", f"{len(self.left_out):,}"),
             ("people", self.people),
             *(("to check", doubt) for doubt in self.doubts),
         ]
@@ -80,7 +85,7 @@ def prepare(
     `options` are those of `mrigan prepare`, as `mri_gan.PrepareConfig` names them; its `--help`
     explains each. `workers` 0 works in this process, None takes one process for each CPU. With
     `overwrite`, another store in `out` is deleted first. `on_progress` is called with the sources
-    done and their number. Damaged sources are left out and listed in the result.
+    done and their number. Damaged sources give no slices and are listed in the result.
 
     Raises UsageError for options that make no sense, DataError when nothing could be read or the
     disk refuses, Stopped after Ctrl-C (the same call continues).

@@ -249,6 +249,30 @@ class StoreWriter:
                 raise explain_lmdb_error(error, self.folder, n_bytes) from error
 
 
+# How large the file becomes, as LMDB lays values out on pages
+
+PAGE_HEAD, NODE_HEAD, KEY_BYTES, PLACE_BYTES, PAGE_NUMBER = 16, 8, 4, 2, 8
+BESIDES = 20  # pages of any store: the last ones of its databases, their roots, and copies of these
+
+
+def page_bytes(n_bytes: int) -> float:
+    """What a value of this length adds to the file, with the share of its page that stays empty.
+
+    Up to half a page it shares a page with others like it; a longer one has pages of its own.
+    """
+    room = mmap.PAGESIZE - PAGE_HEAD
+    inside = NODE_HEAD + KEY_BYTES + n_bytes
+    if inside + PLACE_BYTES <= room // 2:
+        return mmap.PAGESIZE / (room // (inside + inside % 2 + PLACE_BYTES))
+    own = -(-(PAGE_HEAD + n_bytes) // mmap.PAGESIZE) * mmap.PAGESIZE
+    return own + page_bytes(PAGE_NUMBER)
+
+
+def file_bytes(value_bytes: float) -> int:
+    """The size of a store's file whose values add this much."""
+    return round(value_bytes) + BESIDES * mmap.PAGESIZE
+
+
 # Opening a folder that may hold a part of a store, and disks that are full
 
 

@@ -44,7 +44,7 @@ def test_skipped_sources_are_listed_with_their_reason(
     files |= {f"sub00/[b]odd_{k}.png": b"text" for k in range(12)}
     folder = prepare(tmp_path / "s", phantoms.write_zip(tmp_path / "a.zip", files))
     shown = info(folder).stdout
-    assert "left out" in shown
+    assert "gave no slices" in shown
     assert "and 2 more" in shown
     skipped = json.loads(info(folder, "--json").stdout)["skipped_sources"]
     assert [entry["kind"] for entry in skipped] == ["damaged"] * 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -69,7 +70,7 @@ def test_one_level_of_one_split(store: Path, tmp_path: Path) -> None:
     files = sorted(out.rglob("*.png"), key=lambda path: path.name)
     got = np.stack([decode(path.read_bytes()) for path in files])
     np.testing.assert_array_equal(got, pixels(store, 128, "train"))
-    assert sorted(path.name for path in out.iterdir()) == ["export.json", "train"]
+    assert sorted(path.name for path in out.iterdir()) == ["export.json", "manifest.tsv", "train"]
     with StoreReader(store) as opened:
         assert json.loads((out / "export.json").read_text())["digest"] == opened.digest
 
@@ -420,3 +421,14 @@ def test_a_mask_comes_back_as_a_volume_on_its_scan(masked: Path, tmp_path: Path)
     found = labels[tuple(np.floor(voxels + 0.5).astype(int).T)]
     assert (found == LABELS[3]).mean() > 0.9  # nearest neighbours at the edge may differ
     assert set(np.unique(labels)) == set(LABELS)
+
+
+def test_a_table_says_which_file_is_the_mask_of_which(masked: Path, tmp_path: Path) -> None:
+    for format, suffix in (("png", ".png"), ("nifti", ".nii.gz")):
+        out = exported(masked, tmp_path / format, format)
+        with (out / "manifest.tsv").open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream, delimiter="\t"))
+        assert {row["mask"] for row in rows} == {
+            row["file"].replace(suffix, f"_mask{suffix}") for row in rows
+        }
+        assert all((out / row["mask"]).is_file() for row in rows)

@@ -72,6 +72,20 @@ def test_preparing_counts_and_may_be_repeated(prepared: mg.Prepared, scans: Path
         assert len(store) == 48
 
 
+def test_what_was_not_chosen_is_counted_and_what_gave_no_slices_is_named(tmp_path: Path) -> None:
+    """Six files: two T2 that nobody wants, a T1 that is damaged, three that are stored."""
+    scan = phantoms.nifti_bytes(phantoms.brain_volume())
+    names = [f"sub-0{n}_T1w.nii" for n in (1, 2, 3, 4)] + ["sub-01_T2w.nii", "sub-02_T2w.nii"]
+    files = dict.fromkeys(names, scan) | {names[0]: scan[:400]}
+    folder = phantoms.write_folder(tmp_path / "in", files)
+    found = mg.prepare(folder, tmp_path / "s", workers=0, contrast="t1")
+    assert [entry["source"] for entry in found.left_out] == [f"in/{names[0]}"]
+    assert found.facts["skipped"] == {"another contrast": 2, "damaged": 1}
+    assert found.facts["files"] == {"listed": 6, "stored": 3, "left_out": 3, "ignored": 0}
+    assert "gave no slices" in found._repr_html_()
+    assert "left out" not in found._repr_html_()
+
+
 def test_equal_slices_in_two_splits_are_a_doubt(tmp_path: Path) -> None:
     folder = phantoms.write_folder(tmp_path / "twins", phantoms.twin_files())
     doubts = mg.prepare(folder, tmp_path / "s", workers=0).doubts

@@ -37,7 +37,12 @@ MAX_WORKERS = 16
     "Pixels  [default: the largest native level; all levels for stylegan-lmdb].",
 )
 @options.setting("--split", click.Choice(SPLITS), None, "Write this split only.")
-@click.option("--anonymous", is_flag=True, help="Number the subjects instead of naming them.")
+@click.option(
+    "--anonymous",
+    is_flag=True,
+    help="Number the subjects instead of naming them, and leave out their labels (age, diagnosis), "
+    "which can identify somebody.",
+)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier export at --out.")
 @options.setting("--workers", click.IntRange(1, 256), None, "Threads  [default: one per CPU].")
 @options.as_json
@@ -56,9 +61,10 @@ def command(
 ) -> None:
     """Write the slices of a STORE as PNG, NIfTI, or the data set of another tool.
 
-    png and png16 make folders split/subject; nifti reassembles volumes; stylegan-zip is for
-    StyleGAN2 and 3, stylegan-lmdb for the PyTorch ports of StyleGAN. Masks are written beside their
-    images with the labels of their source; StyleGAN's formats cannot hold them.
+    png and png16 make folders split/subject; nifti reassembles volumes. Their manifest.tsv lists
+    all files with the labels of the subjects; webdataset has these in its .json. stylegan-zip is
+    for StyleGAN2 and 3, stylegan-lmdb for the PyTorch ports of StyleGAN. Masks are written beside
+    their images with the labels of their source; StyleGAN's formats cannot hold them.
     """
     from mri_gan.export.export import ExportConfig, count_images, describe_export, export
     from mri_gan.files import stop_on_signal

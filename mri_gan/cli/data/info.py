@@ -150,7 +150,7 @@ def _skipped_table(facts: dict[str, Any]) -> Any:
 
     entries = [(e["source"], e["kind"], e["reason"]) for e in facts["skipped_sources"]]
     entries += [(label, "damaged", why) for label, why in facts["unlisted"]]
-    table = Table("source", "kind", "reason", title="left out", title_justify="left")
+    table = Table("source", "kind", "reason", title="gave no slices", title_justify="left")
     for entry in entries[:MAX_SKIPPED]:
         table.add_row(*(escape(printable(text)) for text in entry))
     if len(entries) > MAX_SKIPPED:

@@ -279,6 +279,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     skipped = facts["skipped"] + [{"source": s, "reason": why} for s, why in facts["unlisted"]]
     why = [f"{entry['source']}: {entry['reason']}" for entry in skipped]
     size, unjudged = options.human_bytes(facts["store_bytes"]), facts["orientation_not_judged"]
+    seconds = options.human_seconds(facts["seconds"])
+    without = ", without masks" if facts["sources_with_mask"] else ""
     return [
         *((name.replace("_", " "), f"{facts[name]:,}") for name in COUNTED),
         *((name.replace("_", " "), _counts(facts[name])) for name in TABLES if facts.get(name)),
@@ -290,8 +292,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
             if unjudged
             else []
         ),
-        ("would be left out", _some(why)),
-        ("store", f"about {size} in {options.human_seconds(facts['seconds'])}"),
+        ("would give no slices", _some(why)),
+        ("store", f"about {size} in {seconds}{without}"),
     ]
 
 

@@ -40,8 +40,9 @@ from mri_gan.ingest.outcome import Learned, Outcome, find_file
 from mri_gan.ingest.source import Source
 from mri_gan.preparation import PLANES, PrepareConfig
 from mri_gan.store.counts import all_notes, count_notes, tell_learned
-from mri_gan.store.schema import FACE, EncodedSlice, SliceRecord, decode_pixels
+from mri_gan.store.schema import FACE, HEADER, UPSAMPLED, EncodedSlice, SliceRecord, decode_pixels
 from mri_gan.store.twins import FLAT, SAME
+from mri_gan.store.writer import file_bytes, page_bytes
 
 if TYPE_CHECKING:
     from mri_gan.ingest.cut.one_volume import Exposure
@@ -118,7 +119,7 @@ class Look:
     empty: int = 0
     deselected: int = 0
     whole: Glimpse | None = None  # of volumes
-    n_bytes: int = 0  # that a store would take
+    n_bytes: float = 0.0  # that its slices would add to a store
     slices: list[Glance] = field(default_factory=list)
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(BINS, np.int64))
     thumb: NDArray[np.uint8] | None = None
@@ -140,18 +141,28 @@ def survey_source(
     def see(seen: Exposure) -> None:
         wholes.append(glimpse(seen, config, THUMB_PX))
 
+    channels = 1 + len(source.channels)
     source = replace(source, channels=())  # the first contrast stands for all
     outcome: Outcome = process(source, config, learned, see)
     found = Look(outcome.kind, outcome.reason, outcome.empty, outcome.deselected)
     found.whole = wholes[0] if wholes else None
     for number, encoded in enumerate(outcome.slices):
-        found.n_bytes += len(encoded[0]) + sum(map(len, encoded[1].values()))
+        found.n_bytes += _stored_bytes(encoded, channels)
         record, pixels = _native(encoded, config.depth)
         found.slices.append(_glance(record, pixels, encoded[1], config.depth))
         found.counts += np.bincount(_to_8_bit(pixels).ravel(), minlength=BINS)
         if number == len(outcome.slices) // 2:
             found.thumb = _to_8_bit(_decode(encoded[1][THUMB_PX], THUMB_PX, pixels.dtype, pixels))
     return found
+
+
+def _stored_bytes(encoded: EncodedSlice, channels: int) -> float:
+    """What a slice adds to a store's file, with this many channels as large as its own."""
+    total = page_bytes(len(encoded[0]))
+    for image in encoded[1].values():
+        times = 1 if image[0] == UPSAMPLED else channels
+        total += page_bytes(HEADER + times * (len(image) - HEADER))
+    return total
 
 
 def _native(encoded: EncodedSlice, depth: int) -> tuple[SliceRecord, NDArray[Any]]:
@@ -242,7 +253,7 @@ class Survey:
             "empty_slices": sum(found.empty for _, found in self.looks),
             "deselected_slices": sum(found.deselected for _, found in self.looks),
             "skipped": [dict(zip(("source", "reason", "kind"), x, strict=True)) for x in left_out],
-            "store_bytes": sum(found.n_bytes for _, found in self.looks),
+            "store_bytes": file_bytes(sum(found.n_bytes for _, found in self.looks)),
         }
 
     def _volume_facts(self) -> dict[str, Any]:

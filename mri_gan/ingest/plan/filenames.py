@@ -286,21 +286,21 @@ def _fit(name: str, scheme: Scheme) -> Naming | None:
 def _complete(naming: Naming, name: str, subject: str) -> Naming:
     """The naming with what the words of the path say that its scheme left open."""
     folders, _, file = _stem(name).rpartition("/")
-    own = words.read_words(re.sub(re.escape(subject), "", file, flags=re.IGNORECASE))
+    # Where it stands alone it is taken out there only: the `1` of `sub-1`, and not that of `T1w`.
+    anywhere = re.escape(subject)
+    alone = rf"(?<![^\W_]){anywhere}(?![^\W_])"
+    who = alone if re.search(alone, file, re.IGNORECASE) else anywhere
+    own = words.read_words(re.sub(who, "", file, flags=re.IGNORECASE))
     # FreeSurfer's brainmask is a picture without its skull.
     masks = FREESURFER_MASKS if naming.layout == "freesurfer" else None
     contrast = naming.contrast or own.contrast or _folder_contrast(folders)
     is_image = suffix_of(name) in IMAGE_SUFFIXES
-    position = naming.position
-    if is_image and position < 0:
-        last = TRAILING_NUMBER.match(file)
-        position = (
-            own.position if own.position >= 0 else whole_number(last["position"]) if last else -1
-        )
+    last = TRAILING_NUMBER.match(file)
+    numbers = naming.position, own.position, whole_number(last["position"]) if last else -1
     return replace(
         naming,
         contrast=contrast or USUAL_CONTRAST.get(naming.layout, ""),
-        position=position if is_image else -1,
+        position=next((n for n in numbers if n >= 0), -1) if is_image else -1,
         mask=bool(masks.search(name)) if masks else is_mask(name),
     )
 

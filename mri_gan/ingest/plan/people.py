@@ -27,7 +27,7 @@ from mri_gan.ingest.plan.paths import is_visit, split_word
 from mri_gan.ingest.plan.selection import contrasts_of, say_mixed
 from mri_gan.ingest.plan.splits import say_empty_splits
 from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
-from mri_gan.ingest.source import DICOM_SUFFIXES, Source, natural_key, suffix_of
+from mri_gan.ingest.source import DICOM_SUFFIXES, Source, natural_key, spell_layout, suffix_of
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.schema import NAMELESS
 from mri_gan.values import say_count
@@ -248,7 +248,7 @@ def conclude(sources: Sequence[Source]) -> str:
 
 def _how(sources: Sequence[Source]) -> str:
     layouts = {source.naming.layout for source in sources}
-    ways = sorted(layouts - {*FROM_NAMES, "naming", "people", "dicom"})
+    ways = sorted(map(spell_layout, layouts - {*FROM_NAMES, "naming", "people", "dicom"}))
     parts = [f"named as in {' and '.join(ways)}"] if ways else []
     parts += ["as --people says"] if "people" in layouts else []
     parts += ["as --naming says"] if "naming" in layouts else []

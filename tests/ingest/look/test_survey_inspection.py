@@ -81,14 +81,41 @@ def test_volumes_tell_spacing_orientation_and_empty_slices(tmp_path: Path) -> No
     assert facts["sessions"] == 1
 
 
-@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize(
+    ("side", "choices"),
+    [
+        (20, {}),
+        (60, {}),
+        (60, {"depth": 16}),
+        (60, {"materialize": True}),
+        (96, {}),
+        (60, {"channels": ("t1", "t2")}),
+    ],
+)
 def test_the_store_has_the_size_that_was_foretold(
+    tmp_path: Path, prepare: Any, side: int, choices: dict[str, Any]
+) -> None:
+    """Within a tenth: with the pages of the database, and all channels."""
+    noise = np.random.default_rng(1).normal(0, 4, (side, side, 60))
+    scan = phantoms.nifti_bytes(200 * phantoms.brain_volume((side, side, 60)) + noise)
+    names = [f"sub-{who}_{kind}.nii" for who in ("07", "08") for kind in ("T1w", "T2w")]
+    folder = phantoms.write_folder(tmp_path / "v", dict.fromkeys(names, scan))
+    foretold = survey(folder, **choices)["store_bytes"]
+    true = (prepare(tmp_path / "s", folder, **choices) / "data.mdb").stat().st_size
+    assert foretold == pytest.approx(true, rel=0.1)
+
+
+@pytest.mark.parametrize("depth", [8, 16])
+def test_the_size_of_a_small_store_is_foretold(
     tmp_path: Path, oasis_zip: Path, prepare: Any, depth: int
 ) -> None:
-    """But for the pages of the database."""
     foretold = survey(oasis_zip, depth=depth)["store_bytes"]
-    with StoreReader(prepare(tmp_path / "s", oasis_zip, depth=depth)) as store:
-        assert foretold < store.n_bytes < 5 * foretold
+    true = (prepare(tmp_path / "s", oasis_zip, depth=depth) / "data.mdb").stat().st_size
+    assert foretold == pytest.approx(true, rel=0.1)
+
+
+def test_the_size_is_told_to_be_without_masks_where_there_are_some(oasis_zip: Path) -> None:
+    assert ", without masks" in inspect(oasis_zip).stdout
 
 
 def test_few_people_are_not_called_free_of_rescans(oasis_zip: Path) -> None:
@@ -125,7 +152,7 @@ def test_the_table(odd: Path) -> None:
     result = inspect(odd)
     assert result.exit_code == 0
     assert result.stderr.startswith("warning: each of the 36 files counts as a different person")
-    for text in ("subjects", "35", "twin_0.png", "would be left out", "store"):
+    for text in ("subjects", "35", "twin_0.png", "would give no slices", "store"):
         assert text in result.stdout
 
 

@@ -13,6 +13,8 @@ from click.testing import CliRunner
 from mri_gan.cli.main import cli
 from mri_gan.errors import UsageError
 from mri_gan.ingest.plan.plan import Plan, build_plan
+from mri_gan.ingest.plan.words import SCHEMES
+from mri_gan.ingest.source import spell_layout
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
@@ -53,6 +55,18 @@ def test_contrasts_and_a_word_that_all_files_share_are_no_names(tmp_path: Path) 
     for words in (("t1", "flair"), ("left", "right"), ("overlay",)):
         names = [f"{k:03}_{word}.png" for k in range(12) for word in words]
         assert "does not count" not in " ".join(plan_of(tmp_path, names).doubts)
+
+
+def test_the_conclusion_spells_collections_as_they_do(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, [f"sub-0{n}_T1w.nii" for n in (1, 2)])
+    assert plan.conclusion == "2 people, named as in BIDS"
+
+
+def test_known_names_are_spelled_as_in_the_document() -> None:
+    page = (Path(__file__).parents[3] / "docs/data.md").read_text(encoding="utf-8")
+    layouts = {scheme.layout for scheme in SCHEMES} | {"bids", "akoa"}
+    spelled = {spell_layout(layout) for layout in layouts}
+    assert {name for name in spelled if name not in page} == {"GE", "LONI", "MyoPS", "REMBRANDT"}
 
 
 def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: Path) -> None:

@@ -151,6 +151,13 @@ def test_under_a_pseudonym_only_known_contrasts_are_named(tmp_path: Path) -> Non
     assert {s.contrast for s in plan_of(top, ids="pseudonym").sources} == {"t1", "flair", ""}
 
 
+@pytest.mark.parametrize("who", ["1", "2", "A", "t"])
+def test_a_person_called_like_a_part_of_a_contrast_has_both(tmp_path: Path, who: str) -> None:
+    names = [f"sub-{who}_ses-{who}_{kind}.nii" for kind in ("T1w", "T2w", "FLAIR")]
+    plan = plan_of(phantoms.write_folder(tmp_path / "ds", dict.fromkeys(names, b"")))
+    assert kinds(plan) == {"t1": 1, "t2": 1, "flair": 1}
+
+
 def test_patterns_choose_files(tmp_path: Path) -> None:
     top = bids(tmp_path)
     plan = plan_of(top, include=("*_T1w.nii.gz",), exclude=("derivatives/*",))
