@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -71,10 +72,9 @@ def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
         [say_name(name), *(sections.say_value(name, run.settings.get(name, "")) for run in runs)]
         for name in sections.changed_settings(runs)
     ]
-    digests = [run.config.get("data_digest", "") for run in runs]
-    if len(set(digests)) > 1:
-        rows.append(["training data", *digests])
-        section.notes.append("They were trained on different data: their figures do not compare.")
+    if apart := say_data(runs):
+        rows.append(["training data", *map(data_of, runs)])
+        section.notes.append(apart)
     if said := say_sizes(runs):
         rows.append(["size of the images compared", *(f"{size_of(run)} px" for run in runs)])
         section.notes += said
@@ -83,6 +83,27 @@ def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
     else:
         section.notes.append("Nothing: the settings and the data are the same.")
     return section
+
+
+def data_of(run: RunFacts) -> str:
+    """The digest of the store and the number of its slices that a run was trained on.
+
+    Of a run of an earlier version the digest of slices and labels.
+    """
+    store = run.config.get("store_digest")
+    slices = run.config.get("data", {}).get("training_slices", "?")
+    return f"{store}, {slices} slices" if store else str(run.config.get("data_digest", ""))
+
+
+def say_data(runs: Sequence[RunFacts]) -> str:
+    """A sentence where the runs were, or may have been, trained on different data."""
+    if len(set(map(data_of, runs))) == 1:
+        return ""
+    known = all(run.config.get("store_digest") for run in runs)
+    labels = {json.dumps(run.settings.get("conditions"), sort_keys=True) for run in runs}
+    if known or len(labels) == 1:
+        return "They were trained on different data: their figures do not compare."
+    return "Whether they were trained on the same slices is not recorded, only that labels differ."
 
 
 def ends(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:

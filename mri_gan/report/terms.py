@@ -60,7 +60,8 @@ SETTINGS: Mapping[str, str] = {
 # What else a run records of itself
 MACHINE: Mapping[str, str] = {
     "levels": "levels",
-    "data_digest": "digest of the training data",
+    "data_digest": "digest of the training slices and their labels",
+    "store_digest": "digest of the store",
     "processes": "processes",
     "threads": "CPU threads of each process",
     "mrigan": "mrigan",

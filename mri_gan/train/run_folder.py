@@ -140,6 +140,7 @@ def write_config(run: Run, data: TrainingData) -> None:
         "levels": [dataclasses.asdict(stage) for stage in stages(run.config)],
         "options": dataclasses.asdict(replace(run.options, labels=None)) | used,
         "data_digest": data.digest,
+        "store_digest": data.store,
         "data": describe_data(run, data),
         "processes": run.world.size,
         "threads": torch.get_num_threads(),

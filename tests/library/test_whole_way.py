@@ -179,6 +179,8 @@ def test_a_model_with_labels_knows_the_store_that_it_was_trained_on(
     """Else an audit against other people would pass."""
     run = mg.train(prepared, tmp_path / "run", condition="position", device="cpu", **TINY)
     other = mg.prepare(scans, tmp_path / "other", workers=0, seed=1, split=(80, 20, 0))
+    written = json.loads((run.folder / "config.json").read_text())
+    assert written["store_digest"] == prepared.digest
     trained = run.load_model().trained
     with mg.open_store(prepared) as own, mg.open_store(other) as strange:
         assert was_trained_on(trained, own) is True

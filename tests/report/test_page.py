@@ -452,6 +452,25 @@ def test_runs_on_other_data_are_kept_apart(tmp_path: Path) -> None:
     assert "trained on different data" in build_comparison([read_run(run) for run in runs])
 
 
+def test_labels_do_not_make_other_data_of_a_store(tmp_path: Path) -> None:
+    """The digest of the training data holds the labels; that of the store does not."""
+    runs = [make_run(tmp_path / "A"), make_run(tmp_path / "B")]
+    configs = [json.loads((run / "config.json").read_text()) for run in runs]
+    configs[1]["data_digest"] = "d2"
+    configs[1]["settings"]["conditions"] = {"columns": [{"name": "age"}]}
+
+    def compare(*stores: str) -> str:
+        for run, config, store in zip(runs, configs, stores, strict=True):
+            (run / "config.json").write_text(json.dumps({**config, "store_digest": store}))
+        return build_comparison([read_run(run) for run in runs])
+
+    assert "trained on" not in compare("s1", "s1")
+    assert "They were trained on different data" in compare("s1", "s2")
+    assert "same slices is not recorded, only that labels differ" in compare("", "")
+    configs[1]["data"] = {"training_slices": 3}  # as of labels that some lack
+    assert "They were trained on different data" in compare("s1", "s1")
+
+
 DIFFERENT = (
     "Their images are of different sizes (A 16 px, B 32 px), so that their figures do not compare."
 )
