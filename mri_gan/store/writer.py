@@ -26,7 +26,7 @@ from mri_gan.store.schema import DATA_FILE, EncodedSlice, dump_checked, index_ke
 
 BATCH_BYTES = 16 << 20
 FIRST_MAP_BYTES = 64 << 20
-PAGE_WASTE = 1.3  # bytes of pages per byte of images
+PAGE_WASTE = 2.0  # bytes of pages per byte of images, at most
 SMALL_COMMIT = 128 << 10  # what a transaction writes besides images, index pages above all
 MOST_OPTIONS = 3  # that a message names
 LMDB_MAGIC, LMDB_MAGIC_END = b"\xde\xc0\xef\xbe", 20  # where in a file it ends
