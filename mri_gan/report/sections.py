@@ -54,6 +54,11 @@ class Table:
         return len(self.head or ()) > 4
 
     @property
+    def needs_row(self) -> bool:
+        """Whether it has too many columns to stand beside another table."""
+        return len(self.head or ()) > 2
+
+    @property
     def is_long(self) -> bool:
         """Whether its rows of two cells are shown in several columns, where there is room."""
         return self.head is None and len(self.rows) > MANY_ROWS
@@ -239,14 +244,13 @@ def progress(run: RunFacts) -> Section:
     elsewhere = ("settings", "options", "data", "command")
     facts = {n: v for n, v in flatten(run.config).items() if n not in elsewhere}
     machine = [(say_name(name), say_setting(value)) for name, value in facts.items()]
-    tables = [Table("Progress", state)]
+    tables = [Table("Progress", state), Table("Software and machine", machine)]
     if problems := list_problems(run.metrics):
         rows = [
             (name, f"{kimg(first)} to {kimg(last)}", text)
             for name, (first, last, text) in problems.items()
         ]
-        tables.append(Table("Problems", rows, ("", "when", "what was seen")))
-    tables.append(Table("Software and machine", machine))
+        tables.insert(0, Table("Problems", rows, ("", "when", "what was seen")))
     said = [(say_name(name), say_value(name, value)) for name, value in run.settings.items()]
     tables.append(Table("Settings", [(name, value) for name, value in said if value]))
     return Section("progress", "Training", tables=tables)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from phantoms.runs import FIGURE, make_run, write_result
+from phantoms.runs import AUDIT, FIGURE, make_run, write_result
 
 from mri_gan.charts import WITHIN
 from mri_gan.report.comparison import build_comparison
@@ -130,6 +131,33 @@ def test_the_table_of_figures_fits_or_scrolls_within_its_own_box(
     box.focus()  # by keyboard, too
     assert box.evaluate("box => box === document.activeElement")
     page.close()
+
+
+@pytest.mark.parametrize("width", [390, 700, 1300])
+@pytest.mark.parametrize("media", ["screen", "print"])
+def test_tables_of_three_columns_lie_over_no_other(
+    browser: Any, tmp_path: Path, width: int, media: str
+) -> None:
+    folder = make_run(tmp_path / "R")
+    write_result(folder, "audit", {**AUDIT, "views": VIEWS * 3})
+    with (folder / "metrics.jsonl").open("a") as stream:
+        for nimg in (4000, 4512):
+            line = {"nimg": nimg, "resolution": 16, "problems": {"collapse": NOISE}}
+            stream.write(json.dumps(line) + "\n")
+    (tmp_path / "r.html").write_text(build_report(read_run(folder)), encoding="utf-8")
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.emulate_media(media=media)
+    page.goto((tmp_path / "r.html").as_uri())
+    boxes = page.locator(".columns .row").all()
+    assert len(boxes) == 2
+    for box in boxes:
+        assert box.evaluate("b => b.scrollWidth <= b.clientWidth"), box.inner_text()
+        assert box.evaluate("b => b.clientWidth == b.parentNode.clientWidth")
+    page.close()
+
+
+VIEWS: Any = AUDIT["views"]
+NOISE = "samples differ from each other 4.3 times as much as real slices do: noise, not slices"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
