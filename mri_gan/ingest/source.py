@@ -334,6 +334,19 @@ class Source:
         return self.member.suffix in DICOM_SUFFIXES
 
 
+def say_lost_with(source: Source, sources: Iterable[Source]) -> str:
+    """All that is lost where one file of a series is damaged; empty for any other source.
+
+    `sources` are those among which the person may have another scan.
+    """
+    count = len(source.members)
+    if count == 1 or not source.is_series:
+        return ""
+    who = source.naming.subject
+    only = sum(other.naming.subject == who for other in sources) == 1
+    return f"its whole series of {count:,} files" + ", the only scan of this person," * only
+
+
 def members_of(sources: Iterable[Source]) -> set[Member]:
     """The files of some sources, each once: a mask may belong to several."""
     return {member for source in sources for member in source.members}

@@ -250,20 +250,26 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
         for text in (*say_lost(plan, facts), *say_oddities(facts)):
             click.echo(f"warning: {text}", err=True)
     if damaged:
-        name, reason = _find_damaged(plan, damaged[0]["source"], damaged[0]["reason"])
+        name, reason, lost = _find_damaged(plan, damaged[0]["source"], damaged[0]["reason"])
         more = f" and {len(damaged) - 1} more" if len(damaged) > 1 else ""
+        left_out = f"; {lost} is left out of {out}{more}" if lost else f"{more}; left out of {out}"
         raise DataError(
-            f"{name}: {reason}{more}; left out of {out}, everything else is in it",
+            f"{name}: {reason}{left_out}, everything else is in it",
             "replace the damaged files and prepare with --overwrite, or go on without them; list: "
             f"mrigan info {shlex.quote(str(out))}",
         )
 
 
-def _find_damaged(plan: Plan, name: str, reason: str) -> tuple[str, str]:
-    """(label, reason) of a damaged file as it was given: with its folders, and no pseudonym."""
+def _find_damaged(plan: Plan, name: str, reason: str) -> tuple[str, str, str]:
+    """(label, reason, what is lost with it) of a damaged file as it was given.
+
+    That is with its folders, and no pseudonym.
+    """
     from mri_gan.ingest.outcome import find_file
+    from mri_gan.ingest.source import say_lost_with
 
     given = [source for source in plan.sources if source.public_label == name]
     if len(given) != 1:  # not even listed, or in two sources by the same name
-        return plan.true_labels.get(name, name), reason
-    return find_file(reason, [member.label for member in given[0].members])
+        return plan.true_labels.get(name, name), reason, ""
+    found = find_file(reason, [member.label for member in given[0].members])
+    return *found, say_lost_with(given[0], plan.sources)

@@ -37,7 +37,7 @@ from mri_gan.ingest.look.duplicates import (
     name_of,
 )
 from mri_gan.ingest.outcome import Learned, Outcome, find_file
-from mri_gan.ingest.source import Source
+from mri_gan.ingest.source import Source, say_lost_with
 from mri_gan.preparation import PLANES, PrepareConfig
 from mri_gan.store.counts import all_notes, count_notes, tell_learned
 from mri_gan.store.schema import FACE, HEADER, UPSAMPLED, EncodedSlice, SliceRecord, decode_pixels
@@ -220,7 +220,7 @@ class Survey:
         glances = self.slices
         records = [glance.record for glance in glances]
         near, rescans = find_near(glances), find_rescans(glances)
-        left_out = [(*_find(s, f.reason), f.kind) for s, f in self.looks if not f.slices]
+        left_out = [(*self._find(s, f.reason), f.kind) for s, f in self.looks if not f.slices]
         return {
             "sources": len(self.looks),
             "slices": len(glances),
@@ -256,6 +256,12 @@ class Survey:
             "store_bytes": file_bytes(sum(found.n_bytes for _, found in self.looks)),
         }
 
+    def _find(self, source: Source, reason: str) -> tuple[str, str]:
+        """(label, reason) of the file that a reason is about, and what is left out with it."""
+        label, why = find_file(reason, [member.label for member in source.members])
+        lost = say_lost_with(source, [one for one, _ in self.looks])
+        return label, f"{why}; {lost} is left out" if lost else why
+
     def _volume_facts(self) -> dict[str, Any]:
         """What only volumes have."""
         whole = [(source, found.whole) for source, found in self.looks if found.whole is not None]
@@ -267,10 +273,6 @@ class Survey:
             "doubtful_orientation": find_doubts(whole),
             "orientation_not_judged": sum(not is_judged(w.cube) for _, w in whole),
         }
-
-
-def _find(source: Source, reason: str) -> tuple[str, str]:
-    return find_file(reason, [member.label for member in source.members])
 
 
 def value_ranges(values: Sequence[tuple[float, ...]]) -> dict[str, list[float]]:

@@ -478,11 +478,12 @@ def say_visits(sources: Iterable[Source]) -> str:
     if not told or not contrasts <= BY_AGENT | {""}:
         return ""
     visits, agent = "two visits", "scans before and after a contrast agent"
-    label = told[0].public_label
+    known = next((source.public_label for source in told if not source.hidden), "")
+    names = f"names such as {known}" if known else "names of files"
     if any(source.naming.session in AGENT_WORDS for source in told):
-        return f"pre and post in names such as {label} count as {visits}, not as {agent}"
+        return f"pre and post in {names} count as {visits}, not as {agent}"
     alone = {"t1", "t1ce"} == contrasts == {source.naming.contrast for source in named}
-    return f"pre and post in names such as {label} count as {agent}, not as {visits}" * alone
+    return f"pre and post in {names} count as {agent}, not as {visits}" * alone
 
 
 def _say_agent(file: str) -> Iterable[bool]:

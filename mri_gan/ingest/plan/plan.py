@@ -122,7 +122,7 @@ def build_plan(
     for remembered in (is_store, is_of_run):  # folders may have changed since an earlier plan
         remembered.cache_clear()
     _require_scans(paths)
-    listed = [_list_beside(path, config, alone=len(paths) == 1) for path in paths]
+    listed = _drop_repeats([_list_beside(path, config, alone=len(paths) == 1) for path in paths])
     scans, masks, doubts = _name_all(listed, config, people_file)
     if not scans:
         _refuse_nothing(paths, listed, masks)
@@ -223,7 +223,7 @@ def layouts_of(sources: Iterable[Source]) -> tuple[str, ...]:
     return tuple(sorted({source.naming.layout for source in sources}))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Listed:
     """What one path given by the user holds."""
 
@@ -234,6 +234,11 @@ class _Listed:
     ignored: Counter[str]
     excluded: int
     bad: list[tuple[str, str]]
+
+    @functools.cached_property
+    def files(self) -> set[Path]:
+        """The files on disk that were found: images, volumes and archives."""
+        return {member.container for member in self.members} | {Path(name) for name, _ in self.bad}
 
     @property
     def packed(self) -> list[str]:
@@ -254,6 +259,23 @@ def _list_beside(path: Path, config: PrepareConfig, alone: bool) -> _Listed:
                 error if isinstance(error, DataError) else DataError(f"{path}: {reason}")
             ) from error
         return _Listed(path, [], [], [], ignored=Counter(), excluded=0, bad=[(str(path), reason)])
+
+
+def _drop_repeats(listed: list[_Listed]) -> list[_Listed]:
+    """What was listed, without files and archives that a folder beside them holds too.
+
+    Each counts once, and as what its folder says of it.
+    """
+    files = [one for one in listed if not one.path.is_dir()]
+    folders = {one.path.resolve(): one for one in listed if one.path.is_dir()}
+    repeated = []
+    for file in files:
+        # As a link to a file is called, and as what it links to
+        for path in (file.path.parent.resolve() / file.path.name, file.path.resolve()):
+            around = (folders[place] for place in path.parents if place in folders)
+            if any(path in folder.files for folder in around):
+                repeated.append(file)
+    return [one for one in listed if one not in repeated]
 
 
 def _list(path: Path, config: PrepareConfig) -> _Listed:

@@ -155,9 +155,10 @@ def _by_contrast(
             left_out[kind or OTHER_CONTRAST] += 1
     if wanted and (missing := wanted - {s.naming.contrast for s in kept}):
         option = "--channels" if config.channels else "--contrast"
-        there = ", ".join(sorted({s.naming.contrast for s in sources} - {""})) or "none by name"
+        there = ", ".join(sorted({s.naming.contrast for s in sources} - {""}))
         raise UsageError(
-            f"{option} {sorted(missing)[0]}: no scan has this contrast", f"there are: {there}"
+            f"{option} {sorted(missing)[0]}: no scan has this contrast",
+            f"there are: {there}" if there else "no name says a contrast here",
         )
     return kept or list(sources)
 

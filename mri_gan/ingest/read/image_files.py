@@ -107,6 +107,8 @@ def count_pages(data: bytes) -> int:
 
 
 def _read(data: bytes, verify: bool, convert: Callable[[Image.Image], Read]) -> list[Read]:
+    if not data:
+        raise DataError("unreadable image (the file is empty)", "copy it again")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is checked here

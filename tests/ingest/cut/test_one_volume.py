@@ -132,8 +132,13 @@ def test_slices_in_image_files_become_channels_too(tmp_path: Path, prepare: Prep
 
 
 def test_channels_that_nobody_has_are_refused(tmp_path: Path, prepare: Prepare) -> None:
-    with pytest.raises(UsageError, match="--channels swi: no scan has this contrast"):
+    with pytest.raises(UsageError, match="--channels swi: no scan has this contrast") as refused:
         prepare(tmp_path / "s", brats(tmp_path / "set"), channels=("t1", "swi"))
+    assert str(refused.value.hint).startswith("there are: ")
+    phantoms.slices_folder(tmp_path / "plain", people=2, slices=1)
+    with pytest.raises(UsageError) as refused:
+        prepare(tmp_path / "s", tmp_path / "plain", contrast=("t1",))
+    assert refused.value.hint == "no name says a contrast here"
 
 
 @pytest.mark.parametrize("choice", [{"masks": True}, {"contrast": ("t1",)}])

@@ -70,6 +70,24 @@ def test_what_would_be_left_out_is_told_with_its_reason(odd: Path) -> None:
     assert skipped["reason"]
 
 
+def test_a_damaged_file_of_a_series_is_told_with_all_that_is_left_out(tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    volume = phantoms.brain_volume()[..., ::4]
+    files = phantoms.dicom_files(volume, patient="P1", uid="1.2.1")
+    files |= phantoms.dicom_files(volume, patient="P2", uid="1.2.2")
+    cut = sorted(files)[1]
+    files[cut] = files[cut][:-20]
+    folder = phantoms.write_folder(tmp_path / "set", files)
+    lost = f"; its whole series of {volume.shape[2]} files, the only scan of this person, is left "
+    (skipped,) = survey(folder)["skipped"]
+    assert skipped["source"].endswith(cut)
+    assert skipped["reason"].endswith(f"{lost}out")
+    command = ["prepare", str(folder), "--out", str(tmp_path / "s"), "--workers", "0"]
+    said = CliRunner().invoke(cli, command)
+    assert f"{cut}: " in said.stderr
+    assert f"{lost}out of {tmp_path / 's'}, everything else is in it" in said.stderr
+
+
 def test_volumes_tell_spacing_orientation_and_empty_slices(tmp_path: Path) -> None:
     volume = phantoms.brain_volume(spacing_mm=(1, 1.5, 2))
     volume[:, :, :4] = 0

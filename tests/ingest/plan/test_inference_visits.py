@@ -103,6 +103,10 @@ def test_what_was_guessed_of_pre_and_post_is_told(tmp_path: Path, words: str, to
     names = named(words, ".nii.gz")
     archive = phantoms.write_zip(tmp_path / "a.zip", dict.fromkeys(names, b""))
     doubts = [d for d in build_plan([archive], PrepareConfig()).doubts if d.startswith("pre and")]
+    hidden = build_plan([archive], PrepareConfig(ids="pseudonym")).doubts
+    assert any(
+        d.startswith(f"pre and post in names of files count {told}") for d in hidden
+    ) == bool(told)
     first = min(names)
     expected = f"pre and post in names such as a.zip:{first} count {told}; if that is wrong, "
     assert doubts == [f"{expected}assign people with --people TABLE"] * bool(told)

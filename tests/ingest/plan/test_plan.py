@@ -206,6 +206,34 @@ def test_several_sources_are_taken_in_the_order_given(tmp_path: Path) -> None:
     assert [s.name for s in plan_of(two, one).sources] == ["y_1.png", "x_1.png"]
 
 
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_beside_its_own_folder_counts_once(tmp_path: Path, packed: bool, link: bool) -> None:
+    """It is of the person whom the folder names, and never another in another split."""
+    top = tmp_path / "set"
+    phantoms.slices_folder(top / "anna", people=2, slices=2)
+    given = top / "anna" / ("more.zip" if packed else "sub00/slice_0.png")
+    if packed:
+        zipped(given, "bert_1.png", "bert_2.png")
+    assert given.is_file()
+    if link:
+        (tmp_path / "link.zip").symlink_to(given)
+        given = tmp_path / "link.zip"
+    alone = plan_of(top)
+    for paths in ([top, given], [given, top], [top, top / "anna" / ".." / given]):
+        both = plan_of(*paths)
+        assert both.sources == alone.sources
+        assert (both.digest, both.listed) == (alone.digest, alone.listed)
+
+
+def test_a_hidden_file_that_is_given_itself_is_read(tmp_path: Path) -> None:
+    phantoms.slices_folder(tmp_path / "set", people=2, slices=1)
+    (tmp_path / "set" / ".old").mkdir()
+    (tmp_path / "set" / ".old" / "carl_1.png").write_bytes(PNG)
+    both = plan_of(tmp_path / "set", tmp_path / "set" / ".old" / "carl_1.png")
+    assert len(both.sources) == 3
+
+
 def test_an_archive_in_an_archive_is_named(tmp_path: Path) -> None:
     inner = phantoms.oasis_course_zip(tmp_path / "inner.zip").read_bytes()
     outer = phantoms.write_zip(tmp_path / "outer.zip", {"a/inner.zip": inner})

@@ -136,6 +136,8 @@ def test_the_reason_is_one_line_without_memory_addresses() -> None:
         read_image(b"this is no picture")
     assert "not a PNG, JPEG, TIFF or BMP" in str(caught.value)
     assert "0x" not in str(caught.value)
+    with pytest.raises(DataError, match=r"unreadable image \(the file is empty\)"):
+        read_image(b"")
 
 
 @pytest.mark.parametrize("format", ["GIF", "EPS", "PPM"])
