@@ -66,7 +66,7 @@ def position_task() -> Task:
     """Regression of the place within the scan; the score is 1 less the absolute error."""
     return Task(
         "position",
-        "1 - |error|, in lengths of the scan",
+        "1 minus the absolute error, in lengths of the scan",
         lambda: nn.Sequential(*_encoder(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), *_head()),
         lambda outputs, targets: F.mse_loss(outputs.squeeze(1), targets),
         lambda outputs, targets: 1 - (outputs.squeeze(1) - targets).abs(),
@@ -307,7 +307,8 @@ class Utility:
 
     `blobs` is the score of a network trained on smooth noise that has the histograms and labels of
     real slices: synthetic slices that teach no more than that teach nothing of anatomy. `apart` is
-    the synthetic score less the real one, with people and networks drawn again in pairs.
+    the synthetic score less the real one, with people and networks drawn again in pairs, and
+    `beyond_blobs` the same less that of blobs.
     """
 
     task: str
@@ -316,6 +317,7 @@ class Utility:
     synthetic: Score
     blobs: Score
     apart: Score
+    beyond_blobs: Score
     guess: float
     labels: str  # "conditions", "drawn masks" or "network trained on reals"
     train_images: int
@@ -376,7 +378,8 @@ def compare_training(
         on_real,
         on_synthetic,
         on_blobs,
-        _summarise([a - b for a, b in zip(scores[1], scores[0], strict=True)], test.groups, seed),
+        _summarise(_subtract(scores[1], scores[0]), test.groups, seed),
+        _summarise(_subtract(scores[1], scores[2]), test.groups, seed),
         _guess(task, real, test, classes),
         labels,
         count,
@@ -429,6 +432,12 @@ def _summarise(scores: list[NDArray[np.float64]], groups: NDArray[np.int64], see
     return Score(float(each.mean()), low, high, [float(s.mean()) for s in scores])
 
 
+def _subtract(
+    scores: list[NDArray[np.float64]], others: list[NDArray[np.float64]]
+) -> list[NDArray[np.float64]]:
+    return [a - b for a, b in zip(scores, others, strict=True)]
+
+
 def _guess(task: Task, real: Examples, test: Examples, classes: int) -> float:
     """The score of saying the same of every image: the mean place, or each pixel's usual class."""
     if task.name == "position":
@@ -448,6 +457,7 @@ def to_json(result: Utility) -> dict[str, Any]:
         "train_on_synthetic": _plain(result.synthetic),
         "train_on_blobs": _plain(result.blobs),
         "synthetic_less_real": _plain(result.apart),
+        "synthetic_less_blobs": _plain(result.beyond_blobs),
         "guess": round(result.guess, 5),
         "kept": round(result.kept, 4) if np.isfinite(result.kept) else None,
         "labels": result.labels,

@@ -14,8 +14,7 @@ from mri_gan.config import CONFIG
 from mri_gan.pictures import Shows
 from mri_gan.report import judging
 from mri_gan.report.facts import Result, RunFacts, showing
-from mri_gan.report.judging import say_known
-from mri_gan.report.sections import Section, Table, to_text
+from mri_gan.report.sections import Section, Table, say_known, to_text
 from mri_gan.report.terms import words
 
 COUNTED = ("left_out", "header_fields_removed")  # here nothing is a result

@@ -20,7 +20,8 @@ from mri_gan.charts import (
     WITHIN,
 )
 from mri_gan.report.facts import RunFacts, showing
-from mri_gan.report.sections import Answer, Section, Table, to_text
+from mri_gan.report.sections import Answer, Section, Table, say_known, to_text
+from mri_gan.report.usefulness import ROWS, say_replaced, say_scores, say_task
 from mri_gan.values import say_count
 
 HEAD = ("figure", "value", "95 % interval", "at half", "real halves")
@@ -262,15 +263,8 @@ def use_answer(run: RunFacts) -> Answer:
     if result is None:
         return Answer(question, "Unknown: not measured.", [_todo(run, "utility")])
     document = result.document
-    synthetic, real = document.get("train_on_synthetic", {}), document.get("train_on_real", {})
-    blobs = document.get("train_on_blobs")
-    text = (
-        f"{document.get('measure', 'score')} {to_text(synthetic.get('value'))} trained on "
-        f"synthetic slices, {to_text(real.get('value'))} on real ones, "
-        + (f"{to_text(blobs['value'])} on smooth blobs, " if blobs else "")
-        + f"{to_text(document.get('guess'))} by a guess."
-    )
-    return Answer(question, text, [f"{say_task(document)}. One task says little about others."])
+    limits = [say_scores(document), f"{say_task(document)}. One task says little about others."]
+    return Answer(question, say_replaced(document), limits)
 
 
 def _todo(run: RunFacts, command: str) -> str:
@@ -340,12 +334,6 @@ def _there(count: Any) -> str:
 
 def _family(figure: dict[str, Any]) -> str:
     return str(figure.get("name")).partition("[")[0]
-
-
-def say_known(counts: Mapping[str, Any], name: str, one: str, many: str = "") -> str:
-    """A count of a document with its noun: "1 sample", and "? samples" where it is not there."""
-    count = counts.get(name)
-    return say_count(count, one, many) if isinstance(count, int) else f"? {many or f'{one}s'}"
 
 
 def say_compared(document: Mapping[str, Any]) -> str:
@@ -453,12 +441,7 @@ def utility(run: RunFacts) -> Section:
             to_text(score["value"]),
             f"{to_text(score.get('low'))} .. {to_text(score.get('high'))}",
         ]
-        for name, score in (
-            ("real slices", document.get("train_on_real")),
-            ("synthetic slices", document.get("train_on_synthetic")),
-            ("smooth blobs", document.get("train_on_blobs")),
-            ("synthetic less real, paired", document.get("synthetic_less_real")),
-        )
+        for name, score in ((name, document.get(key)) for name, key in ROWS)
         if score
     ]
     rows.append(["nothing (a guess)", to_text(document.get("guess")), ""])
@@ -467,16 +450,6 @@ def utility(run: RunFacts) -> Section:
     if document.get("labels"):
         section.notes.append(f"Labels of the synthetic slices: {document['labels']}.")
     return section
-
-
-def say_task(document: Mapping[str, Any]) -> str:
-    """What networks were trained on and tested on."""
-    counts = document.get("counts", {})
-    return (
-        f"Task {document.get('task')}: {say_known(counts, 'train_images', 'slice')} to train on, "
-        f"{say_known(counts, 'test_images', 'slice')} of "
-        f"{say_known(counts, 'test_people', 'person', 'people')} to test on"
-    )
 
 
 def _begin(

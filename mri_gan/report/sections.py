@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -192,6 +192,12 @@ def to_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(to_text(item) for item in value) or "none"
     return "" if value is None else str(value)
+
+
+def say_known(counts: Mapping[str, Any], name: str, one: str, many: str = "") -> str:
+    """A count of a document with its noun: "1 sample", and "? samples" where it is not there."""
+    count = counts.get(name)
+    return say_count(count, one, many) if isinstance(count, int) else f"? {many or f'{one}s'}"
 
 
 def say_setting(value: Any) -> str:

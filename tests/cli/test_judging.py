@@ -29,6 +29,7 @@ from mri_gan.cli.main import cli
 from mri_gan.config import TrainConfig
 from mri_gan.evaluate.evaluation import Evaluation, Figure
 from mri_gan.report.judging import QUALITY
+from mri_gan.report.usefulness import LABELLED
 from mri_gan.store.reader import StoreReader
 from mri_gan.train.state import build_state
 
@@ -320,7 +321,9 @@ def test_utility_tells_what_synthetic_slices_teach(people: Path, run: Path, tmp_
     assert facts == json.loads((tmp_path / "utility.json").read_text())
     assert (facts["task"], facts["labels"]) == ("position", "network trained on reals")
     assert facts["counts"] == {"train_images": 96, "test_images": 48, "test_people": 4}
-    assert "trained on" in mrigan("utility", run, *words).stdout
+    table = mrigan("utility", run, *words).stdout
+    assert "synthetic less blobs, paired" in table
+    assert LABELLED in table
 
 
 @pytest.fixture(scope="module")

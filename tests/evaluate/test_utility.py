@@ -89,7 +89,11 @@ def test_synthetic_slices_are_compared_with_real_ones_in_pairs() -> None:
     result = run("mask", examples(128, 3, "mask"))
     assert result.apart.value == pytest.approx(result.synthetic.value - result.real.value)
     assert result.apart.low <= 0 <= result.apart.high or abs(result.apart.value) < 0.05
-    assert run("mask", noise(128, "mask")).apart.high < 0
+    noisy = run("mask", noise(128, "mask"))
+    assert noisy.apart.high < 0
+    beyond = noisy.beyond_blobs
+    assert beyond.value == pytest.approx(noisy.synthetic.value - noisy.blobs.value)
+    assert to_json(noisy)["synthetic_less_blobs"]["value"] == round(beyond.value, 5)
 
 
 def test_the_same_seed_gives_the_same_scores() -> None:

@@ -28,7 +28,6 @@ from mri_gan.report.judging import (
     say_compared,
     say_left,
     say_membership,
-    say_task,
     sum_up,
 )
 from mri_gan.report.page import breakable, build_report
@@ -251,11 +250,11 @@ def test_a_figure_alone_is_told_as_one(reading: str, said: str) -> None:
 
 
 ONE = {"samples": 1, "train": 1, "train_people": 1, "held_out_people": 1, "fakes": 1, "reals": 1}
-ONE |= {"people": 1, "train_images": 1, "test_images": 1, "test_people": 1}
+ONE |= {"people": 1}
 
 
 def test_captions_tell_one_from_many_and_nobody() -> None:
-    document = {"counts": ONE, "task": "mask", "size": 64}
+    document = {"counts": ONE, "size": 64}
     assert say_audited(document) == "Likeness of 1 sample to 1 slice of 1 person; 1 person held out"
     nobody = {"counts": ONE | {"held_out_people": 0}}
     assert say_audited(nobody).endswith("1 person; nobody held out")
@@ -263,8 +262,6 @@ def test_captions_tell_one_from_many_and_nobody() -> None:
         say_compared(document)
         == "1 synthetic image against 1 real slice of 1 person (train), 64 px"
     )
-    assert say_task(document) == "Task mask: 1 slice to train on, 1 slice of 1 person to test on"
-    assert say_task({}).endswith("? slices of ? people to test on")
 
 
 def test_figures_of_another_store_say_so_first(tmp_path: Path) -> None:

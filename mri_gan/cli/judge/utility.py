@@ -20,12 +20,6 @@ Examples:
   mrigan utility RUN --data OASIS_MASKS --task mask --count 2000 --json
 """
 FORMAT, VERSION = "mrigan-utility", 1
-ROWS = (
-    ("real slices", "train_on_real"),
-    ("synthetic", "train_on_synthetic"),
-    ("smooth blobs", "train_on_blobs"),
-    ("synthetic less real, paired", "synthetic_less_real"),
-)
 
 
 @click.command("utility", epilog=EPILOG)
@@ -127,7 +121,7 @@ def _compare(
 def _print_table(facts: dict[str, Any]) -> None:
     from rich.table import Table
 
-    from mri_gan.report.judging import say_task
+    from mri_gan.report.usefulness import ROWS, say_task, say_taught
 
     table = Table(
         title=say_task(facts),
@@ -144,10 +138,4 @@ def _print_table(facts: dict[str, Any]) -> None:
     options.open_console().print(table)
     if facts["warning"]:
         click.echo(f"warning: {facts['warning']}")
-    if facts["labels"].startswith("network"):
-        click.echo(
-            "a network labelled the synthetic slices, so the scores do not show what is kept"
-        )
-    if facts["kept"] is not None:
-        kept = max(facts["kept"], 0.0)  # below a guess, nothing was learned
-        click.echo(f"synthetic slices teach {kept:.0%} of what real ones do")
+    click.echo(say_taught(facts))
