@@ -59,6 +59,7 @@ MAX_MEMBERS = 1 << 20  # of one archive
 # Why files of a source are not looked at
 CLUTTER = "hidden and system files"
 LINKS = "links"
+TABLES = "tables of labels"
 LINKED_FOLDERS = "links to folders (give those folders as sources)"
 SPECIAL_FILES = "devices and the like"
 
@@ -172,7 +173,7 @@ def why_unread(member: Member) -> str:
     if suffix in SLICE_SUFFIXES:
         return ""
     if is_table(member.name):
-        return "tables of labels"
+        return TABLES
     if suffix in (*ARCHIVE_SUFFIXES, *OTHER_ARCHIVES):
         return f"{suffix} archives (unpack them first)"
     plain = re.fullmatch(r"\.[a-z][a-z0-9.]{0,9}", suffix)

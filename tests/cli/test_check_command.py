@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mri_gan.cli.main import cli
+from mri_gan.preparation import GIVEN_FILE
 from mri_gan.store.schema import index_key
 
 
@@ -52,6 +53,18 @@ def test_damage_is_one_line_with_the_first_keys(damaged: Path) -> None:
     assert len(result.stderr.splitlines()) == 1
     for text in (str(damaged), "slice 0 at 16 px", "slice 2 at 16 px", "and 7 more"):
         assert text in result.stderr
+
+
+def test_what_is_missing_beside_the_data_is_a_warning(store: Path, tmp_path: Path) -> None:
+    shutil.copytree(store, tmp_path / "s")
+    for name in ("manifest.tsv", "splits.tsv"):
+        (tmp_path / "s" / name).unlink()
+    result = check(tmp_path / "s")
+    assert result.exit_code == 0
+    assert "intact" in result.stdout
+    assert f"s: without manifest.tsv, splits.tsv, {GIVEN_FILE}; the same mrigan" in result.stderr
+    facts = json.loads(check(tmp_path / "s", "--json").stdout)
+    assert (facts["ok"], facts["missing"]) == (True, ["manifest.tsv", "splits.tsv", GIVEN_FILE])
 
 
 def test_json_lists_all_damage(damaged: Path) -> None:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import phantoms
+import pytest
 from click.testing import CliRunner, Result
 
 from mri_gan.cli.data import export as command
 from mri_gan.cli.main import cli
 from mri_gan.export.export import FORMATS
+
+NAMES = ("Anna Weber", "Bert Kurz", "Carl Lang")
+Prepare = Callable[..., Path]
 
 
 def export(*arguments: str | Path) -> Result:
@@ -48,3 +54,26 @@ def test_slices_without_geometry_are_one_line(store: Path, tmp_path: Path) -> No
     assert result.exit_code == 1
     assert len(result.stderr.splitlines()) == 1
     assert "no geometry" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("format_", "options", "warned"),
+    [
+        ("png", [], True),
+        ("webdataset", [], True),
+        ("png", ["--anonymous"], False),
+        ("png", ["-q"], False),
+        ("stylegan-zip", [], False),
+    ],
+)
+def test_an_export_under_what_looks_like_names_is_a_warning(
+    tmp_path: Path, prepare: Prepare, format_: str, options: list[str], warned: bool
+) -> None:
+    files = {f"{who}/slice_1.png": phantoms.png_bytes(phantoms.slice_pixels()) for who in NAMES}
+    folder = prepare(tmp_path / "s", phantoms.write_folder(tmp_path / "in", files))
+    result = export(folder, "--format", format_, *options, "--out", tmp_path / "o")
+    said = (
+        "warning: people are called Anna Weber and the like, and the export keeps that: if these "
+        "are names, add --anonymous\n"
+    )
+    assert result.stderr == said * warned

@@ -10,6 +10,7 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.errors import DataError, Stopped
+from mri_gan.preparation import GIVEN_FILE
 from mri_gan.values import say_some
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ MAX_THREADS = 16
 def command(store: Path, threads: int | None, as_json: bool, quiet: bool) -> None:
     """Read all of a STORE and compare it with its checksums, counts and digest.
 
-    Exit code 1 if it is damaged; the first damaged images or other faults are named.
+    Exit code 1 if it is damaged; the first damaged images or other faults are named. A missing
+    preview.png, manifest.tsv or splits.tsv is a warning: they hold nothing that the store lacks.
     """
     from mri_gan.config import LEVELS
     from mri_gan.files import stop_on_signal
@@ -55,7 +57,23 @@ def command(store: Path, threads: int | None, as_json: bool, quiet: bool) -> Non
         options.print_json(describe(store, report))
     elif not quiet:
         _print_table(store, report)
+        if missing := find_missing(store):
+            click.echo(
+                f"warning: {store}: without {', '.join(missing)}; the same mrigan prepare or "
+                "merge writes what is missing, and the slices stay as they are",
+                err=True,
+            )
     _raise_if_wrong(store, report)
+
+
+def find_missing(store: Path) -> list[str]:
+    """The files that `prepare` writes beside the data and that are no longer there."""
+    from mri_gan.store.schema import COMPANIONS
+
+    missing = [name for name in COMPANIONS if not (store / name).is_file()]
+    # Neither `merge` nor a program in Python writes the options, so that alone tells nothing.
+    options_too = bool(missing) and not (store / GIVEN_FILE).is_file()
+    return [*missing, *([GIVEN_FILE] if options_too else [])]
 
 
 def describe(store: Path, report: Report) -> dict[str, Any]:
@@ -72,6 +90,7 @@ def describe(store: Path, report: Report) -> dict[str, Any]:
         "mb_per_s": round(report.mb_per_s, 1),
         "bad": [{"level": b.level, "slice": b.index, "reason": b.reason} for b in report.bad],
         "wrong": report.wrong,
+        "missing": find_missing(store),
     }
 
 

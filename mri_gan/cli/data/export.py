@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mri_gan.cli import options
 from mri_gan.config import SPLITS
 from mri_gan.values import say_count
+
+if TYPE_CHECKING:
+    from mri_gan.export.export import ExportConfig
+    from mri_gan.store.reader import StoreReader
 
 EPILOG = """\b
 Examples:
@@ -75,6 +80,8 @@ def command(
     start = time.perf_counter()
     with StoreReader(store) as opened:
         total = count_images(opened, config)
+        if not quiet and (said := _say_names(opened, config)):
+            click.echo(f"warning: {said}", err=True)
         with stop_on_signal() as stop, options.Progress(total, " images", quiet or as_json) as bar:
             export(opened, config, out, count, stop, bar.show)
         said = describe_export(opened, config)
@@ -87,3 +94,13 @@ def command(
         click.echo(f"{out}: {say_count(total, 'image')}, {speed}")
         if said:
             click.echo(said)
+
+
+def _say_names(store: StoreReader, config: ExportConfig) -> str:
+    """That an export keeps what looks like people's names; empty where none is seen."""
+    from mri_gan.ingest.plan.people import say_called
+
+    if config.anonymous or config.format.startswith("stylegan"):  # which name nobody
+        return ""
+    said = say_called((record.subject for record in store.records), "the export keeps")
+    return said and f"{said} --anonymous"

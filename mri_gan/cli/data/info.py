@@ -78,7 +78,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("sources skipped", _skipped(facts)),
         ("header fields left out", _fields(facts.get("dropped_fields", {}))),
         ("volumes with a face", f"{facts.get('faces', 0):,}"),
-        ("other files ignored", _kinds(facts["ignored_files"], facts.get("ignored_kinds", {}))),
+        ("other files", _kinds(facts["ignored_files"], facts.get("ignored_kinds", {}))),
         ("files", _files(facts.get("files", {}))),
         ("size on disk", options.human_bytes(facts["bytes"])),
         ("time", options.human_seconds(facts["seconds"])),

@@ -77,7 +77,7 @@ def glimpse(seen: Exposure, config: PrepareConfig, side: int) -> Glimpse:
     return Glimpse(
         shape=volume.voxels.shape,
         spacing_mm=tuple(round(float(mm), 3) for mm in volume.spacing),
-        axes="" if header is None else _axes(header),
+        axes=volume.axes if header is None else _axes(header),
         values=tuple(float(f"{value:.4g}") for value in values),
         pictures=tuple(_picture(seen, plane, config, side) for plane in PLANES),
         cube=cube,

@@ -276,14 +276,16 @@ WORDS_ONLY = re.compile(r"[^\W\d_]{2,}(?:[ ,_.-]+[^\W\d_]{2,})+")  # as first an
 
 def say_names(sources: Iterable[Source]) -> str:
     """That people are kept under what looks like their names; empty where none is seen."""
-    found = {s.naming.subject.rpartition("/")[2] for s in sources if not s.hidden}
-    named = next((n for n in sorted(found) if WORDS_ONLY.fullmatch(n) and not _is_class(n)), "")
-    return (
-        f"people are called {named} and the like, and the store keeps that: if these are names, "
-        "add --ids pseudonym"
-        if named
-        else ""
-    )
+    said = say_called((s.naming.subject for s in sources if not s.hidden), "the store keeps")
+    return said and f"{said} --ids pseudonym"
+
+
+def say_called(subjects: Iterable[str], keeps: str) -> str:
+    """That people are called as with names, which `keeps` that, up to what an option changes."""
+    found = sorted({subject.rpartition("/")[2] for subject in subjects})
+    named = next((n for n in found if WORDS_ONLY.fullmatch(n) and not _is_class(n)), "")
+    said = f"people are called {named} and the like, and {keeps} that: if these are names, add"
+    return said if named else ""
 
 
 def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:

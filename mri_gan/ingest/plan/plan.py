@@ -57,6 +57,7 @@ from mri_gan.ingest.source import (
     ARCHIVE_SUFFIXES,
     DICOM_SUFFIXES,
     SLICE_SUFFIXES,
+    TABLES,
     Listing,
     Member,
     Naming,
@@ -139,13 +140,15 @@ def build_plan(
     true_labels = {s.name: s.member.label for s in sources if s.hidden}
     true_labels |= {name: label for name, _, label in hidden_bad if name != label}
     ignored = _ignored(listed)
+    if any(source.labels for source in scans):
+        ignored[f"{TABLES} (read)"] = ignored.pop(TABLES, 0)
     return Plan(
         sources=tuple(sources),
         layouts=layouts_of(sources),
         masks=len(masks),
         left_out=left_out + Counter({BY_NAME: excluded}),
         deselected=deselected,
-        ignored_kinds=dict(ignored.most_common()),
+        ignored_kinds=dict((+ignored).most_common()),
         listed=n_files + len(bad) + ignored.total(),
         set_aside=n_files + len(bad) - len(members_of(sources)),
         bad=tuple((name, reason) for name, reason, _ in hidden_bad),

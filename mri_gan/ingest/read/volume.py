@@ -56,6 +56,7 @@ class Volume:
     affine: NDArray[np.float64]
     dropped: tuple[str, ...] = ()  # fields of the header that say something else
     header: Any = None  # of a NIfTI file, for what it says of itself
+    axes: str = ""  # of a DICOM series' voxels, as in LPS
 
     @property
     def spacing(self) -> NDArray[np.float64]:

@@ -377,6 +377,24 @@ def test_the_sheet_shows_three_planes_of_every_volume_and_no_numbers_of_people(
     assert tiles.shape[1] == 2 + 6 * 130  # and no seventh
 
 
+def test_a_dicom_series_says_where_right_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pydicom")
+    edges: list[str] = []
+
+    def note(*given: Any, **more: Any) -> Any:
+        edges.extend(more["edges"])
+        return build_sheet(*given, **more)
+
+    monkeypatch.setattr("mri_gan.pictures.build_sheet", note)
+    files = phantoms.dicom_files(phantoms.brain_volume())
+    folder = phantoms.write_folder(tmp_path / "v", files)
+    assert inspect(folder, "-q", "--sheet", tmp_path / "s.png").exit_code == 0
+    assert edges == ["R", "L"]
+    assert survey(folder)["orientations"] == {"LPS": 1}
+
+
 @pytest.mark.parametrize(("name", "marked"), [("a.nii", True), ("b.npy", False)])
 def test_the_sheet_says_where_right_is_when_the_file_does(
     tmp_path: Path, name: str, marked: bool, monkeypatch: pytest.MonkeyPatch

@@ -54,7 +54,7 @@ def test_numbers_become_a_class_and_each_picture_a_person(tmp_path: Path) -> Non
     assert [s.labels for s in plan.sources] == [{"class": str(i % 3)} for i in range(6)]
     assert len({s.naming.subject for s in plan.sources}) == 6
     assert plan.layouts == ("stylegan",)
-    assert plan.ignored_kinds == {"tables of labels": 1}
+    assert plan.ignored_kinds == {"tables of labels (read)": 1}
 
 
 def test_pictures_of_nobody_are_told_and_doubted_more_beside_scans(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def test_labels_are_joined_by_subject(tmp_path: Path, name: str) -> None:
     plan = plan_of(bids(tmp_path / "a.zip", table, name))
     labels = {s.naming.subject: s.labels for s in plan.sources}
     assert labels == {"01": {"age": 71.5, "sex": "F"}, "02": None}
-    assert plan.ignored_kinds == {"tables of labels": 1}
+    assert plan.ignored_kinds == {"tables of labels (read)": 1}
 
 
 @pytest.mark.parametrize("subject", ["01", "sub-01"])

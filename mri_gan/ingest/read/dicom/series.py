@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,7 +132,8 @@ def read_series(files: Sequence[bytes], chosen: int | None = None, labels: bool 
             stack = np.stack([unpack_one(*one) for one in read], axis=-1)
         if str(first.get("PhotometricInterpretation", "")).strip() == "MONOCHROME1":
             stack = np.nanmax(stack) - stack
-        return build_volume(nib.Nifti1Image(stack, affine), labels, dropped_names(found))
+        volume = build_volume(nib.Nifti1Image(stack, affine), labels, dropped_names(found))
+        return replace(volume, axes="".join(nib.aff2axcodes(affine)))
 
 
 def choose_volume(
