@@ -113,6 +113,12 @@ def say_count(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
+def say_span(first: float, last: float) -> str:
+    """From one number of images to another in thousands: "2 to 4 kimg", and "2 kimg" where one."""
+    begin = "" if first == last else f"{first / 1000:.4g} to "
+    return f"{begin}{last / 1000:.4g} kimg"
+
+
 def say_some(names: Sequence[str], most: int) -> str:
     """The first names of a list, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""

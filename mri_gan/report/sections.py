@@ -14,7 +14,7 @@ from mri_gan.config import CONFIG, METRICS, differences, list_problems
 from mri_gan.pictures import Shows, edges_of, say_edges
 from mri_gan.report.facts import Picture, RunFacts, showing
 from mri_gan.report.terms import flatten, say_name, words
-from mri_gan.values import say_count, say_number, say_some
+from mri_gan.values import say_count, say_number, say_some, say_span
 
 # What stands on a page, as plain values: text, tables, charts and pictures
 
@@ -253,8 +253,7 @@ def progress(run: RunFacts) -> Section:
     tables = [Table("Progress", state), Table("Software and machine", machine)]
     if problems := list_problems(run.metrics):
         rows = [
-            (name, f"{kimg(first)} to {kimg(last)}", text)
-            for name, (first, last, text) in problems.items()
+            (name, say_span(first, last), text) for name, (first, last, text) in problems.items()
         ]
         tables.insert(0, Table("Problems", rows, ("", "when", "what was seen")))
     said = [(say_name(name), say_value(name, value)) for name, value in run.settings.items()]

@@ -21,6 +21,7 @@ from mri_gan.files import explain_os_error, write_bytes, write_text
 from mri_gan.schedule import Phase
 from mri_gan.train.parallel import SOLO, World, average
 from mri_gan.train.step import Stats
+from mri_gan.values import say_span
 
 # What goes wrong in training, reported while there is time to act
 
@@ -150,7 +151,7 @@ def find_problems(metrics: dict[str, Any], share: float, bounded: bool = False) 
 def describe_problems(lines: list[dict[str, Any]]) -> list[str]:
     """The same, each as one line."""
     return [
-        f"{name} ({first / 1000:g} to {last / 1000:g} kimg): {text}"
+        f"{name} ({say_span(first, last)}): {text}"
         for name, (first, last, text) in list_problems(lines).items()
     ]
 

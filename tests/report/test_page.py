@@ -141,7 +141,7 @@ def test_what_went_wrong_in_training_is_listed_with_when(tmp_path: Path) -> None
             line = {"nimg": nimg, "resolution": 16, "problems": {"collapse": "all alike"}}
             stream.write(json.dumps(line) + "\n")
     page = build_report(read_run(folder))
-    assert re.search(r"collapse</th>\s*<td[^>]*>5 kimg to 6 kimg</td>\s*<td[^>]*>all alike", page)
+    assert re.search(r"collapse</th>\s*<td[^>]*>5 to 6 kimg</td>\s*<td[^>]*>all alike", page)
 
 
 def test_what_is_missing_comes_with_its_command(tmp_path: Path) -> None:

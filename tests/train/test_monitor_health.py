@@ -142,9 +142,9 @@ def test_problems_in_the_metrics_are_listed_with_where_they_began_and_ended() ->
         {"nimg": 4000, "problems": {"collapse": "still alike"}},
     ]
     assert describe_problems(lines) == [
-        "rollback 1 (2 to 2 kimg): went back",
+        "rollback 1 (2 kimg): went back",
         "collapse (2 to 4 kimg): still alike",
-        "rollback 2 (3 to 3 kimg): went back again",
+        "rollback 2 (3 kimg): went back again",
     ]
 
 
