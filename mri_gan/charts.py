@@ -287,6 +287,8 @@ def _plot(axes: Any, chart: Chart, title: str) -> None:
     axes.set_title(title, loc="left", fontsize=9)
     axes.grid(axis="y", color=RULE, linewidth=0.6)
     axes.spines[:].set_visible(False)
+    if len(chart.curves) == 1 and chart.curves[0].name in title:  # named once, and in its room
+        return
     side, x = ("right", 1) if title else ("left", 0)
     place = {"loc": f"lower {side}", "bbox_to_anchor": (x, 1)}
     axes.legend(**place, ncols=columns, frameon=False, borderpad=0, labelspacing=0.2)

@@ -106,6 +106,16 @@ def test_a_figure_for_a_paper_names_itself_and_both_axes(tmp_path: Path) -> None
     assert {"Losses", "r1 loss, no unit", "thousand real images shown (kimg)"} < texts
 
 
+def test_a_title_that_names_its_only_curve_has_no_legend_to_run_into(tmp_path: Path) -> None:
+    lines = [{"nimg": 1000 * i, "resolution": 8, "data_wait": 0.1, "d_loss": 1.0} for i in range(3)]
+    losses, _, waiting, _ = save_charts(tmp_path, chart_metrics(lines))
+    assert "critic" in losses.read_text()
+    texts = {text.text for text in ET.parse(waiting).iter("{http://www.w3.org/2000/svg}text")}
+    assert "Share of the time spent waiting for data" in texts
+    assert "waiting for data" not in texts
+    assert ">waiting for data<" in chart_metrics(lines)[1].svg  # of a page, whose heading is apart
+
+
 def test_every_chart_of_a_run_says_what_its_upright_axis_is() -> None:
     names = ("d_loss", "real_score", "images_per_s", "data_wait")
     line = {"nimg": 8, "resolution": 8, **dict.fromkeys(names, 1.0)}

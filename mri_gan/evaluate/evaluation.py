@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.charts import (
+    ABOVE,
     FAKES,
     MORE_UPRIGHT,
     NEAR,
@@ -459,9 +460,8 @@ MOST_POINTS = 500  # of each set
 def save_map(paths: Sequence[Path], points: Mapping[str, tuple[Vectors, Vectors]]) -> None:
     """Where both sets are in the space of each kind of features, in each of these files.
 
-    One point for each image.
-    Above by the two principal components of both sets together; below by t-SNE (van der Maaten and
-    Hinton 2008), where scikit-learn is installed.
+    One point for each image: above by the two principal components of both sets together, below by
+    t-SNE (van der Maaten and Hinton 2008), where scikit-learn is installed.
     """
     import matplotlib
     from matplotlib.figure import Figure as Canvas
@@ -476,8 +476,10 @@ def save_map(paths: Sequence[Path], points: Mapping[str, tuple[Vectors, Vectors]
             first, rest = np.split(placed, [len(few[0])])
             axes.scatter(*first.T, s=6, marker="s", color=REALS, alpha=0.5, label="real")
             axes.scatter(*rest.T, s=6, color=FAKES, alpha=0.5, label="synthetic")
-            axes.set(title=f"{name}, {title}", xticks=[], yticks=[])
-    grid[0, 0].legend(frameon=False)
+            one = title.removesuffix("s")
+            axes.set(title=f"{name}, {title}", xlabel=f"{one} 1", ylabel=f"{one} 2")
+            axes.set(xticks=[], yticks=[])
+    canvas.legend(*grid[0, 0].get_legend_handles_labels(), **ABOVE)
     with matplotlib.rc_context(PRINTED):
         for path in paths:
             save_figure(path, canvas)

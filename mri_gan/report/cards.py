@@ -7,17 +7,18 @@ Cards for Model Reporting". What no program can know is left open, and named.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mri_gan.config import CONFIG
 from mri_gan.pictures import Shows
 from mri_gan.report import judging
 from mri_gan.report.facts import Result, RunFacts, showing
-from mri_gan.report.sections import Section, Table, say_known, to_text
+from mri_gan.report.sections import Section, Table, say_known, say_setting, to_text
 from mri_gan.report.terms import words
 
 COUNTED = ("left_out", "header_fields_removed")  # here nothing is a result
+UNCONDITIONAL = "unconditional-image-generation"
 OPEN = "not recorded; to be filled in by whoever holds the data"
 
 
@@ -96,21 +97,56 @@ def _say_ages(ages: Mapping[str, Any]) -> str:
 def model_card_section(run: RunFacts) -> Section:
     """The model card as text to be copied, with the header that model hubs read."""
     settings = run.settings
+    size = int(run.metrics[-1]["resolution"]) if run.metrics else 0
+    names = name_conditions(settings.get("conditions"))
     rows = {
         "architecture": str(settings.get("arch", (settings.get("model") or {}).get("arch", ""))),
+        **({"images": f"{size} px"} if size else {}),
+        "conditions": say_setting(settings["conditions"]) if names else "none",
         "training": f"{run.nimg:,} real images shown, loss {settings.get('loss', '')}, "
         f"seed {settings.get('seed', '')}",
         "mrigan": str(run.config.get("mrigan", "")),
     }
-    section = Section("card", "Model card", text=model_card(run, run.name, rows))
+    section = Section(
+        "card",
+        "Model card",
+        text=model_card(run, f"{run.name}{say_conditional(names)}", rows, names, size),
+    )
     section.notes.append("For a README.md beside an exported model; the first lines are for hubs.")
     return section
 
 
-def model_card(run: RunFacts | None, description: str, rows: Mapping[str, str]) -> str:
+def name_conditions(recorded: Any) -> list[str]:
+    """The names of the labels that a network is given, by the settings of its run."""
+    columns = recorded.get("columns") if isinstance(recorded, dict) else None
+    return [str(column.get("name")) for column in columns or ()]
+
+
+def say_conditional(names: Sequence[str]) -> str:
+    """ ", conditional on position"; empty for a network that is given no labels."""
+    return f", conditional on {' and '.join(names)}" if names else ""
+
+
+def model_card(
+    run: RunFacts | None,
+    description: str,
+    rows: Mapping[str, str],
+    conditions: Sequence[str] = (),  # the names of labels that the network is given
+    size: int = 0,  # px of its images; 0 is not known
+) -> str:
     """A model card in Markdown; without a run, data and results are left open."""
     arch = rows.get("architecture", "").split(",")[0]
-    lines = [*card_header(run, arch), "# Model card", "", f"{description}.", "", "| | |"]
+    tags = [words(arch)] if arch else []
+    tags += [f"{size}px"] if size else []
+    tags += [f"conditional on {name}" for name in conditions]
+    lines = [
+        *card_header(run, tags, bool(conditions)),
+        "# Model card",
+        "",
+        f"{description}.",
+        "",
+        "| | |",
+    ]
     lines += ["| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())]
     lines += ["", f"**Output.** {Shows.SYNTHETIC.value}. For research; not for diagnosis.", ""]
     if run is None:
@@ -136,16 +172,16 @@ def _say_checkpoint(run: RunFacts, found: Result) -> str:
     return f"image generation, checkpoint after {judged:,} real images{newer}"
 
 
-def card_header(run: RunFacts | None, arch: str) -> list[str]:
+def card_header(run: RunFacts | None, tags: Sequence[str], conditional: bool) -> list[str]:
     """The YAML header that model hubs read, each value as JSON, which is YAML."""
-    tags = ["medical", "mri", "synthetic", "gan", *([words(arch)] if arch else [])]
     values: dict[str, Any] = {
         "library_name": "mrigan",
         "license": "other",
         "license_name": "terms-of-the-training-data",
-        "pipeline_tag": "unconditional-image-generation",
-        "tags": tags,
+        "tags": ["medical", "mri", "synthetic", "gan", *tags],
     }
+    if not conditional:  # hubs have no such tag for images by labels
+        values["pipeline_tag"] = UNCONDITIONAL
     found = run.results.get("evaluation") if run else None
     metrics = [
         {"type": str(figure["name"]), "name": str(figure["name"]), "value": figure["value"]}
@@ -159,7 +195,8 @@ def card_header(run: RunFacts | None, arch: str) -> list[str]:
             "name": "store of the run",
             "split": store.get("split", "train"),
         }
-        task = {"type": "unconditional-image-generation", "name": _say_checkpoint(run, found)}
+        kind = "image-generation" if conditional else UNCONDITIONAL
+        task = {"type": kind, "name": _say_checkpoint(run, found)}
         result = {"task": task, "dataset": dataset, "metrics": metrics}
         values["model-index"] = [{"name": run.name, "results": [result]}]
     return ["---", *(f"{name}: {json.dumps(value)}" for name, value in values.items()), "---", ""]

@@ -209,9 +209,10 @@ def dump_json(value: Any) -> bytes:
 def describe(drawing: Drawing) -> str:
     """What the model is, in one sentence."""
     config, look = drawing.trained.config, drawing.look
+    names = [column.name for column in drawing.trained.conditions.columns]
     return (
         f"{config.model.arch} generator of {look.size} px slices "
-        f"({', '.join(drawing.trained.channel_names)}), "
+        f"({', '.join(drawing.trained.channel_names)}){cards.say_conditional(names)}, "
         f"trained on {drawing.trained.nimg / 1000:g} thousand images with mrigan"
     )
 
@@ -371,7 +372,8 @@ def model_card(drawing: Drawing) -> str:
     }
     folder = trained.path.parent
     run = read_run(folder) if (folder / CONFIG).is_file() else None
-    return cards.model_card(run, describe(drawing), rows)
+    names = [column.name for column in trained.conditions.columns]
+    return cards.model_card(run, describe(drawing), rows, names, look.size)
 
 
 # A generator for other programs: weights, a program in one of four formats, or a package

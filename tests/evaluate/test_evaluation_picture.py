@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
@@ -102,3 +103,12 @@ def test_the_map_is_a_chart_with_a_column_for_each_kind_of_features(tmp_path: Pa
     with Image.open(tmp_path / "one.png") as one, Image.open(tmp_path / "two.png") as two:
         assert two.width == 2 * one.width
         assert two.height == one.height
+
+
+def test_the_map_names_its_axes_and_both_sets_above_all_points(tmp_path: Path) -> None:
+    save_map([tmp_path / "map.svg"], {"pca": two_sets()})
+    texts = list(ET.parse(tmp_path / "map.svg").iter("{http://www.w3.org/2000/svg}text"))
+    heights = {text.text: float(text.get("y", "nan")) for text in texts}
+    named = {f"{way} {i}" for way in ("principal component", "t-SNE") for i in (1, 2)}
+    assert named < set(heights)
+    assert heights["synthetic"] == heights["real"] < heights["pca, principal components"]

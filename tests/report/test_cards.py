@@ -104,6 +104,27 @@ def test_the_card_repeats_the_audit_with_its_limits(tmp_path: Path) -> None:
     assert "416 slices of 13 people; 4 people held out" in card
 
 
+POSITION = {"name": "position", "values": [], "mean": 0.5, "scale": 0.3, "low": 0.0, "high": 1.0}
+
+
+def test_a_conditional_network_is_called_so_in_text_and_tags(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "R")
+    plain = model_card_section(read_run(run)).text
+    assert header_of(plain)["pipeline_tag"] == "unconditional-image-generation"
+    assert "| conditions | none |" in plain
+    config = json.loads((run / "config.json").read_text())
+    config["settings"]["conditions"] = {"columns": [{**POSITION, "gaps": False}]}
+    (run / "config.json").write_text(json.dumps(config))
+    write_result(run, "evaluation", {"figures": [FIGURE]})
+    card = model_card_section(read_run(run)).text
+    header = header_of(card)
+    assert {"conditional on position", "16px"} <= set(header["tags"])
+    assert "unconditional" not in card
+    assert header["model-index"][0]["results"][0]["task"]["type"] == "image-generation"
+    for said in ("R, conditional on position.", "| images | 16 px |", "position: numbers 0 to 1"):
+        assert said in card
+
+
 def test_a_card_without_a_run_leaves_open_what_it_cannot_know() -> None:
     card = model_card(None, "A generator", {"architecture": "dcgan, 1 M weights"})
     assert "dcgan" in header_of(card)["tags"]

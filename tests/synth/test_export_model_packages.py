@@ -21,6 +21,7 @@ from phantoms.models import SMALL, save_untrained
 from torch import Tensor
 
 from mri_gan.cli.use import export_model
+from mri_gan.conditions import Column, Conditions
 from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import DrawSettings, build_generator, draw_images, latents
@@ -31,6 +32,7 @@ from mri_gan.synth.export_model import (
     check,
     examples,
     explain_old_torch,
+    model_card,
     write_model,
 )
 from mri_gan.synth.figures import Drawing
@@ -189,3 +191,13 @@ def test_the_card_is_filled_from_the_run(drawing: Drawing, tmp_path: Path) -> No
     card = (tmp_path / CARD).read_text()
     for part in (drawing.trained.digest, "1,000 real images", "SYNTHETIC", "mrigan audit"):
         assert part in card
+
+
+def test_what_a_conditional_network_is_given_is_named(drawing: Drawing) -> None:
+    assert "pipeline_tag" in model_card(drawing)
+    names = tuple(Column(name, values=("a", "b")) for name in ("group", "side"))
+    trained = replace(drawing.trained, conditions=Conditions(names))
+    said = model_card(replace(drawing, trained=trained))
+    assert "16 px slices (image), conditional on group and side, trained on" in said
+    assert '"16px", "conditional on group", "conditional on side"' in said
+    assert "pipeline_tag" not in said
