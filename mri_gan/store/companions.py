@@ -19,6 +19,7 @@ from mri_gan.store.schema import (
     PREVIEW_FILE,
     SPLIT_FILE,
     shown_name,
+    tell_scans_apart,
 )
 from mri_gan.store.twins import count_twins, find_same_people
 
@@ -58,8 +59,9 @@ def write_preview(store: StoreReader, path: Path) -> None:
     indices = np.linspace(0, len(store) - 1, count).round().astype(int)
     records = [store.record(i) for i in indices.tolist()]
     people = [shown_name(record.subject, record.source) for record in records]
-    marks = [f"{record.side[:1].upper()} {record.split}".strip() for record in records]
-    labels = [f"{who} {mark}" for who, mark in zip(people, marks, strict=True)]
+    kinds = tell_scans_apart([(r.subject, r.session, r.contrast) for r in records])
+    marks = [(kind, r.side[:1].upper(), r.split) for kind, r in zip(kinds, records, strict=True)]
+    labels = [" ".join(filter(None, (w, *m))) for w, m in zip(people, marks, strict=True)]
     images = store.read(LEVEL, indices.tolist())
     if store.channels > 1:  # a mask beside its image
         images = images.reshape(-1, 1, *images.shape[2:])

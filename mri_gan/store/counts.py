@@ -14,21 +14,31 @@ WORTH_TELLING = ("image_window", "darkness")
 
 
 def count_slices(records: Iterable[SliceRecord]) -> dict[str, Any]:
-    """Slices and people by split, native levels, and notes, counted over slice records."""
+    """Slices and people by split, native levels, and notes, counted over slice records.
+
+    Sessions where somebody has several, and slices by contrast where the store says them.
+    """
     records = list(records)
     people: set[tuple[str, str]] = set()
+    sessions: set[tuple[str, str]] = set()
+    contrasts: Counter[str] = Counter()
     slices: Counter[str] = Counter()
     natives: Counter[int] = Counter()
     notes: Counter[str] = Counter()
     for record in records:
         people.add((record.split, record.subject))
+        sessions.add((record.subject, record.session))
+        contrasts[record.contrast] += 1
         slices[record.split] += 1
         natives[record.native] += 1
         notes.update(all_notes(record))
+    subjects = len({subject for _, subject in people})
     split_people = Counter(split for split, _ in people)
     return {
         "slices": slices.total(),
-        "subjects": len({subject for _, subject in people}),
+        "subjects": subjects,
+        **({"sessions": len(sessions)} if len(sessions) > subjects else {}),
+        **({"contrasts": dict(sorted(contrasts.items()))} if any(contrasts) else {}),
         "split_slices": dict(sorted(slices.items())),
         "split_subjects": {split: split_people[split] for split in SPLITS if split_people[split]},
         "native": {str(level): n for level, n in sorted(natives.items())},

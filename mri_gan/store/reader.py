@@ -242,6 +242,7 @@ class StoreReader:
             "bytes": self.n_bytes,
             "depth": self.header["depth"],
             "channels": self.channels,
+            "channel_names": list(self.channel_names),
             "levels": self.header["levels"],
             "options": self.header["options"],
             "skipped_sources": list(self.skipped()),

@@ -115,6 +115,23 @@ def shown_name(subject: str, file: str) -> str:
     return (subject if subject != NAMELESS else file.partition(".")[0]).rpartition("/")[2]
 
 
+def tell_scans_apart(scans: Sequence[tuple[str, str, str]]) -> list[str]:
+    """What to say in pictures beside the names of people: of (subject, session, contrast).
+
+    That is a contrast where there are several, and a session where somebody has several.
+    """
+    contrasts = len({contrast for _, _, contrast in scans}) > 1
+    sessions = len({scan[:2] for scan in scans}) > len({scan[0] for scan in scans})
+    return [
+        " ".join(filter(None, (contrast * contrasts, _say_session(session) * sessions)))
+        for _, session, contrast in scans
+    ]
+
+
+def _say_session(session: str) -> str:
+    return f"session {session}" if session.isdecimal() else session
+
+
 FACE, SYNTHETIC, COLOUR, DROPPED = "face", "synthetic", "colour", "dropped:"
 ACQUIRED, TURNED = "acquired:", "turned:"  # plane of acquisition; estimated orientation
 

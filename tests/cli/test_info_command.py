@@ -66,6 +66,22 @@ def test_labels_are_shown_with_whoever_lacks_them(
     assert "sex: F 8, M 1; 9 of 9 subjects" in shown
 
 
+def test_contrasts_sessions_and_channels_are_shown_where_there_are_several(
+    tmp_path: Path, prepare: Callable[..., Path]
+) -> None:
+    image = phantoms.png_bytes(phantoms.slice_pixels())
+    names = [
+        f"sub-01/ses-{k}/anat/sub-01_ses-{k}_{w}_slice-3" for k in "12" for w in ("T1w", "T2w")
+    ]
+    folder = phantoms.write_folder(tmp_path / "bids", {f"{name}.png": image for name in names})
+    shown = info(prepare(tmp_path / "s", folder)).stdout
+    assert re.search(r"sessions +│ 2 ", shown)
+    assert re.search(r"contrasts +│ 2 t1, 2 t2 ", shown)
+    shown = info(prepare(tmp_path / "c", folder, channels=("t1", "t2"))).stdout
+    assert "2 (8-bit, 2 channels: t1, t2)" in shown
+    assert "│ contrasts" not in shown
+
+
 def test_an_archive_that_cannot_be_read_counts_as_skipped(
     tmp_path: Path, prepare: Callable[..., Path]
 ) -> None:

@@ -14,15 +14,20 @@ from mri_gan.pictures import build_sheet, say_edges
 
 
 @pytest.mark.parametrize(
-    ("name", "label"),
-    [("mni152_t1_1mm.nii.gz", "mni152_t1_1mm train"), ("sub-07_T1w.nii.gz", "07 train")],
+    ("names", "labels"),
+    [
+        (["mni152_t1_1mm"], {"mni152_t1_1mm train"}),
+        (["sub-07_T1w"], {"07 train"}),
+        (["sub-07_ses-1_T1w", "sub-07_ses-1_T2w"], {"07 t1 train", "07 t2 train"}),
+        (["sub-07_ses-1_T1w", "sub-07_ses-b_T1w"], {"07 session 1 train", "07 b train"}),
+    ],
 )
 def test_a_preview_names_the_person_or_else_the_file(
     tmp_path: Path,
     prepare: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    label: str,
+    names: list[str],
+    labels: set[str],
 ) -> None:
     """`all`, as the one person of a file that names nobody is called, would say nothing."""
     seen: list[str] = []
@@ -35,7 +40,7 @@ def test_a_preview_names_the_person_or_else_the_file(
 
     monkeypatch.setattr("mri_gan.store.companions.build_sheet", note)
     data = phantoms.nifti_bytes(phantoms.brain_volume().astype(np.float32), "LPS", gzip=True)
-    scan = phantoms.write_folder(tmp_path / "in", {name: data}) / name
-    prepare(tmp_path / "s", scan)
-    assert set(seen) == {label}
+    files = {f"{name}.nii.gz": data for name in names}
+    prepare(tmp_path / "s", phantoms.write_folder(tmp_path / "in", files))
+    assert set(seen) == labels
     assert told == [say_edges(("R", "L"))]

@@ -30,6 +30,18 @@ def test_people_count_once_in_each_split_and_splits_stand_in_their_usual_order()
     assert (counted["native"], counted["max_native"]) == ({"64": 3, "128": 1}, 128)
 
 
+def test_sessions_and_contrasts_are_counted_where_there_are_several() -> None:
+    records = [record("a", session="1", contrast="t1"), record("a", session="2", contrast="t2")]
+    records += [record("b", session="1", contrast="t1")]
+    counted = count_slices(records)
+    assert (counted["sessions"], counted["contrasts"]) == (3, {"t1": 2, "t2": 1})
+    assert (
+        count_slices([record("a", session="1"), record("b")])
+        .keys()
+        .isdisjoint({"sessions", "contrasts"})
+    )
+
+
 def test_notes_are_counted_by_source() -> None:
     records = [record("a", notes=("face", "dropped:descrip")), record("b", notes=("face",))]
     counted = count_slices(records)

@@ -54,8 +54,13 @@ def print_tables(facts: dict[str, Any]) -> None:
 
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    from rich.markup import escape
+
     splits = facts["split_subjects"]
     channels = say_count(facts["channels"], "channel")
+    if facts["channels"] > 1:
+        channels += f": {escape(', '.join(facts['channel_names']))}"
+    contrasts = {name or "of none": n for name, n in facts.get("contrasts", {}).items()}
     native = ", ".join(f"{n:,} of {level} px" for level, n in facts["native"].items())
     return [
         ("slices", f"{facts['slices']:,} ({facts['depth']}-bit, {channels})"),
@@ -67,6 +72,8 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
             )
             for split, people in splits.items()
         ),
+        *([("sessions", f"{facts['sessions']:,}")] if "sessions" in facts else []),
+        *([("contrasts", escape(_counts(contrasts)))] if contrasts else []),
         ("levels", f"{facts['levels'][0]} .. {facts['levels'][-1]} px"),
         ("slices by native level", native),
         *([("planes", _counts(facts["planes"]))] if facts.get("planes") else []),

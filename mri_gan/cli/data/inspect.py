@@ -232,8 +232,12 @@ def _write_sheet(survey: Survey, path: Path) -> None:
 
     from mri_gan.files import make_folder
     from mri_gan.pictures import Shows, build_sheet, save_png, say_edges
+    from mri_gan.store.schema import tell_scans_apart
 
-    shown = [entry for source, found in survey.looks for entry in _pictures(source, found)]
+    said = [source.naming for source, _ in survey.looks]
+    kinds = tell_scans_apart([(one.subject, one.session, one.contrast) for one in said])
+    looks = zip(survey.looks, kinds, strict=True)
+    shown = [entry for (source, found), kind in looks for entry in _pictures(source, found, kind)]
     require(bool(shown), "no slice to draw on a sheet", "see the table for the reasons")
     images = np.stack([picture for _, picture in shown])
     # Cut pictures show the right on the left; the first one of a volume is axial.
@@ -247,14 +251,18 @@ def _write_sheet(survey: Survey, path: Path) -> None:
     save_png(path, sheet, Shows.REAL)
 
 
-def _pictures(source: Source, found: Look) -> list[tuple[str, Any]]:
-    """(label, picture) of a source that is kept for the sheet; a sheet may be passed on."""
+def _pictures(source: Source, found: Look, kind: str) -> list[tuple[str, Any]]:
+    """(label, picture) of a source that is kept for the sheet; a sheet may be passed on.
+
+    `kind` is its contrast and session, where the sheet has several.
+    """
     from mri_gan.ingest.plan.people import OAI_LIKE
     from mri_gan.store.schema import shown_name
 
     if found.thumb is None:
         return []
-    who = OAI_LIKE.sub("OAI", shown_name(source.naming.subject, source.name))
+    name = f"{shown_name(source.naming.subject, source.name)} {kind}".rstrip()
+    who = OAI_LIKE.sub("OAI", name)
     if found.whole is None:
         return [(who, found.thumb)]
     return [
