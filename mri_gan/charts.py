@@ -6,7 +6,7 @@ import io
 import itertools
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median_high
@@ -56,6 +56,12 @@ FORMER = {"within what people differ among themselves": WITHIN}  # in results of
 NEAR = "nearer than people are to each other"
 MORE_UPRIGHT = "more upright than people are"
 TOO_FEW = "too few images"  # in place of a number that needs more of them
+SEEN = 0.95  # of planted copies of a kind, for an audit to detect it
+
+
+def list_seen(recall: Mapping[str, float]) -> list[str]:
+    """The kinds of planted copies that an audit detects."""
+    return [kind for kind, share in recall.items() if share >= SEEN]
 
 
 @dataclass(frozen=True)

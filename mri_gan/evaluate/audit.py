@@ -302,7 +302,7 @@ def say_verdict(result: Audit) -> str:
         )
     if result.verdict == "fail":
         return (
-            f"fail: {result.copies} of {len(result.samples)} samples "
+            f"fail: {result.copies:,} of {len(result.samples):,} samples "
             f"{'is' if result.copies == 1 else 'are'} more like a training "
             "slice than new people may be; people of the training set who are copied: "
             f"{result.people_copied}"
@@ -358,7 +358,7 @@ def say_limits(result: Audit, drawn: str = "") -> str:
         f"in {CROWD_ALARMS:.1%} of audits"
     )
     return (
-        f"of {len(result.samples)} samples{drawn and f' drawn with {drawn}'}, above the limit of "
+        f"of {len(result.samples):,} samples{drawn and f' drawn with {drawn}'}, above the limit of "
         f"likeness: {counts}; the limits come from {known} compared with "
         f"others, and give a false alarm in {FALSE_ALARMS:.0%} of audits"
         + crowd

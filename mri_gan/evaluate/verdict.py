@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mri_gan.charts import SEEN, list_seen
 from mri_gan.evaluate.audit import Audit, significant
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.evaluate.membership import Membership
@@ -19,12 +20,11 @@ PAIRS = (
     "agree); likeness: 0 is none, above the limit is a copy (Fisher's z of a correlation)"
 )
 WARN_AUC = 0.6
-SEEN = 0.95  # of copies of a kind, to count as detected
 
 
 def list_kinds(recall: dict[str, float]) -> str:
     """Which kinds of copies would be detected if one were alone among the samples."""
-    seen = [kind for kind, share in recall.items() if share >= SEEN]
+    seen = list_seen(recall)
     partly = [f"{kind} ({share:.0%})" for kind, share in recall.items() if 0.05 <= share < SEEN]
     missed = [kind for kind, share in recall.items() if share < 0.05]
     said = [
@@ -45,7 +45,7 @@ def warn_membership(membership: Membership | None) -> str | None:
         return None
     return (
         f"the critic separates training slices from others (AUC {membership.auc:.2f}; "
-        f"{membership.rate:.0%} of them at 1 % false positives): it has learned people by heart, "
+        f"{membership.rate:.0%} of them at 1% false positives): it has learned people by heart, "
         "so whoever has the checkpoint and a person's scan can find out whether that person was in "
         "the training set"
     )

@@ -158,9 +158,14 @@ def model_card(
     lines += ["## What is known, and what is not", ""]
     answers = judging.verdicts(run).answers if run else judging.unknown()
     for answer in answers:
-        lines += [f"**{answer.question}** {answer.text}", ""]
-        lines += [*(f"- {limit}" for limit in answer.limits), ""]
+        lines += [f"**{answer.question}** {_begin(answer.text)}", ""]
+        lines += [*(f"- {_begin(limit)}" for limit in answer.limits), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _begin(text: str) -> str:
+    """A sentence from a result, whose first letter may be small."""
+    return f"{text[:1].upper()}{text[1:]}"
 
 
 def _say_checkpoint(run: RunFacts, found: Result) -> str:

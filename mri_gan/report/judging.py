@@ -18,13 +18,14 @@ from mri_gan.charts import (
     NEAR,
     TOO_FEW,
     WITHIN,
+    list_seen,
 )
 from mri_gan.report.facts import RunFacts, showing
 from mri_gan.report.sections import Answer, Section, Table, say_known, to_text
 from mri_gan.report.usefulness import ROWS, say_replaced, say_scores, say_task
 from mri_gan.values import say_count
 
-HEAD = ("figure", "value", "95 % interval", "at half", "real halves")
+HEAD = ("figure", "value", "95% interval", "at half", "real halves")
 MEANING = (
     "Compare 'at half' with 'real halves': the same distance between synthetic slices "
     "and one half of the real people, and between the two halves of the real people. The second is "
@@ -50,8 +51,8 @@ MEASURES = {
 }
 # Families whose figures have other names
 FAMILIES = {
-    "prdc": "precision, recall, density and coverage (prdc)",
-    "alpha": "alpha-precision, beta-recall and authenticity (alpha)",
+    "prdc": "precision, recall, density and coverage",
+    "alpha": "alpha-precision, beta-recall and authenticity",
 }
 UNITS = (
     "Likeness says how alike two slices are: 0 is not at all, 1 a correlation of 0.76, 2 of 0.96 "
@@ -86,6 +87,8 @@ PICTURES = {
     "drawn with another psi (how varied they are) or noise were not audited. The metadata of a "
     "PNG of mrigan generate names both: look before you share it, or this page.",
     "fail": "Pictures: some of them copy people of the training set ({}).",
+    "undecided": "Pictures drawn as those that were audited ({}): no copy of the kinds that would "
+    "be detected ({}) was found. Whether others are copies is not known.",
     "": "Pictures: nothing is known about whether they copy people.",
 }
 MODELS = (
@@ -119,9 +122,14 @@ def sharing_answer(run: RunFacts | None) -> Answer:
     found = run.results.get("audit") if run else None
     document = found.document if found else {}
     known = document.get("trained_on_this_store") is not False
-    pictures = PICTURES.get(str(document.get("verdict", "")) if known else "", PICTURES[""])
+    verdict = str(document.get("verdict", "")) if known else ""
+    seen = ", ".join(list_seen(document.get("recall") or {}))
+    none_found = bool(seen) and document.get("copies") == 0
+    if verdict == "undecided" and not none_found:
+        verdict = ""
     audited = f"{say_known(document.get('counts', {}), 'samples', 'sample')}{_drawn(document)}"
-    return Answer(SHARING, NO_PERMISSION, [pictures.format(audited), *MODELS])
+    pictures = PICTURES.get(verdict, PICTURES[""]).format(audited, seen)
+    return Answer(SHARING, NO_PERMISSION, [pictures, *MODELS])
 
 
 @showing("audit")
@@ -322,10 +330,10 @@ def _or_too_few(value: Any) -> str:
 
 def say_left(left: dict[str, Any]) -> str:
     """Which figures were left out, and how many images they need."""
-    name, _, features = str(left.get("family")).partition("[")
-    name, of = FAMILIES.get(name, name), f"[{features}" if features else ""
-    needed = say_known(left, "needs", "image")
-    return f"{name}{of} needs {needed}, {_there(left.get('has'))}"
+    family = str(left.get("family"))
+    names = FAMILIES.get(family.partition("[")[0])
+    said = f"{names} ({family}) need" if names else f"{family} needs"
+    return f"{said} {say_known(left, 'needs', 'image')}, {_there(left.get('has'))}"
 
 
 def _there(count: Any) -> str:
@@ -404,7 +412,8 @@ def say_audited(document: Mapping[str, Any]) -> str:
 
 
 def _audit_caption(document: dict[str, Any]) -> str:
-    alarms = document.get("false_alarms")
+    # Which its limits say, too, where it has them
+    alarms = None if document.get("limits") else document.get("false_alarms")
     return f"{say_audited(document)}{_drawn(document)}" + (
         f"; a false alarm in {alarms:.0%} of audits" if alarms is not None else ""
     )
@@ -416,10 +425,10 @@ def say_membership(found: dict[str, Any]) -> str:
     others, rate = found.get("others", FEW), found.get("rate")
     parts = [
         f"Finding people of the training set by the critic's scores: AUC {auc:.3f} ({low:.3f} .. "
-        f"{high:.3f}, 95 % interval; 1 finds all, 0.5 is guessing)"
+        f"{high:.3f}, 95% interval; 1 finds all, 0.5 is guessing)"
     ]
     if rate:
-        parts.append(f"{rate:.1%} of training slices found at 1 % false positives")
+        parts.append(f"{rate:.1%} of training slices found at 1% false positives")
     if high < 0.5:
         parts.append("below 0.5 the critic scores people held out higher, which finds nobody")
     if others < FEW:
@@ -445,7 +454,7 @@ def utility(run: RunFacts) -> Section:
         if score
     ]
     rows.append(["nothing (a guess)", to_text(document.get("guess")), ""])
-    head = ("trained on", str(document.get("measure", "score")), "95 % interval")
+    head = ("trained on", str(document.get("measure", "score")), "95% interval")
     section.tables.append(Table(say_task(document), rows, head))
     if document.get("labels"):
         section.notes.append(f"Labels of the synthetic slices: {document['labels']}.")

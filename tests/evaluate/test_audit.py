@@ -84,6 +84,7 @@ def test_limits_are_told_view_by_view_with_how_samples_were_drawn() -> None:
     counts = "of 3 samples drawn with psi 0.7, above the limit of likeness: 2 by whole slices"
     limits = "the limits come from 3 people compared with others, and give a false alarm in 1%"
     assert said == f"{counts} (limit 1); {limits} of audits"
+    assert say_limits(measured([0.1] * 1000)).startswith("of 1,000 samples, above")
     alone = measured([0.1], people=np.array([[0.3]]))
     assert "the limits come from 1 person compared with" in say_limits(alone)
 

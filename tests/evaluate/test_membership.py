@@ -59,5 +59,5 @@ def test_a_critic_that_knows_its_people_is_warned_about() -> None:
     groups = np.arange(300) // 30
     found = infer_membership(np.linspace(5, 6, 300), np.linspace(0, 1, 300), groups, groups)
     assert (found.auc, found.rate) == (1.0, 1.0)
-    assert "100% of them at 1 % false positives" in (warn_membership(found) or "")
+    assert "100% of them at 1% false positives" in (warn_membership(found) or "")
     assert warn_membership(None) is None

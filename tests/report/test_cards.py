@@ -100,7 +100,7 @@ def test_the_card_repeats_the_audit_with_its_limits(tmp_path: Path) -> None:
     run = make_run(tmp_path / "R")
     write_result(run, "audit", AUDIT)
     card = model_card_section(read_run(run)).text
-    assert "fail: 3 samples are more like" in card
+    assert "training set?** Fail: 3 samples are more like" in card
     assert "416 slices of 13 people; 4 people held out" in card
 
 

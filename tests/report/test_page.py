@@ -23,6 +23,7 @@ from mri_gan.report.comparison import build_comparison
 from mri_gan.report.facts import read_run
 from mri_gan.report.judging import (
     MEASURES,
+    copies_answer,
     figure_table,
     say_audited,
     say_compared,
@@ -107,6 +108,15 @@ def test_a_failed_audit_says_so_in_words_first(tmp_path: Path) -> None:
         ({"verdict": "pass"}, "no copy of a kind listed below was found"),
         ({"verdict": "fail"}, "some of them copy people of the training set"),
         ({"verdict": "undecided"}, "nothing is known about whether they copy people"),
+        (
+            {"verdict": "undecided", "copies": 0},
+            "(300 samples, psi 0.7, noise 1): no copy of the kinds that would be detected (exact) "
+            "was found. Whether others are copies is not known.",
+        ),
+        (
+            {"verdict": "undecided", "copies": 0, "recall": {"exact": 0.9}},
+            "nothing is known about whether they copy people",
+        ),
         ({"verdict": "pass", "trained_on_this_store": False}, "nothing is known about whether"),
     ],
 )
@@ -119,6 +129,14 @@ def test_the_page_begins_with_what_is_known_for_sharing(
     assert said in answer
     for always in ("gives no permission", "Checkpoints (.pt): keep them", "Exported models"):
         assert always in answer
+
+
+@pytest.mark.parametrize("limits", [{}, {"limits": "they give a false alarm in 1% of audits"}])
+def test_the_rate_of_false_alarms_is_told_once(tmp_path: Path, limits: dict[str, str]) -> None:
+    folder = make_run(tmp_path / "R")
+    write_result(folder, "audit", {**AUDIT, **limits})
+    answer = copies_answer(read_run(folder))
+    assert sum(limit.count("a false alarm in 1%") for limit in answer.limits) == 1
 
 
 def test_usefulness_stands_beside_real_slices_and_a_guess(tmp_path: Path) -> None:
@@ -312,7 +330,7 @@ def test_a_figure_without_halves_has_too_few_images(tmp_path: Path) -> None:
 
 def test_families_that_were_left_out_are_named_by_their_figures() -> None:
     left = {"family": "prdc[pca]", "needs": 50, "has": 20}
-    said = "precision, recall, density and coverage (prdc)[pca] needs 50 images, there are 20"
+    said = "precision, recall, density and coverage (prdc[pca]) need 50 images, there are 20"
     assert say_left(left) == said
     assert say_left({**left, "family": "swd"}) == "swd needs 50 images, there are 20"
     one = {"family": "swd", "needs": 2, "has": 1}
@@ -361,7 +379,7 @@ def test_an_audit_against_another_store_shows_nothing_that_looks_like_an_answer(
 @pytest.mark.parametrize(
     ("changed", "said", "not_said"),
     [
-        ({}, "AUC 0.600 (0.500 .. 0.700, 95 % interval; 1 finds all, 0.5 is guess", "little"),
+        ({}, "AUC 0.600 (0.500 .. 0.700, 95% interval; 1 finds all, 0.5 is guess", "little"),
         ({"low": 0.0, "high": 0.4}, "people held out higher, which finds nobody", "little"),
         ({"others": 2}, "with 2 people held out it says little", "nobody"),
     ],
@@ -377,7 +395,7 @@ def test_an_auc_comes_with_how_to_read_it(
 def test_report_and_terminal_have_the_same_names_for_a_column(tmp_path: Path) -> None:
     figures = [{**FIGURE, "reading": WITHIN}]
     head = figure_table({"figures": figures}).head
-    assert head == ("figure", "value", "95 % interval", "at half", "real halves", "verdict")
+    assert head == ("figure", "value", "95% interval", "at half", "real halves", "verdict")
 
 
 @pytest.mark.parametrize(("psi", "said"), [(0.7, "Audit: fail."), (1.0, "Audit: fail, but of")])

@@ -231,7 +231,7 @@ def _build_table(result: Evaluation, facts: dict[str, Any], with_interval: bool)
     table = Table(
         title=f"{say_compared(facts)}, {facts['store']['depth']} bits"
         + judging.say_channel(facts["store"]),
-        caption=LEGEND if with_interval else f"{LEGEND}. 95 % intervals are in the file",
+        caption=LEGEND if with_interval else f"{LEGEND}. 95% intervals are in the file",
         title_justify="left",
         caption_justify="left",
         box=SIMPLE_HEAD,
@@ -239,7 +239,7 @@ def _build_table(result: Evaluation, facts: dict[str, Any], with_interval: bool)
         pad_edge=False,
     )
     table.add_column("figure", overflow="fold")  # never cut
-    for name in ("value", *["95 % interval"] * with_interval, "at half", "real\nhalves"):
+    for name in ("value", *["95% interval"] * with_interval, "at half", "real\nhalves"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for figure in result.figures:

@@ -129,7 +129,7 @@ def _print_table(facts: dict[str, Any]) -> None:
         title_justify="left",
         caption_justify="left",
     )
-    for column in ("trained on", "score", "95 % interval"):
+    for column in ("trained on", "score", "95% interval"):
         table.add_column(column, justify="left" if column == "trained on" else "right")
     for name, key in ROWS:
         score = facts[key]

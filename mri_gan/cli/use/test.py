@@ -41,7 +41,7 @@ DEFAULT = ("samples", "mixing")
     "--figure",
     click.Choice([*FIGURES, "all"]),
     None,
-    "Pictures to draw; may be repeated  [default: samples and mixing].",
+    "Pictures to draw; may be repeated  [default: samples, and mixing where there are styles].",
     name="figures",
     multiple=True,
 )
@@ -98,7 +98,7 @@ def command(
     lacking = _find_lacking(hand, wanted)
     for reason, names in lacking.items():
         require(not set(names) & set(figures), f"--figure {names[0]}", reason)
-        if not quiet:
+        if figures and not quiet:  # not of pictures that nobody asked for
             click.echo(f"left out: {', '.join(names)} ({reason})", err=True)
     without = {*itertools.chain(*lacking.values())}
     names = [*(n for n in wanted if n not in without), *(["nearest"] if data else [])]
