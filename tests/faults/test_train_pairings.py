@@ -116,7 +116,7 @@ CASES: list[tuple[tuple[str, ...], int, str, str]] = [
     (("{store}", *OUT, "--ckpt", "{ckpt}", "--lr", "0.5"), 2, "lr was 0.001", "--transfer"),
     (("{other}", *OUT, "--ckpt", "{ckpt}"), 2, "the training data", "--transfer"),
     (("{store}", *OUT, "--transfer"), 2, "--ckpt", "give both"),
-    (("{store}", *OUT, "--schedule", "{tmp}/no"), 2, "No such file or directory", "check the spelling"),
+    (("{store}", *OUT, "--schedule", "{tmp}/no"), 2, "No such file", "check the spelling"),
     (("{store}", *OUT, "--schedule", "{top}/broken.json"), 2, "not valid JSON", "line 1"),
     (("{store}", *OUT, "--schedule", "{top}/wrong.json"), 2, "has colour", "size fade stay"),
     (("{store}", *OUT, "--condition", "age"), 2, "age", ":"),
