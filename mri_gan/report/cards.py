@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mri_gan.config import CONFIG
+from mri_gan.config import CONFIG, METRICS
 from mri_gan.pictures import Shows
 from mri_gan.report import judging
 from mri_gan.report.facts import Result, RunFacts, showing
@@ -94,10 +94,16 @@ def _say_ages(ages: Mapping[str, Any]) -> str:
     )
 
 
+@showing(METRICS)
+def _size_of(run: RunFacts) -> int:
+    """The resolution that training has reached, px; 0 where it is not known."""
+    return int(run.metrics[-1]["resolution"]) if run.metrics else 0
+
+
 def model_card_section(run: RunFacts) -> Section:
     """The model card as text to be copied, with the header that model hubs read."""
     settings = run.settings
-    size = int(run.metrics[-1]["resolution"]) if run.metrics else 0
+    size = _size_of(run)
     names = name_conditions(settings.get("conditions"))
     rows = {
         "architecture": str(settings.get("arch", (settings.get("model") or {}).get("arch", ""))),

@@ -74,8 +74,7 @@ def test_killed_and_run_again_ends_with_the_same_bits_and_draws_grids(
     pictures = {path.name for path in (tmp_path / "pictures").iterdir()}
     assert "samples-16px.png" in pictures
     assert ("mixing-16px.png" in pictures) == (arch in STYLED)
-    if arch not in STYLED:
-        assert "mixing" in done.output
+    assert "left out" not in done.output  # the usual figures are those that a network can draw
     with Image.open(tmp_path / "pictures" / "samples-16px.png") as sheet:
         assert len(sheet.convert("L").getcolors() or range(257)) > 3  # not one flat colour
 
