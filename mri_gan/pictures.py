@@ -334,21 +334,27 @@ def _is_drawn(letter: str) -> bool:
     return bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))
 
 
-def html_row(images: NDArray[Any], caption: str) -> str:
-    """Images [N, H, W] beside each other as HTML, for notebooks."""
-    stream = io.BytesIO()
-    build_sheet(images, len(images), scale=magnification(images.shape[-1])).save(stream, "PNG")
-    data, text = base64.b64encode(stream.getvalue()).decode(), escape(printable(caption))
+def html_row(images: NDArray[Any], caption: str, channels: Sequence[str] = ()) -> str:
+    """Images [N, C, H, W] beside each other as HTML, for notebooks."""
+    stream, pixels = io.BytesIO(), sheet_pixels(images, channels)
+    build_sheet(pixels, len(pixels), scale=magnification(images.shape[-1])).save(stream, "PNG")
+    said = "; ".join(filter(None, [caption, say_channels(channels)]))
+    data, text = base64.b64encode(stream.getvalue()).decode(), escape(printable(said))
     return f'<p>{text}</p><img alt="{text}" src="data:image/png;base64,{data}">'
 
 
 def mark_edges(picture: Image.Image, edges: Sequence[str]) -> None:
-    """R and L in the upper corners of a picture, with a dark rim, where it has room for them."""
-    if not edges or picture.width < MARKED_PX:
+    """R and L in the upper corners of a picture, with a dark rim, where it has room for them.
+
+    Channels that stand beside each other have them each.
+    """
+    side = min(picture.size)
+    if not edges or side < MARKED_PX:
         return
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(10)
-    for letter, x, anchor in zip(edges, (2, picture.width - 2), ("la", "ra"), strict=True):
-        draw.text((x, 1), letter, INK, font, anchor, stroke_width=1, stroke_fill=PAPER)
+    for left in range(0, picture.width, side):
+        for letter, x, anchor in zip(edges, (2, side - 2), ("la", "ra"), strict=True):
+            draw.text((left + x, 1), letter, INK, font, anchor, stroke_width=1, stroke_fill=PAPER)
 
 
 SHOWN_PX = 128  # smaller pictures are magnified to about this size
@@ -359,15 +365,21 @@ def magnification(size: int) -> int:
     return max(1, SHOWN_PX // size)
 
 
-def sheet_pixels(images: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """[N, C, H, W] -1..1 to what a sheet takes: grey from the first channel, or three as RGB.
+def sheet_pixels(images: NDArray[Any], channels: Sequence[str] = ()) -> NDArray[np.uint8]:
+    """[N, C, H, W], as `to_grey` takes them, to what a sheet takes, which shows every channel.
 
-    More than three are contrasts of one head, and stand beside each other.
+    Three without names of their own are RGB. Others, such as contrasts of one head, or an image
+    and its mask, stand beside each other.
     """
     grey = to_grey(images)
-    if grey.shape[1] > 3:
-        return np.concatenate(list(grey.swapaxes(0, 1)), axis=-1)
-    return grey if grey.shape[1] == 3 else grey[:, 0]
+    if grey.shape[1] == 3 and not say_channels(channels):
+        return grey
+    return np.concatenate(list(grey.swapaxes(0, 1)), axis=-1)
+
+
+def say_channels(names: Sequence[str]) -> str:
+    """Which channel is where in a picture of `sheet_pixels`; empty where all are one."""
+    return f"each picture, from left to right: {', '.join(names)}" if len(set(names)) > 1 else ""
 
 
 def build_tile(image: NDArray[np.uint8], scale: int) -> Image.Image:

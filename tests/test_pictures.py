@@ -23,7 +23,9 @@ from mri_gan.pictures import (
     read_mark,
     read_slice_mark,
     save_png,
+    say_channels,
     say_edges,
+    sheet_pixels,
     to_grey,
     to_letters,
     to_signed,
@@ -145,6 +147,22 @@ def test_three_channels_are_colours() -> None:
     sheet = build_sheet(colour, columns=1)
     assert sheet.mode == "RGB"
     assert sheet.getpixel((GAP, GAP)) == (0, 200, 0)
+    assert np.array_equal(sheet_pixels(colour), colour)  # as of imported networks
+
+
+@pytest.mark.parametrize("names", [("T1", "mask"), ("T1", "T2", "FLAIR"), ("a", "b", "c", "d")])
+def test_channels_with_names_of_their_own_stand_beside_each_other(names: tuple[str, ...]) -> None:
+    images = np.stack([np.full((2, 8, 8), 40 * i, np.uint8) for i in range(len(names))], axis=1)
+    images[1] += 1
+    pixels = sheet_pixels(images, names)
+    assert pixels.shape == (2, 8, 8 * len(names))
+    assert pixels[1, 3, ::8].tolist() == [40 * i + 1 for i in range(len(names))]
+    assert say_channels(names) == f"each picture, from left to right: {', '.join(names)}"
+
+
+@pytest.mark.parametrize("names", [(), ("image",), ("image",) * 3])
+def test_nothing_is_said_of_one_channel_or_of_colours(names: tuple[str, ...]) -> None:
+    assert say_channels(names) == ""
 
 
 def test_labels_are_written_below_and_leave_the_pictures_alone() -> None:
@@ -253,6 +271,10 @@ def test_the_first_picture_of_a_sheet_says_which_side_is_where() -> None:
     sheet = np.asarray(build_sheet(corner, 2, edges=("R", "L")))
     assert sheet[:, : GAP + 64].max() == 0
     assert sheet[:, GAP + 64 :].max() > 100
+    pair = np.asarray(build_sheet(np.zeros((1, 64, 128), np.uint8) + 1, 1, edges=("R", "L")))
+    for half in (pair[:, GAP : GAP + 64], pair[:, GAP + 64 : GAP + 128]):  # of two channels
+        assert half[: GAP + 16, :16].max() > 100
+        assert half[: GAP + 16, 48:].max() > 100
     same = np.asarray(build_sheet(numbered(2, 8), 2, edges=("R", "L")))
     np.testing.assert_array_equal(same, np.asarray(build_sheet(numbered(2, 8), 2)))
 

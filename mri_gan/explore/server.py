@@ -148,7 +148,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def _picture(self, form: dict[str, str]) -> None:
         explorer = self.server.explorer
         scene = explorer.read_scene(form)
-        pixels = sheet_pixels(explorer.draw(scene)[None])[0]  # [H, W] or [3, H, W]
+        names = explorer.trained.channel_names
+        pixels = sheet_pixels(explorer.draw(scene)[None], names)[0]  # [H, W] or [3, H, W]
         self._send(HTTPStatus.OK, "application/octet-stream", canvas_bytes(pixels))
 
     def _save(self, form: dict[str, str]) -> None:

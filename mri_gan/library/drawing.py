@@ -130,8 +130,8 @@ class Model:
 
     def _repr_html_(self) -> str:
         """A row of pictures, for notebooks."""
-        images = to_stored(self.draw(range(SHOWN))[:, 0].numpy(), 8)
-        return html_row(images, f"{SHOWN} synthetic slices")
+        images = self.draw(range(SHOWN)).numpy()
+        return html_row(images, f"{SHOWN} synthetic slices", self.trained.channel_names)
 
 
 def as_texts(condition: Condition, count: int) -> list[str | None]:

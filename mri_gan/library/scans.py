@@ -77,9 +77,9 @@ class Volume:
 
     def _repr_html_(self) -> str:
         """Some of its slices from first to last, for notebooks."""
-        stack = self.voxels if self.voxels.ndim == 3 else self.voxels[0]
+        stack = self.voxels.reshape(-1, *self.voxels.shape[-3:]).swapaxes(0, 1)
         rows = np.linspace(0, len(stack) - 1, min(SHOWN, len(stack))).round().astype(int)
-        return html_row(stack[rows], repr(self))
+        return html_row(stack[rows], repr(self), self.channel_names)
 
 
 @public

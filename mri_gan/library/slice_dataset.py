@@ -301,7 +301,7 @@ class SliceDataset(torch_data.Dataset[Any]):
     def _repr_html_(self) -> str:
         """Some of its slices from first to last, for notebooks."""
         rows = np.linspace(0, len(self) - 1, min(SHOWN, len(self))).round().astype(int)
-        return html_row(self._read_stored(rows)[:, 0], repr(self))
+        return html_row(self._read_stored(rows), repr(self), self._open().channel_names)
 
 
 # Batches that are read whole

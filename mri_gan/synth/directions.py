@@ -131,7 +131,7 @@ def draw_strips(drawing: Drawing, found: Directions, seed: int, reach: float) ->
         caption_part(found, i, float(part)) for i in range(len(found.vectors)) for part in parts
     ]
     images = drawing.images(ws, [seed] * len(ws))
-    return drawing.sheet(images, STEPS, labels, [f"seed {seed} {ALONG}"])
+    return drawing.sheet(images, STEPS, labels, [f"seed {seed} {ALONG}", drawing.how()])
 
 
 def draw_sweep(drawing: Drawing, found: Directions, index: int, seed: int, reach: float) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from mri_gan.config import CONFIG
+from mri_gan.config import CONFIG, require
 from mri_gan.nets.build import DrawSettings, draw_images, noise_for, styles_of_seeds
 from mri_gan.nets.layers import broadcast_styles, mix_styles
 from mri_gan.pictures import (
     build_sheet,
     magnification,
     read_edges,
+    say_channels,
     say_edges,
     sheet_pixels,
     to_grey,
@@ -70,14 +72,29 @@ class Drawing:
         rows = condition_rows(self.trained.conditions, self.condition, seeds)
         return describe_rows(self.trained.conditions, rows, len(seeds))
 
+    def how(self, psi: bool = True) -> str:
+        """What its pictures have in common, for a note below them; `psi` where it is one."""
+        net, look = self.trained.generator, self.look
+        said = [f"psi {look.psi:g}"] if psi and net.has_styles else []
+        said += [f"noise {look.noise:g}"] if self.has_noise and look.noise != 1 else []
+        if self.trained.conditions:
+            labels = self.condition or "labels of each seed as in training"
+            said.append(labels.replace(",", ", "))
+        return ", ".join(said)
+
     def sheet(
-        self, images: Tensor, columns: int, labels: Sequence[str] = (), notes: Sequence[str] = ()
+        self,
+        images: Tensor | NDArray[np.uint8],
+        columns: int,
+        labels: Sequence[str] = (),
+        notes: Sequence[str] = (),
     ) -> Image.Image:
-        """Images [N, C, H, W] of -1..1 as one picture, row by row, with notes below."""
+        """Images [N, C, H, W] of -1..1 or grey as one picture, row by row, with notes below."""
         labels = labels if any(labels) else ()
-        scale, edges = magnification(self.look.size), self.edges
-        notes = [*notes, say_edges(edges)]
-        return build_sheet(sheet_pixels(images.numpy()), columns, labels, scale, edges, notes)
+        scale, edges, names = magnification(self.look.size), self.edges, self.trained.channel_names
+        notes = [*notes, say_channels(names), say_edges(edges)]
+        pixels = sheet_pixels(np.asarray(images), names)
+        return build_sheet(pixels, columns, labels, scale, edges, notes)
 
     @property
     def edges(self) -> tuple[str, ...]:
@@ -95,7 +112,8 @@ def sample_sheet(drawing: Drawing, seeds: Sequence[int], columns: int) -> Image.
     words = drawing.words(seeds)
     pairs = zip(seeds, words, strict=True)
     labels = [f"seed {seed}, {word}" if word else f"seed {seed}" for seed, word in pairs]
-    return drawing.sheet(drawing.images(drawing.w(seeds), seeds), columns, labels)
+    images = drawing.images(drawing.w(seeds), seeds)
+    return drawing.sheet(images, columns, labels, [drawing.how()])
 
 
 def default_crossover(layers: int) -> int:
@@ -137,7 +155,7 @@ def mixing_sheet(
     for seed, side, row in zip(fine_seeds, fine, mixed, strict=True):
         rows += [side[None], row]
         labels += [f"fine: seed {seed}", *("" for _ in row)]
-    return drawing.sheet(torch.cat(rows), width + 1, labels)
+    return drawing.sheet(torch.cat(rows), width + 1, labels, [drawing.how()])
 
 
 def truncation_sweep(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:
@@ -147,7 +165,7 @@ def truncation_sweep(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:
     ws = torch.cat([torch.lerp(mean, row, psi) for row in w])
     images = drawing.images(ws, np.repeat(seeds, len(PSIS)).tolist())
     labels = [f"seed {seed}, psi {value:g}" for seed in seeds for value in PSIS]
-    return drawing.sheet(images, len(PSIS), labels, [TRUNCATION])
+    return drawing.sheet(images, len(PSIS), labels, [TRUNCATION, drawing.how(psi=False)])
 
 
 def bands_of(layers: int) -> list[range]:
@@ -180,7 +198,7 @@ def mixing_matrix(
             ws[:, band.start : band.stop] = donor[band.start : band.stop]
             rows += [side[None], drawing.images(ws, sources)]
             labels += [f"{name}: seed {seed}", *("" for _ in sources)]
-    return drawing.sheet(torch.cat(rows), len(sources) + 1, labels)
+    return drawing.sheet(torch.cat(rows), len(sources) + 1, labels, [drawing.how()])
 
 
 def interpolation_strip(
@@ -194,7 +212,8 @@ def interpolation_strip(
     between = [f"{float(p):.0%}" for p in part[1:-1]]
     labels = [text for a, b in pairs for text in (f"seed {a}", *between, f"seed {b}")]
     said = INTERPOLATION.format("w" if drawing.trained.generator.has_styles else "z")
-    return drawing.sheet(images, steps, labels, [said + SAME_NOISE * drawing.has_noise])
+    said += SAME_NOISE * drawing.has_noise
+    return drawing.sheet(images, steps, labels, [said, drawing.how()])
 
 
 def noise_effect(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:
@@ -211,11 +230,12 @@ def noise_effect(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:
         off = drawing.images(w[row : row + 1], [seed], noise=0.0)
         tiles.append([off[0], draws[0], draws[1], draws.std(dim=0)])
     highest = max(float(row[3].max()) for row in tiles) or 1.0
-    for row_tiles in tiles:
+    for seed, row_tiles in zip(seeds, tiles, strict=True):
         row_tiles[3] = row_tiles[3] / highest * 2 - 1
-        labels += ["no noise", "noise 1", "noise 2", f"sd, white {highest * 127.5:.1f}"]
+        white = f"sd, white {highest * 127.5:.1f}"
+        labels += [f"seed {seed}, no noise", "noise 1", "noise 2", white]
     images = torch.stack([t for row_tiles in tiles for t in row_tiles])
-    return drawing.sheet(images, 4, labels, [NOISE])
+    return drawing.sheet(images, 4, labels, [NOISE, drawing.how()])
 
 
 def nearest_slices(
@@ -223,32 +243,42 @@ def nearest_slices(
 ) -> Image.Image:
     """Each sample beside the training slice with the least mean square difference, and that.
 
-    The number is the root of it in grey levels of 255.
+    The number is the root of it in grey levels of 255. Where a network draws grey in colours, or
+    the store has more channels than it, the first channels are compared. Raises UsageError for a
+    network of several contrasts and a store of others.
     """
-    samples = to_grey(drawing.images(drawing.w(seeds), seeds).numpy())[:, :1]
+    names = drawing.trained.channel_names
+    alike = store.channels == len(names)
+    require(
+        alike or not say_channels(names),
+        f"{os.fspath(store)}: holds {', '.join(store.channel_names)}, not {', '.join(names)}",
+        "give the store of the training",
+    )
+    samples = to_grey(drawing.images(drawing.w(seeds), seeds).numpy())
+    samples = samples if alike else samples[:, :1]
     best, distance = find_nearest(samples, store, drawing.look.size)
-    reals = to_grey(store.read(drawing.look.size, best))[:, :1]
-    tiles = np.stack([samples, reals], axis=1).reshape(-1, *samples.shape[2:])
+    reals = to_grey(store.read(drawing.look.size, best))[:, : samples.shape[1]]
+    tiles = np.stack([samples, reals], axis=1).reshape(-1, *samples.shape[1:])
     labels = [
         text
         for seed, far in zip(seeds, distance, strict=True)
         for text in (f"synthetic, seed {seed}", f"real, rms {far:.3g} of 255")
     ]
-    scale, edges = magnification(drawing.look.size), drawing.edges
-    return build_sheet(tiles, columns, labels, scale, edges, [NEAREST, say_edges(edges)])
+    return drawing.sheet(tiles, columns, labels, [NEAREST, drawing.how()])
 
 
 def find_nearest(
     samples: NDArray[np.uint8], store: StoreReader, size: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """For each sample [N, 1, H, W] the nearest training slice's index, and the distance."""
+    """For each sample [N, C, H, W] the nearest training slice's index, and the distance."""
     rows = samples.reshape(len(samples), -1).astype(np.float32)
     best = np.zeros(len(rows), np.int64)
     least = np.full(len(rows), np.inf, np.float32)
     indices = store.indices("train")
     for start in range(0, len(indices), 256):
         some = indices[start : start + 256]
-        reals = to_grey(store.read(size, some))[:, 0].reshape(len(some), -1).astype(np.float32)
+        reals = to_grey(store.read(size, some))[:, : samples.shape[1]]
+        reals = reals.reshape(len(some), -1).astype(np.float32)
         squares = (rows**2).sum(1)[:, None] - 2 * rows @ reals.T + (reals**2).sum(1)
         closest = squares.argmin(1)
         value = squares[np.arange(len(rows)), closest]

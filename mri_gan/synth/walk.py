@@ -28,6 +28,7 @@ from mri_gan.pictures import (
     mark_edges,
     png_text,
     sheet_pixels,
+    wrap_label,
 )
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import condition_rows
@@ -181,24 +182,28 @@ def swept(spec: Conditions, column: Column, text: str | None, part: float) -> Te
 def save_animation(
     path: Path,
     images: NDArray[Any],
-    size: int,
     fps: float,
     shows: Shows = Shows.SYNTHETIC,
     captions: Sequence[str] = (),
     edges: Sequence[str] = (),
+    channels: Sequence[str] = (),
 ) -> None:
     """[F, C, H, W] of -1..1 as an endlessly repeated GIF or animated PNG, marked.
 
     Below each frame stand its caption and what it shows, in its upper corners `edges` (R and L).
+    `channels` are the names of what an image has several of.
     """
     check_suffix(path)
     require(0 < fps <= 100, f"--fps {fps}", "give a number above 0, up to 100")
-    tiles = [build_tile(image, magnification(size)) for image in sheet_pixels(images)]
+    scale = magnification(images.shape[-1])
+    tiles = [build_tile(image, scale) for image in sheet_pixels(images, channels)]
     for tile in tiles:
         mark_edges(tile, edges)
-    texts = [[caption] for caption in captions] or [[]] * len(tiles)
+    texts = [wrap_label(caption, tiles[0].width) for caption in captions] or [[]] * len(tiles)
+    lines = max(map(len, texts))  # all frames are as high
     frames = [
-        add_mark(add_lines(tile, text), shows) for tile, text in zip(tiles, texts, strict=True)
+        add_mark(add_lines(tile, text + [""] * (lines - len(text))), shows)
+        for tile, text in zip(tiles, texts, strict=True)
     ]
     stream = io.BytesIO()
     common = {"save_all": True, "append_images": frames[1:], "loop": 0, "duration": 1000 / fps}

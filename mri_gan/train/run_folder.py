@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import math
 import platform
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,16 @@ from torch import Tensor
 
 from mri_gan import __version__, checkpoint, pictures
 from mri_gan.conditions import describe_condition
-from mri_gan.config import CONFIG, METRICS, REALS, SAMPLES, TrainConfig, read_metrics, require
+from mri_gan.config import (
+    CONFIG,
+    METRICS,
+    REALS,
+    SAMPLES,
+    STYLED,
+    TrainConfig,
+    read_metrics,
+    require,
+)
 from mri_gan.errors import DataError
 from mri_gan.files import StopSignal, write_json
 from mri_gan.nets.build import DrawSettings, draw_seeds
@@ -232,7 +241,10 @@ def draw_samples(run: Run, state: TrainState, phase: Phase, data: TrainingData) 
     seeds = range(len(shown_first))
     images = draw_seeds(state.g_ema, seeds, look, as_condition(conditions))
     name = f"{SAMPLES}/{state.nimg:09d}-{phase.resolution:04d}px.png"
-    save_sheet(run, name, images, conditions, pictures.Shows.SYNTHETIC)
+    seeds_of = f"seeds {seeds[0]} to {seeds[-1]}, row by row"
+    labels = describe_conditions(run, conditions)
+    notes = [", ".join((seeds_of, *say_psi(run)))]
+    save_sheet(run, name, images, pictures.Shows.SYNTHETIC, labels, notes)
     return images
 
 
@@ -243,17 +255,16 @@ def draw_fade(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> 
     looks = [DrawSettings(phase.resolution, alpha, psi=1.0) for alpha in FADE_ALPHAS]
     drawn = [draw_seeds(state.g_ema, seeds, look, condition) for look in looks]
     images = torch.stack(drawn, 1).flatten(0, 1)  # a latent per row
-    labels = [f"alpha {alpha:g}" for alpha in FADE_ALPHAS] * FADE_ROWS
-    scale, edges = (
-        pictures.magnification(phase.resolution),
-        pictures.read_edges(run.folder / CONFIG),
+    labels = [f"seed {seed}, alpha {alpha:g}" for seed in seeds for alpha in FADE_ALPHAS]
+    save_sheet(
+        run,
+        f"fade-{phase.resolution:04d}px.png",
+        images,
+        pictures.Shows.SYNTHETIC,
+        labels,
+        [FADING, *say_psi(run)],
+        len(FADE_ALPHAS),
     )
-    pixels, notes = pictures.sheet_pixels(images.numpy()), [FADING, pictures.say_edges(edges)]
-    sheet = pictures.build_sheet(pixels, len(FADE_ALPHAS), labels, scale, edges, notes)
-    with skipping_failed_picture(run):
-        pictures.save_png(
-            run.folder / f"fade-{phase.resolution:04d}px.png", sheet, pictures.Shows.SYNTHETIC
-        )
 
 
 def fades_or_did(run: Run, phase: Phase, nimg: int) -> bool:
@@ -273,22 +284,32 @@ def grid_positions(data: TrainingData, seed: int) -> NDArray[np.int64]:
     return batch_indices(np.arange(len(data.indices)), seed, 0, GRID_ROWS * GRID_COLUMNS)
 
 
-def save_sheet(
-    run: Run, name: str, images: Tensor, conditions: NDArray[np.float32], shows: pictures.Shows
-) -> None:
-    """A grid of pictures [N, C, R, R], -1..1, with the labels under each."""
+def describe_conditions(run: Run, rows: NDArray[np.float32]) -> list[str]:
+    """The labels under each picture of a grid; none where the run has no conditions."""
     spec = run.config.conditions
-    labels = [describe_condition(spec, row.tolist()) for row in conditions] if spec else ()
+    return [describe_condition(spec, row.tolist()) for row in rows] if spec else []
+
+
+def say_psi(run: Run) -> list[str]:
+    """The truncation of a run's own pictures, where its network has one."""
+    return ["psi 1"] if run.config.arch in STYLED else []
+
+
+def save_sheet(
+    run: Run,
+    name: str,
+    images: Tensor,
+    shows: pictures.Shows,
+    labels: Sequence[str],
+    notes: Sequence[str] = (),
+    columns: int = GRID_COLUMNS,
+) -> None:
+    """A grid of pictures [N, C, R, R], -1..1, with the labels under each and notes below."""
+    edges, names = pictures.read_edges(run.folder / CONFIG), run.config.channel_names
+    pixels = pictures.sheet_pixels(images.numpy(), names)
     scale = pictures.magnification(images.shape[-1])
-    edges = pictures.read_edges(run.folder / CONFIG)
-    sheet = pictures.build_sheet(
-        pictures.sheet_pixels(images.numpy()),
-        GRID_COLUMNS,
-        labels,
-        scale,
-        edges,
-        [pictures.say_edges(edges)],
-    )
+    notes = [*notes, pictures.say_channels(names), pictures.say_edges(edges)]
+    sheet = pictures.build_sheet(pixels, columns, labels, scale, edges, notes)
     with skipping_failed_picture(run):
         pictures.save_png(run.folder / name, sheet, shows)
 
@@ -313,7 +334,7 @@ def draw_reals(run: Run, data: TrainingData) -> None:
     """`reals.png`: training slices at the largest size, to compare the samples with."""
     images = read_reals(run, data, run.config.max_size)
     conditions = data.conditions[grid_positions(data, run.config.seed)]
-    save_sheet(run, REALS, images, conditions, pictures.Shows.REAL)
+    save_sheet(run, REALS, images, pictures.Shows.REAL, describe_conditions(run, conditions))
 
 
 def report_problems(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import importlib
 import inspect
+import io
 import json
 import typing
 from collections.abc import Sequence
@@ -17,6 +19,7 @@ import numpy as np
 import phantoms
 import pytest
 import torch
+from PIL import Image
 
 import mri_gan as mg
 from mri_gan import config, preparation
@@ -327,3 +330,12 @@ def test_what_is_shown_of_a_result_is_short(model: mg.Model, store: Path) -> Non
     for shown in (scan, model, mg.SliceDataset(store)):
         assert shown._repr_html_().count("<img ") == 1
         assert len(repr(shown)) < 200
+
+
+def test_a_notebook_shows_every_channel_of_a_scan() -> None:
+    pair = mg.Volume(np.zeros((2, 3, 16, 16), np.uint8), None, "p", channel_names=("T1", "mask"))
+    page = pair._repr_html_()
+    assert "each picture, from left to right: T1, mask" in page
+    data = page.split("base64,")[1].split('"')[0]
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        assert picture.size == (3 * (2 * 128 + 2) + 2, 128 + 4)

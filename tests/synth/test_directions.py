@@ -84,7 +84,7 @@ def test_a_move_is_so_many_standard_deviations_along_its_vector(drawing: Drawing
 
 def test_the_middle_of_a_strip_is_the_seed_itself_and_a_sweep_closes(drawing: Drawing) -> None:
     found = find_directions(drawing, "sefa", 2)
-    note = LINE_PX  # of what moves
+    note = 2 * LINE_PX  # of what moves, and psi
     assert draw_strips(drawing, found, 7, 3.0).size == (7 * 130 + 2, 2 * 144 + 2 + note)
     frames = draw_sweep(drawing, found, 0, 7, 2.0)
     assert len(frames) == 30

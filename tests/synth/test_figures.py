@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import torch
 from phantoms.models import SMALL, save_untrained
 from PIL import ImageDraw
 
+from mri_gan.conditions import Column, Conditions
+from mri_gan.errors import UsageError
 from mri_gan.nets.build import DrawSettings
-from mri_gan.pictures import say_edges, to_grey
+from mri_gan.pictures import LINE_PX, say_edges, to_grey
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.figures import (
     INTERPOLATION,
@@ -36,6 +39,7 @@ from mri_gan.synth.sample import load_trained
 
 TILE = 128 + 2  # pixels with the gap
 LABEL = 14
+HOW = "psi 0.7"  # what a sheet says below of all its pictures
 
 
 @pytest.fixture(scope="module")
@@ -66,10 +70,12 @@ def test_mixed_pictures_share_their_coarse_layers_with_the_column(drawing: Drawi
 
 
 def test_sheets_have_a_picture_for_every_seed(drawing: Drawing) -> None:
-    assert sample_sheet(drawing, range(6), 3).size == (3 * TILE + 2, 2 * (TILE + LABEL) + 2)
-    assert mixing_sheet(drawing, [1, 2], [3, 4, 5]).size == (3 * TILE + 2, 4 * (TILE + LABEL) + 2)
-    matrix = mixing_matrix(drawing, [1, 2], [3, 4])
-    assert matrix.size == (3 * TILE + 2, 7 * (TILE + LABEL) + 2)
+    for sheet, rows in (
+        (sample_sheet(drawing, range(6), 3), 2),
+        (mixing_sheet(drawing, [1, 2], [3, 4, 5]), 4),
+        (mixing_matrix(drawing, [1, 2], [3, 4]), 7),
+    ):
+        assert sheet.size == (3 * TILE + 2, rows * (TILE + LABEL) + 2 + LINE_PX)
 
 
 @pytest.fixture
@@ -88,9 +94,41 @@ def test_sheets_name_the_seed_of_every_picture(drawing: Drawing, written: list[s
     sample_sheet(drawing, [5, 8], 2)
     mixing_sheet(drawing, [1, 2], [3])
     assert written == [
-        *("seed 5", "seed 8"),
-        *("fine | coarse", "coarse: seed 1", "coarse: seed 2", "fine: seed 3"),
+        *("seed 5", "seed 8", HOW),
+        *("fine | coarse", "coarse: seed 1", "coarse: seed 2", "fine: seed 3", HOW),
     ]
+
+
+@pytest.mark.parametrize(
+    ("condition", "labels"),
+    [(None, "labels of each seed as in training"), ("age=70,group=AD", "age=70, group=AD")],
+)
+def test_sheets_say_psi_noise_and_labels(
+    drawing: Drawing, condition: str | None, labels: str
+) -> None:
+    assert drawing.how() == HOW
+    spec = Conditions((Column("age", low=40, high=90), Column("group", values=("AD", "CN"))))
+    labelled = replace(
+        drawing,
+        trained=replace(drawing.trained, conditions=spec),
+        look=DrawSettings(16, psi=0.5, noise=0),
+        condition=condition,
+    )
+    assert labelled.how() == f"psi 0.5, noise 0, {labels}"
+    assert labelled.how(psi=False) == f"noise 0, {labels}"
+
+
+def test_sheets_of_several_channels_show_all_and_say_which_is_where(
+    tmp_path: Path, written: list[str]
+) -> None:
+    config = replace(SMALL, channels=2, channel_names=("T1", "mask"))
+    drawing = Drawing(load_trained(save_untrained(tmp_path, config)), DrawSettings(16))
+    sheet = sample_sheet(drawing, [1, 2], 2)
+    assert sheet.width == 2 * (2 * 128 + 2) + 2
+    assert written[-1] == "each picture, from left to right: T1, mask"
+    drawn = to_grey(drawing.images(drawing.w([1, 2]), [1, 2]).numpy())
+    both = np.asarray(sheet)[2:130:8, 2:258:8]
+    assert np.array_equal(both, np.concatenate([drawn[0, 0], drawn[0, 1]], axis=1))
 
 
 def test_the_truncation_sweep_runs_from_the_mean_to_the_plain_sample(drawing: Drawing) -> None:
@@ -120,19 +158,20 @@ def test_a_strip_of_a_network_without_styles_goes_through_z(
 ) -> None:
     path = save_untrained(tmp_path, replace(SMALL, arch="dcgan", mixing=False, max_size=16))
     interpolation_strip(Drawing(load_trained(path), DrawSettings(16)), [(1, 2)], 3)
-    assert written[-1] == INTERPOLATION.format("z")
+    assert written[-1] == INTERPOLATION.format("z")  # and no psi
 
 
 def test_strips_say_what_changes_and_its_values(drawing: Drawing, written: list[str]) -> None:
     interpolation_strip(drawing, [(1, 2)], 5)
     said = INTERPOLATION.format("w") + SAME_NOISE
-    assert written == ["seed 1", "25%", "50%", "75%", "seed 2", said]
+    assert written == ["seed 1", "25%", "50%", "75%", "seed 2", said, HOW]
     written.clear()
     truncation_sweep(drawing, [7])
     assert written == [*(f"seed 7, psi {value:g}" for value in PSIS), TRUNCATION]
     written.clear()
     noise_effect(drawing, [1])
-    assert " ".join(written[4:]) == NOISE
+    assert written[0] == "seed 1, no noise"
+    assert " ".join(written[4:]) == f"{NOISE} {HOW}"
 
 
 def test_sheets_say_which_side_is_where_as_the_run_recorded_it(
@@ -180,7 +219,34 @@ def test_the_nearest_slice_has_a_distance_with_its_unit_and_the_sample_its_seed(
         _, far = find_nearest(samples, reader, 16)
     assert written[0::2][:2] == ["synthetic, seed 3", "synthetic, seed 4"]
     assert written[1::2][:2] == [f"real, rms {value:.3g} of 255" for value in far]
-    assert " ".join(written[4:]) == NEAREST
+    assert " ".join(written[4:]) == f"{NEAREST} {HOW}"
+
+
+def test_the_nearest_slice_is_so_in_all_channels() -> None:
+    slices = np.zeros((3, 2, 8, 8), np.uint8)
+    slices[:, 0], slices[:, 1] = 7, np.array([90, 60, 30])[:, None, None]
+    read = SimpleNamespace(indices=lambda _: np.arange(3), read=lambda _, rows: slices[rows])
+    best, distance = find_nearest(slices[1:2] + np.uint8(4), read, 8)  # type: ignore[arg-type]
+    assert (best.tolist(), distance.tolist()) == ([1], [4])
+
+
+def test_a_network_of_contrasts_and_a_store_of_others_are_not_compared(
+    tmp_path: Path, store: Path
+) -> None:
+    config = replace(SMALL, channels=2, channel_names=("T1", "T2"))
+    drawing = Drawing(load_trained(save_untrained(tmp_path, config)), DrawSettings(16))
+    with StoreReader(store) as reader, pytest.raises(UsageError, match="holds image, not T1, T2"):
+        nearest_slices(drawing, [1], reader)
+
+
+def test_colours_of_a_network_are_compared_with_a_grey_store_by_the_first(
+    tmp_path: Path, store: Path, written: list[str]
+) -> None:
+    drawing = Drawing(
+        load_trained(save_untrained(tmp_path, replace(SMALL, channels=3))), DrawSettings(16)
+    )
+    with StoreReader(store) as reader:
+        assert nearest_slices(drawing, [1, 2], reader).width == 4 * TILE + 2
 
 
 def test_each_sample_stands_beside_its_nearest_slice(drawing: Drawing, store: Path) -> None:

@@ -138,7 +138,7 @@ def test_the_file_holds_every_frame_and_says_that_it_is_synthetic(
 ) -> None:
     frames = np.linspace(-1, 1, 3 * 256, dtype=np.float32).reshape(3, 1, 16, 16)
     path = tmp_path / f"walk{suffix}"
-    save_animation(path, frames, 16, 10)
+    save_animation(path, frames, 10)
     with Image.open(path) as image:
         assert image.n_frames == 3  # type: ignore[attr-defined]
         comment = image.info.get("Comment") or image.info["comment"].decode()
@@ -151,7 +151,7 @@ def test_the_file_holds_every_frame_and_says_that_it_is_synthetic(
 
 def test_frames_have_their_caption_and_the_mark_below(tmp_path: Path) -> None:
     frames = np.zeros((2, 1, 16, 16), np.float32) - 1
-    save_animation(tmp_path / "a.png", frames, 16, 10, captions=["seed 1", "seed 1 to 2: 50%"])
+    save_animation(tmp_path / "a.png", frames, 10, captions=["seed 1", "seed 1 to 2: 50%"])
     with Image.open(tmp_path / "a.png") as image:
         first = np.asarray(image.convert("L"))
         image.seek(1)
@@ -163,11 +163,21 @@ def test_frames_have_their_caption_and_the_mark_below(tmp_path: Path) -> None:
     assert first[mark].max() > 100
 
 
+def test_a_caption_takes_the_lines_that_it_needs_in_every_frame(tmp_path: Path) -> None:
+    frames = np.zeros((2, 1, 16, 16), np.float32) - 1
+    captions = ["seed 1", "slice position 0.55, seed 12"]
+    save_animation(tmp_path / "a.png", frames, 10, captions=captions)
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.size == (128, 128 + 3 * LINE_PX)  # two, and the mark
+        image.seek(1)
+        assert image.size == (128, 128 + 3 * LINE_PX)
+
+
 @pytest.mark.parametrize("size", [16, 64])
 def test_every_frame_has_the_sides_of_the_body_in_its_corners(tmp_path: Path, size: int) -> None:
     frames = np.zeros((2, 1, size, size), np.float32) - 1
     frames[1, 0, -1] = 0  # or they would be one frame
-    save_animation(tmp_path / "a.png", frames, size, 10, edges=("R", "L"))
+    save_animation(tmp_path / "a.png", frames, 10, edges=("R", "L"))
     with Image.open(tmp_path / "a.png") as image:
         for number in range(2):
             image.seek(number)

@@ -73,8 +73,7 @@ def command(
             written.append(folder / f"{one.method}-{i:02d}-{look.size}px.gif")
             frames = directions.draw_sweep(hand, one, i, seed, reach).numpy()
             captions = directions.caption_sweep(one, i, reach)
-            save_animation(
-                written[-1], frames, look.size, 12, Shows.SYNTHETIC, captions, hand.edges
-            )
+            shows, channels = Shows.SYNTHETIC, trained.channel_names
+            save_animation(written[-1], frames, 12, shows, captions, hand.edges, channels)
     weights = {one.method: [round(float(x), 6) for x in one.weight] for one in found}
     options.report_files(written, as_json, quiet, weights=weights)

@@ -82,17 +82,18 @@ def command(
         )
     walk = Walk(tuple(parse_seeds(seeds)), steps, space, loop, sweep)
     hand = how.load(ckpt)
-    walk = fit_walk(walk, hand.trained.generator)
+    trained = hand.trained
+    walk = fit_walk(walk, trained.generator)
     make_folder(out.parent)
     if styles:
         found = load_projections(styles, hand)
         frames = walk_projections(hand, found, steps, loop).numpy()
         captions = caption_legs("image", range(1, len(found) + 1), steps, loop)
-        save_animation(out, frames, hand.look.size, fps, Shows.LIKENESS, captions, hand.edges)
     else:
         frames = walk_frames(hand, walk).numpy()
-        captions = caption_frames(walk, hand.trained.conditions)
-        save_animation(out, frames, hand.look.size, fps, Shows.SYNTHETIC, captions, hand.edges)
+        captions = caption_frames(walk, trained.conditions)
+    shows = Shows.LIKENESS if styles else Shows.SYNTHETIC
+    save_animation(out, frames, fps, shows, captions, hand.edges, trained.channel_names)
     if as_json:
         options.print_json({"files": [str(out)], "frames": len(frames), "size": hand.look.size})
     elif not quiet:
