@@ -258,7 +258,7 @@ def test_a_run_with_conditions_stops_and_continues_to_the_same_bits(
 
 def test_a_level_that_fades_in_is_drawn_as_it_does(whole: Path) -> None:
     with Image.open(whole / "fade-0016px.png") as sheet:
-        assert sheet.height == 4 * (128 + 14 + GAP) + GAP + 2 * LINE_PX  # alpha, and the mark
+        assert sheet.height == 4 * (128 + 14 + GAP) + GAP + 3 * LINE_PX  # alpha, psi, mark
     assert not (whole / "fade-0008px.png").exists()
 
 
