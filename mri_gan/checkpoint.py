@@ -219,20 +219,37 @@ def newest_valid(
     return None, None, damaged
 
 
-def find_checkpoint(path: Path) -> Path:
-    """The file itself, or the newest valid checkpoint of a run folder.
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> tuple[Path, Checkpoint]:
+    """A checkpoint file and what it holds, or the newest valid one of a run folder.
 
     Raises DataError when there is none.
     """
     if not path.is_dir():
-        return path
+        return path, load_checkpoint(path, device)
     refuse_store(path)
-    found, _, damaged = newest_valid(path)
-    if found is None:
-        if damaged:
-            raise damaged[0]
-        raise DataError(f"{path}: no checkpoint ({PATTERN}) in this folder", "give a run folder")
-    return found
+    found, checkpoint, damaged = newest_valid(path, device)
+    if found is not None and checkpoint is not None:
+        return found, checkpoint
+    if damaged:
+        raise damaged[0]
+    raise DataError(f"{path}: no checkpoint ({PATTERN}) in this folder", "give a run folder")
+
+
+class Start:
+    """The checkpoint file or run folder that a new run starts from; read once, when first asked."""
+
+    def __init__(self, given: Path) -> None:
+        self._given = given
+        self._found: tuple[Path, Checkpoint] | None = None
+
+    def read(self) -> tuple[Path, Checkpoint]:
+        """The file and what it holds."""
+        self._found = self._found or read_checkpoint(self._given)
+        return self._found
+
+    def forget(self) -> None:
+        """Let go of the weights, which need not stay in memory as long as the run."""
+        self._found = None
 
 
 def checkpoint_nimg(path: Path) -> int:

@@ -15,10 +15,10 @@ from mri_gan.checkpoint import (
     checkpoint_path,
     delete_old,
     digest,
-    find_checkpoint,
     list_checkpoints,
     load_checkpoint,
     newest_valid,
+    read_checkpoint,
     save_checkpoint,
 )
 from mri_gan.config import TrainConfig
@@ -147,12 +147,12 @@ def test_the_newest_valid_checkpoint_wins(tmp_path: Path) -> None:
 def test_a_run_folder_stands_for_its_newest_checkpoint(tmp_path: Path) -> None:
     save(tmp_path, 1000)
     newest = save(tmp_path, 2000)
-    assert find_checkpoint(tmp_path) == newest
+    assert read_checkpoint(tmp_path)[0] == newest
 
 
 def test_a_folder_without_checkpoints_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=str(tmp_path)):
-        find_checkpoint(tmp_path)
+        read_checkpoint(tmp_path)
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal, Self, Unpack
 
 import torch
 
-from mri_gan.checkpoint import checkpoint_nimg
+from mri_gan.checkpoint import Start, checkpoint_nimg
 from mri_gan.config import (
     AUTO,
     CAPACITIES,
@@ -185,7 +185,7 @@ def train(
     source, folder = as_path(store), as_path(out)
     table = as_path(labels) if labels else None
     device = pick_device(device)
-    begin = as_path(start_from) if start_from else None
+    begin = Start(as_path(start_from)) if start_from else None
     weights = begin if transfer else None
     heard = (callbacks,) if isinstance(callbacks, Callback) else callbacks
     options = RunOptions(
@@ -225,7 +225,7 @@ def resolve_settings(
     labels: Path | None,
     settings: dict[str, Any],
     device: str = "cpu",
-    weights: Path | None = None,
+    weights: Start | None = None,
     minutes: float | None = None,
 ) -> TrainConfig:
     """The configuration of a run: what was given, over the preset, over the architecture.

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mri_gan.checkpoint import digest, find_checkpoint, load_checkpoint
+from mri_gan.checkpoint import digest, load_checkpoint, read_checkpoint
 from mri_gan.conditions import (
     Column,
     Conditions,
@@ -141,8 +141,7 @@ def load_trained(path: Path, device: torch.device | str = "cpu") -> Trained:
 
     Raises DataError when there is none or its weights do not fit its configuration.
     """
-    path = find_checkpoint(path)
-    checkpoint = load_checkpoint(path, device)
+    path, checkpoint = read_checkpoint(path, device)
     config = checkpoint.config
     generator = build_generator(config.model).to(device)
     try:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mri_gan.checkpoint import IMPORTED, find_checkpoint, load_checkpoint
+from mri_gan.checkpoint import IMPORTED, Start, load_checkpoint
 from mri_gan.conditions import NO_CONDITIONS, Conditions, build_conditions, encode_labels
 from mri_gan.config import FEATURE_CRITIC, TrainConfig, require
 from mri_gan.errors import DataError, MriganError, UsageError
@@ -201,7 +201,7 @@ def build_config(
     names: Sequence[str],
     labels: Path | None,
     choices: dict[str, Any],
-    weights: Path | None = None,
+    weights: Start | None = None,
 ) -> TrainConfig:
     """The settings of a run: what was chosen, and what store and `weights` to transfer decide."""
     require(
@@ -245,13 +245,12 @@ SHAPE = (
 )
 
 
-def take_shape(ckpt: Path, arch: str) -> dict[str, Any]:
+def take_shape(weights: Start, arch: str) -> dict[str, Any]:
     """The shape of imported networks, so that their weights fit; nothing for other checkpoints.
 
     Raises UsageError when --arch names another architecture.
     """
-    path = find_checkpoint(ckpt)
-    checkpoint = load_checkpoint(path)
+    path, checkpoint = weights.read()
     if checkpoint.data != IMPORTED:
         return {}
     theirs = checkpoint.config.arch

@@ -15,9 +15,9 @@ from torch import Tensor
 from mri_gan.checkpoint import (
     IMPORTED,
     Checkpoint,
+    Start,
     checkpoint_nimg,
     checkpoint_path,
-    find_checkpoint,
     list_checkpoints,
     load_checkpoint,
     newest_valid,
@@ -76,7 +76,7 @@ class DivergedError(Exception):
     """Several updates in a row were not finite, or several ticks those of a run that diverges."""
 
 
-def train(run: Run, start_from: Path | None = None) -> Path:
+def train(run: Run, start_from: Start | None = None) -> Path:
     """Train, or continue training, and return the last checkpoint; the folder must be locked.
 
     Raises UsageError when the run was begun with other settings or data, Stopped after a signal
@@ -95,6 +95,8 @@ def train(run: Run, start_from: Path | None = None) -> Path:
     wait_for_all(run.world)
     run = pick_layout(run)
     state = resume(run, data.digest, start_from)
+    if start_from is not None:
+        start_from.forget()
     share_norms(run.world, state.g, state.d)
     if run.world.is_first:
         run.on_begin()
@@ -350,7 +352,7 @@ def with_former_defaults(
     return replace(config, **former) if begun else config
 
 
-def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
+def resume(run: Run, digest: str, start_from: Start | None = None) -> TrainState:
     """The state to continue from: the run's newest valid checkpoint, else `start_from`, else new.
 
     Raises UsageError when the checkpoint is of other settings or data, DataError when there are
@@ -363,8 +365,7 @@ def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
         run.on_note(f"{error.message}; set aside as .damaged, an older one is used")
     state = build_state(run.config, torch.device(run.options.device))
     if checkpoint is None and start_from is not None:
-        path = find_checkpoint(start_from)
-        checkpoint = load_checkpoint(path)
+        path, checkpoint = start_from.read()
         if run.options.transfer and may_go_on(checkpoint, run.config, digest):
             changed = differences(settings_used(checkpoint.config), settings_used(run.config))
             restore(state, checkpoint, path)
@@ -385,10 +386,10 @@ def resume(run: Run, digest: str, start_from: Path | None = None) -> TrainState:
     return state
 
 
-def require_start(folder: Path, start_from: Path | None) -> None:
+def require_start(folder: Path, start_from: Start | None) -> None:
     """Raise DataError where a new run is to start from a checkpoint that cannot be read."""
     if start_from is not None and not list_checkpoints(folder):
-        load_checkpoint(find_checkpoint(start_from))
+        start_from.read()
 
 
 def may_go_on(checkpoint: Checkpoint, config: TrainConfig, digest: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
+from mri_gan.checkpoint import Start, digest, list_checkpoints, load_checkpoint
 from mri_gan.config import METRICS, TrainConfig, read_metrics
 from mri_gan.errors import DataError
 from mri_gan.schedule import Phase
@@ -181,7 +181,9 @@ def test_after_three_rollbacks_the_file_to_use_is_named_and_can_be_used(
     spoilt.clear()
     lower, options = replace(longer, lr=1e-4), replace(OPTIONS, transfer=True)
     (tmp_path / "b").mkdir()
-    train(Run(store, tmp_path / "b", lower, options, on_note=notes.append), start_from=newest)
+    train(
+        Run(store, tmp_path / "b", lower, options, on_note=notes.append), start_from=Start(newest)
+    )
     assert f"continuing from {newest} ({load_checkpoint(newest).nimg / 1000:g} kimg)" in notes[-1]
     assert "lr was 0.001, now 0.0001" in notes[-1]
     assert list_checkpoints(tmp_path / "b")[0].name == "ckpt-000000160.pt"

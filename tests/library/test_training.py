@@ -136,6 +136,28 @@ def test_a_checkpoint_to_start_from_that_is_not_there_leaves_no_folder(
     assert run.checkpoint.exists()
 
 
+@pytest.mark.parametrize("by_command", [False, True])
+def test_a_run_to_start_from_is_read_once(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_command: bool
+) -> None:
+    start = mg.train(store, tmp_path / "a", **TINY).folder
+    read, load = list[Path](), torch.load
+
+    def note(path: Path, **options: Any) -> Any:
+        read.append(path)
+        return load(path, **options)
+
+    monkeypatch.setattr(torch, "load", note)
+    if by_command:
+        words = "--max-size 8 --kimg 0.064 --batch 8 --capacity 1/64 --device cpu --transfer -q"
+        files = ["--ckpt", str(start), "--out", str(tmp_path / "b")]
+        done = CliRunner().invoke(cli, ["train", str(store), *words.split(), *files])
+        assert done.exit_code == 0, done.output
+    else:
+        mg.train(store, tmp_path / "b", start_from=start, transfer=True, **TINY)
+    assert len([path for path in read if path.parent == start]) == 1
+
+
 @pytest.mark.parametrize(
     ("answer", "nimg"),
     [(np.bool_(True), 24), (torch.tensor(True), 24), (1, 64), ("written", 64)],

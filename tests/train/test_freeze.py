@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from mri_gan.checkpoint import list_checkpoints, load_checkpoint
+from mri_gan.checkpoint import Start, list_checkpoints, load_checkpoint
 from mri_gan.config import TrainConfig
 from mri_gan.errors import UsageError
 from mri_gan.train.loop import train
@@ -30,7 +30,7 @@ def changed(store: Path, folder: Path, config: TrainConfig) -> dict[str, bool]:
         path.mkdir(parents=True)
     train(Run(store, first, replace(config, freeze_critic=0)))
     options = RunOptions(transfer=True)
-    train(Run(store, second, replace(config, seed=1, lr=2e-3), options), first)
+    train(Run(store, second, replace(config, seed=1, lr=2e-3), options), Start(first))
     before, after = (load_checkpoint(list_checkpoints(p)[0]).state["d"] for p in (first, second))
     return {name: not torch.equal(before[name], after[name]) for name in before}
 
@@ -54,7 +54,7 @@ def test_weights_that_stay_are_not_clipped_either(store: Path, tmp_path: Path) -
     train(Run(store, first, replace(config, loss="hinge", freeze_critic=0)))
     second = tmp_path / "second"
     second.mkdir()
-    train(Run(store, second, replace(config, seed=1), RunOptions(transfer=True)), first)
+    train(Run(store, second, replace(config, seed=1), RunOptions(transfer=True)), Start(first))
     before, after = (load_checkpoint(list_checkpoints(p)[0]).state["d"] for p in (first, second))
     assert torch.equal(before["blocks.16.conv0.weight"], after["blocks.16.conv0.weight"])
     assert float(after["blocks.4.dense1.weight"].abs().max()) <= 1.0001e-4

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
+from mri_gan.checkpoint import Start, digest, list_checkpoints, load_checkpoint
 from mri_gan.config import METRICS, PLOT, Stage, TrainConfig, read_metrics
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, read_json
@@ -187,7 +187,7 @@ def test_a_run_may_start_from_a_checkpoint_of_another_folder(
     store: Path, whole: Path, tmp_path: Path
 ) -> None:
     middle = list_checkpoints(whole)[3]
-    last = train(Run(store, tmp_path, CONFIG, OPTIONS), start_from=middle)
+    last = train(Run(store, tmp_path, CONFIG, OPTIONS), start_from=Start(middle))
     assert weights(last) == weights(list_checkpoints(whole)[0])
 
 
@@ -210,10 +210,10 @@ def test_weights_that_fit_can_be_taken_from_a_run_of_other_settings(
     larger = replace(CONFIG, max_size=32, kimg=0.016)
     source = list_checkpoints(whole)[0]
     with pytest.raises(UsageError, match="max_size was 16, now 32"):
-        train(Run(store, tmp_path, larger, OPTIONS), start_from=source)
+        train(Run(store, tmp_path, larger, OPTIONS), start_from=Start(source))
     notes: list[str] = []
     options = replace(OPTIONS, transfer=True)
-    state = resume(Run(store, tmp_path, larger, options, on_note=notes.append), "", source)
+    state = resume(Run(store, tmp_path, larger, options, on_note=notes.append), "", Start(source))
     old, new = load_checkpoint(source).state["g"], state.g.state_dict()
     assert state.nimg == 0
     assert all(torch.equal(new[name], old[name]) for name in old)
@@ -228,7 +228,7 @@ def test_another_rate_continues_an_unfinished_run_and_starts_after_a_finished_on
     options = replace(OPTIONS, transfer=True)
     for more_kimg, nimg in ((0.0, 0), (0.1, done.nimg)):
         config = replace(CONFIG, lr=5e-4, kimg=done.nimg / 1000 + more_kimg)
-        state = resume(Run(store, tmp_path, config, options), done.data, source)
+        state = resume(Run(store, tmp_path, config, options), done.data, Start(source))
         assert state.nimg == nimg
 
 
@@ -239,7 +239,9 @@ def test_what_optimisers_remember_lies_as_the_weights_of_this_run_do(
     source = list_checkpoints(whole)[0]
     config = replace(CONFIG, kimg=1.0, layout="channels-last")
     options = replace(OPTIONS, transfer=True)
-    state = resume(Run(store, tmp_path, config, options), load_checkpoint(source).data, source)
+    state = resume(
+        Run(store, tmp_path, config, options), load_checkpoint(source).data, Start(source)
+    )
     moments = [(w, kept["exp_avg"]) for w, kept in state.g_opt.state.items()]
     assert any(not weight.is_contiguous() for weight, _ in moments)
     assert all(weight.stride() == moment.stride() for weight, moment in moments)

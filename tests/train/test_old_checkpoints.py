@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mri_gan.checkpoint import digest, list_checkpoints, load_checkpoint
+from mri_gan.checkpoint import Start, digest, list_checkpoints, load_checkpoint
 from mri_gan.config import CONFIG as CONFIG_FILE
 from mri_gan.config import TrainConfig
 from mri_gan.errors import UsageError
@@ -94,7 +94,7 @@ def test_other_data_are_told(store: Path, old: Path) -> None:
 def test_its_weights_start_another_run(store: Path, old: Path, tmp_path: Path) -> None:
     """From the folder, which means its newest checkpoint."""
     other = replace(CONFIG, max_size=8, phase=8)
-    last = train(run_of(store, tmp_path / "new", other, transfer=True), old)
+    last = train(run_of(store, tmp_path / "new", other, transfer=True), Start(old))
     assert load_checkpoint(last).nimg == 8
 
 

@@ -37,6 +37,7 @@ from mri_gan.config import (
 )
 
 if TYPE_CHECKING:
+    from mri_gan.checkpoint import Start
     from mri_gan.cli.training.progress import LiveLines
     from mri_gan.store.reader import StoreReader
     from mri_gan.train.parallel import World
@@ -265,6 +266,7 @@ def command(
     """
     import torch
 
+    from mri_gan.checkpoint import Start
     from mri_gan.cli.judge.after_training import count_for_judging
     from mri_gan.files import make_folder
     from mri_gan.store.reader import StoreReader
@@ -272,9 +274,10 @@ def command(
     from mri_gan.train.loop import require_start
     from mri_gan.train.parallel import join_torchrun
 
+    start = Start(ckpt) if ckpt else None
     run_options = take_run_options(choices)
     with StoreReader(store) as opened:
-        config = take_config(opened, ckpt, run_options, choices)
+        config = take_config(opened, start, run_options, choices)
         judged = judge and run_options.minutes is not None
         counts = count_for_judging(opened) if judged else None
     if threads:
@@ -287,10 +290,10 @@ def command(
         print_plan(config, run_options, out, quiet, said)
         return
     out = out or Path(f"{store}-run")
-    require_start(out, ckpt)
+    require_start(out, start)
     make_folder(out)
     world = join_torchrun(os.environ, timeout, end_process)
-    call = Call(store, out, ckpt, run_options, eval_kimg, tensorboard, counts, quiet)
+    call = Call(store, out, start, run_options, eval_kimg, tensorboard, counts, quiet)
     train_store(call, config, world)
     if counts and counts[1] and world.is_first:
         print_judgement(call)
@@ -305,7 +308,7 @@ class Call:
 
     store: Path
     out: Path
-    ckpt: Path | None
+    start: Start | None
     options: RunOptions
     eval_kimg: float | None
     tensorboard: bool
@@ -322,7 +325,7 @@ def take_run_options(choices: dict[str, Any]) -> RunOptions:
 
 
 def take_config(
-    store: StoreReader, ckpt: Path | None, run_options: RunOptions, choices: dict[str, Any]
+    store: StoreReader, start: Start | None, run_options: RunOptions, choices: dict[str, Any]
 ) -> TrainConfig:
     """The configuration that the options give together with the store and --ckpt."""
     from mri_gan.nets.build import pick_precision
@@ -334,7 +337,7 @@ def take_config(
     decided = starting_settings(choices.pop("preset"), *wanted, given=given)
     choices |= {name: value for name, value in decided.items() if name not in given}
     transfer = run_options.transfer
-    require(not transfer or ckpt is not None, "--transfer takes weights from --ckpt", "give both")
+    require(not transfer or start is not None, "--transfer takes weights from --ckpt", "give both")
     frozen = choices["freeze_critic"] > 0
     require(not frozen or transfer, "--freeze-critic needs --transfer", "give both")
     choices["precision"] = pick_precision(choices["precision"], run_options.device)
@@ -342,7 +345,7 @@ def take_config(
     if schedule_file is not None:
         named = {name: value for name, value in choices.items() if name in given}
         choices |= settings_by_levels(read_schedule(schedule_file), named)
-    weights = ckpt if transfer else None
+    weights = start if transfer else None
     return build_config(store, condition_names, run_options.labels, choices, weights)
 
 
@@ -383,7 +386,7 @@ def train_store(call: Call, config: TrainConfig, world: World) -> None:
                 command=command_line(FILES),
                 **callbacks,
             )
-            last = train(run, call.ckpt)
+            last = train(run, call.start)
     finally:
         leave(world)
         if world.is_first:
