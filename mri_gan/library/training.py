@@ -44,10 +44,10 @@ from mri_gan.values import StrPath, as_path, suggest
 class Callback:
     """What a training run calls as it goes; override what you need.
 
-    Where `on_step`, `on_metrics` or `on_checkpoint` returns True, the run is saved and ends, after
-    `on_step` with the next step, and `train` returns. What a method raises ends the run after the
-    last checkpoint. `on_close` is called last, whatever ends the run. Each callback is given copies
-    of its own. Raises UsageError for a method `on_...` that nothing would call.
+    Where `on_step`, `on_metrics` or `on_checkpoint` returns True, the run is saved and ends, and
+    `train` returns. What a method raises ends the run after the last checkpoint. `on_close` is
+    called last, whatever ends the run. Each callback is given copies of its own. Raises UsageError
+    for a method `on_...` that nothing would call.
     """
 
     def __init_subclass__(cls) -> None:
@@ -182,28 +182,33 @@ def train(
     Raises UsageError for settings that make no sense, DataError when the disk refuses or training
     diverges, Stopped after Ctrl-C (the same call continues).
     """
-    source, folder = as_path(store), as_path(out)
-    table = as_path(labels) if labels else None
-    device = pick_device(device)
-    begin = Start(as_path(start_from)) if start_from else None
-    weights = begin if transfer else None
-    heard = (callbacks,) if isinstance(callbacks, Callback) else callbacks
     options = RunOptions(
-        device, snap_kimg=snap_kimg, keep=keep, transfer=transfer, labels=table, minutes=minutes
+        pick_device(device),
+        snap_kimg=snap_kimg,
+        keep=keep,
+        transfer=transfer,
+        labels=as_path(labels) if labels else None,
+        minutes=minutes,
     )
-    given = {**settings}
-    config = resolve_settings(source, preset, condition, table, given, device, weights, minutes)
-    require_start(folder, begin)
-    make_folder(folder)
-    with Audience(heard) as audience:
-        with FolderLock(folder) as lock, stop_on_signal() as stop:
-            run = Run(
-                source,
-                folder,
-                config,
-                options,
+    start = Start(as_path(start_from)) if start_from else None
+    config = resolve_settings(as_path(store), preset, condition, {**settings}, options, start)
+    run = Run(as_path(store), as_path(out), config, options, given=tuple(settings))
+    checkpoint = train_before(callbacks, run, start)
+    return TrainedRun(run.folder, checkpoint, checkpoint_nimg(checkpoint), config)
+
+
+def train_before(
+    callbacks: Callback | Sequence[Callback], run: Run, start: Start | None = None
+) -> Path:
+    """Train while callbacks are told of it; the last checkpoint."""
+    require_start(run.folder, start)
+    make_folder(run.folder)
+    with Audience((callbacks,) if isinstance(callbacks, Callback) else callbacks) as audience:
+        with FolderLock(run.folder) as lock, stop_on_signal() as stop:
+            watched = dataclasses.replace(
+                run,
                 stop=stop,
-                on_begin=lambda: audience.begin(config, folder),
+                on_begin=lambda: audience.begin(run.config, run.folder),
                 on_step=lambda progress: audience.tell("on_step", progress),
                 on_tick=lambda line: audience.tell("on_metrics", line),
                 on_snapshot=lambda path: audience.tell("on_checkpoint", path),
@@ -211,22 +216,19 @@ def train(
                 on_warning=audience.note,
                 before_save=lock.check,
                 wants_end=lambda: audience.wants_end,
-                given=tuple(settings),
             )
-            checkpoint = train_run(run, begin)
+            checkpoint = train_run(watched, start)
         audience.tell("on_end", checkpoint)
-    return TrainedRun(folder, checkpoint, checkpoint_nimg(checkpoint), config)
+    return checkpoint
 
 
 def resolve_settings(
     store: Path,
     preset: str | None,
     condition: str | Sequence[str],
-    labels: Path | None,
     settings: dict[str, Any],
-    device: str = "cpu",
-    weights: Start | None = None,
-    minutes: float | None = None,
+    options: RunOptions,
+    start: Start | None = None,
 ) -> TrainConfig:
     """The configuration of a run: what was given, over the preset, over the architecture.
 
@@ -235,14 +237,15 @@ def resolve_settings(
     """
     require_one_of("preset", preset, (None, *PRESETS))
     wanted = (settings.get(name) for name in ("arch", "loss", "critic"))
-    given = [*settings, *(["minutes"] if minutes is not None else [])]
+    given = [*settings, *(["minutes"] if options.minutes is not None else [])]
     values = {**starting_settings(preset, *wanted, given=given), **settings, **by_levels(settings)}
     capacity = values.get("capacity", 1.0)
     values["capacity"] = CAPACITIES.get(capacity, capacity)
-    values["precision"] = pick_precision(values.get("precision"), device)
+    values["precision"] = pick_precision(values.get("precision"), options.device)
     names = (condition,) if isinstance(condition, str) else tuple(condition)
     with StoreReader(store) as opened:
-        return build_config(opened, names, labels, values, weights)
+        weights = start if options.transfer else None
+        return build_config(opened, names, options.labels, values, weights)
 
 
 def by_levels(settings: Mapping[str, Any]) -> dict[str, Any]:

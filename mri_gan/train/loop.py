@@ -143,12 +143,17 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
             real = to_device(images, options.device)
             stats = train_step(state, config, phase, real, run.world, wanted)
             monitor.add(stats, phase.batch, waited)
-            stop = any_rank(run.world, bool(run.stop))
-            late = time.perf_counter() - start >= limit
-            over = any_rank(run.world, late or run.wants_end())
-            if crosses(nimg, state.nimg, run.tick) or state.nimg >= run.total or stop or over:
+            ticks = crosses(nimg, state.nimg, run.tick) or state.nimg >= run.total
+            if ticks:
                 log_tick(run, monitor, state, phase)
-                over = over or any_rank(run.world, run.wants_end())
+            taken = time.perf_counter() - start
+            left = seconds_left(config, first, state.nimg, taken, options.device)
+            left = min(left, max(0.0, limit - taken))
+            run.on_step(Progress(state.nimg, run.total, phase, monitor.rate, left, monitor.last))
+            stop = any_rank(run.world, bool(run.stop))
+            over = any_rank(run.world, taken >= limit or run.wants_end())
+            if (stop or over) and not ticks:
+                log_tick(run, monitor, state, phase)
             if (crosses(nimg, state.nimg, run.snap) and not state.suspect) or stop or over:
                 save_and_judge(run, state, phase, data, monitor, health)
                 over = over or any_rank(run.world, run.wants_end())
@@ -161,10 +166,6 @@ def train_on(run: Run, state: TrainState, data: TrainingData) -> Path:
             if over and state.nimg < run.total:
                 report_early_end(run, state)
                 break
-            taken = time.perf_counter() - start
-            left = seconds_left(config, first, state.nimg, taken, options.device)
-            left = min(left, max(0.0, limit - taken))
-            run.on_step(Progress(state.nimg, run.total, phase, monitor.rate, left, monitor.last))
             # Last, since nothing else in this loop is time spent waiting for data.
             wait_start = time.perf_counter()
     if state.suspect and state.nimg >= run.total:

@@ -288,9 +288,10 @@ def test_settings_mean_what_they_mean_on_the_command_line(store: Path) -> None:
     from mri_gan.cli.main import cli
     from mri_gan.library.training import resolve_settings
     from mri_gan.schedule import settings_used
+    from mri_gan.train.run_folder import RunOptions
 
     config = resolve_settings(
-        store, None, (), None, {"precision": "auto", "max_size": 8, "capacity": "tiny"}
+        store, None, (), {"precision": "auto", "max_size": 8, "capacity": "tiny"}, RunOptions()
     )
     words = ["--precision", "auto", "--max-size", "8", "--capacity", "tiny", "--device", "cpu"]
     done = CliRunner().invoke(cli, ["train", str(store), *words, "--dry-run", "--quiet"])
@@ -311,11 +312,12 @@ def test_0_is_no_word_for_a_default(store: Path, tmp_path: Path, odd: dict[str, 
 def test_a_preset_gives_settings_and_what_is_given_wins(store: Path) -> None:
     from mri_gan.library.training import resolve_settings
     from mri_gan.schedule import total_images
+    from mri_gan.train.run_folder import RunOptions
 
-    config = resolve_settings(store, "laptop", (), None, {"capacity": 0.5})
+    config = resolve_settings(store, "laptop", (), {"capacity": 0.5}, RunOptions())
     assert (config.kimg, config.capacity) == (25.0, 0.5)  # the length that docs/results.md has
-    assert resolve_settings(store, "laptop", (), None, {"kimg": 3.0}).kimg == 3.0
-    by_phase = resolve_settings(store, "laptop", (), None, {"phase": 100})
+    assert resolve_settings(store, "laptop", (), {"kimg": 3.0}, RunOptions()).kimg == 3.0
+    by_phase = resolve_settings(store, "laptop", (), {"phase": 100}, RunOptions())
     assert total_images(by_phase) == 700  # 100 at 8 px, 200 each at 16, 32 and 64
     with pytest.raises(mg.UsageError, match="preset"):
-        resolve_settings(store, "bogus", (), None, {})
+        resolve_settings(store, "bogus", (), {}, RunOptions())

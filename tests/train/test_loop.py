@@ -104,6 +104,23 @@ def test_minutes_are_of_sixty_seconds(
     assert last.name == "ckpt-000000032.pt"  # the fourth step begins after 75 seconds
 
 
+def test_a_run_that_its_caller_ends_after_a_step_goes_on_from_there(
+    store: Path, whole: Path, tmp_path: Path
+) -> None:
+    shown: list[int] = []
+    run = Run(
+        store,
+        tmp_path,
+        CONFIG,
+        OPTIONS,
+        on_step=lambda progress: shown.append(progress.nimg),
+        wants_end=lambda: 32 in shown,
+    )
+    assert train(run).name == "ckpt-000000032.pt"
+    last = train(Run(store, tmp_path, CONFIG, OPTIONS))
+    assert weights(last) == weights(list_checkpoints(whole)[0])
+
+
 def test_after_a_crash_the_run_goes_on_from_its_last_checkpoint(
     store: Path, whole: Path, tmp_path: Path
 ) -> None:
