@@ -14,11 +14,12 @@ import shutil
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, BinaryIO
 
+from mri_gan import __version__
 from mri_gan.errors import DataError, UsageError
 
 # CRC-32 as everywhere, by ISA-L in a ninth of zlib's time; zlib where ISA-L is not built
@@ -163,6 +164,35 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write a value as JSON that people can read, atomically."""
     write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_options(path: Path, command: str, options: Mapping[str, Any]) -> None:
+    """Write the options of a command as a file that its `--config` takes.
+
+    None stands for a file, which is not named, since its folders may reveal whose it is: a line
+    says that it must be given again, without which `--config` refuses.
+    """
+    lines = [f"# mrigan {command}, version {__version__}"]
+    for flag, value in options.items():
+        again = f"# --{flag}: give it again"
+        lines.append(again if value is None else f"{flag} = {as_toml(value)}")
+    write_bytes(path, ("\n".join(lines) + "\n").encode(errors="replace"))
+
+
+def as_toml(value: Any) -> str:
+    """A value as a file of options has it: numbers and switches bare, text quoted."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(as_toml(item) for item in value)}]"
+    text = str(value)
+    try:
+        number = json.loads(text)
+    except ValueError:
+        number = None
+    if isinstance(number, int | float) and not isinstance(number, bool):
+        return text
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def parse_json(text: str | bytes) -> Any:

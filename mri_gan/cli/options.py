@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mri_gan import __version__
 from mri_gan.errors import UsageError
 from mri_gan.values import as_path, find_near
 
@@ -420,40 +419,18 @@ def _as_given(value: Any, option: click.Option) -> Any:
 
 
 def write_given(path: Path) -> None:
-    """Write what the running command was given, so that `--config` takes it again.
-
-    Files are not named, since their folders may reveal whose they are: a line for each says that
-    it must be given again, without which `--config` refuses.
-    """
-    from mri_gan.files import write_bytes
+    """Write what the running command was given, so that `--config` takes it again."""
+    from mri_gan.files import write_options
 
     context = click.get_current_context()
     flags = options_of(context.command)
     names = {str(option.name): flag for flag, option in flags.items()}
-    lines = [f"# mrigan {context.command.name}, version {__version__}"]
-    for name, value in context.meta.get(GIVEN, {}).items():
-        if name in MANNERS:
-            continue
-        is_file = isinstance(flags[names[name]].type, click.Path)
-        again = f"# --{names[name]}: give it again"
-        lines.append(again if is_file else f"{names[name]} = {as_toml(value)}")
-    write_bytes(path, ("\n".join(lines) + "\n").encode(errors="replace"))
-
-
-def as_toml(value: Any) -> str:
-    """A value as a file of options has it: numbers and switches bare, text quoted."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(as_toml(item) for item in value)}]"
-    text = str(value)
-    try:
-        number = json.loads(text)
-    except ValueError:
-        number = None
-    if isinstance(number, int | float) and not isinstance(number, bool):
-        return text
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    kept = {
+        names[name]: None if isinstance(flags[names[name]].type, click.Path) else value
+        for name, value in context.meta.get(GIVEN, {}).items()
+        if name not in MANNERS
+    }
+    write_options(path, str(context.command.name), kept)
 
 
 def command_line(files: Mapping[str, str]) -> tuple[str, ...]:

@@ -10,8 +10,9 @@ import click
 from click.core import ParameterSource
 
 from mri_gan.cli.environment import find_variable
-from mri_gan.cli.options import CONFIG_PATH, FILE, as_toml, options_of
+from mri_gan.cli.options import CONFIG_PATH, FILE, options_of
 from mri_gan.errors import MriganError
+from mri_gan.files import as_toml
 
 CALL = "mri_gan.call"  # in a context's `meta`: the context of the command that was called
 BLAMED = re.compile(r"--([a-z][a-z0-9-]*)")
