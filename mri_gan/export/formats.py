@@ -229,6 +229,7 @@ def public_facts(record: SliceRecord, selection: Selection) -> dict[str, Any]:
 class Manifest:
     """`manifest.tsv` of an exported folder: a line for each picture or volume, with its labels."""
 
+    FIRST = ("file", "subject", "split")  # which a label of the same name does not replace
     FACTS = ("session", "side", "plane", "contrast")
 
     def __init__(self, selection: Selection) -> None:
@@ -240,12 +241,13 @@ class Manifest:
         facts = public_facts(record, self._selection)
         known = {name: facts.get(name) for name in self.FACTS}
         known |= {"position": record.position} if position and record.position >= 0 else {}
-        known |= facts.get("labels", {})
+        labels = facts.get("labels", {})
+        known |= {name: value for name, value in labels.items() if name not in self.FIRST}
         for channel, file in files.items():
             if channel != MASK:
-                first = {"file": file, "subject": facts["subject"], "split": facts["split"]}
+                row = {"file": file, "subject": facts["subject"], "split": facts["split"], **known}
                 own = {"contrast": channel} if channel else {}
-                self._rows.append(first | known | own | {"mask": files.get(MASK)} | first)
+                self._rows.append({**row, **own, "mask": files.get(MASK)})
 
     def write(self, folder: Path) -> None:
         """Write the table, without columns that say nothing."""
