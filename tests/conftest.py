@@ -7,6 +7,7 @@ import os
 # Before anything imports torch or numpy, whose libraries read it once.
 os.environ["OMP_NUM_THREADS"] = "1"
 
+import inspect
 import io
 import signal
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from faults import Nursery
 from phantoms.counting import count_files
 from PIL import Image
 
+from mri_gan import pictures
 from mri_gan.charts import Chart, draw_figure
 from mri_gan.config import TrainConfig
 from mri_gan.evaluate import audit as auditing
@@ -27,7 +29,9 @@ from mri_gan.files import StopSignal
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.run import prepare as preparing
 from mri_gan.ingest.run.prepare import write_store
+from mri_gan.pictures import build_sheet
 from mri_gan.preparation import PrepareConfig
+from mri_gan.store import companions
 from mri_gan.store.companions import write_companions
 from mri_gan.store.reader import StoreReader
 from mri_gan.train import cost, monitor
@@ -135,6 +139,21 @@ def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
     """Dry runs whose settings are looked at need no trial of what a run would take."""
     needs = cost.Needs(1, 1, 1, 1, 1, 1.0)
     monkeypatch.setattr(cost, "estimate", lambda *_: needs)
+
+
+@pytest.fixture
+def sheets(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What each sheet of pictures is built of: its labels, edges and notes, by those names."""
+    seen: list[dict[str, Any]] = []
+    takes = inspect.signature(build_sheet)
+
+    def note(*given: Any, **more: Any) -> Any:
+        seen.append(takes.bind(*given, **more).arguments)
+        return build_sheet(*given, **more)
+
+    for home in (pictures, companions):
+        monkeypatch.setattr(home, "build_sheet", note)
+    return seen
 
 
 @pytest.fixture

@@ -41,6 +41,7 @@ class Volume:
     source: str = ""
     synthetic: bool = False  # drawn by a network, which its file says
     channel_names: tuple[str, ...] = ()  # of several, which its file says
+    contrast: str | None = None  # such as t1, where the names of the source's files tell it
 
     def __post_init__(self) -> None:
         shape = np.shape(self.voxels)
@@ -72,7 +73,7 @@ class Volume:
         write_bytes(file, data if file.suffix.lower() == ".gz" else gzip.decompress(data))
 
     def __repr__(self) -> str:
-        who = " ".join(filter(None, (self.subject, self.session, self.split)))
+        who = " ".join(filter(None, (self.subject, self.session, self.contrast, self.split)))
         return f"Volume({who!r}, {list(self.voxels.shape)} {self.voxels.dtype})"
 
     def _repr_html_(self) -> str:
@@ -127,8 +128,16 @@ def read_scan(store: StoreReader, indices: Sequence[int], level: int | None = No
         affine = volume_affine(records) @ to_native(first.native / level)
     except DataError:
         affine = None
-    names = (first.subject, first.session, first.split, first.source)
-    return Volume(voxels_of(stack), affine, *names, channel_names=store.channel_names)
+    return Volume(
+        voxels_of(stack),
+        affine,
+        first.subject,
+        first.session,
+        first.split,
+        first.source,
+        channel_names=store.channel_names,
+        contrast=first.contrast or None,
+    )
 
 
 def voxels_of(stack: NDArray[Any]) -> NDArray[Any]:

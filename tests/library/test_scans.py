@@ -28,6 +28,7 @@ def test_a_scan_lies_where_its_voxels_lay(brains: Path, tmp_path: Path) -> None:
     """The brightest voxel of the volume is where it was in the scanner."""
     found = list(volumes(str(brains)))
     assert {volume.subject for volume in found} == {"p1", "p2"}
+    assert [volume.contrast for volume in found] == [None, None]
     scan = nib.Nifti1Image.from_bytes(
         phantoms.nifti_bytes(phantoms.brain_volume(), "LPS", gzip=False)
     )
@@ -62,6 +63,17 @@ def test_a_lower_level_covers_the_same_millimetres(brains: Path) -> None:
     ]
     np.testing.assert_allclose(corners[0], corners[1], atol=1e-6)
     assert np.array_equal(to_native(1.0), np.eye(4))
+
+
+def test_two_scans_of_one_visit_are_told_apart_by_their_contrast(
+    prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    scan = phantoms.nifti_bytes(phantoms.brain_volume(), "LPS", gzip=True)
+    names = ("sub-1_T1w.nii.gz", "sub-1_FLAIR.nii.gz")
+    phantoms.write_folder(tmp_path / "in", dict.fromkeys(names, scan))
+    found = list(volumes(prepare(tmp_path / "s", tmp_path / "in")))
+    assert {volume.contrast for volume in found} == {"t1", "flair"}
+    assert all(f" {volume.contrast} " in repr(volume) for volume in found)
 
 
 def test_picture_slices_are_a_volume_without_a_place(store: Path, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ CLASSES = {
     "Prepared": "digest doubts facts folder left_out people slices subjects",
     "SliceDataset": "as_dict channels classes close indices level loader read scale split store "
     "subjects targets transform",
-    "Volume": "affine channel_names save session source split subject synthetic voxels",
+    "Volume": "affine channel_names contrast save session source split subject synthetic voxels",
     "Callback": "on_begin on_checkpoint on_close on_end on_metrics on_note on_step",
     "TrainedRun": "checkpoint config folder load_model metrics nimg",
     "Evaluation": "compare_s fake_s fakes figures half images_per_s left_out people points real_s "

@@ -564,6 +564,16 @@ def test_what_cannot_be_compared_is_a_usage_error(tmp_path: Path, arguments: lis
     assert "mrigan: " in result.output
 
 
+def test_a_run_given_twice_is_not_another_of_its_name(tmp_path: Path) -> None:
+    folder, link = make_run(tmp_path / "A"), tmp_path / "link"
+    link.symlink_to(folder)
+    result = CliRunner().invoke(cli, ["compare", str(folder), str(link)])
+    assert f"{folder}: is given more than once: name every run once" in result.output
+    other = make_run(tmp_path / "B" / "A")
+    result = CliRunner().invoke(cli, ["compare", str(folder), str(other)])
+    assert f"{folder}: has the name of another of the runs: rename one" in result.output
+
+
 def test_long_names_may_break_behind_an_underscore_and_options_stay_whole(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / name, lr=lr) for name, lr in (("run_of_A", 0.1), ("run_of_B", 0.2))]
     page = build_comparison([read_run(run) for run in runs])

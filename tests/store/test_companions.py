@@ -10,7 +10,7 @@ import numpy as np
 import phantoms
 import pytest
 
-from mri_gan.pictures import build_sheet, say_edges
+from mri_gan.pictures import say_edges
 
 
 @pytest.mark.parametrize(
@@ -25,22 +25,13 @@ from mri_gan.pictures import build_sheet, say_edges
 def test_a_preview_names_the_person_or_else_the_file(
     tmp_path: Path,
     prepare: Callable[..., Path],
-    monkeypatch: pytest.MonkeyPatch,
+    sheets: list[dict[str, Any]],
     names: list[str],
     labels: set[str],
 ) -> None:
     """`all`, as the one person of a file that names nobody is called, would say nothing."""
-    seen: list[str] = []
-    told: list[str] = []
-
-    def note(images: Any, columns: int, labels: list[str], **more: Any) -> Any:
-        seen.extend(labels)
-        told.extend(more["notes"])
-        return build_sheet(images, columns, labels, **more)
-
-    monkeypatch.setattr("mri_gan.store.companions.build_sheet", note)
     data = phantoms.nifti_bytes(phantoms.brain_volume().astype(np.float32), "LPS", gzip=True)
     files = {f"{name}.nii.gz": data for name in names}
     prepare(tmp_path / "s", phantoms.write_folder(tmp_path / "in", files))
-    assert set(seen) == labels
-    assert told == [say_edges(("R", "L"))]
+    assert {label for sheet in sheets for label in sheet["labels"]} == labels
+    assert [list(sheet["notes"]) for sheet in sheets] == [[say_edges(("R", "L"))]]

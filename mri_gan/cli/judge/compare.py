@@ -33,10 +33,13 @@ def command(
     from mri_gan.report.facts import read_run
 
     require(len(runs) > 1, "one run cannot be compared", "give two or more")
-    names = Counter(run.resolve().name for run in runs)
+    folders = Counter(run.resolve() for run in runs)
+    names = Counter(folder.name for folder in folders)
     for run in runs:
-        once = names[run.resolve().name] == 1
-        require(once, f"{run}: has the name of another of the runs", "rename one")
+        once = folders[run.resolve()] == 1
+        require(once, f"{run}: is given more than once", "name every run once")
+        alone = names[run.resolve().name] == 1
+        require(alone, f"{run}: has the name of another of the runs", "rename one")
     facts = [read_run(run, with_people) for run in runs]
     options.write_page(out, build_comparison(facts), quiet or as_json)
     for said in say_sizes(facts):

@@ -19,7 +19,7 @@ from mri_gan.cli.main import cli
 from mri_gan.ingest.look.survey import Survey, grey_percentiles, look_all
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.pictures import SEED, build_sheet, mark_header, png_bytes
+from mri_gan.pictures import SEED, mark_header, png_bytes
 from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
@@ -197,19 +197,13 @@ def test_a_sheet_is_drawn_when_asked(odd: Path, tmp_path: Path) -> None:
 
 
 def test_the_sheet_names_the_file_where_it_names_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, sheets: list[dict[str, Any]]
 ) -> None:
-    seen: list[str] = []
-
-    def note(images: Any, columns: int, labels: list[str], **more: Any) -> Any:
-        seen.extend(labels)
-        return build_sheet(images, columns, labels, **more)
-
-    monkeypatch.setattr("mri_gan.pictures.build_sheet", note)
     scan = phantoms.nifti_bytes(phantoms.brain_volume(), "LPS", gzip=True)
     folder = phantoms.write_folder(tmp_path / "v", {"mni152_t1_1mm.nii.gz": scan})
     inspect(folder / "mni152_t1_1mm.nii.gz", "--sheet", tmp_path / "s.png")
-    assert seen == [f"{plane} mni152_t1_1mm" for plane in ("axial", "coronal", "sagittal")]
+    planes = ("axial", "coronal", "sagittal")
+    assert [sheet["labels"] for sheet in sheets] == [[f"{p} mni152_t1_1mm" for p in planes]]
 
 
 def test_worker_processes_find_the_same(oasis_zip: Path) -> None:
@@ -377,36 +371,20 @@ def test_the_sheet_shows_three_planes_of_every_volume_and_no_numbers_of_people(
     assert tiles.shape[1] == 2 + 6 * 130  # and no seventh
 
 
-def test_a_dicom_series_says_where_right_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_dicom_series_says_where_right_is(tmp_path: Path, sheets: list[dict[str, Any]]) -> None:
     pytest.importorskip("pydicom")
-    edges: list[str] = []
-
-    def note(*given: Any, **more: Any) -> Any:
-        edges.extend(more["edges"])
-        return build_sheet(*given, **more)
-
-    monkeypatch.setattr("mri_gan.pictures.build_sheet", note)
     files = phantoms.dicom_files(phantoms.brain_volume())
     folder = phantoms.write_folder(tmp_path / "v", files)
     assert inspect(folder, "-q", "--sheet", tmp_path / "s.png").exit_code == 0
-    assert edges == ["R", "L"]
+    assert [tuple(sheet["edges"]) for sheet in sheets] == [("R", "L")]
     assert survey(folder)["orientations"] == {"LPS": 1}
 
 
 @pytest.mark.parametrize(("name", "marked"), [("a.nii", True), ("b.npy", False)])
 def test_the_sheet_says_where_right_is_when_the_file_does(
-    tmp_path: Path, name: str, marked: bool, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, name: str, marked: bool, sheets: list[dict[str, Any]]
 ) -> None:
     """R and L are in the corners of the first picture, which are black but for them."""
-    notes: list[str] = []
-
-    def note(*given: Any, **more: Any) -> Any:
-        notes.extend(filter(None, more["notes"]))
-        return build_sheet(*given, **more)
-
-    monkeypatch.setattr("mri_gan.pictures.build_sheet", note)
     brain, stream = phantoms.brain_volume(), io.BytesIO()
     np.save(stream, brain)
     data = phantoms.nifti_bytes(brain) if name == "a.nii" else stream.getvalue()
@@ -416,6 +394,7 @@ def test_the_sheet_says_where_right_is_when_the_file_does(
         tiles = np.asarray(sheet)
     assert [bool(tiles[3:14, x : x + 12].max() > 200) for x in (3, 117)] == [marked, marked]
     said = "R | L: the left edge of an axial or coronal picture is the right side of the body"
+    notes = [note for sheet in sheets for note in sheet["notes"] if note]
     assert notes == [said] * marked
 
 
