@@ -67,13 +67,15 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """The settings that differ between two dictionaries, one readable phrase each."""
     names = sorted(set(before) | set(now))
     return [
-        f"{name} was {_in_words(before.get(name))}, now {_in_words(now.get(name))}"
+        f"{name} was {_in_words(name, before.get(name))}, now {_in_words(name, now.get(name))}"
         for name in names
         if before.get(name) != now.get(name)
     ]
 
 
-def _in_words(value: Any) -> str:
+def _in_words(name: str, value: Any) -> str:
+    if name == "capacity" and (words := [w for w, number in CAPACITIES.items() if number == value]):
+        return f"{words[0]} ({value:g})"
     if isinstance(value, dict) and "columns" in value:  # conditions
         names = {column["name"]: ", ".join(column.get("values", ())) for column in value["columns"]}
         return ", ".join(f"{n} ({v})" if v else str(n) for n, v in names.items()) or "none"
@@ -245,9 +247,8 @@ def starting_settings(
 
     A preset's own length is left out where the user has `given` one.
     """
-    chosen = dict(PRESETS[preset]) if preset else {}
-    if preset in FAST_PRESETS and arch in (None, FAST_PRESETS[preset]["arch"]):
-        chosen = dict(FAST_PRESETS[preset])
+    fast = preset in FAST_PRESETS and arch in (None, FAST_PRESETS[preset]["arch"])
+    chosen = dict((FAST_PRESETS if fast else PRESETS)[preset]) if preset else {}
     arch = arch or chosen.get("arch", "stylegan")
     if arch not in STYLED:
         chosen.pop("mixing", None)

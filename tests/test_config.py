@@ -119,6 +119,13 @@ def test_differences_name_each_changed_setting_only() -> None:
     assert differences(before, now) == ["depth was 8, now 16"]
 
 
+def test_a_capacity_with_a_name_is_called_by_it() -> None:
+    assert differences({"capacity": 0.0625}, {"capacity": 0.125}) == [
+        "capacity was tiny (0.0625), now small (0.125)"
+    ]
+    assert differences({"capacity": 1}, {"capacity": 0.3}) == ["capacity was full (1), now 0.3"]
+
+
 def test_conditions_that_differ_are_named_by_their_columns() -> None:
     before = Conditions((Column("group", ("a", "b")), Column("age", (), 41.0, 0.8, 40.0, 42.0)))
     configs = (TrainConfig(conditions=before), TrainConfig())

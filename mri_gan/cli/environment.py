@@ -13,6 +13,7 @@ import click
 
 from mri_gan.cli.options import explain_unknown, options_of
 from mri_gan.errors import UsageError
+from mri_gan.values import find_near
 
 
 def join_names(*names: str) -> str:
@@ -39,15 +40,33 @@ def refuse_unknown(command: click.Command, commands: Iterable[str]) -> None:
     """Raise UsageError for a variable of this command that is none of its options, as by a typo.
 
     MRIGAN_EXPORT_MODEL_OUT is of `export-model`, not of `export`: the longest of the `commands`.
+    Of one whose command is misspelt there is a warning: it may belong to another program.
     """
     prefixes = [f"{join_names(name)}_" for name in commands]
     own = f"{join_names(str(command.name))}_"
-    options = options_of(command)
-    known = {name for option in options.values() for name in option.envvar or ()}
-    for name in sorted(os.environ):
+    known = {name for option in options_of(command).values() for name in option.envvar or ()}
+    for name in sorted(name for name in os.environ if name.startswith(join_names(""))):
         of = max(filter(name.startswith, prefixes), key=len, default="")
         if of == own and name not in known:
             raise UsageError(f"{name}: no such option", _explain(name.removeprefix(own), command))
+        if not of and (meant := _find_meant(name, command, known, commands)):
+            click.echo(f"warning: {name}: no such command: did you mean {meant}?", err=True)
+
+
+def _find_meant(
+    name: str, command: click.Command, known: Iterable[str], commands: Iterable[str]
+) -> str:
+    """MRIGAN_GENERATE_PSI for MRIGAN_GENERAT_PSI: an option after a word nearest to this command.
+
+    Empty for others: MRIGAN_HOME is somebody else's.
+    """
+    for variable in sorted(known, key=len, reverse=True):
+        option = variable.removeprefix(join_names(str(command.name), ""))
+        word = name.removeprefix(join_names("")).removesuffix(f"_{option}")
+        said = word.lower().replace("_", "-")
+        if name == join_names(word, option) and find_near(said, commands) == command.name:
+            return variable
+    return ""
 
 
 def _explain(rest: str, command: click.Command) -> str:

@@ -95,6 +95,29 @@ def test_a_misspelt_variable_is_refused_by_every_command(
     assert run(command, "--help", **{variable: "1"}).exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("command", "variable", "meant"),
+    [
+        ("generate", "MRIGAN_GENERAT_PSI", "MRIGAN_GENERATE_PSI"),
+        ("train", "MRIGAN_TRIAN_MAX_SIZE", "MRIGAN_TRAIN_MAX_SIZE"),
+        ("export-model", "MRIGAN_EXPOT_MODEL_OUT", "MRIGAN_EXPORT_MODEL_OUT"),
+        ("train", "MRIGAN_GENERAT_PSI", ""),
+        ("generate", "MRIGAN_GENERAT_PSY", ""),
+        ("generate", "MRIGAN_PSI", ""),
+        ("test", "MRIGAN_HOME_OUT", ""),
+    ],
+)
+def test_a_misspelt_command_in_a_variable_is_told_where_an_option_follows(
+    command: str, variable: str, meant: str
+) -> None:
+    """A warning and no more: the variable may be of a program of the user's own."""
+    done = run(command, "here", **{variable: "1"})
+    said = f"warning: {variable}: no such command: did you mean {meant}?\n"
+    assert (said in done.stderr) == bool(meant)
+    assert ("warning" in done.stderr) == bool(meant)
+    assert "no such option" not in done.stderr
+
+
 def test_a_variable_of_another_command_is_left_alone(store: Path) -> None:
     done = run("info", store, MRIGAN_TRAIN_KIMGG="1", MRIGAN_INFO="1", MRIGAN_HOME="/here")
     assert done.exit_code == 0, done.stderr
