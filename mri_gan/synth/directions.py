@@ -152,8 +152,8 @@ def caption_sweep(found: Directions, index: int, reach: float) -> list[str]:
 
 
 def caption_part(found: Directions, index: int, part: float) -> str:
-    """Which direction, and how far along it: 'sefa 0: +1.0 sd'."""
-    return f"{found.method} {index}: {part:+.1f} sd"
+    """Which direction, counted from 1, and how far along it: 'sefa 1: +1.0 sd'."""
+    return f"{found.method} {index + 1}: {part:+.1f} sd"
 
 
 def save_directions(path: Path, found: Sequence[Directions]) -> None:

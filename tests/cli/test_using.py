@@ -112,7 +112,7 @@ def test_directions_come_as_strips_and_numbers(run: Path, tmp_path: Path) -> Non
     assert mrigan("directions", run, *words).exit_code == 0
     names = {path.name for path in (tmp_path / "d").iterdir()}
     assert {"directions.npz", "sefa-16px.png", "pca-16px.png"} <= names
-    with Image.open(tmp_path / "d" / "sefa-00-16px.gif") as picture:
+    with Image.open(tmp_path / "d" / "sefa-01-16px.gif") as picture:
         assert picture.size == (128, 128 + 2 * LINE_PX)
 
 

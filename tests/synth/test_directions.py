@@ -90,7 +90,7 @@ def test_the_middle_of_a_strip_is_the_seed_itself_and_a_sweep_closes(drawing: Dr
     assert len(frames) == 30
     assert torch.equal(frames[1], frames[29])
     captions = caption_sweep(found, 0, 2.0)
-    assert (len(captions), captions[0], captions[15]) == (30, "sefa 0: -2.0 sd", "sefa 0: +2.0 sd")
+    assert (len(captions), captions[0], captions[15]) == (30, "sefa 1: -2.0 sd", "sefa 1: +2.0 sd")
     assert parts_of(3, 7).tolist() == [-3, -2, -1, 0, 1, 2, 3]
 
 

@@ -169,10 +169,9 @@ def test_a_medigan_package_generates(drawing: Drawing, tmp_path: Path) -> None:
     assert set(entry) == {"execution", "selection", "description"}
 
 
-def test_a_monai_bundle_has_its_files_and_its_network_runs(
-    drawing: Drawing, tmp_path: Path
-) -> None:
-    write_model(drawing, "monai", tmp_path)
+@pytest.mark.parametrize("arch", ["stylegan", "dcgan"])
+def test_a_monai_bundle_has_its_files_and_its_network_runs(tmp_path: Path, arch: str) -> None:
+    write_model(drawing_of(tmp_path / "run", arch), "monai", tmp_path)
     metadata = json.loads((tmp_path / "configs" / "metadata.json").read_text())
     inference = json.loads((tmp_path / "configs" / "inference.json").read_text())
     assert metadata["network_data_format"]["outputs"]["pred"]["spatial_shape"] == [16, 16]

@@ -70,7 +70,7 @@ def command(
         strips = directions.draw_strips(hand, one, seed, reach)
         save_png(written[-1], strips, Shows.SYNTHETIC, trained.nimg)
         for i in range(count if sweeps else 0):
-            written.append(folder / f"{one.method}-{i:02d}-{look.size}px.gif")
+            written.append(folder / f"{one.method}-{i + 1:02d}-{look.size}px.gif")
             frames = directions.draw_sweep(hand, one, i, seed, reach).numpy()
             captions = directions.caption_sweep(one, i, reach)
             shows, channels = Shows.SYNTHETIC, trained.channel_names
