@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mri_gan.errors import UsageError as UsageError
     from mri_gan.evaluate.audit import Audit as Audit
     from mri_gan.evaluate.evaluation import Evaluation as Evaluation
+    from mri_gan.ingest.options import PrepareConfig as PrepareConfig
     from mri_gan.library.drawing import Model as Model
     from mri_gan.library.drawing import load_model as load_model
     from mri_gan.library.preparing import Prepared as Prepared
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from mri_gan.library.training import Callback as Callback
     from mri_gan.library.training import TrainedRun as TrainedRun
     from mri_gan.library.training import train as train
-    from mri_gan.preparation import PrepareConfig as PrepareConfig
     from mri_gan.store.reader import StoreReader as StoreReader
     from mri_gan.train.run_folder import Progress as Progress
 
@@ -53,13 +53,13 @@ _PUBLIC = {
     "errors": ("DataError", "MriganError", "Stopped", "UsageError"),
     "evaluate.audit": ("Audit",),
     "evaluate.evaluation": ("Evaluation",),
+    "ingest.options": ("PrepareConfig",),
     "library.drawing": ("Model", "load_model"),
     "library.preparing": ("Prepared", "open_store", "prepare"),
     "library.quality": ("audit", "evaluate"),
     "library.scans": ("Volume", "volumes"),
     "library.slice_dataset": ("SliceDataset",),
     "library.training": ("Callback", "TrainedRun", "train"),
-    "preparation": ("PrepareConfig",),
     "store.reader": ("StoreReader",),
     "train.run_folder": ("Progress",),
 }

@@ -26,11 +26,11 @@ from mri_gan.charts import Chart, draw_figure
 from mri_gan.config import TrainConfig
 from mri_gan.evaluate import audit as auditing
 from mri_gan.files import StopSignal
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.run import prepare as preparing
 from mri_gan.ingest.run.prepare import write_store
 from mri_gan.pictures import build_sheet
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store import companions
 from mri_gan.store.companions import write_companions
 from mri_gan.store.reader import StoreReader

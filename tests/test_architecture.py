@@ -27,7 +27,6 @@ BOTTOM = {
     "pictures",
     "tables",
     "values",
-    "preparation",
     "pretrained",
 }
 MIDDLE = {"store", "nets", "checkpoint", "schedule"}
@@ -37,7 +36,6 @@ ALLOWED = {
     "values": {"errors"},
     "conditions": {"errors"},
     "config": {"conditions", "files", "errors", "values"},
-    "preparation": {"config", "errors"},
     "tables": {"errors"},
     "pictures": {"files", "errors"},
     "charts": {"pictures", "files", "values"},
@@ -60,10 +58,10 @@ ALLOWED = {
     | {"ingest", "export", "synth", "explore", "train", "evaluate", "report", "library"},
     "__main__": {"cli"},
     # When a name is first used
-    "__init__": {"library", "evaluate", "train", "store", "config", "preparation", "errors"},
+    "__init__": {"library", "evaluate", "train", "store", "config", "ingest", "errors"},
 }
 # The walk of a slice: a room may use those before it.
-INGEST = ("source", "outcome", "read", "plan", "cut", "run", "look")
+INGEST = ("options", "source", "outcome", "read", "plan", "cut", "run", "look")
 
 
 def part_of(path: Path) -> str:

@@ -23,7 +23,7 @@ from mri_gan.config import (
 )
 from mri_gan.errors import UsageError
 from mri_gan.files import read_json
-from mri_gan.preparation import PrepareConfig
+from mri_gan.ingest.options import PrepareConfig
 
 CONFIGS = (PrepareConfig, ModelConfig, TrainConfig)
 

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.filenames import identify_all
-from mri_gan.preparation import PrepareConfig
 
 TABLE = Path(__file__).with_suffix(".tsv")
 NUMBERED = re.compile(r"(?P<form>.*) from (?P<first>[0-9]+) to (?P<last>[0-9]+)")

@@ -10,6 +10,7 @@ from typing import Any, Unpack, get_type_hints
 
 from mri_gan.config import require
 from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal, write_options
+from mri_gan.ingest.options import GIVEN_FILE, KEY_FILE, PrepareConfig
 from mri_gan.ingest.plan.people import find_key
 from mri_gan.ingest.plan.plan import Plan, build_plan
 from mri_gan.ingest.run.prepare import (
@@ -23,7 +24,6 @@ from mri_gan.ingest.run.prepare import (
 from mri_gan.ingest.run.workers import available_cpus, leave_if_starting
 from mri_gan.library.arguments import in_python, public, require_least
 from mri_gan.library.settings import PrepareSettings
-from mri_gan.preparation import GIVEN_FILE, KEY_FILE, PrepareConfig
 from mri_gan.store.companions import write_companions
 from mri_gan.store.counts import say_oddities
 from mri_gan.store.environment import is_open_here

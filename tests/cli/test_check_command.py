@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from mri_gan.cli.main import cli
-from mri_gan.preparation import GIVEN_FILE
+from mri_gan.ingest.options import GIVEN_FILE
 from mri_gan.store.schema import index_key
 
 

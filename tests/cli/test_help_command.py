@@ -14,7 +14,7 @@ from mri_gan.cli import options
 from mri_gan.cli.main import COMMANDS, cli
 from mri_gan.config import TrainConfig
 from mri_gan.errors import UsageError
-from mri_gan.preparation import PrepareConfig
+from mri_gan.ingest.options import PrepareConfig
 
 
 def command_named(name: str) -> click.Command:

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from mri_gan.cli import options
 from mri_gan.cli.main import cli
 from mri_gan.files import FolderLock
-from mri_gan.preparation import PrepareConfig
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 

@@ -11,8 +11,8 @@ import phantoms
 import pytest
 
 from mri_gan.errors import UsageError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 Prepare = Callable[..., Path]

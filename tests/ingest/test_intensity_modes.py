@@ -20,9 +20,9 @@ from mri_gan.ingest.cut.intensity import (
     standard_scale,
     take_sample,
 )
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.run.prepare import write_store
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.merge import merge_stores
 from mri_gan.store.reader import StoreReader
 

@@ -12,9 +12,9 @@ import pytest
 from mri_gan.errors import DataError, LabelMapError, SeriesError, UsageError
 from mri_gan.ingest.cut import one_source
 from mri_gan.ingest.look.survey import survey_source
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import explain, reading
 from mri_gan.ingest.plan.plan import build_plan
-from mri_gan.preparation import PrepareConfig
 
 
 class _NobodyExpectsThis(Exception):  # noqa: N818 - neither do readers

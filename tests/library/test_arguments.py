@@ -22,9 +22,10 @@ import torch
 from PIL import Image
 
 import mri_gan as mg
-from mri_gan import config, preparation
+from mri_gan import config
 from mri_gan.cli.main import cli
 from mri_gan.errors import DataError
+from mri_gan.ingest import options
 from mri_gan.library.arguments import (
     COMMAND_ONLY,
     RENAMED,
@@ -114,10 +115,10 @@ def test_settings_are_the_fields_of_the_configuration(
 @pytest.mark.parametrize(
     ("name", "settings", "choices"),
     [
-        ("plane", PrepareSettings, ("auto", *preparation.PLANES)),
-        ("fit", PrepareSettings, preparation.FITS),
-        ("intensity", PrepareSettings, preparation.INTENSITIES),
-        ("ids", PrepareSettings, preparation.IDS),
+        ("plane", PrepareSettings, ("auto", *options.PLANES)),
+        ("fit", PrepareSettings, options.FITS),
+        ("intensity", PrepareSettings, options.INTENSITIES),
+        ("ids", PrepareSettings, options.IDS),
         ("arch", TrainSettings, config.ARCHS),
         ("critic", TrainSettings, config.CRITICS),
         ("loss", TrainSettings, config.LOSS_NAMES),

@@ -23,9 +23,9 @@ from make_slices import write_slices
 
 from mri_gan.config import LEVELS, TrainConfig
 from mri_gan.files import StopSignal
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.run.prepare import write_store
-from mri_gan.preparation import PrepareConfig
 from mri_gan.schedule import phase_at
 from mri_gan.train.data import Batches
 from mri_gan.train.state import build_state, to_device

@@ -22,10 +22,10 @@ import nibabel as nib
 import numpy as np
 
 from mri_gan.errors import MriganError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.ingest.read.volume import Volume
-from mri_gan.preparation import PrepareConfig
 
 CONFIG = PrepareConfig(ids="keep", also=("derived", "localizers", "phase"))
 PLACES = {"pydicom": "data/test_files", "data_store": "data", "nibabel": "nicom/tests/data"}

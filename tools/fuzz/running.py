@@ -22,11 +22,11 @@ from fuzz.mutations import mutate
 from fuzz.seeds import KINDS, MARK, DamagedError, Kind, Pixels
 from mri_gan.errors import MriganError
 from mri_gan.ingest.cut.one_source import process
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.image_files import read_pages
 from mri_gan.ingest.read.scan import read_source_volume
-from mri_gan.preparation import PrepareConfig
 
 HANG_S = 20
 CONFIG = PrepareConfig(ids="keep")

@@ -10,7 +10,7 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.errors import DataError, Stopped
-from mri_gan.preparation import GIVEN_FILE
+from mri_gan.ingest.options import GIVEN_FILE
 from mri_gan.values import say_some
 
 if TYPE_CHECKING:

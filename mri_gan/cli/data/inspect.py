@@ -21,7 +21,7 @@ from mri_gan.cli.data.source_options import (
 )
 from mri_gan.config import require
 from mri_gan.errors import DataError, Stopped, printable
-from mri_gan.preparation import PLANES, PrepareConfig
+from mri_gan.ingest.options import PLANES, PrepareConfig
 from mri_gan.values import say_count
 
 if TYPE_CHECKING:

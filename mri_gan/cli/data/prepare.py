@@ -21,7 +21,7 @@ from mri_gan.cli.data.source_options import (
 from mri_gan.cli.options import Configurable, write_given
 from mri_gan.config import require
 from mri_gan.errors import DataError, UsageError
-from mri_gan.preparation import GIVEN_FILE, IDS, KEY_FILE, LOCAL, PrepareConfig
+from mri_gan.ingest.options import GIVEN_FILE, IDS, KEY_FILE, LOCAL, PrepareConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.errors import DataError, UsageError, printable
-from mri_gan.preparation import ALSO, FITS, INTENSITIES, LAYOUTS, PLANES, PrepareConfig
+from mri_gan.ingest.options import ALSO, FITS, INTENSITIES, LAYOUTS, PLANES, PrepareConfig
 
 if TYPE_CHECKING:
     from mri_gan.ingest.plan.plan import Plan

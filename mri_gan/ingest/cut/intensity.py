@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mri_gan.errors import DataError
-from mri_gan.preparation import PrepareConfig
+from mri_gan.ingest.options import PrepareConfig
 
 # What is asked of all voxels of a volume is asked of a sample, which is sorted once
 

@@ -16,8 +16,8 @@ from mri_gan.config import LEVELS
 from mri_gan.files import crc32
 from mri_gan.ingest.cut.intensity import quantise
 from mri_gan.ingest.cut.lanczos import resample
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.source import Source
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.pyramid import enlarge, levels_below, nearest_indices
 from mri_gan.store.schema import EncodedSlice, SliceRecord, encode, encode_upsampled
 

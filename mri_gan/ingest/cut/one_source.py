@@ -16,13 +16,13 @@ from mri_gan.ingest.cut import intensity, levels
 from mri_gan.ingest.cut.levels import Drawn, encode_slices, record_of
 from mri_gan.ingest.cut.mask_labels import read_label_values, read_mask_pages, spread
 from mri_gan.ingest.cut.slices import choose_pages
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import DRAWN, Glance, Learned, Outcome, about, explain, reading
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.image_files import image_fields, only_page, read_image, read_shades
 from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.ingest.source import Source, suffix_of
 from mri_gan.pictures import Shows, read_slice_mark
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.schema import COLOUR, DROPPED, SYNTHETIC
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from mri_gan.ingest.cut.intensity import Sample, percentiles, split, take_sample
 from mri_gan.ingest.cut.mask_labels import read_mask_volume, require_fit, spread
 from mri_gan.ingest.cut.orientation import make_cube, reorient, true_axes
 from mri_gan.ingest.cut.slices import choose_cuts
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import Learned, Outcome, about
 from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.ingest.read.volume import Volume
 from mri_gan.ingest.source import Source
 from mri_gan.pictures import is_synthetic
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.schema import (
     ACQUIRED,
     DROPPED,

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mri_gan.ingest.cut.intensity import above
-from mri_gan.preparation import PrepareConfig, every_nth, parse_range
+from mri_gan.ingest.options import PrepareConfig, every_nth, parse_range
 
 if TYPE_CHECKING:
     from mri_gan.ingest.read.volume import Volume

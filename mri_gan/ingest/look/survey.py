@@ -36,9 +36,9 @@ from mri_gan.ingest.look.duplicates import (
     find_rescans,
     name_of,
 )
+from mri_gan.ingest.options import PLANES, PrepareConfig
 from mri_gan.ingest.outcome import Learned, Outcome, find_file
 from mri_gan.ingest.source import Source, say_lost_with
-from mri_gan.preparation import PLANES, PrepareConfig
 from mri_gan.store.counts import all_notes, count_notes, tell_learned
 from mri_gan.store.schema import FACE, HEADER, UPSAMPLED, EncodedSlice, SliceRecord, decode_pixels
 from mri_gan.store.twins import FLAT, SAME

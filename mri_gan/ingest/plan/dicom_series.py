@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mri_gan.config import AUTO
 from mri_gan.errors import DataError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import reading
 from mri_gan.ingest.plan.filenames import identify_all, read_classes, split_of
 from mri_gan.ingest.plan.words import read_words
@@ -43,7 +44,6 @@ from mri_gan.ingest.source import (
     Source,
     common_prefix,
 )
-from mri_gan.preparation import PrepareConfig
 
 HASH_KEY = b"mrigan"
 HASH_BYTES = 5

@@ -12,13 +12,13 @@ from dataclasses import replace
 
 from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
+from mri_gan.ingest.options import NAMING_EXAMPLE, PrepareConfig
 from mri_gan.ingest.plan import words
 from mri_gan.ingest.plan.folders import add_visits, drop_sub, number_slices, plainer_names
 from mri_gan.ingest.plan.inference import infer_people, name_visits
 from mri_gan.ingest.plan.paths import SHORT_NUMBER, Parsed
 from mri_gan.ingest.plan.words import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
 from mri_gan.ingest.source import IMAGE_SUFFIXES, Naming, common_prefix, suffix_of, whole_number
-from mri_gan.preparation import NAMING_EXAMPLE, PrepareConfig
 from mri_gan.store.schema import NAMELESS
 
 INNER_SUFFIX = re.compile(  # `rf`: as Roboflow names its copies

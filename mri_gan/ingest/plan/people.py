@@ -20,6 +20,7 @@ from pathlib import Path
 from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.folders import say_copies, say_merged, say_still
 from mri_gan.ingest.plan.inference import say_visits
 from mri_gan.ingest.plan.label_files import say_nameless
@@ -28,7 +29,6 @@ from mri_gan.ingest.plan.selection import contrasts_of, say_mixed
 from mri_gan.ingest.plan.splits import say_empty_splits
 from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
 from mri_gan.ingest.source import DICOM_SUFFIXES, Source, natural_key, spell_layout, suffix_of
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.schema import NAMELESS
 from mri_gan.values import say_count
 

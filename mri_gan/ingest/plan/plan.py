@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mri_gan.errors import DataError, UsageError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import explain
 from mri_gan.ingest.plan.filenames import identify_all
 from mri_gan.ingest.plan.folders import read_sources
@@ -70,7 +71,6 @@ from mri_gan.ingest.source import (
     suffix_of,
     why_unread,
 )
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.schema import dump_json
 
 # The plan: every source in a fixed order with its subject and split, and one digest for all

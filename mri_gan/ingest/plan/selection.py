@@ -10,10 +10,10 @@ from fnmatch import fnmatchcase
 
 from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
+from mri_gan.ingest.options import PrepareConfig, SliceRange, every_nth, parse_range
 from mri_gan.ingest.plan.words import ANATOMICAL, PROBABILITY, contrast_of
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.source import Source, natural_key, suffix_of
-from mri_gan.preparation import PrepareConfig, SliceRange, every_nth, parse_range
 from mri_gan.values import say_count
 
 # Versions of a scan in the order in which they are preferred.

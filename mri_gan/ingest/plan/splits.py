@@ -12,12 +12,12 @@ from pathlib import Path
 from mri_gan.config import SPLITS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, one_line
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import explain
 from mri_gan.ingest.plan.paths import split_word
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, plain_text
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.source import Labels, Member, Naming, Source
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, read_cell, read_rows
 
 PSEUDONYM = r"p[0-9a-f]{12}"

@@ -17,6 +17,7 @@ from mri_gan import __version__
 from mri_gan.config import LEVELS, SPLITS
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, one_line
+from mri_gan.ingest.options import GIVEN_FILE, PrepareConfig
 from mri_gan.ingest.outcome import CRASHED, Glance, Learned, Outcome, find_file
 from mri_gan.ingest.plan.people import public_reason
 from mri_gan.ingest.plan.plan import Plan
@@ -33,7 +34,6 @@ from mri_gan.ingest.run.workers import (
     write_companions,
 )
 from mri_gan.ingest.source import Source, members_of
-from mri_gan.preparation import GIVEN_FILE, PrepareConfig
 from mri_gan.store import schema
 from mri_gan.store.counts import count_slices, tell_learned
 from mri_gan.store.schema import SliceRecord

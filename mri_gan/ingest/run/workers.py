@@ -19,6 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import StopSignal
+from mri_gan.ingest.options import LOCAL, PrepareConfig
 from mri_gan.ingest.outcome import Glance, Learned, Outcome
 from mri_gan.ingest.source import (
     ARCHIVE_SUFFIXES,
@@ -27,7 +28,6 @@ from mri_gan.ingest.source import (
     Source,
     suffix_of,
 )
-from mri_gan.preparation import LOCAL, PrepareConfig
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -22,7 +22,7 @@ from mri_gan.ingest.cut.intensity import (
     take_sample,
     to_depth,
 )
-from mri_gan.preparation import INTENSITIES, PrepareConfig
+from mri_gan.ingest.options import INTENSITIES, PrepareConfig
 
 BRAIN = phantoms.brain_volume().astype(np.float32)
 

@@ -15,10 +15,10 @@ from PIL import Image, PngImagePlugin
 
 from mri_gan.config import LEVELS
 from mri_gan.ingest.cut.one_source import process, process_all
+from mri_gan.ingest.options import INTENSITIES, PrepareConfig
 from mri_gan.ingest.outcome import Learned, Outcome
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.pictures import COMMENT, LAYOUT, SEED, Shows
-from mri_gan.preparation import INTENSITIES, PrepareConfig
 from mri_gan.store.pyramid import enlarge, levels_below
 from mri_gan.store.schema import UPSAMPLED, SliceRecord, decode_pixels
 

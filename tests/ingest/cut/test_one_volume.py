@@ -15,8 +15,8 @@ from mri_gan.errors import UsageError
 from mri_gan.ingest.cut import orientation
 from mri_gan.ingest.cut.one_volume import find_true_axes
 from mri_gan.ingest.cut.slices import acquired_plane
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.read.volume import Volume, read_volume
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 Prepare = Callable[..., Path]

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from mri_gan.ingest.cut.levels import fit_square, level_affine
 from mri_gan.ingest.cut.slices import AXES, Cut, cut_slices, foreground_shares, positions_mm
+from mri_gan.ingest.options import PLANES
 from mri_gan.ingest.read.volume import Volume, read_volume
-from mri_gan.preparation import PLANES
 
 UNIT = (0.0, 1.0)
 

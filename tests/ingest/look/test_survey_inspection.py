@@ -17,10 +17,10 @@ from PIL import Image
 
 from mri_gan.cli.main import cli
 from mri_gan.ingest.look.survey import Survey, grey_percentiles, look_all
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.pictures import SEED, mark_header, png_bytes
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 

@@ -14,9 +14,9 @@ import phantoms
 import pytest
 
 from mri_gan.errors import SeriesError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import Plan, build_plan
 from mri_gan.ingest.read.scan import read_source_volume
-from mri_gan.preparation import PrepareConfig
 
 pydicom = pytest.importorskip("pydicom")
 BRAIN = np.floor(phantoms.brain_volume()).astype(np.float32)

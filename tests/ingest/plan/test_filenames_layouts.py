@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import phantoms
 import pytest
 
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.filenames import identify_all, is_mask, split_of
 from mri_gan.ingest.source import Naming
-from mri_gan.preparation import PrepareConfig
 
 COURSE = "keras_png_slices_data/"
 AKOA = "AKOA_Analysis/OAI9000798_BaseLine_"

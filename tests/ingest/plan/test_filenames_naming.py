@@ -9,10 +9,10 @@ import phantoms
 import pytest
 
 from mri_gan.errors import UsageError
+from mri_gan.ingest.options import LAYOUTS, PrepareConfig
 from mri_gan.ingest.plan.filenames import EXAMPLES, identify_all
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.source import Naming
-from mri_gan.preparation import LAYOUTS, PrepareConfig
 
 OWN = (
     r"(?P<split>\w+)/(?P<subject>p\d+)-(?P<session>\w)_(?P<side>[LR])_(?P<slice>\d+)"

@@ -9,11 +9,11 @@ from pathlib import Path
 import phantoms
 import pytest
 
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.filenames import identify_all
 from mri_gan.ingest.plan.folders import read_sources
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.source import Naming
-from mri_gan.preparation import PrepareConfig
 
 SLICE = phantoms.png_bytes(phantoms.slice_pixels())
 # How hospitals and people lay out the slices of a patient, `{w}`; each alone is read right.

@@ -7,10 +7,10 @@ from pathlib import Path
 import phantoms
 import pytest
 
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.filenames import identify_all
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.source import Naming
-from mri_gan.preparation import PrepareConfig
 
 PEOPLE = ("PT01", "PT02", "PT03")
 

@@ -16,9 +16,9 @@ from PIL import Image
 
 from mri_gan.cli.main import cli
 from mri_gan.errors import DataError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.label_files import say_nameless
 from mri_gan.ingest.plan.plan import Plan, build_plan
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 NAMES = [f"00000/img{i:08d}.png" for i in range(6)]

@@ -17,9 +17,9 @@ from PIL import Image
 from mri_gan.config import LEVELS
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.cut.mask_labels import require_fit, spread
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.volume import Volume
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 Prepare = Callable[..., Path]

@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from mri_gan.cli.main import cli
 from mri_gan.errors import UsageError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import Plan, build_plan
 from mri_gan.ingest.plan.words import SCHEMES
 from mri_gan.ingest.source import spell_layout
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 Prepare = Callable[..., Path]

@@ -12,9 +12,9 @@ from click.testing import CliRunner, Result
 
 from mri_gan.cli.main import cli
 from mri_gan.errors import UsageError
+from mri_gan.ingest.options import KEY_FILE, PrepareConfig
 from mri_gan.ingest.plan.people import KEY_BYTES, find_key, pseudonym, scrub
 from mri_gan.ingest.plan.plan import Plan, build_plan
-from mri_gan.preparation import KEY_FILE, PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 Prepare = Callable[..., Path]

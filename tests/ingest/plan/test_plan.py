@@ -12,10 +12,10 @@ import phantoms
 import pytest
 
 from mri_gan.errors import DataError, UsageError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import Plan, build_plan
 from mri_gan.ingest.plan.splits import share_out
 from mri_gan.ingest.read import archives
-from mri_gan.preparation import PrepareConfig
 
 CONFIG = PrepareConfig()
 PNG = phantoms.png_bytes(phantoms.slice_pixels(16, 16))

@@ -13,9 +13,9 @@ import pytest
 from mri_gan.config import LEVELS
 from mri_gan.errors import UsageError
 from mri_gan.files import StopSignal
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import Shard, bounds_of, build_plan, parse_shard, take_shard
 from mri_gan.ingest.run.prepare import is_complete, write_store
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.check import check_store
 from mri_gan.store.merge import merge_stores
 from mri_gan.store.reader import StoreReader

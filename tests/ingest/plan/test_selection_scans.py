@@ -9,8 +9,8 @@ import phantoms
 import pytest
 
 from mri_gan.errors import DataError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import Plan, build_plan
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 SCAN = phantoms.nifti_bytes(phantoms.brain_volume())

@@ -16,8 +16,8 @@ from PIL import Image
 from mri_gan.cli.main import cli
 from mri_gan.errors import UsageError
 from mri_gan.ingest.cut.slices import choose_cuts
+from mri_gan.ingest.options import PrepareConfig, parse_range
 from mri_gan.ingest.plan.plan import build_plan
-from mri_gan.preparation import PrepareConfig, parse_range
 from mri_gan.store.reader import StoreReader
 
 Prepare = Callable[..., Path]

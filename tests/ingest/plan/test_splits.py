@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from mri_gan.cli.main import cli
 from mri_gan.errors import UsageError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.plan.splits import read_splits, say_nobody, share_out
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 Prepare = Callable[..., Path]

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from naming_schemes import COLLECTIONS, OWN, Collection, read_collections
 
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.filenames import identify_all
 from mri_gan.ingest.plan.splits import share_out
 from mri_gan.ingest.source import Naming
-from mri_gan.preparation import PrepareConfig
 
 NAMES = Path(__file__).with_name("names.tsv")
 

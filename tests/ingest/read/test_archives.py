@@ -10,6 +10,7 @@ import phantoms
 import pytest
 
 from mri_gan.errors import DataError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read import archives
 from mri_gan.ingest.read.archives import list_members, read_member
@@ -21,7 +22,6 @@ from mri_gan.ingest.source import (
     natural_key,
     suffix_of,
 )
-from mri_gan.preparation import PrepareConfig
 
 FILES = {f"set/a_{i}.png": b"png %d" % i for i in (1, 2, 10)}
 

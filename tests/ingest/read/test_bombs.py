@@ -30,7 +30,7 @@ from pathlib import Path
 from mri_gan.errors import MriganError
 from mri_gan.ingest.cut.one_source import process
 from mri_gan.ingest.plan.plan import build_plan
-from mri_gan.preparation import PrepareConfig
+from mri_gan.ingest.options import PrepareConfig
 try:
     plan = build_plan([Path(sys.argv[1])], PrepareConfig(ids="keep"))
     outcomes = [process(source, PrepareConfig()) for source in plan.sources]

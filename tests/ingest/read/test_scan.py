@@ -25,10 +25,10 @@ from scipy.io import loadmat, savemat
 
 from mri_gan.cli.main import cli
 from mri_gan.errors import DataError, MriganError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.scan import read_source_volume
 from mri_gan.ingest.read.volume import Volume
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.check import check_store
 
 BRAIN = np.floor(phantoms.brain_volume()).astype(np.int16)  # [X, Y, Z] in RAS+

@@ -19,10 +19,10 @@ from phantoms.sevenzip import (
 )
 
 from mri_gan.errors import DataError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read import sevenzip
 from mri_gan.ingest.read.archives import list_source, read_member
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 FILES = {f"set/a_{i}.png": bytes([i]) * 700 for i in (1, 2, 10)}

@@ -13,11 +13,11 @@ import pytest
 
 from mri_gan.errors import DataError
 from mri_gan.ingest.cut.one_source import process
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read import archives
 from mri_gan.ingest.read.archives import list_members, list_source, read_member
 from mri_gan.ingest.source import Member
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 NAMES = ("a.tar", "a.tar.gz", "a.tgz")

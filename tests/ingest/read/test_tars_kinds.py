@@ -12,9 +12,9 @@ import phantoms
 import pytest
 
 from mri_gan.errors import DataError
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.archives import list_source, read_member
-from mri_gan.preparation import PrepareConfig
 
 SCANS = {f"p{i}/p{i}.nii": phantoms.nifti_bytes(phantoms.brain_volume() + i) for i in range(3)}
 ENDS = (".tar", ".tar.gz", ".tar.bz2", ".tar.xz")

@@ -12,9 +12,9 @@ import pytest
 
 from mri_gan.errors import DataError
 from mri_gan.ingest.cut.one_source import process
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.volume import read_mgh
-from mri_gan.preparation import PrepareConfig
 
 BRAIN = phantoms.brain_volume().astype(np.float32)
 

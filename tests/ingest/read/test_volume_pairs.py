@@ -14,10 +14,10 @@ import pytest
 
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.cut.one_source import process
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import Plan, build_plan
 from mri_gan.ingest.read.volume import axes_of, read_pair
 from mri_gan.ingest.source import MAX_MEMBER_BYTES
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 BRAIN = np.floor(phantoms.brain_volume()).astype(np.float32)

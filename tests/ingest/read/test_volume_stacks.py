@@ -11,8 +11,8 @@ import numpy as np
 import phantoms
 import pytest
 
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import Plan, build_plan
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 PEOPLE = ["002_S_0295", "002_S_0295", "011_S_4827", "002_S_0413"]

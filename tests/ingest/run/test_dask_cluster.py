@@ -17,12 +17,12 @@ from click.testing import CliRunner
 from mri_gan.cli.main import cli
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import StopSignal
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.run import prepare as preparing
 from mri_gan.ingest.run.dask_cluster import DaskEngine
 from mri_gan.ingest.run.prepare import write_store
 from mri_gan.ingest.run.workers import check_engine
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 Prepare = Callable[..., Path]

@@ -20,9 +20,9 @@ from PIL import Image
 
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.run.prepare import CHUNK, chunked, is_complete, write_store
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store import schema
 from mri_gan.store.reader import StoreReader, find_edges
 

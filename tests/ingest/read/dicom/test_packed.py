@@ -11,9 +11,9 @@ import pytest
 from phantoms.packed_dicom import SYNTAXES, packed_dicom, packed_volume
 
 from mri_gan.ingest.cut.one_source import process
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.scan import read_source_volume
-from mri_gan.preparation import PrepareConfig
 
 
 def reason_of(folder: Path, data: bytes) -> str:

@@ -18,11 +18,11 @@ from fuzz.against_dcm2niix import compare, shipped_sets
 from mri_gan.cli.main import cli
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.cut.one_source import process
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import Plan, build_plan
 from mri_gan.ingest.read.dicom.series import read_series
 from mri_gan.ingest.read.volume import Volume
 from mri_gan.ingest.source import natural_key
-from mri_gan.preparation import PrepareConfig
 from mri_gan.store.reader import StoreReader
 
 pytest.importorskip("pydicom")
