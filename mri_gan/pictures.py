@@ -145,8 +145,8 @@ def read_age(path: Path) -> int | None:
 def read_slice_mark(data: bytes) -> tuple[Shows | None, bool]:
     """The mark of a PNG in memory, and whether it can be one slice: no chart, sheet or likeness."""
     texts = read_texts(io.BytesIO(data))
-    mark = _mark_of(texts)
-    single = {None: True, Shows.REAL: LAYOUT not in texts, Shows.SYNTHETIC: SEED in texts}
+    mark, whole = _mark_of(texts), LAYOUT not in texts
+    single = {None: True, Shows.REAL: whole, Shows.SYNTHETIC: whole and SEED in texts}
     return mark, single.get(mark, False)
 
 

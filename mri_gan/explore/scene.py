@@ -22,13 +22,23 @@ from torch import Tensor
 from mri_gan.conditions import UNKNOWN, Column, encode_labels
 from mri_gan.config import CONFIG, LEVELS, require
 from mri_gan.errors import UsageError
-from mri_gan.files import make_folder
+from mri_gan.files import make_folder, write_bytes
 from mri_gan.nets.build import DrawSettings, draw_images, latents, pick_precision, styles_of_seeds
 from mri_gan.nets.layers import broadcast_styles, keep_kernels, mix_styles
-from mri_gan.pictures import read_edges, read_texts, say_edges, to_stored
+from mri_gan.pictures import (
+    LAYOUT,
+    SHEET,
+    png_bytes,
+    read_edges,
+    read_texts,
+    say_channels,
+    say_edges,
+    sheet_pixels,
+    to_stored,
+)
 from mri_gan.synth.directions import Directions, find_directions
 from mri_gan.synth.figures import Drawing, default_crossover
-from mri_gan.synth.generate import MASKS, GenerateConfig, seed_name, seed_paths, write_image
+from mri_gan.synth.generate import GenerateConfig, seed_name, seed_paths, write_image
 from mri_gan.synth.sample import LARGEST, Trained, only_styled, settings_to_draw
 from mri_gan.synth.walk import slerp
 from mri_gan.values import say_count
@@ -217,6 +227,7 @@ class Explorer:
     def save(self, scene: Scene, folder: Path) -> Path:
         """Write the image as a PNG (and its mask, where it has one), named after its seed.
 
+        Several contrasts stand beside each other in it, as on the page.
         The file's text chunks hold the whole scene and the digest of the generator; the same scene
         is the same file. Raises DataError when the disk refuses.
         """
@@ -231,9 +242,14 @@ class Explorer:
             )
             for path in seed_paths(folder, scene.seed, self.trained, config)
         ]
-        make_folder(folder / MASKS if self.trained.has_mask else folder)
-        image = to_stored(self.draw(scene, exact=True), 8)
-        write_image(made, image, facts, self.trained, config)
+        image, names = to_stored(self.draw(scene, exact=True), 8), self.trained.channel_names
+        if say_channels(names[: len(names) - self.trained.has_mask]):
+            make_folder(folder)
+            sheet = sheet_pixels(image[None], names)
+            write_bytes(made[0], png_bytes(sheet, facts | {LAYOUT: SHEET}))
+        else:
+            make_folder(made[-1].parent)
+            write_image(made, image, facts, self.trained, config)
         return made[0]
 
 
@@ -288,9 +304,12 @@ def controls(explorer: Explorer) -> dict[str, Any]:
         for i, column in enumerate(explorer.columns)
     ]
     edges = read_edges(explorer.trained.path.parent / CONFIG)
+    names = explorer.trained.channel_names
+    which = say_channels(names)
     return {
         "edges": edges,
-        "sides": say_edges(edges),
+        "across": len(names) if which else 1,
+        "notes": list(filter(None, (which, say_edges(edges)))),
         "sizes": explorer.sizes,
         "size": explorer.trained.size,
         "has_styles": explorer.has_styles,

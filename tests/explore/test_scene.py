@@ -22,7 +22,14 @@ from mri_gan.errors import UsageError
 from mri_gan.explore import scene as scenes
 from mri_gan.explore.scene import Explorer, controls
 from mri_gan.explore.server import build_page
-from mri_gan.pictures import Shows, png_bytes, read_mark
+from mri_gan.pictures import (
+    Shows,
+    png_bytes,
+    read_mark,
+    read_slice_mark,
+    say_channels,
+    to_stored,
+)
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import load_trained, settings_to_draw
 from mri_gan.synth.walk import Walk, path_styles
@@ -55,7 +62,7 @@ def test_controls_are_those_that_the_network_has(explorer: Explorer, tmp_path: P
 
 def test_the_sides_are_shown_as_the_run_recorded_them(tmp_path: Path) -> None:
     path = save_untrained(tmp_path, SMALL)
-    assert controls(Explorer(load_trained(path)))["sides"] == ""
+    assert controls(Explorer(load_trained(path)))["notes"] == []
     facts = {"settings": {}, "data": {"image_edges": ["R", "L"]}}
     (tmp_path / CONFIG).write_text(json.dumps(facts))
     explorer = Explorer(load_trained(path))
@@ -142,6 +149,22 @@ def test_what_is_saved_is_what_generate_draws(explorer: Explorer, tmp_path: Path
         assert json.loads(str(kept.info["scene"]))["psi"] == 0.5
         assert kept.info["seed"] == "7"
     assert read_mark(path) is Shows.SYNTHETIC
+
+
+@pytest.mark.parametrize("names", [("T1", "T2"), ("T1", "T2", "FLAIR"), ("T1", "T2", "mask")])
+def test_contrasts_stand_beside_each_other_on_the_page_and_in_what_is_saved(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    explorer = explorer_of(tmp_path, channels=len(names), channel_names=names)
+    page = controls(explorer)
+    assert (page["across"], page["notes"]) == (len(names), [say_channels(names)])
+    scene = explorer.read_scene({})
+    path = explorer.save(scene, tmp_path / "kept")
+    drawn = to_stored(explorer.draw(scene, exact=True))
+    with Image.open(path) as kept:
+        assert np.array_equal(np.asarray(kept), np.concatenate(drawn, axis=1))
+    assert read_slice_mark(path.read_bytes()) == (Shows.SYNTHETIC, False)  # no slice of one head
+    assert [made["file"] for made in explorer.list_saved(tmp_path / "kept")] == [path.name]
 
 
 def test_the_same_scene_is_one_file_and_another_is_another(

@@ -67,6 +67,13 @@ def gaps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     yield from serving(tmp_path_factory.mktemp("stylegan2_oasis3_" * 5), conditions=HEIGHT)
 
 
+@pytest.fixture(scope="module")
+def contrasts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A network that draws two contrasts of one head."""
+    folder = tmp_path_factory.mktemp("contrasts")
+    yield from serving(folder, channels=2, channel_names=("T1", "T2"))
+
+
 def ask(
     server: Server, path: str = "", method: str = "GET", **headers: str
 ) -> tuple[int, dict[str, str], bytes]:
@@ -283,6 +290,19 @@ def test_the_page_shows_the_greys_of_the_network(server: Server, show: Show) -> 
     colours = shown(page)
     assert np.abs(colours[..., :3] - greys.clip(0, 255)[..., None]).max() < 0.51
     assert (colours[..., 3] == 255).all()
+
+
+@needs_browser
+def test_the_page_shows_every_contrast(contrasts: Server, show: Show) -> None:
+    page = show(contrasts)
+    settle(page)
+    drawn = contrasts.explorer.draw(contrasts.explorer.read_scene({}))
+    both = (np.concatenate([drawn[0], drawn[1]], axis=1) + 1) * 127.5
+    assert np.abs(shown(page)[..., 0] - both.clip(0, 255)).max() < 0.51
+    box = page.locator("#picture").bounding_box()
+    assert box["width"] == pytest.approx(2 * box["height"], rel=0.02)
+    assert "Each picture, from left to right: T1, T2." in page.content()
+    assert page.complaints == []
 
 
 def test_colours_and_greys_are_what_a_canvas_takes() -> None:

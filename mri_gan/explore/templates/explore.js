@@ -45,7 +45,10 @@ const draw = async () => {
       const answer = await fetch(`picture?${query()}`);
       if (!answer.ok) { await fail(answer); continue; }
       const pixels = new Uint8ClampedArray(await answer.arrayBuffer());
-      picture.width = picture.height = Math.sqrt(pixels.length / 4);
+      const across = Number(picture.dataset.across);  // channels beside each other
+      picture.height = Math.sqrt(pixels.length / 4 / across);
+      picture.width = picture.height * across;
+      picture.style.aspectRatio = across;
       picture.getContext("2d").putImageData(new ImageData(pixels, picture.width), 0, 0);
       picture.setAttribute("aria-label", `Synthetic slice: ${text}`);
       at("caption").textContent = text;
