@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from mri_gan.ingest.plan.paths import FEW, recur, restart, share, split_word
+from mri_gan.ingest.plan.paths import FEW, is_visit, recur, restart, share, split_word
 from mri_gan.ingest.plan.words import (
     ANNOUNCING,
     NUMBERED,
@@ -22,7 +22,7 @@ from mri_gan.ingest.plan.words import (
     mask_folder,
     read_words,
 )
-from mri_gan.ingest.source import Naming, Source, whole_number
+from mri_gan.ingest.source import Naming, Source, common_prefix, suffix_of, whole_number
 from mri_gan.store.schema import NAMELESS
 from mri_gan.values import say_count
 
@@ -320,28 +320,66 @@ def say_merged(sources: Iterable[Source]) -> str:
 Read = Callable[[Sequence[str]], list[Naming]]
 
 
+Doubts = list[tuple[str, str]]  # (a source, what is doubtful about it)
+
+
 def read_sources(
     names: Sequence[str], places: Sequence[str], read: Read
-) -> tuple[list[Naming], list[str]]:
+) -> tuple[list[Naming], Doubts]:
     """The namings of the files of several sources, which `places` name, and doubts about them.
 
     They are read together, since each source may be a person, a visit or a contrast. Where that
     merges or splits the people whom a source has alone, as its folders are deeper than the
-    others', the sources that have people are read alone.
+    others', the sources that have people are read alone. So are unlike folders of one source.
     """
     together = read(names)
-    rows: dict[str, list[int]] = defaultdict(list)
-    for row, place in enumerate(places):
-        rows[place].append(row)
-    several = [(place, its) for place, its in rows.items() if 1 < len(its) < len(names)]
-    found = [_Reading(*one, read([names[r] for r in one[1]]), together) for one in several]
+    given = len(set(places)) > 1
+    found = _read_alone(names, places if given else _find_unlike(names, together), read, together)
     counts = Counter(who.casefold() for one in found for who in one.people)
     often = {who for who, count in counts.items() if count > 1}
-    each_one = all({other for _, other in one.pairs} == {one.place} for one in found)
+    each_one = given and all({other for _, other in one.pairs} == {one.place} for one in found)
     better = [one for one in found if one.is_better(often, each_one)]
     apart = [one for one in found if one in better or (one.names_people and one.is_alike)]
     doubts = [one.say_people(one in better) for one in found if one.is_doubtful(often)]
+    doubts += [doubt for one in better for doubt in one.doubts]
     return (_take_apart(together, apart, better) if better else together), doubts[:1]
+
+
+def _read_alone(
+    names: Sequence[str], places: Sequence[str], read: Read, together: Sequence[Naming]
+) -> list[_Reading]:
+    """Each source that has several files, but not all; files of no place are of no source."""
+    rows: dict[str, list[int]] = defaultdict(list)
+    for row, place in enumerate(places):
+        rows[place].append(row)
+    return [
+        _Reading(
+            place, its, *read_sources([names[r] for r in its], [place] * len(its), read), together
+        )
+        for place, its in rows.items()
+        if place and 1 < len(its) < len(names)
+    ]
+
+
+def _find_unlike(names: Sequence[str], together: Sequence[Naming]) -> list[str]:
+    """The folder of each file where it may be a data set of its own, else empty.
+
+    Of folders beside each other, one may be where another one of several people has its files at
+    other depths, or files of another kind; none is where most of them are people.
+    """
+    prefix = common_prefix(names)
+    halves = [name.removeprefix(prefix).partition("/")[::2] for name in names]
+    forms: dict[str, set[tuple[int, str]]] = defaultdict(set)
+    people: dict[str, set[str]] = defaultdict(set)
+    for (folder, file), naming in zip(halves, together, strict=True):
+        forms[folder].add((file.count("/"), suffix_of(file)))
+        people[folder].add(naming.subject)
+    several = [folder for folder, its in people.items() if len(its) > 1]
+    persons = [folder for folder, its in people.items() if its == {folder}]
+    if len(persons) > len(several) or not all(file for _, file in halves):
+        return [""] * len(names)
+    unlike = {f for f in forms if any(forms[f].isdisjoint(forms[other]) for other in several)}
+    return [folder if folder in unlike else "" for folder, _ in halves]
 
 
 @dataclass(frozen=True, eq=False)
@@ -351,6 +389,7 @@ class _Reading:
     place: str
     rows: Sequence[int]
     alone: Sequence[Naming]
+    doubts: Doubts
     together: Sequence[Naming]  # of all sources
 
     @functools.cached_property
@@ -390,11 +429,17 @@ class _Reading:
 
         `often` are in several sources alone; `each_one`: together, each is a person of its name.
         """
-        if self.is_alike or not self.names_people:
+        cut = all(one.startswith(other) for one, other in self.pairs)  # `p1a` and `p1b` of `p1`
+        if self.is_alike or not self.names_people or cut:
             return False
-        if self.count > 1:
-            return not all(one.startswith(other) for one, other in self.pairs)  # `p1a` of `p1`
-        return self.is_person_like or (self.is_doubtful(often) and not each_one)
+        guess = self.is_doubtful(often) and not (each_one or self._may_be_parts)
+        return self.count > 1 or self.is_person_like or guess
+
+    @property
+    def _may_be_parts(self) -> bool:
+        """Whether its people may be visits, series or parts of the body of one person."""
+        few = len(self.people) < 3 or all(re.fullmatch(r"0?\d", who) for who in self.people)
+        return few or all(map(is_visit, self.people))
 
     def is_doubtful(self, often: Collection[str]) -> bool:
         """Whether it may as well be one person as several.
@@ -404,11 +449,11 @@ class _Reading:
         may_be_one = not PERSON_NUMBER.match(self.place) and self.people.isdisjoint(often)
         return self.count == 1 < len(self.people) and may_be_one and not self.is_person_like
 
-    def say_people(self, several: bool) -> str:
+    def say_people(self, several: bool) -> tuple[str, str]:
         """How many people there are, where their names leave it open."""
         n = len(self.people)
         counts = f"{n} people, not as one" if several else f"one person, not as {n}"
-        return f"{self.place} counts as {counts}"
+        return self.place, f"counts as {counts}"
 
 
 def _take_apart(

@@ -381,11 +381,10 @@ def _keep_restarted_numbers_apart(files: Sequence[Parsed]) -> None:
 
 def _split_places(files: Sequence[Parsed]) -> list[str]:
     """The split of each file, or the folder beside those that are called as splits are."""
-    depths = {i for file in files for i, folder in enumerate(file.path[:3]) if split_word(folder)}
-    if not depths:
-        return [""] * len(files)
-    depth = min(depths)
-    beside = [file.path[depth] if len(file.path) > depth else "" for file in files]
+    paths = [file.path for file in files]
+    above = {tuple(path[:i]) for path in paths for i, f in enumerate(path[:3]) if split_word(f)}
+    depth = min(map(len, above), default=0)
+    beside = [p[depth] if tuple(p[:depth]) in above and p[depth:] else "" for p in paths]
     return [file.split or folder for file, folder in zip(files, beside, strict=True)]
 
 

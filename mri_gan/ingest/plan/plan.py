@@ -352,7 +352,10 @@ def _read_names(listed: Sequence[_Listed], config: PrepareConfig) -> tuple[list[
     if config.classes:
         return identify_all(paths, config), []
     found, doubts = read_sources(paths, places, lambda names: identify_all(names, config))
-    return found, [f"{doubt}; {USE_PEOPLE}" for doubt in doubts]
+    hidden = config.ids == "pseudonym"  # as a folder may be called like a person
+    return found, [
+        f"{'a folder' if hidden else place} {said}; {USE_PEOPLE}" for place, said in doubts
+    ]
 
 
 def _paths_of(members: Sequence[Member]) -> list[str]:

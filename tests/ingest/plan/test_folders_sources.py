@@ -112,7 +112,7 @@ def test_sources_that_are_people_stay_people(people: str) -> None:
     places = [name.partition("/")[0] for name in names]
     found, doubts = read_sources(names, places, read)
     assert [one.subject for one in found] == places
-    told = [] if people.startswith("PT") else [f"{places[0]} counts as one person, not as 3"]
+    told = [] if people.startswith("PT") else [(places[0], "counts as one person, not as 3")]
     assert doubts == told
 
 
@@ -150,11 +150,107 @@ BOTH = [("one", "export"), ("other", "viewer")]
 
 
 def test_people_of_one_tree_that_count_as_one_are_doubted(tmp_path: Path) -> None:
-    deep = tree("all/nested", "export", [f"patient_{n:02}" for n in range(4)])
-    flat = tree("all/imppl", "viewer", [f"P{n:02}" for n in range(1, 6)])
+    deep = tree("all/nested", "year", [f"patient_{n:02}" for n in range(4)])
+    flat = tree("all/imppl", "site", [f"P{n:02}" for n in range(1, 6)])
     top = phantoms.write_folder(tmp_path, dict.fromkeys((*deep, *flat), SLICE)) / "all"
     told = "4 folders that are called as people are, such as patient_00 and patient_01, count as"
     assert any(doubt.startswith(told) for doubt in build_plan([top], PrepareConfig()).doubts)
     hidden = " ".join(build_plan([top], PrepareConfig(ids="pseudonym")).doubts)
     assert "4 folders that are called as people are count as one person, p" in hidden
     assert "patient_00" not in hidden
+
+
+NAMED = ["Groß, Änne", "Müller, Jürgen", "Weiß, Bärbel", "Öztürk, Ali"]
+PAIRED = ["Uwe_Roth", "Ali_Wolf", "Jan_Lang", "Eva_Vogt"]
+VOLUMES = [f"PT{n:02}.nii.gz" for n in range(1, 7)]
+SHEETS = [f"{who}/Schädel Schicht {k:02}.jpg" for who in NAMED for k in (1, 2)]
+
+
+def read_one(names: Sequence[str]) -> tuple[list[Naming], list[tuple[str, str]]]:
+    return read_sources(names, ["all"] * len(names), read)
+
+
+def test_unlike_folders_of_one_folder_have_people_of_their_own() -> None:
+    names = [f"all/A/{name}" for name in VOLUMES] + [f"all/Bilder/{name}" for name in SHEETS]
+    found, doubts = read_one(names)
+    who = [name.split("/")[2].partition(".")[0] for name in names]
+    assert [one.subject for one in found] == who
+    assert doubts == [("Bilder", "counts as 4 people, not as one")]
+    deep = [f"all/A/MGH{n:03}/{c}_1.nii" for n in range(6) for c in ("T1", "T2")]
+    flat = [f"all/B/{w}_{c}.nii" for w in PAIRED for c in ("T1", "T2")]
+    found, doubts = read_one(deep + flat)
+    assert {one.subject for one in found[12:]} == set(PAIRED)
+    assert doubts == [("B", "counts as 4 people, not as one")]
+
+
+def test_data_sets_in_one_folder_of_several_are_told_apart_too() -> None:
+    names = [f"all/A/{name}" for name in VOLUMES] + [f"all/Bilder/{name}" for name in SHEETS]
+    who = [name.split("/")[2].partition(".")[0] for name in names]
+    nested = [f"top/{name}" for name in names] + [f"top/B/V{k}/MGH{k:03}_T1.nii" for k in (1, 2)]
+    found, doubts = read_one(nested)
+    assert [one.subject for one in found[: len(who)]] == who
+    assert doubts == [("Bilder", "counts as 4 people, not as one")]
+
+
+@pytest.mark.parametrize("form", [*PATIENTS, "Bäcker, {:02}"])
+def test_only_what_is_wrong_changes_where_one_folder_holds_two(form: str) -> None:
+    patients = [form.format(n + 1) for n in range(8)]
+    mended = 0
+    for one, other in itertools.permutations(TREES, 2):
+        truth = tree("all/here", one, patients[:4]) | tree("all/there", other, patients[4:])
+        plain, (found, _) = read(list(truth)), read_one(list(truth))
+        assert found == plain or not is_right(plain, truth) or is_right(found, truth)
+        mended += is_right(found, truth) and not is_right(plain, truth)
+    assert mended > 30
+
+
+def test_what_may_be_one_person_or_several_is_kept_together_and_told() -> None:
+    others = [f"all/A/{name}" for name in VOLUMES]
+    for below in ("Knee Spine", "1 2 3", "V1 V2 V3"):
+        parts = [f"all/B/MGH007/{part}/{k:03}.png" for part in below.split() for k in (1, 2)]
+        found, doubts = read_one(others + parts)
+        assert len({one.subject for one in found[len(others) :]}) == 1
+        assert doubts == [("B", f"counts as one person, not as {len(below.split())}")]
+
+
+def test_one_persons_times_in_another_source_are_nobody() -> None:
+    first = tree("here", "folder", ["PT01", "PT02", "PT03"])
+    second = {f"there/PT07_{when}.nii.gz": "PT07" for when in ("pre", "post")}
+    assert is_right(read_two(first, second), first | second)
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        ["{w}/{k:03}.png", "{w}/V1/{k:03}.png", "{w}/V2/{k:03}.png"],
+        ["train/{w}/T1_1.nii.gz", "test/P09/T1_1.nii.gz", "test/P09/T1_2.nii.gz"],
+        ["images/{w}_{k:03}.png", "masks/{w}.nii.gz"],
+        ["T1/{w}.nii.gz", "T2/{w}/{k:03}.png"],
+        ["train/AD/{w}_{k:03}.png", "test/{w}x_{k:03}.png"],
+        ["site1/{w}/{k:03}.png", "site2/1{w}_{k:03}.png"],
+        ["{w}.nii.gz", "extra/{w}/{k:03}.png"],
+        ["{w}/Knee/1.png", "{w}/Spine/1.png", "{w}/Neck/1.png", "rest/1{w}_{k:03}.png"],
+    ],
+)
+@pytest.mark.parametrize("form", ["PT{:02}", "{:04}", "MGH{:03}", "Anna_{:02}", "Müller {:02}"])
+def test_folders_of_one_data_set_are_read_together(files: Sequence[str], form: str) -> None:
+    names = [f.format(w=form.format(n), k=k) for f in files for n in range(1, 7) for k in (1, 2)]
+    every = [f"all/{name}" for name in dict.fromkeys(names)]
+    assert read_one(every) == (read(every), [])
+
+
+def test_names_of_folders_are_not_told_under_pseudonyms(tmp_path: Path) -> None:
+    names = [f"all/A/{name}" for name in VOLUMES] + [f"all/Bilder/{name}" for name in SHEETS]
+    top = phantoms.write_folder(tmp_path, dict.fromkeys(names, SLICE)) / "all"
+    doubts = [build_plan([top], PrepareConfig(ids=ids)).doubts[0] for ids in ("keep", "pseudonym")]
+    told = "counts as 4 people, not as one; if that is wrong, assign people with --people TABLE"
+    assert doubts == [f"Bilder {told}", f"a folder {told}"]
+
+
+@pytest.mark.parametrize("form", ["PT{:02}", "{:04}", "Müller {:02}", "MGH{:03}"])
+def test_contrasts_beside_another_sources_splits_are_no_splits(form: str) -> None:
+    patients = [form.format(n) for n in range(1, 9)]
+    splits = {f"all/A/{s}/{w}_1.png": w for s in ("train", "test") for w in patients[:4]}
+    contrasts = {f"all/B/{c}/{w}_1.png": w for c in ("T1", "T2") for w in patients[4:]}
+    found = read(list(splits | contrasts))[len(splits) :]
+    assert [one.subject for one in found] == list(contrasts.values())
