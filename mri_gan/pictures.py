@@ -105,7 +105,9 @@ INK, PAPER = "#ebebeb", 0
 LINE_PX, LETTER_PX = 13, 6  # a line of text below a sheet, and room for one of its letters
 LABEL_LINES = 3  # at most, below a picture
 SPELLED = str.maketrans(
-    {"ß": "ss", "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ø": "O", "ø": "o", "Ł": "L", "ł": "l"}
+    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "å": "aa", "Å": "Aa"}
+    | {"Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "ß": "ss", "Ø": "O", "ø": "o"}
+    | {"Ł": "L", "ł": "l"}
     | {"Đ": "D", "đ": "d", "ı": "i", "Þ": "Th", "þ": "th", "Ð": "D", "ð": "d", "–": "-", "—": "-"}
 )
 NOTED_PX = 120  # narrower sheets have no room for sentences
@@ -313,18 +315,19 @@ def _wrap_parts(text: str, letters: int) -> list[str]:
 
 
 def to_letters(text: str) -> str:
-    """Text in letters that Pillow's own font has: `Müller` is `Muller`, other scripts are `?`.
+    """Text in letters that Pillow's own font has: `Müller` is `Mueller`, other scripts are `?`.
 
     A letter that the font lacks would be an empty box.
     """
-    return "".join(map(_spell, text.translate(SPELLED)))
-
-
-def _spell(letter: str) -> str:
-    if _is_drawn(letter):
-        return letter
-    bare = (c for c in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(c))
+    composed = unicodedata.normalize("NFC", text)
+    bare = "".join(c if _is_drawn(c) else bare_letters(c) for c in composed)
     return "".join(c if _is_drawn(c) else "?" for c in bare)
+
+
+def bare_letters(letter: str) -> str:
+    """A letter without its marks: `ü` is `ue`, `é` is `e`, `ø` is `o`."""
+    bare = unicodedata.normalize("NFKD", letter.translate(SPELLED))
+    return "".join(c for c in bare if not unicodedata.combining(c))
 
 
 @functools.cache

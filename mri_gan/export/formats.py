@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import UsageError
 from mri_gan.files import write_text
-from mri_gan.pictures import SPELLED, Shows, png_bytes
+from mri_gan.pictures import Shows, bare_letters, png_bytes
 from mri_gan.store.labels import one_cell, slice_labels
 from mri_gan.store.reader import StoreReader
 from mri_gan.store.schema import (
@@ -126,9 +126,6 @@ def label_table(store: StoreReader) -> Pixels:
 # Which slices an export takes, and under which names
 
 MAX_NAME, MAX_BYTES = 80, 200  # characters, and bytes of UTF-8
-UMLAUTS = str.maketrans(
-    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "å": "aa", "Å": "Aa"}
-)
 MARK_BYTES = 2
 # Folders that Windows cannot have.
 RESERVED = re.compile(r"(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$)", re.IGNORECASE)
@@ -201,8 +198,7 @@ def _spell(letter: str) -> str:
     if letter.isascii():
         return letter if letter.isalnum() or letter in "._-" else "_"
     if unicodedata.name(letter, "").startswith("LATIN"):
-        bare = unicodedata.normalize("NFKD", letter.translate(UMLAUTS).translate(SPELLED))
-        return "".join(c for c in bare if c.isascii() and c.isalnum()) or "_"
+        return "".join(c for c in bare_letters(letter) if c.isascii() and c.isalnum()) or "_"
     return letter if unicodedata.category(letter)[0] in "LMN" else "_"
 
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from mri_gan.errors import DataError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.ingest.outcome import reading
-from mri_gan.ingest.read.sevenzip import list_7z, read_7z_member
+from mri_gan.ingest.read.inflate import EMPTY, require_bytes
+from mri_gan.ingest.read.sevenzip import AGAIN, list_7z, read_7z_member
 from mri_gan.ingest.read.tars import list_tar, read_tar_member
 from mri_gan.ingest.source import (
     ARCHIVE_SUFFIXES,
@@ -34,6 +35,7 @@ from mri_gan.ingest.source import (
     Member,
     Unlisted,
     form_of,
+    holds_slices,
     is_clutter,
     lacks_reader,
     natural_key,
@@ -70,6 +72,9 @@ def list_source(source: Path) -> Listing:
 
 
 def _list_archive(path: Path, suffix: str) -> Listing:
+    if path.is_file() and not path.stat().st_size:
+        kind = suffix[1:] if suffix in (".zip", ".7z") else "tar"
+        raise DataError(f"{path}: is not a readable {kind} ({EMPTY})", AGAIN)
     if suffix == ".zip":
         return _list_zip(path)
     return list_7z(path) if suffix == ".7z" else list_tar(path)
@@ -113,7 +118,7 @@ def _list_folder(folder: Path) -> Listing:
         with reading(path) as problem:
             suffix = suffix_of(name)
             if suffix == ".zip":
-                found.add(_list_zip(path))
+                found.add(_list_archive(path, suffix))
             elif suffix in ARCHIVE_SUFFIXES and not lacks_reader(suffix):
                 ordered[name] = _list_archive(path, suffix)
             elif path.is_symlink() and not path.exists():
@@ -212,7 +217,7 @@ def _open_zip_once(path: Path, _pid: int, _size: int, _time: int) -> zipfile.Zip
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
         raise DataError(
             f"{path}: is not a readable zip ({one_line(error)})",
-            "download or copy it again and compare its size with the original",
+            AGAIN,
         ) from error
     except OSError as error:
         raise explain_os_error(error, path) from error
@@ -230,6 +235,8 @@ def read_member(member: Member) -> bytes:
     """
     if member.size > MAX_MEMBER_BYTES:
         raise DataError(f"{member.label}: too large ({member.size} bytes)", "split it")
+    if holds_slices(member.name):  # a table of no lines is one
+        require_bytes(member.size, member.label)
     try:
         if member.number is None:
             return member.container.read_bytes()

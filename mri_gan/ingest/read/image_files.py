@@ -21,6 +21,7 @@ from PIL import Image, ImageOps
 
 from mri_gan.errors import DataError
 from mri_gan.files import crc32, explain_os_error, one_line
+from mri_gan.ingest.read.inflate import require_bytes
 from mri_gan.pictures import to_unit
 
 # An allow-list: Pillow would hand an EPS file to Ghostscript.
@@ -107,8 +108,7 @@ def count_pages(data: bytes) -> int:
 
 
 def _read(data: bytes, verify: bool, convert: Callable[[Image.Image], Read]) -> list[Read]:
-    if not data:
-        raise DataError("unreadable image (the file is empty)", "copy it again")
+    require_bytes(len(data))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what matters is checked here

@@ -19,6 +19,7 @@ with contextlib.suppress(ImportError):  # no build for this machine
     from isal import isal_zlib as fastest
 
 GZIP_MAGIC = b"\x1f\x8b"
+EMPTY = "the file is empty"
 PIECE_BYTES = 1 << 12
 UNPACKED_BYTES = 256 << 20  # that a few bytes may well become, such as an empty mask
 
@@ -29,6 +30,12 @@ def refuse_bomb(announced: int, packed: int) -> None:
         raise DataError("looks like a decompression bomb")
 
 
+def require_bytes(n_bytes: int, label: str = "") -> None:
+    """Raise DataError where a file, or what is packed in it, holds nothing at all."""
+    if not n_bytes:
+        raise DataError(f"{label}: {EMPTY}" if label else EMPTY, "copy it again")
+
+
 def gunzip_start(data: bytes, n_bytes: int) -> bytes:
     """The first bytes of a gzip stream, not verified; raises DataError."""
     found = b""
@@ -36,6 +43,7 @@ def gunzip_start(data: bytes, n_bytes: int) -> bytes:
         found += piece
         if len(found) >= n_bytes:
             break
+    require_bytes(len(found))
     return found[:n_bytes]
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import phantoms
@@ -13,7 +16,7 @@ from mri_gan.errors import DataError
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read import archives
-from mri_gan.ingest.read.archives import list_members, read_member
+from mri_gan.ingest.read.archives import list_members, list_source, read_member
 from mri_gan.ingest.source import (
     MAX_MEMBER_BYTES,
     Member,
@@ -22,7 +25,10 @@ from mri_gan.ingest.source import (
     natural_key,
     suffix_of,
 )
+from mri_gan.store.reader import StoreReader
 
+Prepare = Callable[..., Path]
+PNG = phantoms.png_bytes(phantoms.slice_pixels())
 FILES = {f"set/a_{i}.png": b"png %d" % i for i in (1, 2, 10)}
 
 
@@ -288,3 +294,30 @@ def test_common_prefix_is_whole_folders(names: list[str], prefix: str) -> None:
 def test_a_label_names_the_archive_and_the_member(tmp_path: Path) -> None:
     archive = phantoms.write_zip(tmp_path / "a.zip", FILES)
     assert listed(archive)[0].label == f"{archive}:set/a_1.png"
+
+
+KINDS = ".nii .nii.gz .mgz .png .jpg .npy .mat .h5 .nrrd .dcm"
+
+
+def test_a_file_that_holds_nothing_is_called_empty(tmp_path: Path, prepare: Prepare) -> None:
+    files: phantoms.Files = {f"p{n:02}_1.png": PNG for n in (1, 2)}
+    files |= {f"nothing{suffix}": b"" for suffix in KINDS.split()}
+    files |= {f"packed{suffix}": gzip.compress(b"") for suffix in (".nii.gz", ".mgz")}
+    packed = phantoms.write_zip(tmp_path / "packed.zip", files)
+    for source in (phantoms.write_folder(tmp_path / "set", files), packed):
+        with StoreReader(prepare(tmp_path / f"{source.name}.store", source)) as store:
+            reasons = [entry["reason"] for entry in store.skipped()]
+            reasons += [reason for _, reason in store.summary["unlisted"]]
+        assert set(reasons) == {"the file is empty"}
+        assert len(reasons) == len(files) - 2
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar", ".tar.gz", ".7z"])
+def test_an_empty_archive_is_called_empty(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / "set" / f"a{suffix}"
+    phantoms.write_folder(tmp_path / "set", {path.name: b""})
+    told = r"is not a readable (zip|tar|7z) \(the file is empty\)"
+    with pytest.raises(DataError, match=rf"a\.[a-z.7]*: {told}: download or copy it again"):
+        list_source(path)
+    ((_, reason),) = list_source(tmp_path / "set").bad
+    assert re.fullmatch(told, reason)

