@@ -191,8 +191,10 @@ def train(
         minutes=minutes,
     )
     start = Start(as_path(start_from)) if start_from else None
-    config = resolve_settings(as_path(store), preset, condition, {**settings}, options, start)
-    run = Run(as_path(store), as_path(out), config, options, given=tuple(settings))
+    source = as_path(store)
+    with StoreReader(source) as opened:
+        config = resolve_settings(opened, preset, condition, {**settings}, options, start)
+    run = Run(source, as_path(out), config, options, given=tuple(settings))
     checkpoint = train_before(callbacks, run, start)
     return TrainedRun(run.folder, checkpoint, checkpoint_nimg(checkpoint), config)
 
@@ -223,7 +225,7 @@ def train_before(
 
 
 def resolve_settings(
-    store: Path,
+    store: StoreReader,
     preset: str | None,
     condition: str | Sequence[str],
     settings: dict[str, Any],
@@ -243,9 +245,8 @@ def resolve_settings(
     values["capacity"] = CAPACITIES.get(capacity, capacity)
     values["precision"] = pick_precision(values.get("precision"), options.device)
     names = (condition,) if isinstance(condition, str) else tuple(condition)
-    with StoreReader(store) as opened:
-        weights = start if options.transfer else None
-        return build_config(opened, names, options.labels, values, weights)
+    weights = start if options.transfer else None
+    return build_config(store, names, options.labels, values, weights)
 
 
 def by_levels(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -251,8 +251,9 @@ def test_minutes_end_a_call_and_replace_a_presets_length(store: Path, tmp_path: 
     assert any("min are over at 0.008 of 0.064 kimg; the same call" in p for p in diary.pages)
     with pytest.raises(mg.UsageError, match="minutes 0: give a number above 0"):
         mg.train(store, tmp_path / "run", **TINY, minutes=0)
-    assert resolve_settings(store, "laptop", (), {}, RunOptions()).kimg == 25.0
-    assert resolve_settings(store, "laptop", (), {}, RunOptions(minutes=5)).kimg is None
+    with mg.open_store(store) as opened:
+        assert resolve_settings(opened, "laptop", (), {}, RunOptions()).kimg == 25.0
+        assert resolve_settings(opened, "laptop", (), {}, RunOptions(minutes=5)).kimg is None
 
 
 TABLE = "size\tfade\tstay\tbatch\n8\t0\t16\t8\n16\t8\t8\t4\n"

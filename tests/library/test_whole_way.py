@@ -290,9 +290,9 @@ def test_settings_mean_what_they_mean_on_the_command_line(store: Path) -> None:
     from mri_gan.schedule import settings_used
     from mri_gan.train.run_folder import RunOptions
 
-    config = resolve_settings(
-        store, None, (), {"precision": "auto", "max_size": 8, "capacity": "tiny"}, RunOptions()
-    )
+    settings = {"precision": "auto", "max_size": 8, "capacity": "tiny"}
+    with mg.open_store(store) as opened:
+        config = resolve_settings(opened, None, (), settings, RunOptions())
     words = ["--precision", "auto", "--max-size", "8", "--capacity", "tiny", "--device", "cpu"]
     done = CliRunner().invoke(cli, ["train", str(store), *words, "--dry-run", "--quiet"])
     printed = mg.TrainConfig.from_dict(json.loads(done.stdout)["settings"])
@@ -314,10 +314,11 @@ def test_a_preset_gives_settings_and_what_is_given_wins(store: Path) -> None:
     from mri_gan.schedule import total_images
     from mri_gan.train.run_folder import RunOptions
 
-    config = resolve_settings(store, "laptop", (), {"capacity": 0.5}, RunOptions())
-    assert (config.kimg, config.capacity) == (25.0, 0.5)  # the length that docs/results.md has
-    assert resolve_settings(store, "laptop", (), {"kimg": 3.0}, RunOptions()).kimg == 3.0
-    by_phase = resolve_settings(store, "laptop", (), {"phase": 100}, RunOptions())
-    assert total_images(by_phase) == 700  # 100 at 8 px, 200 each at 16, 32 and 64
-    with pytest.raises(mg.UsageError, match="preset"):
-        resolve_settings(store, "bogus", (), {}, RunOptions())
+    with mg.open_store(store) as opened:
+        config = resolve_settings(opened, "laptop", (), {"capacity": 0.5}, RunOptions())
+        assert (config.kimg, config.capacity) == (25.0, 0.5)  # the length that docs/results.md has
+        assert resolve_settings(opened, "laptop", (), {"kimg": 3.0}, RunOptions()).kimg == 3.0
+        by_phase = resolve_settings(opened, "laptop", (), {"phase": 100}, RunOptions())
+        assert total_images(by_phase) == 700  # 100 at 8 px, 200 each at 16, 32 and 64
+        with pytest.raises(mg.UsageError, match="preset"):
+            resolve_settings(opened, "bogus", (), {}, RunOptions())

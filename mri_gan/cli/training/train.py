@@ -328,25 +328,17 @@ def take_config(
     store: StoreReader, start: Start | None, run_options: RunOptions, choices: dict[str, Any]
 ) -> TrainConfig:
     """The configuration that the options give together with the store and --ckpt."""
-    from mri_gan.nets.build import pick_precision
-    from mri_gan.schedule import read_schedule, settings_by_levels
-    from mri_gan.train.data import build_config
+    from mri_gan.library.training import resolve_settings
 
-    given = given_names()
-    wanted = (choices[name] if name in given else None for name in ("arch", "loss", "critic"))
-    decided = starting_settings(choices.pop("preset"), *wanted, given=given)
-    choices |= {name: value for name, value in decided.items() if name not in given}
+    preset, names = choices.pop("preset"), choices.pop("condition_names")
+    given = {name: value for name, value in choices.items() if name in given_names()}
+    if "schedule_file" in given:
+        given["schedule"] = given.pop("schedule_file")
     transfer = run_options.transfer
     require(not transfer or start is not None, "--transfer takes weights from --ckpt", "give both")
-    frozen = choices["freeze_critic"] > 0
+    frozen = given.get("freeze_critic", 0) > 0
     require(not frozen or transfer, "--freeze-critic needs --transfer", "give both")
-    choices["precision"] = pick_precision(choices["precision"], run_options.device)
-    schedule_file, condition_names = choices.pop("schedule_file"), choices.pop("condition_names")
-    if schedule_file is not None:
-        named = {name: value for name, value in choices.items() if name in given}
-        choices |= settings_by_levels(read_schedule(schedule_file), named)
-    weights = start if transfer else None
-    return build_config(store, condition_names, run_options.labels, choices, weights)
+    return resolve_settings(store, preset, names, given, run_options, start)
 
 
 def train_store(call: Call, config: TrainConfig, world: World) -> None:
