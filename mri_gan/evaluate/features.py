@@ -15,7 +15,6 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -230,33 +229,23 @@ def load_torchscript(path: Path, device: str = "cpu") -> Features:
     `inception-2015-12-05.pt` does. Raises DataError for a program that cannot do this, or that may
     reach files (`synth.foreign.torchscript` says what is checked and what stays trusted).
     """
-    run = _caller(load_torchscript_program(path, device))
-    extract = _guarded(run, path, device)
-    dimensions = extract(np.zeros((2, 64, 64), np.float32)).shape[1]
-    return Features(path.stem, dimensions, extract)
-
-
-def _caller(module: Any) -> Callable[[torch.Tensor], Any]:
+    module = load_torchscript_program(path, device)
     arguments = {argument.name for argument in module.forward.schema.arguments}
     options = {"return_features": True} if "return_features" in arguments else {}
-    return lambda images: module(images, **options)
 
-
-def _guarded(
-    run: Callable[[torch.Tensor], Any], path: Path, device: str
-) -> Callable[[Pixels], NDArray[np.float32]]:
     @torch.no_grad()
-    def extract(images: Pixels) -> NDArray[np.float32]:
+    def extract(images: Pixels) -> Vectors:
         pixels = (as_tensor(images) * 255 + 0.5).to(torch.uint8).expand(-1, 3, -1, -1)
         try:
-            found = run(pixels.to(device))
+            found = module(pixels.to(device), **options)
         except Exception as error:  # whatever a foreign program raises
             raise DataError(f"{path}: failed on images ({_last_line(error)})", WANTED) from error
         if not isinstance(found, torch.Tensor) or found.ndim != 2 or len(found) != len(images):
             raise DataError(f"{path}: does not give one row for each image", WANTED)
         return np.asarray(found.float().cpu().numpy())
 
-    return extract
+    dimensions = extract(np.zeros((2, 64, 64), np.float32)).shape[1]
+    return Features(path.stem, dimensions, extract)
 
 
 WANTED = "it must turn uint8 [N, 3, S, S] into float [N, D]"

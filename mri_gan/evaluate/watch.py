@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from mri_gan.checkpoint import checkpoint_nimg
@@ -83,12 +82,8 @@ def measure(
     families = build_families(reals.size, len(reals), features, seed)
     result = evaluate(reals, fakes, families, RESAMPLES, seed)
     figures = {
-        f.name: {k: _plain(v) for k, v in vars(f).items() if k in ("value", "at_floor", "floor")}
-        for f in result.figures
+        figure["name"]: {kind: figure[kind] for kind in ("value", "floor", "at_floor")}
+        for figure in result.to_dict()["figures"]
     }
     seconds = result.real_s + result.fake_s + result.compare_s
     return {"seconds": round(seconds, 2), "figures": figures}
-
-
-def _plain(value: float) -> float | None:
-    return float(f"{value:.6g}") if np.isfinite(value) else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
@@ -416,23 +417,14 @@ def write_shards(
 ) -> None:
     """WebDataset: `shard-000000.tar` of `000000.png`, `000000.mask.png`, `000000.json`."""
     target.mkdir()
-    shard: tarfile.TarFile | None = None
-    try:
-        for number, (index, files) in enumerate(images):
-            if number % SHARD == 0:
-                if shard is not None:
-                    shard.close()
-                shard = tarfile.open(target / f"shard-{number // SHARD:06d}.tar", "w")  # noqa: SIM115
-            assert shard is not None
-            record = store.records[index]
-            facts = public_facts(record, selection)
-            for name, data in files.items():
-                _add(shard, f"{number:06d}{name and '.'}{name}.png", data)
-            _add(shard, f"{number:06d}.json", json.dumps(facts, sort_keys=True).encode())
-            tell()
-    finally:
-        if shard is not None:
-            shard.close()
+    for part, some in itertools.groupby(enumerate(images), lambda one: one[0] // SHARD):
+        with tarfile.open(target / f"shard-{part:06d}.tar", "w") as shard:
+            for number, (index, files) in some:
+                facts = public_facts(store.records[index], selection)
+                for name, data in files.items():
+                    _add(shard, f"{number:06d}{name and '.'}{name}.png", data)
+                _add(shard, f"{number:06d}.json", json.dumps(facts, sort_keys=True).encode())
+                tell()
 
 
 def _add(shard: tarfile.TarFile, name: str, data: bytes) -> None:

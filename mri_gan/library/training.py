@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
-import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,10 +77,6 @@ class Callback:
         """The last call, with what ended the run early, if it did; not where `on_begin` failed."""
 
 
-def _close(callback: Callback, _kind: object, error: BaseException | None, _at: object) -> None:
-    callback.on_close(error)
-
-
 class Audience:
     """The callbacks of one call of `train`, whose `on_close` are called when its block is left."""
 
@@ -101,7 +96,7 @@ class Audience:
         """Call `on_begin`, then tell the notes that came before."""
         for callback in self._callbacks:
             callback.on_begin(config, folder)
-            self._closing.push(functools.partial(_close, callback))
+            self._closing.push(lambda _kind, error, _at, own=callback: own.on_close(error))
         early, self._early = self._early or [], None
         for text in early:
             self.note(text)

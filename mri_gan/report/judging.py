@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
@@ -21,7 +20,14 @@ from mri_gan.charts import (
     list_seen,
 )
 from mri_gan.report.facts import RunFacts, showing
-from mri_gan.report.sections import Answer, Section, Table, say_known, to_text
+from mri_gan.report.sections import (
+    Answer,
+    Section,
+    Table,
+    command_to_judge,
+    say_known,
+    to_text,
+)
 from mri_gan.report.usefulness import ROWS, say_replaced, say_scores, say_task
 from mri_gan.values import say_count
 
@@ -141,7 +147,7 @@ def copies_answer(run: RunFacts) -> Answer:
         return Answer(question, "Unknown: not audited.", [_todo(run, "audit")])
     document = result.document
     if document.get("trained_on_this_store") is False:
-        again = f"Audit it against the store of this run: {_command(run, 'audit')}"
+        again = f"Audit it against the store of this run: {command_to_judge(run, 'audit')}"
         return Answer(question, WRONG_STORE, [again], "undecided")
     limits = [*_older(run, document, "audit"), _audit_caption(document)]
     limits += [str(document[name]) for name in ("limits", "kinds", "warning") if document.get(name)]
@@ -180,7 +186,7 @@ def _older(run: RunFacts, document: dict[str, Any], command: str) -> list[str]:
         return []
     return [
         f"This is of an older checkpoint, after {judged:,} images; the run has one of "
-        f"{run.newest:,}. To judge that: {_command(run, command)}"
+        f"{run.newest:,}. To judge that: {command_to_judge(run, command)}"
     ]
 
 
@@ -276,11 +282,7 @@ def use_answer(run: RunFacts) -> Answer:
 
 
 def _todo(run: RunFacts, command: str) -> str:
-    return f"To find out: {_command(run, command)}"
-
-
-def _command(run: RunFacts, command: str) -> str:
-    return f"mrigan {command} {shlex.quote(run.folder.name)} --data STORE"
+    return f"To find out: {command_to_judge(run, command)}"
 
 
 # As tables
@@ -304,12 +306,12 @@ def evaluation(run: RunFacts) -> Section:
     return section
 
 
-def figure_table(document: dict[str, Any], name: str = "") -> Table:
+def figure_table(document: dict[str, Any]) -> Table:
     """The figures of one evaluation, each beside the floor that was measured with it."""
     figures = document.get("figures", [])
     worded = any(figure.get("reading") for figure in figures)
     rows = [figure_row(figure) + [str(figure.get("reading", ""))] * worded for figure in figures]
-    return Table(f"{name}{_caption(document)}", rows, (*HEAD, "verdict") if worded else HEAD)
+    return Table(_caption(document), rows, (*HEAD, "verdict") if worded else HEAD)
 
 
 def figure_row(figure: dict[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from mri_gan.charts import Chart, chart_metrics
 from mri_gan.conditions import Conditions
-from mri_gan.config import CONFIG, METRICS, differences, list_problems
+from mri_gan.config import CONFIG, METRICS, list_problems
 from mri_gan.pictures import Shows, edges_of, say_edges
 from mri_gan.report.facts import Picture, RunFacts, showing
 from mri_gan.report.terms import flatten, say_name, words
@@ -93,7 +93,7 @@ class Section:
     def ask_for(self, run: RunFacts, command: str) -> None:
         """Show the command that measures what is missing."""
         self.hint = "Not measured yet. Run:"
-        self.command = f"mrigan {command} {shlex.quote(run.folder.name)} --data STORE"
+        self.command = command_to_judge(run, command)
 
     def add_pictures(self, pictures: Sequence[Picture], with_people: bool, newest: int = 0) -> None:
         """Show the pictures that may be shown, and count those that are left out.
@@ -104,6 +104,11 @@ class Section:
         shown = [p for p in pictures if may_show(p, with_people)]
         self.pictures += [embed(p, name_picture(p.path.stem) + say_age(p, newest)) for p in shown]
         self.notes += left_out(pictures, with_people)
+
+
+def command_to_judge(run: RunFacts, command: str) -> str:
+    """What to type to have a run judged."""
+    return f"mrigan {command} {shlex.quote(run.folder.name)} --data STORE"
 
 
 def may_show(picture: Picture, with_people: bool) -> bool:
@@ -346,8 +351,7 @@ def reproduction(run: RunFacts) -> Section:
 
 def changed_settings(runs: Sequence[RunFacts]) -> list[str]:
     """The names of settings that are not the same in all runs."""
-    first = runs[0].settings
-    found = {
-        phrase.split(" ", 1)[0] for run in runs[1:] for phrase in differences(first, run.settings)
-    }
-    return sorted(found)
+    each = [run.settings for run in runs]
+    names = sorted({name for settings in each for name in settings})
+    first = each[0]
+    return [n for n in names if any(own.get(n) != first.get(n) for own in each)]

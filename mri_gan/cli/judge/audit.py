@@ -9,7 +9,6 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.cli.judge import judging
-from mri_gan.config import require
 from mri_gan.errors import DataError
 
 if TYPE_CHECKING:
@@ -65,13 +64,7 @@ def command(
     from mri_gan.pictures import Shows, save_png
     from mri_gan.store.reader import StoreReader
 
-    require(
-        (ckpt is None) != (images is None),
-        "neither a checkpoint nor --images, or both",
-        "give one of them",
-    )
-    if ckpt is not None:
-        judging.refuse_pictures(ckpt)
+    judging.require_one(ckpt, images)
     with StoreReader(data) as store:
         judged = judging.find_judged(store, ckpt, images, count, drawing, DEPTH)
         folder = judging.find_folder(out, judged, "audit", store)

@@ -94,13 +94,7 @@ def command(
     from mri_gan.evaluate.evaluation import save_map
     from mri_gan.store.reader import StoreReader
 
-    require(
-        (ckpt is None) != (choices["images"] is None),
-        "neither a checkpoint nor --images, or both",
-        "give one of them",
-    )
-    if ckpt is not None:
-        judging.refuse_pictures(ckpt)
+    judging.require_one(ckpt, choices["images"])
     with StoreReader(data) as store:
         result, facts, folder, both = _evaluate(store, ckpt, out, quiet or as_json, **choices)
     written = judging.write_results(folder, "evaluation.json", facts)

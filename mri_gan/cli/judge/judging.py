@@ -56,10 +56,17 @@ def shared(psi: float) -> options.Decorator:
     return options.gathered("drawing", Drawing, *OPTIONS[:2], truncation, *OPTIONS[2:])
 
 
-def refuse_pictures(ckpt: Path) -> None:
-    """Raise UsageError for a folder of pictures, DataError for a store, where a run is wanted."""
+def require_one(ckpt: Path | None, images: Path | None) -> None:
+    """Raise UsageError unless one is given, and for a folder of pictures where a run is wanted.
+
+    DataError for a store there.
+    """
     from mri_gan.config import is_run, refuse_store, require
 
+    neither = "neither a checkpoint nor --images, or both"
+    require((ckpt is None) != (images is None), neither, "give one of them")
+    if ckpt is None:
+        return
     refuse_store(ckpt)
     require(
         is_run(ckpt) or any(ckpt.glob("*.pt")) or not any(ckpt.glob("*.png")),
