@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,9 @@ import torch
 
 from mri_gan.checkpoint import checkpoint_nimg
 from mri_gan.config import read_metrics
-from mri_gan.errors import UsageError
 from mri_gan.evaluate.evaluation import build_families, build_features, evaluate, read_people
 from mri_gan.evaluate.images import ImageSet, fakes_of
-from mri_gan.evaluate.membership import encode_slices
+from mri_gan.evaluate.membership import training_conditions
 from mri_gan.files import write_text
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import load_trained, settings_to_draw
@@ -59,9 +57,7 @@ def score_checkpoint(store: Path, checkpoint: Path, device: str, seed: int) -> d
     look = settings_to_draw(trained, psi=1.0)
     with StoreReader(store) as opened:
         reals, apart = read_people(opened, "train", look.size, IMAGES, seed)
-        conditions = None
-        with contextlib.suppress(UsageError):  # labels that only a table had
-            conditions = encode_slices(opened, opened.indices("train"), trained.conditions)
+        conditions = training_conditions(opened, trained)
         depth = int(opened.header["depth"])
         fakes = fakes_of(trained, look, range(len(reals)), depth, conditions)
         return {

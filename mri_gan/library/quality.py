@@ -203,7 +203,7 @@ def audit(
         judged = _find_images(model, opened, count, size, psi, noise, seed, device, DEPTH)
         train = reals_of(opened, ("train",), judged.size, ALL, seed)
         held_out = read_held_out(opened, judged.size, seed)
-        right = None if judged.trained is None else was_trained_on(judged.trained, opened)
+        right = was_trained_on(judged.trained, opened)
         samples = judged.take_images(count)
         tell = counted(on_progress, count_compared(samples, train, held_out))
         return audit_sets(samples, train, held_out, right, seed=seed, tell=tell)

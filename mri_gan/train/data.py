@@ -158,8 +158,13 @@ def digest_data(store: str, indices: NDArray[np.int64], conditions: NDArray[np.f
     return hasher.hexdigest()
 
 
-def was_trained_on(trained: Trained, store: StoreReader) -> bool | None:
-    """Whether a checkpoint was trained on this store; None where the labels of an older hide it."""
+def was_trained_on(trained: Trained | None, store: StoreReader) -> bool | None:
+    """Whether a checkpoint was trained on this store.
+
+    None where there is none, or the labels of an older one hide it.
+    """
+    if trained is None:
+        return None
     saved = load_checkpoint(trained.path)
     if saved.store:
         return saved.store == store.digest

@@ -91,11 +91,12 @@ def _audit(
     from mri_gan.evaluate.images import reals_of
     from mri_gan.evaluate.verdict import to_json, worst_pairs
     from mri_gan.library.quality import ALL, count_compared, read_held_out
+    from mri_gan.train.data import was_trained_on
 
     train = reals_of(store, ("train",), judged.size, ALL, seed)
     held_out = read_held_out(store, judged.size, seed)
     samples = judged.take_images(count)
-    right = judging.is_trained_on(judged.trained, store)
+    right = was_trained_on(judged.trained, store)
     if right is False and not silent:
         click.echo("warning: the model was trained on another store than --data", err=True)
     if right is None and judged.trained is not None and not silent:

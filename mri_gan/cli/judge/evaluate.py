@@ -141,6 +141,7 @@ def _evaluate(
     )
     from mri_gan.evaluate.features import load_torchscript
     from mri_gan.files import digest_file
+    from mri_gan.train.data import was_trained_on
 
     seed, device = drawing.seed, drawing.device
     more = [load_torchscript(path, device) for path in features_file]
@@ -151,7 +152,7 @@ def _evaluate(
     drawn = judged.take_images(fakes or len(reals))
     built = build_features(features, apart, device, more)
     families = build_families(judged.size, max(len(reals), len(drawn)), built, seed)
-    right = judging.is_trained_on(judged.trained, store)
+    right = was_trained_on(judged.trained, store)
     both = judging.people_in_both(judged.trained, store, (split,), trained_on)
     with options.Progress(len(reals) + len(drawn), " images", silent) as bar:
         described = describe_both(reals, drawn, families, seed, bar.add)

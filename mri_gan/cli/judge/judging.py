@@ -99,13 +99,6 @@ def find_judged(
     return judge_model(store, trained, how.size, how.psi, how.noise, how.seed, depth)
 
 
-def is_trained_on(trained: Trained | None, store: StoreReader) -> bool | None:
-    """Whether a run was trained on this very store; None where that is not known."""
-    from mri_gan.train.data import was_trained_on
-
-    return None if trained is None else was_trained_on(trained, store)
-
-
 OTHER_STORE = (
     "the model was trained on other data than this store: people of this split may be among those "
     "it was trained on, and the figures say nothing about new people; give --trained-on STORE to "
@@ -122,12 +115,13 @@ def people_in_both(
     """
     from mri_gan.config import require
     from mri_gan.store.reader import StoreReader
+    from mri_gan.train.data import was_trained_on
 
     if other is None:
         return None
     with StoreReader(other) as opened:
         require(
-            is_trained_on(trained, opened) is not False,
+            was_trained_on(trained, opened) is not False,
             f"--trained-on {other}: the run was trained on another store",
             "give the store that was given to mrigan train",
         )

@@ -84,12 +84,13 @@ def _compare(
     from mri_gan.evaluate import utility
     from mri_gan.evaluate.utility import NETWORKS, compare_training, to_json
     from mri_gan.library.quality import ALL, SEEDS_APART
+    from mri_gan.train.data import was_trained_on
 
     judged = judging.find_judged(store, ckpt, None, 0, drawing)
-    right = judging.is_trained_on(judged.trained, store)
-    both = judging.people_in_both(judged.trained, store, utility.HELD_OUT, trained_on)
     trained, look, conditions = judged.generator
     size, seed, held_out = judged.size, drawing.seed, utility.HELD_OUT
+    right = was_trained_on(trained, store)
+    both = judging.people_in_both(trained, store, held_out, trained_on)
     name = utility.pick_task(store, trained, task)
     real = utility.read_examples(store, ("train",), size, name, count, seed)
     test = utility.read_examples(store, held_out, size, name, ALL, seed)
