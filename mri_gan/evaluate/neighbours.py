@@ -7,7 +7,7 @@ synthetic data?", sections 3 and 4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -20,10 +20,11 @@ NEIGHBOURS = 5
 FEWEST = 50
 NAMES = ("precision", "recall", "density", "coverage")
 
+Parts = dict[str, NDArray[np.float64]]  # what each image adds: [fakes], and of these [reals]
+OF_REALS = ("recall", "coverage")
 
-def judge_neighbours(
-    reals: Vectors, fakes: Vectors, k: int = NEIGHBOURS
-) -> dict[str, NDArray[np.float64]]:
+
+def judge_neighbours(reals: Vectors, fakes: Vectors, k: int = NEIGHBOURS) -> Parts:
     """What each image adds to the four figures, whose means they are.
 
     precision: a fake is within the k-th neighbour distance of some real [fakes]; density: of
@@ -49,34 +50,47 @@ def judge_neighbours(
     }
 
 
-def neighbour_family(source: Source) -> Family:
-    """Precision, recall, density and coverage on one kind of features."""
+def by_parts(
+    name: str,
+    source: Source,
+    judge: Callable[[Vectors, Vectors], Parts],
+    sum_up: Callable[[Parts], Values],
+) -> Family:
+    """A family whose figures sum up what each image adds, which `judge` finds."""
 
-    def named(values: dict[str, NDArray[np.float64]]) -> Values:
-        return {f"{name}[{source.name}]": float(values[name].mean()) for name in NAMES}
-
-    def compare(reals: Table, fakes: Table) -> Values:
-        return named(judge_neighbours(reals["features"], fakes["features"]))
+    def find(reals: Table, fakes: Table) -> Parts:
+        return judge(reals["features"], fakes["features"])
 
     def redraw(
         reals: Table, fakes: Table, real_rows: Sequence[Rows], fake_rows: Sequence[Rows]
     ) -> list[Values]:
         # Vectors drawn twice would be their own neighbours, so the balls stay as they are.
-        shares = judge_neighbours(reals["features"], fakes["features"])
+        parts = find(reals, fakes)
         return [
-            named({n: v[b if n in ("precision", "density") else a] for n, v in shares.items()})
+            sum_up({n: v[a if n in OF_REALS else b] for n, v in parts.items()})
             for a, b in zip(real_rows, fake_rows, strict=True)
         ]
 
-    return Family(
-        f"prdc[{source.name}]", FEWEST, source, compare, redraw, better="higher", most=1.0
-    )
+    def compare(reals: Table, fakes: Table) -> Values:
+        return sum_up(find(reals, fakes))
+
+    named = f"{name}[{source.name}]"
+    return Family(named, FEWEST, source, compare, redraw, better="higher", most=1.0)
+
+
+def neighbour_family(source: Source) -> Family:
+    """Precision, recall, density and coverage on one kind of features."""
+
+    def sum_up(parts: Parts) -> Values:
+        return {f"{name}[{source.name}]": float(parts[name].mean()) for name in NAMES}
+
+    return by_parts("prdc", source, judge_neighbours, sum_up)
 
 
 LEVELS = 30  # of alpha and beta; as many as published implementations take
 
 
-def judge_alpha(reals: Vectors, fakes: Vectors) -> dict[str, NDArray[np.float64]]:
+def judge_alpha(reals: Vectors, fakes: Vectors) -> Parts:
     """What each image adds to alpha-precision, beta-recall and authenticity.
 
     precision [fakes]: the share of reals nearer to the middle of the reals than the fake is; it
@@ -110,25 +124,11 @@ def curve_score(shares: NDArray[np.float64]) -> float:
 def alpha_family(source: Source) -> Family:
     """Integrated alpha-precision and beta-recall, and authenticity, on one kind of features."""
 
-    def named(parts: dict[str, NDArray[np.float64]]) -> Values:
+    def sum_up(parts: Parts) -> Values:
         return {
             f"alpha-precision[{source.name}]": curve_score(parts["precision"]),
             f"beta-recall[{source.name}]": curve_score(parts["recall"]),
             f"authenticity[{source.name}]": float(parts["authentic"].mean()),
         }
 
-    def compare(reals: Table, fakes: Table) -> Values:
-        return named(judge_alpha(reals["features"], fakes["features"]))
-
-    def redraw(
-        reals: Table, fakes: Table, real_rows: Sequence[Rows], fake_rows: Sequence[Rows]
-    ) -> list[Values]:
-        parts = judge_alpha(reals["features"], fakes["features"])
-        return [
-            named({n: v[a if n == "recall" else b] for n, v in parts.items()})
-            for a, b in zip(real_rows, fake_rows, strict=True)
-        ]
-
-    return Family(
-        f"alpha[{source.name}]", FEWEST, source, compare, redraw, better="higher", most=1.0
-    )
+    return by_parts("alpha", source, judge_alpha, sum_up)

@@ -71,7 +71,7 @@ def find_missing(store: Path) -> list[str]:
     from mri_gan.store.schema import COMPANIONS
 
     missing = [name for name in COMPANIONS if not (store / name).is_file()]
-    # Neither `merge` nor a program in Python writes the options, so that alone tells nothing.
+    # `merge` and earlier versions write no options, so that alone tells nothing.
     options_too = bool(missing) and not (store / GIVEN_FILE).is_file()
     return [*missing, *([GIVEN_FILE] if options_too else [])]
 
