@@ -20,14 +20,7 @@ from mri_gan.charts import (
     list_seen,
 )
 from mri_gan.report.facts import RunFacts, showing
-from mri_gan.report.sections import (
-    Answer,
-    Section,
-    Table,
-    command_to_judge,
-    say_known,
-    to_text,
-)
+from mri_gan.report.sections import Answer, Section, Table, command_to_judge, say_known, to_text
 from mri_gan.report.usefulness import ROWS, say_replaced, say_scores, say_task
 from mri_gan.values import say_count
 

@@ -14,13 +14,7 @@ from torch import Tensor
 from mri_gan.config import TrainConfig
 from mri_gan.nets.convolution import widen
 from mri_gan.nets.feature_critic import MAP_PX
-from mri_gan.nets.layers import (
-    GeneratorNet,
-    Noise,
-    broadcast_styles,
-    draw_noise,
-    mix_styles,
-)
+from mri_gan.nets.layers import GeneratorNet, Noise, broadcast_styles, draw_noise, mix_styles
 from mri_gan.pictures import to_signed
 from mri_gan.schedule import Phase, r1_gamma, step_number
 from mri_gan.train.parallel import SOLO, Step, World, average, gradients

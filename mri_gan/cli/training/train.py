@@ -14,13 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
-from mri_gan.cli.options import (
-    Configurable,
-    Number,
-    command_line,
-    given_names,
-    write_given,
-)
+from mri_gan.cli.options import Configurable, Number, command_line, given_names, write_given
 from mri_gan.config import (
     ARCHS,
     AUGMENTS,
