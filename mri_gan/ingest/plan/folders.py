@@ -35,26 +35,30 @@ COPY_MARK = re.compile(
 )
 MOST_COPIES = 2  # of one file; more of them are numbered pictures
 
-
 # As viewers export the series of a study; neither number is a person's.
 OF_SERIES = re.compile(r"(^|/)img?-(\d{4,})-(\d{4,})(?=\.[^/]*$|$)", re.IGNORECASE)
 
 
 def plainer_names(names: Sequence[str]) -> list[str]:
-    """The paths, `a (1).png` as `a.png` where that is there too: so browsers call a second one.
+    """The paths, `a (1).png` as `a.png`: so browsers call a second one.
 
     And `IM-0001-0002.png` with its series called one.
     """
-    copies = find_copies(names)
+    copies = find_copies(names, lone=True)
     return [OF_SERIES.sub(r"\1run-\2_img_\3", copies.get(name, name)) for name in names]
 
 
-def find_copies(names: Sequence[str]) -> dict[str, str]:
-    """{path: the same without the mark of a copy}, for files and what is in folders."""
+def find_copies(names: Sequence[str], lone: bool = False) -> dict[str, str]:
+    """{path: the same without the mark of a copy}, for files and what is in folders.
+
+    `lone`: of what is not there, too, where most names have no such mark.
+    """
     marked = [name for name in names if COPY_MARK.search(name)]
     if not marked:
         return {}
-    known = {*names, *(folder for name in names for folder in _folders_above(name))}
+    lone = lone and 2 * len(marked) < len(names)
+    folders = (name[: found.start()] for name in names for found in re.finditer("/", name))
+    known = {*names, *folders}
     found: dict[str, tuple[str, str]] = {}
     copies: dict[str, set[str]] = defaultdict(set)
     for name in marked:
@@ -62,15 +66,11 @@ def find_copies(names: Sequence[str]) -> dict[str, str]:
             plain = name[: mark.start()] + name[mark.end() :]
             end = plain.find("/", mark.start())
             original = plain[:end] if end >= 0 else plain
-            if original in known:
+            if lone or original in known:
                 found[name] = original, plain
                 copies[original].add(name[: mark.end()])
-    few = {original for original, marks in copies.items() if len(marks) <= MOST_COPIES}
+    few = {one for one, its in copies.items() if len(its) <= (MOST_COPIES if one in known else 1)}
     return {name: plain for name, (original, plain) in found.items() if original in few}
-
-
-def _folders_above(name: str) -> Iterable[str]:
-    return (name[: found.start()] for found in re.finditer("/", name))
 
 
 def say_copies(sources: Iterable[Source]) -> str:
@@ -186,8 +186,8 @@ def _is_called_visit(folder: str) -> bool:
 
 def _says_else(folder: str) -> bool:
     """Whether a folder's name says what is in it, and no more."""
-    known = mask_folder(folder) is not None or split_word(folder)
-    return bool(known) or not read_words(folder, "folder").name
+    known = mask_folder(folder) is not None or bool(split_word(folder))
+    return known or not read_words(folder, "folder").name
 
 
 def _is_only_visit(contrast: str, name: str, visits: Sequence[str]) -> bool:
@@ -297,6 +297,11 @@ def is_called_person(name: str) -> bool:
     return bool(PERSON_NUMBER.match(name)) and not NUMBER_OF_S.match(name)
 
 
+def name_of(who: str) -> str:
+    """A person's or a source's name without the folders before it."""
+    return who.rpartition("/")[2]
+
+
 def say_merged(sources: Iterable[Source]) -> str:
     """Folders beside each other that are called as people are, but count as one; else empty."""
     held: dict[tuple[str, int], dict[str, bool]] = defaultdict(dict)
@@ -337,7 +342,9 @@ def read_sources(
     found = _read_alone(names, places if given else _find_unlike(names, together), read, together)
     counts = Counter(who.casefold() for one in found for who in one.people)
     often = {who for who, count in counts.items() if count > 1}
-    each_one = given and all({other for _, other in one.pairs} == {one.place} for one in found)
+    each_one = given and all(
+        {other for _, other in one.pairs} == {name_of(one.place)} for one in found
+    )
     better = [one for one in found if one.is_better(often, each_one)]
     apart = [one for one in found if one in better or (one.names_people and one.is_alike)]
     doubts = [one.say_people(one in better) for one in found if one.is_doubtful(often)]
@@ -422,7 +429,7 @@ class _Reading:
     @property
     def is_person_like(self) -> bool:
         """Whether its people are called `PT01` and the like."""
-        return share(is_called_person(who.rpartition("/")[2]) for who in self.people) > 0.5
+        return share(is_called_person(name_of(who)) for who in self.people) > 0.5
 
     def is_better(self, often: Collection[str], each_one: bool) -> bool:
         """Whether its people alone are the right ones.
@@ -446,7 +453,7 @@ class _Reading:
 
         It is one if it is called so, or if it holds what others do.
         """
-        may_be_one = not PERSON_NUMBER.match(self.place) and self.people.isdisjoint(often)
+        may_be_one = not PERSON_NUMBER.match(name_of(self.place)) and self.people.isdisjoint(often)
         return self.count == 1 < len(self.people) and may_be_one and not self.is_person_like
 
     def say_people(self, several: bool) -> tuple[str, str]:

@@ -51,6 +51,7 @@ from mri_gan.ingest.plan.splits import (
     read_people,
     read_splits,
     require_one_split,
+    say_one_name,
 )
 from mri_gan.ingest.plan.words import mask_folder, plain_text
 from mri_gan.ingest.read.archives import list_source
@@ -348,13 +349,22 @@ def _name_all(
 def _read_names(listed: Sequence[_Listed], config: PrepareConfig) -> tuple[list[Naming], list[str]]:
     """What the paths of all sources say, and doubts about whose they are."""
     paths = _paths_of([parts[0] for one in listed for parts in one.parts])
-    places = [_stem_of(one.path) for one in listed for _ in one.parts]
+    called = _name_sources([one.path for one in listed])
+    places = [place for one, place in zip(listed, called, strict=True) for _ in one.parts]
     if config.classes:
         return identify_all(paths, config), []
     found, doubts = read_sources(paths, places, lambda names: identify_all(names, config))
     hidden = config.ids == "pseudonym"  # as a folder may be called like a person
-    return found, [
-        f"{'a folder' if hidden else place} {said}; {USE_PEOPLE}" for place, said in doubts
+    said = [f"{'a folder' if hidden else place} {said}; {USE_PEOPLE}" for place, said in doubts]
+    return found, said + say_one_name(found, places)
+
+
+def _name_sources(paths: Sequence[Path]) -> list[str]:
+    """What the sources are called; those of one name with the folder that each is in."""
+    stems = [_stem_of(path) for path in paths]
+    return [
+        f"{path.resolve().parent.name}/{stem}" if stems.count(stem) > 1 else stem
+        for path, stem in zip(paths, stems, strict=True)
     ]
 
 

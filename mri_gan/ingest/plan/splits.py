@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +15,13 @@ from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import explain
+from mri_gan.ingest.plan.folders import is_called_person, name_of
 from mri_gan.ingest.plan.paths import split_word
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, plain_text
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.source import Labels, Member, Naming, Source
 from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, read_cell, read_rows
+from mri_gan.values import say_count
 
 PSEUDONYM = r"p[0-9a-f]{12}"
 SPLIT_COLUMN = "split"
@@ -277,6 +280,21 @@ def _look_up(people: dict[str, Person], source: Source) -> Person | None:
 
 Parts = tuple[Member, ...]
 Rows = list[dict[str, str]]
+
+
+def say_one_name(namings: Sequence[Naming], places: Sequence[str]) -> list[str]:
+    """That people of one name are in two sources of one name, which may be two people; or not."""
+    found = {
+        (naming.subject, place)
+        for naming, place in zip(namings, places, strict=True)
+        if "/" in place and naming.layout in ("volumes", "images", "bids")
+    }
+    counts = Counter(who for who, place in found if not is_called_person(name_of(place)))
+    twice = sum(count > 1 for count in counts.values())
+    people = say_count(twice, "person is", "people are")
+    same = f"{people} in two sources of one name, and in the store once each"
+    how = "rename one of the sources, and assign people with --people TABLE"
+    return [f"{same}; if that is wrong, {how}"] if twice else []
 
 
 def open_stacks(

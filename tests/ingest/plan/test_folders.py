@@ -73,6 +73,23 @@ def test_many_numbers_in_brackets_are_slices_and_no_copies() -> None:
 
 
 @pytest.mark.parametrize(
+    "mark", ["{} (1)", "{} copy 2", "{} - Kopie", "{} - Copy (2)", "Copy of {}"]
+)
+@pytest.mark.parametrize("form", ["{w}/IMG_{k:03}.png", "{w}_{k:03}.png", "{w}_T{k}.nii.gz"])
+def test_a_copy_without_its_original_is_of_the_same_person(form: str, mark: str) -> None:
+    names = [form.format(w=who, k=k) for who in ("anna", "bert", "cara") for k in (1, 2)]
+    folder, slash, file = names[1].rpartition("/")
+    stem, dot, suffix = file.partition(".")
+    copied = [names[0], f"{folder}{slash}{mark.format(stem)}{dot}{suffix}", *names[2:]]
+    assert read(copied) == read(names)
+
+
+def test_numbers_in_brackets_that_nothing_lacks_are_slices() -> None:
+    names = [f"{who}_{k}.png" for who in ("anna", "bert", "cara") for k in (1, 2)]
+    assert positions([*names, "dora (1).png", "dora (2).png"])[-2:] == [1, 2]
+
+
+@pytest.mark.parametrize(
     "copy",
     ["b (1).nii.gz", "b_copy.nii.gz", "b - Copy.nii.gz", "b-copy2.nii.gz", "Copy of b.nii.gz"],
 )

@@ -254,3 +254,31 @@ def test_contrasts_beside_another_sources_splits_are_no_splits(form: str) -> Non
     contrasts = {f"all/B/{c}/{w}_1.png": w for c in ("T1", "T2") for w in patients[4:]}
     found = read(list(splits | contrasts))[len(splits) :]
     assert [one.subject for one in found] == list(contrasts.values())
+
+
+def test_sources_of_one_name_are_two_sources(tmp_path: Path) -> None:
+    flat = [f"x/data/PT{n:02}/{k}.png" for n in range(1, 5) for k in (1, 2)]
+    deep = [f"y/data/export2024/PT{n:02}/{k}.png" for n in range(5, 9) for k in (1, 2)]
+    phantoms.write_folder(tmp_path, dict.fromkeys([*flat, *deep], SLICE))
+    plan = build_plan([tmp_path / "x/data", tmp_path / "y/data"], PrepareConfig())
+    assert {s.naming.subject for s in plan.sources} == {f"PT{n:02}" for n in range(1, 9)}
+    assert "of one name" not in " ".join(plan.doubts)
+
+
+def test_people_of_one_name_in_two_sources_of_one_name_are_told(tmp_path: Path) -> None:
+    told = "4 people are in two sources of one name, and in the store once each; if that is wrong, "
+    names = [f"{place}/{{}}/PT{n:02}_{k}.png" for place in "xy" for n in range(4) for k in (1, 2)]
+    for called in ("data", "other"):
+        phantoms.write_folder(tmp_path, {name.format(called): SLICE for name in names})
+    plan = build_plan([tmp_path / "x/data", tmp_path / "y/data"], PrepareConfig())
+    assert len({s.naming.subject for s in plan.sources}) == 4
+    assert plan.doubts[0].startswith(told)
+    plan = build_plan([tmp_path / "x/data", tmp_path / "y/other"], PrepareConfig())
+    assert "of one name" not in " ".join(plan.doubts)
+
+
+def test_visits_that_hold_one_person_of_one_name_are_no_doubt(tmp_path: Path) -> None:
+    names = [f"{when}/PT01/{k}.png" for when in ("t0", "t1") for k in (1, 2, 3)]
+    phantoms.write_folder(tmp_path, dict.fromkeys(names, SLICE))
+    plan = build_plan([tmp_path / "t0/PT01", tmp_path / "t1/PT01"], PrepareConfig())
+    assert "of one name" not in " ".join(plan.doubts)
