@@ -314,6 +314,11 @@ class Source:
         beside = (*self.channels, *((self.mask,) if self.mask else ()))
         return (self.member, *self.others, *(m for one in beside for m in one.members))
 
+    def say_channel(self, other: Source) -> str:
+        """How reasons name its file of another contrast, whose name may tell whose it is."""
+        file = other.member.name.rpartition("/")[2]
+        return f"its {other.naming.contrast}" + ("" if self.hidden else f" ({file})")
+
     @property
     def is_volume(self) -> bool:
         """Whether it is a volume and not a single slice."""

@@ -95,7 +95,9 @@ def _draw_file(
     mark, single = read_slice_mark(data) if TEXT_CHUNKS & set(fields) else (None, True)
     if not single:
         return Outcome(kind=DRAWN, reason="drawn by mrigan, and not one slice"), ()
-    pages, in_colour = read_shades(data, verify)
+    pages, *coloured = read_shades(data, verify)
+    channels = [_read_channel(source, other, pages) for other in source.channels]
+    in_colour = any([*coloured, *(colour for _, colour in channels)])
     marks = (SYNTHETIC,) * (mark is Shows.SYNTHETIC) + (COLOUR,) * in_colour
     notes = (*(f"{DROPPED}{name}" for name in fields), *marks) or None
     if source.holds_stack and not source.channels:
@@ -103,22 +105,28 @@ def _draw_file(
         return Outcome(deselected=len(pages) - len(drawn)), drawn
     mask, pixels = _mask_pages(source, config), only_page(pages)
     one = _draw_image(source, pixels, mask, notes, config, learned)
-    others = [_draw_channel(other, pixels, config, learned) for other in source.channels]
+    others = (
+        _draw_image(other, pixels, [], None, config, learned).pixels
+        for other, (pixels, _) in zip(source.channels, channels, strict=True)
+    )
     return Outcome(), [replace(one, others=tuple(others))]
 
 
-def _draw_channel(
-    source: Source, first: NDArray[Any], config: PrepareConfig, learned: Learned
-) -> NDArray[Any]:
-    """The same slice in another contrast, in its level; raises DataError where sizes differ."""
-    with about(f"its {source.naming.contrast}"):
-        pixels = read_image(read_member(source.member))
+def _read_channel(
+    source: Source, other: Source, pages: list[NDArray[Any]]
+) -> tuple[NDArray[Any], bool]:
+    """The same slice in another contrast, and whether it is in colour.
+
+    Raises DataError where the sizes differ.
+    """
+    name, first = source.say_channel(other), only_page(pages)
+    with about(name):
+        found, in_colour = read_shades(read_member(other.member))
+        pixels = only_page(found)
     if pixels.shape != first.shape:
         shapes = (" x ".join(map(str, shape)) for shape in (pixels.shape, first.shape))
-        raise DataError(
-            "its {} is {} pixels, the first channel {}".format(source.naming.contrast, *shapes)
-        )
-    return _draw_image(source, pixels, [], None, config, learned).pixels
+        raise DataError("{} is {} pixels, the first channel {}".format(name, *shapes))
+    return pixels, in_colour
 
 
 def _mask_pages(source: Source, config: PrepareConfig) -> list[NDArray[Any]]:

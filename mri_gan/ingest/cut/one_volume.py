@@ -90,7 +90,7 @@ def process_volume(
         return outcome
     if on_volume is not None:
         on_volume(seen)
-    others = tuple(_read_channel(one, volume, config, learned) for one in source.channels)
+    others = tuple(_read_channel(source, one, volume, config, learned) for one in source.channels)
     scan = _describe(source, seen, shares, config, learned, others)
     masks = None if mask is None else slices.cut_slabs(mask, config.plane, chosen)
     every = [slices.cut_slabs(one.volume, config.plane, chosen) for one in (seen, *others)]
@@ -111,12 +111,13 @@ def _expose(volume: Volume, config: PrepareConfig, learned: Learned) -> Exposure
 
 
 def _read_channel(
-    source: Source, first: Volume, config: PrepareConfig, learned: Learned
+    source: Source, other: Source, first: Volume, config: PrepareConfig, learned: Learned
 ) -> Exposure:
     """The same head in another contrast; raises DataError unless it has the same voxel grid."""
-    with about(f"its {source.naming.contrast}"):
-        volume = read_source_volume(source)
-    require_fit(first, volume, f"its {source.naming.contrast}")
+    name = source.say_channel(other)
+    with about(name):
+        volume = read_source_volume(other)
+    require_fit(first, volume, name)
     return _expose(volume, config, learned)
 
 

@@ -253,3 +253,14 @@ def test_single_slices_of_ours_are_taken_and_synthetic_ones_noted(
     outcome = outcome_of(tmp_path, "a_1.png", png_of_ours(shows, **texts))
 
     assert [record.notes for record in records(outcome)] == [notes]
+
+
+def test_colour_in_any_channel_is_counted(tmp_path: Path) -> None:
+    grey = phantoms.slice_pixels()
+    tinted = np.stack([grey, grey // 2, grey // 3], axis=-1)
+    files = {f"p{k}/{c}_1.png": phantoms.png_bytes(grey) for k in range(3) for c in ("T1", "T2")}
+    files["p1/T2_1.png"] = phantoms.image_bytes(tinted, format="PNG")
+    config = PrepareConfig(channels=("t1", "t2"))
+    plan = build_plan([phantoms.write_folder(tmp_path / "v", files)], config)
+    notes = [process(source, config).slices[0][0] for source in plan.sources]
+    assert [b"colour" in bytes(record) for record in notes] == [False, True, False]

@@ -110,7 +110,7 @@ def test_contrasts_that_lie_apart_cost_their_head_and_lone_ones_are_counted(
         assert {record.subject for record in store.records} == {"BraTS2021_00002"}
         assert store.summary["skipped"] == {"damaged": 1, "incomplete set": 3}
         (entry,) = store.skipped()
-        assert "its t2 is 20.0 mm away" in entry["reason"]
+        assert "its t2 (BraTS2021_00000_t2.nii) is 20.0 mm away" in entry["reason"]
 
 
 def test_slices_in_image_files_become_channels_too(tmp_path: Path, prepare: Prepare) -> None:

@@ -360,4 +360,9 @@ def test_the_contrast_that_is_damaged_is_named(tmp_path: Path, kind: str) -> Non
         process(source, PrepareConfig(channels=("t1", "t2"))).reason for source in plan.sources
     ]
     assert [bool(reason) for reason in reasons] == [False, True, False]
-    assert reasons[1].startswith("its t2: ")
+    assert reasons[1].startswith(f"its t2 (T2_1.{kind}): ")
+    hidden = build_plan([folder], PrepareConfig(channels=("t1", "t2"), ids="pseudonym"))
+    told = [
+        process(source, PrepareConfig(channels=("t1", "t2"))).reason for source in hidden.sources
+    ]
+    assert [reason.partition(": ")[0] for reason in told if reason] == ["its t2"]
