@@ -89,6 +89,58 @@ def test_folders_of_people_within_those_of_classes_are_people(tmp_path: Path, wh
     assert {subject: label for label, subject, _ in found} == people
 
 
+PEOPLE = {"gesund": ["Müller_Änne", "Weiß_Ida"], "krank": ["Groß_Jörg", "Kurz_Bernd"]}
+
+
+def test_folders_called_as_people_are_no_classes(tmp_path: Path) -> None:
+    names = [
+        f"{group}/{who}/Schicht_{n:02}.png"
+        for group, people in PEOPLE.items()
+        for who in people
+        for n in (1, 2)
+    ]
+    top = phantoms.write_folder(tmp_path / "set", dict.fromkeys(names, b""))
+    plan = build_plan([top], PrepareConfig(classes=True, ids="pseudonym"))
+    assert {s.naming.label for s in plan.sources} == {"gesund", "krank"}
+    assert len({s.naming.subject for s in plan.sources}) == 4
+    assert plan.conclusion.endswith("; classes by the folders above those of people: gesund, krank")
+
+
+@pytest.mark.parametrize(
+    ("labels", "images"),
+    [
+        (["Weiß_Ida", "Kurz_Bernd"], ["img_1", "img_2"]),  # called as people are
+        (["anna", "bert", "carl"], ["x1_1", "x1_2"]),  # one person each
+    ],
+)
+def test_a_class_that_tells_a_person_is_refused_beside_pseudonyms(
+    tmp_path: Path, labels: list[str], images: list[str]
+) -> None:
+    names = [f"{one}/{image}.png" for one in labels for image in images]
+    names = [name.replace("x1", f"p{labels.index(name.split('/')[0])}") for name in names]
+    with pytest.raises(UsageError, match="may tell who somebody is") as raised:
+        named(tmp_path, names, classes=True, ids="pseudonym")
+    assert min(labels) in raised.value.message
+    assert named(tmp_path / "kept", names, classes=True, ids="keep")
+
+
+def test_a_class_that_holds_the_name_of_its_person_is_refused_beside_pseudonyms(
+    tmp_path: Path,
+) -> None:
+    names = [f"{label}/p07_{n}.png" for label in ("of p07", "sick") for n in (1, 2)]
+    names += [f"sick/p{who}_1.png" for who in range(10, 20)]
+    pattern = r"(?P<class>[^/]+)/(?P<subject>p\d+)_(?P<slice>\d+)\.png"
+    with pytest.raises(UsageError, match="the class of p07 may tell"):
+        named(tmp_path, names, naming=pattern, ids="pseudonym")
+
+
+def test_classes_that_many_people_share_are_kept_beside_pseudonyms(tmp_path: Path) -> None:
+    names = [f"{label}/p{who}_1.png" for label in ("sick", "well") for who in range(10, 20)]
+    names = [n.replace("/p", "/q") if n.startswith("well") else n for n in names]
+    found = named(tmp_path, names, classes=True, ids="pseudonym")
+    assert {label for label, _, _ in found} == {"sick", "well"}
+
+
 def test_people_within_classes_may_have_folders_of_contrasts(tmp_path: Path) -> None:
     people = {f"{n:05}": ("0", "1")[n % 2] for n in range(6)}
     names = [

@@ -20,7 +20,8 @@ from mri_gan.config import AUTO
 from mri_gan.errors import DataError
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import reading
-from mri_gan.ingest.plan.filenames import identify_all, read_classes, split_of
+from mri_gan.ingest.plan.filenames import identify_all, split_of
+from mri_gan.ingest.plan.label_files import classes_of_folders
 from mri_gan.ingest.plan.words import read_words
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.dicom.elements import Elements
@@ -127,7 +128,7 @@ def group_series(members: Iterable[Member], config: PrepareConfig) -> tuple[list
     pairs = zip(groups, people, strict=True)
     sources = [_source(files, person, config) for files, person in pairs]
     if config.classes:
-        labels = read_classes([source.member.name for source in sources])
+        labels = classes_of_folders([source.member.name for source in sources])
         sources = [
             replace(source, naming=replace(source.naming, label=label))
             for source, label in zip(sources, labels, strict=True)

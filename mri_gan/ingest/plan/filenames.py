@@ -16,6 +16,7 @@ from mri_gan.ingest.options import NAMING_EXAMPLE, PrepareConfig
 from mri_gan.ingest.plan import words
 from mri_gan.ingest.plan.folders import add_visits, drop_sub, number_slices, plainer_names
 from mri_gan.ingest.plan.inference import infer_people, name_visits
+from mri_gan.ingest.plan.label_files import class_at, place_classes
 from mri_gan.ingest.plan.paths import SHORT_NUMBER, Parsed
 from mri_gan.ingest.plan.words import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
 from mri_gan.ingest.source import IMAGE_SUFFIXES, Naming, common_prefix, suffix_of, whole_number
@@ -26,7 +27,6 @@ INNER_SUFFIX = re.compile(  # `rf`: as Roboflow names its copies
 )
 FEW_WORDS = 2  # before the numbers of a class: what a class is called, and not its people
 CASES = {"nnunet", "msd"}  # their names of cases may be those of other collections
-NO_CLASS = {"images", "image", "png", "jpg"}
 SPLIT_PARTS = {"tr", "te", "train", "test", "val", "valid"}
 BARE_WORDS = {"img", "image", "slice", "im", "digit", "sample", "mnist"}
 TRAILING_NUMBER = re.compile(
@@ -385,8 +385,7 @@ def _by_class(names: Sequence[str]) -> list[Naming]:
     is in no folder.
     """
     prefix = common_prefix(names)
-    places = [_class_folders(name) for name in names]
-    depth = _depth_of_people(places)
+    places, depth = place_classes(names)
     found = [
         (*_class_of(name, place, depth), identify(name))
         for name, place in zip(names, places, strict=True)
@@ -408,38 +407,6 @@ def _by_class(names: Sequence[str]) -> list[Naming]:
     return namings
 
 
-def read_classes(names: Sequence[str]) -> list[str]:
-    """The class that the folders of each path say; raises UsageError where a file is in none."""
-    places = [_class_folders(words.plain_text(name)) for name in names]
-    depth = _depth_of_people(places)
-    return [_class_of(*one, depth)[0] for one in zip(names, places, strict=True)]
-
-
-def _class_folders(name: str) -> list[str]:
-    """The folders of an image that may be its class; raises UsageError where there are none."""
-    no_class = words.SPLIT_FOLDERS.keys() | NO_CLASS
-    folders = [folder for folder in name.split("/")[:-1] if folder.lower() not in no_class]
-    if not folders:
-        raise UsageError(
-            f"{name}: is not in a class folder", "put it into one, or leave --classes out"
-        )
-    return [folder for folder in folders if not words.contrast_of(folder)] or folders
-
-
-def _depth_of_people(places: Sequence[Sequence[str]]) -> int:
-    """Which of the folders are people, those right above them being classes; 0 for none.
-
-    They are where most hold a number, each is in one class only, and there are more of them.
-    """
-    for depth in range(1, min(map(len, places), default=0)):
-        pairs = {tuple(place[depth - 1 : depth + 1]) for place in places}
-        classes, people = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
-        numbered = sum(any(c.isdigit() for c in who) for who in people)
-        if 1 < len(classes) < len(people) == len(pairs) < 2 * numbered:
-            return depth
-    return 0
-
-
 def _class_of(name: str, place: Sequence[str], depth: int) -> tuple[str, str, int]:
     """The class of an image, the word before its last number or its person, and that number."""
     file = name.rpartition("/")[2]
@@ -447,8 +414,7 @@ def _class_of(name: str, place: Sequence[str], depth: int) -> tuple[str, str, in
     found = TRAILING_NUMBER.match(stem)
     position = whole_number(found["position"] if found else "-1")
     word = found["subject"] if found else stem
-    label, word = (place[depth - 1], place[depth]) if depth else (place[-1], word)
-    return label, word, position
+    return class_at(place, depth), place[depth] if depth else word, position
 
 
 def _in_class(
@@ -456,7 +422,8 @@ def _in_class(
 ) -> Naming:
     word, position = said
     has_digit = any(c.isdigit() for c in word)
-    is_named = word in named and (has_digit or len(named) > FEW_WORDS)
+    sure = has_digit or len(named) > FEW_WORDS or word in name.split("/")[:-1]
+    is_named = word in named and sure
     path = name.removeprefix(prefix)
     return Naming(
         "images",

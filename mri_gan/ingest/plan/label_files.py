@@ -1,4 +1,4 @@
-"""What files beside the scans say of them: BIDS tables of people, and `dataset.json`.
+"""What lies around the scans says of them: tables of people, `dataset.json`, class folders.
 
 A `dataset.json` holds classes of a StyleGAN data set, or the channels of nnU-Net and MSD. Nothing
 says whose the pictures of a StyleGAN data set are.
@@ -15,9 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mri_gan.errors import DataError
+from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line, parse_json
-from mri_gan.ingest.plan.words import contrast_of
+from mri_gan.ingest.plan.paths import split_word
+from mri_gan.ingest.plan.words import SPLIT_FOLDERS, contrast_of, plain_text
 from mri_gan.ingest.read.archives import list_members, read_member
 from mri_gan.ingest.source import (
     DATASET_JSON,
@@ -30,6 +31,112 @@ from mri_gan.ingest.source import (
     suffix_of,
 )
 from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, read_cell, read_rows
+
+# Classes from folders
+
+MOST_NAMED = 4  # classes in a sentence
+LEAST_NAME = 3  # letters, for one to be found in a class
+NO_CLASS = {"images", "image", "png", "jpg"}
+CLASS_NAME = re.compile(
+    r"dement|tumou?r|glioma|mening|pituit|normal|healthy|positive|negative|benign|malignant|"
+    r"^(?:ad|cn|[el]?mci|yes|no|hc|hgg|lgg|controls?|patients?)$",
+    re.IGNORECASE,
+)
+WORDS_ONLY = re.compile(r"[^\W\d_]{2,}(?:[ ,_.-]+[^\W\d_]{2,})+")  # as first and last names are
+
+
+def classes_of_folders(names: Sequence[str]) -> list[str]:
+    """The class that the folders of each path say; raises UsageError where a file is in none."""
+    places, depth = place_classes([plain_text(name) for name in names])
+    return [class_at(place, depth) for place in places]
+
+
+def place_classes(names: Sequence[str]) -> tuple[list[list[str]], int]:
+    """The folders of each path that may say its class, and which of them are people; 0 for none.
+
+    Raises UsageError where a file is in no such folder.
+    """
+    places = [_class_folders(name) for name in names]
+    return places, _depth_of_people(places)
+
+
+def class_at(place: Sequence[str], depth: int) -> str:
+    """The class that folders say where those at this depth are people."""
+    return place[depth - 1]
+
+
+def _class_folders(name: str) -> list[str]:
+    no_class = SPLIT_FOLDERS.keys() | NO_CLASS
+    folders = [folder for folder in name.split("/")[:-1] if folder.lower() not in no_class]
+    if not folders:
+        raise UsageError(
+            f"{name}: is not in a class folder", "put it into one, or leave --classes out"
+        )
+    return [folder for folder in folders if not contrast_of(folder)] or folders
+
+
+def _depth_of_people(places: Sequence[Sequence[str]]) -> int:
+    """Which of the folders are people, those right above them being classes; 0 for none.
+
+    They are where most hold a number or are called as people are, each is in one class only, and
+    there are more of them.
+    """
+    for depth in range(1, min(map(len, places), default=0)):
+        pairs = {tuple(place[depth - 1 : depth + 1]) for place in places}
+        classes, people = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
+        numbered = sum(any(c.isdigit() for c in who) for who in people)
+        named = sum(map(is_called_as_people_are, people))
+        if 1 < len(classes) < len(people) == len(pairs) < 2 * max(numbered, named):
+            return depth
+    return 0
+
+
+def is_class(name: str) -> bool:
+    """Whether it is called as a class or a split is."""
+    return bool(CLASS_NAME.search(name)) or bool(split_word(name))
+
+
+def is_called_as_people_are(name: str) -> bool:
+    """Whether it is several words, such as a first and a last name, and none of a class."""
+    return bool(WORDS_ONLY.fullmatch(name)) and not is_class(name)
+
+
+def say_classes(sources: Sequence[Source]) -> str:
+    """Which folders are the classes, to go on with a sentence; empty where there are none."""
+    labelled = [s for s in sources if s.naming.label and s.naming.layout == "images"]
+    if not labelled:
+        return ""
+    above = sum(s.member.name.split("/")[-2] == s.naming.subject for s in labelled)
+    which = "the folders above those of people" if 2 * above > len(labelled) else "the folders"
+    labels = sorted({s.naming.label for s in labelled})
+    more = ", ..." if len(labels) > MOST_NAMED else ""
+    return f"; classes by {which}: {', '.join(labels[:MOST_NAMED])}{more}"
+
+
+def require_nameless_classes(sources: Sequence[Source]) -> None:
+    """Raise UsageError where a class would tell who somebody under a pseudonym is.
+
+    `sources` have their own names yet.
+    """
+    people: dict[str, set[str]] = defaultdict(set)
+    for source in sources:
+        people[source.naming.label].add(source.naming.subject.rpartition("/")[2].casefold())
+    people.pop("", None)
+    lone = sum(len(who) == 1 for who in people.values())
+    telling = [
+        label
+        for label, who in people.items()
+        if is_called_as_people_are(label)
+        or any(len(one) >= LEAST_NAME and one in label.casefold() for one in who)
+        or (len(who) == 1 and len(people) > 2 and 2 * lone > len(people) and not is_class(label))
+    ]
+    if telling:
+        raise UsageError(
+            f"--ids pseudonym: the class {min(telling)} may tell who somebody is",
+            "rename such folders to what the people in them have in common, leave --classes out, "
+            "or keep the names with --ids keep",
+        )
+
 
 # Age, sex and diagnosis from the `participants` table of a BIDS tree
 

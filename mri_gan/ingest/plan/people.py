@@ -23,7 +23,12 @@ from mri_gan.files import explain_os_error
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.folders import say_copies, say_merged, say_still
 from mri_gan.ingest.plan.inference import say_visits
-from mri_gan.ingest.plan.label_files import say_nameless
+from mri_gan.ingest.plan.label_files import (
+    CLASS_NAME,
+    is_called_as_people_are,
+    say_classes,
+    say_nameless,
+)
 from mri_gan.ingest.plan.paths import is_visit, split_word
 from mri_gan.ingest.plan.selection import contrasts_of, say_mixed
 from mri_gan.ingest.plan.splits import say_empty_splits
@@ -216,11 +221,6 @@ NUMBER_AND_S = re.compile(r"(?<![A-Za-z\d])(\d+)(?:[_ -][^/]*?)?[_ /-](S\d+|s\d{
 NUMBER_AND_WORD = re.compile(r"^(\d{1,4})[_\-. ]+([A-Za-z]+)$")
 LONG = 4  # letters that two people's names share before it looks like one person
 USE_PEOPLE = "if that is wrong, assign people with --people TABLE"
-CLASS_NAME = re.compile(
-    r"dement|tumou?r|glioma|mening|pituit|normal|healthy|positive|negative|benign|malignant|"
-    r"^(?:ad|cn|[el]?mci|yes|no|hc|hgg|lgg|controls?|patients?)$",
-    re.IGNORECASE,
-)
 DICOM_PEOPLE = {  # by Naming.found_in
     "": "from the DICOM headers",
     "folder": "from the folders of DICOM files that name nobody",
@@ -234,7 +234,7 @@ FROM_NAMES = ("volumes", "images")  # of no known collection
 def conclude(sources: Sequence[Source]) -> str:
     """How many people there are and how that is known, and how many contrasts each has."""
     people = {source.naming.subject for source in sources}
-    text = f"{say_count(len(people), 'person', 'people')}, {_how(sources)}"
+    text = f"{say_count(len(people), 'person', 'people')}, {_how(sources)}{say_classes(sources)}"
     contrasts = contrasts_of(sources)
     if len(contrasts) < 2:
         return text
@@ -267,13 +267,6 @@ def _is_folder(source: Source) -> bool:
     return source.naming.subject.casefold().rpartition("/")[2] in folders
 
 
-def _is_class(name: str) -> bool:
-    return bool(CLASS_NAME.search(name)) or bool(split_word(name))
-
-
-WORDS_ONLY = re.compile(r"[^\W\d_]{2,}(?:[ ,_.-]+[^\W\d_]{2,})+")  # as first and last names are
-
-
 def say_names(sources: Iterable[Source]) -> str:
     """That people are kept under what looks like their names; empty where none is seen."""
     said = say_called((s.naming.subject for s in sources if not s.hidden), "the store keeps")
@@ -283,7 +276,7 @@ def say_names(sources: Iterable[Source]) -> str:
 def say_called(subjects: Iterable[str], keeps: str) -> str:
     """That people are called as with names, which `keeps` that, up to what an option changes."""
     found = sorted({subject.rpartition("/")[2] for subject in subjects})
-    named = next((n for n in found if WORDS_ONLY.fullmatch(n) and not _is_class(n)), "")
+    named = next((n for n in found if is_called_as_people_are(n)), "")
     said = f"people are called {named} and the like, and {keeps} that: if these are names, add"
     return said if named else ""
 

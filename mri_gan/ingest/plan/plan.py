@@ -23,7 +23,7 @@ from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import explain
 from mri_gan.ingest.plan.filenames import identify_all
 from mri_gan.ingest.plan.folders import read_sources
-from mri_gan.ingest.plan.label_files import label_sources, say_unused
+from mri_gan.ingest.plan.label_files import label_sources, require_nameless_classes, say_unused
 from mri_gan.ingest.plan.masks import pair_masks
 from mri_gan.ingest.plan.people import (
     USE_PEOPLE,
@@ -32,6 +32,7 @@ from mri_gan.ingest.plan.people import (
     find_doubts,
     hide_all,
     hide_unlisted,
+    is_due,
     new_key,
     pseudonym,
     unify_people,
@@ -174,6 +175,7 @@ def _split_and_hide(
     require_one_split(chosen)
     _require_millimetres(chosen, config)
     _require_classes(chosen, config)
+    require_nameless_classes([source for source in chosen if is_due(source, config)])
     sources = assign_splits(hide_all(chosen, config, key), config)
     _require_trained_classes(sources, config)
     return tell_contrasts(sources, config)
