@@ -315,8 +315,7 @@ def say_merged(sources: Iterable[Source]) -> str:
     if not merged:
         return ""
     who, found = merged[0]
-    one, other = list(found)[:2]
-    such = "" if any(found.values()) else f", such as {one} and {other},"
+    such = "" if any(found.values()) else ", such as {} and {},".format(*found)
     return f"{len(found)} folders that are called as people are{such} count as one person, {who}"
 
 
@@ -428,8 +427,10 @@ class _Reading:
 
     @property
     def is_person_like(self) -> bool:
-        """Whether its people are called `PT01` and the like."""
-        return share(is_called_person(name_of(who)) for who in self.people) > 0.5
+        """Whether its people are called `PT01`, `PT02` and the like."""
+        names = [name_of(who) for who in self.people]
+        numbers = {found[0] for found in map(PERSON_NUMBER.match, names) if found}
+        return len(numbers) > 1 and share(map(is_called_person, names)) > 0.5
 
     def is_better(self, often: Collection[str], each_one: bool) -> bool:
         """Whether its people alone are the right ones.
@@ -458,9 +459,8 @@ class _Reading:
 
     def say_people(self, several: bool) -> tuple[str, str]:
         """How many people there are, where their names leave it open."""
-        n = len(self.people)
-        counts = f"{n} people, not as one" if several else f"one person, not as {n}"
-        return self.place, f"counts as {counts}"
+        counts = "{} people, not as one" if several else "one person, not as {}"
+        return self.place, f"counts as {counts}".format(len(self.people))
 
 
 def _take_apart(

@@ -282,3 +282,10 @@ def test_visits_that_hold_one_person_of_one_name_are_no_doubt(tmp_path: Path) ->
     phantoms.write_folder(tmp_path, dict.fromkeys(names, SLICE))
     plan = build_plan([tmp_path / "t0/PT01", tmp_path / "t1/PT01"], PrepareConfig())
     assert "of one name" not in " ".join(plan.doubts)
+
+
+def test_one_persons_times_beside_folders_of_people_are_one_person() -> None:
+    people = [f"all/A/PT{n:02}/T{c}_{v}.nii" for n in (1, 2, 3) for c in (1, 2) for v in (1, 2)]
+    found, doubts = read_one([*people, "all/B/PT07_pre.nii", "all/B/PT07_post.nii"])
+    assert len({one.subject for one in found[-2:]}) == 1
+    assert doubts == [("B", "counts as one person, not as 2")]
