@@ -10,7 +10,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,6 +26,8 @@ Labels = Mapping[str, str | float]
 UNKNOWN = "unknown"  # the name of a label that was missing in training
 SHOWN = 8  # values in a line
 MOST_CLASSES = 1000
+QUARTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
+FEW = 5  # people, of whom a range or a median could be read as that of one
 
 
 @dataclass(frozen=True)
@@ -94,10 +97,34 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Stratum:
+    """Training slices with the same classes: how many, and how their numbers are spread.
+
+    As the first table of a paper has it: a number by its quartiles, least to greatest. Those of a
+    stratum of fewer than FEW people are of all people, so that they tell of nobody.
+    """
+
+    classes: tuple[str | None, ...]  # of each column that is a class; None is unknown
+    slices: int
+    quartiles: tuple[tuple[float, ...], ...] = ()  # of each column that is a number
+    known: tuple[float, ...] = ()  # the share of slices that have it
+
+    def number(self, column: int, part: float) -> float:
+        """The value of a number column that `part`, 0 to below 1, of its slices are below."""
+        whole, rest = divmod(part * (len(QUARTILES) - 1), 1)
+        low, high = (self.quartiles[column][int(whole) + step] for step in (0, 1))
+        return low + (high - low) * rest
+
+
+@dataclass(frozen=True)
 class Conditions:
-    """The columns in the order of the vector; none is an unconditional network."""
+    """The columns in the order of the vector; none is an unconditional network.
+
+    `strata` are how labels go together in training; networks of earlier versions have none.
+    """
 
     columns: tuple[Column, ...] = ()
+    strata: tuple[Stratum, ...] = dataclasses.field(default=(), compare=False)
 
     @property
     def dim(self) -> int:
@@ -116,7 +143,18 @@ class Conditions:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """What `to_dict` wrote."""
         columns = (Column(**{**c, "values": tuple(c["values"])}) for c in values["columns"])
-        return cls(tuple(columns))
+        return cls(tuple(columns), tuple(map(_read_stratum, values.get("strata", ()))))
+
+
+def _read_stratum(values: Mapping[str, Any]) -> Stratum:
+    quartiles = tuple(map(tuple, values["quartiles"]))
+    classes, known = tuple(values["classes"]), tuple(values["known"])
+    return Stratum(classes, values["slices"], quartiles, known)
+
+
+def columns_of(recorded: Any) -> Any:
+    """What of recorded conditions decides about a network: all but the strata."""
+    return recorded.get("columns", recorded) if isinstance(recorded, dict) else recorded
 
 
 NO_CONDITIONS = Conditions()
@@ -136,16 +174,47 @@ def as_number(value: str | float) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def build_conditions(names: Sequence[str], labels: Sequence[Labels]) -> Conditions:
+def build_conditions(
+    names: Sequence[str], labels: Sequence[Labels], people: Sequence[str] = ()
+) -> Conditions:
     """The specification of these columns for training slices with these labels.
 
     A column whose values are all numbers is a number, any other a class; `name:class` makes a
-    class of numbers. Raises UsageError for a column that no slice has, or that is the same for
-    all of them, and returns which columns there are.
+    class of numbers. `people` are whose each slice is; without, each is another's. Raises
+    UsageError for a column that no slice has, or that is the same for all of them, and returns
+    which columns there are.
     """
     if len(set(names)) < len(names):
         raise UsageError(f"--condition {', '.join(names)}: named twice", "name each one once")
-    return Conditions(tuple(_build_column(name, labels) for name in names))
+    columns = tuple(_build_column(name, labels) for name in names)
+    return Conditions(columns, tuple(_build_strata(columns, labels, people)))
+
+
+def _build_strata(
+    columns: Sequence[Column], labels: Sequence[Labels], people: Sequence[str]
+) -> Iterator[Stratum]:
+    """The most frequent strata first, at most MOST_CLASSES."""
+    classes = [column.name for column in columns if column.is_class]
+    numbers = [column.name for column in columns if not column.is_class]
+    rows: defaultdict[tuple[str | None, ...], list[int]] = defaultdict(list)
+    for i, row in enumerate(labels):
+        rows[tuple(as_class(row[name]) if name in row else None for name in classes)].append(i)
+    pooled = [_quartiles([row[name] for row in labels if name in row]) for name in numbers]
+    for key, among in sorted(rows.items(), key=lambda item: -len(item[1]))[:MOST_CLASSES]:
+        few = len({people[i] if people else i for i in among}) < FEW
+        given = [[labels[i][name] for i in among if name in labels[i]] for name in numbers]
+        spread = [
+            of_all if few or not own else _quartiles(own)
+            for own, of_all in zip(given, pooled, strict=True)
+        ]
+        known = tuple(len(own) / len(among) for own in given)
+        yield Stratum(key, len(among), tuple(spread), known)
+
+
+def _quartiles(values: Sequence[str | float]) -> tuple[float, ...]:
+    import numpy as np
+
+    return tuple(np.quantile([float(value) for value in values], QUARTILES).tolist())
 
 
 def split_kind(wanted: str) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from mri_gan.conditions import NO_CONDITIONS, Conditions
+from mri_gan.conditions import NO_CONDITIONS, Conditions, columns_of
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import parse_json
 from mri_gan.values import is_of, require_of
@@ -69,7 +69,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [
         f"{name} was {_in_words(name, before.get(name))}, now {_in_words(name, now.get(name))}"
         for name in names
-        if before.get(name) != now.get(name)
+        if columns_of(before.get(name)) != columns_of(now.get(name))
     ]
 
 

@@ -12,6 +12,7 @@ from mri_gan.conditions import (
     Column,
     Conditions,
     build_conditions,
+    columns_of,
     describe_condition,
     encode_labels,
     parse_condition,
@@ -33,6 +34,21 @@ def test_a_class_is_one_entry_per_value_and_a_number_is_standardised() -> None:
     assert vectors[:, :2].tolist() == [[0, 1], [1, 0], [0, 1]]  # AD, CN
     assert vectors[:, 2].mean() == pytest.approx(0)
     assert vectors[:, 2].std() == pytest.approx(1)
+
+
+def test_strata_are_kept_with_the_columns_and_decide_about_no_network() -> None:
+    spec = build_conditions(["group", "age", "score"], LABELS)
+    read = Conditions.from_dict(json.loads(json.dumps(spec.to_dict())))
+    assert read.strata == spec.strata
+    assert [(s.classes, s.slices, s.known) for s in spec.strata] == [
+        (("CN",), 2, (1.0, 0.5)),
+        (("AD",), 1, (1.0, 0.0)),
+    ]
+    earlier = {"columns": spec.to_dict()["columns"]}
+    assert Conditions.from_dict(earlier) == spec
+    assert Conditions.from_dict(earlier).strata == ()
+    assert columns_of(earlier) == columns_of(spec.to_dict())
+    assert columns_of("by hand") == "by hand"
 
 
 def test_what_labels_were_found_is_said_in_a_line() -> None:

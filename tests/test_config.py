@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mri_gan.conditions import Column, Conditions
+from mri_gan.conditions import Column, Conditions, build_conditions
 from mri_gan.config import (
     LEVELS,
     ModelConfig,
@@ -131,6 +131,14 @@ def test_conditions_that_differ_are_named_by_their_columns() -> None:
     configs = (TrainConfig(conditions=before), TrainConfig())
     changed = differences(*(config.to_dict() for config in configs))
     assert changed == ["conditions was group (a, b), age, now none"]
+
+
+def test_a_run_of_an_earlier_version_goes_on_though_it_has_no_strata() -> None:
+    spec = build_conditions(["group"], [{"group": "a"}, {"group": "b"}])
+    now = TrainConfig(conditions=spec).to_dict()
+    earlier = TrainConfig(conditions=Conditions(spec.columns)).to_dict()
+    del earlier["conditions"]["strata"]
+    assert differences(earlier, now) == []
 
 
 def test_what_the_schedule_decides_is_named_so_and_never_0() -> None:

@@ -15,6 +15,7 @@ from mri_gan.charts import (
     metric_points,
     name_metric,
 )
+from mri_gan.conditions import columns_of
 from mri_gan.config import METRICS
 from mri_gan.report import sections
 from mri_gan.report.facts import RunFacts, showing
@@ -100,7 +101,9 @@ def say_data(runs: Sequence[RunFacts]) -> str:
     if len(set(map(data_of, runs))) == 1:
         return ""
     known = all(run.config.get("store_digest") for run in runs)
-    labels = {json.dumps(run.settings.get("conditions"), sort_keys=True) for run in runs}
+    labels = {
+        json.dumps(columns_of(run.settings.get("conditions")), sort_keys=True) for run in runs
+    }
     if known or len(labels) == 1:
         return "They were trained on different data: their figures do not compare."
     return "Whether they were trained on the same slices is not recorded, only that labels differ."

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mri_gan.charts import Chart, chart_metrics
-from mri_gan.conditions import Conditions
+from mri_gan.conditions import Conditions, columns_of
 from mri_gan.config import CONFIG, METRICS, list_problems
 from mri_gan.pictures import Shows, edges_of, say_edges
 from mri_gan.report.facts import Picture, RunFacts, showing
@@ -354,4 +354,8 @@ def changed_settings(runs: Sequence[RunFacts]) -> list[str]:
     each = [run.settings for run in runs]
     names = sorted({name for settings in each for name in settings})
     first = each[0]
-    return [n for n in names if any(own.get(n) != first.get(n) for own in each)]
+    return [
+        name
+        for name in names
+        if any(columns_of(own.get(name)) != columns_of(first.get(name)) for own in each)
+    ]

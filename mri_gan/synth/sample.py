@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from mri_gan.checkpoint import digest, load_checkpoint, read_checkpoint
 from mri_gan.conditions import (
     Column,
     Conditions,
+    Stratum,
     describe_condition,
     encode_labels,
     parse_labels,
@@ -31,6 +34,7 @@ from mri_gan.store.schema import label_channels
 MOST = 10_000_000
 LARGEST = 2**63 - 1
 EXAMPLE = "write numbers and ranges: 0-999,2000"
+ANY = object()  # a class that is not asked for
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -74,10 +78,39 @@ def describe_seeds(seeds: Sequence[int]) -> str:
 # What a trained network is given for each image it draws
 
 
-def draw_labels(spec: Conditions, seed: int) -> dict[str, str | float]:
-    """Labels for one seed: classes evenly, numbers normal as in training and within its range."""
+def draw_labels(
+    spec: Conditions, seed: int, given: Mapping[str, str | None] = {}
+) -> dict[str, str | float | None]:
+    """Labels for one seed, as frequent and going together as in training; None is unknown.
+
+    Only strata with the classes in `given` are drawn, where there are some. In a network of an
+    earlier version, classes are drawn evenly, numbers normal and within the range of training.
+    """
     rng = random.Random(seed)
-    return {column.name: _draw(column, rng) for column in spec.columns}
+    if not spec.strata:
+        return {column.name: _draw(column, rng) for column in spec.columns}
+    classes = [column.name for column in spec.columns if column.is_class]
+    numbers = [column.name for column in spec.columns if not column.is_class]
+    stratum = _draw_stratum(spec.strata, [given.get(name, ANY) for name in classes], rng)
+    drawn: dict[str, str | float | None] = dict(zip(classes, stratum.classes, strict=True))
+    for i, (name, known) in enumerate(zip(numbers, stratum.known, strict=True)):
+        missing, part = rng.random() >= known, rng.random()
+        drawn[name] = None if missing else stratum.number(i, part)
+    return drawn
+
+
+def _draw_stratum(
+    strata: Sequence[Stratum], wanted: Sequence[object], rng: random.Random
+) -> Stratum:
+    """One by its share, among those with the wanted classes or, where none has them, of all."""
+    fitting = [
+        one
+        for one in strata
+        if all(w in (ANY, has) for w, has in zip(wanted, one.classes, strict=True))
+    ]
+    fitting = fitting or list(strata)
+    ends = list(itertools.accumulate(one.slices for one in fitting))
+    return fitting[bisect.bisect(ends, rng.random() * ends[-1])]
 
 
 def _draw(column: Column, rng: random.Random) -> str | float:
@@ -92,7 +125,7 @@ def condition_rows(spec: Conditions, text: str | None, seeds: Sequence[int]) -> 
     None for a network without conditions. Raises UsageError for a text that does not fit it.
     """
     given = parse_labels(spec, text or "")
-    rows = [encode_labels(spec, {**draw_labels(spec, seed), **given}) for seed in seeds]
+    rows = [encode_labels(spec, {**draw_labels(spec, seed, given), **given}) for seed in seeds]
     return torch.from_numpy(np.array(rows, np.float32).reshape(-1, spec.dim)) if spec else None
 
 

@@ -141,12 +141,12 @@ def find_conditions(
     With `missing` "skip", slices that lack a label do not count. Raises UsageError for labels
     that are not there.
     """
-    labels = read_labels(store, table)
-    rows = [labels[i] for i in train_indices(store)]
+    labels, chosen = read_labels(store, table), train_indices(store).tolist()
     if missing == "skip":
         plain = [name.partition(":")[0] for name in names]
-        rows = [row for row in rows if has_all(row, plain)] or rows
-    return build_conditions(names, rows)
+        chosen = [i for i in chosen if has_all(labels[i], plain)] or chosen
+    people = [store.records[i].subject for i in chosen]
+    return build_conditions(names, [labels[i] for i in chosen], people)
 
 
 def digest_data(store: str, indices: NDArray[np.int64], conditions: NDArray[np.float32]) -> str:

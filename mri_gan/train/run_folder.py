@@ -241,9 +241,9 @@ def draw_samples(run: Run, state: TrainState, phase: Phase, data: TrainingData) 
     seeds = range(len(shown_first))
     images = draw_seeds(state.g_ema, seeds, look, as_condition(conditions))
     name = f"{SAMPLES}/{state.nimg:09d}-{phase.resolution:04d}px.png"
-    seeds_of = f"seeds {seeds[0]} to {seeds[-1]}, row by row"
-    labels = describe_conditions(run, conditions)
-    notes = [", ".join((seeds_of, *say_psi(run)))]
+    said = [f"seeds {seeds[0]} to {seeds[-1]}, row by row", *say_psi(run)]
+    said += [f"labels of the slices in {REALS}"] if run.config.conditions else []
+    labels, notes = describe_conditions(run, conditions), [", ".join(said)]
     save_sheet(run, name, images, pictures.Shows.SYNTHETIC, labels, notes)
     return images
 
@@ -251,11 +251,16 @@ def draw_samples(run: Run, state: TrainState, phase: Phase, data: TrainingData) 
 def draw_fade(run: Run, state: TrainState, phase: Phase, data: TrainingData) -> None:
     """`fade-0016px.png`: how a level fades in, a row of equal latents from alpha 0 to 1."""
     seeds = range(FADE_ROWS)
-    condition = as_condition(data.conditions[grid_positions(data, run.config.seed)[:FADE_ROWS]])
+    rows = data.conditions[grid_positions(data, run.config.seed)[:FADE_ROWS]]
+    condition, words = as_condition(rows), describe_conditions(run, rows) or [""] * FADE_ROWS
     looks = [DrawSettings(phase.resolution, alpha, psi=1.0) for alpha in FADE_ALPHAS]
     drawn = [draw_seeds(state.g_ema, seeds, look, condition) for look in looks]
     images = torch.stack(drawn, 1).flatten(0, 1)  # a latent per row
-    labels = [f"seed {seed}, alpha {alpha:g}" for seed in seeds for alpha in FADE_ALPHAS]
+    labels = [
+        ", ".join(filter(None, (f"seed {seed}, alpha {alpha:g}", words[seed] * (not alpha))))
+        for seed in seeds
+        for alpha in FADE_ALPHAS
+    ]
     save_sheet(
         run,
         f"fade-{phase.resolution:04d}px.png",

@@ -3,13 +3,15 @@
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from phantoms.models import SMALL, save_untrained
 
 from mri_gan.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
-from mri_gan.conditions import Column, Conditions
+from mri_gan.conditions import Column, Conditions, build_conditions
 from mri_gan.config import ModelConfig
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import (
@@ -128,11 +130,60 @@ def test_a_file_without_a_critic_has_none(trained: Trained) -> None:
     assert load_critic(trained) is None
 
 
-def test_labels_are_drawn_evenly_among_classes_and_within_the_range_of_numbers() -> None:
+STUDY: list[
+    dict[str, Any]
+] = [  # 300 slices of CN, 60 of AD, 40 of two unknown people; AD are older
+    *({"group": "CN", "age": 40.0 + i % 20} for i in range(300)),
+    *({"group": "AD", "age": 70.0 + i % 10} for i in range(60)),
+    *({"age": 55.0} for _ in range(40)),
+]
+PEOPLE = [*(f"c{i % 20}" for i in range(300)), *(f"a{i % 10}" for i in range(60)), *["u", "v"] * 20]
+
+
+def test_labels_are_as_frequent_as_in_training_and_go_together_as_there() -> None:
+    spec = build_conditions(["group", "age"], STUDY, PEOPLE)
+    drawn = [draw_labels(spec, seed) for seed in range(4000)]
+    share = {name: sum(d["group"] == name for d in drawn) / 4000 for name in ("CN", "AD", None)}
+    assert share == pytest.approx({"CN": 0.75, "AD": 0.15, None: 0.1}, abs=0.02)
+    old = [float(d["age"] or 0) for d in drawn if d["group"] == "AD"]
+    young = [float(d["age"] or 0) for d in drawn if d["group"] == "CN"]
+    assert (min(old), max(old)) == pytest.approx((70, 79), abs=0.1)
+    assert (min(young), max(young)) == pytest.approx((40, 59), abs=0.1)
+    assert np.quantile(young, [0.25, 0.5, 0.75]) == pytest.approx([44.75, 49.5, 54.25], abs=0.6)
+    assert draw_labels(spec, 7) == drawn[7]
+
+
+def test_a_stratum_of_few_people_has_the_numbers_of_all() -> None:
+    spec = build_conditions(["group", "age"], STUDY, PEOPLE)
+    unknown = next(stratum for stratum in spec.strata if stratum.classes == (None,))
+    assert unknown.quartiles == (
+        (40, *np.quantile([r["age"] for r in STUDY], [0.25, 0.5, 0.75]), 79),
+    )
+    alone = build_conditions(["group", "age"], STUDY)  # each slice is another person
+    assert next(s for s in alone.strata if s.classes == (None,)).quartiles == ((55,) * 5,)
+
+
+def test_what_is_given_decides_what_goes_with_it() -> None:
+    spec = build_conditions(["group", "age"], STUDY, PEOPLE)
+    rows = condition_rows(spec, "group=AD", range(200))
+    assert rows is not None
+    age = spec.columns[1]
+    years = rows[:, 2] * age.scale + age.mean
+    assert (float(years.min()), float(years.max())) == pytest.approx((70, 79), abs=0.2)
+    assert rows[:, :2].tolist() == [[1, 0]] * 200
+
+
+def test_a_number_is_as_often_unknown_as_in_training() -> None:
+    spec = build_conditions(["score"], [{"score": 1.0}, {"score": 2.0}, {}, {}])
+    drawn = [draw_labels(spec, seed)["score"] for seed in range(1000)]
+    assert sum(value is None for value in drawn) / 1000 == pytest.approx(0.5, abs=0.05)
+
+
+def test_a_network_of_an_earlier_version_draws_the_labels_that_it_did() -> None:
     group = Column("group", values=("AD", "CN"))
     spec = Conditions((group, Column("age", mean=50.0, scale=10.0, low=45.0, high=80.0)))
     drawn = [draw_labels(spec, seed) for seed in range(400)]
-    ages = [float(labels["age"]) for labels in drawn]
+    ages = [float(labels["age"] or 0) for labels in drawn]
     assert 160 < sum(labels["group"] == "AD" for labels in drawn) < 240
     assert min(ages) == 45
     assert max(ages) == pytest.approx(75, abs=5)
