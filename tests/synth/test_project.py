@@ -150,7 +150,7 @@ def test_colour_becomes_grey_and_grey_colour(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"no image", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
 def test_other_files_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.png").write_bytes(content)
-    with pytest.raises(DataError, match=r"a\.png: unreadable image"):
+    with pytest.raises(DataError, match=r"a\.png: (unreadable image|the file is empty)"):
         read_target(tmp_path / "a.png", 8, 1)
     with pytest.raises(DataError, match=r"b\.png: No such file"):
         read_target(tmp_path / "b.png", 8, 1)
