@@ -83,11 +83,13 @@ class Column:
         kind = f"classes {some}" if self.is_class else f"numbers {self.low:g} to {self.high:g}"
         return f"{self.name}: {kind}" + ", some unknown" * self.gaps
 
-    @property
-    def odd_value(self) -> str | None:
-        """A value that is no number among classes that are mostly numbers, as by a typing error."""
+    def doubts(self) -> Iterator[str]:
+        """A line where a typing error made its numbers classes, or where it is one number only."""
         words = [value for value in self.values if as_number(value) is None]
-        return words[0] if 0 < 2 * len(words) < len(self.values) else None
+        if 0 < 2 * len(words) < len(self.values):
+            yield f"{self.name} counts as classes, since {words[0]!r} is no number"
+        if not self.is_class and self.low == self.high:
+            yield f"{self.name} is {self.low:g} wherever it is known, so it tells nothing else"
 
     def choices(self) -> str:
         """What may be given, for messages: `group=AD, CN or MCI`, or `age=18 to 96`."""

@@ -70,7 +70,17 @@ def test_what_labels_were_found_is_said_in_a_line() -> None:
     ],
 )
 def test_one_word_among_numbers_is_odd(values: list[str], odd: str | None) -> None:
-    assert Column("age", tuple(values)).odd_value == odd
+    said = [] if odd is None else [f"age counts as classes, since {odd!r} is no number"]
+    assert list(Column("age", tuple(values)).doubts()) == said
+
+
+def test_one_number_for_all_that_have_it_is_doubted() -> None:
+    """As 15 was the score of the one person of a table whom the store knew."""
+    spec = build_conditions(["score"], [{"score": 15.0}, {}, {"score": 15.0}])
+    said = "score is 15 wherever it is known, so it tells nothing else"
+    assert list(spec.columns[0].doubts()) == [said]
+    spec = build_conditions(["score"], [{"score": 15.0}, {}, {"score": 16.0}])
+    assert list(spec.columns[0].doubts()) == []
 
 
 def test_the_empty_specification_has_no_entries_and_is_false() -> None:

@@ -26,7 +26,7 @@ from mri_gan.library.arguments import public, require_least
 from mri_gan.pictures import html_row, write_signed, write_unit
 from mri_gan.store.labels import Labels
 from mri_gan.store.reader import StoreReader, open_again
-from mri_gan.train.data import read_labels
+from mri_gan.train.data import read_labels, say_enlarged, say_unmatched
 from mri_gan.values import StrPath, as_path, is_of, say_count
 
 Scale = Literal["signed", "unit", "raw"]
@@ -129,23 +129,22 @@ class SliceDataset(torch_data.Dataset[Any]):
             require(bool(len(self.indices)), f"{store}: has no slices in split {split}")
             self.channels, self._digest = opened.channels, opened.digest
             self.subjects = [opened.records[i].subject for i in self.indices]
-            known = read_labels(opened, as_path(table) if table else None)
-            native = opened.max_native
+            named = as_path(table) if table else None
+            known = read_labels(opened, named)
+            doubts = [*say_enlarged(opened, "level", self.level), *say_unmatched(opened, named)]
         targets = [
             build_target(name, known, self.indices, self.store, classes)
             for name, classes in as_wanted(labels).items()
         ]
         self.targets = {target.name: target for target in targets}
-        for text in self._oddities(native):
+        for text in (*doubts, *self._say_unknown()):
             warnings.warn(text, stacklevel=3)  # the line that asked for it
         self._memory = Recycler()
         self._reader: StoreReader | None = None
         self._pid = 0
 
-    def _oddities(self, native: int) -> Iterator[str]:
-        """What about the slices would be a surprise later."""
-        if self.level > native:
-            yield f"level {self.level}: no slice has more than {native} px, so these are enlarged"
+    def _say_unknown(self) -> Iterator[str]:
+        """A line for each label that some slices lack."""
         for name, target in self.targets.items():
             is_class = bool(target.classes)
             unknown = int((target.values == NO_CLASS if is_class else target.values.isnan()).sum())

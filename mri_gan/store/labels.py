@@ -39,10 +39,15 @@ def slice_labels(records: Sequence[SliceRecord], table: Table | None = None) -> 
             **(record.labels or {}),
         }
         row = {name: value for name, value in own.items() if value is not None}
-        for name in (record.subject, record.source, PurePosixPath(record.source).name):
+        for name in names_of(record):
             row |= (table or {}).get(name, {})
         rows.append(row)
     return rows
+
+
+def names_of(record: SliceRecord) -> tuple[str, str, str]:
+    """What a table may call a slice: its subject, its source, or the name of that file."""
+    return record.subject, record.source, PurePosixPath(record.source).name
 
 
 def relative_positions(records: Sequence[SliceRecord]) -> list[float | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import queue
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -22,13 +23,16 @@ from mri_gan.config import FEATURE_CRITIC, TrainConfig, require
 from mri_gan.errors import DataError, MriganError, UsageError
 from mri_gan.pretrained import describe_weights
 from mri_gan.schedule import Phase, phase_at, total_images
-from mri_gan.store.labels import Labels, read_label_table, scan_of, slice_labels
+from mri_gan.store.labels import Labels, names_of, read_label_table, scan_of, slice_labels
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Trained
 from mri_gan.train.parallel import SOLO, World, key, permutation, rows
-from mri_gan.values import say_count
+from mri_gan.values import say_count, say_some
 
 # Which slices of a store a run trains on, and the labels of each
+
+SHOWN = 3  # names in a line
+ZEROS = re.compile(r"(?<!\d)0+(?=\d)")  # in front of a number
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class TrainingData:
     left_out: int = 0  # training slices that lack a label, with --missing skip
     unlabelled: int = 0  # slices that lack a label and are trained on
     store: str = ""  # the digest of the store
+    doubts: tuple[str, ...] = ()  # what may be a mistake, a line each
 
 
 def load_training_data(folder: Path, config: TrainConfig, table: Path | None) -> TrainingData:
@@ -78,6 +83,7 @@ def choose_slices(store: StoreReader, config: TrainConfig, table: Path | None) -
         whole - len(indices),
         sum(not has_all(labels[i], names) for i in indices) if spec else 0,
         store.digest,
+        tuple(doubt_data(store, config, table)),
     )
 
 
@@ -99,11 +105,19 @@ def _lack(count: int) -> str:
     return "lacks a label and is" if count == 1 else "lack a label and are"
 
 
-def doubt_labels(config: TrainConfig) -> Iterator[str]:
-    """A line for each label that looks as if a typing error had made its numbers classes."""
+def doubt_data(store: StoreReader, config: TrainConfig, table: Path | None) -> Iterator[str]:
+    """A line for each thing about the slices and their labels that may be a mistake."""
+    yield from say_enlarged(store, "--max-size", config.max_size)
+    if config.conditions:
+        yield from say_unmatched(store, table)
     for column in config.conditions.columns:
-        if odd := column.odd_value:
-            yield f"{column.name} counts as classes, since {odd!r} is no number"
+        yield from column.doubts()
+
+
+def say_enlarged(store: StoreReader, asked: str, size: int) -> Iterator[str]:
+    """A line where `asked` is for more pixels than any slice has."""
+    if size > store.max_native:
+        yield f"{asked} {size}: no slice has more than {store.max_native} px, so all are enlarged"
 
 
 def train_indices(store: StoreReader) -> NDArray[np.int64]:
@@ -118,14 +132,38 @@ def read_labels(store: StoreReader, table: Path | None) -> list[Labels]:
     """The labels of every slice; raises UsageError for a table that names none of them."""
     joined = read_label_table(table) if table else {}
     records = store.records
-    if joined:
-        known = {name for r in records for name in (r.subject, r.source, Path(r.source).name)}
-        if known.isdisjoint(joined):
-            raise UsageError(
-                f"{table}: names none of the subjects or sources of {store.folder}",
-                f"the store has, for example, {records[0].subject} and {records[0].source}",
-            )
+    if joined and all(joined.keys().isdisjoint(names_of(record)) for record in records):
+        has = f"the store has, for example, {records[0].subject} and {records[0].source}"
+        raise UsageError(
+            f"{table}: names none of the subjects or sources of {store.folder}",
+            f"{has}{say_lost_zeros(store, list(joined))}",
+        )
     return slice_labels(records, joined)
+
+
+def say_unmatched(store: StoreReader, table: Path | None) -> Iterator[str]:
+    """A line where a table lacks people of the store, and has others that the store lacks.
+
+    A table of more people than the store has is no mistake.
+    """
+    named = read_label_table(table) if table else {}
+    known = {name for record in store.records for name in names_of(record)}
+    lost = [name for name in named if name not in known]
+    lacking = any(named.keys().isdisjoint(names_of(record)) for record in store.records)
+    if table and lost and lacking:
+        which = say_some(lost, SHOWN)
+        yield f"in {table.name} but not in the store: {which}{say_lost_zeros(store, lost)}"
+
+
+def say_lost_zeros(store: StoreReader, names: Sequence[str]) -> str:
+    """What to do where each name is one person's of the store but for zeros in front of numbers."""
+    people: dict[str, set[str]] = defaultdict(set)
+    for record in store.records:
+        people[ZEROS.sub("", record.subject)].add(record.subject)
+    meant = [people.get(ZEROS.sub("", name), set()) for name in names]
+    if any(len(found) != 1 for found in meant):
+        return ""
+    return f"; spreadsheets drop leading zeros: write {next(iter(meant[0]))} for {names[0]}"
 
 
 def has_all(labels: Labels, names: Sequence[str]) -> bool:

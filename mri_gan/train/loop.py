@@ -43,7 +43,6 @@ from mri_gan.train.data import (
     Batches,
     TrainingData,
     describe_labels,
-    doubt_labels,
     load_training_data,
 )
 from mri_gan.train.monitor import (
@@ -117,10 +116,10 @@ def train(run: Run, start_from: Start | None = None) -> Path:
 
 
 def report_labels(run: Run, data: TrainingData) -> None:
-    """Report what labels were found, and what becomes of training slices without one."""
+    """Report what labels were found, what becomes of slices without one, and what is doubtful."""
     for text in describe_labels(run.config, data):
         run.on_note(text)
-    for text in doubt_labels(run.config):
+    for text in data.doubts:
         run.on_warning(text)
 
 

@@ -176,6 +176,12 @@ def test_a_dry_run_tells_what_labels_a_table_gives(store: Path, tmp_path: Path) 
     assert f"{lacking} of {len(records)} training slices lack a label" in said
 
 
+def test_a_dry_run_doubts_more_pixels_than_the_slices_have(store: Path) -> None:
+    said = mrigan("train", store, *WORDS, "--max-size", 128, "--dry-run").stderr
+    assert "--max-size 128: no slice has more than 64 px, so all are enlarged" in said
+    assert "enlarged" not in mrigan("train", store, *WORDS, "--dry-run").stderr
+
+
 def test_a_dry_run_tells_of_minutes_and_of_what_follows_them(store: Path) -> None:
     words = ("--preset", "laptop", "--max-size", 16, "--batch", 8, "--capacity", 0.0625)
     limited = mrigan("train", store, *words, "--minutes", 0.001, "--dry-run")

@@ -416,6 +416,17 @@ def test_a_table_that_names_nobody_is_said_to(store: Path, tmp_path: Path) -> No
         SliceDataset(store, None, 8, labels="age", table=table)
 
 
+def test_a_table_that_names_others_is_warned_of(store: Path, tmp_path: Path) -> None:
+    who = SliceDataset(store, None, 8).subjects[0]
+    (tmp_path / "who.tsv").write_text(f"subject\tage\n{who}\t7\nzzz\t8\n")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        SliceDataset(store, None, 8, labels="age", table=tmp_path / "who.tsv")
+    first, second = (str(warning.message) for warning in told)
+    assert first == "in who.tsv but not in the store: zzz"
+    assert second.startswith("age is nan, unknown, for ")
+
+
 def test_a_transform_gets_the_image_and_leaves_labels_alone(store: Path) -> None:
     plain = SliceDataset(store, level=8, labels="position")
     halved = SliceDataset(store, level=8, labels="position", transform=halve)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import phantoms
 import pytest
 import torch
 from click.testing import CliRunner
@@ -57,6 +58,14 @@ class Spoiler(mg.Callback):
 
     def on_metrics(self, metrics: dict[str, Any]) -> None:
         metrics.pop("nimg")
+
+
+def test_enlarged_slices_are_noted(prepare: Any, tmp_path: Path) -> None:
+    small = prepare(tmp_path / "store", phantoms.slices_folder(tmp_path / "in", 9, size=16))
+    diary = Diary()
+    mg.train(small, tmp_path / "run", callbacks=diary, **{**TINY, "init_size": 32, "max_size": 32})
+    said = "note max_size 32: no slice has more than 16 px, so all are enlarged"
+    assert said in diary.pages
 
 
 def test_what_a_callback_changes_is_its_own(store: Path, tmp_path: Path) -> None:

@@ -108,6 +108,51 @@ def test_a_table_of_other_people_is_refused(store: Path, tmp_path: Path) -> None
         with_table(store, tmp_path, ["nobody\t60\tA"], ["age"])
 
 
+def test_people_of_a_table_that_the_store_lacks_are_named(store: Path, tmp_path: Path) -> None:
+    """Unless it has all people of the store too: tables are often of a whole study."""
+    with StoreReader(store) as opened:
+        people = sorted({record.subject for record in opened.records})
+    few, others = people[1:], ["x1", "x2", "x3", "x4", "x5"]
+    lines = [f"{name}\t{60 + i}\tA" for i, name in enumerate([*few, *others])]
+    config, table = with_table(store, tmp_path, lines, ["age"])
+    said = "in labels.tsv but not in the store: x1, x2, x3 and 2 more"
+    assert load_training_data(store, config, table).doubts == (said,)
+    config, table = with_table(store, tmp_path, [*lines, f"{people[0]}\t7\tA"], ["age"])
+    assert load_training_data(store, config, table).doubts == ()
+    config, table = with_table(store, tmp_path, lines[: len(few)], ["age"])
+    assert load_training_data(store, config, table).doubts == ()
+
+
+def test_zeros_that_a_spreadsheet_dropped_are_found(
+    prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Of 01 to 10 only the 10 is left as it was."""
+    names = [f"{number:02d}" for number in range(1, 11)]
+    for number, name in enumerate(names):
+        volume = phantoms.nifti_bytes(phantoms.brain_volume((24, 24, 6), seed=number))
+        (tmp_path / f"sub-{name}_T1w.nii").write_bytes(volume)
+    folder = prepare(tmp_path / "s", *sorted(tmp_path.glob("*.nii")), split=(100, 0, 0))
+    lines = [f"{int(name)}\t{60 + int(name)}\tA" for name in names]
+    config, table = with_table(folder, tmp_path, lines, ["age"])
+    hint = "spreadsheets drop leading zeros: write 01 for 1"
+    assert load_training_data(folder, config, table).doubts == (
+        f"in labels.tsv but not in the store: 1, 2, 3 and 6 more; {hint}",
+        "age is 70 wherever it is known, so it tells nothing else",
+    )
+    with pytest.raises(UsageError, match="names none of the subjects") as refused:
+        with_table(folder, tmp_path, lines[:9], ["age"])
+    assert refused.value.hint.endswith(hint)
+    config, table = with_table(folder, tmp_path, [*lines, "77\t8\tA"], ["age"])
+    named, _ = load_training_data(folder, config, table).doubts
+    assert named == "in labels.tsv but not in the store: 1, 2, 3 and 7 more"
+
+
+def test_more_pixels_than_any_slice_has_are_doubted(store: Path) -> None:
+    said = "--max-size 128: no slice has more than 64 px, so all are enlarged"
+    for size, doubts in ((64, ()), (128, (said,))):
+        assert load_training_data(store, replace(CONFIG, max_size=size), None).doubts == doubts
+
+
 def test_the_edge_of_a_pixel_scales_with_the_size_and_is_unknown_for_pictures(
     store: Path, prepare: Callable[..., Path], tmp_path: Path
 ) -> None:

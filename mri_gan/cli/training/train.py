@@ -264,7 +264,7 @@ def command(
     from mri_gan.cli.judge.after_training import count_for_judging
     from mri_gan.files import make_folder
     from mri_gan.store.reader import StoreReader
-    from mri_gan.train.data import describe_labels, doubt_labels, load_training_data
+    from mri_gan.train.data import describe_labels, load_training_data
     from mri_gan.train.loop import require_start
     from mri_gan.train.parallel import join_torchrun
 
@@ -280,7 +280,7 @@ def command(
         from mri_gan.cli.training.progress import print_plan
 
         data = load_training_data(store, config, run_options.labels)
-        said = (*foretell(config, counts), *describe_labels(config, data), *doubt_labels(config))
+        said = (*foretell(config, counts), *describe_labels(config, data), *data.doubts)
         print_plan(config, run_options, out, quiet, said)
         return
     out = out or Path(f"{store}-run")
