@@ -102,8 +102,8 @@ def about(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except DataError as error:
-        raise DataError(f"{what}: {error.message}", error.hint) from error
+    except (DataError, SeriesError, LabelMapError) as error:
+        raise type(error)(f"{what}: {error.message}", error.hint) from error
 
 
 def find_file(reason: str, labels: Sequence[str]) -> tuple[str, str]:

@@ -319,6 +319,18 @@ class Source:
         file = other.member.name.rpartition("/")[2]
         return f"its {other.naming.contrast}" + ("" if self.hidden else f" ({file})")
 
+    def blame(self, reason: str) -> tuple[Source, str]:
+        """Which of its files in several contrasts a reason is about, and what goes with that."""
+        if not self.channels:
+            return self, reason
+        starts = {f"{self.say_channel(one)}: ": one for one in self.channels}
+        start = next((one for one in starts if reason.startswith(one)), "")
+        guilty = starts.get(start, self)
+        rest = [self.say_channel(one) for one in (self, *self.channels) if one is not guilty]
+        are = "are" if len(rest) > 1 else "is"
+        said = reason if self.hidden else reason.removeprefix(start)
+        return self if self.hidden else guilty, f"{said}; {', '.join(rest)} {are} left out with it"
+
     @property
     def is_volume(self) -> bool:
         """Whether it is a volume and not a single slice."""

@@ -166,6 +166,7 @@ def merge_summaries(stores: Sequence[StoreReader]) -> dict[str, Any]:
     records = (record for store in stores for record in store.records)
     summaries = [store.summary for store in stores]
     skipped, ignored, files = Counter[str](), Counter[str](), Counter[str]()
+    unpaired = [entry for summary in summaries for entry in summary.get("unpaired", [])]
     for summary in summaries:
         skipped.update(summary["skipped"])
         ignored.update(summary.get("ignored_kinds", {}))
@@ -176,6 +177,7 @@ def merge_summaries(stores: Sequence[StoreReader]) -> dict[str, Any]:
         "layouts": sorted({layout for summary in summaries for layout in summary["layouts"]}),
         "skipped": dict(sorted(skipped.items())),
         "unlisted": [pair for summary in summaries for pair in summary["unlisted"]],
+        **({"unpaired": unpaired} if unpaired else {}),
         **{
             name: sum(summary.get(name, 0) for summary in summaries)
             for name in ("masks", "empty_slices", "deselected_slices", "ignored_files")

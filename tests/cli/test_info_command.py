@@ -51,6 +51,22 @@ def test_skipped_sources_are_listed_with_their_reason(
     assert skipped[0]["source"].endswith("sub00/[b]odd_0.png")
 
 
+def test_long_names_of_what_gave_nothing_are_not_cut_off(
+    tmp_path: Path, prepare: Callable[..., Path]
+) -> None:
+    scan = phantoms.nifti_bytes(phantoms.brain_volume())
+    long = "sub-{}/ses-baseline/anat/sub-{}_ses-baseline_acq-highresolution_T{}w.nii"
+    names = [long.format(who, who, n) for who in ("01", "02") for n in (1, 2)]
+    lone = long.format("03", "03", 1)
+    files = dict.fromkeys([*names, lone], scan)
+    top = phantoms.write_folder(tmp_path / "set", files)
+    shown = info(prepare(tmp_path / "s", top, channels=("t1", "t2"), split=(100, 0, 0))).stdout
+    rows = shown[shown.index("gave no slices") :].splitlines()
+    first = "".join(row.split("│")[1].strip() for row in rows if row.startswith("│"))
+    assert first == f"set/{lone}"
+    assert "incomplete set" in shown
+
+
 def test_labels_are_shown_with_whoever_lacks_them(
     tmp_path: Path, prepare: Callable[..., Path]
 ) -> None:

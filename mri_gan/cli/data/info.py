@@ -49,7 +49,7 @@ def print_tables(facts: dict[str, Any]) -> None:
     for name, value in _rows(facts):
         table.add_row(name, value)
     console.print(table)
-    if facts["skipped_sources"] or facts["unlisted"]:
+    if facts["skipped_sources"] or facts["unlisted"] or facts.get("unpaired"):
         console.print(_skipped_table(facts))
 
 
@@ -157,7 +157,11 @@ def _skipped_table(facts: dict[str, Any]) -> Any:
 
     entries = [(e["source"], e["kind"], e["reason"]) for e in facts["skipped_sources"]]
     entries += [(label, "damaged", why) for label, why in facts["unlisted"]]
-    table = Table("source", "kind", "reason", title="gave no slices", title_justify="left")
+    entries += [(label, kind, why) for label, kind, why in facts.get("unpaired", ())]
+    table = Table(title="gave no slices", title_justify="left")
+    table.add_column("source", overflow="fold")  # names end with what distinguishes them
+    for name in ("kind", "reason"):
+        table.add_column(name)
     for entry in entries[:MAX_SKIPPED]:
         table.add_row(*(escape(printable(text)) for text in entry))
     if len(entries) > MAX_SKIPPED:

@@ -160,6 +160,7 @@ def _describe(plan: Plan, survey: Survey, start: float) -> dict[str, Any]:
         "other_files": plan.ignored,
         "ignored_kinds": dict(plan.ignored_kinds),
         "files": plan.listed,
+        "unpaired": [[plan.true_labels.get(s, s), kind, why] for s, kind, why in plan.unpaired],
         "unlisted": [[plan.true_labels.get(name, name), why] for name, why in plan.bad],
         "seconds": round(time.perf_counter() - start, 2),
     }
@@ -285,6 +286,7 @@ def _print_table(facts: dict[str, Any]) -> None:
 
 def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     skipped = facts["skipped"] + [{"source": s, "reason": why} for s, why in facts["unlisted"]]
+    skipped += [{"source": s, "reason": f"{kind}: {why}"} for s, kind, why in facts["unpaired"]]
     why = [f"{entry['source']}: {entry['reason']}" for entry in skipped]
     size, unjudged = options.human_bytes(facts["store_bytes"]), facts["orientation_not_judged"]
     seconds = options.human_seconds(facts["seconds"])

@@ -268,7 +268,8 @@ def _find_damaged(plan: Plan, name: str, reason: str) -> tuple[str, str, str]:
     from mri_gan.ingest.outcome import find_file
     from mri_gan.ingest.source import say_lost_with
 
-    given = [source for source in plan.sources if source.public_label == name]
+    sets = ((s,) if s.hidden else (s, *s.channels) for s in plan.sources)
+    given = [source for every in sets for source in every if source.public_label == name]
     if len(given) != 1:  # not even listed, or in two sources by the same name
         return plan.true_labels.get(name, name), reason, ""
     found = find_file(reason, [member.label for member in given[0].members])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -40,7 +40,7 @@ from mri_gan.ingest.options import PLANES, PrepareConfig
 from mri_gan.ingest.outcome import Learned, Outcome, find_file
 from mri_gan.ingest.source import Source, say_lost_with
 from mri_gan.store.counts import all_notes, count_notes, tell_learned
-from mri_gan.store.schema import FACE, HEADER, UPSAMPLED, EncodedSlice, SliceRecord, decode_pixels
+from mri_gan.store.schema import FACE, UPSAMPLED, EncodedSlice, SliceRecord, decode_pixels, encode
 from mri_gan.store.twins import FLAT, SAME
 from mri_gan.store.writer import file_bytes, page_bytes
 
@@ -141,13 +141,13 @@ def survey_source(
     def see(seen: Exposure) -> None:
         wholes.append(glimpse(seen, config, THUMB_PX))
 
-    channels = 1 + len(source.channels)
-    source = replace(source, channels=())  # the first contrast stands for all
+    channels = 1 + len(source.channels)  # of which the first stands for all
     outcome: Outcome = process(source, config, learned, see)
     found = Look(outcome.kind, outcome.reason, outcome.empty, outcome.deselected)
     found.whole = wholes[0] if wholes else None
     for number, encoded in enumerate(outcome.slices):
-        found.n_bytes += _stored_bytes(encoded, channels)
+        found.n_bytes += sum(page_bytes(len(part)) for part in (encoded[0], *encoded[1].values()))
+        encoded = _first_channel(encoded, channels, config.depth)
         record, pixels = _native(encoded, config.depth)
         found.slices.append(_glance(record, pixels, encoded[1], config.depth))
         found.counts += np.bincount(_to_8_bit(pixels).ravel(), minlength=BINS)
@@ -156,13 +156,17 @@ def survey_source(
     return found
 
 
-def _stored_bytes(encoded: EncodedSlice, channels: int) -> float:
-    """What a slice adds to a store's file, with this many channels as large as its own."""
-    total = page_bytes(len(encoded[0]))
-    for image in encoded[1].values():
-        times = 1 if image[0] == UPSAMPLED else channels
-        total += page_bytes(HEADER + times * (len(image) - HEADER))
-    return total
+def _first_channel(encoded: EncodedSlice, channels: int, depth: int) -> EncodedSlice:
+    """The slice with the first of its channels only."""
+    if channels == 1:
+        return encoded
+    dtype = np.dtype(np.uint16 if depth == 16 else np.uint8)
+    images = dict(encoded[1])
+    for level, image in images.items():
+        if image[0] != UPSAMPLED:
+            pixels = decode_pixels(memoryview(image), channels * level * level * dtype.itemsize)
+            images[level] = encode(np.frombuffer(pixels, dtype).reshape(-1, level, level)[:1])
+    return encoded[0], images
 
 
 def _native(encoded: EncodedSlice, depth: int) -> tuple[SliceRecord, NDArray[Any]]:
@@ -258,7 +262,8 @@ class Survey:
 
     def _find(self, source: Source, reason: str) -> tuple[str, str]:
         """(label, reason) of the file that a reason is about, and what is left out with it."""
-        label, why = find_file(reason, [member.label for member in source.members])
+        guilty, reason = source.blame(reason)
+        label, why = find_file(reason, [member.label for member in guilty.members])
         lost = say_lost_with(source, [one for one, _ in self.looks])
         return label, f"{why}; {lost} is left out" if lost else why
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line, parse_json
+from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.paths import split_word
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, contrast_of, plain_text
 from mri_gan.ingest.read.archives import list_members, read_member
@@ -135,6 +136,28 @@ def require_nameless_classes(sources: Sequence[Source]) -> None:
             f"--ids pseudonym: the class {min(telling)} may tell who somebody is",
             "rename such folders to what the people in them have in common, leave --classes out, "
             "or keep the names with --ids keep",
+        )
+
+
+def require_classes(sources: Sequence[Source], config: PrepareConfig) -> None:
+    """Raise UsageError where all images are of one class."""
+    if config.classes and len({s.naming.label for s in sources}) == 1:
+        raise UsageError(
+            f"--classes: all images are in folders named {sources[0].naming.label}",
+            "give the folder above, or leave --classes out",
+        )
+
+
+def require_trained_classes(sources: Sequence[Source], config: PrepareConfig) -> None:
+    """Raise UsageError where a class has no image in the training split."""
+    if not config.classes:
+        return
+    every = {source.naming.label for source in sources}
+    missing = sorted(every - {s.naming.label for s in sources if s.naming.split == "train"})
+    if missing:
+        raise UsageError(
+            f"--classes: no image of {', '.join(missing)} is in the training split",
+            "assign people with --people TABLE, or change --split or --seed",
         )
 
 

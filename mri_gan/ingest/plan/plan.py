@@ -23,7 +23,13 @@ from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import explain
 from mri_gan.ingest.plan.filenames import identify_all
 from mri_gan.ingest.plan.folders import read_sources
-from mri_gan.ingest.plan.label_files import label_sources, require_nameless_classes, say_unused
+from mri_gan.ingest.plan.label_files import (
+    label_sources,
+    require_classes,
+    require_nameless_classes,
+    require_trained_classes,
+    say_unused,
+)
 from mri_gan.ingest.plan.masks import pair_masks
 from mri_gan.ingest.plan.people import (
     USE_PEOPLE,
@@ -33,15 +39,18 @@ from mri_gan.ingest.plan.people import (
     hide_all,
     hide_unlisted,
     is_due,
+    is_pseudonym,
     new_key,
     pseudonym,
     unify_people,
 )
 from mri_gan.ingest.plan.selection import (
     BY_NAME,
+    Unpaired,
     choose_images,
     choose_pictures,
     matches_globs,
+    require_millimetres,
     tell_contrasts,
 )
 from mri_gan.ingest.plan.splits import (
@@ -97,6 +106,7 @@ class Plan:
     conclusion: str = ""  # who was found, in a sentence
     doubts: tuple[str, ...] = ()  # what should be looked at before the splits are trusted
     ignored_kinds: Mapping[str, int] = field(default_factory=dict)  # files, and why
+    unpaired: tuple[tuple[str, str, str], ...] = ()  # (label, kind, reason) of lone channels
     listed: int = 0  # files of all sources, whatever became of them
     set_aside: int = 0  # files of masks, derivatives and what is not selected, and of `bad`
 
@@ -131,7 +141,7 @@ def build_plan(
         _refuse_nothing(paths, listed, masks)
     excluded = sum(one.excluded for one in listed)
     n_files = len(members_of((*scans, *masks))) + excluded
-    chosen, left_out = choose_pictures(scans, config)
+    chosen, left_out, lone = choose_pictures(scans, config)
     if config.masks or pair:
         chosen, masks = pair_masks(chosen, masks)
     secret = functools.cache(key)
@@ -139,8 +149,12 @@ def build_plan(
     sources = _split_and_hide(chosen, config, secret, split_file)
     bad = [entry for one in listed for entry in one.bad]
     hidden_bad = hide_unlisted(bad, config, secret)
+    unpaired = _name_unpaired(lone, config, secret)
     true_labels = {s.name: s.member.label for s in sources if s.hidden}
     true_labels |= {name: label for name, _, label in hidden_bad if name != label}
+    true_labels |= {
+        name: s.member.label for (name, *_), (s, *_) in zip(unpaired, lone, strict=True)
+    }
     ignored = _ignored(listed)
     if any(source.labels for source in scans):
         ignored[f"{TABLES} (read)"] = ignored.pop(TABLES, 0)
@@ -154,6 +168,7 @@ def build_plan(
         listed=n_files + len(bad) + ignored.total(),
         set_aside=n_files + len(bad) - len(members_of(sources)),
         bad=tuple((name, reason) for name, reason, _ in hidden_bad),
+        unpaired=tuple(unpaired),
         digest=_digest(sources, config),
         true_labels=true_labels,
         conclusion=conclude(chosen),  # whose names are not hidden yet
@@ -165,6 +180,15 @@ def build_plan(
     )
 
 
+def _name_unpaired(lone: Unpaired, config: PrepareConfig, key: Key) -> list[tuple[str, str, str]]:
+    """(label, kind, reason) of files without a partner, under a pseudonym where that is due."""
+    found = []
+    for source, kind, why in lone:
+        name = hide_unlisted([(source.member.label, why)], config, key)[0][0]
+        found.append((name if is_pseudonym(name) else source.public_label, kind, why))
+    return found
+
+
 def _split_and_hide(
     chosen: Sequence[Source], config: PrepareConfig, key: Key, split_file: Path | None
 ) -> list[Source]:
@@ -173,11 +197,11 @@ def _split_and_hide(
         splits = read_splits(split_file)
         chosen = apply_splits(chosen, splits, split_file, lambda who: pseudonym(who, key()))
     require_one_split(chosen)
-    _require_millimetres(chosen, config)
-    _require_classes(chosen, config)
+    require_millimetres(chosen, config)
+    require_classes(chosen, config)
     require_nameless_classes([source for source in chosen if is_due(source, config)])
     sources = assign_splits(hide_all(chosen, config, key), config)
-    _require_trained_classes(sources, config)
+    require_trained_classes(sources, config)
     return tell_contrasts(sources, config)
 
 
@@ -399,35 +423,6 @@ def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:
     return hasher.hexdigest()
 
 
-def _require_millimetres(sources: Iterable[Source], config: PrepareConfig) -> None:
-    flat = next((s for s in sources if not s.is_volume), None)
-    if config.fov and flat is not None:
-        raise UsageError(
-            f"{flat.member.label}: an image file has no millimetres for --fov", "leave --fov out"
-        )
-
-
-def _require_classes(sources: Sequence[Source], config: PrepareConfig) -> None:
-    if config.classes and len({s.naming.label for s in sources}) == 1:
-        raise UsageError(
-            f"--classes: all images are in folders named {sources[0].naming.label}",
-            "give the folder above, or leave --classes out",
-        )
-
-
-def _require_trained_classes(sources: Sequence[Source], config: PrepareConfig) -> None:
-    """Raise UsageError where a class has no image in the training split."""
-    if not config.classes:
-        return
-    every = {source.naming.label for source in sources}
-    missing = sorted(every - {s.naming.label for s in sources if s.naming.split == "train"})
-    if missing:
-        raise UsageError(
-            f"--classes: no image of {', '.join(missing)} is in the training split",
-            "assign people with --people TABLE, or change --split or --seed",
-        )
-
-
 # One plan cut into parts, so that the jobs of an array each write a store that `merge` joins
 
 
@@ -477,7 +472,7 @@ def take_shard(plan: Plan, shard: Shard) -> Plan:
     )
     if shard.number > 1:
         part = replace(part, masks=0, left_out={}, deselected=0, bad=())
-        part = replace(part, ignored_kinds={}, set_aside=0)
+        part = replace(part, ignored_kinds={}, set_aside=0, unpaired=())
     own = len(members_of(part.sources))
     return replace(part, listed=own + part.set_aside + part.ignored)
 

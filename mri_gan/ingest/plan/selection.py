@@ -52,6 +52,9 @@ DERIVATIVE = re.compile(
 CHANNEL = re.compile(r"_(\d{4})\.[A-Za-z.]+$")  # its number, as nnU-Net has it
 TEMPLATE = re.compile(r"(?:^|/)(?:fsaverage\d?|cvs_avg35[^/]*|MNI152[^/]*)/", re.IGNORECASE)
 OTHER_CONTRAST, INCOMPLETE, BY_NAME = "another contrast", "incomplete set", "left out by name"
+REPEAT = "repeat of a channel"
+MOST_NAMED = 1000  # files without a partner, of which a store keeps the names
+Unpaired = list[tuple[Source, str, str]]  # source, kind, reason
 
 
 def matches_globs(name: str, config: PrepareConfig) -> bool:
@@ -79,8 +82,8 @@ def kind_of(source: Source) -> str:
 
 def choose_pictures(
     sources: Sequence[Source], config: PrepareConfig
-) -> tuple[list[Source], Counter[str]]:
-    """The sources to take, and what the others are, counted.
+) -> tuple[list[Source], Counter[str], Unpaired]:
+    """The sources to take, what the others are, counted, and which lack a partner.
 
     Maps, series and scans that are not MR are taken only by their name in --contrast; copies made
     from a scan only where the scan itself is not there; one version of a scan where a collection
@@ -95,10 +98,11 @@ def choose_pictures(
     left_out["derivative"] += len(kept) - len(originals)
     chosen, n_versions = choose_scans(originals, config.scan)
     left_out["derivative"] += n_versions
+    unpaired: Unpaired = []
     if config.channels:
-        chosen, n_lone = _join_channels(chosen, _wanted(sources, config))
-        left_out[INCOMPLETE] += n_lone
-    return chosen, +left_out
+        chosen, unpaired = _join_channels(chosen, _wanted(sources, config))
+        left_out.update(kind for _, kind, _ in unpaired)
+    return chosen, +left_out, unpaired[:MOST_NAMED]
 
 
 def _wanted(sources: Iterable[Source], config: PrepareConfig) -> tuple[str, ...]:
@@ -111,17 +115,22 @@ def _wanted(sources: Iterable[Source], config: PrepareConfig) -> tuple[str, ...]
     )
 
 
-def _join_channels(sources: Sequence[Source], contrasts: Sequence[str]) -> tuple[list[Source], int]:
-    """One source for each head or slice that has all contrasts, and how many files are left over.
+def _join_channels(
+    sources: Sequence[Source], contrasts: Sequence[str]
+) -> tuple[list[Source], Unpaired]:
+    """One source for each head or slice that has all contrasts, and the files that are left over.
 
     Raises UsageError where nothing has all of them.
     """
     heads: dict[tuple[object, ...], dict[str, Source]] = {}
+    unpaired: Unpaired = []
     for source in sources:
         said = source.naming
         frame = frame_of(source)
         key = (said.subject, said.session, said.side, frame, said.position, source.is_volume)
-        heads.setdefault(key, {}).setdefault(said.contrast, source)
+        if heads.setdefault(key, {}).setdefault(said.contrast, source) is not source:
+            why = f"the first {said.contrast} of this visit is taken"
+            unpaired.append((source, REPEAT, why))
     whole = [found for found in heads.values() if all(c in found for c in contrasts)]
     if not whole:
         raise UsageError(
@@ -130,7 +139,12 @@ def _join_channels(sources: Sequence[Source], contrasts: Sequence[str]) -> tuple
         )
     first, *rest = contrasts
     joined = [replace(found[first], channels=tuple(found[c] for c in rest)) for found in whole]
-    return joined, len(sources) - len(whole) * len(contrasts)
+    for found in heads.values():
+        lacks = ", ".join(c for c in contrasts if c not in found)
+        if lacks:
+            why = f"there is no {lacks} of this head and visit"
+            unpaired += [(source, INCOMPLETE, why) for source in found.values()]
+    return joined, unpaired
 
 
 def frame_of(source: Source) -> str:
@@ -305,4 +319,13 @@ def _require_number(source: Source) -> None:
         raise UsageError(
             f"{source.member.label}: has no slice number for --slices and --every",
             "name it with --naming (group slice), or leave these options out",
+        )
+
+
+def require_millimetres(sources: Iterable[Source], config: PrepareConfig) -> None:
+    """Raise UsageError where --fov is given for image files."""
+    flat = next((s for s in sources if not s.is_volume), None)
+    if config.fov and flat is not None:
+        raise UsageError(
+            f"{flat.member.label}: an image file has no millimetres for --fov", "leave --fov out"
         )

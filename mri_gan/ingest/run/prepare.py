@@ -39,6 +39,7 @@ from mri_gan.store.counts import count_slices, tell_learned
 from mri_gan.store.schema import SliceRecord
 from mri_gan.store.writer import StoreWriter, has_begun, say_other
 
+PARTNER = "left out with its partner"  # a file of a set of contrasts, and its damaged one
 CHUNK = 16  # image files per task: enough to hide the cost of sending one
 VOLUME_WEIGHT = 64  # a volume's slices fill the window of tasks as this many images do
 
@@ -207,8 +208,9 @@ def _add(writer: StoreWriter, source: Source, outcome: Outcome) -> None:
     if outcome.slices:
         writer.add_source(outcome.slices, outcome.empty, outcome.deselected)
     else:
-        reason = public_reason(outcome.reason, source)
-        label, kind = source.public_label, outcome.kind
+        guilty, reason = source.blame(outcome.reason)
+        reason = public_reason(reason, source)
+        label, kind = guilty.public_label, outcome.kind
         writer.skip_source(label, kind, reason, outcome.empty, outcome.deselected)
 
 
@@ -246,7 +248,9 @@ def summarise(writer: StoreWriter, plan: Plan, learned: Learned, seconds: float)
     So the summary of an interrupted and continued `prepare` equals that of a single run.
     """
     kinds = Counter(entry["kind"] for entry in writer.skipped())
-    kinds += Counter(plan.left_out)  # an addition drops a count of 0
+    skipped = set(writer.skipped_numbers())
+    partners = sum(len(source.channels) for n, source in enumerate(plan.sources) if n in skipped)
+    kinds += Counter(plan.left_out) + Counter({PARTNER: partners})  # which drops a count of 0
     return {
         **count_slices(map(SliceRecord.from_json, writer.records())),
         **tell_learned(learned.to_dict()),
@@ -257,8 +261,9 @@ def summarise(writer: StoreWriter, plan: Plan, learned: Learned, seconds: float)
         "skipped": {k: n for k, n in sorted(kinds.items()) if k != "mask"},
         "ignored_files": plan.ignored,
         "ignored_kinds": dict(plan.ignored_kinds),
-        "files": count_files(plan, set(writer.skipped_numbers())),
+        "files": count_files(plan, skipped),
         "unlisted": [list(pair) for pair in plan.bad],
+        **({"unpaired": [list(entry) for entry in plan.unpaired]} if plan.unpaired else {}),
         "seconds": round(seconds, 2),
     }
 

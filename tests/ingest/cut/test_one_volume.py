@@ -108,9 +108,41 @@ def test_contrasts_that_lie_apart_cost_their_head_and_lone_ones_are_counted(
     (top / "BraTS2021_00001" / "BraTS2021_00001_flair.nii").unlink()
     with StoreReader(prepare(tmp_path / "s", top, channels=BRATS)) as store:
         assert {record.subject for record in store.records} == {"BraTS2021_00002"}
-        assert store.summary["skipped"] == {"damaged": 1, "incomplete set": 3}
+        partners = {"left out with its partner": 3}
+        assert store.summary["skipped"] == {"damaged": 1, "incomplete set": 3, **partners}
         (entry,) = store.skipped()
         assert "its t2 (BraTS2021_00000_t2.nii) is 20.0 mm away" in entry["reason"]
+        assert {kind for _, kind, _ in store.summary["unpaired"]} == {"incomplete set"}
+
+
+@pytest.mark.parametrize("ids", ["keep", "pseudonym"])
+def test_every_file_of_sets_of_channels_is_accounted_for(
+    tmp_path: Path, prepare: Prepare, ids: str
+) -> None:
+    """Of 01 the second contrast is 4-D, 02 has one contrast, and 03 one of them twice."""
+    names = [f"sub-{who}/anat/sub-{who}_T{n}w.nii" for who in ("01", "03", "04") for n in (1, 2)]
+    names += ["sub-02/anat/sub-02_T1w.nii", "sub-03/anat/sub-03_run-2_T1w.nii"]
+    files = dict.fromkeys(names, phantoms.nifti_bytes(HEAD))
+    files[names[1]] = phantoms.nifti_bytes(np.stack([HEAD, HEAD], axis=-1), affine=np.eye(4))
+    top = phantoms.write_folder(tmp_path / "set", files)
+    choices = {"channels": ("t1", "t2"), "ids": ids, "split": (100, 0, 0)}
+    with StoreReader(prepare(tmp_path / "s", top, **choices)) as store:
+        summary, (entry,) = store.summary, store.skipped()
+    counts = {"4-D": 1, "left out with its partner": 1}
+    counts |= {"incomplete set": 1, "repeat of a channel": 1}
+    assert summary["skipped"] == counts
+    assert summary["files"]["left_out"] == sum(counts.values()) == 4
+    labels = {label: why for label, _, why in summary["unpaired"]}
+    if ids == "pseudonym":
+        assert not any("sub-" in text for text in [*labels, *labels.values(), *entry.values()])
+        return
+    assert labels == {
+        "set/sub-02/anat/sub-02_T1w.nii": "there is no t2 of this head and visit",
+        "set/sub-03/anat/sub-03_run-2_T1w.nii": "the first t1 of this visit is taken",
+    }
+    assert entry["source"] == "set/sub-01/anat/sub-01_T2w.nii"
+    assert entry["reason"].startswith("2 volumes in one file")
+    assert entry["reason"].endswith("; its t1 (sub-01_T1w.nii) is left out with it")
 
 
 def test_slices_in_image_files_become_channels_too(tmp_path: Path, prepare: Prepare) -> None:

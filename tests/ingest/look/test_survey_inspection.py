@@ -123,6 +123,21 @@ def test_the_store_has_the_size_that_was_foretold(
     assert foretold == pytest.approx(true, rel=0.1)
 
 
+def test_a_partner_that_cannot_be_read_is_noticed_before_the_store_is_made(
+    tmp_path: Path, prepare: Any
+) -> None:
+    scan = phantoms.nifti_bytes(200 * phantoms.brain_volume())
+    names = [f"sub-{who}_{kind}.nii" for who in ("07", "08") for kind in ("T1w", "T2w")]
+    files = dict.fromkeys(names, scan) | {names[1]: phantoms.truncated(scan)}
+    folder = phantoms.write_folder(tmp_path / "v", files)
+    choices: dict[str, Any] = {"channels": ("t1", "t2")}
+    foretold = survey(folder, **choices)
+    with StoreReader(prepare(tmp_path / "s", folder, **choices)) as store:
+        assert foretold["slices"] == len(store)
+    (entry,) = foretold["skipped"]
+    assert entry["source"].endswith("sub-07_T2w.nii")
+
+
 @pytest.mark.parametrize("depth", [8, 16])
 def test_the_size_of_a_small_store_is_foretold(
     tmp_path: Path, oasis_zip: Path, prepare: Any, depth: int
