@@ -55,6 +55,9 @@ WITHIN, FAR = f"within {AMONG}", "far outside"
 FORMER = {"within what people differ among themselves": WITHIN}  # in results of earlier versions
 NEAR = "nearer than people are to each other"
 MORE_UPRIGHT = "more upright than people are"
+FEW_PEOPLE = "not known, with so few people"  # even the worst would be within
+VERDICTS = {WITHIN: "within", NEAR: "too near", MORE_UPRIGHT: "more upright"}
+VERDICTS |= {FEW_PEOPLE: "not known"}
 TOO_FEW = "too few images"  # in place of a number that needs more of them
 SEEN = 0.95  # of planted copies of a kind, for an audit to detect it
 

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from mri_gan.charts import (
     ABOVE,
     FAKES,
-    MORE_UPRIGHT,
+    FEW_PEOPLE,
     NEAR,
     PRINTED,
     REALS,
     TOO_FEW,
+    VERDICTS,
     WITHIN,
     save_figure,
 )
@@ -159,7 +160,7 @@ class Figure:
         if not np.isfinite(self.floor + self.at_floor):
             return TOO_FEW
         words = self.reading.partition(":")[0]
-        return SHORT.get(words, words)
+        return VERDICTS.get(words, words)
 
 
 @dataclass(frozen=True)
@@ -416,19 +417,17 @@ def figure_interval(
 
 FAR = 3.0  # half intervals
 NEARER = f"{NEAR}: run audit"
-SHORT = {WITHIN: "within", NEAR: "too near", MORE_UPRIGHT: "more upright"}
 
 
 def say_reading(
     better: str, at_floor: float, floor: float, half: float, beyond: str = NEARER
 ) -> str:
-    """What the difference between fakes and people means, in words.
-
-    `beyond` is said of fakes that are better than people are.
-    """
-    apart = at_floor - floor if better != "zero" else abs(at_floor) - floor
+    """What the difference means, in words; `beyond` is said of fakes better than people are."""
+    apart = (abs(at_floor) if better == "zero" else at_floor) - floor
     if better == "told" or not np.isfinite(apart + half):
         return ""
+    if better in ("higher", "far") and apart <= 0 and half >= floor:  # 0, the worst, is within
+        return FEW_PEOPLE
     if abs(apart) <= half or (better == "zero" and apart < 0):  # nothing is better than 0
         return WITHIN
     if (apart > 0) == (better == "higher"):

@@ -12,6 +12,7 @@ from mri_gan.charts import (
     ARROWS,
     ARROWS_MEAN,
     FAR,
+    FEW_PEOPLE,
     FORMER,
     MORE_UPRIGHT,
     NEAR,
@@ -199,7 +200,13 @@ def sum_up(figures: Sequence[dict[str, Any]], left_out: int = 0) -> str:
     `left_out` kinds of figures had too few images; where most were, nothing is known.
     """
     named = by_reading(figures)
+    untold = len(named.pop(FEW_PEOPLE, ()))
     total = sum(map(len, named.values()))
+    if untold and untold >= total:
+        return f"Not known: {untold} of {untold + total} figures cannot tell, with so few people."
+    if untold:
+        told = [figure for figure in figures if figure.get("reading") != FEW_PEOPLE]
+        return f"{sum_up(told, left_out)[:-1]}; {untold} cannot tell, with so few people."
     outside, within, near = len(named["outside"] + named[FAR]), len(named[WITHIN]), len(named[NEAR])
     if left_out >= total:
         return "Not known: most kinds of figures were left out, for too few images."

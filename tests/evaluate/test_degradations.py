@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from mri_gan.charts import FEW_PEOPLE, WITHIN
 from mri_gan.errors import DataError
 from mri_gan.evaluate.distances import kernel_family, upright_family
 from mri_gan.evaluate.evaluation import (
@@ -180,6 +181,15 @@ def test_more_alike_fakes_keep_the_sign_of_their_difference() -> None:
     assert say_reading("zero", 0.01, 20.0, 0.1).startswith("within")
     assert say_reading("lower", 0.1, 1.0, 0.2).startswith("nearer than people")
     assert say_reading("higher", 0.1, 1.0, 0.2).startswith("far outside")
+
+
+@pytest.mark.parametrize("better", ["higher", "far"])
+def test_what_even_the_worst_would_pass_is_not_known(better: str) -> None:
+    """Between 0.25 and 0.97 are 0.72, and between 0 and 0.97 no more than the interval."""
+    assert say_reading(better, 0.246, 0.9656, 1.0528) == FEW_PEOPLE
+    assert say_reading(better, 0.246, 0.9656, 0.94) == WITHIN
+    assert say_reading(better, 0.99, 0.9656, 1.0528) == WITHIN
+    assert Figure("f", 0, 0, 0, 1, 0, 0, 0, FEW_PEOPLE, better, "").verdict == "not known"
 
 
 def test_fakes_that_are_farther_than_people_are_not_called_near() -> None:

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from phantoms.runs import AUDIT, FIGURE, UTILITY, make_run, write_result
 from PIL import Image
 
-from mri_gan.charts import MORE_UPRIGHT, WITHIN
+from mri_gan.charts import FEW_PEOPLE, MORE_UPRIGHT, WITHIN
 from mri_gan.cli.main import cli
 from mri_gan.evaluate.evaluation import NEARER
 from mri_gan.pictures import Shows, save_png
@@ -265,6 +265,18 @@ def test_readings_of_earlier_versions_mean_what_they_meant() -> None:
 )
 def test_a_figure_alone_is_told_as_one(reading: str, said: str) -> None:
     assert sum_up([{"name": "a", "reading": reading}]).startswith(said)
+
+
+def test_figures_that_cannot_tell_are_no_answer() -> None:
+    few = [{"name": "a", "reading": FEW_PEOPLE}] * 2
+    some = [{"name": "b", "reading": "outside: 2 against 1"}] * 3
+    assert sum_up([*few, *some]) == (
+        "No: 3 of 3 figures are outside the differences among people; none is within; 2 cannot "
+        "tell, with so few people."
+    )
+    assert sum_up([*few, {"name": "c", "reading": WITHIN}]) == (
+        "Not known: 2 of 3 figures cannot tell, with so few people."
+    )
 
 
 ONE = {"samples": 1, "train": 1, "train_people": 1, "held_out_people": 1, "fakes": 1, "reals": 1}

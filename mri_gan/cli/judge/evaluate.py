@@ -188,7 +188,8 @@ def refuse_trained_on(judged: Judged, features: tuple[str, ...]) -> None:
 LEGEND = (
     "at half: synthetic against half of the people; real halves: people against people. within: as "
     "people differ among themselves; outside: worse; too near: nearer than people are to each "
-    "other, run audit; more upright: than people are, no sign of copies"
+    "other, run audit; more upright: than people are, no sign of copies; not known: with so few "
+    "people, even the worst would be within"
 )
 
 
