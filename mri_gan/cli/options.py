@@ -12,7 +12,7 @@ import re
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -447,6 +447,19 @@ def command_line(files: Mapping[str, str]) -> tuple[str, ...]:
         elif isinstance(param, click.Option) and value is not None and name != "config":
             words += _as_words(param, files.get(name, "FILE"), value, context.params[name])
     return tuple(words)
+
+
+def given_words(but: Collection[str]) -> list[str]:
+    """The options that the running command was given, with its paths, all `but` these."""
+    context = click.get_current_context()
+    given = context.meta.get(GIVEN, {})
+    params = [p for p in context.command.params if isinstance(p, click.Option)]
+    return [
+        word
+        for param in params
+        if (name := str(param.name)) in given and name not in but
+        for word in _as_words(param, str(given[name]), given[name], context.params[name])
+    ]
 
 
 def _as_words(option: click.Option, file: str, given: Any, taken: Any) -> list[str]:

@@ -86,7 +86,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("header fields left out", _fields(facts.get("dropped_fields", {}))),
         ("volumes with a face", f"{facts.get('faces', 0):,}"),
         ("other files", _kinds(facts["ignored_files"], facts.get("ignored_kinds", {}))),
-        ("files", _files(facts.get("files", {}))),
+        ("files", say_files(facts.get("files", {}))),
         ("size on disk", options.human_bytes(facts["bytes"])),
         ("time", options.human_seconds(facts["seconds"])),
         ("digest", facts["digest"]),
@@ -134,7 +134,7 @@ def _kinds(count: int, kinds: dict[str, int]) -> str:
     return "\n".join([f"{count:,}", *(f"{escape(kind)}: {n:,}" for kind, n in kinds.items())])
 
 
-def _files(counts: dict[str, int]) -> str:
+def say_files(counts: dict[str, int]) -> str:
     """Every file that the sources hold, by what became of it."""
     if not counts:
         return "not counted by the version that wrote this store"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mri_gan.cli import options
+from mri_gan.cli.data.info import say_files
 from mri_gan.cli.data.source_options import (
     people_options,
     report_people,
@@ -38,11 +39,12 @@ Examples:
 """
 
 COLUMNS, PICTURES = 9, 45
+SPARE = 4  # times as many pictures are kept, for files that cannot be read
 PLANE_COUNT = 3  # pictures of a volume: the middle of each plane
 NAMED = 3
 COUNTED = (
     *("sources", "slices", "subjects", "sessions", "masks", "sources_with_mask"),
-    *("files", "other_files", "empty_slices", "deselected_slices", "faces"),
+    *("other_files", "empty_slices", "deselected_slices", "faces"),
 )
 TABLES = (
     *(
@@ -68,6 +70,7 @@ LISTS = (
     "doubtful_orientation",
 )
 UNJUDGED = "{}: no brain without its skull is seen"
+OWN_OPTIONS = ("config", "sheet", "workers", "as_json", "quiet")  # that say nothing of a store
 TELLING = (
     "the names here can identify people (prepare replaces them by pseudonyms): do not pass this on"
 )
@@ -141,25 +144,30 @@ def command(
 
 def prepare_command(sources: Sequence[Path]) -> str:
     """The command that makes a store of what was inspected."""
-    return f"mrigan prepare {shlex.join(map(str, sources))} --out STORE"
+    words = [*map(str, sources), *options.given_words(but=OWN_OPTIONS)]
+    return f"mrigan prepare {shlex.join(words)} --out STORE"
 
 
 def _describe(plan: Plan, survey: Survey, start: float) -> dict[str, Any]:
     """What the plan and the survey found, and the seconds since `start`."""
+    from mri_gan.ingest.run.prepare import count_files, count_partners, without_masks
+
     facts = survey.facts()
+    skipped = {number for number, (_, found) in enumerate(survey.looks) if not found.slices}
     with_mask = sum(source.mask is not None for source in plan.sources)
     return facts | {
         "deselected_slices": facts["deselected_slices"] + plan.deselected,
-        "masks": plan.masks + with_mask,
+        "masks": plan.masks + len({id(s.mask) for s in plan.sources if s.mask is not None}),
         "sources_with_mask": with_mask,
         "people": plan.conclusion,
         "doubts": list(plan.doubts),
-        "left_out": dict(plan.left_out),
+        "left_out": dict(Counter(plan.left_out) + count_partners(plan, skipped)),
         "contrasts": dict(Counter(s.naming.contrast for s in plan.sources if s.naming.contrast)),
         "classes": dict(Counter(s.naming.label for s in plan.sources if s.naming.label)),
         "other_files": plan.ignored,
         "ignored_kinds": dict(plan.ignored_kinds),
         "files": plan.listed,
+        "files_by_fate": count_files(without_masks(plan), skipped),
         "unpaired": [[plan.true_labels.get(s, s), kind, why] for s, kind, why in plan.unpaired],
         "unlisted": [[plan.true_labels.get(name, name), why] for name, why in plan.bad],
         "seconds": round(time.perf_counter() - start, 2),
@@ -211,7 +219,8 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
 
     count = available_cpus() if workers is None else workers
     share = PICTURES // PLANE_COUNT if any(s.is_volume for s in plan.sources) else PICTURES
-    kept = {len(plan.sources) * i // share for i in range(share)}
+    order = _sheet_order(plan.sources, share)
+    kept = set(order[: SPARE * share])
     with stop_on_signal(leave_after_s=1.0) as stop, open_engine(count) as engine:
         learned = learn(plan.sources, config, engine, stop)
         survey = Survey(learned=learned)
@@ -225,7 +234,35 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
                 bar.show(number + 1)
                 if stop:
                     raise Stopped("stopped; nothing was written", signum=stop.signum or 2)
+    drawn = [number for number in order if survey.looks[number][1].thumb is not None]
+    for number in drawn[share:]:
+        survey.looks[number][1].thumb = None
     return survey
+
+
+def _sheet_order(sources: Sequence[Source], places: int) -> list[int]:
+    """Numbers of sources as a sheet takes them: one of every person before a second of any.
+
+    Of a person, and of people where there are too many, they are spread evenly.
+    """
+    people: dict[str, list[int]] = {}
+    for number, source in enumerate(sources):
+        people.setdefault(source.naming.subject, []).append(number)
+    turns: list[list[int]] = []
+    for numbers in people.values():
+        own = _spread(numbers, places // len(people), middle=not sources[numbers[0]].is_volume)
+        for turn, number in enumerate(own):
+            turns += [[]] * (turn == len(turns))
+            turns[turn] = [*turns[turn], number]
+    return [number for turn in turns for number in _spread(turn, places)]
+
+
+def _spread(numbers: Sequence[int], count: int, *, middle: bool = False) -> list[int]:
+    """The numbers, first some `count` evenly from all of them, then those between."""
+    step = -(-len(numbers) // max(count, 1))
+    first = step // 2 if middle else 0
+    places = sorted(range(len(numbers)), key=lambda place: ((place - first) % step, place))
+    return [numbers[place] for place in places]
 
 
 def _write_sheet(survey: Survey, path: Path) -> None:
@@ -293,6 +330,7 @@ def _rows(facts: dict[str, Any]) -> list[tuple[str, str]]:
     without = ", without masks" if facts["sources_with_mask"] else ""
     return [
         *((name.replace("_", " "), f"{facts[name]:,}") for name in COUNTED),
+        ("files", say_files(facts["files_by_fate"])),
         *((name.replace("_", " "), _counts(facts[name])) for name in TABLES if facts.get(name)),
         *_values(facts["scanner_values"]),
         ("greys at 1, 50, 99 %", ", ".join(map(str, facts["grey_percentiles"].values()))),

@@ -7,7 +7,7 @@ import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -249,8 +249,7 @@ def summarise(writer: StoreWriter, plan: Plan, learned: Learned, seconds: float)
     """
     kinds = Counter(entry["kind"] for entry in writer.skipped())
     skipped = set(writer.skipped_numbers())
-    partners = sum(len(source.channels) for n, source in enumerate(plan.sources) if n in skipped)
-    kinds += Counter(plan.left_out) + Counter({PARTNER: partners})  # which drops a count of 0
+    kinds += Counter(plan.left_out) + count_partners(plan, skipped)
     return {
         **count_slices(map(SliceRecord.from_json, writer.records())),
         **tell_learned(learned.to_dict()),
@@ -266,6 +265,19 @@ def summarise(writer: StoreWriter, plan: Plan, learned: Learned, seconds: float)
         **({"unpaired": [list(entry) for entry in plan.unpaired]} if plan.unpaired else {}),
         "seconds": round(seconds, 2),
     }
+
+
+def count_partners(plan: Plan, skipped: Container[int]) -> Counter[str]:
+    """The files that are left out with a partner, if there are any."""
+    lost = [s for number, s in enumerate(plan.sources) if number in skipped]
+    return +Counter({PARTNER: sum(len(source.channels) for source in lost)})
+
+
+def without_masks(plan: Plan) -> Plan:
+    """The plan as it is where the masks that were paired are not kept."""
+    sources = [replace(source, mask=None) for source in plan.sources]
+    lost = len(members_of(plan.sources)) - len(members_of(sources))
+    return replace(plan, sources=sources, set_aside=plan.set_aside + lost)
 
 
 def count_files(plan: Plan, skipped: Container[int]) -> dict[str, int]:
