@@ -302,7 +302,26 @@ CONFIG_PATH = "mri_gan.config_path"
 GIVEN_FILE = re.compile(r"^# --([a-z-]+)", re.MULTILINE)
 
 
-class Configurable(click.Command):
+class Remembering(click.Command):
+    """A command that remembers what it was given."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the command line; keep its words."""
+        words, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        rest = super().parse_args(ctx, args)
+        given = dict(ctx.meta.get(FILE, {}))
+        for param in options_of(self).values():
+            name = str(param.name)
+            source = ctx.get_parameter_source(name)
+            if source is click.core.ParameterSource.COMMANDLINE:
+                given[name] = words[name]
+            elif source is click.core.ParameterSource.ENVIRONMENT:
+                given[name] = param.value_from_envvar(ctx)
+        ctx.meta[GIVEN] = given
+        return rest
+
+
+class Configurable(Remembering):
     """A command that takes `--config FILE` and remembers what it was given."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -319,18 +338,8 @@ class Configurable(click.Command):
         self.params.insert(0, option)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the command line; keep its words for `write_given`."""
-        words, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        """Read the command line, and require the files that the config file does not name."""
         rest = super().parse_args(ctx, args)
-        given = dict(ctx.meta.get(FILE, {}))
-        for param in options_of(self).values():
-            name = str(param.name)
-            source = ctx.get_parameter_source(name)
-            if source is click.core.ParameterSource.COMMANDLINE:
-                given[name] = words[name]
-            elif source is click.core.ParameterSource.ENVIRONMENT:
-                given[name] = param.value_from_envvar(ctx)
-        ctx.meta[GIVEN] = given
         _require_files(ctx)
         return rest
 

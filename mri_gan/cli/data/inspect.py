@@ -70,13 +70,13 @@ LISTS = (
     "doubtful_orientation",
 )
 UNJUDGED = "{}: no brain without its skull is seen"
-OWN_OPTIONS = ("config", "sheet", "workers", "as_json", "quiet")  # that say nothing of a store
+OWN_OPTIONS = ("sheet", "workers", "as_json", "quiet")  # that say nothing of a store
 TELLING = (
     "the names here can identify people (prepare replaces them by pseudonyms): do not pass this on"
 )
 
 
-@click.command("inspect", epilog=EPILOG)
+@click.command("inspect", cls=options.Remembering, epilog=EPILOG)
 @click.argument("sources", nargs=-1, required=True, type=options.PATH)
 @source_options
 @slice_options
