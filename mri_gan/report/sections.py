@@ -318,7 +318,7 @@ def drawings(run: RunFacts) -> Section:
     if any(p.nimg is None and p.shows is not Shows.CHART for p in shown):
         section.notes.append(UNDATED)
     if not run.pictures:
-        section.hint = "Nothing yet. To draw samples and style mixing, run:"
+        section.hint = "Nothing yet. To draw samples, run:"
         section.command = f"mrigan test {shlex.quote(run.folder.name)}"
     return section
 

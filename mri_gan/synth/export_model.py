@@ -367,6 +367,8 @@ def model_card(drawing: Drawing) -> str:
         **({"drawn condition": drawing.words([0])[0]} if trained.conditions else {}),
         "training": f"{trained.nimg:,} real images shown, loss {config.loss}, seed {config.seed}",
         "export": f"truncation {look.psi:g}, noise {look.noise:g} of seed 0",
+        "input": f"z [N, {trained.generator.latent_dim}], from a standard normal distribution",
+        "output": f"[N, {config.channels}, {look.size}, {look.size}], from about -1, black, to 1",
         "generator digest": trained.digest,
         "mrigan": __version__,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -190,6 +191,15 @@ def test_the_card_is_filled_from_the_run(drawing: Drawing, tmp_path: Path) -> No
     card = (tmp_path / CARD).read_text()
     for part in (drawing.trained.digest, "1,000 real images", "SYNTHETIC", "mrigan audit"):
         assert part in card
+
+
+def test_the_card_says_what_goes_in_and_what_comes_out(drawing: Drawing, tmp_path: Path) -> None:
+    write_model(drawing, "torch-export", tmp_path)
+    card = (tmp_path / CARD).read_text()
+    (dim,) = map(int, re.findall(r"z \[N, (\d+)\], from a standard normal", card))
+    (shape,) = re.findall(r"\[N, (\d+, \d+, \d+)\], from about -1, black, to 1", card)
+    drawn = torch.export.load(tmp_path / "generator.pt2").module()(torch.zeros(2, dim))
+    assert drawn.shape[1:] == tuple(map(int, shape.split(",")))
 
 
 def test_what_a_conditional_network_is_given_is_named(drawing: Drawing) -> None:
