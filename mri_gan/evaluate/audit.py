@@ -154,6 +154,7 @@ class Audit:
     crowd: float = 1.0
     new_people: float = 1.0  # as how many the samples count
     views: tuple[str, ...] = field(default=VIEWS)
+    facts: dict[str, Any] = field(default_factory=dict)  # of what was audited, and of the critic
 
     @functools.cached_property
     def samples_limits(self) -> NDArray[np.float64]:
@@ -223,9 +224,11 @@ class Audit:
             return "fail"
         return "pass" if self.is_trusted and self.near <= self.near_limit else "undecided"
 
-    def to_dict(self, drawn: str = "") -> dict[str, Any]:
-        """Plain values, as `audit.json` has them; `drawn` says how the samples were drawn."""
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as `audit.json` has them."""
+        drawn = f"psi {self.facts['psi']:g}" if "psi" in self.facts else ""
         return {
+            **self.facts,
             "verdict": self.verdict,
             "sentence": self.reason,
             "limits": say_limits(self, drawn),

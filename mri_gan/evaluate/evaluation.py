@@ -186,6 +186,7 @@ class Evaluation:
     fake_s: float = 0.0  # drawing too
     compare_s: float = 0.0
     points: dict[str, tuple[Vectors, Vectors]] = field(default_factory=dict)  # features: both sets
+    facts: dict[str, Any] = field(default_factory=dict)  # of what was compared, and how
 
     def __repr__(self) -> str:
         counts = Counter(figure.verdict for figure in self.figures)
@@ -208,6 +209,7 @@ class Evaluation:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `evaluation.json` has them; see docs/evaluation.md."""
         return {
+            **self.facts,
             "counts": {
                 "reals": self.reals,
                 "fakes": self.fakes,

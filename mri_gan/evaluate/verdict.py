@@ -51,14 +51,11 @@ def warn_membership(membership: Membership | None) -> str | None:
     )
 
 
-def to_json(
-    result: Audit, membership: Membership | None, why: str, drawn: str = ""
-) -> dict[str, Any]:
-    """What `audit.json` says of an audit and of membership inference, or why that was left out."""
+def describe_beside(result: Audit, membership: Membership | None, why: str) -> dict[str, Any]:
+    """What stands beside a verdict: what it can detect, and membership, or why not."""
     found = vars(membership) if membership else {}
     plain = {k: significant(v) if isinstance(v, float) else v for k, v in found.items()}
     return {
-        **result.to_dict(drawn),
         "kinds": list_kinds(result.recall),
         "membership": plain or None,
         "membership_left_out": why or None,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
-from mri_gan.config import DOWNLOAD_FREE, FEATURE_NAMES, SPLITS, require_one_of
+from mri_gan.config import DOWNLOAD_FREE, FEATURE_NAMES, SPLITS, require, require_one_of
 from mri_gan.evaluate.audit import MOST_QUERIES, Audit
 from mri_gan.evaluate.audit import audit as audit_sets
+from mri_gan.evaluate.copies.planting import USUAL
 from mri_gan.evaluate.evaluation import (
     Evaluation,
     build_families,
@@ -30,7 +32,8 @@ from mri_gan.evaluate.images import (
     read_look,
     reals_of,
 )
-from mri_gan.evaluate.membership import training_conditions
+from mri_gan.evaluate.membership import Membership, judge_membership, training_conditions
+from mri_gan.evaluate.verdict import describe_beside
 from mri_gan.files import digest_file
 from mri_gan.library.arguments import public, require_least
 from mri_gan.library.drawing import Model, load_model
@@ -131,6 +134,143 @@ def read_held_out(store: StoreReader, size: int, seed: int) -> ImageSet | None:
     return reals_of(store, HELD_OUT, size, ALL, seed)
 
 
+# What stands beside the figures in `evaluation.json` and `audit.json`
+
+OTHER_STORE = (
+    "the model was trained on other data than this store: people of this split may be among those "
+    "it was trained on, and the figures say nothing about new people; give --trained-on STORE to "
+    "see who is in both"
+)
+
+
+def say_both(both: Collection[str] | None, right: bool | None) -> str | None:
+    """A warning for results, without names; None where the store is the run's own.
+
+    `both` are the people of another store that were trained on, None where nobody knows.
+    """
+    if right is not False:
+        return None
+    if both is None:
+        return OTHER_STORE
+    if not both:
+        return (
+            "the model was trained on other data than this store; no name of a person is in both, "
+            "but one person may have two names"
+        )
+    return (
+        f"the model was trained on {len(both)} of the people that it is judged by: for them the "
+        "figures say nothing about new people"
+    )
+
+
+def describe_store(store: StoreReader) -> dict[str, Any]:
+    """What the results say of the store."""
+    return {
+        "name": store.folder.resolve().name,
+        "digest": store.digest,
+        "depth": int(store.header["depth"]),
+        "channel": store.channel_names[0],
+        "channels": store.channels,
+    }
+
+
+def describe_evaluation(
+    store: StoreReader,
+    judged: Judged,
+    split: str,
+    reals: ImageSet,
+    apart: ImageSet,
+    resamples: int,
+    seed: int,
+    files: Sequence[Path] = (),
+    both: Collection[str] | None = None,
+) -> dict[str, Any]:
+    """What was compared, and how; `files` are networks of the user's."""
+    right = was_trained_on(judged.trained, store)
+    return {
+        "format": "mrigan-evaluation",
+        "version": 1,
+        **judged.facts,
+        "store": {**describe_store(store), "split": split},
+        "trained_on_this_store": right,
+        "people_in_both": None if both is None else len(both),
+        "warning": say_both(both, right),
+        "features_fitted_on": {"people": len(np.unique(apart.groups)), "compared": apart is reals},
+        "features_files": {path.name: digest_file(path) for path in files},
+        "seed": seed,
+        "resamples": resamples,
+    }
+
+
+def refuse_trained_on(judged: Judged, features: Collection[str]) -> None:
+    """Raise UsageError where the run's own critic saw the features that are to judge it."""
+    seen = judged.trained.config.critic_features if judged.trained else ""
+    require(
+        not seen or seen not in features,
+        f"--features {seen}: the critic of this run was trained on them",
+        "choose others, such as efficientnet-lite2, random-cnn and texture",
+    )
+
+
+@dataclass(frozen=True)
+class ToAudit:
+    """What an audit compares, and whether the model was trained on this store, where known."""
+
+    samples: ImageSet
+    train: ImageSet
+    held_out: ImageSet | None
+    right: bool | None
+
+    @property
+    def total(self) -> int:
+        """How many images an audit counts as it goes."""
+        queries = min(len(self.held_out) if self.held_out else 0, MOST_QUERIES)
+        return len(self.samples) + len(self.train) + queries
+
+
+def gather_to_audit(store: StoreReader, judged: Judged, count: int, seed: int) -> ToAudit:
+    """The first `count` samples, and the people of the store."""
+    train = reals_of(store, ("train",), judged.size, ALL, seed)
+    held_out = read_held_out(store, judged.size, seed)
+    right = was_trained_on(judged.trained, store)
+    return ToAudit(judged.take_images(count), train, held_out, right)
+
+
+def audit_judged(
+    store: StoreReader, judged: Judged, sets: ToAudit, seed: int, tell: Callable[[int], None]
+) -> Audit:
+    """The audit with all that `audit.json` says; `tell` gets how many more images are done."""
+    kinds = () if sets.right is False else USUAL  # then no detection rates are printed
+    result = audit_sets(
+        sets.samples, sets.train, sets.held_out, sets.right, kinds, seed=seed, tell=tell
+    )
+    result.facts = {
+        "format": "mrigan-audit",
+        "version": 2,
+        **judged.facts,
+        "store": describe_store(store),
+        "trained_on_this_store": sets.right,
+        "seed": seed,
+        **describe_beside(result, *infer_members(store, judged, sets, seed)),
+    }
+    return result
+
+
+def infer_members(
+    store: StoreReader, judged: Judged, sets: ToAudit, seed: int
+) -> tuple[Membership | None, str]:
+    """What the critic knows of training people, or None and the reason why that is not known."""
+    if judged.trained is None:
+        return None, "pictures without a checkpoint"
+    found, why = judge_membership(judged.trained, store, sets.train, sets.held_out, seed)
+    if found and sets.right is False:
+        return None, "the model was trained on other people"
+    return found, why
+
+
+# As functions
+
+
 @public
 def evaluate(
     model: StrPath | Model,
@@ -164,6 +304,7 @@ def evaluate(
     device = pick_device(device)
     with StoreReader(as_path(store)) as opened:
         judged = _find_images(model, opened, count, size, psi, noise, seed, device)
+        refuse_trained_on(judged, names)
         reals, apart = read_people(opened, split, judged.size, count, seed)
         drawn = judged.take_images(fakes or len(reals))
         built = build_features(names, apart, device)
@@ -172,6 +313,9 @@ def evaluate(
         tell = counted(on_progress, 2 * images)
         both = describe_both(reals, drawn, families, seed, tell)
         shares = iter(split_evenly(images, len(both.families)))
+        both.result.facts = describe_evaluation(
+            opened, judged, split, reals, apart, resamples, seed
+        )
         return compare_both(both, resamples, seed, lambda _: tell(next(shares)))
 
 
@@ -201,12 +345,8 @@ def audit(
     device = pick_device(device)
     with StoreReader(as_path(store)) as opened:
         judged = _find_images(model, opened, count, size, psi, noise, seed, device, DEPTH)
-        train = reals_of(opened, ("train",), judged.size, ALL, seed)
-        held_out = read_held_out(opened, judged.size, seed)
-        right = was_trained_on(judged.trained, opened)
-        samples = judged.take_images(count)
-        tell = counted(on_progress, count_compared(samples, train, held_out))
-        return audit_sets(samples, train, held_out, right, seed=seed, tell=tell)
+        sets = gather_to_audit(opened, judged, count, seed)
+        return audit_judged(opened, judged, sets, seed, counted(on_progress, sets.total))
 
 
 def counted(on_progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:
@@ -226,11 +366,6 @@ def split_evenly(total: int, parts: int) -> list[int]:
     """A total as so many whole numbers that are as equal as can be."""
     ends = [total * part // parts for part in range(parts + 1)]
     return [end - begin for begin, end in itertools.pairwise(ends)]
-
-
-def count_compared(samples: ImageSet, train: ImageSet, held_out: ImageSet | None) -> int:
-    """How many images an audit counts as it goes."""
-    return len(samples) + len(train) + min(len(held_out) if held_out else 0, MOST_QUERIES)
 
 
 def _find_images(

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from PIL import Image
 from rich.console import Console
 
+import mri_gan as mg
 from mri_gan.checkpoint import (
     Checkpoint,
     checkpoint_path,
@@ -495,3 +496,28 @@ def test_names_and_verdicts_are_never_cut_in_a_narrow_terminal(
     assert [row[0] for row in rows] == list(names)
     assert [row[-2:] for row in rows] == [["far", "outside"]] * 3
     assert (".." in rows[0]) is shows_interval
+
+
+def without_times(results: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in results.items() if k not in ("seconds", "images_per_s")}
+
+
+def test_functions_give_all_that_the_commands_write(
+    people: Path, run: Path, tmp_path: Path
+) -> None:
+    """Else whoever keeps `to_dict` would not know of which model and store it is."""
+    with StoreReader(people) as store:
+        saved = replace(load_checkpoint(list_checkpoints(run)[0]), store=store.digest)
+    own = tmp_path / "own"
+    own.mkdir()
+    save_checkpoint(checkpoint_path(own, 1000), saved)
+    words = (own, "--data", people, "--count", 64, "--seed", 3, "--json")
+    written = json.loads(mrigan("evaluate", *words, "--resamples", 20).stdout)
+    told = mg.evaluate(own, people, count=64, seed=3, resamples=20).to_dict()
+    assert without_times(told) == without_times(written)
+    assert (told["format"], told["trained_on_this_store"]) == ("mrigan-evaluation", True)
+    written = json.loads(mrigan("audit", *words).stdout)
+    told = mg.audit(own, people, count=64, seed=3).to_dict()
+    assert without_times(told) == without_times(written)
+    assert (told["format"], told["psi"]) == ("mrigan-audit", 0.7)
+    assert told["membership"] is not None

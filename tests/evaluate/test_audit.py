@@ -25,7 +25,7 @@ from mri_gan.evaluate.audit import (
     say_verdict,
 )
 from mri_gan.evaluate.copies.limits import fit_gumbel, limit_factor
-from mri_gan.evaluate.verdict import PAIRS, list_kinds, to_json, worst_pairs
+from mri_gan.evaluate.verdict import PAIRS, describe_beside, list_kinds, worst_pairs
 
 TRAIN, HELD_OUT, NEW = (draw_heads(n, seed) for n, seed in ((12, 1), (4, 2), (13, 3)))
 
@@ -194,8 +194,7 @@ def test_results_are_plain_values_and_pairs_a_picture(honest: Audit) -> None:
     assert honest.to_dict()["views"][0]["likeness"]["samples"]["p50"] == pytest.approx(
         np.median(honest.samples.values[0]), rel=1e-4
     )
-    facts = to_json(honest, None, "no critic")
-    assert honest.to_dict().items() <= facts.items()
+    facts = honest.to_dict() | describe_beside(honest, None, "no critic")
     assert json.loads(json.dumps(facts)) == facts
     sheet = worst_pairs(honest, as_people(NEW), as_people(TRAIN), count=4)
     assert sheet.size[0] == 6 * (128 + 2) + 2

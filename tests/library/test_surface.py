@@ -36,9 +36,9 @@ CLASSES = {
     "Volume": "affine channel_names contrast save session source split subject synthetic voxels",
     "Callback": "on_begin on_checkpoint on_close on_end on_metrics on_note on_step",
     "TrainedRun": "checkpoint config folder load_model metrics nimg",
-    "Evaluation": "compare_s fake_s fakes figures half images_per_s left_out people points real_s "
-    "reals to_dict",
-    "Audit": "copies crowd groups held_out held_out_people is_copy is_trusted limits near "
+    "Evaluation": "compare_s facts fake_s fakes figures half images_per_s left_out people points "
+    "real_s reals to_dict",
+    "Audit": "copies crowd facts groups held_out held_out_people is_copy is_trusted limits near "
     "near_limit new_people people people_copied planted reason recall right_store samples "
     "samples_limits seconds to_dict verdict views",
     "StoreReader": "channel_names channels close count_records describe digest dtype folder header "

@@ -12,8 +12,6 @@ from mri_gan.cli.judge import judging
 from mri_gan.errors import DataError
 
 if TYPE_CHECKING:
-    from mri_gan.evaluate.images import ImageSet
-    from mri_gan.evaluate.membership import Membership
     from mri_gan.library.quality import Judged
     from mri_gan.store.reader import StoreReader
 
@@ -25,7 +23,6 @@ Examples:
   mrigan audit --images fakes/ --data OASIS_PRE --strict
 """
 SAID = ("limits", "kinds", "warning", "sentence")  # in this order, the verdict last
-FORMAT, VERSION = "mrigan-audit", 2
 UNKNOWN_STORE = (
     "whether the model was trained on this store is not known, since an older mrigan wrote the "
     "checkpoint and it has labels; the audit means nothing for another store"
@@ -86,55 +83,17 @@ def _audit(
     store: StoreReader, judged: Judged, count: int, seed: int, silent: bool
 ) -> tuple[dict[str, Any], Any]:
     """What the JSON file says, and the picture of the most alike pairs."""
-    from mri_gan.evaluate.audit import audit
-    from mri_gan.evaluate.copies.planting import USUAL
-    from mri_gan.evaluate.images import reals_of
-    from mri_gan.evaluate.verdict import to_json, worst_pairs
-    from mri_gan.library.quality import ALL, count_compared, read_held_out
-    from mri_gan.train.data import was_trained_on
+    from mri_gan.evaluate.verdict import worst_pairs
+    from mri_gan.library.quality import audit_judged, gather_to_audit
 
-    train = reals_of(store, ("train",), judged.size, ALL, seed)
-    held_out = read_held_out(store, judged.size, seed)
-    samples = judged.take_images(count)
-    right = was_trained_on(judged.trained, store)
-    if right is False and not silent:
+    sets = gather_to_audit(store, judged, count, seed)
+    if sets.right is False and not silent:
         click.echo("warning: the model was trained on another store than --data", err=True)
-    if right is None and judged.trained is not None and not silent:
+    if sets.right is None and judged.trained is not None and not silent:
         click.echo(f"warning: {UNKNOWN_STORE}", err=True)
-    total = count_compared(samples, train, held_out)
-    with options.Progress(total, " images", silent) as bar:
-        kinds = () if right is False else USUAL  # then no detection rates are printed
-        result = audit(samples, train, held_out, right, kinds, seed=seed, tell=bar.add)
-    membership, why = _membership(store, judged, train, held_out, seed, right)
-    drawn = f"psi {judged.facts['psi']:g}" if "psi" in judged.facts else ""
-    facts = {
-        "format": FORMAT,
-        "version": VERSION,
-        **judged.facts,
-        "store": judging.describe_store(store),
-        "trained_on_this_store": right,
-        "seed": seed,
-        **to_json(result, membership, why, drawn),
-    }
-    return facts, worst_pairs(result, samples, train)
-
-
-def _membership(
-    store: StoreReader,
-    judged: Judged,
-    train: ImageSet,
-    held_out: ImageSet | None,
-    seed: int,
-    right: bool | None,
-) -> tuple[Membership | None, str]:
-    from mri_gan.evaluate.membership import judge_membership
-
-    if judged.trained is None:
-        return None, "pictures without a checkpoint"
-    found, why = judge_membership(judged.trained, store, train, held_out, seed)
-    if found and right is False:
-        return None, "the model was trained on other people"
-    return found, why
+    with options.Progress(sets.total, " images", silent) as bar:
+        result = audit_judged(store, judged, sets, seed, bar.add)
+    return result.to_dict(), worst_pairs(result, sets.samples, sets.train)
 
 
 def _print_table(facts: dict[str, Any]) -> None:

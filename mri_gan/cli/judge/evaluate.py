@@ -9,14 +9,13 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.cli.judge import judging
-from mri_gan.config import SPLITS, require
+from mri_gan.config import SPLITS
 from mri_gan.values import say_number
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from mri_gan.evaluate.evaluation import Evaluation
-    from mri_gan.library.quality import Judged
     from mri_gan.store.reader import StoreReader
 
 
@@ -26,7 +25,6 @@ Examples:
   mrigan evaluate RUN/ckpt-000600000.pt --data OASIS_PRE --split test --fakes 2000
   mrigan evaluate --images other-model/ --data OASIS_PRE --json
 """
-FORMAT, VERSION = "mrigan-evaluation", 1
 
 
 def parse_features(_ctx: click.Context, _param: click.Parameter, value: str) -> tuple[str, ...]:
@@ -96,7 +94,8 @@ def command(
 
     judging.require_one(ckpt, choices["images"])
     with StoreReader(data) as store:
-        result, facts, folder, both = _evaluate(store, ckpt, out, quiet or as_json, **choices)
+        result, folder, both = _evaluate(store, ckpt, out, quiet or as_json, **choices)
+    facts = result.to_dict()
     written = judging.write_results(folder, "evaluation.json", facts)
     pictures = [folder / "evaluation.png", folder / "evaluation.pdf"]
     for picture in pictures:
@@ -128,10 +127,8 @@ def _evaluate(
     resamples: int,
     trained_on: Path | None,
     drawing: judging.Drawing,
-) -> tuple[Evaluation, dict[str, Any], Path, list[str] | None]:
-    """The figures, what the JSON file says, the folder to write into, and people in both."""
-    import numpy as np
-
+) -> tuple[Evaluation, Path, list[str] | None]:
+    """The figures, the folder to write into, and people in both."""
     from mri_gan.evaluate.evaluation import (
         build_families,
         build_features,
@@ -140,8 +137,7 @@ def _evaluate(
         read_people,
     )
     from mri_gan.evaluate.features import load_torchscript
-    from mri_gan.files import digest_file
-    from mri_gan.train.data import was_trained_on
+    from mri_gan.library.quality import describe_evaluation, refuse_trained_on
 
     seed, device = drawing.seed, drawing.device
     more = [load_torchscript(path, device) for path in features_file]
@@ -152,37 +148,15 @@ def _evaluate(
     drawn = judged.take_images(fakes or len(reals))
     built = build_features(features, apart, device, more)
     families = build_families(judged.size, max(len(reals), len(drawn)), built, seed)
-    right = was_trained_on(judged.trained, store)
     both = judging.people_in_both(judged.trained, store, (split,), trained_on)
     with options.Progress(len(reals) + len(drawn), " images", silent) as bar:
         described = describe_both(reals, drawn, families, seed, bar.add)
     with options.Progress(len(described.families), " kinds of figures", silent) as bar:
         result = compare_both(described, resamples, seed, bar.add)
-    facts = {
-        "format": FORMAT,
-        "version": VERSION,
-        **judged.facts,
-        "store": {**judging.describe_store(store), "split": split},
-        "trained_on_this_store": right,
-        "people_in_both": None if both is None else len(both),
-        "warning": judging.say_both(both, right),
-        "features_fitted_on": {"people": len(np.unique(apart.groups)), "compared": apart is reals},
-        "features_files": {path.name: digest_file(path) for path in features_file},
-        "seed": seed,
-        "resamples": resamples,
-        **result.to_dict(),
-    }
-    return result, facts, folder, both
-
-
-def refuse_trained_on(judged: Judged, features: tuple[str, ...]) -> None:
-    """Raise UsageError where the run's own critic saw the features that are to judge it."""
-    seen = judged.trained.config.critic_features if judged.trained else ""
-    require(
-        not seen or seen not in features,
-        f"--features {seen}: the critic of this run was trained on them",
-        "choose others, such as efficientnet-lite2, random-cnn and texture",
+    result.facts = describe_evaluation(
+        store, judged, split, reals, apart, resamples, seed, features_file, both
     )
+    return result, folder, both
 
 
 LEGEND = (

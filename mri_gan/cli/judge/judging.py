@@ -99,13 +99,6 @@ def find_judged(
     return judge_model(store, trained, how.size, how.psi, how.noise, how.seed, depth)
 
 
-OTHER_STORE = (
-    "the model was trained on other data than this store: people of this split may be among those "
-    "it was trained on, and the figures say nothing about new people; give --trained-on STORE to "
-    "see who is in both"
-)
-
-
 def people_in_both(
     trained: Trained | None, store: StoreReader, splits: tuple[str, ...], other: Path | None
 ) -> list[str] | None:
@@ -130,38 +123,10 @@ def people_in_both(
     return sorted(own & theirs)
 
 
-def say_both(both: list[str] | None, right: bool | None) -> str | None:
-    """A warning for results, without names; None where the store is the run's own."""
-    if right is not False:
-        return None
-    if both is None:
-        return OTHER_STORE
-    if not both:
-        return (
-            "the model was trained on other data than this store; no name of a person is in both, "
-            "but one person may have two names"
-        )
-    return (
-        f"the model was trained on {len(both)} of the people that it is judged by: for them the "
-        "figures say nothing about new people"
-    )
-
-
 def print_both(both: list[str] | None) -> None:
     """Name the people in both stores, on the screen only."""
     if both:
         click.echo(f"in both stores: {', '.join(both)}")
-
-
-def describe_store(store: StoreReader) -> dict[str, Any]:
-    """What the results say of the store."""
-    return {
-        "name": store.folder.resolve().name,
-        "digest": store.digest,
-        "depth": int(store.header["depth"]),
-        "channel": store.channel_names[0],
-        "channels": store.channels,
-    }
 
 
 def say_channel(described: dict[str, Any]) -> str:

@@ -83,7 +83,7 @@ def _compare(
     """What the JSON file says, the folder to write beside, and people in both stores."""
     from mri_gan.evaluate import utility
     from mri_gan.evaluate.utility import NETWORKS, compare_training, to_json
-    from mri_gan.library.quality import ALL, SEEDS_APART
+    from mri_gan.library.quality import ALL, SEEDS_APART, describe_store, say_both
     from mri_gan.train.data import was_trained_on
 
     judged = judging.find_judged(store, ckpt, None, 0, drawing)
@@ -108,10 +108,10 @@ def _compare(
         "format": FORMAT,
         "version": VERSION,
         **judged.facts,
-        "store": {**judging.describe_store(store), "test_splits": list(held_out)},
+        "store": {**describe_store(store), "test_splits": list(held_out)},
         "trained_on_this_store": right,
         "people_in_both": None if both is None else len(both),
-        "warning": judging.say_both(both, right),
+        "warning": say_both(both, right),
         "seed": seed,
         "steps": steps,
         **to_json(result),
