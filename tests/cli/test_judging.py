@@ -148,6 +148,8 @@ def test_features_that_the_critic_saw_do_not_judge(people: Path, tmp_path: Path)
     assert done.exit_code == 2
     assert "the critic of this run was trained on them" in done.stderr
     assert "efficientnet-lite2" in done.stderr
+    with pytest.raises(mg.UsageError, match="features efficientnet-lite0: the critic of this run"):
+        mg.evaluate(tmp_path, people, features=("pca", "efficientnet-lite0"))
     words = ("--features", "texture", "--resamples", 20, "--out", tmp_path)
     assert mrigan("evaluate", tmp_path, "--data", people, *words).exit_code == 0
 
