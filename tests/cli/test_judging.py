@@ -104,7 +104,11 @@ def test_the_default_folder_is_beside_the_checkpoint_and_both_parts_show_how_far
     people: Path, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(options, "LINE_EVERY_S", 0.0)
-    done = mrigan("evaluate", run, "--data", people, "--resamples", 20, "--count", 40)
+    words = ("evaluate", run, "--data", people, "--resamples", 20, "--count", 40)
+    as_json = mrigan(*words, "--json")
+    assert json.loads(as_json.stdout)["counts"]["reals"] == 40
+    assert "80 of 80 images" in as_json.stderr
+    done = mrigan(*words)
     assert done.exit_code == 0, done.stderr
     assert "80 of 80 images" in done.stderr
     assert re.search(r"1 of \d+ kinds of figures", done.stderr)

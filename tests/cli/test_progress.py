@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import json
+import re
 import time
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from rich.panel import Panel
 from rich.table import Table
 
 from mri_gan.cli import options
+from mri_gan.cli.main import cli
 
 
 def test_a_file_gets_a_line_every_ten_seconds(
@@ -33,6 +38,34 @@ def test_quiet_is_silent(
     with options.Progress(10, " slices", quiet=True) as bar:
         bar.show(10)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "said"),
+    [
+        ("check", (), "images"),
+        ("export", ("--format", "png", "--out", "{}/pictures"), "images"),
+        ("prepare", ("--out", "{}/store"), "sources"),
+        ("inspect", (), "sources"),
+    ],
+)
+def test_json_leaves_the_lines_of_progress_in_place(
+    store: Path,
+    oasis_zip: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    words: tuple[str, ...],
+    said: str,
+) -> None:
+    """They go to another stream, and minutes of silence look like a program that hangs."""
+    monkeypatch.setattr(options, "LINE_EVERY_S", 0.0)
+    what = oasis_zip if command in ("prepare", "inspect") else store
+    given = [command, str(what), *(word.format(tmp_path) for word in words)]
+    done = CliRunner().invoke(cli, [*given, "--json"])
+    assert done.exit_code == 0, done.stderr
+    assert isinstance(json.loads(done.stdout), dict)
+    assert re.search(rf"^[1-9][\d,]* of [\d,]+ {said}, ", done.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize("forced", ["", "1"])

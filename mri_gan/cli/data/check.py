@@ -46,8 +46,7 @@ def command(store: Path, threads: int | None, as_json: bool, quiet: bool) -> Non
     with StoreReader(store) as opened:
         total = len(opened) * len(LEVELS)
     count = threads or min(os.cpu_count() or 1, MAX_THREADS)
-    silent = quiet or as_json
-    with stop_on_signal() as stop, options.Progress(total, " images", silent) as bar:
+    with stop_on_signal() as stop, options.Progress(total, " images", quiet) as bar:
         report = check_store(store, count, bar.show, stop)
     if report.stopped:
         raise Stopped(

@@ -82,7 +82,7 @@ def command(
         total = count_images(opened, config)
         if not quiet and (said := _say_names(opened, config)):
             click.echo(f"warning: {said}", err=True)
-        with stop_on_signal() as stop, options.Progress(total, " images", quiet or as_json) as bar:
+        with stop_on_signal() as stop, options.Progress(total, " images", quiet) as bar:
             export(opened, config, out, count, stop, bar.show)
         said = describe_export(opened, config)
     seconds = time.perf_counter() - start

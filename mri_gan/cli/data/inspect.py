@@ -123,7 +123,7 @@ def command(
     plan = build_plan(sources, config, pair=True, people_file=people_file)
     report_people(plan, strict=strict, quiet=quiet, as_json=as_json)
     start = time.perf_counter()
-    survey = _look(plan, config, workers, quiet or as_json)
+    survey = _look(plan, config, workers, quiet)
     facts = without_folders(_describe(plan, survey, start), sources)
     _warn_of_splits(facts, strict=strict, quiet=quiet)
     for text in [] if quiet else say_oddities(facts, stored=False):

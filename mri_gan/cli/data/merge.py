@@ -42,7 +42,7 @@ def command(stores: tuple[Path, ...], out: Path, as_json: bool, quiet: bool) -> 
     for store in stores:
         with StoreReader(store) as opened:
             total += len(opened)
-    with stop_on_signal() as stop, options.Progress(total, " slices", quiet or as_json) as bar:
+    with stop_on_signal() as stop, options.Progress(total, " slices", quiet) as bar:
         merge_stores(stores, out, stop, bar.show)
     facts = write_companions(out)
     report_twins(out, facts, strict=False, quiet=quiet)

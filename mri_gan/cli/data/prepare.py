@@ -150,7 +150,7 @@ def command(
         options.print_json(_describe(plan, config))
         return
     crew = engine if engine != LOCAL else workers
-    facts = _prepare(plan, config, out, crew, overwrite, quiet or as_json)
+    facts = _prepare(plan, config, out, crew, overwrite, quiet)
     write_given(out / GIVEN_FILE)
     if any(map(people.is_pseudonym, plan.true_labels)) and not (quiet or as_json):
         click.echo(

@@ -65,7 +65,7 @@ def command(
     with StoreReader(data) as store:
         judged = judging.find_judged(store, ckpt, images, count, drawing, DEPTH)
         folder = judging.find_folder(out, judged, "audit", store)
-        facts, sheet = _audit(store, judged, count, drawing.seed, quiet or as_json)
+        facts, sheet = _audit(store, judged, count, drawing.seed, quiet)
     written = judging.write_results(folder, "audit.json", facts)
     save_png(folder / "worst-pairs.png", sheet, Shows.BOTH)
     if as_json:
@@ -80,18 +80,18 @@ def command(
 
 
 def _audit(
-    store: StoreReader, judged: Judged, count: int, seed: int, silent: bool
+    store: StoreReader, judged: Judged, count: int, seed: int, quiet: bool
 ) -> tuple[dict[str, Any], Any]:
     """What the JSON file says, and the picture of the most alike pairs."""
     from mri_gan.evaluate.verdict import worst_pairs
     from mri_gan.library.quality import audit_judged, gather_to_audit
 
     sets = gather_to_audit(store, judged, count, seed)
-    if sets.right is False and not silent:
+    if sets.right is False and not quiet:
         click.echo("warning: the model was trained on another store than --data", err=True)
-    if sets.right is None and judged.trained is not None and not silent:
+    if sets.right is None and judged.trained is not None and not quiet:
         click.echo(f"warning: {UNKNOWN_STORE}", err=True)
-    with options.Progress(sets.total, " images", silent) as bar:
+    with options.Progress(sets.total, " images", quiet) as bar:
         result = audit_judged(store, judged, sets, seed, bar.add)
     return result.to_dict(), worst_pairs(result, sets.samples, sets.train)
 

@@ -94,7 +94,7 @@ def command(
 
     judging.require_one(ckpt, choices["images"])
     with StoreReader(data) as store:
-        result, folder, both = _evaluate(store, ckpt, out, quiet or as_json, **choices)
+        result, folder, both = _evaluate(store, ckpt, out, quiet, **choices)
     facts = result.to_dict()
     written = judging.write_results(folder, "evaluation.json", facts)
     pictures = [folder / "evaluation.png", folder / "evaluation.pdf"]
@@ -116,7 +116,7 @@ def _evaluate(
     store: StoreReader,
     ckpt: Path | None,
     out: Path | None,
-    silent: bool,
+    quiet: bool,
     *,
     images: Path | None,
     split: str,
@@ -149,9 +149,9 @@ def _evaluate(
     built = build_features(features, apart, device, more)
     families = build_families(judged.size, max(len(reals), len(drawn)), built, seed)
     both = judging.people_in_both(judged.trained, store, (split,), trained_on)
-    with options.Progress(len(reals) + len(drawn), " images", silent) as bar:
+    with options.Progress(len(reals) + len(drawn), " images", quiet) as bar:
         described = describe_both(reals, drawn, families, seed, bar.add)
-    with options.Progress(len(described.families), " kinds of figures", silent) as bar:
+    with options.Progress(len(described.families), " kinds of figures", quiet) as bar:
         result = compare_both(described, resamples, seed, bar.add)
     result.facts = describe_evaluation(
         store, judged, split, reals, apart, resamples, seed, features_file, both

@@ -59,7 +59,7 @@ def command(
     from mri_gan.store.reader import StoreReader
 
     with StoreReader(data) as store:
-        facts, beside, both = _compare(store, ckpt, quiet or as_json, **choices)
+        facts, beside, both = _compare(store, ckpt, quiet, **choices)
     written = judging.write_results(out or beside / "utility", "utility.json", facts)
     if as_json:
         options.print_json(facts)
@@ -72,7 +72,7 @@ def command(
 def _compare(
     store: StoreReader,
     ckpt: Path,
-    silent: bool,
+    quiet: bool,
     *,
     task: str,
     count: int,
@@ -96,12 +96,12 @@ def _compare(
     test = utility.read_examples(store, held_out, size, name, ALL, seed)
     values = utility.mask_values(store, size) if name == "mask" else None
     first, depth = seed * SEEDS_APART, int(store.header["depth"])
-    with options.Progress(len(real), " slices drawn", silent) as bar:
+    with options.Progress(len(real), " slices drawn", quiet) as bar:
         seeds = range(first, first + len(real))
         drawn, labels = utility.draw_examples(
             trained, look, seeds, depth, conditions, values, bar.add
         )
-    with options.Progress(3 * NETWORKS * steps, " steps", silent) as bar:
+    with options.Progress(3 * NETWORKS * steps, " steps", quiet) as bar:
         classes = 2 if values is None else len(values)
         result = compare_training(name, real, drawn, labels, test, classes, seed, steps, bar.add)
     facts = {

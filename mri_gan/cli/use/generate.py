@@ -93,7 +93,7 @@ def command(
     pixel_mm = pixel_mm or known_mm
     config = GenerateConfig(look, how.condition, format_, int(depth), pixel_mm)
     start = time.perf_counter()
-    bar = options.Progress(len(wanted), " images", quiet or as_json)
+    bar = options.Progress(len(wanted), " images", quiet)
     with stop_on_signal() as stop, bar:
         new = generate(trained, config, wanted, out, stop, bar.show)
     seconds = time.perf_counter() - start

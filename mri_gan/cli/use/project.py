@@ -67,7 +67,7 @@ def command(
         if features_file
         else project.critic_features(hand, how.device)
     )
-    with options.Progress(steps, " steps", quiet or as_json) as bar:
+    with options.Progress(steps, " steps", quiet) as bar:
         found = project.project(hand, target, features, effort, lambda step, _loss: bar.show(step))
     wanted, drawn = target[0].numpy(), found.image.numpy()
     project.draw_projection(out / "projection.png", wanted, drawn, found.losses, hand.edges)
