@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING as REQUIRED
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +86,17 @@ def total_images(config: TrainConfig) -> int:
     With a `kimg` beyond the schedule the largest level simply stays longer.
     """
     return round(config.kimg * 1000) if config.kimg is not None else starts(config)[-1]
+
+
+def stages_reached(config: TrainConfig) -> Iterator[Stage]:
+    """The levels as far as the run goes: `kimg` may end it before the schedule's end, or later."""
+    for stage, start, end in zip(stages(config), starts(config), starts(config)[1:], strict=False):
+        left = total_images(config) - start
+        if left > 0:
+            fade = min(stage.fade, left)
+            is_last = end == starts(config)[-1]
+            stay = left - fade if is_last else min(stage.stay, left - fade)
+            yield replace(stage, fade=fade, stay=stay)
 
 
 def phase_at(config: TrainConfig, nimg: int) -> Phase:

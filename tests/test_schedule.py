@@ -10,6 +10,7 @@ from mri_gan.schedule import (
     phase_at,
     settings_used,
     stages,
+    stages_reached,
     starts,
     step_number,
     total_images,
@@ -82,6 +83,25 @@ def test_the_settings_used_name_the_weight_of_r1_by_size_and_batch() -> None:
     assert settings_used(without)["gp_weight"] == 0
     grown = replace(gamma, arch="stylegan")  # another one at each level
     assert settings_used(grown)["gp_weight"] is None
+
+
+@pytest.mark.parametrize(
+    ("kimg", "levels"),
+    [
+        (None, [(8, 0, 600), (16, 600, 600)]),
+        (0.5, [(8, 0, 500)]),
+        (0.9, [(8, 0, 600), (16, 300, 0)]),
+        (1.5, [(8, 0, 600), (16, 600, 300)]),
+        (9.0, [(8, 0, 600), (16, 600, 7800)]),
+    ],
+)
+def test_the_levels_of_a_run_end_where_it_does(
+    kimg: float | None, levels: list[tuple[int, int, int]]
+) -> None:
+    config = TrainConfig(init_size=8, max_size=16, phase=600, kimg=kimg)
+    reached = list(stages_reached(config))
+    assert [(stage.size, stage.fade, stage.stay) for stage in reached] == levels
+    assert sum(stage.fade + stage.stay for stage in reached) == total_images(config)
 
 
 def test_kimg_sets_the_end() -> None:

@@ -31,7 +31,15 @@ from mri_gan.config import (
 from mri_gan.errors import DataError
 from mri_gan.files import StopSignal, write_json
 from mri_gan.nets.build import DrawSettings, draw_seeds
-from mri_gan.schedule import Phase, phase_at, settings_used, stages, starts, total_images
+from mri_gan.schedule import (
+    Phase,
+    phase_at,
+    settings_used,
+    stages,
+    stages_reached,
+    starts,
+    total_images,
+)
 from mri_gan.store.reader import StoreReader, describe_data_set
 from mri_gan.train.data import TrainingData, batch_indices
 from mri_gan.train.monitor import (
@@ -146,7 +154,7 @@ def write_config(run: Run, data: TrainingData) -> None:
     facts = {
         "command": list(run.command),
         "settings": settings_used(run.config),
-        "levels": [dataclasses.asdict(stage) for stage in stages(run.config)],
+        "levels": [dataclasses.asdict(stage) for stage in stages_reached(run.config)],
         "options": dataclasses.asdict(replace(run.options, labels=None)) | used,
         "data_digest": data.digest,
         "store_digest": data.store,
