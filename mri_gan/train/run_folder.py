@@ -188,7 +188,7 @@ def describe_environment(device: str) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "device": device,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "cuda": torch.version.cuda,
+        "cuda": torch.version.cuda or "none",
     }
     if device.startswith("cuda"):
         card = torch.cuda.get_device_properties(device)
