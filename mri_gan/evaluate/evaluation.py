@@ -203,12 +203,12 @@ class Evaluation:
             (f.name, *map(_or_too_few, (f.at_floor, f.floor)), f.unit, f.reading)
             for f in self.figures
         ]
-        return html_table(self._counts, rows, ["figure", "at half", "real halves", "unit", "verdict"])
+        head = ["figure", "at half", "real halves", "unit", "verdict"]
+        return html_table(self._counts, rows, head)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as `evaluation.json` has them; see docs/evaluation.md."""
-        return {
-            **self.facts,
+        return self.facts | {
             "counts": {
                 "reals": self.reals,
                 "fakes": self.fakes,
