@@ -45,6 +45,7 @@ EXTRAS = {
 DICOM_SUFFIXES = (".dcm", ".ima")
 SLICE_SUFFIXES = IMAGE_SUFFIXES + VOLUME_SUFFIXES + DICOM_SUFFIXES
 TABLE_NAMES = ("participants.tsv", "participants.csv")
+VISITS_ENDING = "_sessions.tsv"  # of a person's visits, as BIDS has it
 DATASET_JSON = "dataset.json"  # the labels of a StyleGAN data set
 TAR_SUFFIXES = (*(".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tbz", ".tar.xz", ".txz"),)
 ARCHIVE_SUFFIXES = (".zip", ".7z", *TAR_SUFFIXES)  # which are read
@@ -186,8 +187,9 @@ def lacks_reader(suffix: str) -> bool:
 
 
 def is_table(name: str) -> bool:
-    """Whether it is a table of labels: of participants, or of a StyleGAN data set."""
-    return name.split("/")[-1].lower() in (*TABLE_NAMES, DATASET_JSON)
+    """Whether it is a table of labels: of participants, visits or a StyleGAN data set."""
+    file = name.split("/")[-1].lower()
+    return file in (*TABLE_NAMES, DATASET_JSON) or file.endswith(VISITS_ENDING)
 
 
 def is_wanted(name: str) -> bool:

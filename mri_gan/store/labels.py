@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -17,6 +18,9 @@ FORMULA = ("=", "+", "-", "@")  # what spreadsheets compute begins with one of t
 NO_VALUE = {"", "n/a", "na", "nan"}
 SOURCE = "source"  # the column that names a file
 UNKNOWN = {*NO_VALUE, "none"}
+COMMA_NUMBER = re.compile(r"[-+]?\d+(?:,\d+)?")
+THOUSANDS = 3  # digits
+EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # what .xlsx and .xls begin with
 
 Labels = dict[str, str | float]
 Table = Mapping[str, Labels]  # by subject, or by source and its file name
@@ -101,13 +105,70 @@ def plain_cell(text: str) -> str:
 
 
 def read_rows(text: str) -> list[tuple[int, list[str]]]:
-    """Line numbers and cells of the lines of a table with tabs or commas that are not empty.
+    """Line numbers and cells of the lines of a table that are not empty.
 
-    Raises csv.Error where it is no table.
+    Tabs, semicolons or commas stand between cells. Decimal commas become points where all of a
+    column are numbers. Raises csv.Error where it is no table.
     """
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if "\t" in text else ",")
+    rows = _split_rows(text)
+    columns = _comma_columns(rows)
+    return [
+        (number, [c.replace(",", ".") if at in columns else c for at, c in enumerate(row)])
+        for number, row in rows
+    ]
+
+
+def _split_rows(text: str) -> list[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter_of(text))
     rows = ([plain_cell(cell.strip()) for cell in row] for row in reader)
     return [(number, row) for number, row in enumerate(rows, 1) if any(row)]
+
+
+def _delimiter_of(text: str) -> str:
+    """A tab where there is one, else what the first line has more of: spreadsheets vary."""
+    first = text.lstrip().partition("\n")[0]
+    return "\t" if "\t" in text else max(",;", key=first.count)
+
+
+def _comma_columns(rows: Sequence[tuple[int, list[str]]]) -> set[int]:
+    """The columns, below their names, of numbers of which some have a decimal comma.
+
+    Three digits behind every comma may be thousands: such a column stays as it is.
+    """
+    columns: dict[int, list[str]] = defaultdict(list)
+    for _, row in rows[1:]:
+        for at, cell in enumerate(row):
+            columns[at] += [cell] * (cell.lower() not in UNKNOWN)
+    found = set()
+    for at, cells in columns.items():
+        decimals = [cell.partition(",")[2] for cell in cells if "," in cell]
+        sure = any(len(digits) != THOUSANDS for digits in decimals)
+        if sure and all(map(COMMA_NUMBER.fullmatch, cells)):
+            found.add(at)
+    return found
+
+
+def say_commas(text: str) -> list[str]:
+    """The names of a table's columns whose decimal commas are read as points."""
+    rows = _split_rows(text)
+    names = rows[0][1] if rows else []
+    return [names[at] for at in sorted(_comma_columns(rows)) if at < len(names)]
+
+
+def read_table_text(path: Path) -> str:
+    """The text of a table that a user gives; raises UsageError where it is none."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        told = explain_os_error(error, path)
+        raise UsageError(told.message, told.hint) from error
+    if data.startswith(EXCEL):
+        raise UsageError(f"{path}: is an Excel file", "save it as CSV UTF-8")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeError as error:
+        hint = "save it as UTF-8 (Excel: CSV UTF-8)"
+        raise UsageError(f"{path}: its letters are not UTF-8", hint) from error
 
 
 def read_cell(text: str) -> str | float:
@@ -119,20 +180,14 @@ def read_cell(text: str) -> str | float:
 
 
 def read_label_table(path: Path) -> dict[str, Labels]:
-    """{subject or source: labels} of a table with tabs or commas.
+    """{subject or source: labels} of a table with tabs, commas or semicolons.
 
     One column is named `subject` (or participant_id) or `source`; every other is a label, as a
     number where it is one. Raises UsageError naming the file where it is not such a table or says
     two things of one name.
     """
     try:
-        lines = [row for _, row in read_rows(path.read_text(encoding="utf-8-sig"))]
-    except OSError as error:
-        told = explain_os_error(error, path)
-        raise UsageError(told.message, told.hint) from error
-    except UnicodeError as error:
-        hint = "save it as UTF-8 (Excel: CSV UTF-8)"
-        raise UsageError(f"{path}: its letters are not UTF-8", hint) from error
+        lines = [row for _, row in read_rows(read_table_text(path))]
     except csv.Error as error:
         raise UsageError(f"{path}: cannot be read", str(error)) from error
     if not lines:
@@ -142,7 +197,7 @@ def read_label_table(path: Path) -> dict[str, Labels]:
     if named is None or len(header) < 2:
         raise UsageError(
             f"{path}: has no column subject (or participant_id) or source beside labels",
-            "name the columns in the first line, with tabs between them (.tsv) or commas (.csv)",
+            "name the columns in the first line, with tabs, commas or semicolons between them",
         )
     table: dict[str, Labels] = {}
     for line in lines[1:]:

@@ -23,7 +23,15 @@ from mri_gan.config import FEATURE_CRITIC, TrainConfig, require
 from mri_gan.errors import DataError, MriganError, UsageError
 from mri_gan.pretrained import describe_weights
 from mri_gan.schedule import Phase, phase_at, total_images
-from mri_gan.store.labels import Labels, names_of, read_label_table, scan_of, slice_labels
+from mri_gan.store.labels import (
+    Labels,
+    names_of,
+    read_label_table,
+    read_table_text,
+    say_commas,
+    scan_of,
+    slice_labels,
+)
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Trained
 from mri_gan.train.parallel import SOLO, World, key, permutation, rows
@@ -147,6 +155,8 @@ def say_unmatched(store: StoreReader, table: Path | None) -> Iterator[str]:
     A table of more people than the store has is no mistake.
     """
     named = read_label_table(table) if table else {}
+    if table and (columns := say_commas(read_table_text(table))):
+        yield f"{table.name}: decimal commas of {', '.join(columns)} are read as points"
     known = {name for record in store.records for name in names_of(record)}
     lost = [name for name in named if name not in known]
     lacking = any(named.keys().isdisjoint(names_of(record)) for record in store.records)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from mri_gan.errors import UsageError
-from mri_gan.store.labels import read_label_table, relative_positions, slice_labels
+from mri_gan.store.labels import read_label_table, relative_positions, say_commas, slice_labels
 from mri_gan.store.schema import SliceRecord
 
 AFFINE = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 0.0))
@@ -75,6 +75,7 @@ def test_a_table_is_joined_by_subject_or_source_and_wins() -> None:
         ("t.tsv", "subject\tage\tgroup\n1\t70\tCN\n2\tn/a\t AD \n\n"),
         ("t.csv", "participant_id,age,group\nsub-1,70,CN\nsub-2,,AD\n"),
         ("t.tsv", "\ufeffage\tSubject\tgroup\n70\t1\tCN\n\t2\tAD\n"),
+        ("t.csv", "\ufeffsubject;age;group\r\n1;70;CN\r\n2;;AD\r\n"),  # of Excel in German
     ],
 )
 def test_tables_give_numbers_as_numbers_and_leave_gaps_out(
@@ -105,6 +106,31 @@ def test_a_table_of_another_encoding_is_told_how_to_save_it(tmp_path: Path) -> N
     (tmp_path / "t.csv").write_bytes("subject,group\nM\u00fcller,CN\n".encode("latin-1"))
     with pytest.raises(UsageError, match=r"t\.csv: its letters are not UTF-8: save it as UTF-8"):
         read_label_table(tmp_path / "t.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "age", "said"),
+    [
+        ("subject;age;site\n1;71,5;a,b\n2;65;c\n", 71.5, ["age"]),
+        ("subject\tage\n1\t71,5\n2\tn/a\n", 71.5, ["age"]),
+        ('subject,age\n1,"71,50"\n', 71.5, ["age"]),
+        ("subject;age\n1;71,5\n2;old\n", "71,5", []),  # not all are numbers
+        ("subject;age\n1;71,500\n2;1,250\n", "71,500", []),  # they may be thousands
+        ("subject,age\n1,71.5\n", 71.5, []),
+    ],
+)
+def test_decimal_commas_are_numbers_where_all_of_a_column_are(
+    tmp_path: Path, text: str, age: float | str, said: list[str]
+) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    assert read_label_table(tmp_path / "t.csv")["1"]["age"] == age
+    assert say_commas(text) == said
+
+
+def test_a_file_of_excel_is_told_how_to_save_it(tmp_path: Path) -> None:
+    (tmp_path / "t.xlsx").write_bytes(b"PK\x03\x04 and more")
+    with pytest.raises(UsageError, match=r"t\.xlsx: is an Excel file: save it as CSV UTF-8"):
+        read_label_table(tmp_path / "t.xlsx")
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:

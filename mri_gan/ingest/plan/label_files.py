@@ -24,6 +24,7 @@ from mri_gan.ingest.read.archives import list_members, read_member
 from mri_gan.ingest.source import (
     DATASET_JSON,
     TABLE_NAMES,
+    VISITS_ENDING,
     Labels,
     Member,
     Source,
@@ -31,7 +32,15 @@ from mri_gan.ingest.source import (
     nearest_folder,
     suffix_of,
 )
-from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, read_cell, read_rows
+from mri_gan.store.labels import (
+    NO_VALUE,
+    SUBJECTS,
+    find_column,
+    read_cell,
+    read_rows,
+    read_table_text,
+    say_commas,
+)
 
 # Classes from folders
 
@@ -164,6 +173,7 @@ def require_trained_classes(sources: Sequence[Source], config: PrepareConfig) ->
 # Age, sex and diagnosis from the `participants` table of a BIDS tree
 
 LABEL_COLUMNS = ("age", "sex", "group", "diagnosis")
+VISITS = ("session_id",)  # columns that name a visit
 FOLDERS_ABOVE = 3  # a subject's session folder is three below the table
 
 Table = dict[str, Labels]
@@ -189,7 +199,23 @@ def label_sources(sources: Sequence[Source], members: Iterable[Member], path: Pa
             tables[folder] = read_table(member)
     if is_bids and not tables:
         tables = {"": _table_above(path)}
-    return [_label(source, tables) for source in sources] if tables else sources
+    sources = [_label(source, tables) for source in sources] if tables else sources
+    return _label_visits(sources, members) if is_bids else sources
+
+
+def _label_visits(sources: Sequence[Source], members: Iterable[Member]) -> list[Source]:
+    """The sources of BIDS with what a table of their person's visits says, which wins."""
+    visits = [member for member in members if member.name.lower().endswith(VISITS_ENDING)]
+    tables = {member.name: read_table(member, VISITS, "ses-") for member in visits}
+    folders = {name.rpartition("/")[0] for name in tables}
+
+    def label(source: Source) -> Source:
+        folder = nearest_folder(source.member.name, folders)
+        file = f"sub-{_id_of(source)}{VISITS_ENDING}"
+        said = tables.get(f"{folder}/{file}" if folder else file, {}).get(source.naming.session)
+        return replace(source, labels={**(source.labels or {}), **said}) if said else source
+
+    return [label(source) for source in sources] if tables else list(sources)
 
 
 def _tables_of_people(members: Iterable[Member]) -> dict[str, Member]:
@@ -197,7 +223,7 @@ def _tables_of_people(members: Iterable[Member]) -> dict[str, Member]:
     return {
         member.name.rpartition("/")[0]: member
         for member in members
-        if is_table(member.name) and not is_dataset_json(member.name)
+        if member.name.rpartition("/")[2].lower() in TABLE_NAMES
     }
 
 
@@ -233,6 +259,23 @@ def say_unused(sources: Sequence[Source], members: Sequence[Member]) -> list[str
     return found
 
 
+def say_commas_of(members: Iterable[Member], people_file: Path | None) -> str:
+    """Whose decimal commas are read as points, to go on with a sentence; empty for nobody's."""
+    texts = [] if people_file is None else [read_table_text(people_file)]
+    for member in members:
+        if member.name.lower().endswith((*TABLE_NAMES, VISITS_ENDING)):
+            with contextlib.suppress(DataError):
+                texts.append(read_member(member).decode("utf-8-sig", errors="replace"))
+    columns = dict.fromkeys(column for text in texts for column in _commas(text))
+    return f"; decimal commas of {', '.join(columns)} are read as points" if columns else ""
+
+
+def _commas(text: str) -> Sequence[str]:
+    with contextlib.suppress(csv.Error):
+        return say_commas(text)
+    return ()
+
+
 def _names_in(member: Member) -> Iterable[str]:
     with contextlib.suppress(DataError):
         return read_table(member)
@@ -249,8 +292,10 @@ def _table_above(path: Path) -> Table:
     return {}
 
 
-def read_table(member: Member) -> Table:
+def read_table(member: Member, names: Sequence[str] = SUBJECTS, prefix: str = "sub-") -> Table:
     """{subject: labels} of a `participants.tsv` or `.csv`; numbers are numbers.
+
+    Other `names` of a column stand for what else there is a row of.
 
     Raises DataError when it has no column of subjects.
     """
@@ -260,14 +305,14 @@ def read_table(member: Member) -> Table:
     except csv.Error as error:
         raise DataError(f"{member.label}: is not a table ({one_line(error)})") from error
     columns = [name.lower() for name in rows[0]] if rows else []
-    subject = find_column(columns)
+    subject = find_column(columns, names)
     if subject is None:
         raise DataError(
-            f"{member.label}: has no column of subjects",
-            f"name one {SUBJECTS[0]}, or move the table away",
+            f"{member.label}: has no column of {'visits' if names == VISITS else 'subjects'}",
+            f"name one {names[0]}, or move the table away",
         )
     rows = [row for row in rows[1:] if len(row) > subject]
-    return {row[subject].removeprefix("sub-"): _person_labels(columns, row) for row in rows}
+    return {row[subject].removeprefix(prefix): _person_labels(columns, row) for row in rows}
 
 
 def _person_labels(columns: Sequence[str], row: Sequence[str]) -> Labels:

@@ -28,6 +28,7 @@ from mri_gan.ingest.plan.label_files import (
     require_classes,
     require_nameless_classes,
     require_trained_classes,
+    say_commas_of,
     say_unused,
 )
 from mri_gan.ingest.plan.masks import pair_masks
@@ -147,6 +148,7 @@ def build_plan(
     secret = functools.cache(key)
     chosen, deselected = choose_images(unify_people(chosen, config), config)
     sources = _split_and_hide(chosen, config, secret, split_file)
+    members = [member for one in listed for member in one.members]
     bad = [entry for one in listed for entry in one.bad]
     hidden_bad = hide_unlisted(bad, config, secret)
     unpaired = _name_unpaired(lone, config, secret)
@@ -171,11 +173,12 @@ def build_plan(
         unpaired=tuple(unpaired),
         digest=_digest(sources, config),
         true_labels=true_labels,
-        conclusion=conclude(chosen),  # whose names are not hidden yet
+        # Of sources whose names are not hidden yet
+        conclusion=conclude(chosen) + say_commas_of(members, people_file),
         doubts=(
             *doubts,
             *find_doubts(sources, config),
-            *say_unused(scans, [member for one in listed for member in one.members]),
+            *say_unused(scans, members),
         ),
     )
 

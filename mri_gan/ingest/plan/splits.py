@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mri_gan.config import SPLITS
 from mri_gan.errors import DataError, UsageError
-from mri_gan.files import explain_os_error, one_line
+from mri_gan.files import one_line
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import explain
 from mri_gan.ingest.plan.folders import is_called_person, name_of
@@ -20,7 +20,14 @@ from mri_gan.ingest.plan.paths import split_word
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, plain_text
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.source import Labels, Member, Naming, Source
-from mri_gan.store.labels import NO_VALUE, SUBJECTS, find_column, read_cell, read_rows
+from mri_gan.store.labels import (
+    NO_VALUE,
+    SUBJECTS,
+    find_column,
+    read_cell,
+    read_rows,
+    read_table_text,
+)
 from mri_gan.values import say_count
 
 PSEUDONYM = r"p[0-9a-f]{12}"
@@ -32,7 +39,7 @@ PERSON_COLUMNS = ("person", *SUBJECTS, "patient", "patient_id")
 
 
 def read_splits(path: Path) -> dict[str, str]:
-    """{subject: split} of a table with tabs or commas; the first row may name its columns.
+    """{subject: split} of a table; the first row may name its columns.
 
     Raises UsageError naming the line, or the subject that is in two splits.
     """
@@ -72,10 +79,8 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
 def _read_table(path: Path) -> list[tuple[int, list[str]]]:
     """Line numbers and cells of the rows that are not empty."""
     try:
-        return read_rows(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise explain_os_error(error, path) from error
-    except (ValueError, csv.Error) as error:
+        return read_rows(read_table_text(path))
+    except csv.Error as error:
         problem = f"{path}: is not a table ({one_line(error)})"
         raise UsageError(problem, "save it as .tsv") from error
 
@@ -193,7 +198,7 @@ class Person:
 
 
 def read_people(path: Path) -> dict[str, Person]:
-    """{file or folder: person} of a table with tabs or commas and names of columns.
+    """{file or folder: person} of a table and names of columns.
 
     One column names files or folders, one the person; `session` and `split` are optional, and
     every other column is a label. Raises UsageError naming the line that cannot be used.

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import phantoms
 import pytest
 from click.testing import CliRunner
 from PIL import Image
@@ -189,3 +190,31 @@ def test_a_table_of_the_msd_is_none_of_classes(tmp_path: Path) -> None:
     plan = plan_of(write_zip(tmp_path / "a.zip", MSD, ["imagesTr/a_001.png", "imagesTr/a_002.png"]))
     assert len(plan.sources) == 2
     assert all(source.labels is None for source in plan.sources)
+
+
+def bids_of_visits(folder: Path, visits: str) -> Path:
+    scan = phantoms.nifti_bytes(phantoms.brain_volume())
+    names = [f"sub-{who}/ses-{n}/anat/sub-{who}_ses-{n}_T1w.nii" for who in "ab" for n in (1, 2)]
+    files = dict.fromkeys(names, scan)
+    files["participants.tsv"] = b"participant_id\tage\tsex\nsub-a\t60\tF\nsub-b\t70\tM\n"
+    files["sub-a/sub-a_sessions.tsv"] = visits.encode()
+    return phantoms.write_folder(folder, files)
+
+
+def test_a_table_of_visits_says_more_than_that_of_people(tmp_path: Path) -> None:
+    visits = "session_id\tage\tsex\nses-1\tn/a\tn/a\nses-2\t62,5\tn/a\n"
+    plan = build_plan([bids_of_visits(tmp_path / "in", visits)], PrepareConfig())
+    said = {(s.naming.subject, s.naming.session): s.labels for s in plan.sources}
+    assert said == {
+        ("a", "1"): {"age": 60.0, "sex": "F"},
+        ("a", "2"): {"age": 62.5, "sex": "F"},
+        ("b", "1"): {"age": 70.0, "sex": "M"},
+        ("b", "2"): {"age": 70.0, "sex": "M"},
+    }
+    assert plan.ignored_kinds == {"tables of labels (read)": 2}
+    assert plan.conclusion.endswith("; decimal commas of age are read as points")
+
+
+def test_a_table_of_visits_that_names_none_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has no column of visits: name one session_id"):
+        build_plan([bids_of_visits(tmp_path / "in", "age\n62\n")], PrepareConfig())

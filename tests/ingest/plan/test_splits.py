@@ -121,7 +121,7 @@ def test_lines_that_say_nothing_are_named(tmp_path: Path, text: str) -> None:
 
 def test_a_split_file_that_is_none(tmp_path: Path) -> None:
     (tmp_path / "splits.tsv").write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(UsageError, match=r"splits\.tsv: is not a table"):
+    with pytest.raises(UsageError, match=r"splits\.tsv: its letters are not UTF-8"):
         read_splits(tmp_path / "splits.tsv")
 
 
