@@ -7,12 +7,13 @@ import functools
 import inspect
 import re
 import typing
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from mri_gan.config import require
 from mri_gan.errors import MriganError, UsageError
+from mri_gan.files import write_options
 from mri_gan.values import require_of, suggest
 
 P = ParamSpec("P")
@@ -42,6 +43,7 @@ SYNONYMS = {  # what other libraries call an argument
     "resolution": "size",
     "truncation": "psi",
 }
+FLAGS = {name: flag for flag, name in RENAMED.items()}
 COMMAND = "mrigan "  # words of a text that is to be typed, and stays as it is
 
 
@@ -116,6 +118,16 @@ def in_python(text: str) -> str:
         return text
     text = text.replace("same command", "same call")
     return FLAG.sub(lambda found: RENAMED.get(found[1], found[1].replace("-", "_")), text)
+
+
+def keep_options(
+    path: Path, command: str, options: Mapping[str, Any], files: Mapping[str, Any]
+) -> None:
+    """Write what a function was given as the file that its command writes, for `--config`."""
+    given = {name: value for name, value in options.items() if value not in (None, (), [])}
+    given |= {name: None for name, file in files.items() if file}
+    flags = {FLAGS.get(name, name.replace("_", "-")): value for name, value in given.items()}
+    write_options(path, command, flags)
 
 
 def require_least(least: int, **given: float | None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Unpack, get_type_hints
 
 from mri_gan.config import require
-from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal, write_options
+from mri_gan.files import FolderLock, make_folder, remove_leftovers, stop_on_signal
 from mri_gan.ingest.options import GIVEN_FILE, KEY_FILE, PrepareConfig
 from mri_gan.ingest.plan.people import find_key
 from mri_gan.ingest.plan.plan import Plan, build_plan
@@ -22,7 +22,7 @@ from mri_gan.ingest.run.prepare import (
     write_store,
 )
 from mri_gan.ingest.run.workers import available_cpus, leave_if_starting
-from mri_gan.library.arguments import in_python, public, require_least
+from mri_gan.library.arguments import in_python, keep_options, public, require_least
 from mri_gan.library.settings import PrepareSettings
 from mri_gan.store.companions import write_companions
 from mri_gan.store.counts import say_oddities
@@ -120,18 +120,8 @@ def prepare(
         else:
             facts = write_store(plan, config, folder, count, stop, report_progress)
         tables = {"split_file": splits, "people_file": people}
-        _keep_options(folder, {**options, "workers": workers}, tables)
+        keep_options(folder / GIVEN_FILE, "prepare", {**options, "workers": workers}, tables)
     return _describe(folder, plan, facts)
-
-
-def _keep_options(
-    folder: Path, options: Mapping[str, Any], tables: Mapping[str, Path | None]
-) -> None:
-    """Write what was given beside the store, as the command does."""
-    given = {name: value for name, value in options.items() if value not in (None, (), [])}
-    given |= {name: None for name, path in tables.items() if path}
-    flags = {name.replace("_", "-"): value for name, value in given.items()}
-    write_options(folder / GIVEN_FILE, "prepare", flags)
 
 
 def _describe(folder: Path, plan: Plan, facts: dict[str, Any]) -> Prepared:

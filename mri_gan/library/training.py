@@ -6,7 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, Unpack
@@ -26,7 +26,7 @@ from mri_gan.config import (
 from mri_gan.config import METRICS as METRICS_FILE
 from mri_gan.errors import UsageError
 from mri_gan.files import FolderLock, make_folder, stop_on_signal
-from mri_gan.library.arguments import as_plain, in_python, public
+from mri_gan.library.arguments import as_plain, in_python, keep_options, public
 from mri_gan.library.drawing import Model, load_model
 from mri_gan.library.settings import TrainSettings
 from mri_gan.nets.build import pick_device, pick_precision
@@ -38,6 +38,8 @@ from mri_gan.train.loop import require_start
 from mri_gan.train.loop import train as train_run
 from mri_gan.train.run_folder import Progress, Run, RunOptions
 from mri_gan.values import StrPath, as_path, suggest
+
+GIVEN_FILE = "train.toml"  # in the run folder, for --config
 
 
 class Callback:
@@ -190,14 +192,38 @@ def train(
     with StoreReader(source) as opened:
         config = resolve_settings(opened, preset, condition, {**settings}, options, start)
     run = Run(source, as_path(out), config, options, given=tuple(settings))
-    checkpoint = train_before(callbacks, run, start)
+    given = {
+        **{name: value for name, value in settings.items() if name != "schedule"},
+        "preset": preset,
+        "condition": condition,
+        "snap_kimg": snap_kimg,
+        "minutes": minutes,
+        "device": None if device == AUTO else device,
+        "transfer": transfer or None,
+        "keep": None if keep == RunOptions.keep else keep,
+    }
+    files = {"labels": labels, "start_from": start_from, "schedule": settings.get("schedule")}
+    checkpoint = train_before(
+        callbacks, run, start, lambda: keep_options(run.folder / GIVEN_FILE, "train", given, files)
+    )
     return TrainedRun(run.folder, checkpoint, checkpoint_nimg(checkpoint), config)
 
 
 def train_before(
-    callbacks: Callback | Sequence[Callback], run: Run, start: Start | None = None
+    callbacks: Callback | Sequence[Callback],
+    run: Run,
+    start: Start | None = None,
+    keep: Callable[[], None] = lambda: None,
 ) -> Path:
-    """Train while callbacks are told of it; the last checkpoint."""
+    """Train while callbacks are told of it; the last checkpoint.
+
+    `keep` is called when the run begins, before any callback.
+    """
+
+    def begin() -> None:
+        keep()
+        audience.begin(run.config, run.folder)
+
     require_start(run.folder, start)
     make_folder(run.folder)
     with Audience((callbacks,) if isinstance(callbacks, Callback) else callbacks) as audience:
@@ -205,7 +231,7 @@ def train_before(
             watched = dataclasses.replace(
                 run,
                 stop=stop,
-                on_begin=lambda: audience.begin(run.config, run.folder),
+                on_begin=begin,
                 on_step=lambda progress: audience.tell("on_step", progress),
                 on_tick=lambda line: audience.tell("on_metrics", line),
                 on_snapshot=lambda path: audience.tell("on_checkpoint", path),

@@ -31,6 +31,7 @@ from mri_gan.library.arguments import (
     RENAMED,
     hint_for,
     in_python,
+    keep_options,
     kinds_of,
     public,
 )
@@ -340,3 +341,16 @@ def test_a_notebook_shows_every_channel_of_a_scan() -> None:
     data = page.split("base64,")[1].split('"')[0]
     with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
         assert picture.size == (3 * (2 * 128 + 2) + 2, 128 + 4)
+
+
+def test_what_a_function_was_given_is_kept_in_the_words_of_the_command(tmp_path: Path) -> None:
+    """A table under another name than the command's would not be asked for again."""
+    options = {"snap_kimg": 2, "max_size": None, "contrast": [], "masks": False, "seed": 0}
+    files = {"people_file": tmp_path, "start_from": "a", "labels": None}
+    keep_options(tmp_path / "kept.toml", "train", options, files)
+    first, *lines = (tmp_path / "kept.toml").read_text().splitlines()
+    assert first.startswith("# mrigan train, version ")
+    assert lines == [
+        *("snap = 2", "masks = false", "seed = 0"),
+        *("# --people: give it again", "# --ckpt: give it again"),
+    ]

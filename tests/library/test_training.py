@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import torch
 from click.testing import CliRunner
 
 import mri_gan as mg
+from mri_gan.checkpoint import digest, load_checkpoint
 from mri_gan.cli.main import cli
 
 # A tick for every step of 8 images, and a checkpoint every second step
@@ -66,6 +68,38 @@ def test_enlarged_slices_are_noted(prepare: Any, tmp_path: Path) -> None:
     mg.train(small, tmp_path / "run", callbacks=diary, **{**TINY, "init_size": 32, "max_size": 32})
     said = "note max_size 32: no slice has more than 16 px, so all are enlarged"
     assert said in diary.pages
+
+
+def test_the_command_repeats_a_run_from_the_file_in_its_folder(store: Path, tmp_path: Path) -> None:
+    first = mg.train(store, tmp_path / "a", mixing=True, condition="position", keep=2, **TINY)
+    kept = tomllib.loads((first.folder / "train.toml").read_text())
+    assert kept == {
+        "mixing": True, "condition": "position", "keep": 2, "max-size": 8, "kimg": 0.064,
+        "batch": 8, "capacity": 1 / 64, "device": "cpu", "snap": 0.016,
+    }  # fmt: skip
+    words = ["--config", str(first.folder / "train.toml"), "--out", str(tmp_path / "b")]
+    done = CliRunner().invoke(cli, ["train", str(store), *words, "--quiet"])
+    assert done.exit_code == 0, done.output
+    again = tmp_path / "b" / first.checkpoint.name
+    assert load_checkpoint(again).config == first.config
+    same = [digest(load_checkpoint(path).state) for path in (first.checkpoint, again)]
+    assert same[0] == same[1]
+
+
+def test_files_that_a_run_was_given_must_be_given_again(store: Path, tmp_path: Path) -> None:
+    first = mg.train(store, tmp_path / "a", **TINY)
+    stage = mg.Stage(8, 0, 64, 8, 1e-3)
+    tiny = {k: v for k, v in TINY.items() if k not in ("max_size", "kimg", "batch")}
+    again = mg.train(
+        store, tmp_path / "b", start_from=first, transfer=True, schedule=[stage], **tiny
+    )
+    kept = (again.folder / "train.toml").read_text()
+    assert "# --ckpt: give it again" in kept
+    assert "# --schedule: give it again" in kept
+    words = ["--config", str(again.folder / "train.toml"), "--out", str(tmp_path / "c")]
+    done = CliRunner().invoke(cli, ["train", str(store), *words])
+    assert done.exit_code == 2
+    assert "made with --ckpt, whose file it does not name" in done.stderr
 
 
 def test_what_a_callback_changes_is_its_own(store: Path, tmp_path: Path) -> None:

@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from mri_gan.train.run_folder import RunOptions
 
 
-GIVEN_FILE = "train.toml"  # in the run folder, for --config
 FILES = {"store": "STORE", "out": "RUN", "ckpt": "CKPT", "labels": "LABELS"}  # what stands for them
 
 EPILOG = """\b
@@ -384,6 +383,7 @@ def train_store(call: Call, config: TrainConfig, world: World) -> None:
 def begin(call: Call, config: TrainConfig, view: LiveLines) -> None:
     """Keep the options in the run folder, and print what the run takes."""
     from mri_gan.cli.training.progress import announce
+    from mri_gan.library.training import GIVEN_FILE
 
     write_given(call.out / GIVEN_FILE)
     announce(config, call.out, call.options, view)
