@@ -8,8 +8,11 @@ from typing import Any
 
 from mri_gan.config import SPLITS
 from mri_gan.store.schema import ACQUIRED, COLOUR, DROPPED, FACE, SYNTHETIC, TURNED, SliceRecord
+from mri_gan.values import say_count, say_some
 
 PLANE, RESIZED = "plane:", "resized:"  # marks of what follows from other fields of a record
+MOSTLY, VERY = 0.8, 2.0  # share of grey images that are alike, and how much larger others are
+NAMED = 3
 WORTH_TELLING = ("image_window", "darkness")
 
 
@@ -44,8 +47,37 @@ def count_slices(records: Iterable[SliceRecord]) -> dict[str, Any]:
         "native": {str(level): n for level, n in sorted(natives.items())},
         "max_native": max(natives, default=0),
         **count_notes(notes),
+        **tell_images(records),
         **({"labels": labels} if (labels := count_labels(records)) else {}),
     }
+
+
+def tell_images(records: Sequence[SliceRecord]) -> dict[str, Any]:
+    """How many images hold a scanner's values, and which do not look like the others."""
+    found = {"windowed": sum(map(_is_windowed, records)), "strangers": _find_strangers(records)}
+    return {name: value for name, value in found.items() if value}
+
+
+def _find_strangers(records: Sequence[SliceRecord]) -> list[str]:
+    """Images in colour of a very different size than nearly all grey ones, which are most."""
+    flat = [record for record in records if record.affine is None]
+    in_colour = [record for record in flat if COLOUR in (record.notes or ())]
+    grey = Counter(record.shape for record in flat if COLOUR not in (record.notes or ()))
+    if not grey or MOSTLY * len(flat) > grey.total():
+        return []
+    usual, count = grey.most_common(1)[0]
+    if MOSTLY * grey.total() > count or 0 in usual:
+        return []
+    return [record.source for record in in_colour if _differs(record.shape, usual)]
+
+
+def _is_windowed(record: SliceRecord) -> bool:
+    return record.affine is None and record.window is not None
+
+
+def _differs(shape: Sequence[int], usual: Sequence[int]) -> bool:
+    ratios = [one / other for one, other in zip(shape, usual, strict=True)]
+    return max(ratios) > VERY or min(ratios) < 1 / VERY
 
 
 def all_notes(record: SliceRecord) -> Iterator[str]:
@@ -125,20 +157,7 @@ def say_oddities(facts: Mapping[str, Any], *, stored: bool = True) -> Iterator[s
     for what, count in facts.get("resized", {}).items():
         many = f"{count:,} images were" if count > 1 else "1 image was"
         yield f"{many} resampled from {what} px; --fit keep pads instead"
-    if "image_window" in facts:
-        black, white = facts["image_window"]
-        yield (
-            f"16-bit images hold a scanner's values: {black:g} becomes black and {white:g} white; "
-            "--intensity keep leaves them as they are"
-        )
-    if facts.get("synthetic"):
-        count = facts["synthetic"]
-        many = f"{count:,} files are" if count > 1 else "1 file is"
-        yield f"{many} marked as drawn by a generative network, and not scans of people"
-    if facts.get("colour"):
-        count = facts["colour"]
-        many = f"{count:,} images are" if count > 1 else "1 image is"
-        yield f"{many} in colour: grey levels of the same brightness take its place"
+    yield from _say_images(facts)
     if facts.get("faces"):
         count, first = facts["faces"], facts["first_face"]
         again = "and prepare with --overwrite " if stored else ""
@@ -150,3 +169,30 @@ def say_oddities(facts: Mapping[str, Any], *, stored: bool = True) -> Iterator[s
     if "darkness" in facts:
         level = facts["darkness"][0]
         yield f"the images are nearly black: 99 % of their pixels are at grey level {level} or less"
+
+
+def _say_images(facts: Mapping[str, Any]) -> Iterator[str]:
+    """What about image files and the marks in files should be known."""
+    if "image_window" in facts:
+        black, white = facts["image_window"]
+        many = facts.get("windowed")  # which older stores do not say
+        count = f" ({say_count(many, 'image')})" if many else ""
+        yield (
+            f"16-bit images hold a scanner's values{count}: {black:g} becomes black and "
+            f"{white:g} white; --intensity keep leaves them as they are"
+        )
+    if facts.get("synthetic"):
+        count = facts["synthetic"]
+        many = f"{count:,} files are" if count > 1 else "1 file is"
+        yield f"{many} marked as drawn by a generative network, and not scans of people"
+    if facts.get("colour"):
+        count = facts["colour"]
+        many = f"{count:,} images are" if count > 1 else "1 image is"
+        yield f"{many} in colour: grey levels of the same brightness take its place"
+    if facts.get("strangers"):
+        names = facts["strangers"]
+        yield (
+            f"{say_count(len(names), 'image')} in colour among grey ones of another size "
+            f"({say_some(names, NAMED)}): if that is no scan, such as a screenshot, leave it out "
+            "with --exclude"
+        )

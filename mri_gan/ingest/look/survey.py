@@ -39,7 +39,7 @@ from mri_gan.ingest.look.duplicates import (
 from mri_gan.ingest.options import PLANES, PrepareConfig
 from mri_gan.ingest.outcome import Learned, Outcome, find_file
 from mri_gan.ingest.source import Source, say_lost_with
-from mri_gan.store.counts import all_notes, count_notes, tell_learned
+from mri_gan.store.counts import all_notes, count_notes, tell_images, tell_learned
 from mri_gan.store.schema import FACE, UPSAMPLED, EncodedSlice, SliceRecord, decode_pixels, encode
 from mri_gan.store.twins import FLAT, SAME
 from mri_gan.store.writer import file_bytes, page_bytes
@@ -239,6 +239,7 @@ class Survey:
             **self._volume_facts(),
             **count_notes(Counter(n for record in records for n in all_notes(record))),
             **tell_learned(self.learned.to_dict()),
+            **tell_images(records),
             "first_face": next((r.source for r in records if FACE in (r.notes or ())), ""),
             "grey_percentiles": grey_percentiles(sum(f.counts for _, f in self.looks)),
             "same_pixels": find_equal(glances),

@@ -22,6 +22,7 @@ from mri_gan.ingest.plan.paths import split_word
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, contrast_of, plain_text
 from mri_gan.ingest.read.archives import list_members, read_member
 from mri_gan.ingest.source import (
+    ARCHIVE_SUFFIXES,
     DATASET_JSON,
     TABLE_NAMES,
     VISITS_ENDING,
@@ -41,6 +42,7 @@ from mri_gan.store.labels import (
     read_table_text,
     say_commas,
 )
+from mri_gan.values import say_count, say_some
 
 # Classes from folders
 
@@ -257,6 +259,17 @@ def say_unused(sources: Sequence[Source], members: Sequence[Member]) -> list[str
                 "mrigan train --labels TABLE reads another table"
             )
     return found
+
+
+def say_packed(members: Iterable[Member], config: PrepareConfig) -> list[str]:
+    """That archives in an archive are not read, as one line; none where there are none."""
+    packed = [m.public_label for m in members if suffix_of(m.name) in ARCHIVE_SUFFIXES]
+    if not packed:
+        return []
+    named = "" if config.ids == "pseudonym" else f" ({say_some(packed, MOST_NAMED)})"
+    are, them = ("is", "it") if len(packed) == 1 else ("are", "them")
+    many = say_count(len(packed), "archive")
+    return [f"{many} in an archive {are} not read{named}: unpack {them} once"]
 
 
 def say_commas_of(members: Iterable[Member], people_file: Path | None) -> str:

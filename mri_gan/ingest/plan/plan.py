@@ -29,6 +29,7 @@ from mri_gan.ingest.plan.label_files import (
     require_nameless_classes,
     require_trained_classes,
     say_commas_of,
+    say_packed,
     say_unused,
 )
 from mri_gan.ingest.plan.masks import pair_masks
@@ -179,6 +180,7 @@ def build_plan(
             *doubts,
             *find_doubts(sources, config),
             *say_unused(scans, members),
+            *say_packed(members, config),
         ),
     )
 

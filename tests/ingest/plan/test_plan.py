@@ -242,6 +242,18 @@ def test_an_archive_in_an_archive_is_named(tmp_path: Path) -> None:
     assert "a/inner.zip is an archive in it: unpack it once" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize(
+    ("ids", "named"), [("keep", " (outer.zip:a/inner.zip)"), ("pseudonym", "")]
+)
+def test_an_archive_in_an_archive_beside_scans_is_warned_about(
+    tmp_path: Path, ids: str, named: str
+) -> None:
+    inner = phantoms.oasis_course_zip(tmp_path / "inner.zip").read_bytes()
+    files = phantoms.slice_files(people=3, slices=2) | {"a/inner.zip": inner}
+    plan = build_plan([phantoms.write_zip(tmp_path / "outer.zip", files)], PrepareConfig(ids=ids))
+    assert f"1 archive in an archive is not read{named}: unpack it once" in plan.doubts
+
+
 @pytest.mark.parametrize("what", ["", "preview.png", "manifest.tsv"])
 def test_a_store_given_as_a_source_is_a_store_already(store: Path, what: str) -> None:
     with pytest.raises(UsageError, match=r"is (a store already|part of a store)"):
