@@ -156,6 +156,11 @@ class SliceDataset(torch_data.Dataset[Any]):
     def __len__(self) -> int:
         return len(self.indices)
 
+    def __iter__(self) -> Iterator[Any]:
+        """Its slices one after another."""
+        for index in range(len(self)):
+            yield self[index]
+
     def __getitem__(self, index: Any) -> Any:
         """One slice, negative numbers count from the end.
 

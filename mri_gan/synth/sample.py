@@ -23,7 +23,7 @@ from mri_gan.conditions import (
     encode_labels,
     parse_labels,
 )
-from mri_gan.config import LEVELS, STYLED, TrainConfig
+from mri_gan.config import LEVELS, STYLED, TrainConfig, require
 from mri_gan.errors import DataError, UsageError
 from mri_gan.nets.build import DrawSettings, build_critic, build_generator
 from mri_gan.nets.layers import CriticNet, GeneratorNet
@@ -221,8 +221,11 @@ def settings_to_draw(
 
     Smaller ones are drawn at that size and shrunk: their own image layers were last trained long
     ago. A network without styles has nothing to truncate, so its psi is 1.
-    Raises UsageError, naming the sizes there are, for one that has not been trained.
+    Raises UsageError, naming the sizes there are, for one that has not been trained, and for
+    numbers that only a slip of the finger gives.
     """
+    require(-2 <= psi <= 2, f"--psi {psi:g}", "give -2 to 2; 1 is no truncation")
+    require(0 <= noise <= 2, f"--noise {noise:g}", "give 0 to 2; 1 is as trained")
     size = trained.size if size is None else size
     reached = [level for level in LEVELS if level <= trained.size]
     if size not in reached:

@@ -527,3 +527,12 @@ def test_functions_give_all_that_the_commands_write(
     assert without_times(told) == without_times(written)
     assert (told["format"], told["psi"]) == ("mrigan-audit", 0.7)
     assert told["membership"] is not None
+
+
+@pytest.mark.parametrize("command", ["evaluate", "audit", "utility"])
+def test_images_are_judged_within_the_truncation_that_generate_takes(
+    people: Path, run: Path, command: str
+) -> None:
+    done = mrigan(command, run, "--data", people, "--psi", 9)
+    assert done.exit_code == 2
+    assert "--psi 9: give -2 to 2; 1 is no truncation" in done.stderr

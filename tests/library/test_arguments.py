@@ -345,7 +345,7 @@ def test_a_notebook_shows_every_channel_of_a_scan() -> None:
 
 def test_what_a_function_was_given_is_kept_in_the_words_of_the_command(tmp_path: Path) -> None:
     """A table under another name than the command's would not be asked for again."""
-    options = {"snap_kimg": 2, "max_size": None, "contrast": [], "masks": False, "seed": 0}
+    options = {"snap_kimg": 2, "max_size": None, "masks": False, "seed": 0}
     files = {"people_file": tmp_path, "start_from": "a", "labels": None}
     keep_options(tmp_path / "kept.toml", "train", options, files)
     first, *lines = (tmp_path / "kept.toml").read_text().splitlines()

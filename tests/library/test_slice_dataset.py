@@ -8,6 +8,7 @@ import os
 import pickle
 import warnings
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ def test_negative_numbers_count_from_the_end_and_others_end_a_loop(store: Path) 
     assert torch.equal(data[-1], data[len(data) - 1])
     with pytest.raises(IndexError):
         data[len(data)]
-    assert len(list(data)) == len(data)  # type: ignore[call-overload]
+    assert len(list(data)) == len(data)
 
 
 @pytest.mark.parametrize(
@@ -414,6 +415,18 @@ def test_a_table_that_names_nobody_is_said_to(store: Path, tmp_path: Path) -> No
     table.write_text("subject\tage\nzzz\t7\n")
     with pytest.raises(UsageError, match=r"who\.tsv: names none of the subjects"):
         SliceDataset(store, None, 8, labels="age", table=table)
+
+
+def test_its_items_can_be_gone_through_with_their_transform(store: Path) -> None:
+    data = SliceDataset(store, level=8, transform=halve, labels="position")
+    went = list(data)
+    assert len(went) == len(data)
+    for (image, place), (same, there) in zip(
+        went, (data[i] for i in range(len(data))), strict=True
+    ):
+        assert torch.equal(image, same)
+        assert torch.equal(place, there)
+    assert isinstance(iter(data), Iterator)
 
 
 def test_a_table_that_names_others_is_warned_of(store: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Samples depend on their own seed and nothing else; mixing takes each half from its source."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -66,6 +67,18 @@ def test_a_network_without_styles_is_drawn_and_recorded_without_truncation(
 ) -> None:
     save_untrained(tmp_path, replace(SMALL, arch=arch))
     assert settings_to_draw(load_trained(tmp_path), psi=0.3).psi == 1
+
+
+@pytest.mark.parametrize(
+    "odd", [{"psi": -2.1}, {"psi": 9.0}, {"psi": math.nan}, {"noise": -1.0}, {"noise": 2.5}]
+)
+def test_truncation_and_noise_far_from_any_use_are_refused(
+    trained: Trained, odd: dict[str, float]
+) -> None:
+    """By whatever draws: pictures of psi 9 are of nothing, and figures about them mislead."""
+    with pytest.raises(UsageError, match=r"give (-2|0) to 2"):
+        settings_to_draw(trained, **odd)  # type: ignore[arg-type]
+    assert settings_to_draw(trained, psi=-2.0, noise=2.0).psi == -2
 
 
 @pytest.mark.parametrize(("size", "batch"), [(8, 16), (128, 16), (256, 8), (1024, 2)])

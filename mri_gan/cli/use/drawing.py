@@ -66,8 +66,6 @@ class How:
         from mri_gan.synth.sample import load_trained, only_styled, settings_to_draw
 
         psi = self.psi if psi is None else psi
-        require(-2 <= psi <= 2, f"--psi {psi}", "give -2 to 2; 1 is no truncation")
-        require(0 <= self.noise <= 2, f"--noise {self.noise}", "give 0 to 2; 1 is as trained")
         trained = load_trained(ckpt, self.device)
         look = settings_to_draw(trained, self.size, psi, self.noise)
         hand = Drawing(trained, look, self.condition)
