@@ -154,9 +154,9 @@ people_options = options.together(
 slice_options = options.together(
     setting(
         "--fit",
-        "Make slices square by padding or by cropping, never by stretching; pad and crop may "
-        "resample to the nearest level, keep leaves square pixels as they are and pads to the "
-        "next.",
+        "Make slices square by padding or by cropping, never by stretching; pad and crop enlarge "
+        "to the next level, or shrink by at most a tenth; keep leaves square pixels as they are "
+        "and pads to the next level.",
         click.Choice(FITS),
     ),
     setting(

@@ -122,3 +122,10 @@ def test_eight_and_sixteen_bits_are_resampled_alike() -> None:
     eight = resize(pixels, 60, 75, BYTES).astype(float)
     sixteen = resize(pixels.astype(np.uint16) * 257, 60, 75, (0.0, 65535.0)) / 257
     assert np.abs(eight - sixteen).max() <= 1
+
+
+def test_sizes_are_as_the_documents_say() -> None:
+    """Enlarged to the next level, or shrunk by at most a tenth."""
+    sizes = {(90, 72): (128, 102), (260, 228): (256, 224), (150, 150): (256, 256)}
+    for shape, size in sizes.items():
+        assert place_slice(shape, (1.0, 1.0), "pad").size == size
