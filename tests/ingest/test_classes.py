@@ -124,6 +124,17 @@ def test_a_class_that_tells_a_person_is_refused_beside_pseudonyms(
     assert named(tmp_path / "kept", names, classes=True, ids="keep")
 
 
+def test_single_names_within_folders_of_groups_are_no_classes_beside_pseudonyms(
+    tmp_path: Path,
+) -> None:
+    people = {"gesund": ["Müller", "Weiß"], "krank": ["Groß", "Kurz"]}
+    names = [f"{g}/{who}/{n}.png" for g, both in people.items() for who in both for n in (1, 2)]
+    with pytest.raises(UsageError, match="may tell who somebody is"):
+        named(tmp_path, names, classes=True, ids="pseudonym")
+    known = [f"{part}/{kind}/{n}.png" for part in "ab" for kind in ("ad", "cn") for n in (1, 2)]
+    assert named(tmp_path / "known", known, classes=True, ids="pseudonym")
+
+
 def test_a_class_that_holds_the_name_of_its_person_is_refused_beside_pseudonyms(
     tmp_path: Path,
 ) -> None:

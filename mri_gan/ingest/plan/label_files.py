@@ -135,11 +135,13 @@ def require_nameless_classes(sources: Sequence[Source]) -> None:
         people[source.naming.label].add(source.naming.subject.rpartition("/")[2].casefold())
     people.pop("", None)
     lone = sum(len(who) == 1 for who in people.values())
+    nested = _are_nested(sources)
     telling = [
         label
         for label, who in people.items()
         if is_called_as_people_are(label)
         or any(len(one) >= LEAST_NAME and one in label.casefold() for one in who)
+        or (nested and not label.isdecimal() and not is_class(label))
         or (len(who) == 1 and len(people) > 2 and 2 * lone > len(people) and not is_class(label))
     ]
     if telling:
@@ -170,6 +172,14 @@ def require_trained_classes(sources: Sequence[Source], config: PrepareConfig) ->
             f"--classes: no image of {', '.join(missing)} is in the training split",
             "assign people with --people TABLE, or change --split or --seed",
         )
+
+
+def _are_nested(sources: Sequence[Source]) -> bool:
+    """Whether classes lie within fewer folders as people do in those of groups, each in one."""
+    pairs = {tuple(source.member.name.split("/")[-3:-1]) for source in sources}
+    labels, groups = {pair[-1] for pair in pairs}, {pair[0] for pair in pairs}
+    are_labels = labels == {source.naming.label for source in sources}
+    return are_labels and len(groups) > 1 and 2 * len(groups) <= len(labels) == len(pairs)
 
 
 # Age, sex and diagnosis from the `participants` table of a BIDS tree
