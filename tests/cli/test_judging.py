@@ -280,7 +280,7 @@ def test_training_slices_among_the_samples_fail_a_strict_audit(
     for k, image in enumerate(copied):
         Image.fromarray(image).save(tmp_path / f"{k}.png")
     words = ("--images", tmp_path, "--data", people, "--out", tmp_path / "out")
-    done = mrigan("audit", *words, *(["--strict"] if strict else []), "--json")
+    done = mrigan("audit", *words, *(["--strict"] if strict else []), "--quiet")
     facts = json.loads((tmp_path / "out" / "audit.json").read_text())
     assert facts["verdict"] == "fail"
     assert facts["membership_left_out"] == "pictures without a checkpoint"
