@@ -281,11 +281,14 @@ class StopSignal:
 
 
 @contextlib.contextmanager
-def stop_on_signal(leave_after_s: float | None = None) -> Iterator[StopSignal]:
+def stop_on_signal(
+    leave_after_s: float | None = None, again: str = "run the same command again to continue"
+) -> Iterator[StopSignal]:
     """Within the block, stop signals set a flag instead of killing the process.
 
     With `leave_after_s` the process ends that long after a signal, whatever it is doing: for work
-    that may be killed anywhere, and whose next safe point may be far away. Only the main thread
+    that may be killed anywhere, and whose next safe point may be far away; it says what to do
+    `again`. Only the main thread
     may set handlers; elsewhere the flag simply stays unset.
     """
     stop = StopSignal()
@@ -293,7 +296,7 @@ def stop_on_signal(leave_after_s: float | None = None) -> Iterator[StopSignal]:
         yield stop
         return
     before = {signum: signal.signal(signum, stop._remember) for signum in _stop_signums()}
-    late = contextlib.nullcontext() if leave_after_s is None else _leave_late(leave_after_s)
+    late = contextlib.nullcontext() if leave_after_s is None else _leave_late(leave_after_s, again)
     try:
         with late:
             yield stop
@@ -312,7 +315,7 @@ def _stop_signums() -> list[int]:
 
 
 @contextlib.contextmanager
-def _leave_late(after_s: float) -> Iterator[None]:
+def _leave_late(after_s: float, again: str) -> Iterator[None]:
     """End the process `after_s` seconds after a stop signal, unless the block ends before."""
     # The system notifies a thread by a pipe: Python's own handlers wait while the main thread is in
     # the middle of unpacking a large volume.
@@ -324,7 +327,7 @@ def _leave_late(after_s: float) -> Iterator[None]:
     def watch() -> None:
         while caught := os.read(reader, 1):
             if caught[0] in _stop_signums() and not ended.wait(after_s):
-                os.write(2, b"mrigan: stopped: run the same command again to continue\n")
+                os.write(2, f"mrigan: stopped: {again}\n".encode())
                 os._exit(128 + caught[0])
 
     thread = threading.Thread(target=watch, name="mrigan-stop", daemon=True)

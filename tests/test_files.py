@@ -237,7 +237,7 @@ def test_outside_the_main_thread_the_flag_stays_unset() -> None:
 LATE = """
 import time
 from mri_gan.files import stop_on_signal
-with stop_on_signal(leave_after_s=0.2):
+with stop_on_signal(leave_after_s=0.2, **{again}):
     print("ready", flush=True)
     while True:
         time.sleep(60)
@@ -245,16 +245,28 @@ with stop_on_signal(leave_after_s=0.2):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of other processes do not arrive there")
-def test_late_work_is_left_after_the_time_given() -> None:
+@pytest.mark.parametrize(
+    ("again", "said"),
+    [
+        ("{}", "run the same command again to continue"),
+        ('{"again": "it begins anew"}', "it begins anew"),
+    ],
+)
+def test_late_work_is_left_after_the_time_given_and_says_what_follows(
+    again: str, said: str
+) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", LATE], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", LATE.replace("{again}", again)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"
         child.terminate()
         _, told = child.communicate(timeout=60)
     assert child.returncode == 128 + signal.SIGTERM
-    assert told == "mrigan: stopped: run the same command again to continue\n"
+    assert told == f"mrigan: stopped: {said}\n"
 
 
 def test_work_that_ends_in_time_is_not_left() -> None:

@@ -20,7 +20,7 @@ def main() -> None:
 
         cli(prog_name="mrigan")
     except Interrupted as error:
-        print("mrigan: stopped: run the same command again to continue", file=sys.stderr)
+        print(f"mrigan: stopped: {say_again(sys.argv)}", file=sys.stderr)
         sys.exit(128 + error.signum)
     except BrokenPipeError:  # `mrigan info S | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -29,6 +29,13 @@ def main() -> None:
         # All is done. Python gives these signals back to the system while it ends, and a
         # late one would make a finished command look as if it had been killed.
         _handle(signal.SIG_IGN)
+
+
+def say_again(words: list[str]) -> str:
+    """What the command that was stopped does when it is run again."""
+    if {"prepare", "train", "generate"}.intersection(words[1:2]):
+        return "run the same command again to continue"
+    return "the same command begins anew"
 
 
 def _print_anything() -> None:

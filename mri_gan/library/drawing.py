@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +18,18 @@ from mri_gan.library.arguments import as_plain, public, require_least
 from mri_gan.library.scans import Volume, voxels_of
 from mri_gan.nets.build import DrawSettings, draw_seeds, pick_device
 from mri_gan.pictures import html_row, to_stored
-from mri_gan.synth.sample import LARGEST, Trained, condition_rows, load_trained, settings_to_draw
+from mri_gan.synth.sample import (
+    LARGEST,
+    Trained,
+    condition_rows,
+    load_trained,
+    only_styled,
+    settings_to_draw,
+)
 from mri_gan.values import StrPath, as_path, is_of
 
 POSITION = "position"
+USUAL_PSI = 0.7
 SHOWN = 8  # pictures of a model in a notebook
 
 Label = str | float | Sequence[str] | Sequence[float]
@@ -49,7 +58,7 @@ class Model:
         seeds: Iterable[int],
         *,
         size: int | None = None,
-        psi: float = 0.7,
+        psi: float = USUAL_PSI,
         noise: float = 1.0,
         condition: Condition = None,
     ) -> Tensor:
@@ -72,7 +81,7 @@ class Model:
         *,
         spacing_mm: float | None = None,
         size: int | None = None,
-        psi: float = 0.7,
+        psi: float = USUAL_PSI,
         noise: float = 0.0,
         condition: Condition = None,
     ) -> Volume:
@@ -115,6 +124,9 @@ class Model:
         )
 
     def _look(self, size: int | None, psi: float, noise: float) -> DrawSettings:
+        if psi not in (USUAL_PSI, 1.0) and not self.trained.generator.has_styles:
+            why = only_styled("have styles", self.trained)
+            warnings.warn(f"psi {psi:g} changes nothing: {why}", stacklevel=4)  # who draws
         return settings_to_draw(self.trained, size, psi, noise)
 
     def _condition_rows(self, texts: Sequence[str | None], seeds: Sequence[int]) -> Tensor | None:
@@ -125,8 +137,7 @@ class Model:
         return torch.cat(known) if known else None
 
     def __repr__(self) -> str:
-        made, arch = self.trained, self.trained.config.arch
-        return f"Model({str(made.path)!r}): {arch}, {made.size} px, {made.nimg / 1000:g} kimg"
+        return f"Model{repr(self.trained).removeprefix('Trained')}"
 
     def _repr_html_(self) -> str:
         """A row of pictures, for notebooks."""

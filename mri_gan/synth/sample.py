@@ -154,6 +154,10 @@ class Trained:
     conditions: Conditions  # what the generator takes besides z
     pixel_mm: float | None = None  # of the training slices at the largest trained size, if known
 
+    def __repr__(self) -> str:
+        arch, kimg = self.config.arch, self.nimg / 1000
+        return f"Trained({str(self.path)!r}): {arch}, {self.size} px, {kimg:g} kimg"
+
     @property
     def has_mask(self) -> bool:
         """Whether the last channel is a mask of the others."""

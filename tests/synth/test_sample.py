@@ -11,6 +11,7 @@ import pytest
 import torch
 from phantoms.models import SMALL, save_untrained
 
+import mri_gan as mg
 from mri_gan.checkpoint import Checkpoint, checkpoint_path, save_checkpoint
 from mri_gan.conditions import Column, Conditions, build_conditions
 from mri_gan.config import ModelConfig
@@ -66,7 +67,20 @@ def test_a_network_without_styles_is_drawn_and_recorded_without_truncation(
     tmp_path: Path, arch: str
 ) -> None:
     save_untrained(tmp_path, replace(SMALL, arch=arch))
-    assert settings_to_draw(load_trained(tmp_path), psi=0.3).psi == 1
+    trained = load_trained(tmp_path)
+    assert settings_to_draw(trained, psi=0.3).psi == 1
+    model = mg.Model(trained)
+    assert repr(model) == f"Model({str(trained.path)!r}): {arch}, 16 px, 1 kimg"
+    assert repr(trained) == f"Trained{repr(model).removeprefix('Model')}"
+
+
+def test_a_truncation_that_changes_nothing_is_warned_of(tmp_path: Path) -> None:
+    save_untrained(tmp_path, replace(SMALL, arch="progan"))
+    model = mg.load_model(tmp_path, "cpu")
+    assert len(model.draw([0])) == len(model.draw([0], psi=1)) == 1  # as is usual, or true
+    with pytest.warns(UserWarning, match=r"psi 0\.5 changes nothing: only stylegan") as told:
+        model.draw([0], psi=0.5)
+    assert told[0].filename == __file__
 
 
 @pytest.mark.parametrize(

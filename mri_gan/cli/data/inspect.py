@@ -221,7 +221,8 @@ def _look(plan: Plan, config: PrepareConfig, workers: int | None, quiet: bool) -
     share = PICTURES // PLANE_COUNT if any(s.is_volume for s in plan.sources) else PICTURES
     order = _sheet_order(plan.sources, share)
     kept = set(order[: SPARE * share])
-    with stop_on_signal(leave_after_s=1.0) as stop, open_engine(count) as engine:
+    again = "the same command begins anew"
+    with stop_on_signal(leave_after_s=1.0, again=again) as stop, open_engine(count) as engine:
         learned = learn(plan.sources, config, engine, stop)
         survey = Survey(learned=learned)
         function = functools.partial(look_all, config=config, learned=learned)
