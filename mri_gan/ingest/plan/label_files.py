@@ -135,7 +135,7 @@ def require_nameless_classes(sources: Sequence[Source]) -> None:
         people[source.naming.label].add(source.naming.subject.rpartition("/")[2].casefold())
     people.pop("", None)
     lone = sum(len(who) == 1 for who in people.values())
-    nested = _are_nested(sources)
+    nested = bool(people) and _are_nested(sources)
     telling = [
         label
         for label, who in people.items()
@@ -176,7 +176,8 @@ def require_trained_classes(sources: Sequence[Source], config: PrepareConfig) ->
 
 def _are_nested(sources: Sequence[Source]) -> bool:
     """Whether classes lie within fewer folders as people do in those of groups, each in one."""
-    pairs = {tuple(source.member.name.split("/")[-3:-1]) for source in sources}
+    folders = (source.member.name.split("/")[-3:-1] for source in sources)
+    pairs = {(place[0], place[-1]) for place in folders if place}
     labels, groups = {pair[-1] for pair in pairs}, {pair[0] for pair in pairs}
     are_labels = labels == {source.naming.label for source in sources}
     return are_labels and len(groups) > 1 and 2 * len(groups) <= len(labels) == len(pairs)
