@@ -70,7 +70,16 @@ def require_of(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> None:
             raise UsageError(f"{name}: no such setting", suggest(name, kinds))
         if not is_of(value, kinds[name]):
             shown = " ".join(repr(value).split())  # arrays take many lines
-            raise UsageError(f"{name} is {shown:.60}", f"give {in_words(kinds[name])}")
+            raise UsageError(f"{name} is {shown:.60}", hint_for(value, kinds[name]))
+
+
+def hint_for(value: Any, kind: Any) -> str:
+    """What to give in place of a value that is not of its kind."""
+    if isinstance(value, type):
+        return f"give an instance: {value.__name__}()"
+    is_range = kind is str and isinstance(value, list | tuple) and len(value) == 2
+    example = f', such as "{value[0]}:{value[1]}"' if is_range else ""
+    return f"give {in_words(kind)}{example}"
 
 
 def find_near(name: str, known: Iterable[str]) -> str:

@@ -148,7 +148,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "workers": (lambda s, r: mg.prepare(s, s / "new", workers=-1), "workers -1: give 0 or more"),
     "kind": (
         lambda s, r: mg.prepare(s, s / "new", slices=(0.2, 0.8)),  # type: ignore[arg-type]
-        r"slices is \(0.2, 0.8\): give text",
+        r'slices is \(0.2, 0.8\): give text, such as "0.2:0.8"',
     ),
     "typo": (
         lambda s, r: mg.prepare(s, s / "new", slice="0.2:0.8"),  # type: ignore[call-arg]
@@ -207,6 +207,14 @@ BAD: dict[str, tuple[Any, str]] = {
     "kimg": (lambda s, r: mg.train(s, r, kimg="0.2"), "kimg is '0.2': give a number or None"),  # type: ignore[arg-type]
     "decided": (lambda s, r: mg.train(s, r, channels=2), "train has no channels"),  # type: ignore[call-arg]
     "callback": (lambda s, r: mg.train(s, r, callbacks=print), "callbacks is"),  # type: ignore[arg-type]
+    "callback class": (
+        lambda s, r: mg.train(s, r, callbacks=mg.Callback),  # type: ignore[arg-type]
+        r"give an instance: Callback\(\)",
+    ),
+    "no batch": (
+        lambda s, r: mg.SliceDataset(s).loader(batch_size=None),  # type: ignore[arg-type]
+        "batch_size is None: give a whole number",
+    ),
     "features": (lambda s, r: mg.evaluate(r, s, features=["x"]), "features x: choose one of pca"),
     "split": (lambda s, r: mg.evaluate(r, s, split="val"), "split val: choose one of train"),
     "count": (lambda s, r: mg.audit(r, s, count=0), "count 0: give 1 or more"),
