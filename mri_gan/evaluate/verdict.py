@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from mri_gan.charts import SEEN, list_seen
 from mri_gan.evaluate.audit import Audit, significant
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.evaluate.membership import Membership
-from mri_gan.pictures import Pixels, build_sheet
+from mri_gan.pictures import Pixels, build_sheet, say_edges
 
 WORST = 8
 SHOWN_PX = 128
@@ -64,13 +65,17 @@ def describe_beside(result: Audit, membership: Membership | None, why: str) -> d
 
 
 def worst_pairs(
-    result: Audit, samples: ImageSet, train: ImageSet, count: int = WORST
+    result: Audit,
+    samples: ImageSet,
+    train: ImageSet,
+    count: int = WORST,
+    edges: Sequence[str] = (),
 ) -> Image.Image:
     """The samples most like the training set, each with its slice and their difference.
 
     Two triplets a row; the difference is mid-grey where they agree, and means little where the
     sample is turned or mirrored. Labels are numbers only: names of people do not belong into
-    pictures.
+    pictures. `edges` are the sides of the body at the left and right edge.
     """
     excess = result.samples.values - result.samples_limits[:, None]
     view, rows = excess.argmax(0), result.samples.rows
@@ -87,7 +92,8 @@ def worst_pairs(
             "difference",
         ]
     scale = max(1, SHOWN_PX // samples.size)
-    return build_sheet(np.stack(tiles), 6, labels, scale, notes=[PAIRS])
+    notes = [PAIRS, say_edges(edges)]
+    return build_sheet(np.stack(tiles), 6, labels, scale, edges, notes)
 
 
 def _one(images: ImageSet, row: int) -> Pixels:

@@ -26,6 +26,7 @@ from mri_gan.evaluate.audit import (
 )
 from mri_gan.evaluate.copies.limits import fit_gumbel, limit_factor
 from mri_gan.evaluate.verdict import PAIRS, describe_beside, list_kinds, worst_pairs
+from mri_gan.pictures import say_edges
 
 TRAIN, HELD_OUT, NEW = (draw_heads(n, seed) for n, seed in ((12, 1), (4, 2), (13, 3)))
 
@@ -212,3 +213,13 @@ def test_each_tile_of_the_most_alike_pairs_has_a_name(
     assert re.fullmatch(r"limit [\d.]+", limit)
     assert difference == "difference"
     assert " ".join(notes) == PAIRS
+
+
+def test_the_most_alike_pairs_say_which_side_is_where(
+    honest: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda *given, **_: written.append(given[2]))
+    worst_pairs(honest, as_people(NEW), as_people(TRAIN), count=1, edges=("R", "L"))
+    assert written[:2] == ["R", "L"]
+    assert say_edges(("R", "L")) in " ".join(written)

@@ -9,6 +9,7 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.cli.judge import judging
+from mri_gan.config import CONFIG
 from mri_gan.errors import DataError
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ def _audit(
     """What the JSON file says, and the picture of the most alike pairs."""
     from mri_gan.evaluate.verdict import worst_pairs
     from mri_gan.library.quality import audit_judged, gather_to_audit
+    from mri_gan.pictures import read_edges
 
     sets = gather_to_audit(store, judged, count, seed)
     if sets.right is False and not quiet:
@@ -93,7 +95,8 @@ def _audit(
         click.echo(f"warning: {UNKNOWN_STORE}", err=True)
     with options.Progress(sets.total, " images", quiet) as bar:
         result = audit_judged(store, judged, sets, seed, bar.add)
-    return result.to_dict(), worst_pairs(result, sets.samples, sets.train)
+    edges = read_edges(judged.trained.path.parent / CONFIG) if judged.trained else ()
+    return result.to_dict(), worst_pairs(result, sets.samples, sets.train, edges=edges)
 
 
 def _print_table(facts: dict[str, Any]) -> None:
