@@ -380,6 +380,23 @@ def sheet_pixels(images: NDArray[Any], channels: Sequence[str] = ()) -> NDArray[
     return np.concatenate(list(grey.swapaxes(0, 1)), axis=-1)
 
 
+def build_grid(
+    images: NDArray[Any],
+    columns: int,
+    labels: Sequence[str] = (),
+    notes: Sequence[str] = (),
+    channels: Sequence[str] = (),
+    edges: Sequence[str] = (),
+) -> Image.Image:
+    """`build_sheet` of [N, C, H, W] of -1..1 or grey, magnified where they are small.
+
+    Below stand the notes, which channel is where, and which side of the body.
+    """
+    notes = [*notes, say_channels(channels), say_edges(edges)]
+    scale = magnification(images.shape[-1])
+    return build_sheet(sheet_pixels(images, channels), columns, labels, scale, edges, notes)
+
+
 def say_channels(names: Sequence[str]) -> str:
     """Which channel is where in a picture of `sheet_pixels`; empty where all are one."""
     return f"each picture, from left to right: {', '.join(names)}" if len(set(names)) > 1 else ""

@@ -15,15 +15,7 @@ from torch import Tensor
 from mri_gan.config import CONFIG, require
 from mri_gan.nets.build import DrawSettings, draw_images, noise_for, styles_of_seeds
 from mri_gan.nets.layers import broadcast_styles, mix_styles
-from mri_gan.pictures import (
-    build_sheet,
-    magnification,
-    read_edges,
-    say_channels,
-    say_edges,
-    sheet_pixels,
-    to_grey,
-)
+from mri_gan.pictures import build_grid, read_edges, say_channels, to_grey
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import Trained, condition_rows, describe_rows
 
@@ -90,11 +82,8 @@ class Drawing:
         notes: Sequence[str] = (),
     ) -> Image.Image:
         """Images [N, C, H, W] of -1..1 or grey as one picture, row by row, with notes below."""
-        labels = labels if any(labels) else ()
-        scale, edges, names = magnification(self.look.size), self.edges, self.trained.channel_names
-        notes = [*notes, say_channels(names), say_edges(edges)]
-        pixels = sheet_pixels(np.asarray(images), names)
-        return build_sheet(pixels, columns, labels, scale, edges, notes)
+        labels, names = labels if any(labels) else (), self.trained.channel_names
+        return build_grid(np.asarray(images), columns, labels, notes, names, self.edges)
 
     @property
     def edges(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import itertools
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -78,20 +78,19 @@ def describe_seeds(seeds: Sequence[int]) -> str:
 # What a trained network is given for each image it draws
 
 
-def draw_labels(
-    spec: Conditions, seed: int, given: Mapping[str, str | None] = {}
-) -> dict[str, str | float | None]:
+def draw_labels(spec: Conditions, seed: int) -> dict[str, str | float | None]:
     """Labels for one seed, as frequent and going together as in training; None is unknown.
 
-    Only strata with the classes in `given` are drawn, where there are some. In a network of an
-    earlier version, classes are drawn evenly, numbers normal and within the range of training.
+    In a network of an earlier version, classes are drawn evenly, numbers normal and within the
+    range of training.
     """
     rng = random.Random(seed)
     if not spec.strata:
         return {column.name: _draw(column, rng) for column in spec.columns}
     classes = [column.name for column in spec.columns if column.is_class]
     numbers = [column.name for column in spec.columns if not column.is_class]
-    stratum = _draw_stratum(spec.strata, [given.get(name, ANY) for name in classes], rng)
+    ends = list(itertools.accumulate(one.slices for one in spec.strata))
+    stratum = spec.strata[bisect.bisect(ends, rng.random() * ends[-1])]
     drawn: dict[str, str | float | None] = dict(zip(classes, stratum.classes, strict=True))
     for i, (name, known) in enumerate(zip(numbers, stratum.known, strict=True)):
         missing, part = rng.random() >= known, rng.random()
@@ -99,18 +98,15 @@ def draw_labels(
     return drawn
 
 
-def _draw_stratum(
-    strata: Sequence[Stratum], wanted: Sequence[object], rng: random.Random
-) -> Stratum:
-    """One by its share, among those with the wanted classes or, where none has them, of all."""
-    fitting = [
+def _fitting_strata(spec: Conditions, given: Mapping[str, str | None]) -> tuple[Stratum, ...]:
+    """Those with the classes that are given or, where none has them, all."""
+    wanted = [given.get(column.name, ANY) for column in spec.columns if column.is_class]
+    fitting = tuple(
         one
-        for one in strata
+        for one in spec.strata
         if all(w in (ANY, has) for w, has in zip(wanted, one.classes, strict=True))
-    ]
-    fitting = fitting or list(strata)
-    ends = list(itertools.accumulate(one.slices for one in fitting))
-    return fitting[bisect.bisect(ends, rng.random() * ends[-1])]
+    )
+    return fitting or spec.strata
 
 
 def _draw(column: Column, rng: random.Random) -> str | float:
@@ -125,7 +121,8 @@ def condition_rows(spec: Conditions, text: str | None, seeds: Sequence[int]) -> 
     None for a network without conditions. Raises UsageError for a text that does not fit it.
     """
     given = parse_labels(spec, text or "")
-    rows = [encode_labels(spec, {**draw_labels(spec, seed, given), **given}) for seed in seeds]
+    fitting = replace(spec, strata=_fitting_strata(spec, given))
+    rows = [encode_labels(spec, {**draw_labels(fitting, seed), **given}) for seed in seeds]
     return torch.from_numpy(np.array(rows, np.float32).reshape(-1, spec.dim)) if spec else None
 
 

@@ -319,10 +319,7 @@ def save_sheet(
 ) -> None:
     """A grid of pictures [N, C, R, R], -1..1, with the labels under each and notes below."""
     edges, names = pictures.read_edges(run.folder / CONFIG), run.config.channel_names
-    pixels = pictures.sheet_pixels(images.numpy(), names)
-    scale = pictures.magnification(images.shape[-1])
-    notes = [*notes, pictures.say_channels(names), pictures.say_edges(edges)]
-    sheet = pictures.build_sheet(pixels, columns, labels, scale, edges, notes)
+    sheet = pictures.build_grid(images.numpy(), columns, labels, notes, names, edges)
     with skipping_failed_picture(run):
         pictures.save_png(run.folder / name, sheet, shows)
 

@@ -153,11 +153,6 @@ def build_plan(
     bad = [entry for one in listed for entry in one.bad]
     hidden_bad = hide_unlisted(bad, config, secret)
     unpaired = _name_unpaired(lone, config, secret)
-    true_labels = {s.name: s.member.label for s in sources if s.hidden}
-    true_labels |= {name: label for name, _, label in hidden_bad if name != label}
-    true_labels |= {
-        name: s.member.label for (name, *_), (s, *_) in zip(unpaired, lone, strict=True)
-    }
     ignored = _ignored(listed)
     if any(source.labels for source in scans):
         ignored[f"{TABLES} (read)"] = ignored.pop(TABLES, 0)
@@ -173,7 +168,11 @@ def build_plan(
         bad=tuple((name, reason) for name, reason, _ in hidden_bad),
         unpaired=tuple(unpaired),
         digest=_digest(sources, config),
-        true_labels=true_labels,
+        true_labels={
+            **{source.name: source.member.label for source in sources if source.hidden},
+            **{name: label for name, _, label in hidden_bad if name != label},
+            **{to: s.member.label for (to, *_), (s, *_) in zip(unpaired, lone, strict=True)},
+        },
         # Of sources whose names are not hidden yet
         conclusion=conclude(chosen) + say_commas_of(members, people_file),
         doubts=(
