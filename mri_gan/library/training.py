@@ -30,7 +30,7 @@ from mri_gan.library.arguments import as_plain, in_python, keep_options, public
 from mri_gan.library.drawing import Model, load_model
 from mri_gan.library.settings import TrainSettings
 from mri_gan.nets.build import pick_device, pick_precision
-from mri_gan.schedule import read_schedule, settings_by_levels
+from mri_gan.schedule import read_schedule, settings_by_levels, settings_used
 from mri_gan.store.reader import StoreReader
 from mri_gan.tables import html_table
 from mri_gan.train.data import build_config
@@ -131,6 +131,16 @@ class TrainedRun:
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of `metrics.jsonl`."""
         return read_metrics(self.folder / METRICS_FILE)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `mrigan train --json` prints: the settings that decided, and the last figures."""
+        return {
+            "folder": str(self.folder),
+            "checkpoint": str(self.checkpoint),
+            "nimg": self.nimg,
+            "settings": settings_used(self.config),
+            "metrics": (self.metrics or [None])[-1],
+        }
 
     def __fspath__(self) -> str:
         """The run folder, wherever its path can be given."""

@@ -459,6 +459,12 @@ def test_quiet_judges_in_silence(few_samples: None, people: Path, tmp_path: Path
     assert done.stdout == ""
 
 
+def test_json_holds_the_verdicts_too(few_samples: None, people: Path, tmp_path: Path) -> None:
+    done = mrigan("train", people, *TINY, "--json", "--out", tmp_path)
+    audit = json.loads((tmp_path / "audit/audit.json").read_text())
+    assert audit["sentence"] in json.loads(done.stdout)["verdicts"][-1]
+
+
 def test_no_judge_leaves_the_verdicts_out(people: Path, tmp_path: Path) -> None:
     done = mrigan("train", people, *TINY, "--no-judge", "--out", tmp_path)
     assert done.exit_code == 0, done.stderr

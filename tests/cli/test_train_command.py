@@ -69,6 +69,17 @@ def test_a_run_leaves_everything_to_look_at(run: Path) -> None:
     assert facts["options"]["snap_kimg"] == 0.032
 
 
+def test_json_tells_what_the_run_became(store: Path, run: Path, tmp_path: Path) -> None:
+    done = mrigan("train", store, *SMALL, "--out", tmp_path, "--json")
+    facts = json.loads(done.stdout)
+    assert facts["checkpoint"] == str(list_checkpoints(tmp_path)[0])
+    assert facts["folder"] == str(tmp_path)
+    assert facts["settings"] == json.loads((run / "config.json").read_text())["settings"]
+    assert facts["metrics"] == read_metrics(tmp_path / METRICS)[-1]
+    assert facts["nimg"] == facts["metrics"]["nimg"] == 192
+    assert "of memory at" in done.stderr  # progress and notes go to another stream
+
+
 def test_a_run_that_ends_below_its_largest_level_names_a_command_that_works(
     store: Path, tmp_path: Path
 ) -> None:

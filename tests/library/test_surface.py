@@ -35,7 +35,7 @@ CLASSES = {
     "subjects targets transform",
     "Volume": "affine channel_names contrast save session source split subject synthetic voxels",
     "Callback": "on_begin on_checkpoint on_close on_end on_metrics on_note on_step",
-    "TrainedRun": "checkpoint config folder load_model metrics nimg",
+    "TrainedRun": "checkpoint config folder load_model metrics nimg to_dict",
     "Evaluation": "compare_s facts fake_s fakes figures half images_per_s left_out people points "
     "real_s reals to_dict",
     "Audit": "copies crowd facts groups held_out held_out_people is_copy is_trusted limits near "

@@ -238,6 +238,7 @@ def parse_capacity(_ctx: click.Context, _param: click.Parameter, value: str) -> 
     is_flag=True,
     help="Print settings, schedule, estimates and the state of --out; train nothing.",
 )
+@options.as_json
 @options.quiet
 def command(
     store: Path,
@@ -249,6 +250,7 @@ def command(
     eval_kimg: float | None,
     tensorboard: bool,
     dry_run: bool,
+    as_json: bool,
     quiet: bool,
     **choices: Any,
 ) -> None:
@@ -287,12 +289,9 @@ def command(
     make_folder(out)
     world = join_torchrun(os.environ, timeout, end_process)
     call = Call(store, out, start, run_options, eval_kimg, tensorboard, counts, quiet)
-    train_store(call, config, world)
-    if counts and counts[1] and world.is_first:
-        print_judgement(call)
-    if world.is_first and not quiet:
-        report = f"mrigan report {shlex.quote(str(out))}, " if counts and counts[1] else ""
-        click.echo(f"Then: {report}mrigan test {shlex.quote(str(out))}")
+    checkpoint = train_store(call, config, world)
+    if world.is_first:
+        print_results(call, config, checkpoint, as_json)
 
 
 @dataclass(frozen=True)
@@ -334,8 +333,8 @@ def take_config(
     return resolve_settings(store, preset, names, given, run_options, start)
 
 
-def train_store(call: Call, config: TrainConfig, world: World) -> None:
-    """Train in the run folder, whose lock is held, and print where the results are."""
+def train_store(call: Call, config: TrainConfig, world: World) -> Path:
+    """Train in the run folder, whose lock is held; the last checkpoint."""
     from mri_gan.cli.training.progress import open_live, repeat_problems
     from mri_gan.files import FolderLock, stop_on_signal
     from mri_gan.train.loop import train
@@ -371,13 +370,11 @@ def train_store(call: Call, config: TrainConfig, world: World) -> None:
                 command=command_line(FILES),
                 **callbacks,
             )
-            last = train(run, call.start)
+            return train(run, call.start)
     finally:
         leave(world)
         if world.is_first:
             repeat_problems(out)
-    if not quiet:
-        click.echo(f"\n{last}\nLook at {out / 'samples'} and {out / 'loss.png'}")
 
 
 def begin(call: Call, config: TrainConfig, view: LiveLines) -> None:
@@ -428,16 +425,32 @@ def watch(call: Call, view: LiveLines, stack: contextlib.ExitStack) -> dict[str,
     return callbacks | {"on_snapshot": lambda path: [notify(path) for notify in both]}
 
 
-def print_judgement(call: Call) -> None:
-    """Evaluate and audit a run of --minutes, and print what comes out."""
+def print_results(call: Call, config: TrainConfig, checkpoint: Path, as_json: bool) -> None:
+    """Print what a run gave, after evaluating and auditing one of --minutes."""
+    from mri_gan.checkpoint import checkpoint_nimg
+    from mri_gan.library.training import TrainedRun
+
+    out, silent = call.out, call.quiet or as_json
+    judged = bool(call.counts and call.counts[1])
+    if not silent:
+        click.echo(f"\n{checkpoint}\nLook at {out / 'samples'} and {out / 'loss.png'}")
+    said = judge(call) if judged else []
+    if as_json:
+        facts = TrainedRun(out, checkpoint, checkpoint_nimg(checkpoint), config).to_dict()
+        options.print_json(facts | ({"verdicts": said} if judged else {}))
+    elif not silent:
+        report = f"mrigan report {shlex.quote(str(out))}, " if judged else ""
+        click.echo("\n".join([*said, f"Then: {report}mrigan test {shlex.quote(str(out))}"]))
+
+
+def judge(call: Call) -> list[str]:
+    """Evaluate and audit a run of --minutes; what came out, line by line."""
     from mri_gan.cli.judge.after_training import judge_run
     from mri_gan.cli.training.progress import echo
 
     assert call.counts is not None
     tell = (lambda _: None) if call.quiet else echo
-    for text in judge_run(call.out, call.store, call.options.device, call.counts, echo, tell):
-        if not call.quiet:
-            click.echo(text)
+    return judge_run(call.out, call.store, call.options.device, call.counts, echo, tell)
 
 
 def end_process(message: str) -> None:
