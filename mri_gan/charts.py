@@ -123,8 +123,9 @@ def build_chart(
 # The charts of a run, from the lines of its metrics
 
 # Title, what the upright axis says, and the metrics
+LOSSES = "Losses"
 RUN_CHARTS = (
-    ("Losses", "loss, no unit", ("d_loss", "g_loss", "penalty")),
+    (LOSSES, "loss, no unit", ("d_loss", "g_loss", "penalty")),
     ("Mean scores of the critic", "score, no unit", ("real_score", "fake_score")),
     ("Speed, images per second", "images per second", ("images_per_s",)),
     ("Share of the time spent waiting for data", "share, 0 to 1", ("data_wait",)),
@@ -146,7 +147,7 @@ def chart_metrics(lines: Sequence[dict[str, Any]], loss: str = "") -> list[Chart
     """
     charts = []
     for title, y_name, names in RUN_CHARTS:
-        y_name = f"{loss} {y_name}".lstrip() if title == "Losses" else y_name
+        y_name = f"{loss} {y_name}".lstrip() if title == LOSSES else y_name
         curves = [
             Curve(CURVE_NAMES.get(name, name.replace("_", " ")), metric_points(lines, name))
             for name in names

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Sequence
 from dataclasses import replace
 
 from mri_gan.charts import (
+    LOSSES,
     RUN_CHARTS,
     X_NAME,
     Curve,
@@ -36,7 +38,7 @@ def build_comparison(runs: Sequence[RunFacts]) -> str:
         *(figures(run, number) for number, run in enumerate(runs)),
         differing(runs, names),
     ]
-    parts += [ends(runs, names), overlaid(runs, names)]
+    parts += [ends(runs, names), overlaid(runs)]
     return render(f"{len(runs)} runs side by side", parts, any(run.with_people for run in runs))
 
 
@@ -121,7 +123,8 @@ def ends(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
             means = [sections.to_text(_mean_at_end(run, name)) for run in runs]
             rows += [[name_metric(title, name), *means]] if any(means) else []
     table = Table("Progress, and means at the end of the curves", rows, ("", *names))
-    return Section("ends", "Where they stand", tables=[table])
+    problems = [sections.list_problems_of(run, f"{run.name}: problems") for run in runs]
+    return Section("ends", "Where they stand", tables=[table, *itertools.chain(*problems)])
 
 
 def _resolution(run: RunFacts) -> str:
@@ -158,22 +161,22 @@ def last_grids(runs: Sequence[RunFacts]) -> Section:
     return section
 
 
-def overlaid(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
-    """Each curve of all runs in one chart."""
+def overlaid(runs: Sequence[RunFacts]) -> Section:
+    """Each curve of all runs in one chart; losses of different kinds have a chart each."""
     section = Section("curves", "Curves")
+    kinds = dict.fromkeys(str(run.settings.get("loss", "")) for run in runs)
     for title, y_name, series in RUN_CHARTS:
-        for name in series:
-            curves = [
-                _curve(run, run_name, name) for run, run_name in zip(runs, names, strict=True)
-            ]
-            chart = build_chart(name_metric(title, name), curves, X_NAME, y_name)
+        for name, kind in itertools.product(series, kinds if title == LOSSES else [""]):
+            curves = [_curve(run, name) for run in runs if kind in ("", run.settings.get("loss"))]
+            of_kind = f" ({kind})" if kind and len(kinds) > 1 else ""
+            chart = build_chart(name_metric(title, name) + of_kind, curves, X_NAME, y_name)
             section.charts += [chart] if chart else []
     return section
 
 
 @showing(METRICS)
-def _curve(run: RunFacts, run_name: str, name: str) -> Curve:
-    return Curve(run_name, metric_points(run.metrics, name))
+def _curve(run: RunFacts, name: str) -> Curve:
+    return Curve(run.name, metric_points(run.metrics, name))
 
 
 @showing("evaluation")

@@ -256,14 +256,18 @@ def progress(run: RunFacts) -> Section:
     facts = {n: v for n, v in flatten(run.config).items() if n not in elsewhere}
     machine = [(say_name(name), say_setting(value)) for name, value in facts.items()]
     tables = [Table("Progress", state), Table("Software and machine", machine)]
-    if problems := list_problems(run.metrics):
-        rows = [
-            (name, say_span(first, last), text) for name, (first, last, text) in problems.items()
-        ]
-        tables.insert(0, Table("Problems", rows, ("", "when", "what was seen")))
+    tables = [*list_problems_of(run, "Problems"), *tables]
     said = [(say_name(name), say_value(name, value)) for name, value in run.settings.items()]
     tables.append(Table("Settings", [(name, value) for name, value in said if value]))
     return Section("progress", "Training", tables=tables)
+
+
+@showing(METRICS)
+def list_problems_of(run: RunFacts, title: str) -> list[Table]:
+    """A table of what went wrong in training, if anything did."""
+    problems = list_problems(run.metrics).items()
+    rows = [(name, say_span(first, last), text) for name, (first, last, text) in problems]
+    return [Table(title, rows, ("", "when", "what was seen"))] if rows else []
 
 
 @showing(METRICS)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from mri_gan.conditions import Column, Conditions
 from mri_gan.pictures import Shows, save_png
-from mri_gan.report.comparison import build_comparison
+from mri_gan.report.comparison import build_comparison, overlaid
 from mri_gan.report.facts import read_run
 from mri_gan.report.page import build_report
 from mri_gan.report.sections import UNDATED, name_picture, say_setting
@@ -99,3 +99,24 @@ def test_one_moment_needs_no_slider(tmp_path: Path) -> None:
     assert 'type="range"' not in page
     assert "move the slider" not in page
     assert "Synthetic: 1 kimg, 8 px" in page
+
+
+def test_losses_of_different_kinds_have_charts_of_their_own(tmp_path: Path) -> None:
+    losses = {"A": "wgan-gp", "B": "r3gan", "C": "wgan-gp"}
+    runs = [read_run(make_run(tmp_path / name, loss=loss)) for name, loss in losses.items()]
+    titles = [chart.title for chart in overlaid(runs).charts]
+    assert titles[:2] == ["Losses: critic (wgan-gp)", "Losses: critic (r3gan)"]
+    shown = [[curve.name for curve in chart.curves] for chart in overlaid(runs).charts[:2]]
+    assert shown == [["A", "C"], ["B"]]
+    assert "Speed, images per second" in titles  # of all runs in one chart
+    assert overlaid([runs[0], runs[2]]).charts[0].title == "Losses: critic"
+
+
+def test_a_comparison_repeats_what_went_wrong_in_each_run(tmp_path: Path) -> None:
+    folders = [make_run(tmp_path / name) for name in "AB"]
+    line = metrics_line(1) | {"problems": {"collapse": "all slices are alike"}}
+    (folders[1] / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    page = build_comparison([read_run(folder) for folder in folders])
+    assert "B: problems" in page
+    assert "all slices are alike" in page
+    assert "A: problems" not in page
