@@ -38,6 +38,7 @@ class ImageSet:
     groups: NDArray[np.int64]  # [N], equal where images are of one person
     read: Callable[[int, int], Pixels]
     indices: NDArray[np.int64] | None = None  # into the store, for reals
+    seeds: range | None = None  # that `mrigan generate` draws the images of, for fakes
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -80,7 +81,7 @@ def fakes_of(
         drawn = draw_seeds(trained.generator, seeds[start:stop], look, some)[:, 0]
         return to_unit(to_stored(drawn.numpy(), depth))
 
-    return ImageSet("fakes", look.size, np.arange(len(seeds)), read)
+    return ImageSet("fakes", look.size, np.arange(len(seeds)), read, seeds=seeds)
 
 
 def pick_conditions(

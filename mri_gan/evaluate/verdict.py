@@ -86,7 +86,7 @@ def worst_pairs(
         sample, real = _one(samples, int(row)), _one(train, nearest)
         tiles += [sample * 2 - 1, real * 2 - 1, sample - real]
         labels += [
-            f"sample {int(row)}",
+            f"sample {row}" if samples.seeds is None else f"seed {samples.seeds[row]}",
             f"real, likeness {result.samples.values[view[row], row]:.3g}, "
             f"limit {limits[view[row]]:.3g}",
             "difference",

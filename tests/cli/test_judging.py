@@ -28,7 +28,11 @@ from mri_gan.cli import options
 from mri_gan.cli.judge.evaluate import print_table
 from mri_gan.cli.main import cli
 from mri_gan.config import TrainConfig
+from mri_gan.evaluate import verdict
+from mri_gan.evaluate.audit import Audit
 from mri_gan.evaluate.evaluation import Evaluation, Figure
+from mri_gan.evaluate.images import ImageSet
+from mri_gan.evaluate.verdict import worst_pairs
 from mri_gan.report.judging import QUALITY
 from mri_gan.report.usefulness import LABELLED
 from mri_gan.store.reader import StoreReader
@@ -220,10 +224,19 @@ def test_a_mistake_is_one_line_with_a_remedy(
 
 
 def test_an_audit_writes_its_verdict_and_the_worst_pairs(
-    people: Path, run: Path, tmp_path: Path
+    people: Path, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    drawn: list[tuple[range | None, object]] = []
+
+    def watch(result: Audit, samples: ImageSet, train: ImageSet, **how: Any) -> Image.Image:
+        drawn.append((samples.seeds, how["edges"]))
+        return worst_pairs(result, samples, train, **how)
+
+    monkeypatch.setattr(verdict, "worst_pairs", watch)
+    monkeypatch.setattr("mri_gan.pictures.read_edges", lambda _: ("R", "L"))
     words = ("--data", people, "--count", 50, "--out", tmp_path)
     done = mrigan("audit", run, *words, "--json")
+    assert drawn == [(range(50), ("R", "L"))]
     assert done.exit_code == 1  # the run is a made-up one: it was trained on no store
     facts = json.loads(done.stdout)
     assert facts == json.loads((tmp_path / "audit.json").read_text())

@@ -215,6 +215,17 @@ def test_each_tile_of_the_most_alike_pairs_has_a_name(
     assert " ".join(notes) == PAIRS
 
 
+def test_a_drawn_sample_is_named_by_the_seed_that_draws_it_again(
+    honest: Audit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", lambda *given: written.append(given[2]))
+    drawn = dataclasses.replace(as_people(NEW), seeds=range(5000, 5000 + len(NEW)))
+    worst_pairs(honest, drawn, as_people(TRAIN), count=1)
+    excess = (honest.samples.values - honest.samples_limits[:, None]).max(0)
+    assert written[0] == f"seed {5000 + excess.argmax()}"
+
+
 def test_the_most_alike_pairs_say_which_side_is_where(
     honest: Audit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
