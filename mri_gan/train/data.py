@@ -123,9 +123,14 @@ def doubt_data(store: StoreReader, config: TrainConfig, table: Path | None) -> I
 
 
 def say_enlarged(store: StoreReader, asked: str, size: int) -> Iterator[str]:
-    """A line where `asked` is for more pixels than any slice has."""
+    """A line where `asked` is for more pixels than some slices have, or any."""
+    natives = {int(level): count for level, count in store.summary["native"].items()}
+    smaller = sum(count for level, count in natives.items() if level < size)
     if size > store.max_native:
         yield f"{asked} {size}: no slice has more than {store.max_native} px, so all are enlarged"
+    elif smaller:
+        total = say_count(sum(natives.values()), "slice")
+        yield f"{asked} {size}: {smaller:,} of {total} have fewer pixels and are enlarged"
 
 
 def train_indices(store: StoreReader) -> NDArray[np.int64]:

@@ -153,6 +153,22 @@ def test_more_pixels_than_any_slice_has_are_doubted(store: Path) -> None:
         assert load_training_data(store, replace(CONFIG, max_size=size), None).doubts == doubts
 
 
+def test_fewer_pixels_in_some_slices_are_doubted(
+    prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    sizes = (64, 64, 64, 32, 16)
+    pictures = [phantoms.png_bytes(phantoms.slice_pixels(n, n, seed=n)) for n in sizes]
+    names = [f"train/case_00{n}_slice_0.nii.png" for n in range(len(sizes))]
+    phantoms.write_folder(tmp_path / "set", dict(zip(names, pictures, strict=True)))
+    made = prepare(tmp_path / "store", tmp_path / "set")
+    for size, doubts in (
+        (16, ()),
+        (32, ("--max-size 32: 1 of 5 slices have fewer pixels and are enlarged",)),
+        (64, ("--max-size 64: 2 of 5 slices have fewer pixels and are enlarged",)),
+    ):
+        assert load_training_data(made, replace(CONFIG, max_size=size), None).doubts == doubts
+
+
 def test_the_edge_of_a_pixel_scales_with_the_size_and_is_unknown_for_pictures(
     store: Path, prepare: Callable[..., Path], tmp_path: Path
 ) -> None:
