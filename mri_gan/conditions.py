@@ -274,16 +274,6 @@ def encode_labels(
     return np.array(entries, np.float32)
 
 
-def parse_condition(spec: Conditions, text: str) -> NDArray[np.float32]:
-    """The vector [K] of what a person wrote: `group=CN,age=70`.
-
-    A column that is not named is unknown where training had unknown ones, else a number is its
-    mean; a class must be named. Raises UsageError as `parse_labels` does.
-    """
-    usual = {c.name: c.mean for c in spec.columns if not (c.gaps or c.is_class)}
-    return encode_labels(spec, {**usual, **parse_labels(spec, text)})
-
-
 def parse_labels(spec: Conditions, text: str) -> dict[str, str | None]:
     """The labels that a person wrote, `group=CN,age=70`, None for one that is to be unknown.
 

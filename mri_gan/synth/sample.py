@@ -115,15 +115,25 @@ def _draw(column: Column, rng: random.Random) -> str | float:
     return min(max(rng.gauss(column.mean, column.scale), column.low), column.high)
 
 
-def condition_rows(spec: Conditions, text: str | None, seeds: Sequence[int]) -> Tensor | None:
-    """The condition of each seed [N, K]: what `text` says for all, and the rest drawn for each.
+def labels_of(spec: Conditions, text: str | None, seed: int) -> dict[str, str | float | None]:
+    """The labels of a seed: what `text` says, and the rest drawn.
 
-    None for a network without conditions. Raises UsageError for a text that does not fit it.
+    Raises UsageError for a text that does not fit the network.
     """
     given = parse_labels(spec, text or "")
     fitting = replace(spec, strata=_fitting_strata(spec, given))
-    rows = [encode_labels(spec, {**draw_labels(fitting, seed), **given}) for seed in seeds]
-    return torch.from_numpy(np.array(rows, np.float32).reshape(-1, spec.dim)) if spec else None
+    return {**draw_labels(fitting, seed), **given}
+
+
+def condition_rows(spec: Conditions, text: str | None, seeds: Sequence[int]) -> Tensor | None:
+    """The condition of each seed [N, K], as `labels_of` has it; None for a network without."""
+    return encode_rows(spec, [labels_of(spec, text, seed) for seed in seeds]) if spec else None
+
+
+def encode_rows(spec: Conditions, labels: Sequence[Mapping[str, str | float | None]]) -> Tensor:
+    """Labels as the network takes them [N, K]."""
+    rows = [encode_labels(spec, one) for one in labels]
+    return torch.from_numpy(np.array(rows, np.float32).reshape(-1, spec.dim))
 
 
 def describe_rows(spec: Conditions, rows: Tensor | None, count: int) -> list[str]:

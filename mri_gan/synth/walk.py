@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mri_gan.conditions import UNKNOWN, Column, Conditions, parse_condition
+from mri_gan.conditions import Column, Conditions
 from mri_gan.config import require, require_one_of
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
@@ -31,7 +31,7 @@ from mri_gan.pictures import (
     wrap_label,
 )
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import condition_rows
+from mri_gan.synth.sample import condition_rows, describe_rows, encode_rows, labels_of
 from mri_gan.values import say_count
 
 SPACES = ("w", "z")
@@ -105,14 +105,19 @@ def path_styles(drawing: Drawing, walk: Walk) -> Tensor:
 
 def sweep_styles(drawing: Drawing, walk: Walk) -> Tensor:
     """w of every seed with one number of the condition running from its least to its largest."""
+    rows, generator = sweep_conditions(drawing, walk), drawing.trained.generator
+    z = latents(walk.seeds, generator.latent_dim, "cpu")
+    zs = z.repeat_interleave(walk.steps, 0).to(generator.w_avg.device)
+    return styles_of_latents(generator, zs, drawing.look.psi, rows)
+
+
+def sweep_conditions(drawing: Drawing, walk: Walk) -> Tensor:
+    """The condition of every frame [F, K]: a seed keeps its labels but for the number that runs."""
     spec = drawing.trained.conditions
     column = find_column(spec, walk.sweep or "")
-    part = sweep_parts(walk.steps, walk.loop)
-    rows = torch.stack([swept(spec, column, drawing.condition, p) for p in part])
-    z = latents(walk.seeds, drawing.trained.generator.latent_dim, "cpu")
-    zs = z.repeat_interleave(len(rows), 0).to(drawing.trained.generator.w_avg.device)
-    rows = rows.repeat(len(walk.seeds), 1)
-    return styles_of_latents(drawing.trained.generator, zs, drawing.look.psi, rows)
+    values = [value_at(column, part) for part in sweep_parts(walk.steps, walk.loop)]
+    kept = [labels_of(spec, drawing.condition, seed) for seed in walk.seeds]
+    return encode_rows(spec, [{**own, column.name: value} for own in kept for value in values])
 
 
 def frames_through(points: Tensor, steps: int, loop: bool, between: Between) -> Tensor:
@@ -168,17 +173,6 @@ def value_at(column: Column, part: float) -> float:
     return column.low + (column.high - column.low) * part
 
 
-def swept(spec: Conditions, column: Column, text: str | None, part: float) -> Tensor:
-    """The condition with one column at a part of its range; what is not given is drawn once."""
-    value = value_at(column, part)
-    given = dict(item.split("=", 1) for item in (text or "").split(",") if "=" in item)
-    for other in spec.columns:
-        if other.is_class and other.name not in {name.strip() for name in given}:
-            given[other.name] = UNKNOWN if other.gaps else other.values[0]
-    given[column.name] = repr(value)
-    return torch.from_numpy(parse_condition(spec, ",".join(f"{k}={v}" for k, v in given.items())))
-
-
 def save_animation(
     path: Path,
     images: NDArray[Any],
@@ -214,14 +208,14 @@ def save_animation(
     write_bytes(path, stream.getvalue())
 
 
-def caption_frames(walk: Walk, spec: Conditions) -> list[str]:
-    """What each frame of a walk shows: between which seeds and how far, or the number that runs."""
+def caption_frames(drawing: Drawing, walk: Walk) -> list[str]:
+    """What each frame of a walk shows: between which seeds and how far, or its labels."""
     if not walk.sweep:
         return caption_legs("seed", walk.seeds, walk.steps, walk.loop)
-    column = find_column(spec, walk.sweep)
-    values = [value_at(column, part) for part in sweep_parts(walk.steps, walk.loop)]
-    # The number first: it is what changes, and a narrow frame cuts off the end.
-    return [f"{column.name} {value:.3g}, seed {seed}" for seed in walk.seeds for value in values]
+    seeds = [seed for seed in walk.seeds for _ in range(walk.steps)]
+    rows = sweep_conditions(drawing, walk)
+    said = describe_rows(drawing.trained.conditions, rows, len(rows))
+    return [f"{labels}, seed {seed}" for labels, seed in zip(said, seeds, strict=True)]
 
 
 def caption_legs(kind: str, names: Sequence[int], steps: int, loop: bool) -> list[str]:

@@ -16,7 +16,7 @@ from mri_gan.errors import UsageError
 from mri_gan.nets.build import DrawSettings, build_generator
 from mri_gan.pictures import LINE_PX, Shows
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import load_trained
+from mri_gan.synth.sample import condition_rows, load_trained
 from mri_gan.synth.walk import (
     Walk,
     caption_frames,
@@ -29,8 +29,8 @@ from mri_gan.synth.walk import (
     path_styles,
     save_animation,
     slerp,
+    sweep_conditions,
     sweep_parts,
-    swept,
     walk_frames,
 )
 
@@ -116,15 +116,32 @@ def test_a_sweep_runs_from_the_least_to_the_largest_and_back_in_a_loop() -> None
     assert sweep_parts(4, loop=True) == pytest.approx([0.0, 0.5, 1.0, 0.5])
 
 
-def test_a_sweep_changes_one_number_and_leaves_the_rest() -> None:
-    rows = torch.stack([swept(SPEC, SPEC.columns[0], "group=CN", p) for p in (0.0, 1.0)])
-    assert rows.tolist() == [[-3.0, 0.0, 1.0], [3.0, 0.0, 1.0]]
+def conditional(drawing: Drawing, condition: str | None, spec: Conditions = SPEC) -> Drawing:
+    generator = build_generator(replace(SMALL.model, condition_dim=spec.dim))
+    trained = replace(drawing.trained, generator=generator.requires_grad_(False), conditions=spec)
+    return Drawing(trained, DrawSettings(16), condition)
+
+
+def test_a_sweep_changes_one_number_and_leaves_the_rest(drawing: Drawing) -> None:
+    drawing = conditional(drawing, "group=CN")
+    rows = sweep_conditions(drawing, Walk((1, 2), steps=2, sweep="age"))
+    assert rows.tolist() == [[-3.0, 0.0, 1.0], [3.0, 0.0, 1.0]] * 2
+
+
+def test_in_a_sweep_each_seed_keeps_the_labels_that_it_has_elsewhere(drawing: Drawing) -> None:
+    weight = Column("weight", mean=70.0, scale=10.0, low=50.0, high=90.0)
+    spec = Conditions((*SPEC.columns, weight))
+    drawing = conditional(drawing, None, spec)
+    rows = sweep_conditions(drawing, Walk(tuple(range(8)), steps=3, sweep="age"))
+    elsewhere = condition_rows(spec, None, range(8))
+    assert elsewhere is not None
+    assert torch.equal(rows[:, 1:], elsewhere[:, 1:].repeat_interleave(3, 0))
+    assert rows[:, 0].tolist() == [-3.0, 0.0, 3.0] * 8
+    assert len(rows[:, 1:].unique(dim=0)) == 8  # their other labels differ
 
 
 def test_a_conditional_model_can_be_swept(drawing: Drawing) -> None:
-    generator = build_generator(replace(SMALL.model, condition_dim=SPEC.dim))
-    trained = replace(drawing.trained, generator=generator.requires_grad_(False), conditions=SPEC)
-    drawing = Drawing(trained, DrawSettings(16), "group=AD")
+    drawing = conditional(drawing, "group=AD")
     frames = walk_frames(drawing, Walk((1,), steps=5, sweep="age"))
     assert frames.shape == (5, 1, 16, 16)
     assert (frames[0] - frames[4]).abs().max() > 1e-3
@@ -198,14 +215,13 @@ def test_each_frame_of_a_walk_has_a_caption(
     drawing: Drawing, loop: bool, captions: list[str]
 ) -> None:
     walk = Walk((3, 5), steps=2, loop=loop)
-    assert caption_frames(walk, SPEC) == captions
+    assert caption_frames(drawing, walk) == captions
     assert len(walk_frames(drawing, walk)) == len(captions)
 
 
-def test_captions_of_a_sweep_are_the_values_of_its_number() -> None:
-    low, high = SPEC.columns[0].low, SPEC.columns[0].high
-    said = caption_frames(Walk((3, 5), steps=2, sweep="age"), SPEC)
-    assert said == [f"age {value:.3g}, seed {seed}" for seed in (3, 5) for value in (low, high)]
+def test_captions_of_a_sweep_are_the_labels_of_each_frame(drawing: Drawing) -> None:
+    said = caption_frames(conditional(drawing, "group=CN"), Walk((3, 5), steps=2, sweep="age"))
+    assert said == [f"age {age}, group CN, seed {seed}" for seed in (3, 5) for age in (20, 80)]
 
 
 @pytest.mark.parametrize("name", ["a.mp4", "a", "a.jpg"])

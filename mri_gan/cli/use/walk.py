@@ -91,7 +91,7 @@ def command(
         captions = caption_legs("image", range(1, len(found) + 1), steps, loop)
     else:
         frames = walk_frames(hand, walk).numpy()
-        captions = caption_frames(walk, trained.conditions)
+        captions = caption_frames(hand, walk)
     shows = Shows.LIKENESS if styles else Shows.SYNTHETIC
     save_animation(out, frames, fps, shows, captions, hand.edges, trained.channel_names)
     if as_json:
