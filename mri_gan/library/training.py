@@ -139,7 +139,7 @@ class TrainedRun:
             "checkpoint": str(self.checkpoint),
             "nimg": self.nimg,
             "settings": settings_used(self.config),
-            "metrics": (self.metrics or [None])[-1],
+            "metrics": (self.metrics or [{}])[-1],
         }
 
     def __fspath__(self) -> str:

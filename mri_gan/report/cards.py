@@ -48,6 +48,7 @@ def sheet_rows(data: Mapping[str, Any]) -> dict[str, list[tuple[str, str]]]:
             ("slices in each split", _known(data, "slices")),
             ("ages, all splits", _say_ages(ages)),
             ("sex, all splits", _known(data, "sex")),
+            *((f"{name}, all splits", to_text(n)) for name, n in data.get("classes", {}).items()),
             ("channels", _known(data, "channels")),
             ("planes, all splits", _known(data, "planes")),
             ("sides, all splits", _known(data, "sides")),

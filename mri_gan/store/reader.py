@@ -21,6 +21,7 @@ from mri_gan.config import LEVELS, SPLITS, require_level, require_one_of
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
 from mri_gan.store import schema
+from mri_gan.store.counts import count_labels
 from mri_gan.store.environment import close_shared, open_shared
 from mri_gan.store.pyramid import enlarge
 from mri_gan.store.schema import BadRecordError, SliceRecord, index_key
@@ -388,11 +389,21 @@ def describe_data_set(store: StoreReader) -> dict[str, Any]:
         "pixel_mm": _range([record.pixel_mm for record in records if record.pixel_mm]),
         "ages": describe_ages(records),
         "sex": dict(Counter(str(value) for value in _labels(records, SEX).values())),
+        "classes": count_classes(records),
         "image_edges": find_edges(records),
         "preparation": {name: options[name] for name in OPTIONS if name in options},
         "left_out": counted["skipped"] | {n: counted[n] for n in LEFT_OUT if counted.get(n)},
         "header_fields_removed": sorted(counted.get("dropped_fields", {})),
         "volumes_with_a_face": counted.get("faces", 0),
+    }
+
+
+def count_classes(records: Sequence[SliceRecord]) -> dict[str, dict[str, int]]:
+    """How many people are in each class of a label (diagnosis, group), other than age and sex."""
+    return {
+        name: told["classes"]
+        for name, told in count_labels(records).items()
+        if "classes" in told and name.lower() not in (*AGE, *SEX)
     }
 
 

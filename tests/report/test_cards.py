@@ -16,6 +16,7 @@ from mri_gan.report.facts import read_run
 DATA: dict[str, Any] = {
     "training_subjects": 13,
     "people": {"train": 13, "test": 4},
+    "classes": {"diagnosis": {"AD": 4, "CN": 9}},
     "ages": {"people": 12, "least": 33.0, "median": 71.5, "most": 90.0},
     "left_out": {"damaged": 2, "empty_slices": 3},
     "left_out_for_missing_labels": 0,
@@ -43,6 +44,7 @@ def test_the_data_sheet_says_who_how_many_how_old_and_what_was_left_out(tmp_path
     assert rows_of(run_with(tmp_path / "1", {"ages": {**DATA["ages"], "people": 1}}))[
         "ages, all splits"
     ].endswith("known for 1 person")
+    assert rows["diagnosis, all splits"] == "AD: 4, CN: 9"
     assert rows["slices trained on that lack a label"] == "46"
     assert rows["slices left out that lack a label"] == "0"
     assert rows["left out"] == "damaged: 2, empty slices: 3"

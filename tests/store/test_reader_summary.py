@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mri_gan.store.counts import count_slices
-from mri_gan.store.reader import describe_ages, find_edges
+from mri_gan.store.reader import count_classes, describe_ages, find_edges
 from mri_gan.store.schema import SliceRecord
 
 # Radiological display of an axial slice: columns go from the right of the body to its left.
@@ -67,6 +67,16 @@ def test_ages_are_those_of_people_however_many_slices_they_have() -> None:
     records = [record("a", labels={"Age": 20.0})] * 5
     records += [record("b", labels={"age": 60.0}), record("c", labels={"sex": "F"})]
     assert describe_ages(records) == {"people": 2, "least": 20.0, "median": 40.0, "most": 60.0}
+
+
+def test_people_are_counted_by_class_however_many_slices_they_have() -> None:
+    rows: dict[str, Any] = {"a": "AD", "b": "CN", "c": "CN"}
+    records = [
+        record(name, labels={"diagnosis": group, "Sex": "F", "age": "90+", "score": 7.0})
+        for name, group in rows.items()
+        for _ in range(3)
+    ]
+    assert count_classes([*records, record("d")]) == {"diagnosis": {"AD": 1, "CN": 2}}
 
 
 @pytest.mark.parametrize(
