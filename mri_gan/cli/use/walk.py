@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mri_gan.cli import options
 from mri_gan.cli.use import drawing
 from mri_gan.config import require
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from mri_gan.pictures import Shows
+    from mri_gan.synth.figures import Drawing
+    from mri_gan.synth.walk import Walk
 
 EPILOG = """\b
 Examples:
@@ -58,44 +67,40 @@ def command(
     from one projected image to the next, through w of every layer and the noise that was found.
     """
     from mri_gan.files import make_folder
-    from mri_gan.pictures import Shows
-    from mri_gan.synth.project import load_projections, walk_projections
     from mri_gan.synth.sample import parse_seeds
-    from mri_gan.synth.walk import (
-        Walk,
-        caption_frames,
-        caption_legs,
-        check_suffix,
-        describe,
-        fit_walk,
-        save_animation,
-        walk_frames,
-    )
+    from mri_gan.synth.walk import Walk, check_suffix, describe, fit_walk, save_animation
     from mri_gan.values import say_count
 
     check_suffix(out)
-    if styles:
-        require(
-            space == "w" and sweep is None,
-            "--styles walks in w only",
-            "leave --space and --sweep out",
-        )
+    require(
+        not styles or (space == "w" and sweep is None),
+        "--styles walks in w only",
+        "leave --space and --sweep out",
+    )
     walk = Walk(tuple(parse_seeds(seeds)), steps, space, loop, sweep)
     hand = how.load(ckpt)
-    trained = hand.trained
-    walk = fit_walk(walk, trained.generator)
+    walk = fit_walk(walk, hand.trained.generator)
     make_folder(out.parent)
-    if styles:
-        found = load_projections(styles, hand)
-        frames = walk_projections(hand, found, steps, loop).numpy()
-        captions = caption_legs("image", range(1, len(found) + 1), steps, loop)
-    else:
-        frames = walk_frames(hand, walk).numpy()
-        captions = caption_frames(hand, walk)
-    shows = Shows.LIKENESS if styles else Shows.SYNTHETIC
-    save_animation(out, frames, fps, shows, captions, hand.edges, trained.channel_names)
+    frames, captions, shows = _draw_frames(hand, walk, styles)
+    save_animation(out, frames, fps, shows, captions, hand.edges, hand.trained.channel_names)
     if as_json:
         options.print_json({"files": [str(out)], "frames": len(frames), "size": hand.look.size})
     elif not quiet:
         through = f"{say_count(len(frames), 'frame')} in {walk.space}"
         click.echo(f"{out}: {through if styles else describe(walk, len(frames))}")
+
+
+def _draw_frames(
+    hand: Drawing, walk: Walk, styles: Sequence[Path]
+) -> tuple[NDArray[Any], list[str], Shows]:
+    """The frames [F, C, H, W], what stands below each, and what they show."""
+    from mri_gan.pictures import Shows
+    from mri_gan.synth.project import load_projections, walk_projections
+    from mri_gan.synth.walk import caption_frames, caption_legs, walk_frames
+
+    if not styles:
+        return walk_frames(hand, walk).numpy(), caption_frames(hand, walk), Shows.SYNTHETIC
+    found = load_projections(styles, hand)
+    frames = walk_projections(hand, found, walk.steps, walk.loop).numpy()
+    captions = caption_legs("image", range(1, len(found) + 1), walk.steps, walk.loop)
+    return frames, captions, Shows.LIKENESS
