@@ -397,7 +397,7 @@ def save_figures(path: Path, figures: Sequence[Any]) -> None:
             axes.set_visible(bool(part))
         columns[0].set_xlim(left=-0.06)  # a mark at 0 is whole
         canvas.supxlabel(
-            f"sizes without sign, relative to the larger one; {ARROWS_MEAN}", fontsize=6.5
+            f"in each row, 1 is the larger value without its sign; {ARROWS_MEAN}", fontsize=6.5
         )
         canvas.legend(*columns[0].get_legend_handles_labels(), **ABOVE)
         save_figure(path, canvas)
