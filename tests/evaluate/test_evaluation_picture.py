@@ -59,7 +59,7 @@ def test_a_row_names_its_unit_and_writes_large_numbers_out(tmp_path: Path) -> No
     drawn = (tmp_path / "a.svg").read_text()
     assert ">seam (%) \N{DOWNWARDS ARROW}<" in drawn
     assert ">11,700 / -3.25<" in drawn
-    assert "sizes without sign" in drawn
+    assert "the larger value without its sign" in drawn
 
 
 def test_fakes_and_people_have_their_own_colours(tmp_path: Path) -> None:
