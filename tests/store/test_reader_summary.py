@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from phantoms import png_bytes, slice_pixels, write_folder
 
 from mri_gan.store.counts import count_slices
-from mri_gan.store.reader import count_classes, describe_ages, find_edges
+from mri_gan.store.reader import (
+    StoreReader,
+    count_classes,
+    describe_ages,
+    describe_data_set,
+    find_edges,
+)
 from mri_gan.store.schema import SliceRecord
 
 # Radiological display of an axial slice: columns go from the right of the body to its left.
@@ -77,6 +86,16 @@ def test_people_are_counted_by_class_however_many_slices_they_have() -> None:
         for _ in range(3)
     ]
     assert count_classes([*records, record("d")]) == {"diagnosis": {"AD": 1, "CN": 2}}
+
+
+def test_a_data_sheet_counts_the_people_of_class_folders(
+    prepare: Callable[..., Path], tmp_path: Path
+) -> None:
+    names = [f"{group}/p{n}_slice_0.png" for group, n in (("AD", 1), ("CN", 2), ("CN", 3))]
+    pictures = {name: png_bytes(slice_pixels(32, 32, n)) for n, name in enumerate(names)}
+    write_folder(tmp_path / "set", pictures)
+    with StoreReader(prepare(tmp_path / "store", tmp_path / "set", classes=True)) as store:
+        assert describe_data_set(store)["classes"] == {"class": {"AD": 1, "CN": 2}}
 
 
 @pytest.mark.parametrize(
