@@ -59,7 +59,7 @@ def in_words(kind: Any) -> str:
         return "None"
     if within and origin not in IN_WORDS:
         example = EXAMPLES.get(within[0])
-        return f"a list, such as {example}" if example else f"several, each {in_words(within[0])}"
+        return f"a list, such as {example}" if example else f"a list of {in_words(within[0])}"
     return IN_WORDS.get(origin, getattr(origin, "__name__", str(origin)))
 
 

@@ -318,5 +318,5 @@ def test_a_schedule_is_the_path_of_a_table_or_levels(store: Path, tmp_path: Path
         mg.train(store, tmp_path / "x", schedule=LEVELS, phase=8)
     with pytest.raises(mg.UsageError, match=r"schedule .*none\.tsv: No such file"):
         mg.train(store, tmp_path / "x", schedule=tmp_path / "none.tsv")
-    with pytest.raises(mg.UsageError, match="give text or a path or several, each Stage"):
+    with pytest.raises(mg.UsageError, match="give text or a path or a list of Stage"):
         mg.train(store, tmp_path / "x", schedule=[{"size": 8}])  # type: ignore[list-item]
