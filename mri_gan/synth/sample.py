@@ -115,19 +115,22 @@ def _draw(column: Column, rng: random.Random) -> str | float:
     return min(max(rng.gauss(column.mean, column.scale), column.low), column.high)
 
 
-def labels_of(spec: Conditions, text: str | None, seed: int) -> dict[str, str | float | None]:
-    """The labels of a seed: what `text` says, and the rest drawn.
+def labels_of(
+    spec: Conditions, text: str | None, seeds: Sequence[int]
+) -> list[dict[str, str | float | None]]:
+    """The labels of each seed: what `text` says for all, and the rest drawn for each.
 
     Raises UsageError for a text that does not fit the network.
     """
     given = parse_labels(spec, text or "")
     fitting = replace(spec, strata=_fitting_strata(spec, given))
-    return {**draw_labels(fitting, seed), **given}
+    return [{**draw_labels(fitting, seed), **given} for seed in seeds]
 
 
 def condition_rows(spec: Conditions, text: str | None, seeds: Sequence[int]) -> Tensor | None:
     """The condition of each seed [N, K], as `labels_of` has it; None for a network without."""
-    return encode_rows(spec, [labels_of(spec, text, seed) for seed in seeds]) if spec else None
+    labels = labels_of(spec, text, seeds)
+    return encode_rows(spec, labels) if spec else None
 
 
 def encode_rows(spec: Conditions, labels: Sequence[Mapping[str, str | float | None]]) -> Tensor:

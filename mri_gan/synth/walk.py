@@ -116,7 +116,7 @@ def sweep_conditions(drawing: Drawing, walk: Walk) -> Tensor:
     spec = drawing.trained.conditions
     column = find_column(spec, walk.sweep or "")
     values = [value_at(column, part) for part in sweep_parts(walk.steps, walk.loop)]
-    kept = [labels_of(spec, drawing.condition, seed) for seed in walk.seeds]
+    kept = labels_of(spec, drawing.condition, walk.seeds)
     return encode_rows(spec, [{**own, column.name: value} for own in kept for value in values])
 
 
