@@ -31,8 +31,8 @@ COMMAND_ONLY = {  # options of the command of the same name that a function does
     "evaluate": ("features_file", "images", "json", "out", "quiet", "trained_on"),
     "prepare": ("config", "dry_run", "engine", "json", "quiet", "shard", "strict"),
     "train": (
-        "ahead", "config", "dry_run", "eval_every", "judge", "quiet", "tensorboard", "threads",
-        "timeout",
+        "ahead", "config", "dry_run", "eval_every", "json", "judge", "quiet", "tensorboard",
+        "threads", "timeout",
     ),
 }  # fmt: skip
 SYNONYMS = {  # what other libraries call an argument
