@@ -7,7 +7,7 @@ the features are Inception's. Kernel distance: Binkowski et al. 2018, section 4 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mri_gan.charts import MORE_UPRIGHT
-from mri_gan.evaluate.families import Family, Rows, Source, Table, Values, redraw_with
+from mri_gan.evaluate.families import Family, Pairs, Source, Table, Values, compare_drawn
 from mri_gan.pictures import Pixels
 
 # Nearest neighbours by matrix products, block by block: fast, exact, flat in memory
@@ -65,8 +65,10 @@ def nearest(
     found = torch.zeros((len(x), count), dtype=torch.int64)
     for i, j, block in distance_blocks(x, y):
         if skip_self:
-            _fill_diagonal(block, i - j)
-        values, places = _smallest(block, count)
+            block.diagonal(i - j).fill_(torch.inf)
+        few = min(count, block.shape[1])  # a minimum is much quicker than a selection
+        smallest = block.topk(few, largest=False) if few > 1 else block.min(1, keepdim=True)
+        values, places = smallest
         part = slice(i, i + len(block))
         merged = torch.cat([best[part], values], 1)
         best[part], order = merged.topk(count, largest=False)
@@ -74,22 +76,6 @@ def nearest(
     rows = found.numpy()
     exact = np.stack([np.linalg.norm(queries - base[rows[:, k]], axis=1) for k in range(count)], 1)
     return exact.astype(np.float32), rows
-
-
-def _smallest(block: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The smallest values of each row; a minimum is much quicker than a selection."""
-    if count == 1:
-        values, places = block.min(1, keepdim=True)
-        return values, places
-    values, places = block.topk(min(count, block.shape[1]), largest=False)
-    return values, places
-
-
-def _fill_diagonal(block: Tensor, offset: int) -> None:
-    """Infinity where row i meets column i + offset."""
-    first, last = max(0, -offset), min(block.shape[0], block.shape[1] - offset)
-    rows = torch.arange(first, max(first, last))
-    block[rows, rows + offset] = torch.inf
 
 
 # The families `fd` and `kd`: Frechet and kernel distances of features
@@ -125,14 +111,12 @@ def frechet_family(source: Source, dimensions: int) -> Family:
     def compare(reals: Table, fakes: Table) -> Values:
         return {name: frechet(reals["features"], fakes["features"])}
 
-    def redraw(
-        reals: Table, fakes: Table, real_rows: Sequence[Rows], fake_rows: Sequence[Rows]
-    ) -> list[Values]:
+    def quick(reals: Table, fakes: Table, pairs: Pairs) -> list[Values]:
         axes = main_axes(reals["features"], fakes["features"], QUICK_AXES)
         real, fake = ({"features": table["features"] @ axes} for table in (reals, fakes))
-        return redraw_with(compare)(real, fake, real_rows, fake_rows)
+        return compare_drawn(compare, real, fake, pairs)
 
-    return Family(name, 2 * dimensions, source, compare, redraw)
+    return Family(name, 2 * dimensions, source, compare, quick=quick)
 
 
 def main_axes(a: Vectors, b: Vectors, most: int) -> Vectors:
@@ -142,25 +126,24 @@ def main_axes(a: Vectors, b: Vectors, most: int) -> Vectors:
     return np.asarray(vectors[:, np.argsort(values)[::-1][:most]], np.float32)
 
 
-def kernel_means(
-    a: Vectors, b: Vectors | None = None, groups: NDArray[np.int64] | None = None
-) -> Array:
-    """The mean kernel (x y / D + 1)^3 of each row of `a` with those of `b`, or with its others.
-
-    Without `b`, pairs of one group are left out, since slices of one person are not independent.
-    """
-    others = a if b is None else b
+def kernel_sums(a: Vectors, b: Vectors) -> Array:
+    """The sum of the kernels of each row of `a` with all of `b`."""
     sums = np.zeros(len(a))
     for i in range(0, len(a), BLOCK):
-        for j in range(0, len(others), BLOCK):
-            sums[i : i + BLOCK] += kernel(a[i : i + BLOCK], others[j : j + BLOCK]).sum(1)
-    if b is not None:
-        return sums / len(b)
-    names = np.arange(len(a)) if groups is None else groups
-    counts = np.full(len(a), len(a))
-    for name in np.unique(names):
-        own = np.flatnonzero(names == name)
-        sums[own] -= kernel(a[own], a[own]).sum(1)
+        for j in range(0, len(b), BLOCK):
+            sums[i : i + BLOCK] += kernel(a[i : i + BLOCK], b[j : j + BLOCK]).sum(1)
+    return sums
+
+
+def kernel_means(rows: Vectors, groups: NDArray[np.int64]) -> Array:
+    """The mean kernel of each row with those of other groups.
+
+    Pairs of one group are left out, since slices of one person are not independent.
+    """
+    sums, counts = kernel_sums(rows, rows), np.full(len(rows), len(rows))
+    for group in np.unique(groups):
+        own = np.flatnonzero(groups == group)
+        sums[own] -= kernel(rows[own], rows[own]).sum(1)
         counts[own] -= len(own)
     return np.asarray(sums / np.maximum(counts, 1))
 
@@ -177,8 +160,8 @@ def kernel_parts(reals: Table, fakes: Table) -> tuple[float, Array, Array]:
     mean; a draw of people changes the distance by their mean.
     """
     a, b = reals["features"], fakes["features"]
-    real, fake = kernel_means(a, groups=reals["group"]), kernel_means(b, groups=fakes["group"])
-    across, back = kernel_means(a, b), kernel_means(b, a)
+    real, fake = kernel_means(a, reals["group"]), kernel_means(b, fakes["group"])
+    across, back = kernel_sums(a, b) / len(b), kernel_sums(b, a) / len(a)
     value = float(real.mean() + fake.mean() - across.mean() - back.mean())
     left, right = 2 * (real - across), 2 * (fake - back)
     return value, left - left.mean(), right - right.mean()
@@ -191,14 +174,11 @@ def kernel_family(source: Source) -> Family:
     def compare(reals: Table, fakes: Table) -> Values:
         return {name: kernel_parts(reals, fakes)[0]}
 
-    def redraw(
-        reals: Table, fakes: Table, real_rows: Sequence[Rows], fake_rows: Sequence[Rows]
-    ) -> list[Values]:
+    def quick(reals: Table, fakes: Table, pairs: Pairs) -> list[Values]:
         value, left, right = kernel_parts(reals, fakes)
-        pairs = zip(real_rows, fake_rows, strict=True)
         return [{name: (value + left[a].mean() + right[b].mean())} for a, b in pairs]
 
-    return Family(name, FEWEST_KERNEL, source, compare, redraw, least=-np.inf)
+    return Family(name, FEWEST_KERNEL, source, compare, least=-np.inf, quick=quick)
 
 
 # The families `spectrum` and `histogram`: how much of each frequency, how much of each grey
@@ -242,7 +222,7 @@ def spectrum_family() -> Family:
         return {"spectrum": float(np.sqrt((difference[1:] ** 2).mean()))}
 
     source = Source("spectrum", describe)
-    return Family("spectrum", 8, source, compare, redraw_with(compare), unit="dB")
+    return Family("spectrum", 8, source, compare, unit="dB")
 
 
 def grey_shares(images: Pixels) -> NDArray[np.float32]:
@@ -263,7 +243,7 @@ def histogram_family() -> Family:
         return {"histogram": float(100 * np.abs(np.cumsum(difference)).mean())}
 
     source = Source("histogram", describe)
-    return Family("histogram", 8, source, compare, redraw_with(compare), unit="%")
+    return Family("histogram", 8, source, compare, unit="%")
 
 
 # The family `vendi`: how many different images a set holds
@@ -296,16 +276,7 @@ def vendi_family(source: Source) -> Family:
         ratio = effective_number(fake, width) / effective_number(real, width)
         return {name: 100 * (ratio - 1)}
 
-    return Family(
-        name,
-        FEWEST_KERNEL,
-        source,
-        compare,
-        redraw_with(compare),
-        better="zero",
-        unit="%",
-        least=-100.0,
-    )
+    return Family(name, FEWEST_KERNEL, source, compare, "zero", "%", least=-100.0)
 
 
 # The families `seam` and `upright`: halves of two people, and mirrored images
@@ -343,7 +314,7 @@ def seam_family() -> Family:
         return {f"seam[{name}]": 100 * float(np.expm1(ratio)) for name, ratio in ratios.items()}
 
     source = Source("seam", describe)
-    return Family("seam", 16, source, compare, redraw_with(compare), "zero", "%", -100.0)
+    return Family("seam", 16, source, compare, "zero", "%", least=-100.0)
 
 
 def split_sides(images: Pixels, axis: int) -> NDArray[np.float32]:
@@ -374,14 +345,5 @@ def upright_family() -> Family:
         return found
 
     source = Source("upright", describe)
-    return Family(
-        "upright",
-        16,
-        source,
-        compare,
-        redraw_with(compare),
-        "higher",
-        "%",
-        most=100.0,
-        beyond=f"{MORE_UPRIGHT}: no sign of copies",
-    )
+    said = f"{MORE_UPRIGHT}: no sign of copies"
+    return Family("upright", 16, source, compare, "higher", "%", most=100.0, beyond=said)

@@ -44,7 +44,7 @@ from mri_gan.evaluate.families import (
     Family,
     Rows,
     Values,
-    bootstrap,
+    bootstrap_pairs,
     describe_set,
     half_interval,
     halves,
@@ -53,7 +53,7 @@ from mri_gan.evaluate.families import (
     share_interval,
     take_rows,
 )
-from mri_gan.evaluate.features import FITS, Features, load_efficientnet, read_fit
+from mri_gan.evaluate.features import FIT_IMAGES, FITS, Features, load_efficientnet
 from mri_gan.evaluate.images import ImageSet, reals_of
 from mri_gan.evaluate.neighbours import alpha_family, neighbour_family
 from mri_gan.evaluate.patches import scales_at, ssim_families, swd_family
@@ -73,7 +73,7 @@ def build_features(
     `apart` are real slices of people who are not compared: fitted on the reals of a comparison,
     features would fit those better than anybody else's, and new people would seem to be fakes.
     """
-    fit = read_fit(apart)
+    fit = apart.read(0, min(len(apart), FIT_IMAGES))  # the first ones: their order is random
     built = [
         load_efficientnet(device, name) if name in EFFICIENTNETS else FITS[name](fit)
         for name in names
@@ -340,12 +340,8 @@ def compare(
         # Whole groups, as in the other half: as many slices of more people vary more.
         some = order_groups(fake.groups, rng)[:count]
         matched.append(family.compare(side, take_rows(fakes, some)))
-    draws = family.redraw(
-        reals,
-        fakes,
-        list(bootstrap(real.groups, resamples, seed)),
-        list(bootstrap(fake.groups, resamples, seed + 1)),
-    )
+    pairs = bootstrap_pairs(real.groups, fake.groups, resamples, seed)
+    draws = family.redraw(reals, fakes, pairs)
     return [
         read_figure(
             family,

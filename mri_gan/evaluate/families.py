@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from mri_gan.pictures import Pixels
 # Halves and bootstrap draws by group, so that no person stands on two sides
 
 Rows = NDArray[np.int64]  # indices of images
+Pairs = Sequence[tuple[Rows, Rows]]  # of reals and of fakes
 
 
 def halves(groups: NDArray[np.int64], seed: int = 0) -> tuple[Rows, Rows]:
@@ -44,6 +46,14 @@ def bootstrap(groups: NDArray[np.int64], count: int, seed: int = 0) -> Iterator[
     members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     for _ in range(count):
         yield np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
+
+
+def bootstrap_pairs(
+    first: NDArray[np.int64], second: NDArray[np.int64], count: int, seed: int
+) -> Pairs:
+    """Draws of the groups of two sets, each by a seed of its own."""
+    draws = bootstrap(first, count, seed), bootstrap(second, count, seed + 1)
+    return list(zip(*draws, strict=True))
 
 
 def interval(
@@ -83,7 +93,7 @@ Table = Mapping[str, NDArray[Any]]  # what describes each image, by name: [N, ..
 Values = dict[str, float]  # figures by name
 Describe = Callable[[Pixels, int], Table]  # pixels, number of the first image
 Compare = Callable[[Table, Table], Values]  # reals, fakes
-Redraw = Callable[[Table, Table, Sequence[Rows], Sequence[Rows]], list[Values]]
+Redraw = Callable[[Table, Table, Pairs], list[Values]]  # reals, fakes, the rows drawn of each
 
 
 @dataclass(frozen=True)
@@ -98,33 +108,29 @@ class Source:
 class Family:
     """Figures that are computed together from one description.
 
-    `needs` is the fewest images of each set that give a sensible figure. `redraw` gives the
-    figures for people drawn again (rows of reals, rows of fakes), or values of the same spread
-    where those would take too long.
+    `needs` is the fewest images of each set that give a sensible figure. `quick` gives values of
+    the same spread as the figures for people drawn again, where those would take too long.
     """
 
     name: str
     needs: int
     source: Source
     compare: Compare
-    redraw: Redraw
     better: str = "lower"  # or "higher", "zero" where both directions are bad, "told": printed only
     unit: str = ""
     least: float = 0.0  # the figures cannot be below
     most: float = np.inf  # nor above
     beyond: str = ""  # what is better than people are; without it they are nearer, as copies are
+    quick: Redraw | None = None
+
+    def redraw(self, reals: Table, fakes: Table, pairs: Pairs) -> list[Values]:
+        """The figures for people drawn again, or values of the same spread."""
+        return (self.quick or partial(compare_drawn, self.compare))(reals, fakes, pairs)
 
 
-def redraw_with(compare: Compare) -> Redraw:
-    """Redraw by comparing the drawn rows, one draw after another."""
-
-    def redraw(
-        reals: Table, fakes: Table, real_rows: Sequence[Rows], fake_rows: Sequence[Rows]
-    ) -> list[Values]:
-        pairs = zip(real_rows, fake_rows, strict=True)
-        return [compare(take_rows(reals, a), take_rows(fakes, b)) for a, b in pairs]
-
-    return redraw
+def compare_drawn(compare: Compare, reals: Table, fakes: Table, pairs: Pairs) -> list[Values]:
+    """The figures of the drawn rows, one draw after another."""
+    return [compare(take_rows(reals, a), take_rows(fakes, b)) for a, b in pairs]
 
 
 def take_rows(table: Table, rows: Rows | slice) -> Table:

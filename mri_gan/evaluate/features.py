@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
+from mri_gan.evaluate.distances import Vectors
 from mri_gan.evaluate.families import Source, Table
-from mri_gan.evaluate.images import ImageSet, as_tensor
+from mri_gan.evaluate.images import as_tensor
 from mri_gan.pictures import Pixels
 from mri_gan.pretrained import load_pretrained
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
@@ -52,9 +54,8 @@ def describe_textures(images: Pixels) -> NDArray[np.float32]:
 def describe_one(image: NDArray[np.float32]) -> NDArray[np.float32]:
     """All features of one image [S, S] of 0..1."""
     grey = np.asarray(image * 255 + 0.5, np.uint8)
-    return np.concatenate([first_order(image), cooccurrence(grey), patterns(grey)]).astype(
-        np.float32
-    )
+    found = np.concatenate([first_order(image), cooccurrence(grey), patterns(grey)])
+    return found.astype(np.float32)
 
 
 def first_order(image: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -89,7 +90,6 @@ def patterns(grey: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 # Features that need no download: principal components, a random network, textures
 
-Vectors = NDArray[np.float32]  # [N, D]
 Extract = Callable[[Pixels], Vectors]
 
 FIT_IMAGES = 1024
@@ -117,14 +117,9 @@ class Features:
         return Source(self.name, describe)
 
 
-def read_fit(reals: ImageSet) -> Pixels:
-    """The real images to fit on: the first ones, which are in random order."""
-    return reals.read(0, min(len(reals), FIT_IMAGES))
-
-
-def shrink(images: Pixels, largest: int = LARGEST_PX) -> Pixels:
-    """Means of blocks, so that images have at most this many pixels a side."""
-    factor = max(1, images.shape[-1] // largest)
+def shrink(images: Pixels) -> Pixels:
+    """Means of blocks, so that images have at most LARGEST_PX a side."""
+    factor = max(1, images.shape[-1] // LARGEST_PX)
     return np.asarray(F.avg_pool2d(as_tensor(images), factor)[:, 0].numpy())
 
 
@@ -146,21 +141,24 @@ def fit_pca(fit: Pixels) -> Features:
     return Features("pca", count, extract)
 
 
+def fit_scaled(name: str, describe: Extract, fit: Pixels) -> Features:
+    """A description of images, each feature centred and scaled by the deviation of the reals."""
+    raw = describe(fit)
+    mean, spread = raw.mean(0), np.maximum(raw.std(0), LEAST_SPREAD)
+
+    def extract(images: Pixels) -> Vectors:
+        return np.asarray((describe(images) - mean) / spread, np.float32)
+
+    return Features(name, raw.shape[1], extract)
+
+
 def fit_cnn(fit: Pixels) -> Features:
     """Means and deviations of the layers of a convolutional network with fixed random weights.
 
     Weights are drawn by a fixed seed: features of nothing that was learned, but of edges and
-    their combinations (as in Ulyanov et al. 2018 and Naeem et al. 2020, section 3.3). Each is
-    centred and scaled by the deviation of the reals.
+    their combinations (as in Ulyanov et al. 2018 and Naeem et al. 2020, section 3.3).
     """
-    weights = _random_weights()
-    raw = _layers(fit, weights)
-    mean, spread = raw.mean(0), np.maximum(raw.std(0), LEAST_SPREAD)
-
-    def extract(images: Pixels) -> Vectors:
-        return np.asarray((_layers(images, weights) - mean) / spread)
-
-    return Features("random-cnn", raw.shape[1], extract)
+    return fit_scaled("random-cnn", partial(_layers, weights=_random_weights()), fit)
 
 
 def _random_weights() -> list[torch.Tensor]:
@@ -182,21 +180,10 @@ def _layers(images: Pixels, weights: list[torch.Tensor]) -> Vectors:
     return np.asarray(torch.cat(found, 1).numpy())
 
 
-def fit_texture(fit: Pixels) -> Features:
-    """First-order and texture features, each centred and scaled by the deviation of the reals."""
-    raw = describe_textures(fit)
-    mean, spread = raw.mean(0), np.maximum(raw.std(0), LEAST_SPREAD)
-
-    def extract(images: Pixels) -> Vectors:
-        return np.asarray((describe_textures(images) - mean) / spread, np.float32)
-
-    return Features("texture", raw.shape[1], extract)
-
-
 FITS: dict[str, Callable[[Pixels], Features]] = {
     "pca": fit_pca,
     "random-cnn": fit_cnn,
-    "texture": fit_texture,
+    "texture": partial(fit_scaled, "texture", describe_textures),
 }
 
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mri_gan.conditions import Conditions, encode_labels
 from mri_gan.errors import MriganError, UsageError
-from mri_gan.evaluate.families import bootstrap, interval
+from mri_gan.evaluate.families import bootstrap_pairs, interval
 from mri_gan.evaluate.images import BATCH, ImageSet
 from mri_gan.nets.layers import CriticNet
 from mri_gan.pictures import to_signed
@@ -81,11 +81,7 @@ def infer_membership(
 ) -> Membership:
     """AUC of the critic, with people drawn again for its interval."""
     value = area_under_curve(members, others)
-    pairs = zip(
-        bootstrap(member_groups, resamples, seed),
-        bootstrap(other_groups, resamples, seed + 1),
-        strict=True,
-    )
+    pairs = bootstrap_pairs(member_groups, other_groups, resamples, seed)
     draws = np.array([area_under_curve(members[a], others[b]) for a, b in pairs])
     low, high = interval(value, draws, 0.0, 1.0)
     return Membership(

@@ -7,14 +7,14 @@ synthetic data?", sections 3 and 4.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from mri_gan.evaluate.distances import Vectors, centred, distance_blocks, nearest
-from mri_gan.evaluate.families import Family, Rows, Source, Table, Values
+from mri_gan.evaluate.families import Family, Pairs, Source, Table, Values
 
 NEIGHBOURS = 5
 FEWEST = 50
@@ -61,21 +61,18 @@ def by_parts(
     def find(reals: Table, fakes: Table) -> Parts:
         return judge(reals["features"], fakes["features"])
 
-    def redraw(
-        reals: Table, fakes: Table, real_rows: Sequence[Rows], fake_rows: Sequence[Rows]
-    ) -> list[Values]:
+    def quick(reals: Table, fakes: Table, pairs: Pairs) -> list[Values]:
         # Vectors drawn twice would be their own neighbours, so the balls stay as they are.
         parts = find(reals, fakes)
         return [
-            sum_up({n: v[a if n in OF_REALS else b] for n, v in parts.items()})
-            for a, b in zip(real_rows, fake_rows, strict=True)
+            sum_up({n: v[a if n in OF_REALS else b] for n, v in parts.items()}) for a, b in pairs
         ]
 
     def compare(reals: Table, fakes: Table) -> Values:
         return sum_up(find(reals, fakes))
 
     named = f"{name}[{source.name}]"
-    return Family(named, FEWEST, source, compare, redraw, better="higher", most=1.0)
+    return Family(named, FEWEST, source, compare, "higher", most=1.0, quick=quick)
 
 
 def neighbour_family(source: Source) -> Family:

@@ -12,6 +12,7 @@ al. 2018, section 5.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mri_gan.errors import UsageError
-from mri_gan.evaluate.families import Family, Source, Table, Values, redraw_with
+from mri_gan.evaluate.families import Family, Source, Table, Values, compare_drawn
 from mri_gan.evaluate.images import as_tensor
 from mri_gan.pictures import Pixels
 
@@ -212,33 +213,25 @@ def swd_family(size: int, count: int, seed: int = 0) -> Family:
         found = describe_patches(pixels, patches, first, seed)
         return {str(level): rows for level, rows in found.items()}
 
-    def compare(reals: Table, fakes: Table) -> Values:
-        return _by_level(
-            {k: sliced_distance(reals[k], fakes[k], directions) for k in levels_in(reals)}
-        )
+    def compare(reals: Table, fakes: Table, along: NDArray[np.float32] = directions) -> Values:
+        found = {
+            f"swd[{level}px]": sliced_distance(reals[level], fakes[level], along)
+            for level in reals
+            if level.isdigit()  # the rest is no level
+        }
+        return {**found, "swd[mean]": float(np.mean(list(found.values())))}
 
-    def quick(reals: Table, fakes: Table) -> Values:
-        few = directions[:QUICK_DIRECTIONS]
-        return _by_level(
-            {k: sliced_distance(_fewer(reals[k]), _fewer(fakes[k]), few) for k in levels_in(reals)}
-        )
+    def compare_few(reals: Table, fakes: Table) -> Values:
+        return compare(_fewer(reals), _fewer(fakes), directions[:QUICK_DIRECTIONS])
 
-    return Family("swd", 16, Source("swd", describe), compare, redraw_with(quick))
-
-
-def levels_in(table: Table) -> list[str]:
-    """The names of a table that are levels."""
-    return [name for name in table if name.isdigit()]
+    source, quick = Source("swd", describe), partial(compare_drawn, compare_few)
+    return Family("swd", 16, source, compare, quick=quick)
 
 
-def _by_level(values: Values) -> Values:
-    named = {f"swd[{level}px]": value for level, value in values.items()}
-    return {**named, "swd[mean]": float(np.mean(list(values.values())))}
-
-
-def _fewer(descriptors: Descriptors) -> Descriptors:
+def _fewer(table: Table) -> Table:
     """As many patches of every image as keep the whole small."""
-    return descriptors[:, : max(1, QUICK_DESCRIPTORS // len(descriptors))]
+    most = max(1, QUICK_DESCRIPTORS // len(table["group"]))
+    return {name: rows[:, :most] for name, rows in table.items() if name.isdigit()}
 
 
 def ssim_families() -> list[Family]:
@@ -255,8 +248,8 @@ def ssim_families() -> list[Family]:
         return {"ms-ssim[fake]": _mean_pair(fakes), "ms-ssim[real]": _mean_pair(reals)}
 
     source = Source("ms-ssim", _describe_pairs)
-    difference = Family("ms-ssim", 16, source, compare, redraw_with(compare), "zero", least=-2.0)
-    told = Family("ms-ssim", 16, source, tell, redraw_with(tell), "told", least=-1.0, most=1.0)
+    difference = Family("ms-ssim", 16, source, compare, "zero", least=-2.0)
+    told = Family("ms-ssim", 16, source, tell, "told", least=-1.0, most=1.0)
     return [told, difference]
 
 

@@ -15,7 +15,7 @@ from mri_gan.evaluate.distances import (
     kernel_parts,
     main_axes,
 )
-from mri_gan.evaluate.families import Source, Table, bootstrap, take_rows
+from mri_gan.evaluate.families import Source, Table, bootstrap, bootstrap_pairs, take_rows
 
 rng = np.random.default_rng(0)
 A = rng.normal(0, 1, (300, 12)).astype(np.float32)
@@ -84,10 +84,10 @@ def test_new_people_lie_around_0_when_pairs_of_one_person_do_not_count() -> None
 
 def test_first_order_parts_spread_like_drawing_again() -> None:
     groups = np.arange(300), np.arange(260)
-    draws = [list(bootstrap(g, 200, i)) for i, g in enumerate(groups)]
+    pairs = bootstrap_pairs(*groups, 200, 0)
     family = kernel_family(Source("x", lambda *_: {}))
-    quick = [v["kd[x]"] for v in family.redraw(table(A), table(B), *draws)]
-    full = [kernel_parts(table(A[a], a), table(B[b], b))[0] for a, b in zip(*draws, strict=True)]
+    quick = [v["kd[x]"] for v in family.redraw(table(A), table(B), pairs)]
+    full = [kernel_parts(table(A[a], a), table(B[b], b))[0] for a, b in pairs]
     assert np.std(quick) == pytest.approx(np.std(full), rel=0.2)
     assert np.corrcoef(quick, full)[0, 1] > 0.9
 
@@ -97,8 +97,9 @@ def test_either_side_drawn_again_moves_the_distance_as_comparing_does(side: int)
     sets, family = [A, B], kernel_family(Source("x", lambda *_: {}))
     draws = [[np.arange(len(rows))] * 60 for rows in sets]
     draws[side] = list(bootstrap(draws[side][0], 60, 0))
-    quick = [v["kd[x]"] for v in family.redraw(table(A), table(B), *draws)]
-    full = [kernel_parts(table(A[a], a), table(B[b], b))[0] for a, b in zip(*draws, strict=True)]
+    pairs = list(zip(*draws, strict=True))
+    quick = [v["kd[x]"] for v in family.redraw(table(A), table(B), pairs)]
+    full = [kernel_parts(table(A[a], a), table(B[b], b))[0] for a, b in pairs]
     assert np.corrcoef(quick, full)[0, 1] > 0.9
 
 
@@ -116,7 +117,7 @@ def test_main_axes_hold_the_difference() -> None:
 
 def test_redrawn_frechet_distances_spread_around_the_value() -> None:
     family = frechet_family(Source("x", lambda *_: {}), 12)
-    rows = [list(bootstrap(np.arange(len(x)), 50, 0)) for x in (A, B)]
-    values = [v["fd[x]"] for v in family.redraw({"features": A}, {"features": B}, *rows)]
+    pairs = bootstrap_pairs(np.arange(len(A)), np.arange(len(B)), 50, 0)
+    values = [v["fd[x]"] for v in family.redraw({"features": A}, {"features": B}, pairs)]
     assert np.mean(values) == pytest.approx(frechet(A, B), rel=0.1)
-    assert len(take_rows({"features": A}, rows[0][0])["features"]) == 300
+    assert len(take_rows({"features": A}, pairs[0][0])["features"]) == 300

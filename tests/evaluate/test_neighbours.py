@@ -78,10 +78,10 @@ def test_fakes_drawn_again_move_what_is_told_of_fakes_and_reals_the_rest() -> No
     tables = {"features": reals}, {"features": fakes}
     four, alpha = judge_neighbours(reals, fakes), judge_alpha(reals, fakes)
     precise, recalled = (np.flatnonzero(four[n]) for n in ("precision", "recall"))
-    (drawn,) = neighbour_family(SOURCE).redraw(*tables, [recalled], [precise])
+    (drawn,) = neighbour_family(SOURCE).redraw(*tables, [(recalled, precise)])
     assert (drawn["precision[x]"], drawn["recall[x]"]) == (1, 1)
     authentic, everybody = np.flatnonzero(alpha["authentic"]), np.arange(90)
-    (drawn,) = alpha_family(SOURCE).redraw(*tables, [everybody], [authentic])
+    (drawn,) = alpha_family(SOURCE).redraw(*tables, [(everybody, authentic)])
     assert drawn["authenticity[x]"] == 1
     assert drawn["beta-recall[x]"] == alpha_family(SOURCE).compare(*tables)["beta-recall[x]"]
 
