@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from mri_gan.config import require, require_one_of
 from mri_gan.errors import UsageError
 from mri_gan.files import write_bytes
-from mri_gan.nets.build import BATCH, styles_of_seeds
+from mri_gan.nets.build import BATCH
 from mri_gan.nets.layers import GeneratorNet
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.sample import only_styled
@@ -48,7 +48,8 @@ def find_directions(drawing: Drawing, method: str, count: int) -> Directions:
     require_one_of("--method", method, METHODS)
     dim = net.w_avg.numel()
     require(1 <= count <= dim, f"--count {count}", f"give 1 to {dim}")
-    w = sample_w(drawing)
+    w = drawing.w(range(SAMPLES), psi=1.0).cpu().float()
+    w = w - w.mean(dim=0)
     if method == "pca":
         values, vectors = principal(w)
     else:
@@ -56,16 +57,6 @@ def find_directions(drawing: Drawing, method: str, count: int) -> Directions:
     vectors = fix_signs(vectors[:count])
     spread = (w @ vectors.T).std(dim=0)
     return Directions(method, vectors, spread, values[:count] / values.sum())
-
-
-def sample_w(drawing: Drawing) -> Tensor:
-    """w of seeded latents [10,000, D], centred, on the CPU."""
-    from mri_gan.synth.sample import condition_rows
-
-    seeds = range(SAMPLES)
-    rows = condition_rows(drawing.trained.conditions, drawing.condition, seeds)
-    w = styles_of_seeds(drawing.trained.generator, seeds, 1.0, rows).cpu().float()
-    return w - w.mean(dim=0)
 
 
 def principal(w: Tensor) -> tuple[Tensor, Tensor]:

@@ -28,7 +28,6 @@ from mri_gan.report import cards
 from mri_gan.report.facts import read_run
 from mri_gan.synth.figures import Drawing
 from mri_gan.synth.foreign.torchscript import run_archive
-from mri_gan.synth.sample import condition_rows
 
 TOLERANCE = 1e-4  # of the largest magnitude in the images, or of 1 where that is less
 CHECKED_BATCHES = (1, 3)
@@ -53,7 +52,7 @@ class Frozen(nn.Module):
         super().__init__()
         self.generator, self.look, self.clamped = drawing.trained.generator, drawing.look, clamped
         self.noise = noise_for(self.generator, [0], self.look)
-        self.condition = condition_rows(drawing.trained.conditions, drawing.condition, [0])
+        self.condition = drawing.conditions([0])
         self.eval()
 
     def forward(self, z: Tensor) -> Tensor:

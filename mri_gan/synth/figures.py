@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,12 +42,14 @@ class Drawing:
     look: DrawSettings
     condition: str | None = None  # None draws one for each seed, where there are any
 
+    def conditions(self, seeds: Sequence[int]) -> Tensor | None:
+        """What the network is asked for with each seed [N, K]; None for one without conditions."""
+        return condition_rows(self.trained.conditions, self.condition, seeds)
+
     def w(self, seeds: Sequence[int], psi: float | None = None) -> Tensor:
         """Truncated w of each seed [N, D]."""
-        rows = condition_rows(self.trained.conditions, self.condition, seeds)
-        return styles_of_seeds(
-            self.trained.generator, seeds, self.look.psi if psi is None else psi, rows
-        )
+        psi = self.look.psi if psi is None else psi
+        return styles_of_seeds(self.trained.generator, seeds, psi, self.conditions(seeds))
 
     def layered(self, w: Tensor) -> Tensor:
         """One style for all layers: [N, D] -> [N, L, D]."""
@@ -61,8 +63,7 @@ class Drawing:
 
     def words(self, seeds: Sequence[int]) -> list[str]:
         """The condition of each seed, for captions."""
-        rows = condition_rows(self.trained.conditions, self.condition, seeds)
-        return describe_rows(self.trained.conditions, rows, len(seeds))
+        return describe_rows(self.trained.conditions, self.conditions(seeds), len(seeds))
 
     def how(self, psi: bool = True) -> str:
         """What its pictures have in common, for a note below them; `psi` where it is one."""
@@ -84,6 +85,24 @@ class Drawing:
         """Images [N, C, H, W] of -1..1 or grey as one picture, row by row, with notes below."""
         labels, names = labels if any(labels) else (), self.trained.channel_names
         return build_grid(np.asarray(images), columns, labels, notes, names, self.edges)
+
+    def table(
+        self,
+        head: Sequence[str],
+        tops: Tensor,
+        rows: Iterable[tuple[str, Tensor, Tensor]],
+        notes: Sequence[str] = (),
+    ) -> Image.Image:
+        """A sheet of rows of pictures, each behind one of its own, below a row of `tops`.
+
+        `head` are the labels of the first row, whose corner is black; a row is a label, the picture
+        on the left, and those beside it.
+        """
+        cells, labels = [torch.full_like(tops[:1], -1), tops], [*head]
+        for label, side, row in rows:
+            cells += [side[None], row]
+            labels += [label, *("" for _ in row)]
+        return self.sheet(torch.cat(cells), len(tops) + 1, labels, notes)
 
     @property
     def edges(self) -> tuple[str, ...]:
@@ -137,14 +156,11 @@ def mixing_sheet(
 ) -> Image.Image:
     """A table of pictures: coarse styles from the top row, fine styles from the left column."""
     coarse, fine = (drawing.images(drawing.w(s), s) for s in (coarse_seeds, fine_seeds))
-    width = len(coarse_seeds)
-    mixed = torch.split(mixed_images(drawing, coarse_seeds, fine_seeds, crossover), width)
-    rows = [torch.full_like(coarse[:1], -1), coarse]
-    labels = ["fine | coarse", *(f"coarse: seed {seed}" for seed in coarse_seeds)]
-    for seed, side, row in zip(fine_seeds, fine, mixed, strict=True):
-        rows += [side[None], row]
-        labels += [f"fine: seed {seed}", *("" for _ in row)]
-    return drawing.sheet(torch.cat(rows), width + 1, labels, [drawing.how()])
+    mixed = mixed_images(drawing, coarse_seeds, fine_seeds, crossover)
+    head = ["fine | coarse", *(f"coarse: seed {seed}" for seed in coarse_seeds)]
+    names = [f"fine: seed {seed}" for seed in fine_seeds]
+    rows = zip(names, fine, torch.split(mixed, len(coarse_seeds)), strict=True)
+    return drawing.table(head, coarse, rows, [drawing.how()])
 
 
 def truncation_sweep(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:
@@ -157,13 +173,13 @@ def truncation_sweep(drawing: Drawing, seeds: Sequence[int]) -> Image.Image:
     return drawing.sheet(images, len(PSIS), labels, [TRUNCATION, drawing.how(psi=False)])
 
 
-def bands_of(layers: int) -> list[range]:
+def bands_of(layers: int) -> list[slice]:
     """The layers that are coarse, middle and fine: those of 4-8 px, 16-32 px and above.
 
     Where there are none above, a third each.  Karras et al. 2019, section 3.1.
     """
     first, second = (4, 8) if layers > 8 else (max(1, layers // 3), max(2, 2 * layers // 3))
-    return [range(first), range(first, second), range(second, layers)]
+    return [slice(0, first), slice(first, second), slice(second, layers)]
 
 
 def mixing_matrix(
@@ -177,17 +193,14 @@ def mixing_matrix(
     """
     a, b = (drawing.layered(drawing.w(seeds)) for seeds in (sources, donors))
     tops, sides = drawing.images(a, sources), drawing.images(b, donors)
-    rows, labels = (
-        [torch.full_like(tops[:1], -1), tops],
-        ["donor | source", *(f"seed {seed}" for seed in sources)],
-    )
+    rows = []
     for name, band in zip(BANDS, bands_of(a.shape[1]), strict=True):
         for seed, donor, side in zip(donors, b, sides, strict=True):
             ws = a.clone()
-            ws[:, band.start : band.stop] = donor[band.start : band.stop]
-            rows += [side[None], drawing.images(ws, sources)]
-            labels += [f"{name}: seed {seed}", *("" for _ in sources)]
-    return drawing.sheet(torch.cat(rows), len(sources) + 1, labels, [drawing.how()])
+            ws[:, band] = donor[band]
+            rows.append((f"{name}: seed {seed}", side, drawing.images(ws, sources)))
+    head = ["donor | source", *(f"seed {seed}" for seed in sources)]
+    return drawing.table(head, tops, rows, [drawing.how()])
 
 
 def interpolation_strip(

@@ -26,11 +26,12 @@ from mri_gan.config import require, require_one_of
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, make_folder, one_line, write_bytes
 from mri_gan.ingest.read.image_files import read_grey_file
-from mri_gan.nets.build import styles_of_seeds, synthesise
+from mri_gan.nets.build import synthesise
 from mri_gan.pictures import COMMENT, Shows, png_bytes, say_edges, to_grey, to_stored
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
-from mri_gan.synth.sample import Trained, condition_rows, load_critic
+from mri_gan.synth.sample import Trained, load_critic
+from mri_gan.synth.walk import MOST_FRAMES, list_legs
 
 # A person's image as the target of a projection
 
@@ -121,8 +122,7 @@ def project(
     for step in range(effort.steps):
         set_rate(optimiser, effort, step)
         shaken = w + spread * shake(step, effort.steps) * torch.randn(w.shape, generator=rng).to(w)
-        scaled = [look.noise * part for part in noise] or None
-        image = synthesise(net, shaken.expand(1, layers, -1), scaled, look)
+        image = draw_styles(drawing, shaken.expand(1, layers, -1), noise)
         near = distance(image, target, features, wanted, effort)
         loss = near + effort.noise_weight * sum(map(correlation, noise))
         optimiser.zero_grad()
@@ -131,25 +131,20 @@ def project(
         normalise_(noise)
         losses.append(near.item())
         on_step(step + 1, losses[-1])
-    return finish(drawing, w.detach().expand(1, layers, -1), noise, losses)
+    ws, found = w.detach().expand(1, layers, -1).clone(), [part.detach() for part in noise]
+    return Projection(ws, found, draw_styles(drawing, ws, found)[0].cpu(), losses)
 
 
-@torch.no_grad()
-def finish(drawing: Drawing, ws: Tensor, noise: list[Tensor], losses: list[float]) -> Projection:
-    """The last drawing, without noise on w."""
-    net, look = drawing.trained.generator, drawing.look
-    final = [part.detach() for part in noise]
-    scaled = [look.noise * part for part in final] or None
-    image = synthesise(net, ws, scaled, look)
-    return Projection(ws.clone(), final, image[0].cpu(), losses)
+def draw_styles(drawing: Drawing, ws: Tensor, noise: Sequence[Tensor]) -> Tensor:
+    """Images of styles [N, L, D] and noise images, which the drawing makes as strong as its own."""
+    look = drawing.look
+    scaled = [look.noise * part for part in noise] if look.noise else []
+    return synthesise(drawing.trained.generator, ws, scaled or None, look)
 
 
-@torch.no_grad()
 def statistics(drawing: Drawing) -> tuple[Tensor, Tensor]:
     """Mean [1, 1, D] and spread (one number) of w.  Appendix D."""
-    seeds = range(MEAN_OF)
-    rows = condition_rows(drawing.trained.conditions, drawing.condition, seeds)
-    w = styles_of_seeds(drawing.trained.generator, seeds, 1.0, rows)
+    w = drawing.w(range(MEAN_OF), psi=1.0)
     mean = w.mean(dim=0)
     return mean[None, None], (w - mean).square().sum(dim=1).mean().sqrt()
 
@@ -218,7 +213,7 @@ def critic_features(drawing: Drawing, device: torch.device | str) -> Features | 
     critic = load_critic(drawing.trained, device)
     if critic is None:
         return None
-    condition = condition_rows(drawing.trained.conditions, drawing.condition, [0])
+    condition = drawing.conditions([0])
     kept: list[Tensor] = []
     for module in critic.modules():
         if isinstance(module, nn.Conv2d) or type(module).__name__.endswith(("Conv2d", "Conv")):
@@ -272,10 +267,15 @@ def save_projection(out: Path, found: Projection, trained: Trained) -> None:
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, ws=found.ws[0].cpu().numpy(), **arrays)
     write_bytes(out / "projection.npz", stream.getvalue())
-    image = to_stored(found.image.numpy(), 8)
-    pixels = image if len(image) == 3 else image[:1]
+    write_likeness(out / "result.png", found.image, trained)
+
+
+def write_likeness(path: Path, image: Tensor, trained: Trained, depth: int = 8) -> None:
+    """A drawing [C, H, W] of -1..1 as a PNG; of channels that are no colours the first one."""
+    pixels = to_stored(image.numpy(), depth)
     facts = {"generator": trained.digest, "made by": "projection of a given image"}
-    write_bytes(out / "result.png", png_bytes(pixels, facts, Shows.LIKENESS))
+    shown = pixels if len(pixels) == 3 else pixels[:1]
+    write_bytes(path, png_bytes(shown, facts, Shows.LIKENESS))
 
 
 # The picture of a projection: target, result, difference and the way there
@@ -391,17 +391,7 @@ def read_numbers(values: NDArray[Any]) -> Tensor:
 @torch.no_grad()
 def draw_projections(drawing: Drawing, found: Sequence[Projected]) -> Tensor:
     """One image each [N, C, size, size], drawn one by one as when they were found."""
-    net, look = drawing.trained.generator, drawing.look
-    images = [
-        synthesise(
-            net,
-            one.ws[None],
-            [look.noise * image for image in one.noise] if look.noise else None,
-            look,
-        ).cpu()
-        for one in found
-    ]
-    return torch.cat(images)
+    return torch.cat([draw_styles(drawing, one.ws[None], one.noise).cpu() for one in found])
 
 
 def between(a: Projected, b: Projected, part: float) -> Projected:
@@ -417,12 +407,8 @@ def walk_projections(
 ) -> Tensor:
     """Frames [F, C, size, size] from each to the next, `steps` for each leg, and the last."""
     require(len(found) > 1, "a walk needs two projections or more", "give --styles twice")
-    require(2 <= steps <= 10_000, f"--steps {steps}", "give 2 to 10,000")
-    ends = [*found[1:], found[0]] if loop else found[1:]
-    legs = [
-        between(a, b, i / steps) for a, b in zip(found, ends, strict=False) for i in range(steps)
-    ]
-    return draw_projections(drawing, legs if loop else [*legs, found[-1]])
+    require(2 <= steps <= MOST_FRAMES, f"--steps {steps}", f"give 2 to {MOST_FRAMES:,}")
+    return draw_projections(drawing, [between(*leg) for leg in list_legs(found, steps, loop)])
 
 
 def mix_projections(
@@ -432,23 +418,21 @@ def mix_projections(
     layers = len(found[0].ws)
     first = default_crossover(layers) if crossover is None else crossover
     images = draw_projections(drawing, found)
-    rows = [torch.full_like(images[:1], -1), images]
+    rows = []
     for side, fine in zip(images, found, strict=True):
         mixed = [
             Projected(torch.cat([coarse.ws[:first], fine.ws[first:]]), fine.noise)
             for coarse in found
         ]
-        rows += [side[None], draw_projections(drawing, mixed)]
-    return drawing.sheet(torch.cat(rows), len(found) + 1)
+        rows.append(("", side, draw_projections(drawing, mixed)))
+    return drawing.table([], images, rows)
 
 
 def write_projections(drawing: Drawing, files: Sequence[Path], out: Path, depth: int) -> list[Path]:
     """One PNG for each file, `style000000.png` and on; the names of files may name people."""
     make_folder(out)
-    images = to_stored(draw_projections(drawing, load_projections(files, drawing)).numpy(), depth)
-    facts = {"generator": drawing.trained.digest, "made by": "projection of a given image"}
+    images = draw_projections(drawing, load_projections(files, drawing))
     written = [out / f"style{number:06d}.png" for number in range(len(images))]
     for path, image in zip(written, images, strict=True):
-        pixels = image if len(image) == 3 else image[:1]
-        write_bytes(path, png_bytes(pixels, facts, Shows.LIKENESS))
+        write_likeness(path, image, drawing.trained, depth)
     return written

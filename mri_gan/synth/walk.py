@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from numpy.typing import NDArray
@@ -31,13 +31,14 @@ from mri_gan.pictures import (
     wrap_label,
 )
 from mri_gan.synth.figures import Drawing
-from mri_gan.synth.sample import condition_rows, describe_rows, encode_rows, labels_of
+from mri_gan.synth.sample import describe_rows, encode_rows, labels_of
 from mri_gan.values import say_count
 
 SPACES = ("w", "z")
 SUFFIXES = (".gif", ".png", ".apng")
 MOST_FRAMES = 10_000
 
+Stop = TypeVar("Stop")
 Between = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -97,7 +98,7 @@ def path_styles(drawing: Drawing, walk: Walk) -> Tensor:
         return frames_through(drawing.w(walk.seeds), walk.steps, walk.loop, lerp)
     generator = drawing.trained.generator
     z = latents(walk.seeds, generator.latent_dim, generator.w_avg.device)
-    rows = condition_rows(drawing.trained.conditions, drawing.condition, walk.seeds)
+    rows = drawing.conditions(walk.seeds)
     conditions = None if rows is None else frames_through(rows, walk.steps, walk.loop, lerp)
     zs = frames_through(z, walk.steps, walk.loop, slerp)
     return styles_of_latents(generator, zs, drawing.look.psi, conditions)
@@ -129,6 +130,14 @@ def frames_through(points: Tensor, steps: int, loop: bool, between: Between) -> 
     part = (torch.arange(steps, device=points.device) / steps)[:, None]  # [T, 1]
     legs = [between(a, b, part) for a, b in zip(points, ends, strict=False)]
     return torch.cat(legs if loop else [*legs, points[-1:]])
+
+
+def list_legs(stops: Sequence[Stop], steps: int, loop: bool) -> list[tuple[Stop, Stop, float]]:
+    """The same frames of any stops: from which one to which, and how far."""
+    ends = [*stops[1:], stops[0]] if loop else stops[1:]
+    pairs = zip(stops, ends, strict=False)
+    legs = [(a, b, i / steps) for a, b in pairs for i in range(steps)]
+    return legs if loop else [*legs, (stops[-1], stops[-1], 0.0)]
 
 
 def lerp(a: Tensor, b: Tensor, part: Tensor) -> Tensor:
@@ -220,13 +229,10 @@ def caption_frames(drawing: Drawing, walk: Walk) -> list[str]:
 
 def caption_legs(kind: str, names: Sequence[int], steps: int, loop: bool) -> list[str]:
     """Captions for the frames of `frames_through`: 'seed 3', 'seed 3 to 4: 25%', ..., 'seed 4'."""
-    ends = [*names[1:], names[0]] if loop else names[1:]
-    legs = [
-        f"{kind} {a} to {b}: {i / steps:.0%}" if i else f"{kind} {a}"
-        for a, b in zip(names, ends, strict=False)
-        for i in range(steps)
+    return [
+        f"{kind} {a} to {b}: {part:.0%}" if part else f"{kind} {a}"
+        for a, b, part in list_legs(names, steps, loop)
     ]
-    return legs if loop else [*legs, f"{kind} {names[-1]}"]
 
 
 def describe(walk: Walk, frames: int) -> str:

@@ -10,6 +10,7 @@ from phantoms.models import save_untrained
 from mri_gan.nets.build import DrawSettings
 from mri_gan.pictures import LINE_PX
 from mri_gan.synth.directions import (
+    SAMPLES,
     Directions,
     caption_sweep,
     draw_strips,
@@ -20,7 +21,6 @@ from mri_gan.synth.directions import (
     move_along,
     parts_of,
     principal,
-    sample_w,
     save_directions,
     style_weights,
 )
@@ -68,7 +68,10 @@ def test_directions_are_orthonormal_and_repeatable(drawing: Drawing, method: str
 
 
 def test_weights_are_shares_of_the_variance_along_all_directions(drawing: Drawing) -> None:
-    found, w = find_directions(drawing, "pca", 2), sample_w(drawing).double().numpy()
+    found, w = (
+        find_directions(drawing, "pca", 2),
+        drawing.w(range(SAMPLES), psi=1.0).double().numpy(),
+    )
     values = np.linalg.eigvalsh(np.cov(w, rowvar=False))[::-1]
     assert found.weight.tolist() == pytest.approx((values[:2] / values.sum()).tolist(), rel=1e-3)
     assert found.spread.tolist() == pytest.approx(np.sqrt(values[:2]).tolist(), rel=1e-3)

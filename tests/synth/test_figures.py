@@ -143,7 +143,7 @@ def test_the_truncation_sweep_runs_from_the_mean_to_the_plain_sample(drawing: Dr
     ("layers", "cuts"), [(4, (1, 2)), (6, (2, 4)), (8, (2, 5)), (10, (4, 8)), (18, (4, 8))]
 )
 def test_coarse_middle_and_fine_layers_cover_all(layers: int, cuts: tuple[int, int]) -> None:
-    assert bands_of(layers) == [range(cuts[0]), range(*cuts), range(cuts[1], layers)]
+    assert bands_of(layers) == [slice(0, cuts[0]), slice(*cuts), slice(cuts[1], layers)]
 
 
 def test_a_strip_begins_and_ends_with_its_pair(drawing: Drawing) -> None:
