@@ -30,6 +30,7 @@ from mri_gan.synth.foreign.taking import (
     with_tensors,
 )
 from mri_gan.synth.foreign.tensors import Unknown
+from mri_gan.values import say_count
 
 FLOATS = "save them again as float32, on the CPU"
 MEAN_OF = 10_000  # latents, where the file has no mean of w
@@ -154,15 +155,11 @@ def to_channels(found: Imported, channels: int) -> Imported:
 
 
 def _grey_generator(weights: Weights) -> Weights:
+    """The mean of the rows of `to_image`: all tensors but those of its style have one a channel."""
     return {
-        k: v.mean(0, keepdim=True) if "to_image" in k and _last(k) else v
+        k: v.mean(0, keepdim=True) if "to_image" in k and "affine" not in k else v
         for k, v in weights.items()
     }
-
-
-def _last(name: str) -> bool:
-    """Whether a tensor of `to_image` has a row for each channel: not those of its style."""
-    return "affine" not in name
 
 
 def _grey_critic(weights: Weights) -> Weights:
@@ -241,7 +238,5 @@ def import_weights(
 def summary(model: ModelConfig, state: dict[str, Any]) -> str:
     """What was brought in, in one line."""
     count = sum(t.numel() for n, t in state["g_ema"].items() if n != "w_avg")
-    return (
-        f"{model.arch}, {model.max_size} px, {model.channels} "
-        f"channel{'s' if model.channels > 1 else ''}, {count / 1e6:.1f} M weights in the generator"
-    )
+    channels, weights = say_count(model.channels, "channel"), f"{count / 1e6:.1f} M weights"
+    return f"{model.arch}, {model.max_size} px, {channels}, {weights} in the generator"

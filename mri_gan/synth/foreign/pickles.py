@@ -58,15 +58,6 @@ PUSHED = {  # opcodes that push their own argument
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "SHORT_BINUNICODE", "BINUNICODE"),
     *("BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
-CONSTANTS: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_LIST": list,
-    "EMPTY_DICT": dict,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_SET": list,
-}
 SKIPPED = {"PROTO", "FRAME"}
 PLAIN_NAMES = str | int | float | bytes | None
 
@@ -124,13 +115,11 @@ class _Reader:
         """One opcode."""
         if name in PUSHED:
             self.stack.append(arg)
-        elif name in CONSTANTS:
-            self.stack.append(CONSTANTS[name]())
         elif name not in SKIPPED:
-            method: Callable[[Any], None] | None = getattr(self, f"op_{name.lower()}", None)
-            if method is None:
+            do = STEPS.get(name)
+            if do is None:
                 raise ValueError(f"opcode {name} is not accepted")
-            method(arg)
+            do(self, arg)
 
     def pop(self) -> Any:
         """The top of the stack; a mark is not a value."""
@@ -150,122 +139,91 @@ class _Reader:
         del self.stack[at:]
         return run
 
-    def op_mark(self, _: Any) -> None:
-        self.stack.append(MARK)
+    def keep(self, place: Any) -> None:
+        """Remember the top of the stack."""
+        self.memo[int(place)] = self.stack[-1]
 
-    def op_pop(self, _: Any) -> None:
-        self.stack.pop()
+    def recall(self, place: Any) -> None:
+        """What was remembered, once more."""
+        self.stack.append(self.memo[int(place)])
 
-    def op_pop_mark(self, _: Any) -> None:
-        self.pop_run()
-
-    def op_dup(self, _: Any) -> None:
-        self.stack.append(self.stack[-1])
-
-    def op_put(self, arg: int) -> None:
-        self.memo[int(arg)] = self.stack[-1]
-
-    op_binput = op_long_binput = op_put
-
-    def op_memoize(self, _: Any) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def op_get(self, arg: int) -> None:
-        self.stack.append(self.memo[int(arg)])
-
-    op_binget = op_long_binget = op_get
-
-    def op_tuple(self, _: Any) -> None:
-        self.stack.append(tuple(self.pop_run()))
-
-    def op_tuple1(self, _: Any) -> None:
-        self._tuple(1)
-
-    def op_tuple2(self, _: Any) -> None:
-        self._tuple(2)
-
-    def op_tuple3(self, _: Any) -> None:
-        self._tuple(3)
-
-    def _tuple(self, count: int) -> None:
-        self.stack.append(tuple([self.pop() for _ in range(count)][::-1]))
-
-    def op_list(self, _: Any) -> None:
-        self.stack.append(self.pop_run())
-
-    op_frozenset = op_list
-
-    def op_dict(self, _: Any) -> None:
-        run = self.pop_run()
-        self.stack.append(_pairs(run))
-
-    def op_append(self, _: Any) -> None:
-        self._extend([self.pop()])
-
-    def op_appends(self, _: Any) -> None:
-        self._extend(self.pop_run())
-
-    op_additems = op_appends
-
-    def _extend(self, values: list[Any]) -> None:
+    def added_to(self, kind: type[Any]) -> Any:
+        """The list or dictionary to add to, which is the top of the stack or belongs to a call."""
         target = self.stack[-1]
         if isinstance(target, Call):
-            target.items = [] if target.items is None else target.items
+            target.items = kind() if target.items is None else target.items
             target = target.items
-        if not isinstance(target, list):
-            raise ValueError("items added to something that is not a list")
-        target += values
+        if not isinstance(target, kind):
+            raise ValueError(f"items added to something that is not a {kind.__name__}")
+        return target
 
-    def op_setitem(self, _: Any) -> None:
-        value, key = self.pop(), self.pop()
-        self._set([key, value])
+    def extend(self, values: list[Any]) -> None:
+        """Add values to a list."""
+        self.added_to(list).extend(values)
 
-    def op_setitems(self, _: Any) -> None:
-        self._set(self.pop_run())
+    def set_items(self, run: list[Any]) -> None:
+        """Set names and values in turn."""
+        self.added_to(dict).update(_pairs(run))
 
-    def _set(self, run: list[Any]) -> None:
-        target = self.stack[-1]
-        if isinstance(target, Call):
-            target.items = {} if target.items is None else target.items
-            target = target.items
-        if not isinstance(target, dict):
-            raise ValueError("names set in something that is not a dictionary")
-        target.update(_pairs(run))
-
-    def op_global(self, arg: str) -> None:
-        module, _, name = arg.partition(" ")
-        self.stack.append(Name(module, name))
-
-    def op_stack_global(self, _: Any) -> None:
-        name, module = self.pop(), self.pop()
+    def name(self, module: Any, name: Any) -> None:
+        """A global, never looked up."""
         if not isinstance(name, str) or not isinstance(module, str):
             raise ValueError("a global whose name is not text")
         self.stack.append(Name(module, name))
 
-    def op_reduce(self, _: Any) -> None:
-        args, function = self.pop(), self.pop()
-        self.stack.append(Call(function, args))
-
-    op_newobj = op_reduce
-
-    def op_newobj_ex(self, _: Any) -> None:
-        kwargs, args, function = self.pop(), self.pop(), self.pop()
+    def call(self, function: Any, args: Any, kwargs: Any = None) -> None:
+        """A call, never made."""
         if kwargs:
             raise ValueError("an object made with named arguments is not accepted")
         self.stack.append(Call(function, args))
 
-    def op_build(self, _: Any) -> None:
-        state, target = self.pop(), self.stack[-1]
-        if not isinstance(target, Call):
-            # A plain value with attributes, such as the `_metadata` of an OrderedDict.
-            return
-        target.state = state
+    def build(self, state: Any) -> None:
+        """The state of a call; plain values may have one, too: `_metadata` of an OrderedDict."""
+        if isinstance(self.stack[-1], Call):
+            self.stack[-1].state = state
 
-    def op_persid(self, arg: Any) -> None:
-        self.stack.append(Stored(arg))
+    def pop_several(self, count: int) -> list[Any]:
+        """The last values, in their order."""
+        return [self.pop() for _ in range(count)][::-1]
 
-    def op_binpersid(self, _: Any) -> None:
-        self.stack.append(Stored(self.pop()))
+
+# What each opcode does with the stack and its own argument
+STEPS: dict[str, Callable[[_Reader, Any], Any]] = {
+    "NONE": lambda reader, _: reader.stack.append(None),
+    "NEWTRUE": lambda reader, _: reader.stack.append(True),
+    "NEWFALSE": lambda reader, _: reader.stack.append(False),
+    "EMPTY_LIST": lambda reader, _: reader.stack.append([]),
+    "EMPTY_SET": lambda reader, _: reader.stack.append([]),
+    "EMPTY_DICT": lambda reader, _: reader.stack.append({}),
+    "EMPTY_TUPLE": lambda reader, _: reader.stack.append(()),
+    "MARK": lambda reader, _: reader.stack.append(MARK),
+    "POP": lambda reader, _: reader.stack.pop(),
+    "POP_MARK": lambda reader, _: reader.pop_run(),
+    "DUP": lambda reader, _: reader.stack.append(reader.stack[-1]),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Reader.keep),
+    "MEMOIZE": lambda reader, _: reader.keep(len(reader.memo)),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Reader.recall),
+    "TUPLE": lambda reader, _: reader.stack.append(tuple(reader.pop_run())),
+    "TUPLE1": lambda reader, _: reader.stack.append(tuple(reader.pop_several(1))),
+    "TUPLE2": lambda reader, _: reader.stack.append(tuple(reader.pop_several(2))),
+    "TUPLE3": lambda reader, _: reader.stack.append(tuple(reader.pop_several(3))),
+    "LIST": lambda reader, _: reader.stack.append(reader.pop_run()),
+    "FROZENSET": lambda reader, _: reader.stack.append(reader.pop_run()),
+    "DICT": lambda reader, _: reader.stack.append(_pairs(reader.pop_run())),
+    "APPEND": lambda reader, _: reader.extend(reader.pop_several(1)),
+    "APPENDS": lambda reader, _: reader.extend(reader.pop_run()),
+    "ADDITEMS": lambda reader, _: reader.extend(reader.pop_run()),
+    "SETITEM": lambda reader, _: reader.set_items(reader.pop_several(2)),
+    "SETITEMS": lambda reader, _: reader.set_items(reader.pop_run()),
+    "GLOBAL": lambda reader, arg: reader.name(*arg.partition(" ")[::2]),
+    "STACK_GLOBAL": lambda reader, _: reader.name(*reader.pop_several(2)),
+    "REDUCE": lambda reader, _: reader.call(*reader.pop_several(2)),
+    "NEWOBJ": lambda reader, _: reader.call(*reader.pop_several(2)),
+    "NEWOBJ_EX": lambda reader, _: reader.call(*reader.pop_several(3)),
+    "BUILD": lambda reader, _: reader.build(reader.pop()),
+    "PERSID": lambda reader, arg: reader.stack.append(Stored(arg)),
+    "BINPERSID": lambda reader, _: reader.stack.append(Stored(reader.pop())),
+}
 
 
 def _pairs(run: list[Any]) -> dict[Any, Any]:

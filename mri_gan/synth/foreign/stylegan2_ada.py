@@ -56,8 +56,8 @@ def find_parts(value: Any) -> dict[str, Shell]:
     if any(named[name] for name in PARTS):
         return {name: part for name, part in named.items() if part}
     found = list(find_shells(value))
-    generators = [part for part in found if has_tensor(part[1], MARKS[0])]
-    critics = [shell for _, shell in found if has_tensor(shell, MARKS[1])]
+    generators = [part for part in found if MARKS[0] in dict(tensors_of(part[1]))]
+    critics = [shell for _, shell in found if MARKS[1] in dict(tensors_of(shell))]
     if not generators:
         return {PARTS[0]: critics[0]} if critics else {}
     generators.sort(key=lambda part: not is_average(part[0]))
@@ -81,11 +81,6 @@ def find_shells(value: Any, path: str = "", depth: int = 0) -> Iterator[tuple[st
         for mark in MARKS:
             for name, tensors in find_networks(value, mark):
                 yield name, Shell(TENSORS, {"_parameters": tensors})
-
-
-def has_tensor(shell: Shell, name: str) -> bool:
-    """Whether a network has a tensor of that name."""
-    return any(name == other for other, _ in tensors_of(shell))
 
 
 def as_network(part: Any) -> Shell | None:
@@ -216,18 +211,13 @@ def shape_of(shell: Shell, taker: Taker) -> ModelConfig:
     )
 
 
-def _copy(taker: Taker, out: Weights, theirs: str, ours: str, *names: str) -> None:
-    for name in names:
-        out[f"{ours}.{name}"] = taker.take_tensor(f"{theirs}.{name}")
-
-
 def _mapping(shell: Shell, taker: Taker, out: Weights, condition_dim: int) -> None:
     """The mapping; a learning-rate factor other than ours, which the gains show, goes into it."""
     if condition_dim:
-        _copy(taker, out, "mapping.embed", "mapping.embed.dense", "weight", "bias")
+        taker.copy_tensors(out, "mapping.embed", "mapping.embed.dense")
     for i in taker.numbers(r"mapping\.fc(\d+)\.weight"):
         theirs, ours = f"mapping.fc{i}", f"mapping.layers.{i}"
-        _copy(taker, out, theirs, ours, "weight", "bias")
+        taker.copy_tensors(out, theirs, ours)
         told = find(shell, theirs).get("bias_gain", MAPPING_LR)
         if isinstance(told, int | float) and abs(told / MAPPING_LR - 1) > 1e-6:
             for name in ("weight", "bias"):
@@ -243,41 +233,35 @@ def generator_weights(shell: Shell, taker: Taker, model: ModelConfig) -> Weights
         if e == 2:
             out[f"{ours}.constant"] = taker.take_tensor(f"{theirs}.const")
         for conv in ("conv1",) if e == 2 else ("conv0", "conv1"):
-            _copy(taker, out, f"{theirs}.{conv}", f"{ours}.{conv}", *STYLED)
-            without_noise = f"{theirs}.{conv}.noise_strength" not in taker
-            strength = (
-                torch.zeros(())
-                if without_noise
-                else taker.take_tensor(f"{theirs}.{conv}.noise_strength")
+            taker.copy_tensors(out, f"{theirs}.{conv}", f"{ours}.{conv}", *STYLED)
+            strength = f"{theirs}.{conv}.noise_strength"
+            out[f"{ours}.{conv}.noise_strength"] = (
+                taker.take_tensor(strength) if strength in taker else torch.zeros(())
             )
-            out[f"{ours}.{conv}.noise_strength"] = strength
-        _copy(taker, out, f"{theirs}.torgb", f"{ours}.to_image", *STYLED)
+        taker.copy_tensors(out, f"{theirs}.torgb", f"{ours}.to_image", *STYLED)
     taker.finish(UNUSED)
     return out
 
 
 def critic_weights(shell: Shell, what: str, model: ModelConfig, notes: list[str]) -> Weights:
     """Their residual critic's tensors under our names; raises DataError for another critic."""
-    kinds = {
-        str(m.attributes["architecture"])
-        for _, m in modules_of(shell)
-        if "architecture" in m.attributes
-    }
-    if kinds - {"resnet"}:
+    kinds = {str(m.attributes.get("architecture", "resnet")) for _, m in modules_of(shell)}
+    kinds -= {"resnet"}
+    if kinds:
         raise DataError(f"{what}: is of kind {', '.join(sorted(kinds))[:40]}, not resnet", ONLY)
     check_layers(shell, what)
     taker = Taker(dict(tensors_of(shell)), what)
     out: Weights = {}
     if model.condition_dim:
         _mapping(shell, taker, out, model.condition_dim)
-    _copy(taker, out, f"b{model.max_size}.fromrgb", "from_image", "weight", "bias")
+    taker.copy_tensors(out, f"b{model.max_size}.fromrgb", "from_image")
     for e in range(model.max_size.bit_length() - 1, 2, -1):
         theirs, ours = f"b{1 << e}", f"blocks.{1 << e}"
         for conv in ("conv0", "conv1"):
-            _copy(taker, out, f"{theirs}.{conv}", f"{ours}.{conv}", "weight", "bias")
-        _copy(taker, out, f"{theirs}.skip", f"{ours}.skip", "weight")
+            taker.copy_tensors(out, f"{theirs}.{conv}", f"{ours}.{conv}")
+        taker.copy_tensors(out, f"{theirs}.skip", f"{ours}.skip", "weight")
     for theirs, ours in (("conv", "conv"), ("fc", "dense0"), ("out", "dense1")):
-        _copy(taker, out, f"b4.{theirs}", f"blocks.4.{ours}", "weight", "bias")
+        taker.copy_tensors(out, f"b4.{theirs}", f"blocks.4.{ours}")
     taker.finish(UNUSED)
     group = find(shell, "b4.mbstd").get("group_size", GROUP)
     if group != GROUP:

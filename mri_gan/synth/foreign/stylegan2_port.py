@@ -108,8 +108,7 @@ def generator_weights(taker: Taker, model: ModelConfig) -> Weights:
     out: Weights = {}
     sizes = resolutions_up_to(model.max_size)
     for i in range(model.mapping_depth):
-        for name in ("weight", "bias"):
-            out[f"mapping.layers.{i}.{name}"] = taker.take_tensor(f"style.{i + 1}.{name}")
+        taker.copy_tensors(out, f"style.{i + 1}", f"mapping.layers.{i}")
     out["synthesis.blocks.4.constant"] = taker.take_tensor("input.input")[0]
     for i, r in enumerate(sizes):
         ours = f"synthesis.blocks.{r}"
@@ -131,8 +130,7 @@ def _styled(taker: Taker, out: Weights, theirs: str, ours: str) -> None:
 
 def _modulated(taker: Taker, out: Weights, theirs: str, ours: str) -> None:
     out[f"{ours}.weight"] = taker.take_tensor(f"{theirs}.conv.weight")[0]
-    for name in ("weight", "bias"):
-        out[f"{ours}.affine.{name}"] = taker.take_tensor(f"{theirs}.conv.modulation.{name}")
+    taker.copy_tensors(out, f"{theirs}.conv.modulation", f"{ours}.affine")
 
 
 def critic_weights(taker: Taker, model: ModelConfig) -> Weights:
@@ -143,11 +141,10 @@ def critic_weights(taker: Taker, model: ModelConfig) -> Weights:
     for i, r in enumerate(sizes[:0:-1], start=1):
         _pair(taker, out, f"convs.{i}.conv1", f"blocks.{r}.conv0", 0)
         _pair(taker, out, f"convs.{i}.conv2", f"blocks.{r}.conv1", 1)
-        out[f"blocks.{r}.skip.weight"] = taker.take_tensor(f"convs.{i}.skip.1.weight")
+        taker.copy_tensors(out, f"convs.{i}.skip.1", f"blocks.{r}.skip", "weight")
     _pair(taker, out, "final_conv", "blocks.4.conv", 0)
     for i in (0, 1):
-        for name in ("weight", "bias"):
-            out[f"blocks.4.dense{i}.{name}"] = taker.take_tensor(f"final_linear.{i}.{name}")
+        taker.copy_tensors(out, f"final_linear.{i}", f"blocks.4.dense{i}")
     taker.finish(UNUSED)
     return out
 

@@ -131,6 +131,5 @@ def _growing(taker: Taker, theirs: str) -> tuple[Tensor, Tensor]:
     if f"{theirs}.0.weight" in taker:
         fused = taker.take_tensor(f"{theirs}.0.weight")  # [in, out, 3, 3]
         return fused.transpose(0, 1).flip(2, 3) / 4, taker.take_tensor(f"{theirs}.0.bias")
-    return taker.take_tensor(f"{theirs}.1.conv.weight_orig"), taker.take_tensor(
-        f"{theirs}.1.conv.bias"
-    )
+    conv = f"{theirs}.1.conv"
+    return taker.take_tensor(f"{conv}.weight_orig"), taker.take_tensor(f"{conv}.bias")

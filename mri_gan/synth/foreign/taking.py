@@ -59,6 +59,11 @@ class Taker:
         self.taken.add(name)
         return tensor
 
+    def copy_tensors(self, out: Weights, theirs: str, ours: str, *names: str) -> None:
+        """Tensors of one layer under our name of it; weight and bias unless others are named."""
+        for name in names or ("weight", "bias"):
+            out[f"{ours}.{name}"] = self.take_tensor(f"{theirs}.{name}")
+
     def numbers(self, pattern: str) -> list[int]:
         """The numbers that one group of the pattern matches among the names, in order."""
         found = (re.fullmatch(pattern, name) for name in self.weights)

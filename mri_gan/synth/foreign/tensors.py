@@ -162,8 +162,9 @@ class Realiser:
 
     def _unknown(self, name: Name) -> Unknown:
         """What is left of an unknown object; raises DataError for what reaches out of a file."""
-        plain = name.module in ("builtins", "__builtin__") and name.name in PLAIN
-        if name.module.partition(".")[0] in REACHING and not plain:
+        module = RENAMED.get(name.module, name.module)
+        plain = module == "builtins" and name.name in PLAIN
+        if module.partition(".")[0] in REACHING and not plain:
             raise DataError(
                 f"{self.what}: calls {str(name)[:80]}, which no file of weights needs",
                 "nothing of it was run; do not use this file",
@@ -189,13 +190,9 @@ class Realiser:
 
 def find_builder(name: Name) -> Builder | None:
     """What builds a call of that name; copies of those programs live inside other packages."""
-    known = BUILDERS.get((name.module, name.name))
-    if known is None and name.name in MOVED:
-        known = next(
-            (BUILDERS[m, name.name] for m in MOVED[name.name] if name.module.endswith(f".{m}")),
-            None,
-        )
-    return known
+    module = RENAMED.get(name.module, name.module)
+    copied = [known for known in MOVED.get(name.name, ()) if module.endswith(f".{known}")]
+    return BUILDERS.get((copied[0] if copied else module, name.name))
 
 
 def class_of(item: Any) -> Any:
@@ -281,21 +278,6 @@ def build_typed(realiser: Realiser, args: Any, state: Any, items: Any) -> Tensor
     return build_tensor(realiser, args[2], None, None)
 
 
-def build_size(_: Realiser, args: Any, state: Any, items: Any) -> tuple[int, ...]:
-    """A torch.Size."""
-    return tuple(map(int, args[0]))
-
-
-def build_text(_: Realiser, args: Any, state: Any, items: Any) -> str:
-    """A torch.device."""
-    return ":".join(map(str, args))
-
-
-def build_path(_: Realiser, args: Any, state: Any, items: Any) -> str:
-    """A path among a program's settings, as text."""
-    return "/".join(map(str, args))
-
-
 def build_tensorflow(_: Realiser, args: Any, state: Any, items: Any) -> Shell:
     """A network of the TensorFlow programs, which is only recognised."""
     return Shell(TENSORFLOW, state if isinstance(state, dict) else {})
@@ -322,11 +304,6 @@ def build_older(_: Realiser, args: Any, state: Any, items: Any) -> Any:
     return dict(held) if isinstance(held, dict) else kind
 
 
-def build_dtype(_: Realiser, args: Any, state: Any, items: Any) -> Any:
-    """A numpy dtype."""
-    return read_dtype(args, state)
-
-
 def build_scalar(_: Realiser, args: Any, state: Any, items: Any) -> Any:
     """A numpy number, as a plain one."""
     return read_array(args[1], args[0], ()).item()
@@ -338,46 +315,20 @@ def build_array(_: Realiser, args: Any, state: Any, items: Any) -> Any:
     return read_array(data, dtype, shape, "F" if is_fortran else "C")
 
 
-def build_buffer(_: Realiser, args: Any, state: Any, items: Any) -> Any:
-    """A numpy array as protocol 5 has it: bytes, dtype, shape, order."""
-    return read_array(args[0], args[1], args[2], args[3])
-
-
+PATHS = ("PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath")
 TENSORFLOW = "dnnlib.tflib.network.Network"
 # Modules whose functions act on files, processes or code; only the wording of a refusal depends on
 # this list, since nothing outside BUILDERS is ever built.
-REACHING = frozenset(
-    [
-        "__builtin__",
-        "_io",
-        "_pickle",
-        "builtins",
-        "code",
-        "ctypes",
-        "importlib",
-        "io",
-        "marshal",
-        "nt",
-        "os",
-        "pickle",
-        "posix",
-        "pty",
-        "runpy",
-        "shutil",
-        "socket",
-        "subprocess",
-        "sys",
-        "timeit",
-        "webbrowser",
-    ]
-)
+REACHING = {
+    *("_io", "_pickle", "builtins", "code", "ctypes", "importlib", "io", "marshal", "nt", "os"),
+    *("pickle", "posix", "pty", "runpy", "shutil", "socket", "subprocess", "sys", "timeit"),
+    "webbrowser",
+}
 # Builtins that settings hold or are made by; none of them is called either.
-PLAIN = frozenset(
-    [
-        *("bool", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "long"),
-        *("object", "range", "set", "slice", "str", "tuple", "type", "unicode", "xrange"),
-    ]
-)
+PLAIN = {
+    *("bool", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "long"),
+    *("object", "range", "set", "slice", "str", "tuple", "type", "unicode", "xrange"),
+}
 CLASSES = {
     "numpy.ndarray",
     "torch.Tensor",
@@ -386,30 +337,26 @@ CLASSES = {
     "torch._utils._rebuild_tensor_v2",
 }
 Builder = Callable[[Realiser, Any, Any, Any], Any]
+# What builds a call by the name of its function, from: realiser, arguments, state, items.
 BUILDERS: dict[tuple[str, str], Builder] = {
     ("collections", "OrderedDict"): build_ordered,
     ("argparse", "Namespace"): build_mapping,
     ("dnnlib.util", "EasyDict"): build_mapping,
     ("dnnlib", "EasyDict"): build_mapping,
+    ("dnnlib.tflib.network", "Network"): build_tensorflow,
     ("builtins", "set"): build_list,
-    ("__builtin__", "set"): build_list,
     ("builtins", "frozenset"): build_list,
-    ("__builtin__", "frozenset"): build_list,
-    ("pathlib", "PosixPath"): build_path,
-    ("pathlib", "WindowsPath"): build_path,
-    ("pathlib", "PurePosixPath"): build_path,
-    ("pathlib", "PureWindowsPath"): build_path,
-    ("numpy", "dtype"): build_dtype,
-    **{(f"numpy.{core}.multiarray", "scalar"): build_scalar for core in ("core", "_core")},
-    **{(f"numpy.{core}.multiarray", "_reconstruct"): build_array for core in ("core", "_core")},
-    **{(f"numpy.{core}.numeric", "_frombuffer"): build_buffer for core in ("core", "_core")},
-    ("_codecs", "encode"): build_bytes,
     ("builtins", "bytes"): build_bytes,
-    ("__builtin__", "bytes"): build_bytes,
     ("builtins", "bytearray"): build_bytes,
-    ("__builtin__", "bytearray"): build_bytes,
-    ("torch", "Size"): build_size,
-    ("torch", "device"): build_text,
+    ("_codecs", "encode"): build_bytes,
+    ("copyreg", "_reconstructor"): build_older,
+    **{("pathlib", name): lambda _, args, *__: "/".join(map(str, args)) for name in PATHS},
+    ("numpy", "dtype"): lambda _, args, state, __: read_dtype(args, state),
+    ("numpy.core.multiarray", "scalar"): build_scalar,
+    ("numpy.core.multiarray", "_reconstruct"): build_array,
+    ("numpy.core.numeric", "_frombuffer"): lambda _, args, *__: read_array(*args[:4]),
+    ("torch", "Size"): lambda _, args, *__: tuple(map(int, args[0])),
+    ("torch", "device"): lambda _, args, *__: ":".join(map(str, args)),
     ("torch._utils", "_rebuild_tensor"): build_tensor,
     ("torch._utils", "_rebuild_tensor_v2"): build_tensor,
     ("torch._tensor", "_rebuild_from_type_v2"): build_typed,
@@ -417,9 +364,13 @@ BUILDERS: dict[tuple[str, str], Builder] = {
     ("torch._utils", "_rebuild_parameter_with_state"): build_first,
     ("torch.storage", "_load_from_bytes"): build_nested,
     ("torch_utils.persistence", "_reconstruct_persistent_obj"): build_persistent,
-    ("dnnlib.tflib.network", "Network"): build_tensorflow,
-    ("copyreg", "_reconstructor"): build_older,
-    ("copy_reg", "_reconstructor"): build_older,
+}
+# Modules that Python 2 or a newer numpy call by another name.
+RENAMED = {
+    "__builtin__": "builtins",
+    "copy_reg": "copyreg",
+    "numpy._core.multiarray": "numpy.core.multiarray",
+    "numpy._core.numeric": "numpy.core.numeric",
 }
 # Where a copy of those programs' modules inside another package ends, by the name that it has.
 MOVED = {

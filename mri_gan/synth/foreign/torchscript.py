@@ -24,13 +24,7 @@ from mri_gan.files import explain_os_error, one_line
 from mri_gan.synth.foreign.containers import DAMAGED
 
 REACHING = {"save", "from_file"}  # aten's operators that reach files
-NAMESPACES = {
-    "aten",
-    "prim",
-    "prims",
-    "quantized",
-    "torchvision",
-}  # of operators that may be called
+NAMESPACES = {"aten", "prim", "prims", "quantized", "torchvision"}  # that may be called
 LARGEST_CODE = 64 << 20  # bytes of one source
 LARGEST = 8 << 30
 SAVED = "give a file that torch.jit.save wrote"

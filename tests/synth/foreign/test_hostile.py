@@ -20,7 +20,7 @@ from mri_gan.errors import DataError
 from mri_gan.synth.foreign.bring import read_foreign
 from mri_gan.synth.foreign.containers import load_bytes
 from mri_gan.synth.foreign.pickles import read_pickle
-from mri_gan.synth.foreign.tensors import BUILDERS
+from mri_gan.synth.foreign.tensors import BUILDERS, RENAMED
 
 FUNCTIONS = {  # what a pickle may ask for, and with which arguments; {0} is the canary
     "os.system": ("posix", "system", ("touch {0}",)),
@@ -316,7 +316,8 @@ def test_odd_escapes_in_a_text_are_no_warning_of_ours() -> None:
 def test_calls_with_other_arguments_than_they_take_are_read_or_one_line() -> None:
     """Every function that is known, with up to five arguments of every odd kind."""
     refused = 0
-    for module, name in BUILDERS:
+    older = {(old, name) for old, new in RENAMED.items() for module, name in BUILDERS if new == module}
+    for module, name in {*BUILDERS, *older}:
         for count in (0, 1, 2, 3, 5):
             for odd in ODD:
                 data = b"\x80\x03" + call(module, name, (odd,) * count) + b"."
