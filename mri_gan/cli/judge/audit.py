@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,22 +101,12 @@ def _audit(
 
 
 def _print_table(facts: dict[str, Any]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
     from mri_gan.report.judging import say_audited, say_membership
 
-    table = Table(
-        title=say_audited(facts)
-        + (f"; psi {facts['psi']:g}, noise {facts['noise']:g}" if "psi" in facts else "")
-        + judging.say_channel(facts["store"]),
-        title_justify="left",
-    )
-    for name in ("likeness (Fisher's z)", *(view["name"] for view in facts["views"])):
-        table.add_column(name, justify="left" if len(table.columns) == 0 else "right")
-    for name, values in _table_rows(facts["views"]):
-        table.add_row(escape(name), *values)
-    options.open_console().print(table)
+    drawn = f"; psi {facts['psi']:g}, noise {facts['noise']:g}" if "psi" in facts else ""
+    title = f"{say_audited(facts)}{drawn}{judging.say_channel(facts['store'])}"
+    head = ("likeness (Fisher's z)", *(view["name"] for view in facts["views"]))
+    judging.print_table(title, head, _table_rows(facts["views"]))
     membership = facts["membership"]
     if membership:
         click.echo(say_membership(membership))
@@ -126,15 +117,13 @@ def _print_table(facts: dict[str, Any]) -> None:
     click.echo(f"{facts['images_per_s']:,.0f} images/s")
 
 
-def _table_rows(views: list[dict[str, Any]]) -> list[tuple[str, list[str]]]:
-    def likeness(whose: str, key: str) -> list[str]:
-        return [f"{view['likeness'][whose][key]:.3f}" for view in views]
-
-    return [
-        ("median sample", likeness("samples", "p50")),
-        ("most alike sample", likeness("samples", "max")),
-        ("median person to other people", likeness("people", "p50")),
-        ("most alike person", likeness("people", "max")),
-        ("limit for new people", [f"{view['limit']:.3f}" for view in views]),
-        ("samples above the limit", [f"{view['copies']} ({view['share']:.2%})" for view in views]),
-    ]
+def _table_rows(views: list[dict[str, Any]]) -> Iterator[list[str]]:
+    for name, whose, key in (
+        ("median sample", "samples", "p50"),
+        ("most alike sample", "samples", "max"),
+        ("median person to other people", "people", "p50"),
+        ("most alike person", "people", "max"),
+    ):
+        yield [name, *(f"{view['likeness'][whose][key]:.3f}" for view in views)]
+    yield ["limit for new people", *(f"{view['limit']:.3f}" for view in views)]
+    yield ["samples above the limit", *(f"{v['copies']} ({v['share']:.2%})" for v in views)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,6 +135,20 @@ def say_channel(described: dict[str, Any]) -> str:
     if described["channels"] == 1:
         return ""
     return f"; only channel {described['channel']}, the first of {described['channels']}"
+
+
+def print_table(
+    title: str, head: Sequence[str], rows: Iterable[Sequence[str]], caption: str | None = None
+) -> None:
+    """A table whose first column names the rows; the others are numbers."""
+    from rich.table import Table
+
+    table = Table(title=title, caption=caption, title_justify="left", caption_justify="left")
+    for number, name in enumerate(head):
+        table.add_column(name, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    options.open_console().print(table)
 
 
 def find_folder(out: Path | None, judged: Judged, name: str, store: StoreReader) -> Path:

@@ -120,23 +120,16 @@ def _compare(
 
 
 def _print_table(facts: dict[str, Any]) -> None:
-    from rich.table import Table
-
     from mri_gan.report.usefulness import ROWS, say_task, say_taught
 
-    table = Table(
-        title=say_task(facts),
-        caption=f"score: {facts['measure']}; labels of synthetic slices: {facts['labels']}",
-        title_justify="left",
-        caption_justify="left",
-    )
-    for column in ("trained on", "score", "95% interval"):
-        table.add_column(column, justify="left" if column == "trained on" else "right")
-    for name, key in ROWS:
-        score = facts[key]
-        table.add_row(name, f"{score['value']:.4f}", f"{score['low']:.4f} .. {score['high']:.4f}")
-    table.add_row("nothing (a guess)", f"{facts['guess']:.4f}", "")
-    options.open_console().print(table)
+    scores = [(name, facts[key]) for name, key in ROWS]
+    rows = [
+        (name, f"{score['value']:.4f}", f"{score['low']:.4f} .. {score['high']:.4f}")
+        for name, score in scores
+    ]
+    rows.append(("nothing (a guess)", f"{facts['guess']:.4f}", ""))
+    caption = f"score: {facts['measure']}; labels of synthetic slices: {facts['labels']}"
+    judging.print_table(say_task(facts), ("trained on", "score", "95% interval"), rows, caption)
     if facts["warning"]:
         click.echo(f"warning: {facts['warning']}")
     click.echo(say_taught(facts))

@@ -316,7 +316,9 @@ def test_odd_escapes_in_a_text_are_no_warning_of_ours() -> None:
 def test_calls_with_other_arguments_than_they_take_are_read_or_one_line() -> None:
     """Every function that is known, with up to five arguments of every odd kind."""
     refused = 0
-    older = {(old, name) for old, new in RENAMED.items() for module, name in BUILDERS if new == module}
+    older = {
+        (old, name) for old, new in RENAMED.items() for module, name in BUILDERS if new == module
+    }
     for module, name in {*BUILDERS, *older}:
         for count in (0, 1, 2, 3, 5):
             for odd in ODD:
