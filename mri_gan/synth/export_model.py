@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import logging
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -196,13 +197,22 @@ def check(frozen: Frozen, draw: Draw, name: str) -> None:
 
 # A generator as a folder that medigan or MONAI can use, and its model card
 
-MARK = Shows.SYNTHETIC.value
-MEDIGAN_INIT = Path(__file__).parent / "templates" / "medigan.py.txt"
+TEMPLATES = Path(__file__).parent / "templates"
 
 
-def dump_json(value: Any) -> bytes:
-    """JSON for people and programs."""
-    return (json.dumps(value, indent=2) + "\n").encode()
+def fill_template(name: str, **values: Any) -> str:
+    """A file of `templates` with a value for each of these words, in its JSON where quoted."""
+    words = "|".join(values)
+    return re.sub(
+        rf'"({words})"|\b({words})\b',
+        lambda found: json.dumps(values[found[1]]) if found[1] else str(values[found[2]]),
+        (TEMPLATES / name).read_text(encoding="utf-8"),
+    )
+
+
+def fill_json(name: str, **values: Any) -> bytes:
+    """The same of a JSON document, a line for each item."""
+    return (json.dumps(json.loads(fill_template(name, **values)), indent=2) + "\n").encode()
 
 
 def describe(drawing: Drawing) -> str:
@@ -218,119 +228,44 @@ def describe(drawing: Drawing) -> str:
 
 def medigan_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
     """Weights, `__init__.py` with `generate`, and the entry for medigan's global.json."""
-    look, dim = drawing.look, drawing.trained.generator.latent_dim
-    entry = {
-        "00000_MRIGAN_MRI_SLICE_FULL": {
-            "execution": {
-                "package_name": "mrigan_model",
-                "package_link": "",
-                "model_name": "generator",
-                "extension": ".pt",
-                "image_size": [look.size, look.size],
-                "dependencies": ["numpy", "torch", "Pillow"],
-                "generate_method": {
-                    "name": "generate",
-                    "args": {
-                        "base": ["model_file", "num_samples", "output_path", "save_images"],
-                        "custom": {"seed": None},
-                    },
-                },
-            },
-            "selection": {
-                "modality": ["MRI"],
-                "function": ["noise to image"],
-                "height": look.size,
-                "width": look.size,
-                "type": drawing.trained.config.model.arch,
-                "privacy_preservation": False,
-                "tags": ["MRI", "synthetic"],
-            },
-            "description": {"title": describe(drawing), "version": __version__, "comment": MARK},
-        }
-    }
-    source = MEDIGAN_INIT.read_text(encoding="utf-8").replace("LATENT_DIM", str(dim))
-    source = source.replace("SYNTHETIC_MARK", MARK)
+    facts = {"SYNTHETIC_MARK": Shows.SYNTHETIC.value}
+    source = fill_template(
+        "medigan.py.txt", LATENT_DIM=drawing.trained.generator.latent_dim, **facts
+    )
+    entry = fill_json(
+        "medigan.json",
+        SIZE=drawing.look.size,
+        ARCHITECTURE=drawing.trained.config.model.arch,
+        DESCRIPTION=describe(drawing),
+        MRIGAN_VERSION=__version__,
+        **facts,
+    )
+    return {"__init__.py": source.encode(), "generator.pt": program, "metadata.json": entry}
+
+
+def monai_files(drawing: Drawing, program: bytes) -> dict[str, bytes]:
+    """A bundle of MONAI: its inputs, outputs and versions, and what `monai.bundle run` does.
+
+    MONAI's tools look for an input called image; here it is a latent.
+    """
+    names, dim = drawing.trained.channel_names, drawing.trained.generator.latent_dim
+    metadata = fill_json(
+        "monai-metadata.json",
+        TORCH_VERSION=str(torch.__version__).partition("+")[0],
+        NUMPY_VERSION=np.__version__,
+        DESCRIPTION=describe(drawing),
+        LATENT_DIM=dim,
+        CHANNELS=len(names),
+        SIZE=drawing.look.size,
+        CHANNEL_NAMES=dict(enumerate(names)),
+    )
+    steps = postprocessing(len(names))
+    inference = fill_json("monai-inference.json", LATENT_DIM=dim, POSTPROCESSING=steps)
     return {
-        "__init__.py": source.encode(),
-        "generator.pt": program,
-        "metadata.json": dump_json(entry),
-    }
-
-
-def monai_metadata(drawing: Drawing) -> dict[str, Any]:
-    """What MONAI's tools know of a bundle: its inputs, outputs and versions."""
-    size, dim = drawing.look.size, drawing.trained.generator.latent_dim
-    names = dict(enumerate(drawing.trained.channel_names))
-    common = {"is_patch_data": False, "dtype": "float32"}
-    return {
-        "schema": "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/"
-        "0.8.1/meta_schema_20240725.json",
-        "version": "0.1.0",
-        "changelog": {"0.1.0": "exported"},
-        "monai_version": "1.3.0",
-        "pytorch_version": str(torch.__version__).partition("+")[0],
-        "numpy_version": np.__version__,
-        "required_packages_version": {"pytorch-ignite": "0.4.11", "pillow": "10.3.0"},
-        "task": "Synthetic MRI slices",
-        "description": describe(drawing),
-        "authors": "to be filled in",
-        "copyright": "under the terms of the training data",
-        "network_data_format": {
-            "inputs": {
-                "image": {  # MONAI's tools look for this name; it is a latent
-                    **common,
-                    "type": "noise",
-                    "format": "latent",
-                    "num_channels": 1,
-                    "spatial_shape": [dim],
-                    "value_range": [],
-                    "channel_def": {"0": "latent"},
-                }
-            },
-            "outputs": {
-                "pred": {
-                    **common,
-                    "type": "image",
-                    "format": "magnitude",
-                    "num_channels": len(names),
-                    "spatial_shape": [size, size],
-                    "value_range": [-1, 1],
-                    "channel_def": names,
-                }
-            },
-        },
-    }
-
-
-def monai_inference(drawing: Drawing) -> dict[str, Any]:
-    """What `python -m monai.bundle run` does: draw latents by seed, write an image for each."""
-    dim, channels = drawing.trained.generator.latent_dim, len(drawing.trained.channel_names)
-    latent = f"torch.randn(1, {dim}, generator=torch.Generator().manual_seed(@seed + i))"
-    return {
-        "imports": ["$import torch"],
-        "bundle_root": ".",
-        "dataset_dir": "",
-        "output_dir": "$@bundle_root + '/eval'",
-        "device": "$torch.device('cuda' if torch.cuda.is_available() else 'cpu')",
-        "seed": 0,
-        "num_images": 8,
-        "network_def": "$torch.jit.load(@bundle_root + '/models/model.ts', map_location=@device)",
-        "dataset": {
-            "_target_": "Dataset",
-            "data": f"$[{{'image': {latent}}} for i in range(@num_images)]",
-        },
-        "dataloader": {"_target_": "DataLoader", "dataset": "@dataset", "batch_size": 4},
-        "inferer": {"_target_": "SimpleInferer"},
-        "postprocessing": {"_target_": "Compose", "transforms": postprocessing(channels)},
-        "evaluator": {
-            "_target_": "SupervisedEvaluator",
-            "device": "@device",
-            "val_data_loader": "@dataloader",
-            "network": "@network_def",
-            "inferer": "@inferer",
-            "postprocessing": "@postprocessing",
-        },
-        "run": ["$@evaluator.run()"],
+        "configs/metadata.json": metadata,
+        "configs/inference.json": inference,
+        "models/model.ts": program,
+        "docs/README.md": model_card(drawing).encode(),
     }
 
 
@@ -343,11 +278,7 @@ def postprocessing(channels: int) -> list[dict[str, Any]]:
     scale = {"a_min": -1.0, "a_max": 1.0, "b_min": 0.0, "b_max": 1.0, "clip": True}
     return [
         {"_target_": "ScaleIntensityRanged", "keys": "pred", **scale},
-        {
-            "_target_": "Transposed",
-            "keys": "pred",
-            "indices": [0, 2, 1],
-        },  # columns come first there
+        {"_target_": "Transposed", "keys": "pred", "indices": [0, 2, 1]},  # columns come first
         {**save, "output_ext": ".png", "scale": 255},
     ]
 
@@ -409,11 +340,6 @@ def build_files(drawing: Drawing, format_: str) -> dict[str, bytes]:
     if format_ == "torch-export":
         return {"generator.pt2": to_program(Frozen(drawing), said)}
     if format_ == "monai":
-        return {
-            "configs/metadata.json": dump_json(monai_metadata(drawing)),
-            "configs/inference.json": dump_json(monai_inference(drawing)),
-            "models/model.ts": to_torchscript(Frozen(drawing, clamped=True), said),
-            "docs/README.md": model_card(drawing).encode(),
-        }
+        return monai_files(drawing, to_torchscript(Frozen(drawing, clamped=True), said))
     program = to_torchscript(Frozen(drawing), said)
     return medigan_files(drawing, program) if format_ == "medigan" else {"generator.pt": program}
