@@ -427,14 +427,12 @@ def _draw_rows(axes: Any, figures: Sequence[Any], rows: int) -> None:
     axes.grid(axis="x", alpha=0.3)
 
 
-def save_figure(path: Path, canvas: Any) -> None:
-    """Write a figure of matplotlib, marked as a chart and without a date."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    stream = io.BytesIO()
-    FigureCanvasAgg(canvas)
-    kind = path.suffix.removeprefix(".")
+def save_figure(
+    path: Path, canvas: Any, shows: Shows = Shows.CHART, dots_per_inch: int = 150
+) -> None:
+    """Write a figure of matplotlib, marked where it is a PNG, and without a date."""
+    stream, kind = io.BytesIO(), path.suffix.removeprefix(".")
     undated: dict[str, Any] = {"Date" if kind == "svg" else "CreationDate": None}
-    notes = {COMMENT: Shows.CHART.value} if kind == "png" else undated
-    canvas.savefig(stream, format=kind, dpi=150, metadata=notes)
+    notes = {COMMENT: shows.value} if kind == "png" else undated
+    canvas.savefig(stream, format=kind, dpi=dots_per_inch, metadata=notes)
     write_bytes(path, stream.getvalue())

@@ -443,13 +443,13 @@ def plant_copies(
 
 def first_rows(images: ImageSet, count: int) -> ImageSet:
     """The first images of a set."""
-    return ImageSet(images.name, images.size, images.groups[:count], images.read)
+    return ImageSet(images.size, images.groups[:count], images.read)
 
 
 def as_set(images: Pixels) -> ImageSet:
     """Pictures in memory that belong to nobody."""
     nobody = np.full(len(images), NOBODY)
-    return ImageSet("planted", images.shape[-1], nobody, lambda a, b: images[a:b])
+    return ImageSet(images.shape[-1], nobody, lambda a, b: images[a:b])
 
 
 def check_counts(samples: ImageSet, train: ImageSet, held_out: ImageSet | None) -> None:

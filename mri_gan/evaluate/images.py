@@ -33,7 +33,6 @@ class ImageSet:
     `read(start, stop)` gives pixels [n, S, S] in 0..1; nothing is kept between calls.
     """
 
-    name: str
     size: int  # px
     groups: NDArray[np.int64]  # [N], equal where images are of one person
     read: Callable[[int, int], Pixels]
@@ -55,7 +54,7 @@ class ImageSet:
             return np.asarray(span[some - some[0]])
 
         indices = None if self.indices is None else self.indices[rows]
-        return ImageSet(self.name, self.size, self.groups[rows], read, indices)
+        return ImageSet(self.size, self.groups[rows], read, indices)
 
     def batches(self) -> Iterator[tuple[int, Pixels]]:
         """(index of the first, pixels) of one batch after another."""
@@ -81,7 +80,7 @@ def fakes_of(
         drawn = draw_seeds(trained.generator, seeds[start:stop], look, some)[:, 0]
         return to_unit(to_stored(drawn.numpy(), depth))
 
-    return ImageSet("fakes", look.size, np.arange(len(seeds)), read, seeds=seeds)
+    return ImageSet(look.size, np.arange(len(seeds)), read, seeds=seeds)
 
 
 def pick_conditions(
@@ -118,7 +117,7 @@ def reals_of(
 
     numbers = {name: i for i, name in enumerate(sorted({r.subject for r in store.records}))}
     groups = np.array([numbers[store.records[int(i)].subject] for i in indices], np.int64)
-    return ImageSet("reals", size, groups, read, indices)
+    return ImageSet(size, groups, read, indices)
 
 
 def check_fit(trained: Trained, store: StoreReader, size: int) -> None:
@@ -175,7 +174,7 @@ def images_in(folder: Path, size: int | None, limit: int, seed: int = 0) -> tupl
         return np.stack([read_image(path, size) for path in chosen[start:stop]])
 
     resizer = "none" if size == own else f"{RESIZER} from {own} px"
-    return ImageSet("images", size, np.arange(len(chosen)), read), resizer
+    return ImageSet(size, np.arange(len(chosen)), read), resizer
 
 
 def read_look(folder: Path) -> dict[str, float]:

@@ -20,7 +20,6 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mri_gan.errors import UsageError
 from mri_gan.evaluate.families import Family, Source, Table, Values, compare_drawn
 from mri_gan.evaluate.images import as_tensor
 from mri_gan.pictures import Pixels
@@ -41,12 +40,10 @@ def scales_at(size: int) -> int:
 def ms_ssim(a: Pixels, b: Pixels) -> NDArray[np.float64]:
     """Similarity of each pair [N, S, S] of 0..1: 1 for equal images [N].
 
-    At small sizes only the scales that hold a window, their weights scaled to sum to 1.
-    Raises UsageError below 11 px.
+    At small sizes only the scales that hold a window, their weights scaled to sum to 1; below
+    11 px there are none.
     """
     scales = scales_at(a.shape[-1])
-    if not scales:
-        raise UsageError(f"ms-ssim needs images of {WINDOW} px or more", "choose a larger --size")
     weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
     left, right = as_tensor(a).double(), as_tensor(b).double()
     product = np.ones(len(a))
@@ -92,14 +89,6 @@ MOST_PATCHES = 1 << 17  # per level and set of images
 Descriptors = NDArray[np.float32]  # [N, P, PATCH * PATCH]
 
 
-def levels_of(size: int) -> list[int]:
-    """The sizes of the pyramid's levels in px, finest first."""
-    levels = [size]
-    while levels[-1] // 2 >= COARSEST_PX:
-        levels.append(levels[-1] // 2)
-    return levels
-
-
 def patches_per_image(count: int) -> int:
     """How many patches to take of each of `count` images."""
     return max(1, min(PATCHES, MOST_PATCHES // max(count, 1)))
@@ -108,7 +97,7 @@ def patches_per_image(count: int) -> int:
 def laplacian_pyramid(images: Tensor) -> list[Tensor]:
     """Band-pass levels [N, 1, S, S], [N, 1, S/2, S/2], ...; the last is the low-pass itself."""
     levels = []
-    for _ in levels_of(images.shape[-1])[1:]:
+    while images.shape[-1] // 2 >= COARSEST_PX:
         small = _smooth(images)[..., ::2, ::2]
         levels.append(images - _enlarge(small))
         images = small

@@ -7,7 +7,7 @@ Ravuri and Vinyals 2019, "Classification accuracy score".
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,21 +67,18 @@ def position_task() -> Task:
     return Task(
         "position",
         "1 minus the absolute error, in lengths of the scan",
-        lambda: nn.Sequential(*_encoder(), nn.AdaptiveAvgPool2d(4), nn.Flatten(), *_head()),
+        _position_network,
         lambda outputs, targets: F.mse_loss(outputs.squeeze(1), targets),
         lambda outputs, targets: 1 - (outputs.squeeze(1) - targets).abs(),
     )
 
 
-def _encoder() -> list[nn.Module]:
+def _position_network() -> nn.Module:
     layers: list[nn.Module] = []
     for inputs, outputs in ((1, WIDTH), (WIDTH, 2 * WIDTH), (2 * WIDTH, 4 * WIDTH)):
         layers += [nn.Conv2d(inputs, outputs, 3, 2, 1), nn.GroupNorm(4, outputs), nn.ReLU()]
-    return layers
-
-
-def _head() -> list[nn.Module]:
-    return [nn.Linear(4 * WIDTH * 16, 64), nn.ReLU(), nn.Linear(64, 1)]
+    layers += [nn.AdaptiveAvgPool2d(4), nn.Flatten(), nn.Linear(4 * WIDTH * 16, 64), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(64, 1))
 
 
 class SmallUnet(nn.Module):
@@ -367,10 +364,10 @@ def compare_training(
     others = [synthetic, draw_blobs(real, seed)]
     if labels.startswith("network"):
         others = [_label(networks[0], examples) for examples in others]
-    scores = [[_score(task, network, test) for network in networks]]
+    scores = [_scores(task, networks, test)]
     for examples in others:
         trained = (train_network(task, examples, seed + i, steps, tell) for i in range(NETWORKS))
-        scores.append([_score(task, network, test) for network in trained])
+        scores.append(_scores(task, trained, test))
     on_real, on_synthetic, on_blobs = (_summarise(some, test.groups, seed) for some in scores)
     return Utility(
         task.name,
@@ -378,8 +375,8 @@ def compare_training(
         on_real,
         on_synthetic,
         on_blobs,
-        _summarise(_subtract(scores[1], scores[0]), test.groups, seed),
-        _summarise(_subtract(scores[1], scores[2]), test.groups, seed),
+        _summarise(scores[1] - scores[0], test.groups, seed),
+        _summarise(scores[1] - scores[2], test.groups, seed),
         _guess(task, real, test, classes),
         labels,
         count,
@@ -414,13 +411,14 @@ def _first(examples: Examples, count: int) -> Examples:
     return Examples(examples.images[:count], examples.targets[:count], examples.groups[:count])
 
 
-def _score(task: Task, network: Any, test: Examples) -> NDArray[np.float64]:
-    return np.asarray(task.score(apply(network, test.images), test.targets).double().numpy())
+def _scores(task: Task, networks: Iterable[nn.Module], test: Examples) -> NDArray[np.float64]:
+    """The score of each network on each image [n, N]."""
+    scored = [task.score(apply(network, test.images), test.targets) for network in networks]
+    return np.asarray(torch.stack(scored).double().numpy())
 
 
-def _summarise(scores: list[NDArray[np.float64]], groups: NDArray[np.int64], seed: int) -> Score:
-    """The mean over networks [n] and images [N]; people and networks are drawn again."""
-    each = np.stack(scores)
+def _summarise(each: NDArray[np.float64], groups: NDArray[np.int64], seed: int) -> Score:
+    """The mean over networks and images [n, N]; people and networks are drawn again."""
     rng = np.random.default_rng(seed)
     draws = np.array(
         [
@@ -429,13 +427,7 @@ def _summarise(scores: list[NDArray[np.float64]], groups: NDArray[np.int64], see
         ]
     )
     low, high = interval(float(each.mean()), draws, most=1.0)
-    return Score(float(each.mean()), low, high, [float(s.mean()) for s in scores])
-
-
-def _subtract(
-    scores: list[NDArray[np.float64]], others: list[NDArray[np.float64]]
-) -> list[NDArray[np.float64]]:
-    return [a - b for a, b in zip(scores, others, strict=True)]
+    return Score(float(each.mean()), low, high, each.mean(1).tolist())
 
 
 def _guess(task: Task, real: Examples, test: Examples, classes: int) -> float:
@@ -470,9 +462,6 @@ def to_json(result: Utility) -> dict[str, Any]:
 
 
 def _plain(score: Score) -> dict[str, Any]:
-    return {
-        "value": round(score.value, 5),
-        "low": round(score.low, 5),
-        "high": round(score.high, 5),
-        "networks": [round(v, 5) for v in score.networks],
-    }
+    """Its values, rounded."""
+    plain = {name: round(getattr(score, name), 5) for name in ("value", "low", "high")}
+    return {**plain, "networks": [round(value, 5) for value in score.networks]}

@@ -12,10 +12,9 @@ from mri_gan.charts import SEEN, list_seen
 from mri_gan.evaluate.audit import Audit, significant
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.evaluate.membership import Membership
-from mri_gan.pictures import Pixels, build_sheet, say_edges
+from mri_gan.pictures import Pixels, build_grid
 
 WORST = 8
-SHOWN_PX = 128
 PAIRS = (
     "each sample, the training slice most like it, and their difference (mid-grey where they "
     "agree); likeness: 0 is none, above the limit is a copy (Fisher's z of a correlation)"
@@ -91,9 +90,7 @@ def worst_pairs(
             f"limit {limits[view[row]]:.3g}",
             "difference",
         ]
-    scale = max(1, SHOWN_PX // samples.size)
-    notes = [PAIRS, say_edges(edges)]
-    return build_sheet(np.stack(tiles), 6, labels, scale, edges, notes)
+    return build_grid(np.stack(tiles)[:, None], 6, labels, [PAIRS], edges=edges)
 
 
 def _one(images: ImageSet, row: int) -> Pixels:

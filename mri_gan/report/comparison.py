@@ -31,14 +31,14 @@ LAST_POINTS = 30  # of a curve, for the means at the end; fewer where it has few
 
 def build_comparison(runs: Sequence[RunFacts]) -> str:
     """The page of several runs; their folders' names must differ."""
-    names = [run.name for run in runs]
     parts = [
         answers(runs),
         last_grids(runs),
         *(figures(run, number) for number, run in enumerate(runs)),
-        differing(runs, names),
+        differing(runs),
+        ends(runs),
+        overlaid(runs),
     ]
-    parts += [ends(runs, names), overlaid(runs)]
     return render(f"{len(runs)} runs side by side", parts, any(run.with_people for run in runs))
 
 
@@ -68,7 +68,7 @@ def say_sizes(runs: Sequence[RunFacts]) -> list[str]:
     return [f"Their images are of different sizes ({sizes}), so that their figures do not compare."]
 
 
-def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
+def differing(runs: Sequence[RunFacts]) -> Section:
     """The settings that are not the same everywhere."""
     section = Section("settings", "What differs")
     rows = [
@@ -82,7 +82,8 @@ def differing(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
         rows.append(["size of the images compared", *(f"{size_of(run)} px" for run in runs)])
         section.notes += said
     if rows:
-        section.tables.append(Table("Settings", rows, ("setting", *names)))
+        head = ("setting", *(run.name for run in runs))
+        section.tables.append(Table("Settings", rows, head))
     else:
         section.notes.append("Nothing: the settings and the data are the same.")
     return section
@@ -111,7 +112,7 @@ def say_data(runs: Sequence[RunFacts]) -> str:
     return "Whether they were trained on the same slices is not recorded, only that labels differ."
 
 
-def ends(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
+def ends(runs: Sequence[RunFacts]) -> Section:
     """Where each run stands, and the means of its last metrics."""
     rows = [
         ["real images shown", *(sections.kimg(run.nimg) for run in runs)],
@@ -122,7 +123,8 @@ def ends(runs: Sequence[RunFacts], names: Sequence[str]) -> Section:
         for name in series:
             means = [sections.to_text(_mean_at_end(run, name)) for run in runs]
             rows += [[name_metric(title, name), *means]] if any(means) else []
-    table = Table("Progress, and means at the end of the curves", rows, ("", *names))
+    head = ("", *(run.name for run in runs))
+    table = Table("Progress, and means at the end of the curves", rows, head)
     problems = [sections.list_problems_of(run, f"{run.name}: problems") for run in runs]
     return Section("ends", "Where they stand", tables=[table, *itertools.chain(*problems)])
 

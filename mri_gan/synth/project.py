@@ -22,12 +22,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
+from mri_gan.charts import save_figure
 from mri_gan.config import require, require_one_of
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import explain_os_error, make_folder, one_line, write_bytes
 from mri_gan.ingest.read.image_files import read_grey_file
 from mri_gan.nets.build import synthesise
-from mri_gan.pictures import COMMENT, Shows, png_bytes, say_edges, to_grey, to_stored
+from mri_gan.pictures import Shows, png_bytes, say_edges, to_grey, to_stored
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
 from mri_gan.synth.sample import Trained, load_critic
@@ -82,14 +83,11 @@ class Projection:
 
 @dataclass(frozen=True)
 class Effort:
-    """How hard to try: steps, learning rate, space, and weights of the distance's parts."""
+    """How hard to try: steps, learning rate, space."""
 
     steps: int = 500
     lr: float = 0.1
     space: str = "w"
-    pixel_weight: float = 1.0
-    feature_weight: float = 1.0
-    noise_weight: float = NOISE_WEIGHT
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -123,8 +121,8 @@ def project(
         set_rate(optimiser, effort, step)
         shaken = w + spread * shake(step, effort.steps) * torch.randn(w.shape, generator=rng).to(w)
         image = draw_styles(drawing, shaken.expand(1, layers, -1), noise)
-        near = distance(image, target, features, wanted, effort)
-        loss = near + effort.noise_weight * sum(map(correlation, noise))
+        near = distance(image, target, features, wanted)
+        loss = near + NOISE_WEIGHT * sum(map(correlation, noise))
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
@@ -164,15 +162,14 @@ def shake(step: int, steps: int) -> float:
 
 
 def distance(
-    image: Tensor, target: Tensor, features: Features | None, wanted: list[Tensor], effort: Effort
+    image: Tensor, target: Tensor, features: Features | None, wanted: list[Tensor]
 ) -> Tensor:
     """Mean absolute difference of pixels at four scales, and of features of equal weight."""
     parts = [F.l1_loss(*pair) for pair in zip(pyramid(image), pyramid(target), strict=True)]
-    total = effort.pixel_weight * sum(parts, torch.zeros(())) / len(parts)
-    if features is not None and effort.feature_weight:
-        found = features(image)
-        near = [relative(a, b) for a, b in zip(found, wanted, strict=True)]
-        total = total + effort.feature_weight * sum(near) / max(1, len(near))
+    total = sum(parts, torch.zeros(())) / len(parts)
+    if features is not None:
+        near = [relative(a, b) for a, b in zip(features(image), wanted, strict=True)]
+        total = total + sum(near) / max(1, len(near))
     return total
 
 
@@ -296,11 +293,9 @@ def draw_projection(
     `edges` (R and L) stand in the upper corners of the drawing; which side is where in the target,
     nobody has said.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(14, 4), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = figure.subplots(1, 4)
     for panel, image, title in zip(panels, (target, result), ("target", "synthetic"), strict=False):
         panel.imshow(as_picture(image), cmap="gray", vmin=0, vmax=255)
@@ -319,9 +314,7 @@ def draw_projection(
     panels[3].set(title="distance at each step", xlabel="step", ylabel="distance, no unit")
     notes = (Shows.BOTH.value, say_edges(edges, "the synthetic picture"))
     figure.supxlabel("; ".join(filter(None, notes)), fontsize=9)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=100, metadata={COMMENT: Shows.BOTH.value})
-    write_bytes(path, stream.getvalue())
+    save_figure(path, figure, Shows.BOTH, 100)
 
 
 def as_picture(image: NDArray[np.float32]) -> NDArray[np.uint8]:

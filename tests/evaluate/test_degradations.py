@@ -49,7 +49,7 @@ def draw_people(count: int, seed: int) -> NDArray[np.float32]:
 
 def as_set(images: Images) -> ImageSet:
     """Pictures in memory as fakes."""
-    return ImageSet("given", SIZE, np.arange(len(images)), lambda a, b: images[a:b])
+    return ImageSet(SIZE, np.arange(len(images)), lambda a, b: images[a:b])
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def reals() -> ImageSet:
     """48 people with 8 slices each, in random order."""
     images, order = draw_people(48, seed=1), np.random.default_rng(0).permutation(48 * SLICES)
     shuffled = images[order]
-    return ImageSet("reals", SIZE, order // SLICES, lambda a, b: shuffled[a:b])
+    return ImageSet(SIZE, order // SLICES, lambda a, b: shuffled[a:b])
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +169,7 @@ def test_faults_are_said_to_be_far_outside(evaluations: dict[str, Evaluation]) -
 def test_copies_of_the_reals_are_nearer_than_people_are(
     reals: ImageSet, families: list[Family]
 ) -> None:
-    copies = ImageSet("copies", SIZE, np.arange(len(reals)), reals.read)
+    copies = ImageSet(SIZE, np.arange(len(reals)), reals.read)
     result = evaluate(reals, copies, families, resamples=20)
     nearer = {f.name for f in result.figures if f.reading.startswith("nearer than people are")}
     assert {"swd[mean]", "spectrum", "histogram"} & nearer
@@ -239,7 +239,7 @@ def test_a_share_in_per_cent_has_its_interval_in_per_cent() -> None:
 def test_a_whole_share_is_as_certain_as_there_are_people(
     reals: ImageSet, families: list[Family]
 ) -> None:
-    copies = ImageSet("copies", 32, np.arange(len(reals)), reals.read)
+    copies = ImageSet(32, np.arange(len(reals)), reals.read)
     figures = {f.name: f for f in evaluate(reals, copies, families, resamples=20).figures}
     people = len(np.unique(reals.groups))
     assert figures["precision[pca]"].low == pytest.approx(people / (people + 1.96**2), rel=1e-3)
@@ -293,7 +293,7 @@ def test_more_images_than_the_floor_has_lower_the_distance(
 def test_a_set_of_the_reals_themselves_is_at_distance_0(
     reals: ImageSet, families: list[Family]
 ) -> None:
-    copies = ImageSet("copies", 32, np.arange(len(reals)), reals.read)
+    copies = ImageSet(32, np.arange(len(reals)), reals.read)
     result = evaluate(reals, copies, families, resamples=20)
     values = {figure.name: figure.value for figure in result.figures}
     for name in ("swd[mean]", "spectrum", "histogram"):

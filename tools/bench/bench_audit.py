@@ -110,7 +110,7 @@ def read_everybody(store: Path, size: int) -> tuple[ImageSet, NDArray[np.int64]]
         assert found.indices is not None
         places = np.array([opened.records[int(i)].position or 0 for i in found.indices])
         pixels = found.read(0, len(found))
-    return ImageSet("people", size, found.groups, lambda a, b: pixels[a:b]), places
+    return ImageSet(size, found.groups, lambda a, b: pixels[a:b]), places
 
 
 def draw_everybody() -> tuple[ImageSet, NDArray[np.int64]]:

@@ -105,7 +105,7 @@ def run_alone(part: str, count: int, size: int, threads: int) -> dict[str, Any]:
 
 def bench_evaluation(count: int, size: int) -> dict[str, Any]:
     """All download-free figures of two sets of pictures that are made as they are read."""
-    reals, fakes = made_up("reals", count, size, SLICES, 0), made_up("fakes", count, size, 1, 1)
+    reals, fakes = made_up(count, size, SLICES, 0), made_up(count, size, 1, 1)
     before = peak_mib()
     start = time.perf_counter()
     features = build_features(DOWNLOAD_FREE, reals, "cpu")
@@ -125,8 +125,8 @@ def bench_evaluation(count: int, size: int) -> dict[str, Any]:
 
 def bench_audit(count: int, size: int) -> dict[str, Any]:
     """An audit of 1,000 samples against so many slices; people held out are an eighth of them."""
-    train, samples = made_up("train", count, size, SLICES, 0), made_up("fakes", SAMPLES, size, 1, 1)
-    held_out = made_up("others", count // 8, size, SLICES, 2)
+    train, samples = made_up(count, size, SLICES, 0), made_up(SAMPLES, size, 1, 1)
+    held_out = made_up(count // 8, size, SLICES, 2)
     before, start = peak_mib(), time.perf_counter()
     audit(samples, train, held_out)
     seconds = time.perf_counter() - start
@@ -134,7 +134,7 @@ def bench_audit(count: int, size: int) -> dict[str, Any]:
     return {**facts, "peak_mib_before": before, "peak_mib": peak_mib()}
 
 
-def made_up(name: str, count: int, size: int, per_person: int, seed: int) -> ImageSet:
+def made_up(count: int, size: int, per_person: int, seed: int) -> ImageSet:
     """Pictures of discs with grain, made anew at every read."""
     y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
     radius = np.asarray(x**2 + y**2, np.float32)
@@ -145,7 +145,7 @@ def made_up(name: str, count: int, size: int, per_person: int, seed: int) -> Ima
         grain = 0.1 * rng.standard_normal((stop - start, size, size), np.float32)
         return np.asarray(np.clip((radius < edge) * 0.6 + grain, 0, 1), np.float32)
 
-    return ImageSet(name, size, np.arange(count) // per_person, read)
+    return ImageSet(size, np.arange(count) // per_person, read)
 
 
 def peak_mib() -> int:

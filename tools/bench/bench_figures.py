@@ -216,7 +216,7 @@ def judge_fault(
 
 def in_memory(pixels: Pixels, groups: Groups) -> ImageSet:
     """Pictures of people as a set."""
-    return ImageSet("people", pixels.shape[-1], groups, lambda a, b: pixels[a:b])
+    return ImageSet(pixels.shape[-1], groups, lambda a, b: pixels[a:b])
 
 
 def list_figures(splits: list[list[Figure]]) -> dict[str, Any]:

@@ -28,4 +28,4 @@ def draw_heads(count: int, seed: int) -> Images:
 def as_people(images: Images, first: int = 0) -> ImageSet:
     """Four slices for each person, numbered from `first`."""
     groups = first + np.arange(len(images)) // SLICES
-    return ImageSet("given", images.shape[-1], groups, lambda a, b: images[a:b])
+    return ImageSet(images.shape[-1], groups, lambda a, b: images[a:b])

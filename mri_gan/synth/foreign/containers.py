@@ -6,6 +6,8 @@ import io
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +71,7 @@ def load_bytes(data: bytes, what: str, depth: int) -> Any:
     first, end = read_pickle(data, what)
     if first == LEGACY_MAGIC:
         return _load_legacy(data, end, what, depth)
-    return Realiser(what, _no_storages(what), load_bytes, depth).value(first)
+    return Realiser(what, _Storages(what), load_bytes, depth).value(first)
 
 
 def _load_safetensors(data: bytes, what: str) -> Any:
@@ -84,13 +86,6 @@ def _load_safetensors(data: bytes, what: str) -> Any:
         return safetensors.torch.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise DataError(f"{what}: damaged ({one_line(error)})", BETTER) from error
-
-
-def _no_storages(what: str) -> Any:
-    def find(_pid: Any) -> Storage:
-        raise DataError(f"{what}: refers to numbers that it does not hold", BETTER)
-
-    return find
 
 
 def _describe(pid: Any, what: str) -> tuple[torch.dtype, str, int]:
@@ -114,6 +109,26 @@ def _as_storage(data: bytes | memoryview, dtype: torch.dtype, numel: int, what: 
     return Storage(torch.frombuffer(bytearray(data), dtype=dtype))
 
 
+@dataclass
+class _Storages:
+    """Storages by their key, each read once; without `read`, those that are known."""
+
+    what: str
+    read: Callable[[str], bytes] | None = None
+    known: dict[str, Storage] = field(default_factory=dict)
+
+    def __call__(self, pid: Any) -> Storage:
+        dtype, key, numel = _describe(pid, self.what)
+        if key not in self.known:
+            if self.read is None:
+                raise DataError(f"{self.what}: refers to numbers that it does not hold", BETTER)
+            self.known[key] = _as_storage(self.read(key), dtype, numel, self.what)
+        found = self.known[key]
+        if found.values.dtype != dtype:
+            raise DataError(f"{self.what}: one storage of two kinds", BETTER)
+        return found
+
+
 def _load_zip(data: bytes, what: str, depth: int) -> Any:
     """The form since torch 1.6: `NAME/data.pkl`, `NAME/data/0`, ..., all of them stored."""
     try:
@@ -133,27 +148,10 @@ def _load_zip(data: bytes, what: str, depth: int) -> Any:
         if order != b"little":
             raise DataError(f"{what}: was written on a big-endian machine", "save it again")
         item, _ = read_pickle(archive.read(pickles[0]), what)
-        return Realiser(what, _ZipStorages(archive, root, what), load_bytes, depth).value(item)
+        storages = _Storages(what, lambda key: archive.read(f"{root}data/{key}"))
+        return Realiser(what, storages, load_bytes, depth).value(item)
     except DAMAGED as error:
         raise DataError(f"{what}: damaged ({one_line(error)})", BETTER) from error
-
-
-class _ZipStorages:
-    """Storages by their key, each read once."""
-
-    def __init__(self, archive: zipfile.ZipFile, root: str, what: str) -> None:
-        self.archive, self.root, self.what = archive, root, what
-        self.known: dict[str, Storage] = {}
-
-    def __call__(self, pid: Any) -> Storage:
-        dtype, key, numel = _describe(pid, self.what)
-        if key not in self.known:
-            data = self.archive.read(f"{self.root}data/{key}")
-            self.known[key] = _as_storage(data, dtype, numel, self.what)
-        found = self.known[key]
-        if found.values.dtype != dtype:
-            raise DataError(f"{self.what}: one storage of two kinds", BETTER)
-        return found
 
 
 def _load_legacy(data: bytes, at: int, what: str, depth: int) -> Any:
@@ -181,14 +179,7 @@ def _load_legacy(data: bytes, at: int, what: str, depth: int) -> Any:
             raise DataError(f"{what}: a storage is not of the size it claims", BETTER)
         storages[str(key)] = _as_storage(view[at + 8 : stop], dtype, numel, what)
         at = stop
-
-    def find(pid: Any) -> Storage:
-        _, key, _ = _describe(pid, what)
-        if key not in storages:
-            raise DataError(f"{what}: refers to numbers that it does not hold", BETTER)
-        return storages[key]
-
-    return Realiser(what, find, load_bytes, depth).value(item)
+    return Realiser(what, _Storages(what, known=storages), load_bytes, depth).value(item)
 
 
 def _all_storages(item: Any, what: str) -> list[tuple[torch.dtype, str, int]]:
