@@ -7,7 +7,7 @@ the features are Inception's. Kernel distance: Binkowski et al. 2018, section 4 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -214,14 +214,11 @@ def radial_power(images: Pixels) -> NDArray[np.float32]:
 def spectrum_family() -> Family:
     """Root mean square difference of the mean spectra in decibels, over all radii but 0."""
 
-    def describe(pixels: Pixels, _first: int) -> Table:
-        return {"power": radial_power(pixels)}
-
     def compare(reals: Table, fakes: Table) -> Values:
         difference = fakes["power"].mean(0, np.float64) - reals["power"].mean(0, np.float64)
         return {"spectrum": float(np.sqrt((difference[1:] ** 2).mean()))}
 
-    source = Source("spectrum", describe)
+    source = Source("spectrum", lambda pixels, _first: {"power": radial_power(pixels)})
     return Family("spectrum", 8, source, compare, unit="dB")
 
 
@@ -235,14 +232,11 @@ def grey_shares(images: Pixels) -> NDArray[np.float32]:
 def histogram_family() -> Family:
     """Wasserstein-1 distance of the mean histograms, in per cent of the range of grey."""
 
-    def describe(pixels: Pixels, _first: int) -> Table:
-        return {"shares": grey_shares(pixels)}
-
     def compare(reals: Table, fakes: Table) -> Values:
         difference = fakes["shares"].mean(0, np.float64) - reals["shares"].mean(0, np.float64)
         return {"histogram": float(100 * np.abs(np.cumsum(difference)).mean())}
 
-    source = Source("histogram", describe)
+    source = Source("histogram", lambda pixels, _first: {"shares": grey_shares(pixels)})
     return Family("histogram", 8, source, compare, unit="%")
 
 
@@ -289,6 +283,11 @@ SEAM_PX = 32  # the smallest images with room beside the middle
 UPRIGHT_PX, RIDGE = 16, 1.0  # RIDGE: of the mean variance, added to all
 
 
+def by_axes(name: str, measure: Callable[[Pixels, int], NDArray[np.float32]]) -> Source:
+    """What is measured along the rows and along the columns."""
+    return Source(name, lambda pixels, _: {n: measure(pixels, axis) for n, axis in AXES.items()})
+
+
 def measure_seams(images: Pixels, axis: int) -> NDArray[np.float32]:
     """How much rougher images [N, S, S] are across their middle than beside it: a log ratio [N]."""
     lines, half = np.moveaxis(images, axis, 1), len(STEP) // 2
@@ -306,15 +305,11 @@ def seam_family() -> Family:
     Halves of two people that were put together meet there.
     """
 
-    def describe(pixels: Pixels, _first: int) -> Table:
-        return {name: measure_seams(pixels, axis) for name, axis in AXES.items()}
-
     def compare(reals: Table, fakes: Table) -> Values:
         ratios = {name: float(fakes[name].mean() - reals[name].mean()) for name in AXES}
         return {f"seam[{name}]": 100 * float(np.expm1(ratio)) for name, ratio in ratios.items()}
 
-    source = Source("seam", describe)
-    return Family("seam", 16, source, compare, "zero", "%", least=-100.0)
+    return Family("seam", 16, by_axes("seam", measure_seams), compare, "zero", "%", least=-100.0)
 
 
 def split_sides(images: Pixels, axis: int) -> NDArray[np.float32]:
@@ -331,9 +326,6 @@ def upright_family() -> Family:
     opposite sign and one covariance, whose diagonal is raised: reals may be few.
     """
 
-    def describe(pixels: Pixels, _first: int) -> Table:
-        return {name: split_sides(pixels, axis) for name, axis in AXES.items()}
-
     def compare(reals: Table, fakes: Table) -> Values:
         found = {}
         for name in AXES:
@@ -344,6 +336,6 @@ def upright_family() -> Family:
             found[f"upright[{name}]"] = 100 * float((fakes[name] @ weights > 0).mean())
         return found
 
-    source = Source("upright", describe)
+    source = by_axes("upright", split_sides)
     said = f"{MORE_UPRIGHT}: no sign of copies"
     return Family("upright", 16, source, compare, "higher", "%", most=100.0, beyond=said)

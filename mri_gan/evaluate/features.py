@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from mri_gan.errors import DataError
 from mri_gan.evaluate.distances import Vectors
-from mri_gan.evaluate.families import Source, Table
+from mri_gan.evaluate.families import Source
 from mri_gan.evaluate.images import as_tensor
 from mri_gan.pictures import Pixels
 from mri_gan.pretrained import load_pretrained
@@ -110,11 +110,7 @@ class Features:
     @property
     def source(self) -> Source:
         """The same for an evaluation."""
-
-        def describe(pixels: Pixels, _first: int) -> Table:
-            return {"features": self.extract(pixels)}
-
-        return Source(self.name, describe)
+        return Source(self.name, lambda pixels, _first: {"features": self.extract(pixels)})
 
 
 def shrink(images: Pixels) -> Pixels:

@@ -64,6 +64,7 @@ WRONG_STORE = (
 )
 COPIES = "Do its images copy people of the training set?"
 QUALITY = "Do its images look like those of real people?"
+USE = "Can they replace real slices for training a network?"
 NAMED = 3  # figures that the answer names
 NEARER = (
     "Images that are nearer to the training people than people are to each other are not better "
@@ -110,10 +111,13 @@ def verdicts(run: RunFacts) -> Section:
 
 def unknown() -> list[Answer]:
     """What is known of a model without a run folder."""
-    todo = "To find out: mrigan {} RUN --data STORE"
-    copies = Answer(COPIES, "Unknown: not audited.", [todo.format("audit")])
-    quality = Answer(QUALITY, "Unknown: not evaluated.", [todo.format("evaluate")])
-    return [sharing_answer(None), copies, quality]
+    copies = _unknown(COPIES, "audited", "audit")
+    return [sharing_answer(None), copies, _unknown(QUALITY, "evaluated", "evaluate")]
+
+
+def _unknown(question: str, judged: str, command: str, run: RunFacts | None = None) -> Answer:
+    todo = f"To find out: {command_to_judge(run, command)}"
+    return Answer(question, f"Unknown: not {judged}.", [todo])
 
 
 @showing("audit")
@@ -135,14 +139,13 @@ def sharing_answer(run: RunFacts | None) -> Answer:
 @showing("audit")
 def copies_answer(run: RunFacts) -> Answer:
     """The audit's verdict; green only where nothing speaks against it."""
-    question = COPIES
     result = run.results.get("audit")
     if result is None:
-        return Answer(question, "Unknown: not audited.", [_todo(run, "audit")])
+        return _unknown(COPIES, "audited", "audit", run)
     document = result.document
     if document.get("trained_on_this_store") is False:
         again = f"Audit it against the store of this run: {command_to_judge(run, 'audit')}"
-        return Answer(question, WRONG_STORE, [again], "undecided")
+        return Answer(COPIES, WRONG_STORE, [again], "undecided")
     limits = [*_older(run, document, "audit"), _audit_caption(document)]
     limits += [str(document[name]) for name in ("limits", "kinds", "warning") if document.get(name)]
     membership = document.get("membership") or {}
@@ -150,16 +153,15 @@ def copies_answer(run: RunFacts) -> Answer:
         limits.append(f"{say_membership(membership)}.")
     text, mood = str(document.get("sentence", "")), str(document.get("verdict", ""))
     suspect = document.get("warning") or membership.get("low", 0) > GUESSED_AUC
-    return Answer(question, text, limits, "" if mood == "pass" and suspect else mood)
+    return Answer(COPIES, text, limits, "" if mood == "pass" and suspect else mood)
 
 
 @showing("evaluation")
 def quality_answer(run: RunFacts) -> Answer:
     """What `evaluate` says in words, or how far outside the floor its distances are."""
-    question = QUALITY
     result = run.results.get("evaluation")
     if result is None:
-        return Answer(question, "Unknown: not evaluated.", [_todo(run, "evaluate")])
+        return _unknown(QUALITY, "evaluated", "evaluate", run)
     figures = result.document.get("figures", [])
     named = by_reading(figures)
     older = _older(run, result.document, "evaluate")
@@ -167,10 +169,10 @@ def quality_answer(run: RunFacts) -> Answer:
         older.append(f"{warning[:1].upper()}{warning[1:]}.")
     limits = [*older, _caption(result.document), "These are numbers only: look at the images, too."]
     if not named:
-        return Answer(question, _far(figures), limits)
+        return Answer(QUALITY, _far(figures), limits)
     if named[NEAR]:
         limits.append(f"{NEARER} Audit: {_audited(run, result.document)}.")
-    return Answer(question, sum_up(figures, len(result.document.get("left_out", []))), limits)
+    return Answer(QUALITY, sum_up(figures, len(result.document.get("left_out", []))), limits)
 
 
 def _older(run: RunFacts, document: dict[str, Any], command: str) -> list[str]:
@@ -272,17 +274,12 @@ def _far(figures: Sequence[dict[str, Any]]) -> str:
 @showing("utility")
 def use_answer(run: RunFacts) -> Answer:
     """What a network learned from synthetic slices beside what it learned from real ones."""
-    question = "Can they replace real slices for training a network?"
     result = run.results.get("utility")
     if result is None:
-        return Answer(question, "Unknown: not measured.", [_todo(run, "utility")])
+        return _unknown(USE, "measured", "utility", run)
     document = result.document
     limits = [say_scores(document), f"{say_task(document)}. One task says little about others."]
-    return Answer(question, say_replaced(document), limits)
-
-
-def _todo(run: RunFacts, command: str) -> str:
-    return f"To find out: {command_to_judge(run, command)}"
+    return Answer(USE, say_replaced(document), limits)
 
 
 # As tables

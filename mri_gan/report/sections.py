@@ -106,9 +106,10 @@ class Section:
         self.notes += left_out(pictures, with_people)
 
 
-def command_to_judge(run: RunFacts, command: str) -> str:
+def command_to_judge(run: RunFacts | None, command: str) -> str:
     """What to type to have a run judged."""
-    return f"mrigan {command} {shlex.quote(run.folder.name)} --data STORE"
+    name = shlex.quote(run.folder.name) if run else "RUN"
+    return f"mrigan {command} {name} --data STORE"
 
 
 def may_show(picture: Picture, with_people: bool) -> bool:

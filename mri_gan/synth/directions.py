@@ -109,14 +109,9 @@ def move_along(drawing: Drawing, found: Directions, index: int, seed: int, parts
     return w + (parts[:, None] * step).to(w.device)
 
 
-def parts_of(reach: float, steps: int) -> Tensor:
-    """Even steps from -reach to reach."""
-    return torch.linspace(-reach, reach, steps)
-
-
 def draw_strips(drawing: Drawing, found: Directions, seed: int, reach: float) -> Image.Image:
     """One row for each direction, from `reach` standard deviations before a seed to behind it."""
-    parts = parts_of(reach, STEPS)
+    parts = torch.linspace(-reach, reach, STEPS)
     ws = torch.cat([move_along(drawing, found, i, seed, parts) for i in range(len(found.vectors))])
     labels = [
         caption_part(found, i, float(part)) for i in range(len(found.vectors)) for part in parts
@@ -125,21 +120,15 @@ def draw_strips(drawing: Drawing, found: Directions, seed: int, reach: float) ->
     return drawing.sheet(images, STEPS, labels, [f"seed {seed} {ALONG}", drawing.how()])
 
 
-def draw_sweep(drawing: Drawing, found: Directions, index: int, seed: int, reach: float) -> Tensor:
-    """Frames that run along one direction and back, as a loop."""
-    ws = move_along(drawing, found, index, seed, there_and_back(reach))
-    return drawing.images(ws, [seed] * len(ws))
-
-
-def there_and_back(reach: float) -> Tensor:
-    """Parts from -reach to reach and back, for a loop."""
-    there = parts_of(reach, BATCH)
-    return torch.cat([there, there.flip(0)[1:-1]])
-
-
-def caption_sweep(found: Directions, index: int, reach: float) -> list[str]:
-    """How far along the direction each frame of `draw_sweep` is."""
-    return [caption_part(found, index, float(part)) for part in there_and_back(reach)]
+def draw_sweep(
+    drawing: Drawing, found: Directions, index: int, seed: int, reach: float
+) -> tuple[Tensor, list[str]]:
+    """Frames that run along one direction and back, as a loop, and how far along it each is."""
+    there = torch.linspace(-reach, reach, BATCH)
+    parts = torch.cat([there, there.flip(0)[1:-1]])
+    ws = move_along(drawing, found, index, seed, parts)
+    captions = [caption_part(found, index, float(part)) for part in parts]
+    return drawing.images(ws, [seed] * len(ws)), captions
 
 
 def caption_part(found: Directions, index: int, part: float) -> str:

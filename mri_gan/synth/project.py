@@ -32,7 +32,7 @@ from mri_gan.pictures import Shows, png_bytes, say_edges, to_grey, to_stored
 from mri_gan.synth.figures import Drawing, default_crossover
 from mri_gan.synth.foreign.torchscript import load_torchscript_program
 from mri_gan.synth.sample import Trained, load_critic
-from mri_gan.synth.walk import MOST_FRAMES, list_legs
+from mri_gan.synth.walk import list_legs
 
 # A person's image as the target of a projection
 
@@ -344,16 +344,11 @@ class Projected:
     noise: tuple[Tensor, ...]
 
 
-def load_projections(files: Sequence[Path], drawing: Drawing) -> list[Projected]:
-    """The styles and noise of each file.
+def load_projection(path: Path, drawing: Drawing) -> Projected:
+    """The styles and noise of a file.
 
     Raises DataError for a file that is none, UsageError for one of another model or size.
     """
-    return [load_projection(path, drawing) for path in files]
-
-
-def load_projection(path: Path, drawing: Drawing) -> Projected:
-    """One of them."""
     try:
         with np.load(path, allow_pickle=False) as arrays:
             names = sorted(name for name in arrays.files if name.startswith("noise_"))
@@ -400,7 +395,6 @@ def walk_projections(
 ) -> Tensor:
     """Frames [F, C, size, size] from each to the next, `steps` for each leg, and the last."""
     require(len(found) > 1, "a walk needs two projections or more", "give --styles twice")
-    require(2 <= steps <= MOST_FRAMES, f"--steps {steps}", f"give 2 to {MOST_FRAMES:,}")
     return draw_projections(drawing, [between(*leg) for leg in list_legs(found, steps, loop)])
 
 
@@ -424,7 +418,7 @@ def mix_projections(
 def write_projections(drawing: Drawing, files: Sequence[Path], out: Path, depth: int) -> list[Path]:
     """One PNG for each file, `style000000.png` and on; the names of files may name people."""
     make_folder(out)
-    images = draw_projections(drawing, load_projections(files, drawing))
+    images = draw_projections(drawing, [load_projection(path, drawing) for path in files])
     written = [out / f"style{number:06d}.png" for number in range(len(images))]
     for path, image in zip(written, images, strict=True):
         write_likeness(path, image, drawing.trained, depth)

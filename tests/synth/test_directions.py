@@ -12,14 +12,12 @@ from mri_gan.pictures import LINE_PX
 from mri_gan.synth.directions import (
     SAMPLES,
     Directions,
-    caption_sweep,
     draw_strips,
     draw_sweep,
     factorise,
     find_directions,
     fix_signs,
     move_along,
-    parts_of,
     principal,
     save_directions,
     style_weights,
@@ -89,12 +87,10 @@ def test_the_middle_of_a_strip_is_the_seed_itself_and_a_sweep_closes(drawing: Dr
     found = find_directions(drawing, "sefa", 2)
     note = 2 * LINE_PX  # of what moves, and psi
     assert draw_strips(drawing, found, 7, 3.0).size == (7 * 130 + 2, 2 * 144 + 2 + note)
-    frames = draw_sweep(drawing, found, 0, 7, 2.0)
+    frames, captions = draw_sweep(drawing, found, 0, 7, 2.0)
     assert len(frames) == 30
     assert torch.equal(frames[1], frames[29])
-    captions = caption_sweep(found, 0, 2.0)
     assert (len(captions), captions[0], captions[15]) == (30, "sefa 1: -2.0 sd", "sefa 1: +2.0 sd")
-    assert parts_of(3, 7).tolist() == [-3, -2, -1, 0, 1, 2, 3]
 
 
 def test_all_vectors_are_kept(tmp_path: Path) -> None:

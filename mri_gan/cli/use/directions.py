@@ -71,9 +71,8 @@ def command(
         save_png(written[-1], strips, Shows.SYNTHETIC, trained.nimg)
         for i in range(count if sweeps else 0):
             written.append(folder / f"{one.method}-{i + 1:02d}-{look.size}px.gif")
-            frames = directions.draw_sweep(hand, one, i, seed, reach).numpy()
-            captions = directions.caption_sweep(one, i, reach)
+            frames, captions = directions.draw_sweep(hand, one, i, seed, reach)
             shows, channels = Shows.SYNTHETIC, trained.channel_names
-            save_animation(written[-1], frames, 12, shows, captions, hand.edges, channels)
+            save_animation(written[-1], frames.numpy(), 12, shows, captions, hand.edges, channels)
     weights = {one.method: [round(float(x), 6) for x in one.weight] for one in found}
     options.report_files(written, as_json, quiet, weights=weights)

@@ -115,9 +115,9 @@ def _draw_styles(
 ) -> list[Path]:
     """The two sheets of projected images, as files."""
     from mri_gan.pictures import Shows, save_png
-    from mri_gan.synth.project import draw_projections, load_projections, mix_projections
+    from mri_gan.synth.project import draw_projections, load_projection, mix_projections
 
-    found = load_projections(styles, hand)
+    found = [load_projection(path, hand) for path in styles]
     sheets = {"projected": hand.sheet(draw_projections(hand, found), min(len(found), 8))}
     if hand.trained.generator.has_styles:
         sheets["projected-mixing"] = mix_projections(hand, found, crossover)

@@ -95,12 +95,12 @@ def _draw_frames(
 ) -> tuple[NDArray[Any], list[str], Shows]:
     """The frames [F, C, H, W], what stands below each, and what they show."""
     from mri_gan.pictures import Shows
-    from mri_gan.synth.project import load_projections, walk_projections
+    from mri_gan.synth.project import load_projection, walk_projections
     from mri_gan.synth.walk import caption_frames, caption_legs, walk_frames
 
     if not styles:
         return walk_frames(hand, walk).numpy(), caption_frames(hand, walk), Shows.SYNTHETIC
-    found = load_projections(styles, hand)
+    found = [load_projection(path, hand) for path in styles]
     frames = walk_projections(hand, found, walk.steps, walk.loop).numpy()
     captions = caption_legs("image", range(1, len(found) + 1), walk.steps, walk.loop)
     return frames, captions, Shows.LIKENESS

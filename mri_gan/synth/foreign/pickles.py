@@ -62,19 +62,6 @@ SKIPPED = {"PROTO", "FRAME"}
 PLAIN_NAMES = str | int | float | bytes | None
 
 
-def _take_steps(reader: _Reader, data: bytes | memoryview) -> int:
-    """Have a reader follow a pickle to its end, and return where that is."""
-    end = 0
-    for count, (opcode, arg, at) in enumerate(pickletools.genops(bytes(data))):
-        if count > MOST_OPCODES:
-            raise ValueError("too many opcodes")
-        end = (at or 0) + 1
-        if opcode.name == "STOP":
-            break
-        reader.step(opcode.name, arg)
-    return end
-
-
 def read_pickle(data: bytes | memoryview, what: str) -> tuple[Any, int]:
     """The first pickle of some bytes as plain values, Names and Calls, and where it ends.
 
@@ -84,7 +71,7 @@ def read_pickle(data: bytes | memoryview, what: str) -> tuple[Any, int]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pickletools passes on warnings of odd escapes
-            end = _take_steps(reader, data)
+            end = reader.run(bytes(data))
         return reader.result(), end
     except DataError:
         raise
@@ -104,6 +91,18 @@ class _Reader:
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
+
+    def run(self, data: bytes) -> int:
+        """Follow a pickle to its end, and return where that is."""
+        end = 0
+        for count, (opcode, arg, at) in enumerate(pickletools.genops(data)):
+            if count > MOST_OPCODES:
+                raise ValueError("too many opcodes")
+            end = (at or 0) + 1
+            if opcode.name == "STOP":
+                break
+            self.step(opcode.name, arg)
+        return end
 
     def result(self) -> Any:
         """What is on the stack at the end."""
