@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mri_gan.conditions import Conditions, encode_labels
+from mri_gan.conditions import Conditions
 from mri_gan.errors import MriganError, UsageError
 from mri_gan.evaluate.families import bootstrap_pairs, interval
 from mri_gan.evaluate.images import BATCH, ImageSet
@@ -24,7 +24,7 @@ from mri_gan.nets.layers import CriticNet
 from mri_gan.pictures import to_signed
 from mri_gan.store.labels import slice_labels
 from mri_gan.store.reader import StoreReader
-from mri_gan.synth.sample import Trained, alpha_for, load_critic
+from mri_gan.synth.sample import Trained, alpha_for, encode_rows, load_critic
 
 Scores = NDArray[np.float64]  # [N]
 
@@ -110,42 +110,33 @@ def judge_membership(
     """The critic's membership inference, or None and the reason why there is none."""
     if held_out is None:
         return None, "the store has nobody held out"
-    critic = load_critic(trained)
+    device = trained.generator.w_avg.device
+    critic = load_critic(trained, device)
     if critic is None:
         return None, "the checkpoint has no critic"
-    device = trained.generator.w_avg.device
-    critic.to(device)
-    sides = [_first(images) for images in (train, held_out)]
     try:
-        scores = [
-            _score(critic, store, indices, trained, train.size, device) for indices, _ in sides
-        ]
+        members, others = (
+            _score(critic, store, images, trained, device) for images in (train, held_out)
+        )
     except MriganError as error:
         return None, f"slices lack labels that the critic needs ({error.message})"
-    groups = [groups for _, groups in sides]
-    return infer_membership(scores[0], scores[1], groups[0], groups[1], seed=seed), ""
-
-
-def _first(images: ImageSet) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    assert images.indices is not None
-    return images.indices[:MOST_SLICES], images.groups[:MOST_SLICES]
+    theirs, of_others = train.groups[:MOST_SLICES], held_out.groups[:MOST_SLICES]
+    return infer_membership(members, others, theirs, of_others, seed=seed), ""
 
 
 def _score(
-    critic: CriticNet,
-    store: StoreReader,
-    indices: NDArray[np.int64],
-    trained: Trained,
-    size: int,
-    device: torch.device,
+    critic: CriticNet, store: StoreReader, images: ImageSet, trained: Trained, device: torch.device
 ) -> Scores:
-    vectors = encode_slices(store, indices, trained.config.conditions)
+    """The score of each of the first slices of a set."""
+    assert images.indices is not None
+    indices, size = images.indices[:MOST_SLICES], images.size
+    vectors = encode_slices(store, indices, trained.conditions)
 
     def batches() -> Iterator[tuple[Tensor, Tensor | None]]:
         for start in range(0, len(indices), BATCH):
             rows = slice(start, start + BATCH)
-            images = to_signed(torch.from_numpy(store.read(size, indices[rows])))
-            yield images.to(device), None if vectors is None else vectors[rows].to(device)
+            pixels = to_signed(torch.from_numpy(store.read(size, indices[rows])))
+            yield pixels.to(device), None if vectors is None else vectors[rows].to(device)
 
     return score_images(critic, batches(), alpha_for(trained, size))
 
@@ -171,4 +162,4 @@ def encode_slices(
     if not spec:
         return None
     labels = slice_labels(store.records)
-    return torch.from_numpy(np.stack([encode_labels(spec, labels[int(i)]) for i in indices]))
+    return encode_rows(spec, [labels[int(i)] for i in indices])
