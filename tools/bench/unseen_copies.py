@@ -183,24 +183,19 @@ def turn_square(images: Pixels, _others: Pixels, _rng: Random) -> Pixels:
     return np.ascontiguousarray(np.rot90(images, axes=(1, 2)))
 
 
-def changes(*steps: Change) -> Change:
-    """Several changes, one after another."""
-    return partial(chain, steps=list(steps))
-
-
 UNSEEN: dict[str, Change] = {
-    "rotation 7 + gamma 0.7 + blur 1 px": changes(
+    "rotation 7 + gamma 0.7 + blur 1 px": chain(
         partial(move, turn=7), partial(gamma, power=0.7), partial(soften, sigma=1)
     ),
     "rotation 8 + scale 1.08": partial(move, turn=-8, scale=1.08),
-    "shift 6 % + contrast 1.3": changes(partial(move, shift=0.06), partial(contrast, gain=1.3)),
+    "shift 6 % + contrast 1.3": chain(partial(move, shift=0.06), partial(contrast, gain=1.3)),
     "crop of 10 %": partial(move, scale=1 / 0.9),
     "aspect 0.88": partial(move, aspect=0.88),
     "aspect 1.15": partial(move, aspect=1.15),
     "shear 0.15": partial(move, shear=0.15),
     "shear 0.08 + rotation 4": partial(move, shear=-0.08, turn=4),
     "elastic 1.5 %": partial(stretch, amount=0.015),
-    "elastic 1 % + noise 0.05": changes(
+    "elastic 1 % + noise 0.05": chain(
         partial(stretch, amount=0.01), partial(add_noise, sigma=0.05)
     ),
     "CLAHE": each(equalise_locally),
@@ -229,14 +224,14 @@ UNSEEN: dict[str, Change] = {
     "salt and pepper 5 %": partial(add_specks, share=0.05),
     "speckle 0.2": partial(multiply_noise, sigma=0.2),
     "JPEG 20": partial(compress, quality=20),
-    "blur 1 px + noise 0.05": changes(partial(soften, sigma=1), partial(add_noise, sigma=0.05)),
+    "blur 1 px + noise 0.05": chain(partial(soften, sigma=1), partial(add_noise, sigma=0.05)),
     "rim added": each(add_rim),
     "rim of 3 px removed": each(partial(remove_rim, px=3)),
     "square of 30 % hidden": partial(black_out, part=0.3),
     "square of 25 % replaced": each(partial(swap_square, part=0.25)),
     "lesion added": each(add_lesion),
-    "mirrored + blend 80/20": changes(partial(blend, share=0.8), partial(mirror, axes=(2,))),
-    "upper half + rotation 5": changes(partial(take_half, side=0), partial(move, turn=5)),
+    "mirrored + blend 80/20": chain(partial(blend, share=0.8), partial(mirror, axes=(2,))),
+    "upper half + rotation 5": chain(partial(take_half, side=0), partial(move, turn=5)),
     "a quarter": each(keep_quarter),
     "rotation 15": partial(move, turn=15),
     "scale 0.85": partial(move, scale=0.85),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -251,9 +252,7 @@ def build_tensor(realiser: Realiser, args: Any, state: Any, items: Any) -> Tenso
     size, stride = tuple(map(int, size)), tuple(map(int, stride))
     if len(size) != len(stride) or min((offset, *size, *stride), default=0) < 0:
         raise ValueError("bad shape")
-    numel = 1
-    for length in size:
-        numel *= length
+    numel = math.prod(size)
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     available = storage.values.numel()
     if numel and last >= available:
