@@ -144,12 +144,22 @@ class Listing:
 def suffix_of(name: str) -> str:
     """The lower-case suffix, with `.nii.gz` as one; `a.nii.gz_3.png` is a `.png`."""
     # Remembered, since this is asked several times for each of tens of thousands of names.
-    file = name.rpartition("/")[2].lower()
+    file = name_of(name).lower()
     for suffix in DOUBLE_SUFFIXES:
         if file.endswith(suffix):
             return suffix
     dot = file.rfind(".")
     return file[dot:] if 0 < dot < len(file) - 1 else ""
+
+
+def stem_of(name: str) -> str:
+    """The name, or path, without its suffix."""
+    return name[: len(name) - len(suffix_of(name))]
+
+
+def name_of(path: str) -> str:
+    """The last part of a path, or of a person's name: without the folders before it."""
+    return path.rpartition("/")[2]
 
 
 def is_clutter(name: str) -> bool:
@@ -188,7 +198,7 @@ def lacks_reader(suffix: str) -> bool:
 
 def is_table(name: str) -> bool:
     """Whether it is a table of labels: of participants, visits or a StyleGAN data set."""
-    file = name.split("/")[-1].lower()
+    file = name_of(name).lower()
     return file in (*TABLE_NAMES, DATASET_JSON) or file.endswith(VISITS_ENDING)
 
 
@@ -258,6 +268,11 @@ class Naming:
     kind: str = ""  # of what is not a plain picture: derivative, field map, ...
     found_in: str = ""  # folder, study, series or table that names the person of DICOM files
 
+    @property
+    def is_inferred(self) -> bool:
+        """Whether it was worked out from all names together, as those of no known collection."""
+        return self.layout in ("volumes", "images")
+
 
 # Collections that are not spelled in capitals, by their layout.
 SPELLED = {
@@ -318,8 +333,8 @@ class Source:
 
     def say_channel(self, other: Source) -> str:
         """How reasons name its file of another contrast, whose name may tell whose it is."""
-        file = other.member.name.rpartition("/")[2]
-        return f"its {other.naming.contrast}" + ("" if self.hidden else f" ({file})")
+        file = "" if self.hidden else f" ({name_of(other.member.name)})"
+        return f"its {other.naming.contrast}{file}"
 
     def blame(self, reason: str) -> tuple[Source, str]:
         """Which of its files in several contrasts a reason is about, and what goes with that."""
@@ -399,7 +414,7 @@ def _pair_key(member: Member) -> tuple[str, str]:
     """Where a half is and its name without the suffix, which its other half shares."""
     # In a folder every file is its own container; archives are distinguished.
     place = member.container.parent if member.number is None else member.container
-    return str(place), member.name[: -len(suffix_of(member.name))]
+    return str(place), stem_of(member.name)
 
 
 def _add_pair(halves: Sequence[Member], parts: list[Parts], bad: Unlisted) -> None:

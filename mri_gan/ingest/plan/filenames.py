@@ -17,9 +17,17 @@ from mri_gan.ingest.plan import words
 from mri_gan.ingest.plan.folders import add_visits, drop_sub, number_slices, plainer_names
 from mri_gan.ingest.plan.inference import infer_people, name_visits
 from mri_gan.ingest.plan.label_files import class_at, place_classes
-from mri_gan.ingest.plan.paths import SHORT_NUMBER, Parsed
+from mri_gan.ingest.plan.paths import SHORT_NUMBER, Parsed, gather, has_digit
 from mri_gan.ingest.plan.words import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
-from mri_gan.ingest.source import IMAGE_SUFFIXES, Naming, common_prefix, suffix_of, whole_number
+from mri_gan.ingest.source import (
+    IMAGE_SUFFIXES,
+    Naming,
+    common_prefix,
+    name_of,
+    stem_of,
+    suffix_of,
+    whole_number,
+)
 from mri_gan.store.schema import NAMELESS
 
 INNER_SUFFIX = re.compile(  # `rf`: as Roboflow names its copies
@@ -82,9 +90,7 @@ def _identify(names: Sequence[str]) -> list[Naming]:
 def _follow_images(namings: Sequence[Naming]) -> list[Naming]:
     """Masks of nobody go to the one person whose name has the same numbers (`lb7` to `im7`)."""
     people = {naming.subject for naming in namings if not naming.mask}
-    by_number: dict[str, set[str]] = {}
-    for who in people:
-        by_number.setdefault(_numbers_of(who), set()).add(who)
+    by_number = gather((_numbers_of(who), who) for who in people)
 
     def follow(naming: Naming) -> Naming:
         same = by_number.get(_numbers_of(naming.subject), set())
@@ -200,7 +206,7 @@ def split_of(name: str) -> str:
 
 def _stem(name: str) -> str:
     """A path without its suffix, and without that of the file that a slice was cut from."""
-    return INNER_SUFFIX.sub("", name[: len(name) - len(suffix_of(name))])
+    return INNER_SUFFIX.sub("", stem_of(name))
 
 
 # One path, by a scheme
@@ -267,14 +273,14 @@ def _fit(name: str, scheme: Scheme) -> Naming | None:
         return None
     if scheme.layout == "freesurfer":
         said = {**said, **read_freesurfer_subject(said["subject"])}
-    side = {"l": "left", "r": "right"}.get(said.get("side", "").lower(), said.get("side", ""))
+    side = said.get("side", "").lower()
     contrast = said.get("contrast", "")
     naming = Naming(
         scheme.layout,
         said["subject"],
         said.get("session", ""),
         split_of(name),
-        side=side.lower(),
+        side=words.SIDES.get(side, side),
         plane=said.get("plane", ""),
         position=whole_number(said.get("position") or "-1"),
         contrast=words.contrast_of(contrast) or contrast.lower(),
@@ -342,7 +348,7 @@ def _inferred(name: str, one: Parsed, is_volume: bool) -> Naming:
     return Naming(
         "volumes" if is_volume else "images",
         subject=one.who or NAMELESS,
-        session=words.join_visits(part.visit for part in one.words),
+        session="-".join(filter(None, dict.fromkeys(part.visit for part in one.words))),
         split=split_of(name) or one.split,
         side=last("side"),
         plane="" if is_volume else last("plane"),
@@ -390,9 +396,7 @@ def _by_class(names: Sequence[str]) -> list[Naming]:
         (*_class_of(name, place, depth), identify(name))
         for name, place in zip(names, places, strict=True)
     ]
-    said: dict[str, set[str]] = {}
-    for label, word, _, _ in found:
-        said.setdefault(label, set()).add(word)
+    said = gather((label, word) for label, word, _, _ in found)
     named = {
         label: {word for word in their if depth or not _is_bare(word, label, their)}
         for label, their in said.items()
@@ -409,7 +413,7 @@ def _by_class(names: Sequence[str]) -> list[Naming]:
 
 def _class_of(name: str, place: Sequence[str], depth: int) -> tuple[str, str, int]:
     """The class of an image, the word before its last number or its person, and that number."""
-    file = name.rpartition("/")[2]
+    file = name_of(name)
     stem = file.removesuffix(suffix_of(file))
     found = TRAILING_NUMBER.match(stem)
     position = whole_number(found["position"] if found else "-1")
@@ -421,13 +425,12 @@ def _in_class(
     name: str, prefix: str, label: str, said: tuple[str, int], named: Collection[str]
 ) -> Naming:
     word, position = said
-    has_digit = any(c.isdigit() for c in word)
-    sure = has_digit or len(named) > FEW_WORDS or word in name.split("/")[:-1]
+    sure = has_digit(word) or len(named) > FEW_WORDS or word in name.split("/")[:-1]
     is_named = word in named and sure
     path = name.removeprefix(prefix)
     return Naming(
         "images",
-        subject=_without_contrast(word) if is_named else path[: len(path) - len(suffix_of(path))],
+        subject=_without_contrast(word) if is_named else stem_of(path),
         split=split_of(name),
         position=position if is_named else -1,
         mask=is_mask(name),

@@ -11,7 +11,16 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from mri_gan.ingest.plan.paths import FEW, is_visit, recur, restart, share, split_word
+from mri_gan.ingest.plan.paths import (
+    FEW,
+    Pairs,
+    gather,
+    is_visit,
+    recur,
+    restart,
+    share,
+    split_word,
+)
 from mri_gan.ingest.plan.words import (
     ANNOUNCING,
     NUMBERED,
@@ -22,7 +31,14 @@ from mri_gan.ingest.plan.words import (
     mask_folder,
     read_words,
 )
-from mri_gan.ingest.source import Naming, Source, common_prefix, suffix_of, whole_number
+from mri_gan.ingest.source import (
+    Naming,
+    Source,
+    common_prefix,
+    name_of,
+    suffix_of,
+    whole_number,
+)
 from mri_gan.store.schema import NAMELESS
 from mri_gan.values import say_count
 
@@ -93,7 +109,7 @@ def drop_sub(namings: Sequence[Naming]) -> list[Naming]:
         return list(namings)
     return [
         replace(naming, subject=naming.subject.removeprefix("sub-") or naming.subject)
-        if naming.layout in ("images", "volumes")
+        if naming.is_inferred
         else naming
         for naming in namings
     ]
@@ -107,7 +123,6 @@ TIME = (
 )
 TIME_WORD = re.compile(rf"^{TIME}$", re.IGNORECASE)
 UID = re.compile(r"^\d+(?:\.\d+){3,}$")  # of a study or a series, nobody knows which
-Pairs = set[tuple[str, str]]  # people and folders below theirs
 
 
 def add_visits(names: Sequence[str], namings: Sequence[Naming]) -> list[Naming]:
@@ -147,7 +162,7 @@ def _without_visits(namings: Sequence[Naming]) -> list[str]:
 
 def _below_person(folders: Sequence[str], who: str) -> Sequence[str]:
     """The folders below the first that has a person's name."""
-    name = who.rpartition("/")[2].casefold()
+    name = name_of(who).casefold()
     at = next((i for i, folder in enumerate(folders) if name and name in folder.casefold()), None)
     return [] if at is None else folders[at + 1 :]
 
@@ -235,7 +250,7 @@ def _renumber(
 ) -> Iterable[tuple[int, int]]:
     """(row, number of the slice) where names that differ by numbers only say another one."""
     forms: dict[str, list[int]] = defaultdict(list)
-    files = {row: stems[row].rpartition("/")[2] for row in rows}
+    files = {row: name_of(stems[row]) for row in rows}
     for row in rows:
         forms[re.sub(r"\d+", "#", files[row])].append(row)
     for form, alike in forms.items():
@@ -297,15 +312,10 @@ def is_called_person(name: str) -> bool:
     return bool(PERSON_NUMBER.match(name)) and not NUMBER_OF_S.match(name)
 
 
-def name_of(who: str) -> str:
-    """A person's or a source's name without the folders before it."""
-    return who.rpartition("/")[2]
-
-
 def say_merged(sources: Iterable[Source]) -> str:
     """Folders beside each other that are called as people are, but count as one; else empty."""
     held: dict[tuple[str, int], dict[str, bool]] = defaultdict(dict)
-    for source in sources:
+    for source in filter(lambda source: source.naming.is_inferred, sources):
         for depth, folder in enumerate(source.member.name.split("/")[:-1]):
             if is_called_person(folder):
                 name = PERSON_NUMBER.sub("", folder)
@@ -375,11 +385,9 @@ def _find_unlike(names: Sequence[str], together: Sequence[Naming]) -> list[str]:
     """
     prefix = common_prefix(names)
     halves = [name.removeprefix(prefix).partition("/")[::2] for name in names]
-    forms: dict[str, set[tuple[int, str]]] = defaultdict(set)
-    people: dict[str, set[str]] = defaultdict(set)
-    for (folder, file), naming in zip(halves, together, strict=True):
-        forms[folder].add((file.count("/"), suffix_of(file)))
-        people[folder].add(naming.subject)
+    forms = gather((folder, (file.count("/"), suffix_of(file))) for folder, file in halves)
+    both = zip(halves, together, strict=True)
+    people = gather((folder, naming.subject) for (folder, _), naming in both)
     several = [folder for folder, its in people.items() if len(its) > 1]
     persons = [folder for folder, its in people.items() if its == {folder}]
     if len(persons) > len(several) or not all(file for _, file in halves):
@@ -487,12 +495,9 @@ def _find_namesakes(apart: Sequence[_Reading], changed: Collection[str]) -> set[
 
     Together they are, or the sources number their people from the same number on.
     """
-    where: dict[str, set[str]] = defaultdict(set)
-    said: dict[str, set[str]] = defaultdict(set)
-    for one in apart:
-        for who, other in one.pairs:
-            where[who.casefold()].add(one.place)
-            said[who.casefold()].add(other)
+    said_by = [(one.place, who.casefold(), other) for one in apart for who, other in one.pairs]
+    where = gather((who, place) for place, who, _ in said_by)
+    said = gather((who, other) for _, who, other in said_by)
     shared = {who for who, places in where.items() if len(places) > 1 < len(said[who])}
     places = set().union(*(where[who] for who in shared))
     pairs = {(place, who) for who, its in where.items() for place in its & places}

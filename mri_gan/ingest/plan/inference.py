@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
@@ -25,6 +25,7 @@ from mri_gan.ingest.plan.paths import (
     drop_kinds,
     drop_visit_folders,
     folders_are_people,
+    gather,
     has_digit,
     is_visit,
     parse_all,
@@ -32,7 +33,6 @@ from mri_gan.ingest.plan.paths import (
     recur,
     restart,
     share,
-    site_folders,
     split_word,
 )
 from mri_gan.ingest.plan.words import (
@@ -40,18 +40,18 @@ from mri_gan.ingest.plan.words import (
     GROUP_WORD,
     PERSON_NUMBER,
     PERSON_WORD,
+    SIDES,
     STAGES,
     contrast_of,
     read_words,
 )
-from mri_gan.ingest.source import Naming, Source, whole_number
+from mri_gan.ingest.source import Naming, Source, name_of, whole_number
 
 LONGEST_PREFIX = 8
 MADE_BY_SPM = re.compile(
     r"^(?:s\d?|r|w|u|a|m|i|i?y_|mean|(?:m|r)?w?[cp][0-6]|wmi?|m0?w?i?|sw[rau]*|[wsrau]{1,5})$",
     re.IGNORECASE,
 )
-SIDES = {"l": "left", "r": "right"}
 
 
 def infer_people(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Parsed]:
@@ -138,10 +138,7 @@ def _has_no_gap(numbers: set[int]) -> bool:
 
 
 def _by(pairs: Iterable[tuple[str, str]]) -> Numbers:
-    found: Numbers = defaultdict(set)
-    for name, number in pairs:
-        found[name].add(whole_number(number))
-    return found
+    return gather((name, whole_number(number)) for name, number in pairs)
 
 
 def _recur_nowhere(numbers: Numbers) -> bool:
@@ -161,18 +158,16 @@ def _drop_channels(files: Iterable[Parsed]) -> None:
     They do so where several names go on with the same few numbers: of nnU-Net `_0000`, `_0001`;
     or one digit after a name that has a number of its own.
     """
-    numbered: dict[str, set[str]] = defaultdict(set)
     numbered_files = [file for file in files if file.trailing]
-    for file in numbered_files:
-        numbered[_before(file)].add(file.trailing)
+    pairs = {(_before(file), file.trailing) for file in numbered_files}
+    numbered = gather(pairs)
     if not numbered:
         return
     every = set().union(*numbered.values())
     few = all(0 <= whole_number(number) <= FEW for number in every)
     channels = few and all(len(number) == 4 for number in every) and "0000" in every
-    named = all(any(c.isdigit() for c in name) for name in numbered)
-    repeated = len(every) < sum(map(len, numbered.values())) or len(numbered) == 1
-    pairs = {(name, number) for name, numbers in numbered.items() for number in numbers}
+    named = all(map(has_digit, numbered))
+    repeated = len(every) < len(pairs) or len(numbered) == 1
     short = few and all(len(number) <= 2 for number in every)
     runs = short and named and repeated
     many = short and len(numbered) >= len(every) > 1 and recur(pairs)
@@ -307,9 +302,7 @@ def _drop_ends(files: Sequence[Parsed], split_end: Callable[[str], Ends | None],
 
 def _are_ends(pairs: set[tuple[str, str]]) -> bool:
     """Whether the second halves of names distinguish scans of a person, and not people."""
-    tails: dict[str, set[str]] = defaultdict(set)
-    for one, tail in pairs:
-        tails[one].add(tail)
+    tails = gather(pairs)
     every = set().union(*tails.values())
     if len(tails) < 2 or every <= {""}:
         return False
@@ -363,7 +356,7 @@ def _choose_people(files: Sequence[Parsed]) -> None:
             if file.position < 0 and file.key.isdecimal():
                 file.position = whole_number(file.key)
         elif file.key:
-            sites = site_folders(file.folders)
+            sites = filter(GROUP_WORD.match, file.folders)
             file.who = "/".join((*sites, file.key)) if file.key.isdecimal() else file.key
         else:
             file.who = "/".join(file.folders)
@@ -391,10 +384,8 @@ def _split_places(files: Sequence[Parsed]) -> list[str]:
 def _keep_apart(
     files: Sequence[Parsed], places: Sequence[str], bare: bool, always: bool = False
 ) -> None:
-    where: dict[str, set[str]] = defaultdict(set)
-    for file, place in zip(files, places, strict=True):
-        if place:
-            where[file.who.casefold()].add(place)
+    said = zip(files, places, strict=True)
+    where = gather((file.who.casefold(), place) for file, place in said if place)
     if len(set().union(*where.values())) < 2:
         return
     shared = {who for who, found in where.items() if len(found) > 1}
@@ -412,7 +403,6 @@ TIME_IN_NAME = re.compile(rf"(?<![^_\-. ]){TIME}(?![^_\-. ])", re.IGNORECASE)
 T_NUMBER = re.compile(r"(?<![^_\-. ])t(\d)(?![^_\-. ])", re.IGNORECASE)
 AGENT_WORDS = {"pre", "post"}  # of a visit, or of a contrast agent
 BY_AGENT = {"t1", "t1ce", "flair"}  # contrasts that an agent changes
-FOUND_BY_NAME = ("volumes", "images")  # layouts of no known collection
 
 
 def name_visits(stems: Sequence[str], namings: Sequence[Naming]) -> list[Naming]:
@@ -421,7 +411,7 @@ def name_visits(stems: Sequence[str], namings: Sequence[Naming]) -> list[Naming]
     `pre` and `post` behind T1 are about a contrast agent, unless T2 and the like have them too;
     `t1` is a visit beside `t0` only.
     """
-    files = [stem.rpartition("/")[2] for stem in stems]
+    files = list(map(name_of, stems))
     after = {_contrast_before(file, time) for file in files for time in TIME_IN_NAME.finditer(file)}
     agents = BY_AGENT if after <= BY_AGENT | {""} else set()
     numbers = {time[1] for file in files if (time := T_NUMBER.search(file))}
@@ -429,9 +419,8 @@ def name_visits(stems: Sequence[str], namings: Sequence[Naming]) -> list[Naming]
         _find_time(file, naming, agents, with_t="0" in numbers)
         for file, naming in zip(files, namings, strict=True)
     ]
-    had: dict[str, set[str]] = defaultdict(set)
-    for naming, (session, _) in zip(namings, said, strict=True):
-        had[naming.subject].add(session or naming.session)
+    both = zip(namings, said, strict=True)
+    had = gather((naming.subject, session or naming.session) for naming, (session, _) in both)
     if all(len(sessions) < 2 for sessions in had.values()):
         return list(namings)
     return [
@@ -451,9 +440,9 @@ def _find_time(
     file: str, naming: Naming, agents: Collection[str], *, with_t: bool
 ) -> tuple[str, str]:
     """(session, contrast) that a file's own name says; no session where that is open."""
-    if naming.session or naming.layout not in FOUND_BY_NAME:
+    if naming.session or not naming.is_inferred:
         return "", naming.contrast
-    person = naming.subject.rpartition("/")[2]
+    person = name_of(naming.subject)
     start = file.find(person) + len(person) if person in file else 0
     times = (
         time
@@ -471,8 +460,8 @@ def _find_time(
 
 def say_visits(sources: Iterable[Source]) -> str:
     """How `pre` and `post` in names of files were read where nothing else tells; else empty."""
-    named = [source for source in sources if source.naming.layout in FOUND_BY_NAME]
-    told = [source for source in named if any(_say_agent(source.member.name.rpartition("/")[2]))]
+    named = [source for source in sources if source.naming.is_inferred]
+    told = [source for source in named if any(_say_agent(name_of(source.member.name)))]
     contrasts = {source.naming.contrast for source in told}
     if not told or not contrasts <= BY_AGENT | {""}:
         return ""

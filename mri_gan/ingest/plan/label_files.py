@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any
 from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line, parse_json
 from mri_gan.ingest.options import PrepareConfig
-from mri_gan.ingest.plan.paths import split_word
+from mri_gan.ingest.plan.paths import gather, has_digit, split_word
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, contrast_of, plain_text
 from mri_gan.ingest.read.archives import list_members, read_member
 from mri_gan.ingest.source import (
@@ -30,6 +29,7 @@ from mri_gan.ingest.source import (
     Member,
     Source,
     is_table,
+    name_of,
     nearest_folder,
     suffix_of,
 )
@@ -96,7 +96,7 @@ def _depth_of_people(places: Sequence[Sequence[str]]) -> int:
     for depth in range(1, min(map(len, places), default=0)):
         pairs = {tuple(place[depth - 1 : depth + 1]) for place in places}
         classes, people = {pair[0] for pair in pairs}, {pair[1] for pair in pairs}
-        numbered = sum(any(c.isdigit() for c in who) for who in people)
+        numbered = sum(map(has_digit, people))
         named = sum(map(is_called_as_people_are, people))
         if 1 < len(classes) < len(people) == len(pairs) < 2 * max(numbered, named):
             return depth
@@ -130,10 +130,8 @@ def require_nameless_classes(sources: Sequence[Source]) -> None:
 
     `sources` have their own names yet.
     """
-    people: dict[str, set[str]] = defaultdict(set)
-    for source in sources:
-        people[source.naming.label].add(source.naming.subject.rpartition("/")[2].casefold())
-    people.pop("", None)
+    said = [source.naming for source in sources]
+    people = gather((one.label, name_of(one.subject).casefold()) for one in said if one.label)
     lone = sum(len(who) == 1 for who in people.values())
     nested = bool(people) and _are_nested(sources)
     telling = [
@@ -236,7 +234,7 @@ def _tables_of_people(members: Iterable[Member]) -> dict[str, Member]:
     return {
         member.name.rpartition("/")[0]: member
         for member in members
-        if member.name.rpartition("/")[2].lower() in TABLE_NAMES
+        if name_of(member.name).lower() in TABLE_NAMES
     }
 
 
@@ -250,15 +248,15 @@ def _label(source: Source, tables: Mapping[str, Table]) -> Source:
 
 def _id_of(source: Source) -> str:
     """The person as a table calls them: without the folders above, and without `sub-`."""
-    return source.naming.subject.rpartition("/")[2].removeprefix("sub-")
+    return name_of(source.naming.subject).removeprefix("sub-")
 
 
 def say_unused(sources: Sequence[Source], members: Sequence[Member]) -> list[str]:
     """A line for each table of participants that names none of the people beside it."""
     tables = _tables_of_people(members)
-    beside: dict[str, set[str]] = defaultdict(set)
-    for source in sources if tables else ():
-        beside[nearest_folder(source.member.name, tables) or ""].add(_id_of(source))
+    if not tables:
+        return []
+    beside = gather((nearest_folder(s.member.name, tables) or "", _id_of(s)) for s in sources)
     found = []
     for folder, member in tables.items():
         named = set(_names_in(member))
@@ -374,7 +372,7 @@ def apply_dataset_json(sources: Sequence[Source], members: Sequence[Member]) -> 
     Numbered pictures of such a data set become people of their own. A file that is none of
     StyleGAN's changes nothing. Raises DataError for one that cannot be read.
     """
-    found = {m.name.rpartition("/")[0]: m for m in members if is_dataset_json(m.name)}
+    found = {m.name.rpartition("/")[0]: m for m in members if name_of(m.name) == DATASET_JSON}
     contents = {folder: _load(member) for folder, member in found.items()}
     channels = {folder: read_channels(content) for folder, content in contents.items()}
     sources = [_name_channel(source, channels) for source in sources]
@@ -401,11 +399,6 @@ def _name_channel(source: Source, channels: Mapping[str, Mapping[str, str]]) -> 
     folder = nearest_folder(source.member.name, channels)
     contrast = None if folder is None else channels[folder].get(source.naming.contrast)
     return replace(source, naming=replace(source.naming, contrast=contrast)) if contrast else source
-
-
-def is_dataset_json(name: str) -> bool:
-    """Whether a file is called as StyleGAN calls its labels."""
-    return name.rpartition("/")[2] == DATASET_JSON
 
 
 def _apply(source: Source, tables: Mapping[str, Mapping[str, Labels]]) -> Source:

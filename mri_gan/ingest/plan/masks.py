@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mri_gan.ingest.plan.selection import frame_of
 from mri_gan.ingest.plan.words import IMAGE_FOLDERS, MASK_WORD, mask_folder
-from mri_gan.ingest.source import Source, natural_key, suffix_of
+from mri_gan.ingest.source import Source, name_of, natural_key, stem_of
 
 IMAGE_WORDS = {"img", "image", "scan", "case", "vol", "volume", "t1", "t1w", "t2", "t2w", "ss"}
 IMAGE_ENDING = re.compile(
@@ -60,7 +60,7 @@ def _group(sources: Sequence[Source], key: Key) -> dict[Hashable, list[Source]]:
 
 def _rank(source: Source) -> int:
     """Of several masks of a FreeSurfer or HCP scan, the one with the most parts comes first."""
-    file = source.name.rpartition("/")[2].lower()
+    file = name_of(source.name).lower()
     return next((i for i, word in enumerate(BEST_MASKS) if file.startswith(word)), len(BEST_MASKS))
 
 
@@ -72,7 +72,7 @@ def _differ_by_contrast(scans: Sequence[Source]) -> bool:
 
 def _agree(scan: Source, mask: Source) -> bool:
     """Whether nothing that BIDS says of both differs, such as their runs."""
-    one, other = (dict(BIDS_ENTITY.findall(s.name.rpartition("/")[2])) for s in (scan, mask))
+    one, other = (dict(BIDS_ENTITY.findall(name_of(s.name))) for s in (scan, mask))
     return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
@@ -83,7 +83,7 @@ def _who_and_where(source: Source) -> Hashable:
 
 def _key_of(source: Source) -> Hashable:
     """Equal for a scan and its masks."""
-    layout, file = source.naming.layout, source.name.rpartition("/")[2]
+    layout, file = source.naming.layout, name_of(source.name)
     if layout == "bids":
         return layout, _entities(file)
     if layout == "neurite":  # the mask in the same space: aligned_norm has aligned_seg4
@@ -106,7 +106,7 @@ def _entities(file: str) -> Hashable:
 def _plain_name(name: str) -> Hashable:
     """A path without the folders and words that distinguish images and masks."""
     *folders, file = name.lower().split("/")
-    words = re.split(r"[_\-. ]+", file.removesuffix(suffix_of(file)))
+    words = re.split(r"[_\-. ]+", stem_of(file))
     plain = [word for word in words if word not in IMAGE_WORDS and not MASK_WORD.fullmatch(word)]
     said = (folder if (rest := mask_folder(folder)) is None else rest for folder in folders)
     return tuple(IMAGE_ENDING.sub("", f) for f in said if f and f not in IMAGE_FOLDERS), tuple(

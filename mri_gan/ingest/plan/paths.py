@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import functools
 import re
-from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from mri_gan.ingest.plan.words import (
     CLASS_WORDS,
@@ -26,7 +26,7 @@ from mri_gan.ingest.plan.words import (
     mask_folder,
     read_words,
 )
-from mri_gan.ingest.source import natural_key, whole_number
+from mri_gan.ingest.source import name_of, natural_key, whole_number
 
 SITE_NUMBER = r"\d{2,3}-S?\d{3,4}"  # as trials have them: `01-003`
 LEADING_NUMBER = re.compile(rf"^(?P<subject>{SITE_NUMBER}|\d{{2,}})(?:[_\-.]|$)")
@@ -62,34 +62,30 @@ class Parsed:
 
 def parse_all(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Parsed]:
     """Every path by itself. Names of slices that differ in their number only are read once."""
-    seen: dict[tuple[str, ...], Parsed | None] = {}
-    files = []
     numbered = _numbered_like_years(paths)
-    for path, is_volume in zip(paths, are_volumes, strict=True):
-        number = None if is_volume else SHORT_NUMBER.search(path)
-        if number is None or path in numbered:
-            files.append(_parse(path, is_volume, years=path not in numbered))
-            continue
-        form = (path[: number.start()], str(len(number[0])), path[number.end() :])
-        if form not in seen:
-            seen[form] = _parse_form(form, len(number[0]))
-        like = seen[form]
-        if like is None:
-            files.append(_parse(path, is_volume))
-            continue
-        files.append(
-            replace(
-                like, folders=list(like.folders), words=list(like.words), position=int(number[0])
-            )
-        )
-    return files
+    return [
+        _parse(path, is_volume, years=path not in numbered)
+        if is_volume or path in numbered
+        else _parse_slice(path)
+        for path, is_volume in zip(paths, are_volumes, strict=True)
+    ]
 
 
-def _parse_form(form: tuple[str, ...], n_digits: int) -> Parsed | None:
+def _parse_slice(path: str) -> Parsed:
+    number = SHORT_NUMBER.search(path)
+    like = number and _parse_form(path[: number.start()], len(number[0]), path[number.end() :])
+    if not (number and like):
+        return _parse(path, is_volume=False)
+    folders, said = list(like.folders), list(like.words)
+    return replace(like, folders=folders, words=said, position=int(number[0]))
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _parse_form(before: str, n_digits: int, behind: str) -> Parsed | None:
     """What image names say that differ in one number, which is their slice's; None if it is not."""
-    ones, twos = (_parse(form[0] + digit * n_digits + form[2], is_volume=False) for digit in "12")
+    ones, twos = (_parse(f"{before}{digit * n_digits}{behind}", is_volume=False) for digit in "12")
     counts = (ones.position, twos.position) == (int("1" * n_digits), int("2" * n_digits))
-    return None if not counts or ones.key != twos.key else ones
+    return ones if counts and ones.key == twos.key else None
 
 
 def _numbered_like_years(paths: Sequence[str]) -> set[str]:
@@ -150,7 +146,7 @@ def _number_image(parsed: Parsed, own: Words) -> Parsed:
         return parsed
     last = own.name[-1]
     if last.isdecimal() and (len(own.name) > 1 or own.last == "name"):
-        parsed.position, parsed.key = whole_number(last), own.text_without_last
+        parsed.position, parsed.key = whole_number(last), Words(own.name[:-1], own.gaps[:-1]).text
         return parsed
     glued = GLUED_NUMBER.match(last)
     if own.last == "name" and glued and not PERSON_WORD.match(glued[1]):
@@ -179,6 +175,8 @@ OFTEN, MOSTLY = 0.25, 0.5  # of what two kinds of folders can have in common
 VOLUME_FOLDER = re.compile(r"^vol(?:ume)?s?_?\d+$", re.IGNORECASE)
 PARKINSON = "pd"
 Pairs = set[tuple[str, str]]
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 def drop_common_folders(files: Sequence[Parsed]) -> None:
@@ -259,8 +257,8 @@ def drop_kinds(files: Sequence[Parsed], core_of: Callable[[str], str]) -> None:
     `core_of` gives the first part of a name, which may be a person's.
     """
     _drop_folders_of_volumes(files)
-    above = [file for file in files if _first_number(file.folders) > 0]
-    below = [file for file in files if _first_number(file.folders) == 0]
+    above = [file for file in files if _first_number(file) > 0]
+    below = [file for file in files if _first_number(file) == 0]
     _drop_above(above)
     _drop_numbered(below, core_of)
 
@@ -278,69 +276,68 @@ def _drop_folders_of_volumes(files: Sequence[Parsed]) -> None:
             del file.folders[0]
 
 
-def _first_number(folders: Sequence[str]) -> int:
+def _first_number(file: Parsed) -> int:
     """The place of the first folder that has a number and is not a group's; -1 without one."""
-    places = (i for i, name in enumerate(folders) if has_digit(name) and not _is_group(name))
-    return next(places, -1)
+    names = enumerate(file.folders)
+    return next((i for i, name in names if has_digit(name) and not _is_group(name)), -1)
 
 
 def _above(file: Parsed) -> str:
-    folders = file.folders[: _first_number(file.folders)]
+    folders = file.folders[: _first_number(file)]
     return "/".join(name for name in folders if not _is_class(name))
 
 
 def _drop_above(files: Sequence[Parsed]) -> None:
     """Names above numbers: kinds of scans above people, or people above kinds of scans."""
-    pairs = {(_above(file), file.folders[_first_number(file.folders)]) for file in files}
+    pairs = {(_above(file), file.folders[_first_number(file)]) for file in files}
     firsts, seconds = {one for one, _ in pairs}, {other for _, other in pairs}
     groups = any(_is_class(name) for file in files for name in file.folders[:-1])
-    if len(firsts) < 2 or len(seconds) < 2 or groups or all(map(_is_site, firsts)):
+    if len(firsts) < 2 or len(seconds) < 2 or groups or all(map(GROUP_WORD.match, firsts)):
         return
-    person_like = share(map(_is_person_like, seconds)) > 0.5
+    person_like = share(map(PERSON_NUMBER.match, seconds)) > 0.5
     fewer = len(firsts) > len(seconds) and recur(pairs)
     if not person_like and (fewer or _says_contrast(files)):
         for file in files:
-            del file.folders[_first_number(file.folders) :]
+            del file.folders[_first_number(file) :]
     elif recur(pairs) and (_hold_different(files) or not restart(pairs)):
         for file in files:
-            at = _first_number(file.folders)
+            at = _first_number(file)
             file.folders[:at] = [name for name in file.folders[:at] if _is_class(name)]
 
 
 def restart(pairs: Pairs) -> bool:
     """Whether each first counts its own seconds from the lowest number on, some further."""
     seconds = sorted({other for _, other in pairs}, key=natural_key)
-    counted: dict[str, set[str]] = defaultdict(set)
-    for one, other in pairs:
-        counted[one].add(other)
+    counted = gather(pairs)
     from_start = all(found == set(seconds[: len(found)]) for found in counted.values())
     return from_start and (len({len(f) for f in counted.values()}) > 1 or len(seconds) < 3)
 
 
 def _says_contrast(files: Iterable[Parsed]) -> bool:
     """Whether each numbered folder stands for one contrast: `0002_t1`, `0005_t2`."""
-    said: dict[str, set[str]] = defaultdict(set)
-    for file in files:
-        number = file.folders[_first_number(file.folders)]
-        own = next((w.contrast for w in file.words[:-1] if w.text == number), "")
-        said[number].add(own)
-    return _one_to_one(said)
+
+    def said_of(file: Parsed) -> tuple[str, str]:
+        number = file.folders[_first_number(file)]
+        return number, next((w.contrast for w in file.words[:-1] if w.text == number), "")
+
+    return _one_to_one(map(said_of, files))
 
 
-def _one_to_one(said: dict[str, set[str]]) -> bool:
+def _one_to_one(pairs: Iterable[tuple[str, str]]) -> bool:
+    """Whether several contrasts are said, and each number stands for one."""
+    said = gather(pairs)
     contrasts = set().union(*said.values())
     return len(contrasts) > 1 and "" not in contrasts and all(len(c) == 1 for c in said.values())
 
 
 def _hold_different(files: Iterable[Parsed]) -> bool:
     """Whether no file of one kind's folders has the name of a file in those of another."""
-    held: dict[str, set[str]] = defaultdict(set)
-    for file in files:
-        at = _first_number(file.folders)
-        held[_above(file)].add(
-            "/".join((*file.folders[at + 1 :], file.words[-1].contrast, file.key))
-        )
-    return sum(map(len, held.values())) == len(set().union(*held.values()))
+    below = [file.folders[_first_number(file) + 1 :] for file in files]
+    held = {
+        (_above(file), (*folders, file.words[-1].contrast, file.key))
+        for file, folders in zip(files, below, strict=True)
+    }
+    return len(held) == len({name for _, name in held})
 
 
 def _drop_numbered(files: Sequence[Parsed], core_of: Callable[[str], str]) -> None:
@@ -352,7 +349,7 @@ def _drop_numbered(files: Sequence[Parsed], core_of: Callable[[str], str]) -> No
     firsts, seconds = {one for one, _ in pairs}, {other for _, other in pairs}
     if len(firsts) < 2 or not all(map(has_digit, seconds)) or not recur(pairs):
         return
-    person_like = share(map(_is_person_like, seconds)) > share(map(_is_person_like, firsts))
+    person_like = share(map(PERSON_NUMBER.match, seconds)) > share(map(PERSON_NUMBER.match, firsts))
     longer = all(len(two) > len(one) + 1 for one, two in pairs) and not any(map(_counts, seconds))
     more = len(seconds) > len(firsts)
     if (person_like and len(seconds) >= len(firsts)) or (more and (longer or _are_steps(files))):
@@ -367,16 +364,15 @@ def _counts(word: str) -> bool:
 
 def _are_steps(files: Iterable[Parsed]) -> bool:
     """Whether each number in front has another word behind it: `01_raw`, `02_bet`."""
-    said: dict[str, set[str]] = defaultdict(set)
-    for file in files:
-        found = re.match(r"^(\d{1,2})[_\-. ]?([a-z]+)$", file.path[-1] if file.path else "", re.I)
-        said[file.folders[0]].add(found[2].lower() if found else "")
-    words = [next(iter(found)) for found in said.values() if len(found) == 1]
-    return "" not in words and len(set(words)) == len(said)
-
-
-def _is_person_like(word: str) -> bool:
-    return bool(PERSON_NUMBER.match(word))
+    forms = [
+        re.match(r"^\d{1,2}[_\-. ]?([a-z]+)$", (file.path or [""])[-1], re.I) for file in files
+    ]
+    pairs = {
+        (file.folders[0], form[1].lower() if form else "")
+        for file, form in zip(files, forms, strict=True)
+    }
+    words = {word for _, word in pairs}
+    return "" not in words and len(words) == len(pairs) == len({first for first, _ in pairs})
 
 
 # Whether a folder or a name is the person
@@ -391,21 +387,13 @@ def person_folders(folders: Sequence[str]) -> list[str]:
     return [f for f in folders if not _is_group(f)]
 
 
-def site_folders(folders: Iterable[str]) -> list[str]:
-    """Those that name a site, a centre or another group of people."""
-    return [folder for folder in folders if _is_site(folder)]
-
-
-def _is_site(folder: str) -> bool:
-    return bool(GROUP_WORD.match(folder))
-
-
 def _is_class(folder: str) -> bool:
     return folder.lower() in CLASS_WORDS
 
 
 def _is_group(folder: str) -> bool:
-    return _is_site(folder) or _is_class(folder)
+    """Whether it names a site, a centre, or another group of people."""
+    return bool(GROUP_WORD.match(folder)) or _is_class(folder)
 
 
 def folders_are_people(files: Sequence[Parsed]) -> bool:
@@ -414,7 +402,7 @@ def folders_are_people(files: Sequence[Parsed]) -> bool:
     places, keys = {place for place, _ in pairs} - {""}, {key for _, key in pairs}
     if not places or _names_are_of_the_same_kind(pairs):
         return False
-    person_like = [share(map(_is_person_like, group)) > 0.5 for group in (places, keys)]
+    person_like = [share(map(PERSON_NUMBER.match, group)) > 0.5 for group in (places, keys)]
     if person_like == [False, True] and len(places) < len(keys):
         return False
     digits = [share(map(has_digit, group)) for group in (places, keys)]
@@ -437,15 +425,12 @@ def _names_are_of_the_same_kind(pairs: Pairs) -> bool:
 
 def _name_contrasts(files: Iterable[Parsed]) -> bool:
     """Whether each number in front of names stands for one contrast: `301_T2W`, `401_T1W`."""
-    said: dict[str, set[str]] = defaultdict(set)
-    for file in files:
-        if file.folders and file.key:
-            said[file.key].add(file.words[-1].contrast)
-    return all(key.isdecimal() for key in said) and _one_to_one(said)
+    said = {(file.key, file.words[-1].contrast) for file in files if file.folders and file.key}
+    return all(key.isdecimal() for key, _ in said) and _one_to_one(said)
 
 
 def _same_start(place: str, key: str) -> bool:
-    one, other = place.rpartition("/")[2].lower(), key.lower()
+    one, other = name_of(place).lower(), key.lower()
     return one.startswith(other) or other.startswith(one)
 
 
@@ -476,10 +461,18 @@ def has_digit(text: str) -> bool:
     return any(c.isdigit() for c in text)
 
 
-def share(flags: Iterable[bool]) -> float:
+def share(flags: Iterable[object]) -> float:
     """How many of some are true, from 0 to 1."""
-    values = list(flags)
+    values = list(map(bool, flags))
     return sum(values) / len(values) if values else 0.0
+
+
+def gather(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, set[Value]]:
+    """The second halves of pairs by the first ones."""
+    found: dict[Key, set[Value]] = {}
+    for key, value in pairs:
+        found.setdefault(key, set()).add(value)
+    return found
 
 
 def recur(pairs: Collection[tuple[str, str]], least: float = OFTEN) -> bool:

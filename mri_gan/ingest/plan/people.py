@@ -29,11 +29,18 @@ from mri_gan.ingest.plan.label_files import (
     say_classes,
     say_nameless,
 )
-from mri_gan.ingest.plan.paths import is_visit, split_word
+from mri_gan.ingest.plan.paths import gather, is_visit, split_word
 from mri_gan.ingest.plan.selection import contrasts_of, say_mixed
 from mri_gan.ingest.plan.splits import say_empty_splits
 from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
-from mri_gan.ingest.source import DICOM_SUFFIXES, Source, natural_key, spell_layout, suffix_of
+from mri_gan.ingest.source import (
+    DICOM_SUFFIXES,
+    Source,
+    name_of,
+    natural_key,
+    spell_layout,
+    suffix_of,
+)
 from mri_gan.store.schema import NAMELESS
 from mri_gan.values import say_count
 
@@ -186,7 +193,7 @@ def hide_unlisted(
 def public_name(label: str) -> str:
     """A label without the folders above its file: `/home/me/a.zip:b/c.png` is `a.zip:b/c.png`."""
     container, colon, member = label.partition(":")
-    return f"{container.rpartition('/')[2]}{colon}{member}"
+    return f"{name_of(container)}{colon}{member}"
 
 
 def is_pseudonym(name: str) -> bool:
@@ -228,7 +235,6 @@ DICOM_PEOPLE = {  # by Naming.found_in
     "series": "one for each series of DICOM files that name nobody",
     "table": "as --people says",
 }
-FROM_NAMES = ("volumes", "images")  # of no known collection
 
 
 def conclude(sources: Sequence[Source]) -> str:
@@ -238,23 +244,21 @@ def conclude(sources: Sequence[Source]) -> str:
     contrasts = contrasts_of(sources)
     if len(contrasts) < 2:
         return text
-    had = defaultdict(set)
-    for source in sources:
-        had[source.naming.subject].add(source.naming.contrast)
+    had = gather((source.naming.subject, source.naming.contrast) for source in sources)
     least, most = (pick(len(c - {""}) for c in had.values()) for pick in (min, max))
     each = say_count(most, "contrast") if least == most else f"{least} to {most} contrasts"
     return f"{text}; {each} each ({', '.join(contrasts)})"
 
 
 def _how(sources: Sequence[Source]) -> str:
-    layouts = {source.naming.layout for source in sources}
-    ways = sorted(map(spell_layout, layouts - {*FROM_NAMES, "naming", "people", "dicom"}))
+    unknown = [source for source in sources if source.naming.is_inferred]
+    layouts = {source.naming.layout for source in sources if not source.naming.is_inferred}
+    ways = sorted(map(spell_layout, layouts - {"naming", "people", "dicom"}))
     parts = [f"named as in {' and '.join(ways)}"] if ways else []
     parts += ["as --people says"] if "people" in layouts else []
     parts += ["as --naming says"] if "naming" in layouts else []
     found_in = {source.naming.found_in for source in sources if source.naming.layout == "dicom"}
     parts += [text for place, text in DICOM_PEOPLE.items() if place in found_in]
-    unknown = [source for source in sources if source.naming.layout in FROM_NAMES]
     if unknown:
         in_folders = sum(_is_folder(source) for source in unknown)
         mostly = 2 * in_folders > len(unknown)
@@ -264,7 +268,7 @@ def _how(sources: Sequence[Source]) -> str:
 
 def _is_folder(source: Source) -> bool:
     folders = plain_text(source.member.name).casefold().split("/")[:-1]
-    return source.naming.subject.casefold().rpartition("/")[2] in folders
+    return name_of(source.naming.subject.casefold()) in folders
 
 
 def say_names(sources: Iterable[Source]) -> str:
@@ -275,7 +279,7 @@ def say_names(sources: Iterable[Source]) -> str:
 
 def say_called(subjects: Iterable[str], keeps: str) -> str:
     """That people are called as with names, which `keeps` that, up to what an option changes."""
-    found = sorted({subject.rpartition("/")[2] for subject in subjects})
+    found = sorted(set(map(name_of, subjects)))
     named = next((n for n in found if is_called_as_people_are(n)), "")
     said = f"people are called {named} and the like, and {keeps} that: if these are names, add"
     return said if named else ""
@@ -288,7 +292,7 @@ def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:
         say_nameless(sources),
         _classes(sources, config),
         _crowd(sources, config),
-        *(f"{said}; {USE_PEOPLE}" for said in (_merged(sources), say_visits(sources)) if said),
+        *(f"{said}; {USE_PEOPLE}" for said in (say_merged(sources), say_visits(sources)) if said),
         _long_stems(sources),
         _same_names(sources),
         _names_apart(sources),
@@ -306,13 +310,13 @@ def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:
 def _classes(sources: Sequence[Source], config: PrepareConfig) -> str:
     """People who are called as classes are, or few people in folders that are."""
     unknown = [s for s in sources if s.naming.layout == "images"]
-    people = {s.naming.subject.rpartition("/")[2] for s in unknown}
+    people = {name_of(s.naming.subject) for s in unknown}
     if config.classes or len(people) < 2:
         return ""
     called = sorted(who for who in people if CLASS_NAME.search(who))
     if 2 * len(called) >= len(people):
         return f"people are named {', '.join(called[:3])}: if those are classes, add --classes"
-    parents = {plain_text(s.member.name).rpartition("/")[0].rpartition("/")[2] for s in unknown}
+    parents = {name_of(plain_text(s.member.name).rpartition("/")[0]) for s in unknown}
     few = len(people) <= 2 * len(parents) or len(unknown) < 2 * len(people)
     if len(parents) < 2 or not few or not all(map(CLASS_NAME.search, parents)):
         return ""
@@ -329,10 +333,10 @@ def _crowd(sources: Sequence[Source], config: PrepareConfig) -> str:
         return f"one person holds all {len(sources):,} files; {USE_PEOPLE}"
     if config.classes:
         return _crowd_of_images(sources)
-    nameless = sum(s.naming.subject == NAMELESS and s.naming.layout in FROM_NAMES for s in sources)
+    nameless = sum(s.naming.subject == NAMELESS and s.naming.is_inferred for s in sources)
     if nameless > 1:
         return f"{nameless:,} files name nobody, and count as one person; {USE_PEOPLE}"
-    known = {s.naming.layout for s in sources} - {*FROM_NAMES}
+    known = not all(s.naming.is_inferred for s in sources)
     if known or not 1 < len(sources) <= len(people):
         return ""
     return f"each of the {len(sources):,} files counts as a different person; {USE_PEOPLE}"
@@ -340,7 +344,7 @@ def _crowd(sources: Sequence[Source], config: PrepareConfig) -> str:
 
 def _crowd_of_images(sources: Sequence[Source]) -> str:
     """Images in class folders, most of which are each their own person."""
-    counts = Counter(s.naming.subject for s in sources if s.naming.layout in FROM_NAMES)
+    counts = Counter(s.naming.subject for s in sources if s.naming.is_inferred)
     lone, every = sum(count == 1 for count in counts.values()), len(sources)
     if every < 2 or 2 * lone <= every:
         return ""
@@ -351,15 +355,11 @@ def _crowd_of_images(sources: Sequence[Source]) -> str:
     )
 
 
-def _merged(sources: Sequence[Source]) -> str:
-    return say_merged(s for s in sources if s.naming.layout in FROM_NAMES)
-
-
 def _long_stems(sources: Iterable[Source]) -> str:
     """People in different splits whose names differ by a word only."""
     groups: dict[str, dict[str, str]] = defaultdict(dict)
     for source in sources:
-        if source.naming.layout in FROM_NAMES and not source.naming.label:
+        if source.naming.is_inferred and not source.naming.label:
             who = source.naming.subject
             groups[_stem_of(who)][who] = source.naming.split
     for stem, people in groups.items():
@@ -375,7 +375,7 @@ def _same_names(sources: Iterable[Source]) -> str:
     """Equal names in folders whose own names do not say why: of one person, or of two."""
     places: dict[tuple[str, str], list[str]] = defaultdict(list)
     for source in sources:
-        if source.naming.layout in FROM_NAMES and not source.naming.label:
+        if source.naming.is_inferred and not source.naming.label:
             folders, _, file = plain_text(source.member.name).rpartition("/")
             places[source.naming.subject, file].append(folders)
     for (who, file), found in places.items():
@@ -391,9 +391,9 @@ def _names_apart(sources: Iterable[Source]) -> str:
     """Equal names in two sources that count as two people, unless classes or splits say why."""
     people: dict[str, dict[str, str]] = defaultdict(dict)  # name -> person -> source
     for source in sources:
-        if source.naming.layout in FROM_NAMES and not _is_group(source.naming.subject):
+        if source.naming.is_inferred and not _is_group(source.naming.subject):
             who = source.naming.subject
-            people[who.casefold().rpartition("/")[2]].setdefault(who, _given_in(source))
+            people[name_of(who.casefold())].setdefault(who, _given_in(source))
     apart = [found for found in people.values() if len(set(found.values())) > 1]
     if not apart:
         return ""
@@ -414,7 +414,7 @@ def _files_twice(sources: Iterable[Source]) -> str:
     for source in sources:
         said, place = source.naming, _given_in(source)
         if source.is_series:
-            names = sorted((m.name.rpartition("/")[2], m.size) for m in source.members)
+            names = sorted((name_of(m.name), m.size) for m in source.members)
             places["DICOM series", said.session, *names].setdefault(place, place)
         elif not source.hidden:
             what = replace(said, layout="", split=""), source.name, source.member.size
@@ -438,7 +438,7 @@ def _given_in(source: Source) -> str:
 
 def _place_above(who: str, folders: str, file: str) -> list[str]:
     """The folders above the first folder or file that a person's name is in."""
-    name = who.casefold().rpartition("/")[2]
+    name = name_of(who.casefold())
     parts = [*folders.split("/"), file]
     at = next((i for i, part in enumerate(parts) if name in part.casefold()), 0)
     return parts[:at]
@@ -460,7 +460,7 @@ def _numbered_runs(sources: Iterable[Source]) -> str:
         if said.layout == "volumes" and re.fullmatch(r"\d{3,5}", said.run):
             runs[said.subject, said.session, said.side, said.contrast].add(said.run)
         number = NUMBER_AND_S.search((said.layout == "images" and source.member.name) or "")
-        if number and number[1] == said.subject.rpartition("/")[2]:
+        if number and number[1] == name_of(said.subject):
             return f"{number[2]} counts as a slice of person {number[1]}; {USE_PEOPLE}"
     for (who, *_), found in runs.items():
         if len(found) > 1:
@@ -476,9 +476,9 @@ def _words_of_numbers(sources: Iterable[Source]) -> str:
     """
     words: dict[str, set[str]] = defaultdict(set)
     for source in sources:
-        file = plain_text(source.member.name).rpartition("/")[2].removesuffix(source.member.suffix)
+        file = name_of(plain_text(source.member.name)).removesuffix(source.member.suffix)
         number = NUMBER_AND_WORD.match(file)
-        if number and source.naming.subject.rpartition("/")[2] == number[1]:
+        if number and name_of(source.naming.subject) == number[1]:
             words[source.naming.subject].update(read_words(number[2]).name)
     shared = Counter(word for found in words.values() if len(found) > 1 for word in found)
     word = next((word for word, count in sorted(shared.items()) if count > 1), "")
@@ -488,6 +488,6 @@ def _words_of_numbers(sources: Iterable[Source]) -> str:
 
 def _stem_of(who: str) -> str:
     """A person's name without split folders and the words at its end that hold no digit."""
-    name = who.casefold().rpartition("/")[2]
+    name = name_of(who.casefold())
     found = re.match(r"^(.*\d)[_\-. ]*[^\d]*$", name)
     return found[1] if found else ""

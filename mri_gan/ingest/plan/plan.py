@@ -81,6 +81,7 @@ from mri_gan.ingest.source import (
     is_store,
     members_of,
     pair_members,
+    stem_of,
     suffix_of,
     why_unread,
 )
@@ -391,7 +392,7 @@ def _read_names(listed: Sequence[_Listed], config: PrepareConfig) -> tuple[list[
 
 def _name_sources(paths: Sequence[Path]) -> list[str]:
     """What the sources are called; those of one name with the folder that each is in."""
-    stems = [_stem_of(path) for path in paths]
+    stems = [stem_of(path.name) for path in paths]
     return [
         f"{path.resolve().parent.name}/{stem}" if stems.count(stem) > 1 else stem
         for path, stem in zip(paths, stems, strict=True)
@@ -404,12 +405,8 @@ def _paths_of(members: Sequence[Member]) -> list[str]:
     if len({member.name for member in packed}) == len(packed):
         return [member.name for member in members]
     return [
-        f"{_stem_of(m.container)}/{m.name}" if m.number is not None else m.name for m in members
+        f"{stem_of(m.container.name)}/{m.name}" if m.number is not None else m.name for m in members
     ]
-
-
-def _stem_of(path: Path) -> str:
-    return path.name[: len(path.name) - len(suffix_of(path.name))]
 
 
 def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:

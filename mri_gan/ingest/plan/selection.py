@@ -13,7 +13,7 @@ from mri_gan.errors import UsageError
 from mri_gan.ingest.options import PrepareConfig, SliceRange, every_nth, parse_range
 from mri_gan.ingest.plan.words import ANATOMICAL, PROBABILITY, contrast_of
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.source import Source, natural_key, suffix_of
+from mri_gan.ingest.source import Source, name_of, natural_key, stem_of
 from mri_gan.values import say_count
 
 # Versions of a scan in the order in which they are preferred.
@@ -150,9 +150,8 @@ def _join_channels(
 def frame_of(source: Source) -> str:
     """Which moment of a visit this is, where a collection has several that are not repeats."""
     if source.naming.layout == "nnunet":  # its cases share a name, but for the channel's number
-        file = source.member.name.rpartition("/")[2]
-        case = file[: len(file) - len(suffix_of(file))]
-        return case if source.naming.mask else CHANNEL.sub("", file)
+        file = name_of(source.member.name)
+        return stem_of(file) if source.naming.mask else CHANNEL.sub("", file)
     return source.naming.run if source.naming.layout == "acdc" else ""
 
 
@@ -212,8 +211,7 @@ def say_mixed(sources: Iterable[Source], config: PrepareConfig) -> str:
 
 def scan_kind(source: Source) -> str:
     """Which version of a scan this is; empty where its collection ships only one."""
-    file = source.member.name.split("/")[-1]
-    stem = file[: -len(suffix_of(file))]
+    stem = stem_of(name_of(source.member.name))
     if source.naming.layout == "oasis1":
         return next((kind for kind, form in OASIS_1_SCANS.items() if form.search(stem)), "")
     return stem.lower() if source.naming.layout in PREFERRED else ""

@@ -15,11 +15,11 @@ from mri_gan.errors import DataError, UsageError
 from mri_gan.files import one_line
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import explain
-from mri_gan.ingest.plan.folders import is_called_person, name_of
+from mri_gan.ingest.plan.folders import is_called_person
 from mri_gan.ingest.plan.paths import split_word
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, plain_text
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.source import Labels, Member, Naming, Source
+from mri_gan.ingest.source import Labels, Member, Naming, Source, name_of
 from mri_gan.store.labels import (
     NO_VALUE,
     SUBJECTS,
@@ -292,7 +292,7 @@ def say_one_name(namings: Sequence[Naming], places: Sequence[str]) -> list[str]:
     found = {
         (naming.subject, place)
         for naming, place in zip(namings, places, strict=True)
-        if "/" in place and naming.layout in ("volumes", "images", "bids")
+        if "/" in place and (naming.is_inferred or naming.layout == "bids")
     }
     counts = Counter(who for who, place in found if not is_called_person(name_of(place)))
     twice = sum(count > 1 for count in counts.values())
@@ -336,7 +336,7 @@ def _is_nifti(member: Member) -> bool:
 
 def _read_stack_table(table: Member) -> Rows:
     """What a table says of each slice of a stack; nothing for another table."""
-    if table.name.rpartition("/")[2].lower() != STACK_TABLE or table.size > MAX_TABLE_BYTES:
+    if name_of(table.name).lower() != STACK_TABLE or table.size > MAX_TABLE_BYTES:
         return []
     text = read_member(table).decode("utf-8-sig", errors="replace")
     try:

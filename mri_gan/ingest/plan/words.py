@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mri_gan.ingest.source import whole_number
@@ -59,6 +59,7 @@ PLANE_WORDS = {
     "sag": "sagittal",
     "sagittal": "sagittal",
 }
+SIDES = {"l": "left", "r": "right"}
 SIDE_WORDS = {"left": "left", "right": "right", "lt": "left", "rt": "right"}
 # Words of processing, and words that every scan may be called.
 _EMPTY_WORDS = """
@@ -171,7 +172,6 @@ class Words:
 
     name: list[str] = field(default_factory=list)
     gaps: list[str] = field(default_factory=list)  # what stood before each of them
-    empty: list[str] = field(default_factory=list)
     contrast: str = ""
     plane: str = ""
     side: str = ""
@@ -187,11 +187,6 @@ class Words:
         """The words of the name, as they were written."""
         pairs = zip(self.gaps, self.name, strict=True)
         return "".join(gap + word for gap, word in pairs)[len("".join(self.gaps[:1])) :]
-
-    @property
-    def text_without_last(self) -> str:
-        """The same without its last word."""
-        return Words(self.name[:-1], self.gaps[:-1]).text
 
 
 def plain_text(text: str) -> str:
@@ -274,7 +269,6 @@ def _sort_one(token: str, found: Words, gap: str) -> None:
     if is_date and (found.name or not token.isdecimal() or len(token) == 8):
         _set(found, "visit", lower)
     elif lower in EMPTY_WORDS:
-        found.empty.append(lower)
         found.last = "empty"
     else:
         _name(token, found, gap)
@@ -286,7 +280,7 @@ def _name(token: str, found: Words, gap: str) -> None:
     if glued:
         _set(found, "contrast", contrast_of(glued[2]))
     if sided:
-        _set(found, "side", {"l": "left", "r": "right"}[sided["side"][0].lower()])
+        _set(found, "side", SIDES[sided["side"][0].lower()])
     found.name.append(glued[1] if glued else sided["name"] if sided else token)
     found.gaps.append(gap)
     found.last = "contrast" if glued else "name"
@@ -313,11 +307,6 @@ def mask_folder(folder: str) -> str | None:
     if len(rest) == len(parts) or not all(part in known or part.isdecimal() for part in rest):
         return None
     return "_".join(rest)
-
-
-def join_visits(parts: Iterable[str]) -> str:
-    """One session from what folders and file say of it."""
-    return "-".join(dict.fromkeys(part for part in parts if part))
 
 
 # How public collections name their files: who, when, which contrast, which slice. A scheme is

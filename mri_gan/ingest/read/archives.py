@@ -40,6 +40,7 @@ from mri_gan.ingest.source import (
     lacks_reader,
     natural_key,
     needs_look,
+    stem_of,
     suffix_of,
 )
 
@@ -82,12 +83,10 @@ def _list_archive(path: Path, suffix: str) -> Listing:
 
 def _halves(source: Path) -> list[Path]:
     """The file itself, or both files of the pair that it is one of."""
-    suffix = suffix_of(source.name)
-    if suffix not in PAIR_SUFFIXES:
+    if suffix_of(source.name) not in PAIR_SUFFIXES:
         return [source]
-    stem = source.name[: -len(suffix)]
     beside = (p for p in source.parent.iterdir() if suffix_of(p.name) in PAIR_SUFFIXES)
-    return sorted(p for p in beside if p.name[: -len(suffix_of(p.name))] == stem)
+    return sorted(p for p in beside if stem_of(p.name) == stem_of(source.name))
 
 
 def _file_member(path: Path, name: str) -> Member:
