@@ -25,7 +25,7 @@ import numpy as np
 from decode_slices import by_ourselves, by_pillow, decode_all
 from make_slices import repeat_slices, write_slices
 
-from mri_gan.ingest.read.archives import list_members
+from mri_gan.ingest.read.archives import list_source
 from mri_gan.store.check import check_store
 from mri_gan.store.reader import StoreReader
 
@@ -77,7 +77,7 @@ def bench_prepare(
 ) -> dict[str, Any]:
     """The whole command, start of Python and preview included, against decoding alone."""
     prepare_s, decode_s, own_s, bare_s, inner_s, parent_mb = [], [], [], [], [], 0.0
-    count = len(list_members(source)[0])
+    count = len(list_source(source).members)
     for _ in range(repeats):
         shutil.rmtree(store, ignore_errors=True)
         decode_s.append(timed(lambda: decode_all(source, workers, by_pillow)))

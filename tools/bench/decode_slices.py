@@ -11,7 +11,7 @@ import click
 import numpy as np
 from PIL import Image
 
-from mri_gan.ingest.read.archives import list_members, read_member
+from mri_gan.ingest.read.archives import list_source, read_member
 
 
 @click.command()
@@ -24,7 +24,7 @@ def main(source: Path, workers: int) -> None:
 
 def decode_all(source: Path, workers: int, decode: Callable[[bytes], object]) -> None:
     """Read and decode every PNG in worker processes that send nothing back."""
-    count = len(list_members(source)[0])
+    count = len(list_source(source).members)
     parts = [(source, start, workers, decode) for start in range(workers)]
     with ProcessPoolExecutor(workers) as pool:
         assert sum(pool.map(decode_part, parts)) == count
@@ -33,7 +33,7 @@ def decode_all(source: Path, workers: int, decode: Callable[[bytes], object]) ->
 def decode_part(part: tuple[Path, int, int, Callable[[bytes], object]]) -> int:
     """Every n-th member of the zip."""
     source, start, step, decode = part
-    members = list_members(source)[0][start::step]
+    members = list_source(source).members[start::step]
     for member in members:
         decode(read_member(member))
     return len(members)

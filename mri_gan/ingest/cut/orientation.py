@@ -86,7 +86,8 @@ def true_axes(cube: Cube) -> str:
     if best < LIKE_A_BRAIN or best - max(likeness["RAS"], likeness["LAS"]) < CLEARLY:
         return ""
     first, second = sorted(likeness, key=lambda name: -likeness[name])[:2]
-    return _invert(first if _is_turn(first) else second)
+    is_turn = np.linalg.det(_turn_matrix(first)) > 0
+    return "".join(nib.aff2axcodes(_turn_matrix(first if is_turn else second).T))
 
 
 def is_judged(cube: Cube | None) -> bool:
@@ -116,45 +117,18 @@ def average_brain() -> Cube:
     return np.asarray(cells / np.linalg.norm(cells), np.float32)
 
 
-def _invert(name: str) -> str:
-    """Of the name of a turn, the directions in which the axes point before it."""
-    letters = dict(zip("RASLPI", "RASLPI", strict=True))
-    true = [""] * 3
-    for target, letter in enumerate(name):
-        flipped = letter not in "RAS"
-        axis = ("LPI" if flipped else "RAS").index(letters[letter])
-        true[axis] = ("LPI" if flipped else "RAS")[target]
-    return "".join(true)
-
-
-def _is_turn(name: str) -> bool:
-    """Whether a way to lay a volume turns it, and does not mirror it."""
-    return bool(np.linalg.det(_turn_matrix(_invert(name))) > 0)
-
-
 def _turn_matrix(axes: str) -> NDArray[np.float64]:
     """From the directions that a header says to the true ones, where its RAS is truly `axes`."""
-    matrix = np.zeros((3, 3))
-    for axis, letter in enumerate(axes):
-        flipped = letter not in "RAS"
-        matrix[("LPI" if flipped else "RAS").index(letter), axis] = -1 if flipped else 1
-    return matrix
+    way = nib.orientations.axcodes2ornt(axes)
+    return np.asarray(nib.orientations.inv_ornt_aff(way, (1, 1, 1)).T, np.float64)
 
 
 def reorient(volume: Volume, axes: str) -> Volume:
     """The volume turned so that it is oriented as its header says, where that is truly `axes`."""
-    matrix = _turn_matrix(axes)
-    order = [int(np.flatnonzero(row)[0]) for row in matrix]
-    flips = [k for k, axis in enumerate(order) if matrix[k, axis] < 0]
-    voxels = np.flip(volume.voxels.transpose(order), tuple(flips))
-    back = np.zeros((4, 4))  # from the new voxels to the old ones
-    back[3, 3] = 1
-    for k, axis in enumerate(order):
-        back[axis, k] = matrix[k, axis]
-        back[axis, 3] = volume.voxels.shape[axis] - 1 if k in flips else 0
-    world = np.eye(4)
-    world[:3, :3] = matrix
-    return replace(volume, voxels=np.ascontiguousarray(voxels), affine=world @ volume.affine @ back)
+    way = nib.orientations.axcodes2ornt(axes)
+    voxels = np.ascontiguousarray(nib.orientations.apply_orientation(volume.voxels, way))
+    back = nib.orientations.inv_ornt_aff(way, volume.voxels.shape)  # to the old voxels
+    return replace(volume, voxels=voxels, affine=_turn_matrix(axes) @ volume.affine @ back)
 
 
 def set_doubts(cubes: Sequence[Cube | None]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -23,6 +24,7 @@ from mri_gan.ingest.cut.orientation import (
     is_judged,
     make_cube,
     mirror_doubts,
+    set_doubts,
 )
 from mri_gan.ingest.look.duplicates import (
     RESCAN_PX,
@@ -40,13 +42,9 @@ from mri_gan.ingest.options import PLANES, PrepareConfig
 from mri_gan.ingest.outcome import Learned, Outcome, find_file
 from mri_gan.ingest.source import Source, say_lost_with
 from mri_gan.store.counts import all_notes, count_notes, tell_images, tell_learned
-from mri_gan.store.schema import FACE, UPSAMPLED, EncodedSlice, SliceRecord, decode_pixels, encode
+from mri_gan.store.schema import FACE, SliceRecord, decode_pixels
 from mri_gan.store.twins import FLAT, SAME
 from mri_gan.store.writer import file_bytes, page_bytes
-
-if TYPE_CHECKING:
-    from mri_gan.ingest.cut.one_volume import Exposure
-
 
 # What a volume is as a whole: shape, spacing, scanner values, pictures of three planes, doubts
 
@@ -107,7 +105,6 @@ THUMB_PX = 64
 HASH_PX = 8
 SHADE_PX = 16
 BINS = 256
-PERCENT = (1, 50, 99)
 
 
 @dataclass
@@ -141,59 +138,40 @@ def survey_source(
     def see(seen: Exposure) -> None:
         wholes.append(glimpse(seen, config, THUMB_PX))
 
-    channels = 1 + len(source.channels)  # of which the first stands for all
+    channels = 1 + len(source.channels)
     outcome: Outcome = process(source, config, learned, see)
     found = Look(outcome.kind, outcome.reason, outcome.empty, outcome.deselected)
     found.whole = wholes[0] if wholes else None
-    for number, encoded in enumerate(outcome.slices):
-        found.n_bytes += sum(page_bytes(len(part)) for part in (encoded[0], *encoded[1].values()))
-        encoded = _first_channel(encoded, channels, config.depth)
-        record, pixels = _native(encoded, config.depth)
-        found.slices.append(_glance(record, pixels, encoded[1], config.depth))
-        found.counts += np.bincount(_to_8_bit(pixels).ravel(), minlength=BINS)
+    for number, (text, images) in enumerate(outcome.slices):
+        found.n_bytes += sum(page_bytes(len(part)) for part in (text, *images.values()))
+        record = SliceRecord.from_json(text)
+        at = functools.partial(_decode, images, record.native, channels, config.depth)
+        found.slices.append(_glance(record, at, config.depth))
+        found.counts += np.bincount(_to_8_bit(at(record.native)).ravel(), minlength=BINS)
         if number == len(outcome.slices) // 2:
-            found.thumb = _to_8_bit(_decode(encoded[1][THUMB_PX], THUMB_PX, pixels.dtype, pixels))
+            found.thumb = _to_8_bit(at(THUMB_PX))
     return found
 
 
-def _first_channel(encoded: EncodedSlice, channels: int, depth: int) -> EncodedSlice:
-    """The slice with the first of its channels only."""
-    if channels == 1:
-        return encoded
-    dtype = np.dtype(np.uint16 if depth == 16 else np.uint8)
-    images = dict(encoded[1])
-    for level, image in images.items():
-        if image[0] != UPSAMPLED:
-            pixels = decode_pixels(memoryview(image), channels * level * level * dtype.itemsize)
-            images[level] = encode(np.frombuffer(pixels, dtype).reshape(-1, level, level)[:1])
-    return encoded[0], images
-
-
-def _native(encoded: EncodedSlice, depth: int) -> tuple[SliceRecord, NDArray[Any]]:
-    record = SliceRecord.from_json(encoded[0])
-    dtype = np.dtype(np.uint16 if depth == 16 else np.uint8)
-    return record, _decode(encoded[1][record.native], record.native, dtype)
-
-
 def _decode(
-    data: bytes, level: int, dtype: np.dtype[Any], native: NDArray[Any] | None = None
+    images: Mapping[int, bytes], native: int, channels: int, depth: int, level: int
 ) -> NDArray[Any]:
-    """Pixels [S, S]; of a record that points to the native level, that level itself."""
-    if native is not None and native.shape[0] < level:
-        return native.repeat(level // native.shape[0], 0).repeat(level // native.shape[0], 1)
-    pixels = decode_pixels(memoryview(data), level * level * dtype.itemsize)
-    return np.frombuffer(pixels, dtype).reshape(level, level)
+    """Pixels [S, S] of the first channel; above the native level, those of it repeated."""
+    if level > native:
+        pixels = _decode(images, native, channels, depth, native)
+        return pixels.repeat(level // native, 0).repeat(level // native, 1)
+    dtype = np.dtype(np.uint16 if depth == 16 else np.uint8)
+    data = decode_pixels(memoryview(images[level]), channels * level * level * dtype.itemsize)
+    return np.asarray(np.frombuffer(data, dtype).reshape(channels, level, level)[0])
 
 
 def _to_8_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return pixels if pixels.dtype == np.uint8 else np.asarray(pixels >> 8, np.uint8)
 
 
-def _glance(
-    record: SliceRecord, pixels: NDArray[Any], images: dict[int, bytes], depth: int
-) -> Glance:
-    tiny = _decode(images[HASH_PX], HASH_PX, pixels.dtype, pixels).astype(np.float64)
-    small = _decode(images[SHADE_PX], SHADE_PX, pixels.dtype, pixels).astype(np.float32).ravel()
+def _glance(record: SliceRecord, at: Callable[[int], NDArray[Any]], depth: int) -> Glance:
+    pixels, tiny = at(record.native), at(HASH_PX)
+    small = at(SHADE_PX).astype(np.float32).ravel()
     small -= small.mean()
     grey = pixels if depth == 8 else pixels / 257
     return Glance(
@@ -203,7 +181,7 @@ def _glance(
         small / max(float(np.linalg.norm(small)), 1e-9),
         float(grey.mean()),
         float(grey.std()),
-        _to_8_bit(_decode(images[RESCAN_PX], RESCAN_PX, pixels.dtype, pixels)).tobytes(),
+        _to_8_bit(at(RESCAN_PX)).tobytes(),
     )
 
 
@@ -283,10 +261,10 @@ class Survey:
 
 def value_ranges(values: Sequence[tuple[float, ...]]) -> dict[str, list[float]]:
     """The smallest and largest of the volumes' scanner values at 1, 50 and 99 per cent."""
-    rows = np.array(values).reshape(-1, len(PERCENT))
+    rows = np.array(values).reshape(-1, len(PERCENTILES))
     if not len(rows):
         return {}
-    ends = zip(PERCENT, rows.min(axis=0).tolist(), rows.max(axis=0).tolist(), strict=True)
+    ends = zip(PERCENTILES, rows.min(axis=0).tolist(), rows.max(axis=0).tolist(), strict=True)
     return {str(p): [low, high] for p, low, high in ends}
 
 
@@ -294,8 +272,6 @@ def find_doubts(volumes: Sequence[tuple[Source, Glimpse]]) -> list[str]:
     """Volumes whose header and picture seem to disagree, each with the reason."""
     if not volumes:
         return []
-    from mri_gan.ingest.cut.orientation import set_doubts
-
     kinds = sorted({source.naming.layout for source, _ in volumes})
     found = []
     for kind in kinds:
@@ -323,4 +299,4 @@ def grey_percentiles(counts: Any) -> dict[str, int]:
     total = np.cumsum(counts)
     if not np.any(total):
         return {}
-    return {str(p): int(np.searchsorted(total, total[-1] * p / 100)) for p in PERCENT}
+    return {str(p): int(np.searchsorted(total, total[-1] * p / 100)) for p in PERCENTILES}

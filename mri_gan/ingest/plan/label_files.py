@@ -19,7 +19,7 @@ from mri_gan.files import one_line, parse_json
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.paths import gather, has_digit, split_word
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, contrast_of, plain_text
-from mri_gan.ingest.read.archives import list_members, read_member
+from mri_gan.ingest.read.archives import list_source, read_member
 from mri_gan.ingest.source import (
     ARCHIVE_SUFFIXES,
     DATASET_JSON,
@@ -309,8 +309,7 @@ def _table_above(path: Path) -> Table:
     for folder in list(top.parents)[:FOLDERS_ABOVE]:
         for name in TABLE_NAMES:
             if (folder / name).is_file():
-                members, _ = list_members(folder / name)
-                return read_table(members[0])
+                return read_table(list_source(folder / name).members[0])
     return {}
 
 

@@ -33,7 +33,6 @@ from mri_gan.ingest.source import (
     SMALL_BYTES,
     Listing,
     Member,
-    Unlisted,
     form_of,
     holds_slices,
     is_clutter,
@@ -49,18 +48,12 @@ LOCAL_HEADER_BYTES = 30  # of a zip, before a file's name
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError)
 
 
-def list_members(source: Path) -> tuple[list[Member], Unlisted]:
-    """All readable members of a file, folder or archive, and (label, reason) of damaged ones.
+def list_source(source: Path) -> Listing:
+    """All members of a file, folder or archive, what is damaged, and what kinds of files are not.
 
     They are in natural order, but for those of packed tars and 7z. Raises DataError when the source
     itself cannot be listed.
     """
-    found = list_source(source)
-    return found.members, found.bad
-
-
-def list_source(source: Path) -> Listing:
-    """What `list_members` gives, and the number of all other files by kind."""
     if source.is_dir():
         return _list_folder(source)
     suffix = suffix_of(source.name)

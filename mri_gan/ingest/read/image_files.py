@@ -13,7 +13,7 @@ import struct
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -143,8 +143,8 @@ def _tiff_pages(data: bytes) -> Iterator[Image.Image]:
     found = list(walk_directories(data))
     total = 0
     with _writable(data) as stream:
-        for directory in found or [Directory(())]:
-            for at, value in directory.as_only_one:
+        for directory in found or [()]:
+            for at, value in directory:
                 stream.seek(at)
                 stream.write(value)
             stream.seek(0)
@@ -158,14 +158,11 @@ def _tiff_pages(data: bytes) -> Iterator[Image.Image]:
                 yield image
 
 
-class Directory(NamedTuple):
-    """Where a page's directory is named, and the bytes that make it the only one."""
+def walk_directories(data: bytes) -> Iterator[tuple[tuple[int, bytes], ...]]:
+    """What makes each page of a TIFF in order the only one: (position, bytes) to be written.
 
-    as_only_one: tuple[tuple[int, bytes], ...]  # (position, bytes)
-
-
-def walk_directories(data: bytes) -> Iterator[Directory]:
-    """The pages of a TIFF in order (TIFF 6.0 section 2, and BigTIFF); ends where the file does."""
+    By TIFF 6.0 section 2, and BigTIFF; ends where the file does.
+    """
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"\x2b\0", b"\0\x2b")
     head, offset, count, entry = (8, "Q", "Q", 20) if big else (4, "I", "H", 12)
@@ -178,7 +175,7 @@ def walk_directories(data: bytes) -> Iterator[Directory]:
             return
         seen.add(start)
         at = start + counter.size + entry * counter.unpack_from(data, start)[0]
-        yield Directory(((head, pointer.pack(start)), (at, bytes(pointer.size))))
+        yield (head, pointer.pack(start)), (at, bytes(pointer.size))
 
 
 def _writable(data: bytes) -> BinaryIO:
@@ -209,11 +206,7 @@ def _plain(error: Exception) -> str:
 
 
 def _labels(image: Image.Image) -> NDArray[Any]:
-    return np.asarray(image).astype(np.uint8) if image.mode in ("P", "1") else _grey(image)
-
-
-def _grey(image: Image.Image) -> NDArray[Any]:
-    return _shades(image)[0]
+    return np.asarray(image).astype(np.uint8) if image.mode in ("P", "1") else _shades(image)[0]
 
 
 def _shades(image: Image.Image) -> tuple[NDArray[Any], bool]:
@@ -394,9 +387,9 @@ def image_fields(data: bytes) -> tuple[str, ...]:
     """What an image file holds beside its picture."""
     if data.startswith(PNG_MAGIC):
         return _distinct(f"PNG {name}" for name in png_chunks(data) if name not in PNG_PICTURE)
-    if data[:2] == b"\xff\xd8":
+    if data[:2] == JPEG_MAGIC:
         return _distinct(_jpeg_fields(data))
-    return _distinct(_tiff_fields(data)) if data[:2] in (b"II", b"MM") else ()
+    return _distinct(_tiff_fields(data)) if data[:2] in TIFF_MAGIC else ()
 
 
 def _jpeg_fields(data: bytes) -> Iterable[str]:

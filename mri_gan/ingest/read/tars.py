@@ -118,19 +118,11 @@ class _HeaderStream:
         return data
 
 
-def _open_stream(path: Path) -> IO[bytes]:
-    """The bytes of the tar itself, by what its file begins with and not by its name."""
+def _find_packer(path: Path) -> Any:
+    """What opens a tar that is packed, by what it begins with; None for a plain one."""
     with path.open("rb") as stream:
         head = stream.read(6)
-    opener: Any = next((way for magic, way in PACKERS.items() if head.startswith(magic)), open)
-    packed: IO[bytes] = opener(path, "rb")
-    return packed
-
-
-def is_packed(path: Path) -> bool:
-    """Whether a tar is packed with gzip, bzip2 or xz."""
-    with path.open("rb") as stream:
-        return stream.read(6).startswith(tuple(PACKERS))
+    return next((way for magic, way in PACKERS.items() if head.startswith(magic)), None)
 
 
 def list_tar(path: Path) -> Listing:
@@ -141,9 +133,9 @@ def list_tar(path: Path) -> Listing:
     CRC-32 of what is wanted and checks the packer's own. Raises DataError when it is damaged.
     """
     try:
-        packed = is_packed(path)
-        with _open_stream(path) as stream:
-            found = _list(path, stream, packed)
+        packer = _find_packer(path)
+        with (packer or open)(path, "rb") as stream:
+            found = _list(path, stream, packed=packer is not None)
     except TAR_ERRORS as error:
         raise DataError(
             f"{path}: is not a readable tar ({one_line(error)})",
@@ -153,7 +145,7 @@ def list_tar(path: Path) -> Listing:
         if error.errno is None:  # bzip2's way to say that it is damaged
             raise DataError(f"{path}: is not a readable tar ({one_line(error)})") from error
         raise explain_os_error(error, path) from error
-    place = (lambda m: m.offset) if packed else (lambda m: natural_key(m.name))
+    place = (lambda m: m.offset) if packer else (lambda m: natural_key(m.name))
     found.members.sort(key=place)  # a hard link is beside its target
     return found
 
@@ -266,7 +258,8 @@ def read_tar_member(member: Member) -> bytes:
     in the archive's order cost one pass, and starts again when it must go back.
     """
     try:
-        data = _read_packed(member) if is_packed(member.container) else _read_plain(member)
+        packer = _find_packer(member.container)
+        data = _read_packed(member, packer) if packer else _read_plain(member)
     except TAR_ERRORS as error:
         raise DataError(f"{member.label}: damaged ({one_line(error)})", "copy it again") from error
     if len(data) != member.size:
@@ -293,9 +286,9 @@ def _read_at(stream: IO[bytes], member: Member) -> bytes:
     return _expand(info, reader)
 
 
-def _read_packed(member: Member) -> bytes:
+def _read_packed(member: Member, packer: Any) -> bytes:
     info = member.container.stat()
-    stream = _open_packed(member.container, os.getpid(), info.st_size, info.st_mtime_ns)
+    stream = _open_packed(member.container, packer, os.getpid(), info.st_size, info.st_mtime_ns)
     data = _read_at(stream, member)
     if (member.form or is_wanted(member.name)) and zlib.crc32(data) != member.stamp:
         raise DataError(f"{member.label}: damaged or changed since it was listed", "copy it again")
@@ -303,5 +296,6 @@ def _read_packed(member: Member) -> bytes:
 
 
 @functools.lru_cache(maxsize=4)
-def _open_packed(path: Path, _pid: int, _size: int, _time: int) -> IO[bytes]:
-    return _open_stream(path)
+def _open_packed(path: Path, packer: Any, _pid: int, _size: int, _time: int) -> IO[bytes]:
+    stream: IO[bytes] = packer(path, "rb")
+    return stream

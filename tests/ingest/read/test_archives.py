@@ -16,7 +16,7 @@ from mri_gan.errors import DataError
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read import archives
-from mri_gan.ingest.read.archives import list_members, list_source, read_member
+from mri_gan.ingest.read.archives import list_source, read_member
 from mri_gan.ingest.source import (
     MAX_MEMBER_BYTES,
     Member,
@@ -33,7 +33,8 @@ FILES = {f"set/a_{i}.png": b"png %d" % i for i in (1, 2, 10)}
 
 
 def listed(source: Path) -> list[Member]:
-    members, bad = list_members(source)
+    found = list_source(source)
+    members, bad = found.members, found.bad
     assert bad == []
     return members
 
@@ -83,7 +84,8 @@ def test_zips_inside_a_folder_are_opened(tmp_path: Path) -> None:
 def test_a_bad_zip_inside_a_folder_is_noted_and_the_rest_listed(tmp_path: Path) -> None:
     phantoms.write_folder(tmp_path, FILES)
     (tmp_path / "bad.zip").write_bytes(b"no zip")
-    members, bad = list_members(tmp_path)
+    found = list_source(tmp_path)
+    members, bad = found.members, found.bad
     assert len(members) == 3
     assert [label for label, _ in bad] == [str(tmp_path / "bad.zip")]
 
@@ -170,13 +172,13 @@ def test_a_zip_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
 def test_a_missing_source_is_named(tmp_path: Path) -> None:
     for name in ("gone.zip", "gone.png"):
         with pytest.raises(DataError, match=name):
-            list_members(tmp_path / name)
+            list_source(tmp_path / name)
 
 
 def test_a_text_file_called_zip_is_named(tmp_path: Path) -> None:
     (tmp_path / "text.zip").write_text("hello")
     with pytest.raises(DataError, match=r"text\.zip: is not a readable zip"):
-        list_members(tmp_path / "text.zip")
+        list_source(tmp_path / "text.zip")
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.95])
@@ -184,7 +186,7 @@ def test_a_truncated_zip_is_named(tmp_path: Path, share: float) -> None:
     data = phantoms.write_zip(tmp_path / "a.zip", phantoms.slice_files(2)).read_bytes()
     (tmp_path / "cut.zip").write_bytes(phantoms.truncated(data, share))
     with pytest.raises(DataError, match=r"cut\.zip"):
-        list_members(tmp_path / "cut.zip")
+        list_source(tmp_path / "cut.zip")
 
 
 def test_a_decompression_bomb_is_named_and_not_inflated(tmp_path: Path) -> None:
@@ -235,7 +237,7 @@ def test_a_zip_with_any_flipped_bit_is_read_right_or_refused(tmp_path: Path) -> 
         archive.write_bytes(phantoms.flipped(data, bit))
         archives._open_zip_once.cache_clear()
         try:
-            found = [read_member(member) for member in list_members(archive)[0]]
+            found = [read_member(member) for member in list_source(archive).members]
         except DataError:
             continue
         assert found in ([], list(files.values())), f"bit {bit}"
@@ -247,7 +249,7 @@ def test_a_zip_with_any_flipped_bit_is_read_right_or_refused(tmp_path: Path) -> 
 def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     with pytest.raises(DataError, match="not a regular file"):
-        list_members(tmp_path / "a.png")
+        list_source(tmp_path / "a.png")
 
 
 # Names

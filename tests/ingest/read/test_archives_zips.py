@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mri_gan.errors import DataError
-from mri_gan.ingest.read.archives import list_members, read_member
+from mri_gan.ingest.read.archives import list_source, read_member
 
 DATA = np.random.default_rng(0).integers(0, 9, 5000).astype(np.uint8).tobytes()
 LOCAL_HEADER = struct.Struct("<4s5H3I2H")
@@ -32,7 +32,7 @@ def write(path: Path, method: int, name: str = "a/b.png", extra: bytes = b"") ->
 
 def read(path: Path) -> bytes:
     """The second member."""
-    return read_member(list_members(path)[0][0])
+    return read_member(list_source(path).members[0])
 
 
 @pytest.mark.parametrize("method", [STORED, DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -110,7 +110,8 @@ def test_a_bomb_of_overlapping_files_is_named_and_the_rest_is_read(
         assert archive.read("a_0.png") == b"a"
         with contextlib.suppress(zipfile.BadZipFile):  # newer Pythons find what we find
             assert len(archive.read("b_0.png")) >= len(DATA)
-    members, bad = list_members(path)
+    found = list_source(path)
+    members, bad = found.members, found.bad
     assert (len(members), len(bad)) == (2, 999)
     assert [read_member(member) for member in members if member.name == "a_0.png"] == [b"a"]
     assert {reason for _, reason in bad} == {"overlaps another file, as in a bomb"}
@@ -124,7 +125,8 @@ def test_a_damaged_place_in_the_directory_costs_that_file_alone(tmp_path: Path) 
     assert struct.unpack_from("<I", data, at)[0] > 0
     struct.pack_into("<I", data, at, 3)
     path.write_bytes(data)
-    members, bad = list_members(path)
+    found = list_source(path)
+    members, bad = found.members, found.bad
     assert [m.name for m in members] == ["a/b.png", "first.png"]
     assert bad == []
     assert read_member(members[1]) == b"first"

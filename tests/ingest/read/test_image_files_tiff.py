@@ -46,14 +46,14 @@ def test_every_page_is_opened_as_the_only_one() -> None:
     data = tiff_bytes(*[GREY] * 5)
     for directory in walk_directories(data):
         alone = bytearray(data)
-        for at, value in directory.as_only_one:
+        for at, value in directory:
             alone[at : at + len(value)] = value
         assert len(tifffile.TiffFile(io.BytesIO(bytes(alone))).pages) == 1
 
 
 def test_a_chain_that_bites_its_tail_ends() -> None:
     data = bytearray(tiff_bytes(GREY, GREY))
-    first, second = (d.as_only_one[1][0] for d in walk_directories(bytes(data)))
+    first, second = (d[1][0] for d in walk_directories(bytes(data)))
     data[second : second + 4] = data[4:8]
     assert first != second
     assert len(list(walk_directories(bytes(data)))) == 2

@@ -16,7 +16,7 @@ from mri_gan.ingest.cut.one_source import process
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read import archives
-from mri_gan.ingest.read.archives import list_members, list_source, read_member
+from mri_gan.ingest.read.archives import list_source, read_member
 from mri_gan.ingest.source import Member
 from mri_gan.store.reader import StoreReader
 
@@ -25,7 +25,8 @@ FILES = {f"set/a_{i}.png": bytes([i]) * 700 for i in (10, 2, 1)}
 
 
 def contents(source: Path) -> dict[str, bytes]:
-    members, bad = list_members(source)
+    found = list_source(source)
+    members, bad = found.members, found.bad
     assert bad == []
     return {member.name: read_member(member) for member in members}
 
@@ -44,7 +45,7 @@ def test_a_plain_tar_is_in_natural_order_and_a_gzipped_one_in_its_own(tmp_path: 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_members_can_be_read_in_any_order(tmp_path: Path, name: str) -> None:
-    members, _ = list_members(phantoms.write_tar(tmp_path / name, FILES))
+    members = list_source(phantoms.write_tar(tmp_path / name, FILES)).members
     for member in reversed(members):
         assert read_member(member) == FILES[member.name]
 
@@ -80,7 +81,7 @@ def test_the_digest_of_a_plan_follows_the_content_alone(tmp_path: Path, name: st
 @pytest.mark.parametrize("name", NAMES)
 def test_hostile_members_are_names_and_nothing_more(tmp_path: Path, name: str) -> None:
     path = phantoms.write_tar(tmp_path / name, phantoms.hostile_files())
-    members, _ = list_members(path)
+    members = list_source(path).members
     assert {"../outside_2.png", "/etc/absolute_3.png"} <= {member.name for member in members}
     for member in members:
         read_member(member)
@@ -114,7 +115,7 @@ def test_a_cut_archive_is_one_clear_line(tmp_path: Path, name: str, share: float
     path = phantoms.write_tar(tmp_path / name, files)
     path.write_bytes(phantoms.truncated(path.read_bytes(), share))
     with pytest.raises(DataError, match=f"{path}: is not a readable tar") as caught:
-        list_members(path)
+        list_source(path)
     assert "\n" not in str(caught.value)
 
 
@@ -134,19 +135,19 @@ def test_a_damaged_header_is_not_the_end_of_the_archive(tmp_path: Path) -> None:
     second = 512 + 1024  # after the first header and its 700 bytes
     path.write_bytes(phantoms.flipped(path.read_bytes(), 8 * (second + 3)))
     with pytest.raises(DataError, match="damaged header"):
-        list_members(path)
+        list_source(path)
 
 
 def test_a_bomb_is_refused(tmp_path: Path) -> None:
     path = phantoms.write_tar(tmp_path / "a.tgz", {"a.png": b"x", "b.png": bytes(9 << 20)})
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()), 9))
     with pytest.raises(DataError, match="decompression bomb"):
-        list_members(path)
+        list_source(path)
 
 
 def test_content_that_changed_after_listing_is_noticed(tmp_path: Path) -> None:
     path = phantoms.write_tar(tmp_path / "a.tgz", FILES)
-    member: Member = list_members(path)[0][0]
+    member: Member = list_source(path).members[0]
     phantoms.write_tar(path, {name: bytes(700) for name in FILES})
     with pytest.raises(DataError, match="changed since it was listed"):
         archives.read_member(member)
