@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from phantoms.odd_images import OddImage, odd_images
 from phantoms.odd_volumes import OddVolume, odd_volumes
 
-from mri_gan.ingest.read.image_files import read_pages
+from mri_gan.ingest.read.image_files import read_shades
 from mri_gan.store.reader import StoreReader
 
 Prepare = Callable[..., Path]
@@ -100,7 +100,7 @@ def test_reduced_copies_within_a_tiff_are_no_slices() -> None:
     data = bytearray(phantoms.image_bytes(phantoms.slice_pixels(32, 32), "", "TIFF", **more))
     tag = struct.pack("<HHI", 254, 4, 1)  # the subfile type, as one long
     data[data.rindex(tag) + len(tag)] = 1  # of the second page: a reduced copy
-    assert [page.shape for page in read_pages(bytes(data))] == [(32, 32)]
+    assert [page.shape for page in read_shades(bytes(data))[0]] == [(32, 32)]
 
 
 def pages(more: list[NDArray[np.uint8]]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from mri_gan.ingest.cut.one_source import process
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.read.image_files import read_pages
+from mri_gan.ingest.read.image_files import read_shades
 from mri_gan.ingest.read.scan import read_source_volume
 
 HANG_S = 20
@@ -152,7 +152,7 @@ def _read(found: Found, path: Path, data: bytes, number: int) -> bool:
         ours: Pixels = read_source_volume(source).voxels
         ours = ours[::-1, ::-1, 0].T if found.kind == "dicom" else ours
     else:
-        ours = read_pages(read_member(source.member))[0]
+        ours = read_shades(read_member(source.member))[0][0]
     found.compared += 1
     same = ours.shape == expected.shape and _equal(ours, expected)
     if not same:

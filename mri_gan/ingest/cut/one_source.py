@@ -3,6 +3,7 @@ is written; runs in worker processes."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,7 +22,7 @@ from mri_gan.ingest.outcome import DRAWN, Glance, Learned, Outcome, about, expla
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.image_files import image_fields, only_page, read_image, read_shades
 from mri_gan.ingest.read.scan import read_source_volume
-from mri_gan.ingest.source import Source, suffix_of
+from mri_gan.ingest.source import Source
 from mri_gan.pictures import Shows, read_slice_mark
 from mri_gan.store.schema import COLOUR, DROPPED, SYNTHETIC
 
@@ -215,26 +216,23 @@ MAX_SAMPLES = 1_000_000
 def look_at_images(
     some: Sequence[Source], teachers: Sequence[Source], config: PrepareConfig
 ) -> Glance:
-    """The window of 16-bit images, and the greys of dark ones."""
-    window = find_image_window(some, teachers, config)
-    return window, () if window else find_darkness(some)
+    """Of `some` images of a set: the window of 16-bit ones, and the greys of dark ones.
 
-
-def find_image_window(
-    some: Sequence[Source], teachers: Sequence[Source], config: PrepareConfig
-) -> tuple[float, ...]:
-    """Black and white of a set of 16-bit images with a scanner's values; empty for other sets.
-
-    `some` are looked at; of `teachers`, images of the training split, the percentiles of
-    `--window` are taken, as of volumes.
+    Of `teachers`, images of the training split, the percentiles of `--window` are taken.
     """
-    if config.intensity == "keep" or not any(map(_is_16_bit, some)):
-        return ()
+    seen = _read_all(some)
+    wide = config.intensity != "keep" and any(pixels.dtype == np.uint16 for pixels in seen)
+    window = _find_image_window(teachers, config) if wide else ()
+    return window, () if window or not seen else _find_darkness(seen)
+
+
+def _find_image_window(teachers: Sequence[Source], config: PrepareConfig) -> tuple[float, ...]:
+    """Black and white of 16-bit images with a scanner's values, as of volumes; empty for others."""
     counts = np.zeros(WHITE + 1, np.int64)
     for source in teachers:
-        pixels = _read(source)
-        if pixels is not None and pixels.dtype == np.uint16:
-            counts += np.bincount(pixels.ravel(), minlength=WHITE + 1)
+        for pixels in _read_all([source]):
+            if pixels.dtype == np.uint16:
+                counts += np.bincount(pixels.ravel(), minlength=WHITE + 1)
     if not counts.any() or np.flatnonzero(counts)[-1] >= SCANNER_VALUES:
         return ()
     thin = max(1, int(counts.sum()) // MAX_SAMPLES)
@@ -255,13 +253,10 @@ def _window(sample: NDArray[np.uint16], config: PrepareConfig) -> tuple[float, .
     return (black, white) if black < white else ()
 
 
-def find_darkness(some: Sequence[Source]) -> tuple[int, ...]:
+def _find_darkness(seen: Sequence[NDArray[Any]]) -> tuple[int, ...]:
     """The 99th percentile of some images' pixels, of 255 grey levels, where it is low."""
-    found = [pixels for pixels in map(_read, some) if pixels is not None]
-    if not found:
-        return ()
     counts = np.zeros(256, np.int64)
-    for pixels in found:
+    for pixels in seen:
         grey = pixels >> 8 if pixels.dtype == np.uint16 else pixels
         counts += np.bincount(grey.ravel(), minlength=256)
     place = 0.99 * (counts.sum() - 1)
@@ -270,21 +265,10 @@ def find_darkness(some: Sequence[Source]) -> tuple[int, ...]:
     return (level,) if level < DARK else ()
 
 
-def _is_16_bit(source: Source) -> bool:
-    """Whether a PNG says so in its header, or any other file when it is read."""
-    if suffix_of(source.member.name) == ".png":
-        try:
-            return read_member(source.member)[24:25] == b"\x10"
-        except MriganError:
-            return False
-    if suffix_of(source.member.name) not in (".tif", ".tiff"):
-        return False
-    pixels = _read(source)
-    return pixels is not None and pixels.dtype == np.uint16
-
-
-def _read(source: Source) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
-    try:
-        return read_image(read_member(source.member))
-    except MriganError:
-        return None  # reported when its slices are written
+def _read_all(sources: Sequence[Source]) -> list[NDArray[Any]]:
+    """The pixels of those that can be read; the others are reported when they are written."""
+    found = []
+    for source in sources:
+        with contextlib.suppress(MriganError):
+            found.append(read_image(read_member(source.member)))
+    return found

@@ -167,11 +167,11 @@ def _describe(
     """What is equal for all slices of a volume, computed once."""
     volume, curve = seen.volume, seen.curve
     affines = slices.affines_of(volume, config.plane)
-    columns, rows = (float(np.linalg.norm(affines[0, :, i])) for i in (0, 1))
-    if not (rows > 0 and columns > 0):
+    spacing = slices.pixel_mm(volume, config.plane)
+    if not min(spacing) > 0:
         raise DataError("voxel sizes make no sense; its header is damaged")
     shape = slices.display_shape(volume, config.plane)[1:]
-    placed = levels.place_slice(shape, (rows, columns), config.fit, config.fov)
+    placed = levels.place_slice(shape, spacing, config.fit, config.fov)
     record = replace(
         levels.record_of(source, placed, shape),
         plane=config.plane,

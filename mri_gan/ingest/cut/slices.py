@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,29 +41,6 @@ def acquired_plane(volume: Volume) -> str:
     return planes[int(order[2])] if longest > THICK * middle else ""
 
 
-@dataclass(frozen=True)
-class Cut:
-    """One slice [H, W] of a volume in display orientation, before resizing.
-
-    `affine` maps (column, row, 1) to RAS+ mm [3, 3]; `position_mm` is the coordinate of the
-    slice's centre along the plane's axis.
-    """
-
-    pixels: NDArray[Any]
-    position: int
-    position_mm: float
-    affine: NDArray[np.float64]
-
-
-def cut_slices(volume: Volume, plane: str, positions: Sequence[int]) -> Iterator[Cut]:
-    """The slices of a volume at `positions` along one plane, each with its place in the scanner."""
-    affines = affines_of(volume, plane)
-    places_mm = positions_mm(volume, plane)
-    for slab, pixels in cut_slabs(volume, plane, positions):
-        for position, one in zip(slab, pixels, strict=True):
-            yield Cut(one, position, places_mm[position], affines[position])
-
-
 def cut_slabs(
     volume: Volume, plane: str, positions: Sequence[int]
 ) -> Iterator[tuple[Sequence[int], NDArray[Any]]]:
@@ -82,7 +58,7 @@ def cut_slabs(
 
 
 def positions_mm(volume: Volume, plane: str) -> list[float]:
-    """The `position_mm` of all slices along one plane."""
+    """The coordinates of the centres of all slices along a plane's axis."""
     _, height, width = display_shape(volume, plane)
     centres = affines_of(volume, plane) @ ((width - 1) / 2, (height - 1) / 2, 1)
     return [float(mm) for mm in centres[:, AXES[plane]]]
@@ -109,6 +85,12 @@ def affines_of(volume: Volume, plane: str) -> NDArray[np.float64]:
     to_voxel[:, axis, 2] = np.arange(count)
     to_voxel[:, 3, 2] = 1
     return np.asarray(volume.affine[:3] @ to_voxel)
+
+
+def pixel_mm(volume: Volume, plane: str) -> tuple[float, float]:
+    """How far apart rows and columns of slices along a plane are."""
+    affine = affines_of(volume, plane)[0]
+    return float(np.linalg.norm(affine[:, 1])), float(np.linalg.norm(affine[:, 0]))
 
 
 def display_shape(volume: Volume, plane: str) -> tuple[int, int, int]:

@@ -86,11 +86,9 @@ def glimpse(seen: Exposure, config: PrepareConfig, side: int) -> Glimpse:
 def _picture(seen: Exposure, plane: str, config: PrepareConfig, side: int) -> NDArray[np.uint8]:
     """The middle slice of a plane as a square of `side` px."""
     count = slices.display_shape(seen.volume, plane)[0]
-    (cut,) = slices.cut_slices(seen.volume, plane, [count // 2])
-    columns, rows = (float(np.linalg.norm(cut.affine[:, i])) for i in (0, 1))
-    limits = (0.0, 1.0)
-    greys = seen.curve.apply(cut.pixels)
-    spacing = rows, columns
+    ((_, (pixels,)),) = slices.cut_slabs(seen.volume, plane, [count // 2])
+    limits, spacing = (0.0, 1.0), slices.pixel_mm(seen.volume, plane)
+    greys = seen.curve.apply(pixels)
     square, _ = levels.fit_square(greys, spacing, config.fit, limits, config.fov, seen.ground)
     return intensity.quantise(levels.resize(square, side, side, limits), 8)
 

@@ -10,7 +10,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,22 +83,6 @@ class _File:
     copy_key: tuple[Any, ...]
 
 
-@dataclass
-class _Series:
-    """The files of one series, echo and direction so far."""
-
-    files: list[_File] = field(default_factory=list)
-
-    def takes(self, file: _File) -> bool:
-        """Whether a file of the same series belongs to the same stack of slices."""
-        first = self.files[0]
-        if first.turned is None or file.turned is None:
-            return False
-        apart_ms = abs(first.echo_ms - file.echo_ms)
-        same_echo = apart_ms <= max(SAME_ECHO_MS, SAME_ECHO * first.echo_ms)
-        return same_echo and float(np.abs(first.turned - file.turned).max()) <= SAME_TURN
-
-
 def group_series(members: Iterable[Member], config: PrepareConfig) -> tuple[list[Source], Listing]:
     """One source per series, and what became of all other files.
 
@@ -108,7 +92,7 @@ def group_series(members: Iterable[Member], config: PrepareConfig) -> tuple[list
     """
     members = list(members)
     prefix = common_prefix([member.name for member in members])
-    series: dict[tuple[Any, ...], list[_Series]] = {}
+    series: dict[tuple[Any, ...], list[list[_File]]] = {}  # of each the files of every stack
     copies: set[tuple[Any, ...]] = set()
     rest = Listing()
     for member in members:
@@ -123,7 +107,7 @@ def group_series(members: Iterable[Member], config: PrepareConfig) -> tuple[list
         if file is not None:
             copies.add(file.copy_key)
             _sort_in(series.setdefault(_broad_key(file.header), []), file)
-    groups = [one.files for together in series.values() for one in together]
+    groups = [files for stacks in series.values() for files in stacks]
     people = _find_people([files[0] for files in groups], prefix)
     pairs = zip(groups, people, strict=True)
     sources = [_source(files, person, config) for files, person in pairs]
@@ -136,12 +120,21 @@ def group_series(members: Iterable[Member], config: PrepareConfig) -> tuple[list
     return sources, rest
 
 
-def _sort_in(series: list[_Series], file: _File) -> None:
-    fitting = next((one for one in series if one.takes(file)), None)
+def _sort_in(stacks: list[list[_File]], file: _File) -> None:
+    fitting = next((files for files in stacks if _is_beside(files[0], file)), None)
     if fitting is None:
-        series.append(_Series([file]))
+        stacks.append([file])
     else:
-        fitting.files.append(file)
+        fitting.append(file)
+
+
+def _is_beside(first: _File, file: _File) -> bool:
+    """Whether files of one series are of one echo and direction: of one stack of slices."""
+    if first.turned is None or file.turned is None:
+        return False
+    apart_ms = abs(first.echo_ms - file.echo_ms)
+    same_echo = apart_ms <= max(SAME_ECHO_MS, SAME_ECHO * first.echo_ms)
+    return same_echo and float(np.abs(first.turned - file.turned).max()) <= SAME_TURN
 
 
 def _look(member: Member, also: Sequence[str]) -> tuple[str, _File | None]:
@@ -261,30 +254,29 @@ def _find_people(firsts: Sequence[_File], prefix: str) -> list[tuple[str, str]]:
     Of files that name nobody, those in one outermost folder, or of one study, are one person.
     """
     places = [_place_of(file, prefix) for file in firsts]
-    same: dict[str, str] = {}
+    joined: dict[str, str] = {}
 
     def find(name: str) -> str:
-        while same.setdefault(name, name) != name:
-            name = same[name]
+        while joined.setdefault(name, name) != name:
+            name = joined[name]
         return name
 
     for patient, folder, study in places:
         if not patient and folder and study:
             one, other = sorted((find(f"folder {folder}"), find(f"study {study}")))
-            same[other] = one
+            joined[other] = one
     found = []
-    for (patient, folder, study), file in zip(places, firsts, strict=True):
+    uids = [text(file.header, "SeriesInstanceUID") for file in firsts]
+    for (patient, folder, study), uid in zip(places, uids, strict=True):
         if patient:
             found.append((patient, ""))
         elif folder or study:
-            root = find(f"folder {folder}" if folder else f"study {study}")
-            kind, _, name = root.partition(" ")
+            kind, _, name = find(f"folder {folder}" if folder else f"study {study}").partition(" ")
             # A study goes by its first series, as earlier versions had it, for equal stores.
-            uids = [text(f.header, "SeriesInstanceUID") for f in firsts] if kind == "study" else []
-            same_study = (u for u, p in zip(uids, places, strict=False) if p[2] == study)
-            found.append((min(same_study, default=name), kind))
+            same = (u for u, place in zip(uids, places, strict=True) if place[2] == study)
+            found.append((min(same) if kind == "study" else name, kind))
         else:
-            found.append((text(file.header, "SeriesInstanceUID"), "series"))
+            found.append((uid, "series"))
     return found
 
 

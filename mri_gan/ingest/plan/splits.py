@@ -19,7 +19,7 @@ from mri_gan.ingest.plan.folders import is_called_person
 from mri_gan.ingest.plan.paths import split_word
 from mri_gan.ingest.plan.words import SPLIT_FOLDERS, plain_text
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.source import Labels, Member, Naming, Source, name_of
+from mri_gan.ingest.source import NIFTI_SUFFIXES, Labels, Member, Naming, Parts, Source, name_of
 from mri_gan.store.labels import (
     NO_VALUE,
     SUBJECTS,
@@ -283,7 +283,6 @@ def _look_up(people: dict[str, Person], source: Source) -> Person | None:
     return None
 
 
-Parts = tuple[Member, ...]
 Rows = list[dict[str, str]]
 
 
@@ -312,8 +311,13 @@ def open_stacks(
     also (label, reason) of stacks that cannot be read, or that do not agree with their table.
     """
     tables = {_place(m): rows for m in members if (rows := _read_stack_table(m))}
-    kept = [part for part in parts if not (_place(part[0]) in tables and _is_nifti(part[0]))]
-    left = [part[0] for part in parts if part not in kept] if len(kept) < len(parts) else []
+    kept: list[Parts] = []
+    left: list[Member] = []
+    for part in parts:
+        if part[0].suffix in NIFTI_SUFFIXES and _place(part[0]) in tables:
+            left.append(part[0])
+        else:
+            kept.append(part)
     bad: list[tuple[str, str]] = []
     sources: list[Source] = []
     for place, rows in tables.items():
@@ -328,10 +332,6 @@ def open_stacks(
 def _place(member: Member) -> tuple[str, str]:
     container = str(member.container) if member.number is not None else ""
     return container, member.name.rpartition("/")[0]
-
-
-def _is_nifti(member: Member) -> bool:
-    return member.suffix in (".nii", ".nii.gz")
 
 
 def _read_stack_table(table: Member) -> Rows:

@@ -47,7 +47,7 @@ def read_image(data: bytes, verify: bool = True) -> NDArray[Any]:
     Colour images with equal channels give that channel exactly, others their luma (ITU-R 601).
     Raises DataError for damaged, huge or unknown files, and for several pages.
     """
-    return only_page(read_pages(data, verify))
+    return only_page(read_shades(data, verify)[0])
 
 
 def only_page(pages: list[NDArray[Any]]) -> NDArray[Any]:
@@ -72,13 +72,8 @@ def read_grey_file(path: Path) -> NDArray[np.float32]:
     return to_unit(pixels)
 
 
-def read_pages(data: bytes, verify: bool = True) -> list[NDArray[Any]]:
-    """What `read_image` gives, of every page of a file."""
-    return read_shades(data, verify)[0]
-
-
 def read_shades(data: bytes, verify: bool = True) -> tuple[list[NDArray[Any]], bool]:
-    """What `read_pages` gives, and whether there was colour in it, which that leaves out."""
+    """What `read_image` gives, of every page of a file, and whether there was colour in it."""
     plain = read_plain_png(data)
     if plain is not None:
         return [plain], False

@@ -181,18 +181,9 @@ def weigh(chunk: Sequence[Source]) -> int:
 
 def chunked(sources: Iterable[Source]) -> Iterator[Sequence[Source]]:
     """Cut a list of sources into tasks: runs of image files, volumes one by one."""
-    chunk: list[Source] = []
-    for source in sources:
-        is_volume = source.is_volume
-        if chunk and (is_volume or len(chunk) == CHUNK):
+    for is_volume, run in itertools.groupby(sources, lambda source: source.is_volume):
+        while chunk := list(itertools.islice(run, 1 if is_volume else CHUNK)):
             yield chunk
-            chunk = []
-        if is_volume:
-            yield [source]
-        else:
-            chunk.append(source)
-    if chunk:
-        yield chunk
 
 
 def say_lost(plan: Plan, facts: Mapping[str, Any]) -> list[str]:

@@ -200,11 +200,8 @@ def open_engine(workers: Workers, preload: str = PRELOAD) -> Iterator[Engine | N
     if workers == 0:
         yield None
         return
-    engine = _start(workers, preload)
-    try:
+    with contextlib.closing(_start(workers, preload)) as engine:
         yield engine
-    finally:
-        engine.close()
 
 
 def _start(workers: Workers, preload: str) -> Engine:

@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
 import numpy as np
 import phantoms
 import pytest
 from numpy.typing import NDArray
 
 from mri_gan.ingest.cut.levels import fit_square, level_affine
-from mri_gan.ingest.cut.slices import AXES, Cut, cut_slices, foreground_shares, positions_mm
+from mri_gan.ingest.cut.slices import (
+    AXES,
+    affines_of,
+    cut_slabs,
+    foreground_shares,
+    positions_mm,
+)
 from mri_gan.ingest.options import PLANES
 from mri_gan.ingest.read.volume import Volume, read_volume
 
 UNIT = (0.0, 1.0)
+
+
+class Cut(NamedTuple):
+    """One slice [H, W] of a volume, and (column, row, 1) -> RAS+ mm [3, 3]."""
+
+    pixels: NDArray[Any]
+    position: int
+    position_mm: float
+    affine: NDArray[np.float64]
+
+
+def cut_slices(volume: Volume, plane: str, positions: Sequence[int]) -> Iterator[Cut]:
+    affines, places_mm = affines_of(volume, plane), positions_mm(volume, plane)
+    for slab, pixels in cut_slabs(volume, plane, positions):
+        for position, one in zip(slab, pixels, strict=True):
+            yield Cut(one, position, places_mm[position], affines[position])
 
 
 def brain(spacing_mm: tuple[float, ...] = (1.0, 1.0, 1.0), radius_mm: float = 1.5) -> Volume:

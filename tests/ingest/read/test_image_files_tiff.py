@@ -12,7 +12,7 @@ import tifffile
 
 from mri_gan.errors import DataError
 from mri_gan.ingest.read import image_files
-from mri_gan.ingest.read.image_files import count_pages, read_image, read_pages, walk_directories
+from mri_gan.ingest.read.image_files import count_pages, read_image, read_shades, walk_directories
 
 GREY = phantoms.slice_pixels(12, 16, seed=3)
 
@@ -39,7 +39,7 @@ def test_pages_are_those_that_were_written(big: bool, packed: str | None) -> Non
     pages = [np.roll(GREY, k, axis=0) for k in range(9)]
     data = tiff_bytes(*pages, bigtiff=big, compression=packed)
     assert count_pages(data) == 9
-    np.testing.assert_array_equal(read_pages(data), pages)
+    np.testing.assert_array_equal(read_shades(data)[0], pages)
 
 
 def test_every_page_is_opened_as_the_only_one() -> None:
@@ -61,6 +61,6 @@ def test_a_chain_that_bites_its_tail_ends() -> None:
 
 def test_pages_that_are_too_many_together_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_files, "MAX_STACK_PIXELS", 4 * GREY.size)
-    assert len(read_pages(tiff_bytes(*[GREY] * 4))) == 4
+    assert len(read_shades(tiff_bytes(*[GREY] * 4))[0]) == 4
     with pytest.raises(DataError, match="5 pages of 12 x 16 pixels are too many"):
-        read_pages(tiff_bytes(*[GREY] * 5))
+        read_shades(tiff_bytes(*[GREY] * 5))

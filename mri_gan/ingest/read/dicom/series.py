@@ -243,12 +243,10 @@ def _split(frames: Sequence[_Frame], stack: Sequence[int]) -> list[list[int]]:
     first = frames[stack[0]].place
     across = np.cross(first.along, first.down)
     depths = [float(across @ frames[i].place.corner) for i in stack]
-    volumes: list[list[int]] = []
+    volumes: dict[int, list[int]] = {}
     before, nth = -np.inf, 0
     for depth, i in sorted(zip(depths, stack, strict=True)):
         nth = nth + 1 if depth - before < SAME_PLACE_MM else 0
         before = depth
-        while len(volumes) <= nth:
-            volumes.append([])
-        volumes[nth].append(i)
-    return volumes
+        volumes.setdefault(nth, []).append(i)
+    return list(volumes.values())
