@@ -16,7 +16,7 @@ from mri_gan.ingest.options import NAMING_EXAMPLE, PrepareConfig
 from mri_gan.ingest.plan import words
 from mri_gan.ingest.plan.folders import add_visits, drop_sub, number_slices, plainer_names
 from mri_gan.ingest.plan.inference import infer_people, name_visits
-from mri_gan.ingest.plan.label_files import class_at, place_classes
+from mri_gan.ingest.plan.label_files import place_classes
 from mri_gan.ingest.plan.paths import SHORT_NUMBER, Parsed, gather, has_digit
 from mri_gan.ingest.plan.words import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
 from mri_gan.ingest.source import (
@@ -391,40 +391,35 @@ def _by_class(names: Sequence[str]) -> list[Naming]:
     is in no folder.
     """
     prefix = common_prefix(names)
-    places, depth = place_classes(names)
     found = [
-        (*_class_of(name, place, depth), identify(name))
-        for name, place in zip(names, places, strict=True)
+        (label, person, *_split_number(name))
+        for name, (label, person) in zip(names, place_classes(names), strict=True)
     ]
-    said = gather((label, word) for label, word, _, _ in found)
+    said = gather((label, person or word) for label, person, word, _ in found)
+    in_folders = any(person for _, person, _, _ in found)
     named = {
-        label: {word for word in their if depth or not _is_bare(word, label, their)}
+        label: {word for word in their if in_folders or not _is_bare(word, label, their)}
         for label, their in said.items()
     }
     volumes = [name for name in names if suffix_of(name) not in IMAGE_SUFFIXES]
     as_volumes = dict(zip(volumes, _identify(volumes), strict=True))
     namings = []
-    for name, (label, word, position, known) in zip(names, found, strict=True):
-        naming = as_volumes.get(name) or known
-        naming = naming or _in_class(name, prefix, label, (word, position), named[label])
+    for name, (label, person, word, position) in zip(names, found, strict=True):
+        naming = as_volumes.get(name) or identify(name)
+        naming = naming or _in_class(name, prefix, person or word, position, named[label])
         namings.append(replace(naming, label=label))
     return namings
 
 
-def _class_of(name: str, place: Sequence[str], depth: int) -> tuple[str, str, int]:
-    """The class of an image, the word before its last number or its person, and that number."""
+def _split_number(name: str) -> tuple[str, int]:
+    """What is before the last number of a file's name, and that number; -1 without one."""
     file = name_of(name)
     stem = file.removesuffix(suffix_of(file))
     found = TRAILING_NUMBER.match(stem)
-    position = whole_number(found["position"] if found else "-1")
-    word = found["subject"] if found else stem
-    return class_at(place, depth), place[depth] if depth else word, position
+    return (found["subject"], whole_number(found["position"])) if found else (stem, -1)
 
 
-def _in_class(
-    name: str, prefix: str, label: str, said: tuple[str, int], named: Collection[str]
-) -> Naming:
-    word, position = said
+def _in_class(name: str, prefix: str, word: str, position: int, named: Collection[str]) -> Naming:
     sure = has_digit(word) or len(named) > FEW_WORDS or word in name.split("/")[:-1]
     is_named = word in named and sure
     path = name.removeprefix(prefix)

@@ -169,11 +169,9 @@ def _below_person(folders: Sequence[str], who: str) -> Sequence[str]:
 
 def _find_visits(people: Sequence[str], below: Sequence[Sequence[str]]) -> list[set[str]]:
     """The folders of visits at each depth below people, in small letters."""
-    pairs: list[Pairs] = [set() for _ in range(max(map(len, below), default=0))]
-    for person, folders in zip(people, below, strict=True):
-        for depth, folder in enumerate(folders):
-            pairs[depth].add((person, folder.casefold()))
-    return [_visits_among(found) for found in pairs]
+    both = zip(people, below, strict=True)
+    pairs = gather((depth, (who, f.casefold())) for who, its in both for depth, f in enumerate(its))
+    return [_visits_among(pairs[depth]) for depth in range(len(pairs))]
 
 
 def _visits_among(pairs: Pairs) -> set[str]:
@@ -216,7 +214,7 @@ def _is_only_visit(contrast: str, name: str, visits: Sequence[str]) -> bool:
 # Numbers of slices
 
 SERIES_AND_SLICE = re.compile(r"(?:^|[^a-z])(?:im|img|image)[_\-. ]?#[_\-. ]#$", re.IGNORECASE)
-NO_SLICE = re.compile(r"([a-z]+)$|([a-z]{2,})[_\-. ]$", re.IGNORECASE)
+NO_SLICE = re.compile(r"[a-z]+$|[a-z]{2,}(?=[_\-. ]$)", re.IGNORECASE)
 Rows = Sequence[int]
 
 
@@ -282,9 +280,8 @@ def _find_running(
 
 def _counts_else(before: str) -> bool:
     """Whether the word before a number makes it that of a visit or a run."""
-    found = NO_SLICE.search(before)
-    word = (found[1] or found[2]) if found else ""
-    return any(ANNOUNCING[kind].match(word) for kind in ("visit", "run"))
+    word = NO_SLICE.search(before)
+    return word is not None and any(ANNOUNCING[k].match(word[0]) for k in ("visit", "run"))
 
 
 def say_still(sources: Iterable[Source]) -> str:
@@ -332,8 +329,6 @@ def say_merged(sources: Iterable[Source]) -> str:
 # People of several sources
 
 Read = Callable[[Sequence[str]], list[Naming]]
-
-
 Doubts = list[tuple[str, str]]  # (a source, what is doubtful about it)
 
 

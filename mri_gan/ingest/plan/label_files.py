@@ -59,22 +59,17 @@ WORDS_ONLY = re.compile(r"[^\W\d_]{2,}(?:[ ,_.-]+[^\W\d_]{2,})+")  # as first an
 
 def classes_of_folders(names: Sequence[str]) -> list[str]:
     """The class that the folders of each path say; raises UsageError where a file is in none."""
-    places, depth = place_classes([plain_text(name) for name in names])
-    return [class_at(place, depth) for place in places]
+    return [label for label, _ in place_classes([plain_text(name) for name in names])]
 
 
-def place_classes(names: Sequence[str]) -> tuple[list[list[str]], int]:
-    """The folders of each path that may say its class, and which of them are people; 0 for none.
+def place_classes(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The class that the folders of each path say, and the person, who is empty if they say none.
 
     Raises UsageError where a file is in no such folder.
     """
     places = [_class_folders(name) for name in names]
-    return places, _depth_of_people(places)
-
-
-def class_at(place: Sequence[str], depth: int) -> str:
-    """The class that folders say where those at this depth are people."""
-    return place[depth - 1]
+    depth = _depth_of_people(places)
+    return [(place[depth - 1], place[depth] if depth else "") for place in places]
 
 
 def _class_folders(name: str) -> list[str]:
