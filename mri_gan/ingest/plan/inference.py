@@ -350,7 +350,7 @@ def _choose_people(files: Sequence[Parsed]) -> None:
             file.key = file.leading
     folder_is_person = folders_are_people(files)
     for file in files:
-        places = person_folders(file.folders)
+        places = person_folders(file)
         if places and (folder_is_person or not file.key):
             file.who = "/".join(places)
             if file.position < 0 and file.key.isdecimal():

@@ -282,14 +282,13 @@ def _first_number(file: Parsed) -> int:
     return next((i for i, name in names if has_digit(name) and not _is_group(name)), -1)
 
 
-def _above(file: Parsed) -> str:
-    folders = file.folders[: _first_number(file)]
-    return "/".join(name for name in folders if not _is_class(name))
+def _named_above(file: Parsed) -> list[str]:
+    return [name for name in file.folders[: _first_number(file)] if not _is_class(name)]
 
 
 def _drop_above(files: Sequence[Parsed]) -> None:
     """Names above numbers: kinds of scans above people, or people above kinds of scans."""
-    pairs = {(_above(file), file.folders[_first_number(file)]) for file in files}
+    pairs = {("/".join(_named_above(file)), file.folders[_first_number(file)]) for file in files}
     firsts, seconds = {one for one, _ in pairs}, {other for _, other in pairs}
     groups = any(_is_class(name) for file in files for name in file.folders[:-1])
     if len(firsts) < 2 or len(seconds) < 2 or groups or all(map(GROUP_WORD.match, firsts)):
@@ -334,7 +333,7 @@ def _hold_different(files: Iterable[Parsed]) -> bool:
     """Whether no file of one kind's folders has the name of a file in those of another."""
     below = [file.folders[_first_number(file) + 1 :] for file in files]
     held = {
-        (_above(file), (*folders, file.words[-1].contrast, file.key))
+        ("/".join(_named_above(file)), (*folders, file.words[-1].contrast, file.key))
         for file, folders in zip(files, below, strict=True)
     }
     return len(held) == len({name for _, name in held})
@@ -378,13 +377,12 @@ def _are_steps(files: Iterable[Parsed]) -> bool:
 # Whether a folder or a name is the person
 
 
-def person_folders(folders: Sequence[str]) -> list[str]:
+def person_folders(file: Parsed) -> list[str]:
     """The folders down to the first that has a number and is not a group's, else all."""
-    for depth, folder in enumerate(folders):
-        if has_digit(folder) and not _is_group(folder):
-            above = [f for f in folders[:depth] if not _is_class(f)]
-            return [*above, folder]
-    return [f for f in folders if not _is_group(f)]
+    at = _first_number(file)
+    if at < 0:
+        return [folder for folder in file.folders if not _is_group(folder)]
+    return [*_named_above(file), file.folders[at]]
 
 
 def _is_class(folder: str) -> bool:
@@ -398,7 +396,7 @@ def _is_group(folder: str) -> bool:
 
 def folders_are_people(files: Sequence[Parsed]) -> bool:
     """Whether the folders say who it is, and the names do not."""
-    pairs = {("/".join(person_folders(f.folders)), f.key) for f in files if f.folders and f.key}
+    pairs = {("/".join(person_folders(f)), f.key) for f in files if f.folders and f.key}
     places, keys = {place for place, _ in pairs} - {""}, {key for _, key in pairs}
     if not places or _names_are_of_the_same_kind(pairs):
         return False

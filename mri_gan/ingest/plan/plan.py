@@ -52,7 +52,7 @@ from mri_gan.ingest.plan.selection import (
     choose_images,
     choose_pictures,
     matches_globs,
-    require_millimetres,
+    require_volumes,
     tell_contrasts,
 )
 from mri_gan.ingest.plan.splits import (
@@ -202,7 +202,8 @@ def _split_and_hide(
         splits = read_splits(split_file)
         chosen = apply_splits(chosen, splits, split_file, lambda who: pseudonym(who, key()))
     require_one_split(chosen)
-    require_millimetres(chosen, config)
+    if config.fov:
+        require_volumes(chosen, " for --fov", "leave --fov out")
     require_classes(chosen, config)
     require_nameless_classes([source for source in chosen if is_due(source, config)])
     sources = assign_splits(hide_all(chosen, config, key), config)

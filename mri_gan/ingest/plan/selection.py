@@ -270,7 +270,7 @@ def choose_images(sources: Sequence[Source], config: PrepareConfig) -> tuple[lis
     if wanted is None and config.every == 1:
         return list(sources), 0
     if wanted is not None and wanted.in_mm:
-        _require_volumes(sources)
+        require_volumes(sources, "", "give --slices in shares, such as 0.2:0.8")
     flat = [s for s in sources if not (s.is_volume or (s.holds_stack and _is_stack(s)))]
     stacks: dict[tuple[str, ...], list[int]] = {}
     for source in flat:
@@ -303,13 +303,11 @@ def _stack_of(source: Source) -> tuple[str, ...]:
     return said.subject, said.session, said.side, source.member.name.rpartition("/")[0]
 
 
-def _require_volumes(sources: Sequence[Source]) -> None:
+def require_volumes(sources: Iterable[Source], what_for: str, hint: str) -> None:
+    """Raise UsageError where there are image files, which have no millimetres."""
     flat = next((source for source in sources if not source.is_volume), None)
     if flat is not None:
-        raise UsageError(
-            f"{flat.member.label}: an image file has no millimetres",
-            "give --slices in shares, such as 0.2:0.8",
-        )
+        raise UsageError(f"{flat.member.label}: an image file has no millimetres{what_for}", hint)
 
 
 def _require_number(source: Source) -> None:
@@ -317,13 +315,4 @@ def _require_number(source: Source) -> None:
         raise UsageError(
             f"{source.member.label}: has no slice number for --slices and --every",
             "name it with --naming (group slice), or leave these options out",
-        )
-
-
-def require_millimetres(sources: Iterable[Source], config: PrepareConfig) -> None:
-    """Raise UsageError where --fov is given for image files."""
-    flat = next((s for s in sources if not s.is_volume), None)
-    if config.fov and flat is not None:
-        raise UsageError(
-            f"{flat.member.label}: an image file has no millimetres for --fov", "leave --fov out"
         )

@@ -16,8 +16,8 @@ from pathlib import Path
 from mri_gan.errors import DataError
 from mri_gan.files import explain_os_error, one_line
 from mri_gan.ingest.outcome import reading
-from mri_gan.ingest.read.inflate import EMPTY, require_bytes
-from mri_gan.ingest.read.sevenzip import AGAIN, list_7z, read_7z_member
+from mri_gan.ingest.read.inflate import AGAIN, EMPTY, require_bytes
+from mri_gan.ingest.read.sevenzip import list_7z, read_7z_member
 from mri_gan.ingest.read.tars import list_tar, read_tar_member
 from mri_gan.ingest.source import (
     ARCHIVE_SUFFIXES,
@@ -207,10 +207,7 @@ def _open_zip_once(path: Path, _pid: int, _size: int, _time: int) -> zipfile.Zip
     try:
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise DataError(
-            f"{path}: is not a readable zip ({one_line(error)})",
-            AGAIN,
-        ) from error
+        raise DataError(f"{path}: is not a readable zip ({one_line(error)})", AGAIN) from error
     except OSError as error:
         raise explain_os_error(error, path) from error
     # Newer Pythons refuse the file before a wrong place, too; `_find_overlaps` finds bombs.

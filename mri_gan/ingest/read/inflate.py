@@ -20,6 +20,7 @@ with contextlib.suppress(ImportError):  # no build for this machine
 
 GZIP_MAGIC = b"\x1f\x8b"
 EMPTY = "the file is empty"
+AGAIN = "download or copy it again and compare its size with the original"  # of archives
 PIECE_BYTES = 1 << 12
 UNPACKED_BYTES = 256 << 20  # that a few bytes may well become, such as an empty mask
 

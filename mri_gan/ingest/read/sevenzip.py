@@ -18,7 +18,7 @@ from typing import Any
 
 from mri_gan.errors import DataError
 from mri_gan.files import explain_os_error, one_line
-from mri_gan.ingest.read.inflate import refuse_bomb
+from mri_gan.ingest.read.inflate import AGAIN, refuse_bomb
 from mri_gan.ingest.source import (
     CLUTTER,
     HEAD_BYTES,
@@ -41,7 +41,6 @@ START = struct.Struct("<12xQQ4x")  # place and size of the header, after the fir
 MAX_FILES = 1 << 18  # py7zr needs about 2 KB for each, and has a limit of eight millions
 COUNTS = ("MAX_NUMFILES", "MAX_NUMFOLDERS", "MAX_SUBSTREAMS")
 MAX_HEADER_BYTES = 1 << 26
-AGAIN = "download or copy it again and compare its size with the original"
 FED_BYTES = 1 << 12
 PIECE_BYTES = 1 << 20
 

@@ -17,6 +17,7 @@ from typing import IO, Any, Self
 
 from mri_gan.errors import DataError
 from mri_gan.files import explain_os_error, one_line
+from mri_gan.ingest.read.inflate import AGAIN
 from mri_gan.ingest.source import (
     CLUTTER,
     HEAD_BYTES,
@@ -137,10 +138,7 @@ def list_tar(path: Path) -> Listing:
         with (packer or open)(path, "rb") as stream:
             found = _list(path, stream, packed=packer is not None)
     except TAR_ERRORS as error:
-        raise DataError(
-            f"{path}: is not a readable tar ({one_line(error)})",
-            "download or copy it again and compare its size with the original",
-        ) from error
+        raise DataError(f"{path}: is not a readable tar ({one_line(error)})", AGAIN) from error
     except OSError as error:
         if error.errno is None:  # bzip2's way to say that it is damaged
             raise DataError(f"{path}: is not a readable tar ({one_line(error)})") from error
