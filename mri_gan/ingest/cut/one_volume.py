@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -29,7 +30,6 @@ from mri_gan.store.schema import (
     FACE,
     SYNTHETIC,
     TURNED,
-    EncodedSlice,
     SliceRecord,
 )
 
@@ -48,19 +48,6 @@ class Exposure:
 
 
 OnVolume = Callable[[Exposure], object]
-
-
-@dataclass(frozen=True)
-class _Scan:
-    """All that the slices of one volume have in common."""
-
-    config: PrepareConfig
-    learned: Learned
-    seen: Exposure
-    others: tuple[Exposure, ...]  # the same head in other contrasts
-    placed: levels.Place
-    common: dict[str, Any]  # fields of all records
-    own: list[dict[str, Any]]  # fields of the record of each slice
 
 
 def process_volume(
@@ -90,15 +77,15 @@ def process_volume(
         return outcome
     if on_volume is not None:
         on_volume(seen)
-    others = tuple(_read_channel(source, one, volume, config, learned) for one in source.channels)
-    scan = _describe(source, seen, shares, config, learned, others)
-    masks = None if mask is None else slices.cut_slabs(mask, config.plane, chosen)
-    every = [slices.cut_slabs(one.volume, config.plane, chosen) for one in (seen, *others)]
-    for slabs in zip(*every, strict=True):
-        positions, voxels = slabs[0][0], [slab for _, slab in slabs]
-        labels = None if masks is None else next(masks)[1]
-        notes = None if outcome.slices else _notes(seen, acquired, config.plane, turned)
-        outcome.slices += _process_slab(scan, positions, voxels, labels, notes)
+    every = seen, *(_read_channel(source, c, volume, config, learned) for c in source.channels)
+    placed, records = _describe(source, seen, shares, config)
+    first = chosen[0]
+    records[first] = replace(records[first], notes=_notes(seen, acquired, config.plane, turned))
+    slabs = _fit_slabs(every, placed, chosen, config)
+    masks = _fit_masks(mask, placed, chosen, config, learned)
+    for (positions, greys), labels in zip(slabs, masks, strict=False):
+        some = [records[position] for position in positions]
+        outcome.slices += levels.encode_stack(some, greys, config, labels)
     return outcome
 
 
@@ -157,16 +144,10 @@ def _notes(seen: Exposure, acquired: str, plane: str, turned: str) -> tuple[str,
 
 
 def _describe(
-    source: Source,
-    seen: Exposure,
-    shares: list[float],
-    config: PrepareConfig,
-    learned: Learned,
-    others: tuple[Exposure, ...],
-) -> _Scan:
-    """What is equal for all slices of a volume, computed once."""
+    source: Source, seen: Exposure, shares: list[float], config: PrepareConfig
+) -> tuple[levels.Place, list[SliceRecord]]:
+    """Where the slices of a volume go, and what is known of each."""
     volume, curve = seen.volume, seen.curve
-    affines = slices.affines_of(volume, config.plane)
     spacing = slices.pixel_mm(volume, config.plane)
     if not min(spacing) > 0:
         raise DataError("voxel sizes make no sense; its header is damaged")
@@ -180,42 +161,44 @@ def _describe(
         pixel_mm=round(placed.pixel, 5),
     )
     # A hundredth of a micrometre: beyond any scanner, and the same text on every machine.
-    lies = np.round(levels.level_affine(affines, placed), 5) + 0.0
+    lies = np.round(levels.level_affine(slices.affines_of(volume, config.plane), placed), 5) + 0.0
     places_mm = np.round(slices.positions_mm(volume, config.plane), 4)
     each = zip(places_mm.tolist(), lies.tolist(), np.round(shares, 4).tolist(), strict=True)
-    own = [
-        {
-            "position": position,
-            "position_mm": place_mm,
-            "affine": tuple(map(tuple, affine)),
-            "foreground": share,
-        }
+    return placed, [
+        replace(
+            record,
+            position=position,
+            position_mm=place_mm,
+            affine=tuple(map(tuple, affine)),
+            foreground=share,
+        )
         for position, (place_mm, affine, share) in enumerate(each)
     ]
-    return _Scan(config, learned, seen, others, placed, vars(record), own)
 
 
-def _process_slab(
-    scan: _Scan,
-    positions: Sequence[int],
-    voxels: Sequence[NDArray[Any]],
-    labels: NDArray[Any] | None,
-    notes: tuple[str, ...] | None,
-) -> list[EncodedSlice]:
-    """Slices [N, H, W] of each channel that are next to each other, and their masks.
+def _fit_slabs(
+    every: Sequence[Exposure], placed: levels.Place, chosen: Sequence[int], config: PrepareConfig
+) -> Iterator[tuple[Sequence[int], NDArray[Any]]]:
+    """Positions of slices that are next to each other, and their greys [N, C, S, S]."""
+    stacks = [slices.cut_slabs(one.volume, config.plane, chosen) for one in every]
+    for slabs in zip(*stacks, strict=True):
+        channels = [
+            levels.fit_stack(one.curve.apply(slab), placed, config.depth, one.ground)
+            for one, (_, slab) in zip(every, slabs, strict=True)
+        ]
+        yield slabs[0][0], np.stack(channels, axis=1)
 
-    Notes are for the first.
-    """
-    config, every = scan.config, (scan.seen, *scan.others)
-    channels = [
-        levels.fit_stack(seen.curve.apply(slab), scan.placed, config.depth, seen.ground)
-        for seen, slab in zip(every, voxels, strict=True)
-    ]
-    greys = channels[0][:, None] if len(channels) == 1 else np.stack(channels, axis=1)
-    records = [SliceRecord(**{**scan.common, **scan.own[position]}) for position in positions]
-    records[0] = replace(records[0], notes=notes)
-    if labels is None:
-        return levels.encode_stack(records, greys, config)
-    fitted = levels.fit_labels(labels, scan.placed)
-    masks = spread(fitted, scan.learned.mask_labels, config.depth)
-    return levels.encode_stack(records, greys, config, masks)
+
+def _fit_masks(
+    mask: Volume | None,
+    placed: levels.Place,
+    chosen: Sequence[int],
+    config: PrepareConfig,
+    learned: Learned,
+) -> Iterator[NDArray[Any] | None]:
+    """The labels of the same slices as greys [N, S, S]; None for each where there is no mask."""
+    if mask is None:
+        yield from itertools.repeat(None)
+        return
+    for _, slab in slices.cut_slabs(mask, config.plane, chosen):
+        yield spread(levels.fit_labels(slab, placed), learned.mask_labels, config.depth)

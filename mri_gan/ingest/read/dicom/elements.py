@@ -11,7 +11,6 @@ import struct
 import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from mri_gan.errors import DataError
 from mri_gan.ingest.source import MAX_RATIO, SMALL_BYTES
@@ -28,15 +27,6 @@ MAX_ELEMENTS = 400_000  # of a file; one of 2,000 frames has 120,000
 MAX_TAGS = 20_000  # of the outermost data set
 MAX_HEADER_VALUE = 64 << 20  # bytes of an element that is handed on, but for pixels
 PIECE_BYTES = 1 << 20
-
-
-class Element(NamedTuple):
-    """One element of the outermost data set: its tag, and where it and its value are."""
-
-    tag: int
-    start: int
-    value: int
-    end: int
 
 
 @dataclass
@@ -133,13 +123,13 @@ def read_elements(data: bytes, wanted: Collection[int], pixels: bool) -> Element
     found.n_bytes = n_bytes
     walk = _Walk(data, at, implicit, little)
     parts = []
-    for element in _top(walk, found):
-        if element.tag == PIXEL_DATA and not pixels:
+    for tag, start, end in _top(walk, found):
+        if tag == PIXEL_DATA and not pixels:
             break
-        if element.tag in wanted or element.tag == PIXEL_DATA:
-            if element.tag != PIXEL_DATA and element.end - element.start > MAX_HEADER_VALUE:
+        if tag in wanted or tag == PIXEL_DATA:
+            if tag != PIXEL_DATA and end - start > MAX_HEADER_VALUE:
                 raise DataError("an element of its header is too long")
-            parts.append(data[element.start : element.end])
+            parts.append(data[start:end])
     found.kept = b"".join(parts)
     return found
 
@@ -173,8 +163,8 @@ def _inflate(data: bytes, pixels: bool) -> bytes:
     return found
 
 
-def _top(walk: _Walk, found: Elements) -> Iterator[Element]:
-    """The elements of the outermost data set, as far as they are whole."""
+def _top(walk: _Walk, found: Elements) -> Iterator[tuple[int, int, int]]:
+    """(tag, start, end) of the elements of the outermost data set, as far as they are whole."""
     size = len(walk.data)
     while walk.at + 8 <= size:
         start = walk.at
@@ -195,8 +185,8 @@ def _top(walk: _Walk, found: Elements) -> Iterator[Element]:
             raise DataError(f"more than {MAX_TAGS} elements side by side")
         if tag == PIXEL_DATA:
             found.pixels = size - value if length == UNDEFINED else length
-            yield Element(tag, start, value, min(walk.at, size))
+            yield tag, start, min(walk.at, size)
             return
         if walk.at > size:
             raise DataError("cut short before its pixels")
-        yield Element(tag, start, value, walk.at)
+        yield tag, start, walk.at
