@@ -70,8 +70,6 @@ def find_copies(names: Sequence[str], lone: bool = False) -> dict[str, str]:
     `lone`: of what is not there, too, where most names have no such mark.
     """
     marked = [name for name in names if COPY_MARK.search(name)]
-    if not marked:
-        return {}
     lone = lone and 2 * len(marked) < len(names)
     folders = (name[: found.start()] for name in names for found in re.finditer("/", name))
     known = {*names, *folders}
@@ -90,14 +88,16 @@ def find_copies(names: Sequence[str], lone: bool = False) -> dict[str, str]:
 
 
 def say_copies(sources: Iterable[Source]) -> str:
-    """Files that are named as copies of others; empty where there are none."""
-    labels = {s.member.name: s.member.public_label for s in sources if not s.hidden}
-    copies = find_copies(list(labels))
+    """Files that are named as copies of others of the same size; empty where there are none."""
+    sizes = {s.member: sum(m.size for m in s.members) for s in sources if not s.hidden}
+    known = {(member.name, size) for member, size in sizes.items()}
+    plain = find_copies([member.name for member in sizes])
+    copies = [m for m, size in sizes.items() if (plain.get(m.name), size) in known]
     if not copies:
         return ""
-    one = next(iter(copies))
-    files = say_count(len(copies), "file is named as a copy", "files are named as copies")
-    return f"{files}, such as {labels[one]} of {copies[one]}: leave copies out with --exclude"
+    such = f"such as {copies[0].public_label} of {plain[copies[0].name]}, of the same size"
+    named = say_count(len(copies), "file is named as a copy", "files are named as copies")
+    return f"{named}, {such}: if inspect finds the same pixels, leave copies out with --exclude"
 
 
 # Labels of BIDS

@@ -316,14 +316,21 @@ def _classes(sources: Sequence[Source], config: PrepareConfig) -> str:
     called = sorted(who for who in people if CLASS_NAME.search(who))
     if 2 * len(called) >= len(people):
         return f"people are named {', '.join(called[:3])}: if those are classes, add --classes"
-    parents = {name_of(plain_text(s.member.name).rpartition("/")[0]) for s in unknown}
-    few = len(people) <= 2 * len(parents) or len(unknown) < 2 * len(people)
+    return _class_folders(unknown, len(people))
+
+
+def _class_folders(images: Sequence[Source], n_names: int) -> str:
+    """Few people, or one name in several folders, where all folders are called as classes are."""
+    folders = [f"/{plain_text(s.member.name)}".split("/")[-2] for s in images]
+    names = {(folder, name_of(s.naming.subject)) for folder, s in zip(folders, images, strict=True)}
+    parents = sorted(set(folders))
+    few = n_names <= 2 * len(parents) or len(images) < 2 * n_names or n_names < len(names)
     if len(parents) < 2 or not few or not all(map(CLASS_NAME.search, parents)):
         return ""
-    return (
-        f"{len(unknown):,} images of {say_count(len(people), 'person', 'people')} are in folders "
-        f"named {', '.join(sorted(parents)[:3])}: if those are classes, add --classes"
-    )
+    counts = Counter(s.naming.subject for s in images)
+    people = f"{say_count(len(counts), 'person', 'people')}, up to {max(counts.values()):,} of one"
+    named = f"in folders named {', '.join(parents[:3])}"
+    return f"{len(images):,} images of {people}, are {named}: if those are classes, add --classes"
 
 
 def _crowd(sources: Sequence[Source], config: PrepareConfig) -> str:

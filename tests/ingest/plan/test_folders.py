@@ -103,8 +103,18 @@ def test_copies_are_doubted_without_names_that_are_hidden(tmp_path: Path) -> Non
     hidden = PrepareConfig(ids="pseudonym")
     archive = phantoms.write_zip(tmp_path / "b.zip", dict.fromkeys(names, b""))
     assert "a (1)" not in " ".join(build_plan([archive], hidden).doubts)
-    text = "1 file is named as a copy, such as a.zip:a (1).nii.gz of a.nii.gz: leave copies out"
+    text = "1 file is named as a copy, such as a.zip:a (1).nii.gz of a.nii.gz, of the same size: if"
     assert [doubt for doubt in plan_of(tmp_path, names).doubts if doubt.startswith(text)]
+
+
+def test_files_of_other_sizes_are_no_copies_whatever_they_are_called(tmp_path: Path) -> None:
+    contents = {"26.jpg": b"one", "26 (2).jpg": b"other", "27.jpg": b"one", "27 (2).jpg": b"one"}
+    archive = phantoms.write_zip(tmp_path / "a.zip", contents)
+    doubts = " ".join(build_plan([archive], PrepareConfig()).doubts)
+    assert "1 file is named as a copy, such as a.zip:27 (2).jpg of 27.jpg" in doubts
+    different = {"26.jpg": b"one", "26 (2).jpg": b"other", "27.jpg": b"one"}
+    archive = phantoms.write_zip(tmp_path / "b.zip", different)
+    assert "copies" not in " ".join(build_plan([archive], PrepareConfig()).doubts)
 
 
 # Visits

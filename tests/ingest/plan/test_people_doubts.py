@@ -136,7 +136,11 @@ def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: P
         ),
         (
             [f"{c}/Tr-{c[:2]}_{k}.png" for c in ("glioma", "pituitary") for k in range(4)],
-            "8 images of 2 people are in folders named glioma, pituitary: if those are classes",
+            "8 images of 2 people, up to 4 of one, are in folders named glioma, pituitary: if",
+        ),
+        (
+            [f"{c}/{z} ({n}).jpg" for c in ("CN", "AD") for z in range(26, 31) for n in (1, 2, 3)],
+            "30 images of 10 people, up to 3 of one, are in folders named AD, CN: if those are",
         ),
     ],
 )
