@@ -250,11 +250,19 @@ def open_console(*, stderr: bool = False) -> Console:
 LINE_EVERY_S = 10.0  # in log files, where nothing is drawn over
 
 
-class Progress:
-    """A bar in a terminal, a line every ten seconds elsewhere, nothing when quiet."""
+UNEVEN = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}]"  # tqdm's own, but for the time left
 
-    def __init__(self, total: int, unit: str, quiet: bool, done: int = 0) -> None:
-        self._total, self._unit, self._quiet = total, unit.strip(), quiet
+
+class Progress:
+    """A bar in a terminal, a line every ten seconds elsewhere, nothing when quiet.
+
+    The time left is said where each step takes about as long (`even`).
+    """
+
+    def __init__(
+        self, total: int, unit: str, quiet: bool, done: int = 0, even: bool = True
+    ) -> None:
+        self._total, self._unit, self._quiet, self._even = total, unit.strip(), quiet, even
         self._first = self._done = done
         self._start = self._printed = time.monotonic()
         self._bar: Any = None
@@ -262,7 +270,13 @@ class Progress:
             from tqdm import tqdm
 
             self._bar = tqdm(
-                total=total, initial=done, unit=unit, delay=0.5, dynamic_ncols=True, file=sys.stderr
+                total=total,
+                initial=done,
+                unit=unit,
+                delay=0.5,
+                dynamic_ncols=True,
+                file=sys.stderr,
+                bar_format=None if even else UNEVEN,
             )
 
     def __enter__(self) -> Progress:
@@ -281,11 +295,8 @@ class Progress:
             self._printed = time.monotonic()
             seconds = self._printed - self._start
             left = seconds / max(done - self._first, 1) * (self._total - done)
-            click.echo(
-                f"{done:,} of {self._total:,} {self._unit}, {human_seconds(seconds)}, "
-                f"left {human_seconds(left)}",
-                err=True,
-            )
+            said = f"{done:,} of {self._total:,} {self._unit}, {human_seconds(seconds)}"
+            click.echo(f"{said}, left {human_seconds(left)}" if self._even else said, err=True)
 
     def add(self, more: int) -> None:
         """Show how much has been done since the last time."""

@@ -17,17 +17,18 @@ from mri_gan.cli import options
 from mri_gan.cli.main import cli
 
 
+@pytest.mark.parametrize(("even", "left"), [(True, ", left 48 s"), (False, "")])
 def test_a_file_gets_a_line_every_ten_seconds(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, even: bool, left: str
 ) -> None:
     clock = itertools.count(0.0, 4.0)  # four seconds between two looks at it
     monkeypatch.setattr(time, "monotonic", lambda: next(clock))
-    with options.Progress(1200, " slices", quiet=False) as bar:
+    with options.Progress(1200, " slices", quiet=False, even=even) as bar:
         for _ in range(6):
             bar.add(100)
     said = capsys.readouterr().err
     assert "\r" not in said
-    assert said.splitlines()[0] == "300 of 1,200 slices, 16 s, left 48 s"
+    assert said.splitlines()[0] == f"300 of 1,200 slices, 16 s{left}"
 
 
 def test_quiet_is_silent(

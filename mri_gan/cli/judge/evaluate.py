@@ -151,7 +151,7 @@ def _evaluate(
     both = judging.people_in_both(judged.trained, store, (split,), trained_on)
     with options.Progress(len(reals) + len(drawn), " images", quiet) as bar:
         described = describe_both(reals, drawn, families, seed, bar.add)
-    with options.Progress(len(described.families), " kinds of figures", quiet) as bar:
+    with options.Progress(len(described.families), " kinds of figures", quiet, even=False) as bar:
         result = compare_both(described, resamples, seed, bar.add)
     result.facts = describe_evaluation(
         store, judged, split, reals, apart, resamples, seed, features_file, both
