@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
-from mri_gan.ingest.plan.folders import TIME
+from mri_gan.ingest.plan.folders import TIME, is_called_person
 from mri_gan.ingest.plan.paths import (
     FEW,
     MOSTLY,
@@ -63,6 +63,7 @@ def infer_people(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Pars
         paths = _put_slices_last(paths)
     files = parse_all(paths, are_volumes)
     drop_common_folders(files)
+    _drop_cohorts(files)
     drop_visit_folders(files)
     drop_folders_of_parts(files)
     _drop_channels(files)
@@ -81,6 +82,36 @@ def infer_people(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Pars
     for file in files:  # the bracket separated a number from what followed
         file.who += ")" * (file.who.count("(") > file.who.count(")"))
     return files
+
+
+COHORT = 10  # numbers below one name: more than the visits of a person
+
+
+def _drop_cohorts(files: Iterable[Parsed]) -> None:
+    """`HLN-12` above `HLN-12-1` to `-12`, `MMRR-21` above its own: studies, and not people.
+
+    Folders that differ by a number only may be people with their visits.
+    """
+    numbers: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        if file.is_volume and file.folders:
+            numbers[file.folders[0]].add(_number_below(file))
+    studies = {
+        re.sub(r"\d", "", name)
+        for name, found in numbers.items()
+        if len(found) >= COHORT and "" not in found and not is_called_person(name)
+    }
+    if studies and len(studies) == len(numbers):
+        for file in files:
+            del file.folders[:1]
+
+
+def _number_below(file: Parsed) -> str:
+    """The number of a folder or file that is otherwise called as the first folder above it."""
+    name = file.folders[1] if file.folders[1:] else file.key
+    study = re.sub(r"[_\-. ][a-z]+$", "", file.folders[0], flags=re.IGNORECASE)  # of `_volumes`
+    found = re.fullmatch(re.escape(study) + r"[_\-. ]?(\d+)", name, re.IGNORECASE)
+    return found[1] if found else ""
 
 
 SLICE_FIRST = re.compile(

@@ -21,7 +21,7 @@ from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error
 from mri_gan.ingest.options import PrepareConfig
-from mri_gan.ingest.plan.folders import say_copies, say_merged, say_still
+from mri_gan.ingest.plan.folders import is_called_person, say_copies, say_merged, say_still
 from mri_gan.ingest.plan.inference import say_visits
 from mri_gan.ingest.plan.label_files import (
     CLASS_NAME,
@@ -459,18 +459,23 @@ def _says_what(folder: str) -> bool:
     )
 
 
-def _numbered_runs(sources: Iterable[Source]) -> str:
-    """Volumes of one person, visit and contrast under long numbers, which may be people."""
+def _numbered_runs(sources: Sequence[Source]) -> str:
+    """Volumes of one person, visit and contrast under long or many numbers: perhaps people."""
     runs: dict[tuple[str, ...], set[str]] = defaultdict(set)
+    people = {source.naming.subject for source in sources}
     for source in sources:
         said = source.naming
+        own = said.subject, said.session, said.side, said.contrast
         if said.layout == "volumes" and re.fullmatch(r"\d{3,5}", said.run):
-            runs[said.subject, said.session, said.side, said.contrast].add(said.run)
+            runs[own].add(said.run)
+        elif said.layout == "volumes" and not is_called_person(said.subject):
+            name = re.escape(said.subject) + r"[_\-. ]?(\d+)(?![^_\-. /])"
+            runs[*own, "many"].update(re.findall(name, source.member.name, re.IGNORECASE))
         number = NUMBER_AND_S.search((said.layout == "images" and source.member.name) or "")
         if number and number[1] == name_of(said.subject):
             return f"{number[2]} counts as a slice of person {number[1]}; {USE_PEOPLE}"
-    for (who, *_), found in runs.items():
-        if len(found) > 1:
+    for (who, *_, last), found in runs.items():
+        if len(found) > 1 and (last != "many" or len(found) >= len(people)):
             two = " and ".join(sorted(found)[:2])
             return f"{two} of {who} count as scans of one person; {USE_PEOPLE}"
     return ""

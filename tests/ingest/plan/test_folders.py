@@ -30,6 +30,39 @@ def plan_of(folder: Path, names: list[str], channels: tuple[str, ...] = ()) -> P
     return build_plan([archive], PrepareConfig(channels=channels))
 
 
+# Studies
+
+
+@pytest.mark.parametrize("end", [".nii.gz", "/t1weighted.nii.gz"])
+@pytest.mark.parametrize("form", ["{0}/{0}-{1}", "{0}_volumes/{0}-{1}", "{0}/{0}_{1:03}"])
+@pytest.mark.parametrize("studies", [("MMRR-21", "HLN-12", "OASIS-TRT-20"), ("A1", "B7")])
+def test_a_folder_above_many_numbers_of_its_own_name_is_a_study(
+    studies: tuple[str, ...], form: str, end: str
+) -> None:
+    """As in the volumes of Mindboggle-101, which lie in a folder for each study."""
+    people = [form.format(study, k) for study in studies for k in range(1, 13)]
+    found = [one.subject for one in read([who + end for who in people])]
+    assert found == [who.partition("/")[2] for who in people]
+
+
+@pytest.mark.parametrize(
+    ("folders", "numbers"),
+    [
+        (("anna1", "bea2"), 9),  # so many visits a person may have
+        (("P01", "P02"), 12),  # called as people are
+        (("Y2019", "Y2020"), 12),  # alike but for a number, as people are
+    ],
+)
+def test_other_folders_above_numbers_of_their_name_are_people_and_that_is_said(
+    folders: tuple[str, ...], numbers: int, tmp_path: Path
+) -> None:
+    names = [f"{who}/{who}_{k}/T1.nii.gz" for who in folders for k in range(1, numbers + 1)]
+    plan = plan_of(tmp_path, names)
+    assert {source.naming.subject for source in plan.sources} == {*folders}
+    said = f"1 and {'2' if numbers < 10 else '10'} of {folders[0]} count as scans of one person"
+    assert any(said in doubt for doubt in plan.doubts) == (folders[0] != "P01")
+
+
 # Copies
 
 
