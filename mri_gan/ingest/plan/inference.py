@@ -62,6 +62,7 @@ def infer_people(paths: Sequence[str], are_volumes: Sequence[bool]) -> list[Pars
     if not any(are_volumes):
         paths = _put_slices_last(paths)
     files = parse_all(paths, are_volumes)
+    _drop_names_of_series(files, paths)
     drop_common_folders(files)
     _drop_cohorts(files)
     drop_visit_folders(files)
@@ -112,6 +113,41 @@ def _number_below(file: Parsed) -> str:
     study = re.sub(r"[_\-. ][a-z]+$", "", file.folders[0], flags=re.IGNORECASE)  # of `_volumes`
     found = re.fullmatch(re.escape(study) + r"[_\-. ]?(\d+)", name, re.IGNORECASE)
     return found[1] if found else ""
+
+
+SERIES_FIRST = re.compile(r"^(.*/)(\d{1,4}[a-z]?)[_\-. ]+([^/]*[a-z][^/]*)$", re.IGNORECASE)
+LONG_NUMBER = re.compile(r"[_\-. ]*\d{6,}")  # a date or a time
+NEARLY = 0.8  # of a patient's series, since some are repeated
+
+
+def _drop_names_of_series(files: Sequence[Parsed], paths: Sequence[str]) -> None:
+    """`12_t1_mprage` in the folder of a patient, as a scanner counts and names its series."""
+    halves = [
+        SERIES_FIRST.match(p) if f.is_volume else None for f, p in zip(files, paths, strict=True)
+    ]
+    found = [half for half in halves if half]
+    if 2 * len(found) > sum(file.is_volume for file in files) and _are_series(found):
+        for file, half in zip(files, halves, strict=True):
+            if half:
+                file.key = file.leading = file.trailing = ""
+                file.add_word("run", half[2])
+
+
+def _are_series(halves: Iterable[re.Match[str]]) -> bool:
+    """Whether each number in a folder has a name of its own, as in other folders, of a sequence."""
+    numbers: dict[tuple[str, str], set[str]] = defaultdict(set)
+    names: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for half in halves:
+        name = LONG_NUMBER.sub("", half[3]).casefold()
+        numbers[half[1], name].add(half[2])
+        names[half[1], half[2]].add(name)
+    several = Counter(folder for folder, _ in numbers)
+    lone = share(len(found) == 1 for found in (*numbers.values(), *names.values()))
+    if len(several) < 2 or share(n > 1 for n in several.values()) <= MOSTLY or lone <= NEARLY:
+        return False
+    read = [read_words(name) for name in {name for _, name in numbers}]
+    sequences = {(words.contrast, words.plane) for words in read if words.contrast}
+    return len(sequences) > 1 and recur(numbers.keys())
 
 
 SLICE_FIRST = re.compile(
