@@ -56,8 +56,13 @@ COPIES = "copies of other DICOM files"
 SCREENSHOTS = "1.2.840.10008.5.1.4.1.1.7"
 DERIVED_WORDS = {"PROJECTION IMAGE", "MIP", "MINIP", "MPR", "PROJECTION"}
 PHASE_WORDS = {"P", "PHASE", "PHASE MAP", "PHASE_MAP"}
-SCOUT = re.compile(r"\b(scout|locali[sz]er|survey|3[ -]?plane|loc)\b", re.IGNORECASE)
+SCOUT = re.compile(
+    r"(?<![a-z])(scout|locali[sz]ers?|survey|3[ -]?plane|loc)(?![a-z])", re.IGNORECASE
+)
 AGENT = re.compile(r"(?<![a-z])(post|gd|gad\w*|km|ce|contrast)(?![a-z])|\+ ?c\b", re.IGNORECASE)
+NO_AGENT = re.compile(
+    r"(?<![a-z])(no|non|without|w/o|pre|ohne)[ _-]*(gd|gad\w*|km|ce|contrast)", re.IGNORECASE
+)
 # What programs write where a name or number of a patient was.
 NOBODY = re.compile(
     r"(anon\w*|unknown|none|null|n/?a|0+|x+|test|patient|subject|no ?name|de-?id\w*|removed)?",
@@ -240,11 +245,12 @@ def _source(files: Sequence[_File], person: tuple[str, str], config: PrepareConf
 
 def _contrast(header: Any) -> str:
     """The contrast that the description of a series, or its protocol, names."""
+    agent = not NOBODY.fullmatch(text(header, "ContrastBolusAgent"))
     for name in ("SeriesDescription", "ProtocolName"):
-        said = text(header, name)
+        said = NO_AGENT.sub("", text(header, name))
         contrast = read_words(said, "folder").contrast
         if contrast:
-            return "t1ce" if contrast == "t1" and AGENT.search(said) else contrast
+            return "t1ce" if contrast == "t1" and (agent or AGENT.search(said)) else contrast
     return ""
 
 

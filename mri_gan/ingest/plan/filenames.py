@@ -15,9 +15,10 @@ from mri_gan.errors import UsageError
 from mri_gan.ingest.options import NAMING_EXAMPLE, PrepareConfig
 from mri_gan.ingest.plan import words
 from mri_gan.ingest.plan.folders import add_visits, drop_sub, number_slices, plainer_names
-from mri_gan.ingest.plan.inference import infer_people, name_visits
+from mri_gan.ingest.plan.inference import infer_people
 from mri_gan.ingest.plan.label_files import place_classes
 from mri_gan.ingest.plan.paths import SHORT_NUMBER, Parsed, gather, has_digit
+from mri_gan.ingest.plan.selection import name_visits
 from mri_gan.ingest.plan.words import AKOA, BIDS, OASIS_COURSE, SCHEMES, Scheme, read_scheme
 from mri_gan.ingest.source import (
     IMAGE_SUFFIXES,

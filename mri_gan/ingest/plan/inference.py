@@ -10,10 +10,10 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from mri_gan.ingest.plan.folders import TIME, is_called_person
+from mri_gan.ingest.plan.folders import is_called_person
 from mri_gan.ingest.plan.paths import (
     FEW,
     MOSTLY,
@@ -42,10 +42,9 @@ from mri_gan.ingest.plan.words import (
     PERSON_WORD,
     SIDES,
     STAGES,
-    contrast_of,
     read_words,
 )
-from mri_gan.ingest.source import Naming, Source, name_of, whole_number
+from mri_gan.ingest.source import whole_number
 
 LONGEST_PREFIX = 8
 MADE_BY_SPM = re.compile(
@@ -93,10 +92,8 @@ def _drop_cohorts(files: Iterable[Parsed]) -> None:
 
     Folders that differ by a number only may be people with their visits.
     """
-    numbers: dict[str, set[str]] = defaultdict(set)
-    for file in files:
-        if file.is_volume and file.folders:
-            numbers[file.folders[0]].add(_number_below(file))
+    deep = [file for file in files if file.is_volume and file.folders]
+    numbers = gather((file.folders[0], _number_below(file)) for file in deep)
     studies = {
         re.sub(r"\d", "", name)
         for name, found in numbers.items()
@@ -135,12 +132,9 @@ def _drop_names_of_series(files: Sequence[Parsed], paths: Sequence[str]) -> None
 
 def _are_series(halves: Iterable[re.Match[str]]) -> bool:
     """Whether each number in a folder has a name of its own, as in other folders, of a sequence."""
-    numbers: dict[tuple[str, str], set[str]] = defaultdict(set)
-    names: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for half in halves:
-        name = LONG_NUMBER.sub("", half[3]).casefold()
-        numbers[half[1], name].add(half[2])
-        names[half[1], half[2]].add(name)
+    named = [(half[1], half[2], LONG_NUMBER.sub("", half[3]).casefold()) for half in halves]
+    numbers = gather(((folder, name), number) for folder, number, name in named)
+    names = gather(((folder, number), name) for folder, number, name in named)
     several = Counter(folder for folder, _ in numbers)
     lone = share(len(found) == 1 for found in (*numbers.values(), *names.values()))
     if len(several) < 2 or share(n > 1 for n in several.values()) <= MOSTLY or lone <= NEARLY:
@@ -462,84 +456,3 @@ def _keep_apart(
         alone = bare and (not has_digit(who) or who.isdecimal())
         if place and (not file.who or (who in shared and (alone or mostly))):
             file.who = f"{place}/{file.who}".rstrip("/")
-
-
-# Visits in the names of files
-
-TIME_IN_NAME = re.compile(rf"(?<![^_\-. ]){TIME}(?![^_\-. ])", re.IGNORECASE)
-T_NUMBER = re.compile(r"(?<![^_\-. ])t(\d)(?![^_\-. ])", re.IGNORECASE)
-AGENT_WORDS = {"pre", "post"}  # of a visit, or of a contrast agent
-BY_AGENT = {"t1", "t1ce", "flair"}  # contrasts that an agent changes
-
-
-def name_visits(stems: Sequence[str], namings: Sequence[Naming]) -> list[Naming]:
-    """The namings, with words for times in names of files as sessions where somebody has several.
-
-    `pre` and `post` behind T1 are about a contrast agent, unless T2 and the like have them too;
-    `t1` is a visit beside `t0` only.
-    """
-    files = list(map(name_of, stems))
-    after = {_contrast_before(file, time) for file in files for time in TIME_IN_NAME.finditer(file)}
-    agents = BY_AGENT if after <= BY_AGENT | {""} else set()
-    numbers = {time[1] for file in files if (time := T_NUMBER.search(file))}
-    said = [
-        _find_time(file, naming, agents, with_t="0" in numbers)
-        for file, naming in zip(files, namings, strict=True)
-    ]
-    both = zip(namings, said, strict=True)
-    had = gather((naming.subject, session or naming.session) for naming, (session, _) in both)
-    if all(len(sessions) < 2 for sessions in had.values()):
-        return list(namings)
-    return [
-        replace(naming, session=session, contrast=contrast) if session else naming
-        for naming, (session, contrast) in zip(namings, said, strict=True)
-    ]
-
-
-def _contrast_before(file: str, time: re.Match[str]) -> str:
-    """The contrast that the word before `pre` or `post` names."""
-    if time[0].lower() not in AGENT_WORDS:
-        return ""
-    return contrast_of(re.split(r"[_\-. ]+", file[: time.start()].rstrip("_-. "))[-1])
-
-
-def _find_time(
-    file: str, naming: Naming, agents: Collection[str], *, with_t: bool
-) -> tuple[str, str]:
-    """(session, contrast) that a file's own name says; no session where that is open."""
-    if naming.session or not naming.is_inferred:
-        return "", naming.contrast
-    person = name_of(naming.subject)
-    start = file.find(person) + len(person) if person in file else 0
-    times = (
-        time
-        for time in TIME_IN_NAME.finditer(file, start)
-        if _contrast_before(file, time) not in agents
-    )
-    time = next(times, None) or (T_NUMBER.search(file, start) if with_t else None)
-    if time is None:
-        return "", naming.contrast
-    rest = read_words(f"{file[: time.start()]}{file[time.end() :]}").contrast
-    if time.re is T_NUMBER:
-        return time[1], rest
-    return re.sub(r"[_\-. ]", "", time[0]).lower(), rest or naming.contrast
-
-
-def say_visits(sources: Iterable[Source]) -> str:
-    """How `pre` and `post` in names of files were read where nothing else tells; else empty."""
-    named = [source for source in sources if source.naming.is_inferred]
-    told = [source for source in named if any(_say_agent(name_of(source.member.name)))]
-    contrasts = {source.naming.contrast for source in told}
-    if not told or not contrasts <= BY_AGENT | {""}:
-        return ""
-    visits, agent = "two visits", "scans before and after a contrast agent"
-    known = next((source.public_label for source in told if not source.hidden), "")
-    names = f"names such as {known}" if known else "names of files"
-    if any(source.naming.session in AGENT_WORDS for source in told):
-        return f"pre and post in {names} count as {visits}, not as {agent}"
-    alone = {"t1", "t1ce"} == contrasts == {source.naming.contrast for source in named}
-    return f"pre and post in {names} count as {agent}, not as {visits}" * alone
-
-
-def _say_agent(file: str) -> Iterable[bool]:
-    return (time[0].lower() in AGENT_WORDS for time in TIME_IN_NAME.finditer(file))

@@ -22,7 +22,6 @@ from mri_gan.errors import UsageError
 from mri_gan.files import explain_os_error
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.folders import is_called_person, say_copies, say_merged, say_still
-from mri_gan.ingest.plan.inference import say_visits
 from mri_gan.ingest.plan.label_files import (
     CLASS_NAME,
     is_called_as_people_are,
@@ -30,7 +29,7 @@ from mri_gan.ingest.plan.label_files import (
     say_nameless,
 )
 from mri_gan.ingest.plan.paths import gather, is_visit, split_word
-from mri_gan.ingest.plan.selection import contrasts_of, say_mixed
+from mri_gan.ingest.plan.selection import contrasts_of, say_mixed, say_visits
 from mri_gan.ingest.plan.splits import say_empty_splits
 from mri_gan.ingest.plan.words import mask_folder, plain_text, read_words
 from mri_gan.ingest.source import (

@@ -1,19 +1,31 @@
-"""Which scans and which slices of them: pictures and not maps, one version, contrast and range."""
+"""Which scans and which slices of them: pictures and not maps, one version, contrast and range.
+
+And which visits the names of files say, where words may be about a contrast instead.
+"""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from mri_gan.config import AUTO
 from mri_gan.errors import UsageError
 from mri_gan.ingest.options import PrepareConfig, SliceRange, every_nth, parse_range
-from mri_gan.ingest.plan.words import ANATOMICAL, PROBABILITY, contrast_of
+from mri_gan.ingest.plan.folders import TIME
+from mri_gan.ingest.plan.paths import gather
+from mri_gan.ingest.plan.words import (
+    AGENTS,
+    ANATOMICAL,
+    PROBABILITY,
+    SEPARATORS,
+    contrast_of,
+    read_words,
+)
 from mri_gan.ingest.read.archives import read_member
-from mri_gan.ingest.source import Source, name_of, natural_key, stem_of
+from mri_gan.ingest.source import Naming, Source, name_of, natural_key, stem_of
 from mri_gan.values import say_count
 
 # Versions of a scan in the order in which they are preferred.
@@ -45,6 +57,7 @@ KINDS = {
     "fieldmap": "field map",
     "ct": "CT",
     "pet": "PET",
+    "localizer": "localizer",
 }
 DERIVATIVE = re.compile(
     r"(?:^|/)derivatives/|_space-[^/_]+_|_desc-[^/_]+_|_(?:brain|T1w_brain)\.nii", re.IGNORECASE
@@ -316,3 +329,86 @@ def _require_number(source: Source) -> None:
             f"{source.member.label}: has no slice number for --slices and --every",
             "name it with --naming (group slice), or leave these options out",
         )
+
+
+# Visits in the names of files
+
+TIME_IN_NAME = re.compile(rf"(?<![^_\-. ]){TIME}(?![^_\-. ])", re.IGNORECASE)
+T_NUMBER = re.compile(r"(?<![^_\-. ])t(\d)(?![^_\-. ])", re.IGNORECASE)
+AGENT_WORDS = {"pre", "post"}  # of a visit, or of a contrast agent
+BY_AGENT = {"t1", "t1ce", "flair"}  # contrasts that an agent changes
+
+
+def name_visits(stems: Sequence[str], namings: Sequence[Naming]) -> list[Naming]:
+    """The namings, with words for times in names of files as sessions where somebody has several.
+
+    `pre` and `post` behind T1 are about a contrast agent, unless T2 and the like have them too;
+    `t1` is a visit beside `t0` only.
+    """
+    files = list(map(name_of, stems))
+    after = {_contrast_before(file, time) for file in files for time in TIME_IN_NAME.finditer(file)}
+    agents = BY_AGENT if after <= BY_AGENT | {""} else set()
+    numbers = {time[1] for file in files if (time := T_NUMBER.search(file))}
+    said = [
+        _find_time(file, naming, agents, with_t="0" in numbers)
+        for file, naming in zip(files, namings, strict=True)
+    ]
+    both = zip(namings, said, strict=True)
+    had = gather((naming.subject, session or naming.session) for naming, (session, _) in both)
+    if all(len(sessions) < 2 for sessions in had.values()):
+        return list(namings)
+    return [
+        replace(naming, session=session, contrast=contrast) if session else naming
+        for naming, (session, contrast) in zip(namings, said, strict=True)
+    ]
+
+
+def _contrast_before(file: str, time: re.Match[str]) -> str:
+    """The contrast that the word before `pre` or `post` names; t1 before that of an agent."""
+    if time[0].lower() not in AGENT_WORDS:
+        return ""
+    if SEPARATORS.split(file[time.end() + 1 :].lower())[0] in AGENTS:
+        return "t1"
+    return contrast_of(re.split(r"[_\-. ]+", file[: time.start()].rstrip("_-. "))[-1])
+
+
+def _find_time(
+    file: str, naming: Naming, agents: Collection[str], *, with_t: bool
+) -> tuple[str, str]:
+    """(session, contrast) that a file's own name says; no session where that is open."""
+    if naming.session or not naming.is_inferred:
+        return "", naming.contrast
+    person = name_of(naming.subject)
+    start = file.find(person) + len(person) if person in file else 0
+    times = (
+        time
+        for time in TIME_IN_NAME.finditer(file, start)
+        if _contrast_before(file, time) not in agents
+    )
+    time = next(times, None) or (T_NUMBER.search(file, start) if with_t else None)
+    if time is None:
+        return "", naming.contrast
+    rest = read_words(f"{file[: time.start()]}{file[time.end() :]}").contrast
+    if time.re is T_NUMBER:
+        return time[1], rest
+    return re.sub(r"[_\-. ]", "", time[0]).lower(), rest or naming.contrast
+
+
+def say_visits(sources: Iterable[Source]) -> str:
+    """How `pre` and `post` in names of files were read where nothing else tells; else empty."""
+    named = [source for source in sources if source.naming.is_inferred]
+    told = [source for source in named if any(_say_agent(name_of(source.member.name)))]
+    contrasts = {source.naming.contrast for source in told}
+    if not told or not contrasts <= BY_AGENT | {""}:
+        return ""
+    visits, agent = "two visits", "scans before and after a contrast agent"
+    known = next((source.public_label for source in told if not source.hidden), "")
+    names = f"names such as {known}" if known else "names of files"
+    if any(source.naming.session in AGENT_WORDS for source in told):
+        return f"pre and post in {names} count as {visits}, not as {agent}"
+    alone = {"t1", "t1ce"} == contrasts == {source.naming.contrast for source in named}
+    return f"pre and post in {names} count as {agent}, not as {visits}" * alone
+
+
+def _say_agent(file: str) -> Iterable[bool]:
+    return (time[0].lower() in AGENT_WORDS for time in TIME_IN_NAME.finditer(file))

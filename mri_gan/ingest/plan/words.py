@@ -40,6 +40,7 @@ CONTRAST_WORDS = {
     "stir": "stir",
     "ct": "ct cbct ldct ncct cta ctp",
     "pet": "pet fdg av45",
+    "localizer": "localizer localizers localiser localisers scout scouts",
 }
 CONTRAST_OF = {word: name for name, words in CONTRAST_WORDS.items() for word in words.split()}
 # Anatomical pictures; the rest is another kind of measurement, taken only where it is named.
@@ -47,17 +48,13 @@ ANATOMICAL = {
     *("t1", "t1ce", "t2", "flair", "pd", "t2star", "swi", "dess", "dixon", "stir", "mra", "adc"),
     *("dwi", "dti"),
 }
+# What names a contrast agent behind T1, and what denies it
+AGENTS = {"km", "gd", "gad", "gado", "gadovist", "gadolinium", "contrast", "ce"}
+WITHOUT = {"no", "non", "without", "pre", "ohne"}
 PLANE_WORDS = {
-    "ax": "axial",
-    "axial": "axial",
-    "axi": "axial",
-    "tra": "axial",
-    "transverse": "axial",
-    "transversal": "axial",
-    "cor": "coronal",
-    "coronal": "coronal",
-    "sag": "sagittal",
-    "sagittal": "sagittal",
+    **dict.fromkeys(["ax", "axial", "axi", "tra", "transverse", "transversal"], "axial"),
+    **dict.fromkeys(["cor", "coronal"], "coronal"),
+    **dict.fromkeys(["sag", "sagittal"], "sagittal"),
 }
 SIDES = {"l": "left", "r": "right"}
 SIDE_WORDS = {"left": "left", "right": "right", "lt": "left", "rt": "right"}
@@ -219,15 +216,23 @@ def read_words(text: str, kind: str = "image", years: bool = True) -> Words:
 def _take(tokens: list[str], found: Words, gap: str) -> int:
     """Sort the first of three words, or two that belong together; how many those were."""
     pair = "".join(tokens[:2]).lower()
-    halves = tokens[0].lower() in CONTRAST_OF or pair == "mprage"
+    halves = tokens[0].lower() in CONTRAST_OF or pair in ("mprage", "darkfluid")
     if len(tokens) > 1 and pair in CONTRAST_OF and halves:
         return _set(found, "contrast", CONTRAST_OF[pair], 2)
+    if found.contrast == "t1" and (count := _count_agent([*map(str.lower, tokens)])):
+        return _set(found, "contrast", "t1" if tokens[0].lower() in WITHOUT else "t1ce", count)
     if len(tokens) > 1 and tokens[1].isdecimal():
         for kind, form in ANNOUNCING.items():
             if form.match(tokens[0]) and _may_announce(kind, tokens, found):
                 return _set(found, kind, tokens[1], 2)
     _sort_one(tokens[0], found, gap)
     return 1
+
+
+def _count_agent(words: list[str]) -> int:
+    """How many of the first words are about a contrast agent: `KM`, `post_Gd`, `no_contrast`."""
+    told = words[0] in {"post", *WITHOUT} and AGENTS.intersection(words[1:2])
+    return 2 if told else int(words[0] in AGENTS)
 
 
 def _may_announce(kind: str, tokens: list[str], found: Words) -> bool:

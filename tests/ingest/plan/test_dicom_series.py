@@ -190,12 +190,31 @@ def test_volumes_of_one_series_are_told_apart_and_one_is_chosen(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("description", "contrast"),
-    [("t1_mprage_sag_p2", "t1"), ("AX T2 FLAIR", "flair"), ("AX T1 FS POST", "t1ce"), ("x", "")],
+    [
+        ("t1_mprage_sag_p2", "t1"),
+        ("AX T2 FLAIR", "flair"),
+        ("t2_tirm_tra_dark-fluid", "flair"),
+        ("AX T1 FS POST", "t1ce"),
+        ("t1_mprage_sag KM", "t1ce"),
+        ("t1 without contrast", "t1"),
+        ("x", ""),
+    ],
 )
 def test_the_description_of_a_series_names_its_contrast(
     tmp_path: Path, description: str, contrast: str
 ) -> None:
     files = phantoms.dicom_files(BRAIN, SeriesDescription=description)
+    assert plan_of(tmp_path, files).sources[0].naming.contrast == contrast
+
+
+@pytest.mark.parametrize(
+    ("agent", "contrast"), [("Gadovist", "t1ce"), ("", "t1"), ("NONE", "t1"), (None, "t1")]
+)
+def test_the_header_says_whether_an_agent_was_given(
+    tmp_path: Path, agent: str | None, contrast: str
+) -> None:
+    more = {} if agent is None else {"ContrastBolusAgent": agent}
+    files = phantoms.dicom_files(BRAIN, SeriesDescription="t1_mprage_sag", **more)
     assert plan_of(tmp_path, files).sources[0].naming.contrast == contrast
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import phantoms
@@ -61,6 +62,61 @@ def test_other_folders_above_numbers_of_their_name_are_people_and_that_is_said(
     assert {source.naming.subject for source in plan.sources} == {*folders}
     said = f"1 and {'2' if numbers < 10 else '10'} of {folders[0]} count as scans of one person"
     assert any(said in doubt for doubt in plan.doubts) == (folders[0] != "P01")
+
+
+# Series
+
+SERIES = {
+    "t1_mprage_sag_p2_iso": "t1",
+    "t2_tirm_tra_dark-fluid": "flair",
+    "t2_tse_tra": "t2",
+    "ep2d_diff": "",
+    "t1_vibe_post_contrast": "t1ce",
+    "t1_mprage_sag_p2_iso_KM": "t1ce",
+    "t1_tse_tra_post_Gd": "t1ce",
+    "t1_fl2d_localizer": "localizer",
+}
+PATIENTS = ("Bauer_Elfriede_19380619", "Huber_Josef_19510204", "Weiss_Karl_19470830")
+
+
+def in_series(patients: Sequence[str], series: Iterable[str], first: int = 2) -> list[str]:
+    return [
+        f"{who}/{number}_{name}_20240312.nii.gz"
+        for who in patients
+        for number, name in enumerate(series, first)
+    ]
+
+
+@pytest.mark.parametrize("first", [2, 12])
+@pytest.mark.parametrize("count", [4, 7, 8])
+@pytest.mark.parametrize(
+    "patients", [PATIENTS, PATIENTS[:2], ("Bauer_Elfriede", "Huber_Josef"), ("00007808", "00017")]
+)
+def test_the_numbers_that_a_scanner_gives_to_its_series_are_nobodys(
+    patients: tuple[str, ...], count: int, first: int
+) -> None:
+    """As dcm2niix names files; few patients have many series, and not many have few."""
+    found = read(in_series(patients, [*SERIES][:count], first))
+    who = [patient.partition("_19")[0] for patient in patients]  # without the date of birth
+    assert [one.subject for one in found] == [name for name in who for _ in range(count)]
+    assert [one.contrast for one in found] == [*SERIES.values()][:count] * len(patients)
+    assert [one.run for one in found[:count]] == [str(first + k) for k in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("names", "people"),
+    [
+        ([f"{site}/{n}_t1.nii.gz" for site in ("Ulm", "Bonn") for n in range(1, 9)], 8),
+        ([f"{site}/{n}_{c}.nii.gz" for site in "AB" for n in range(1, 9) for c in TWO], 8),
+        (
+            ["A/1_anna_t1.nii.gz", "A/2_bea_t1.nii.gz", "B/1_carl_t1.nii.gz", "B/2_dora_t1.nii.gz"],
+            4,
+        ),
+    ],
+)
+def test_other_numbers_in_front_are_not_of_series(names: list[str], people: int) -> None:
+    assert all(one.run == "" for one in read(names))
+    assert len({one.subject for one in read(names)}) == people
 
 
 # Copies

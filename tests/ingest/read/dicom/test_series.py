@@ -104,6 +104,8 @@ def test_multi_frame_files_are_refused(tmp_path: Path) -> None:
     [
         ("DICOM localizers", {"ImageType": "LOCALIZER"}),
         ("DICOM localizers", {"SeriesDescription": "3 plane scout"}),
+        ("DICOM localizers", {"SeriesDescription": "AAHead_Scout_64ch-head-coil"}),
+        ("DICOM localizers", {"SeriesDescription": "Survey_SHC"}),
         ("DICOM of another kind (RTDOSE)", {"Modality": "RTDOSE"}),
         ("DICOM of another kind (CT)", {"Modality": "CT"}),
         ("DICOM without a picture (SR)", {"Modality": "SR", "Rows": None, "Columns": None}),
