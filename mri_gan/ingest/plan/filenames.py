@@ -341,6 +341,18 @@ def _infer(names: Sequence[str]) -> list[Naming]:
     return [_inferred(*one) for one in zip(names, found, volumes, strict=True)]
 
 
+DATE = re.compile(r"(?:19|20)\d{6}")
+BORN_BEFORE = 10  # years; no study lasts so long
+
+
+def _join_visits(visits: Iterable[str]) -> str:
+    """One session of what folders and file say, without a date of birth beside one of a visit."""
+    said = [*filter(None, dict.fromkeys(visits))]
+    years = {visit: int(visit[:4]) for visit in said if DATE.match(visit)}
+    last = max(years.values(), default=0)
+    return "-".join(visit for visit in said if years.get(visit, last) + BORN_BEFORE > last)
+
+
 def _inferred(name: str, one: Parsed, is_volume: bool) -> Naming:
     def last(kind: str) -> str:
         said = (getattr(part, kind) for part in reversed(one.words))
@@ -349,7 +361,7 @@ def _inferred(name: str, one: Parsed, is_volume: bool) -> Naming:
     return Naming(
         "volumes" if is_volume else "images",
         subject=one.who or NAMELESS,
-        session="-".join(filter(None, dict.fromkeys(part.visit for part in one.words))),
+        session=_join_visits(part.visit for part in one.words),
         split=split_of(name) or one.split,
         side=last("side"),
         plane="" if is_volume else last("plane"),
