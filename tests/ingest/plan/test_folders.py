@@ -50,7 +50,7 @@ def test_a_folder_above_many_numbers_of_its_own_name_is_a_study(
     ("folders", "numbers"),
     [
         (("anna1", "bea2"), 9),  # so many visits a person may have
-        (("P01", "P02"), 12),  # called as people are
+        (("P01", "S02"), 12),  # called as people are
         (("Y2019", "Y2020"), 12),  # alike but for a number, as people are
     ],
 )
@@ -81,8 +81,8 @@ PATIENTS = ("Bauer_Elfriede_19380619", "Huber_Josef_19510204", "Weiss_Karl_19470
 
 def in_series(patients: Sequence[str], series: Iterable[str], first: int = 2) -> list[str]:
     return [
-        f"{who}/{number}_{name}_20240312.nii.gz"
-        for who in patients
+        f"{who}/{number}_{name}_2024031{day}.nii.gz"
+        for day, who in enumerate(patients)
         for number, name in enumerate(series, first)
     ]
 
@@ -101,7 +101,8 @@ def test_the_numbers_that_a_scanner_gives_to_its_series_are_nobodys(
     assert [one.subject for one in found] == [name for name in who for _ in range(count)]
     assert [one.contrast for one in found] == [*SERIES.values()][:count] * len(patients)
     assert [one.run for one in found[:count]] == [str(first + k) for k in range(count)]
-    assert {one.session for one in found} == {"20240312"}  # and no date of birth
+    sessions = [one.session for one in found[::count]]  # and no dates of birth
+    assert sessions == [f"2024031{day}" for day in range(len(patients))]
 
 
 @pytest.mark.parametrize(
@@ -109,11 +110,18 @@ def test_the_numbers_that_a_scanner_gives_to_its_series_are_nobodys(
     [
         ([f"{site}/{n}_t1.nii.gz" for site in ("Ulm", "Bonn") for n in range(1, 9)], 8),
         ([f"{site}/{n}_{c}.nii.gz" for site in "AB" for n in range(1, 9) for c in TWO], 8),
+        ([f"{v}/{n}_t1.nii.gz" for v in ("baseline", "month06") for n in ("1_anna", "2_bea")], 2),
     ],
 )
 def test_other_numbers_in_front_are_not_of_series(names: list[str], people: int) -> None:
     assert all(one.run == "" for one in read(names))
     assert len({one.subject for one in read(names)}) == people
+
+
+def test_numbers_before_names_that_no_other_folder_has_are_not_of_series() -> None:
+    folk = ("anna_t1", "bea_t2", "cleo_t1"), ("carl_t1", "dora_t2", "emil_t1")
+    names = [f"{'AB'[k]}/{n}_{w}.nii" for k, some in enumerate(folk) for n, w in enumerate(some)]
+    assert all(one.run == "" for one in read(names))
 
 
 # Copies
