@@ -215,12 +215,14 @@ def read_words(text: str, kind: str = "image", years: bool = True) -> Words:
 
 def _take(tokens: list[str], found: Words, gap: str) -> int:
     """Sort the first of three words, or two that belong together; how many those were."""
-    pair = "".join(tokens[:2]).lower()
-    halves = tokens[0].lower() in CONTRAST_OF or pair in ("mprage", "darkfluid")
-    if len(tokens) > 1 and pair in CONTRAST_OF and halves:
+    lower = [token.lower() for token in tokens]
+    pair = "".join(lower[:2])
+    halves = lower[0] in CONTRAST_OF or pair in ("mprage", "darkfluid")
+    apart = len(tokens) == 1 or _count_agent(lower[1:]) == 2  # `t1`, and then `post_Gd`
+    if pair in CONTRAST_OF and halves and not apart:
         return _set(found, "contrast", CONTRAST_OF[pair], 2)
-    if found.contrast == "t1" and (count := _count_agent([*map(str.lower, tokens)])):
-        return _set(found, "contrast", "t1" if tokens[0].lower() in WITHOUT else "t1ce", count)
+    if found.contrast == "t1" and (count := _count_agent(lower)):
+        return _set(found, "contrast", "t1" if lower[0] in WITHOUT else "t1ce", count)
     if len(tokens) > 1 and tokens[1].isdecimal():
         for kind, form in ANNOUNCING.items():
             if form.match(tokens[0]) and _may_announce(kind, tokens, found):

@@ -14,6 +14,7 @@ from naming_schemes import COLLECTIONS, OWN, Collection, read_collections
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.filenames import identify_all
 from mri_gan.ingest.plan.splits import share_out
+from mri_gan.ingest.plan.words import read_words
 from mri_gan.ingest.source import Naming
 
 NAMES = Path(__file__).with_name("names.tsv")
@@ -178,3 +179,22 @@ def test_a_side_and_a_slice_name_nobody() -> None:
 def test_a_name_that_ends_like_a_side_keeps_its_letters() -> None:
     names = [f"{who}_{z}.png" for who in ("Pearl", "Kipl", "footler") for z in (1, 2)]
     assert {n.subject for n in identify_all(names, PrepareConfig())} == {"Pearl", "Kipl", "footler"}
+
+
+@pytest.mark.parametrize(
+    ("name", "contrast", "left"),
+    [
+        ("P01_t1_post_Gd", "t1ce", ["P01"]),
+        ("P01_t1_tra_KM", "t1ce", ["P01"]),
+        ("P01_t1_tra_without_contrast", "t1", ["P01"]),
+        ("P01_t1_pre_KM", "t1", ["P01"]),
+        ("P01_t2_tra_Gd", "t2", ["P01", "Gd"]),
+        ("P01_t2_tra_dark-fluid", "flair", ["P01"]),
+        ("P01_t1_localizer", "localizer", ["P01"]),
+    ],
+)
+def test_words_behind_a_contrast_may_name_another(
+    name: str, contrast: str, left: list[str]
+) -> None:
+    words = read_words(name, "volume")
+    assert (words.contrast, words.name) == (contrast, left)
