@@ -98,7 +98,7 @@ def command(
 
 def _say_names(store: StoreReader, config: ExportConfig) -> str:
     """That an export keeps what looks like people's names; empty where none is seen."""
-    from mri_gan.ingest.plan.people import say_called
+    from mri_gan.ingest.plan.label_files import say_called
 
     if config.anonymous or config.format.startswith("stylegan"):  # which name nobody
         return ""

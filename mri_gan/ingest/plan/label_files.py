@@ -108,6 +108,14 @@ def is_called_as_people_are(name: str) -> bool:
     return bool(WORDS_ONLY.fullmatch(name)) and not is_class(name)
 
 
+def say_called(subjects: Iterable[str], keeps: str) -> str:
+    """That people are called as with names, which `keeps` that, up to what an option changes."""
+    found = sorted(set(map(name_of, subjects)))
+    named = next((n for n in found if is_called_as_people_are(n)), "")
+    said = f"people are called {named} and the like, and {keeps} that: if these are names, add"
+    return said if named else ""
+
+
 def say_classes(sources: Sequence[Source]) -> str:
     """Which folders are the classes, to go on with a sentence; empty where there are none."""
     labelled = [s for s in sources if s.naming.label and s.naming.layout == "images"]

@@ -24,7 +24,7 @@ from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.folders import is_called_person, say_copies, say_merged, say_still
 from mri_gan.ingest.plan.label_files import (
     CLASS_NAME,
-    is_called_as_people_are,
+    say_called,
     say_classes,
     say_nameless,
 )
@@ -274,14 +274,6 @@ def say_names(sources: Iterable[Source]) -> str:
     """That people are kept under what looks like their names; empty where none is seen."""
     said = say_called((s.naming.subject for s in sources if not s.hidden), "the store keeps")
     return said and f"{said} --ids pseudonym"
-
-
-def say_called(subjects: Iterable[str], keeps: str) -> str:
-    """That people are called as with names, which `keeps` that, up to what an option changes."""
-    found = sorted(set(map(name_of, subjects)))
-    named = next((n for n in found if is_called_as_people_are(n)), "")
-    said = f"people are called {named} and the like, and {keeps} that: if these are names, add"
-    return said if named else ""
 
 
 def find_doubts(sources: Sequence[Source], config: PrepareConfig) -> list[str]:

@@ -213,7 +213,7 @@ def test_the_description_of_a_series_names_its_contrast(
 def test_the_header_says_whether_an_agent_was_given(
     tmp_path: Path, agent: str | None, contrast: str
 ) -> None:
-    more = {} if agent is None else {"ContrastBolusAgent": agent}
+    more: dict[str, Any] = {} if agent is None else {"ContrastBolusAgent": agent}
     files = phantoms.dicom_files(BRAIN, SeriesDescription="t1_mprage_sag", **more)
     assert plan_of(tmp_path, files).sources[0].naming.contrast == contrast
 

@@ -50,6 +50,18 @@ def test_a_neurite_scan_can_be_chosen_by_name(tmp_path: Path, scan: str) -> None
     assert [s.name.split("/")[-1] for s in plan.sources] == [f"{scan}.nii"] * 2
 
 
+def test_localizers_are_taken_only_where_they_are_named(tmp_path: Path) -> None:
+    names = [f"{who}/{scan}.nii" for who in ("P1", "P2") for scan in ("t1", "t1_fl2d_localizer")]
+    folder = phantoms.write_folder(tmp_path / "n", dict.fromkeys(names, SCAN))
+    plan = plan_of(folder)
+    assert ([s.naming.contrast for s in plan.sources], plan.left_out["localizer"]) == (
+        ["t1"] * 2,
+        2,
+    )
+    named = plan_of(folder, contrast=("localizer",))
+    assert [s.naming.contrast for s in named.sources] == ["localizer"] * 2
+
+
 def test_all_runs_are_kept_and_stay_in_one_split(tmp_path: Path) -> None:
     plan = plan_of(bids(tmp_path / "a.zip"))
     assert len(plan.sources) == 4

@@ -110,3 +110,9 @@ def test_what_was_guessed_of_pre_and_post_is_told(tmp_path: Path, words: str, to
     first = min(names)
     expected = f"pre and post in names such as a.zip:{first} count {told}; if that is wrong, "
     assert doubts == [f"{expected}assign people with --people TABLE"] * bool(told)
+
+
+def test_before_the_name_of_an_agent_post_is_no_visit() -> None:
+    names = [f"{who}_t1_tra{end}.nii.gz" for who in PEOPLE for end in ("", "_post_Gd")]
+    assert {one.session for one in read(names)} == {""}
+    assert [one.contrast for one in read(names)] == ["t1", "t1ce"] * len(PEOPLE)
