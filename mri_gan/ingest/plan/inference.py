@@ -112,9 +112,10 @@ def _number_below(file: Parsed) -> str:
     return found[1] if found else ""
 
 
-SERIES_FIRST = re.compile(r"^(.*/)(\d{1,4}[a-z]?)[_\-. ]+([^/]*[a-z][^/]*)$", re.IGNORECASE)
+SERIES_FIRST = re.compile(r"^(|.*/)(\d{1,4}[a-z]?)[_\-. ]+([^/]*[a-z][^/]*)$", re.IGNORECASE)
 LONG_NUMBER = re.compile(r"[_\-. ]*\d{6,}")  # a date or a time
 NEARLY = 0.8  # of a patient's series, since some are repeated
+ALL_OF_ONE = 3  # sequences, each under a number of its own: hardly of so many people
 
 
 def _drop_names_of_series(files: Sequence[Parsed], paths: Sequence[str]) -> None:
@@ -137,10 +138,12 @@ def _are_series(halves: Iterable[re.Match[str]]) -> bool:
     names = gather(((folder, number), name) for folder, number, name in named)
     several = Counter(folder for folder, _ in numbers)
     lone = share(len(found) == 1 for found in (*numbers.values(), *names.values()))
-    if len(several) < 2 or share(n > 1 for n in several.values()) <= MOSTLY or lone <= NEARLY:
+    if share(n > 1 for n in several.values()) <= MOSTLY or lone <= NEARLY:
         return False
     read = [read_words(name) for name in {name for _, name in numbers}]
     sequences = {(words.contrast, words.plane) for words in read if words.contrast}
+    if len(several) == 1:
+        return len(sequences) >= ALL_OF_ONE and 2 * len(sequences) > len(read)
     return len(sequences) > 1 and recur(numbers.keys())
 
 

@@ -105,9 +105,20 @@ def test_the_numbers_that_a_scanner_gives_to_its_series_are_nobodys(
     assert sessions == [f"2024031{day}" for day in range(len(patients))]
 
 
+@pytest.mark.parametrize("top", ["", "Bauer_Elfriede_19380619/"])
+@pytest.mark.parametrize("count", [4, 8])
+def test_series_of_one_patient_are_one_person(top: str, count: int, tmp_path: Path) -> None:
+    names = [top + name.partition("/")[2] for name in in_series(["x"], [*SERIES][:count])]
+    assert len({one.subject for one in read(names)}) == 1
+    assert any(
+        doubt.startswith("one person holds all") for doubt in plan_of(tmp_path, names).doubts
+    )
+
+
 @pytest.mark.parametrize(
     ("names", "people"),
     [
+        ([f"{n}_{c}.nii.gz" for n, c in enumerate(("t1", "t1", "t2", "t2"))], 4),
         ([f"{site}/{n}_t1.nii.gz" for site in ("Ulm", "Bonn") for n in range(1, 9)], 8),
         ([f"{site}/{n}_{c}.nii.gz" for site in "AB" for n in range(1, 9) for c in TWO], 8),
         ([f"{v}/{n}_t1.nii.gz" for v in ("baseline", "month06") for n in ("1_anna", "2_bea")], 2),
