@@ -119,6 +119,7 @@ def test_series_of_one_patient_are_one_person(top: str, count: int, tmp_path: Pa
     ("names", "people"),
     [
         ([f"{n}_{c}.nii.gz" for n, c in enumerate(("t1", "t1", "t2", "t2"))], 4),
+        (["1_t1.nii.gz", "2_t2.nii.gz"], 2),
         ([f"{site}/{n}_t1.nii.gz" for site in ("Ulm", "Bonn") for n in range(1, 9)], 8),
         ([f"{site}/{n}_{c}.nii.gz" for site in "AB" for n in range(1, 9) for c in TWO], 8),
         ([f"{v}/{n}_t1.nii.gz" for v in ("baseline", "month06") for n in ("1_anna", "2_bea")], 2),
