@@ -45,7 +45,8 @@ def build_comparison(runs: Sequence[RunFacts]) -> str:
 def answers(runs: Sequence[RunFacts]) -> Section:
     """What is known about each run, in words."""
     section = Section("verdicts", "What is known, and what is not")
-    section.answers += [Answer("Do their figures compare?", said) for said in say_sizes(runs)]
+    apart = [*say_sizes(runs), *filter(None, [say_data(runs)])]
+    section.answers += [Answer("Do their figures compare?", said) for said in apart]
     for run in runs:
         for answer in (copies_answer(run), quality_answer(run)):
             section.answers.append(replace(answer, question=f"{run.name}: {answer.question}"))

@@ -19,7 +19,7 @@ from mri_gan.charts import FEW_PEOPLE, MORE_UPRIGHT, WITHIN
 from mri_gan.cli.main import cli
 from mri_gan.evaluate.evaluation import NEARER
 from mri_gan.pictures import Shows, save_png
-from mri_gan.report.comparison import build_comparison
+from mri_gan.report.comparison import answers, build_comparison
 from mri_gan.report.facts import read_run
 from mri_gan.report.judging import (
     MEASURES,
@@ -476,7 +476,10 @@ def test_runs_on_other_data_are_kept_apart(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / "A"), make_run(tmp_path / "B")]
     config = runs[1] / "config.json"
     config.write_text(config.read_text().replace('"d1"', '"d2"'))
-    assert "trained on different data" in build_comparison([read_run(run) for run in runs])
+    facts = [read_run(run) for run in runs]
+    assert "trained on different data" in build_comparison(facts)
+    asked = {answer.question: answer.text for answer in answers(facts).answers}
+    assert "trained on different data" in asked["Do their figures compare?"]
 
 
 def test_labels_do_not_make_other_data_of_a_store(tmp_path: Path) -> None:
