@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from mri_gan.errors import UsageError, printable
@@ -20,6 +21,31 @@ SOURCE = "source"  # the column that names a file
 UNKNOWN = {*NO_VALUE, "none"}
 COMMA_NUMBER = re.compile(r"[-+]?\d+(?:,\d+)?")
 THOUSANDS = 3  # digits
+# Headers that name what may tell who somebody is, as `_plain_header` spells them
+_PERSON = r"(?:pat|patients?|patienten|subjects?|participants?|persons?)"
+TELLING_HEADER = re.compile(
+    rf"{_PERSON}?(?:full|first|last|given|family|middle|maiden|birth|sur)?names?(?:vorname)?"
+    r"|(?:vor|nach|familien|geburts|ruf)namen?|initial(?:s|en)|nom|prenom|nombres?|apellidos?"
+    r"|nome|cognome|nazwisko|imie"
+    rf"|dob|dateofbirth|{_PERSON}?(?:birth|geb|geburts)(?:date|day|datum|dat|tag)|geb"
+    r"|datedenaissance|fechadenacimiento"
+    r"|(?:home|postal|street|e?mail)?address|adresse|anschrift|wohnort|street|strasse"
+    r"|plz|postleitzahl|zip(?:code)?|post(?:al)?code"
+    r"|(?:tele|mobile|cell|home)?(?:phone|fon)(?:number|nummer|no|nr)?|tel|handy|mobil|fax"
+    r"|e?mails?|mrn|ssn|kvnr|pid|nhs(?:number|no)?|medicalrecord(?:number|no)?|accession\w*"
+    rf"|(?:{_PERSON}|case|fall|aufnahme|hospital|versicherten|socialsecurity|insurance)"
+    r"(?:id|no|nr|number|nummer|kennung)"
+)
+_MONTHS = "(?:jan|feb|mar|apr|ma[iy]|jun|jul|aug|sep|o[ck]t|nov|de[cz])[a-z]{0,6}[ .,-]*"
+DATE = re.compile(  # 1980-05-05, 05.05.1980, 5 May 1980, May 5, 1980 and 19800505; no year alone
+    r"(?<!\d)(?:(?:19|20)\d\d([./-])\d\d?\1\d\d?|\d\d?([./-])\d\d?\2(?:\d\d){1,2}"
+    rf"|\d\d?[ .-]*{_MONTHS}(?:\d\d){{1,2}}|(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))"
+    rf"(?!\d)|\b{_MONTHS}\d\d?,? +(?:19|20)\d\d(?!\d)",
+    re.IGNORECASE,
+)
+SHARED_LABELS = ("age", "sex", "group", "diagnosis", "class")  # of which many have the same
+ENOUGH_PEOPLE = 5  # for values that nobody else has to be more than chance
+LONG_NUMBER = 100_000  # whole numbers from here on may be those of files and patients
 EXCEL = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # what .xlsx and .xls begin with
 
 Labels = dict[str, str | float]
@@ -80,6 +106,44 @@ def scan_of(record: SliceRecord) -> tuple[str, ...]:
     """
     volume = record.source if record.affine is not None else ""
     return (record.subject, record.session, record.side, record.plane, record.contrast, volume)
+
+
+def find_telling(people: Iterable[tuple[str, Labels]]) -> dict[str, str]:
+    """The labels that may tell who somebody is, each with the reason; given (person, labels).
+
+    By their headers, by dates, and by texts and long numbers that most people share with nobody.
+    """
+    columns: dict[str, dict[str, set[str]]] = {}
+    for person, labels in people:
+        for name, value in labels.items():
+            text = f"{value:.0f}" if isinstance(value, float) and value.is_integer() else value
+            columns.setdefault(name, defaultdict(set))[str(text)].add(person)
+    reasons = {name: _why_telling(name, values) for name, values in columns.items()}
+    return {name: why for name, why in reasons.items() if why}
+
+
+def _why_telling(name: str, values: Mapping[str, set[str]]) -> str:
+    if TELLING_HEADER.fullmatch(_plain_header(name)):
+        return "by its header"
+    if any(map(DATE.search, values)):
+        return "by dates"
+    may_tell = {v: who for v, who in values.items() if not _is_measured(v)}
+    people = set[str]().union(*may_tell.values())
+    alone = set[str]().union(*(who for who in may_tell.values() if len(who) == 1))
+    is_own = len(people) >= ENOUGH_PEOPLE and 2 * len(alone) > len(people)
+    return "by a value for each person" if is_own and name not in SHARED_LABELS else ""
+
+
+def _plain_header(name: str) -> str:
+    """A header in small letters without accents, spaces and marks: `Pat.-ID` is `patid`."""
+    bare = unicodedata.normalize("NFKD", name.casefold())
+    return "".join(letter for letter in bare if letter.isalnum())
+
+
+def _is_measured(text: str) -> bool:
+    """Whether it is a number, and not one as long as those of files and patients."""
+    value = read_cell(text)
+    return isinstance(value, float) and not (value.is_integer() and abs(value) >= LONG_NUMBER)
 
 
 def find_column(header: Sequence[str], names: Sequence[str] = SUBJECTS) -> int | None:

@@ -37,6 +37,7 @@ from mri_gan.store.labels import (
     NO_VALUE,
     SUBJECTS,
     find_column,
+    find_telling,
     read_cell,
     read_rows,
     read_table_text,
@@ -150,6 +151,17 @@ def require_nameless_classes(sources: Sequence[Source]) -> None:
             f"--ids pseudonym: the class {min(telling)} may tell who somebody is",
             "rename such folders to what the people in them have in common, leave --classes out, "
             "or keep the names with --ids keep",
+        )
+
+
+def require_nameless_labels(sources: Sequence[Source]) -> None:
+    """Raise UsageError where a label would tell who somebody under a pseudonym is."""
+    found = find_telling((s.naming.subject, s.labels) for s in sources if s.labels)
+    if found:
+        said = ", ".join(f"{name} ({why})" for name, why in found.items())
+        raise UsageError(
+            f"ids are pseudonyms, but labels may tell who somebody is: {said}",
+            "take these columns out of the table, or keep the names with --ids keep",
         )
 
 

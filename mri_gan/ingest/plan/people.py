@@ -40,6 +40,7 @@ from mri_gan.ingest.source import (
     spell_layout,
     suffix_of,
 )
+from mri_gan.store.labels import DATE
 from mri_gan.store.schema import NAMELESS
 from mri_gan.values import say_count
 
@@ -154,9 +155,8 @@ def _order(source: Source) -> tuple[object, ...]:
 def hide(source: Source, key: bytes) -> Source:
     """The source under a pseudonym; a mask and its scan stay together."""
     said = source.naming
-    subject = pseudonym(said.subject, key)
-    session = said.session
-    if LONG_NUMBER.search(session) or source.naming.layout == "dicom":
+    subject, session = pseudonym(said.subject, key), said.session
+    if source.naming.layout == "dicom" or LONG_NUMBER.search(session) or DATE.search(session):
         session = pseudonym(session, key, "session")
     return replace(
         source,

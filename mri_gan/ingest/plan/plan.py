@@ -27,6 +27,7 @@ from mri_gan.ingest.plan.label_files import (
     label_sources,
     require_classes,
     require_nameless_classes,
+    require_nameless_labels,
     require_trained_classes,
     say_commas_of,
     say_packed,
@@ -205,7 +206,9 @@ def _split_and_hide(
     if config.fov:
         require_volumes(chosen, " for --fov", "leave --fov out")
     require_classes(chosen, config)
-    require_nameless_classes([source for source in chosen if is_due(source, config)])
+    due = [source for source in chosen if is_due(source, config)]
+    require_nameless_classes(due)
+    require_nameless_labels(due)
     sources = assign_splits(hide_all(chosen, config, key), config)
     require_trained_classes(sources, config)
     return tell_contrasts(sources, config)

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from mri_gan.cli.main import cli
-from mri_gan.errors import DataError
+from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.label_files import say_nameless
 from mri_gan.ingest.plan.plan import Plan, build_plan
@@ -218,3 +218,40 @@ def test_a_table_of_visits_says_more_than_that_of_people(tmp_path: Path) -> None
 def test_a_table_of_visits_that_names_none_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no column of visits: name one session_id"):
         build_plan([bids_of_visits(tmp_path / "in", "age\n62\n")], PrepareConfig())
+
+
+PATIENTS = "file\tperson\tgeburtsdatum\tname\tage\nanna.nii\tA1\t12.03.1958\tAnna\t66\n"
+
+
+def one_of(folder: Path, layout: str) -> Path:
+    """A scan of one person, as DICOM or called `anna.nii`, and `patients.tsv` beside it."""
+    scans = folder / "scans"
+    files = {"anna.nii": b""}
+    if layout == "dicom":
+        named = phantoms.dicom_files(phantoms.brain_volume((12, 14, 10)))
+        files = {f"anna.nii/{Path(name).name}": data for name, data in named.items()}
+    phantoms.write_folder(scans, files)
+    (folder / "patients.tsv").write_text(PATIENTS)
+    return scans
+
+
+@pytest.mark.parametrize(("layout", "ids"), [("dicom", "auto"), ("volumes", "pseudonym")])
+def test_labels_that_name_people_are_refused_beside_pseudonyms(
+    tmp_path: Path, layout: str, ids: Any
+) -> None:
+    scans, table = one_of(tmp_path, layout), tmp_path / "patients.tsv"
+    telling = r"labels may tell who somebody is: geburtsdatum \(by its header\), name"
+    with pytest.raises(UsageError, match=telling) as refused:
+        build_plan([scans], PrepareConfig(ids=ids), people_file=table)
+    assert "take these columns out of the table, or keep" in refused.value.hint
+    kept = build_plan([scans], PrepareConfig(ids="keep"), people_file=table)
+    assert kept.sources[0].labels == {"geburtsdatum": "12.03.1958", "name": "Anna", "age": 66.0}
+    table.write_text("file\tperson\tage\nanna.nii\tA1\t66\n")
+    hidden = build_plan([scans], PrepareConfig(ids=ids), people_file=table)
+    assert hidden.sources[0].labels == {"age": 66.0}
+
+
+def test_names_that_are_kept_may_have_any_labels(tmp_path: Path) -> None:
+    scans = one_of(tmp_path, "volumes")
+    plan = build_plan([scans], PrepareConfig(), people_file=tmp_path / "patients.tsv")
+    assert (plan.sources[0].labels or {})["name"] == "Anna"

@@ -67,6 +67,17 @@ def test_a_store_of_oai_knees_holds_no_number_of_a_person(knees: Path, tmp_path:
         assert PSEUDONYM.match(entry["source"])
 
 
+@pytest.mark.parametrize("day", ["2024-03-12", "12.03.2024", "20240312"])
+def test_a_date_that_a_table_calls_the_session_is_hidden(tmp_path: Path, day: str) -> None:
+    scans = phantoms.write_folder(tmp_path / "scans", {"a.nii": b"", "b.nii": b""})
+    table = tmp_path / "people.tsv"
+    table.write_text(f"file\tperson\tsession\na.nii\tA1\t{day}\nb.nii\tA1\t2\n")
+    config = PrepareConfig(ids="pseudonym")
+    plan = build_plan([scans], config, lambda: ONE, people_file=table)
+    said = {source.naming.session for source in plan.sources}
+    assert said == {pseudonym(day, ONE, "session"), "2"}
+
+
 def test_ids_can_be_kept(knees: Path) -> None:
     plan = plan_of(knees, ids="keep")
     assert subjects(plan)[0] == "OAI9000000"
