@@ -12,7 +12,10 @@ import phantoms
 import pytest
 from click.testing import CliRunner
 
+from mri_gan.cli.data.inspect import name_people, name_series
 from mri_gan.cli.main import cli
+from mri_gan.ingest.options import PrepareConfig
+from mri_gan.ingest.plan.plan import build_plan
 
 
 @pytest.mark.parametrize(
@@ -94,3 +97,60 @@ def test_a_sheet_shows_people_from_the_first_to_the_last_where_there_are_too_man
     inspect(folder, "--sheet", tmp_path / "s.png")
     (labels,) = (sheet["labels"] for sheet in sheets)
     assert len(set(labels)) == len(labels) == 45
+
+
+def people_with_faces(folder: Path) -> Path:
+    """A CD of two people with one picture, of whom the second has two series in one folder."""
+    for number, name in enumerate(("ANNA", "HANS", "HANS/MORE")):
+        who, uid = name.partition("/")[0], f"1.2.3.{number}"
+        head = phantoms.head_volume(face=True)[..., : None if number < 2 else -2]
+        files = phantoms.dicom_files(head, spacing_mm=(3.0,) * 3, patient=who, uid=uid)
+        named = {f"{who}/{uid}-{Path(n).name}": data for n, data in files.items()}
+        phantoms.write_folder(folder, named)
+    return folder
+
+
+def test_findings_in_dicom_files_name_the_folder_or_file(tmp_path: Path) -> None:
+    facts = json.loads(inspect(people_with_faces(tmp_path / "CD"), "--json"))
+    hans = [f"CD/HANS/1.2.3.{number}-" for number in (1, 2)]  # two series in one folder
+    assert [name[: len(hans[0])] for name in facts["with_faces"]] == ["CD/ANNA", *hans]
+    assert facts["first_face"] == "CD/ANNA"
+    places = {name.partition("#")[0] for pair in facts["same_pixels"] for name in pair}
+    assert "CD/ANNA" in places
+    assert all(name.startswith(("CD/ANNA", *hans)) for name in places)
+    done = CliRunner().invoke(cli, ["inspect", "--workers", "0", str(tmp_path / "CD")])
+    assert "3 volumes (CD/ANNA) seem to show a face" in done.stderr
+    assert "CD/ANNA#" in done.stdout
+    assert "dicom/" not in done.stdout
+
+
+def test_people_of_dicom_files_are_named_with_their_first_file(tmp_path: Path) -> None:
+    plan = name_series(build_plan([people_with_faces(tmp_path / "CD")], PrepareConfig(ids="keep")))
+    anna, hans = dict.fromkeys(source.naming.subject for source in plan.sources)
+    files = {source.naming.subject: source.name for source in reversed(plan.sources)}
+    named = [[f"{anna} ({files[anna]})", f"{hans} ({files[hans]})"], ["p07", "p08"]]
+    assert name_people([(anna, hans), ("p07", "p08")], plan.sources) == named
+    assert files[anna] == "CD/ANNA"
+    assert name_people(None, plan.sources) is None
+
+
+def test_sources_that_keep_their_ids_are_named_beside_pseudonyms(tmp_path: Path) -> None:
+    disc = people_with_faces(tmp_path / "CD")
+    mine = tmp_path / "mine"
+    brain = phantoms.nifti_bytes(phantoms.brain_volume())
+    phantoms.write_folder(mine, {f"{who}/t1.nii": brain for who in ("MUELLER_ANNA", "NOWAK_P")})
+    words = ["--workers", "0", str(disc)]
+    alone = CliRunner().invoke(cli, ["inspect", *words]).stderr
+    assert "(prepare replaces them by pseudonyms): do not pass" in alone
+    kept = f", but 2 scans of {mine} keep their ids (MUELLER_ANNA, ...)"
+    both = CliRunner().invoke(cli, ["inspect", *words, str(mine)]).stderr
+    assert f"(prepare replaces them by pseudonyms{kept}): do not pass this on" in both
+    made = CliRunner().invoke(cli, ["prepare", *words, str(mine), "--out", str(tmp_path / "s")])
+    assert f"ids are pseudonyms{kept}; whoever has" in made.stdout
+    assert f"3 volumes ({disc}/" in made.stderr  # as it was given, and not in the store
+    assert b"ANNA/1.2.3" not in (tmp_path / "s" / "manifest.tsv").read_bytes()
+    hide = ["--ids", "pseudonym", "--overwrite"]
+    made = CliRunner().invoke(
+        cli, ["prepare", *words, str(mine), "--out", str(tmp_path / "s"), *hide]
+    )
+    assert "ids are pseudonyms; whoever has" in made.stdout

@@ -7,6 +7,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from mri_gan.cli.data.info import say_files
 from mri_gan.cli.data.source_options import (
     people_options,
     report_people,
+    say_kept,
     slice_options,
     source_options,
 )
@@ -72,7 +74,8 @@ LISTS = (
 UNJUDGED = "{}: no brain without its skull is seen"
 OWN_OPTIONS = ("sheet", "workers", "as_json", "quiet")  # that say nothing of a store
 TELLING = (
-    "the names here can identify people (prepare replaces them by pseudonyms): do not pass this on"
+    "the names here can identify people (prepare replaces them by pseudonyms{}): "
+    "do not pass this on"
 )
 
 
@@ -120,7 +123,7 @@ def command(
             "write it elsewhere: sources are left as they are",
         )
     config = PrepareConfig(ids="keep", **choices)  # ids are not stored, and so not hidden
-    plan = build_plan(sources, config, pair=True, people_file=people_file)
+    plan = name_series(build_plan(sources, config, pair=True, people_file=people_file))
     report_people(plan, strict=strict, quiet=quiet, as_json=as_json)
     start = time.perf_counter()
     survey = _look(plan, config, workers, quiet)
@@ -134,12 +137,45 @@ def command(
         options.print_json(facts)
     elif not quiet:
         _print_table(facts)
-        if any(map(is_telling, plan.sources)):
-            click.echo(f"warning: {TELLING}", err=True)
+        kept = [source for source in plan.sources if not is_telling(source)]
+        if len(kept) < len(plan.sources):
+            click.echo(f"warning: {TELLING.format(say_kept(sources, kept))}", err=True)
         if named := say_names(plan.sources):
             click.echo(f"warning: {named} to prepare", err=True)
         look = f"Look at {sheet}; make" if sheet is not None else "Make"
         click.echo(f"\n{look} a store with: {prepare_command(sources)}")
+
+
+def name_series(plan: Plan) -> Plan:
+    """The plan with DICOM series called as their files, which must be found to be mended.
+
+    That is as their folder, or as the first file where another series is in it, too.
+    """
+    series = [source for source in plan.sources if source.is_series]
+    held = Counter(folder for source in series for folder in _folders_of(source))
+
+    def name(source: Source) -> str:
+        first, folders = source.member.public_label, _folders_of(source)
+        (*more, folder) = folders
+        alone = source.others and folder and not more and held[folder] == 1
+        return folder if alone else first
+
+    sources = [replace(s, name=name(s)) if s.is_series else s for s in plan.sources]
+    return replace(plan, sources=sources)
+
+
+def _folders_of(source: Source) -> set[str]:
+    files = (source.member, *source.others)
+    return {file.public_label.rpartition("/")[0] for file in files}
+
+
+def name_people(
+    pairs: Sequence[tuple[str, str]] | None, sources: Sequence[Source]
+) -> list[list[str]] | None:
+    """The pairs of people, those of DICOM files with the first of these."""
+    named = {s.naming.subject: s.name for s in reversed(sources) if s.is_series}
+    names = {who: f"{who} ({file})" for who, file in named.items()}
+    return None if pairs is None else [[names.get(who, who) for who in pair] for pair in pairs]
 
 
 def prepare_command(sources: Sequence[Path]) -> str:
@@ -156,6 +192,7 @@ def _describe(plan: Plan, survey: Survey, start: float) -> dict[str, Any]:
     skipped = {number for number, (_, found) in enumerate(survey.looks) if not found.slices}
     with_mask = sum(source.mask is not None for source in plan.sources)
     return facts | {
+        "rescans": name_people(facts["rescans"], plan.sources),
         "deselected_slices": facts["deselected_slices"] + plan.deselected,
         "masks": plan.masks + len({id(s.mask) for s in plan.sources if s.mask is not None}),
         "sources_with_mask": with_mask,

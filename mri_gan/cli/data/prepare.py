@@ -15,6 +15,7 @@ from mri_gan.cli.data.source_options import (
     people_options,
     report_people,
     report_twins,
+    say_kept,
     slice_options,
     source_options,
 )
@@ -153,10 +154,12 @@ def command(
     facts = _prepare(plan, config, out, crew, overwrite, quiet)
     write_given(out / GIVEN_FILE)
     if any(map(people.is_pseudonym, plan.true_labels)) and not (quiet or as_json):
+        kept = say_kept(sources, [source for source in plan.sources if not source.hidden])
         click.echo(
-            f"ids are pseudonyms; whoever has {key_file} can undo them: keep it, do not share it"
+            f"ids are pseudonyms{kept}; whoever has {key_file} can undo them: keep it, do not "
+            "share it"
         )
-    report_twins(out, facts, strict=strict, quiet=quiet)
+    report_twins(out, _with_files(facts, plan), strict=strict, quiet=quiet)
     _report(out, facts, plan, as_json, quiet)
 
 
@@ -247,7 +250,7 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
         then = joined if plan.part else f"train with: {options.train_command(out)}"
         click.echo(f"\nLook at {out / 'preview.png'}; {then}")
     if not quiet:
-        for text in (*say_lost(plan, facts), *say_oddities(facts)):
+        for text in (*say_lost(plan, facts), *say_oddities(_with_files(facts, plan))):
             click.echo(f"warning: {text}", err=True)
     if damaged:
         name, reason, lost = _find_damaged(plan, damaged[0]["source"], damaged[0]["reason"])
@@ -258,6 +261,20 @@ def _report(out: Path, facts: dict[str, Any], plan: Plan, as_json: bool, quiet: 
             "replace the damaged files and prepare with --overwrite, or go on without them; list: "
             f"mrigan info {shlex.quote(str(out))}",
         )
+
+
+def _with_files(facts: dict[str, Any], plan: Plan) -> dict[str, Any]:
+    """The facts with the files and people of warnings as they were given, for the screen only."""
+    files = plan.true_labels
+    people = {name.partition("/")[0]: label for name, label in files.items()}
+    face, strangers = facts.get("first_face", ""), facts.get("strangers", ())
+    return facts | {
+        "first_face": files.get(face, face),
+        "strangers": [files.get(name, name) for name in strangers],
+        "same_people": [
+            f"{who} ({people[who]})" if who in people else who for who in facts["same_people"]
+        ],
+    }
 
 
 def _find_damaged(plan: Plan, name: str, reason: str) -> tuple[str, str, str]:

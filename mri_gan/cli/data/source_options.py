@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,13 @@ import click
 from mri_gan.cli import options
 from mri_gan.errors import DataError, UsageError, printable
 from mri_gan.ingest.options import ALSO, FITS, INTENSITIES, LAYOUTS, PLANES, PrepareConfig
+from mri_gan.values import say_count, say_some
 
 if TYPE_CHECKING:
     from mri_gan.ingest.plan.plan import Plan
+    from mri_gan.ingest.source import Source
 
+MOST_PLACES = 3  # named in a sentence
 setting = options.of_config(PrepareConfig)
 
 
@@ -218,6 +221,19 @@ def report_people(plan: Plan, *, strict: bool, quiet: bool, as_json: bool) -> No
         click.echo(printable(plan.conclusion))
     for doubt in plan.doubts:
         click.echo(f"warning: {printable(doubt)}", err=True)
+
+
+def say_kept(paths: Sequence[Path], kept: Sequence[Source]) -> str:
+    """That these sources keep their ids, and where they are, to go on with a sentence."""
+    if not kept:
+        return ""
+    files = {source.member.container for source in kept}
+    around = files.union(*(file.parents for file in files))
+    places = [str(path) for path in paths if {path.absolute(), path.resolve()} & around]
+    keep = "keeps its id" if len(kept) == 1 else "keep their ids"
+    scans = f"{say_count(len(kept), 'scan')} of {say_some(places, MOST_PLACES)}"
+    who = kept[0].naming.subject.rpartition("/")[2]
+    return f", but {printable(scans)} {keep} ({printable(who)}{', ...' * (len(kept) > 1)})"
 
 
 def report_twins(out: Path, facts: dict[str, Any], *, strict: bool, quiet: bool) -> None:

@@ -200,6 +200,7 @@ class Survey:
         glances = self.slices
         records = [glance.record for glance in glances]
         near, rescans = find_near(glances), find_rescans(glances)
+        faces = list(dict.fromkeys(r.source for r in records if FACE in (r.notes or ())))
         left_out = [(*self._find(s, f.reason), f.kind) for s, f in self.looks if not f.slices]
         return {
             "sources": len(self.looks),
@@ -216,7 +217,8 @@ class Survey:
             **count_notes(Counter(n for record in records for n in all_notes(record))),
             **tell_learned(self.learned.to_dict()),
             **tell_images(records),
-            "first_face": next((r.source for r in records if FACE in (r.notes or ())), ""),
+            "first_face": next(iter(faces), ""),
+            "with_faces": faces,
             "grey_percentiles": grey_percentiles(sum(f.counts for _, f in self.looks)),
             "same_pixels": find_equal(glances),
             "near_duplicates": near,
