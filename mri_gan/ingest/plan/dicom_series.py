@@ -153,6 +153,9 @@ def _look(member: Member, also: Sequence[str]) -> tuple[str, _File | None]:
     if "MOSAIC" in _words(header) or tiles > 1:
         count = f"{tiles} slices" if tiles > 1 else "slices"
         raise DataError(f"a mosaic ({count} side by side in one picture); convert it with dcm2niix")
+    if kind and _is_pictured(header) and not _is_placed(header, found):
+        # Whole, but its pixels are nowhere in a body: screenshots mostly are so.
+        return f"{kind.partition(' (')[0]} without a position", None
     _require_picture(header, found)
     framed = FRAMES in found.tags
     if not framed and count_frames(header) > 1:
@@ -178,8 +181,7 @@ def _kind(header: Any, found: Elements) -> tuple[str, str]:
     if DIRECTORY in found.tags:
         return "", "DICOM directories"
     # A file that does not even say what it is has been cut short.
-    pictured = is_filled(header, "Rows") and is_filled(header, "Columns")
-    if not pictured and modality not in ("", "MR"):
+    if not _is_pictured(header) and modality not in ("", "MR"):
         return "", f"DICOM without a picture ({_shown(modality)})"
     if modality not in ("", "MR"):
         return "other-modalities", f"DICOM of another kind ({_shown(modality)})"
@@ -201,13 +203,21 @@ def _shown(modality: str) -> str:
 
 def _require_picture(header: Any, found: Elements) -> None:
     """Raise DataError unless a file has a picture of a known place, no larger than it says."""
-    if not (is_filled(header, "Rows") and is_filled(header, "Columns")):
+    if not _is_pictured(header):
         raise DataError("a slice without a size (cut short?)")
-    if FRAMES not in found.tags and not is_filled(header, "ImagePositionPatient"):
+    if not _is_placed(header, found):
         raise DataError("no ImagePositionPatient: the position of this slice is unknown")
     if found.pixels > max(SMALL_BYTES, MAX_RATIO * found.n_bytes):
         raise DataError("looks like a decompression bomb")
     size_of(header)
+
+
+def _is_pictured(header: Any) -> bool:
+    return is_filled(header, "Rows") and is_filled(header, "Columns")
+
+
+def _is_placed(header: Any, found: Elements) -> bool:
+    return FRAMES in found.tags or is_filled(header, "ImagePositionPatient")
 
 
 def _broad_key(header: Any) -> tuple[Any, ...]:

@@ -138,6 +138,26 @@ def test_also_takes_what_is_asked_for(tmp_path: Path) -> None:
     assert [1 + len(s.others) for s in plan.sources] == [BRAIN.shape[2]]
 
 
+@pytest.mark.parametrize(
+    ("also", "kind", "fields"),
+    [
+        ("screenshots", "DICOM screenshots", {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}),
+        ("derived", "DICOM derived images", {"ImageType": ["DERIVED", "SECONDARY"]}),
+        ("other-modalities", "DICOM of another kind", {"Modality": "CR"}),
+    ],
+)
+def test_what_was_asked_for_is_not_damaged_for_having_no_position(
+    tmp_path: Path, also: str, kind: str, fields: dict[str, Any]
+) -> None:
+    bare = phantoms.dicom_files(BRAIN, uid="1.2.3", ImagePositionPatient=None, **fields)
+    files = {f"more/{name}": data for name, data in list(bare.items())[:2]}
+    path = phantoms.write_zip(tmp_path / "a.zip", phantoms.dicom_files(BRAIN) | files)
+    plan = build_plan([path], PrepareConfig(also=(also,)))
+    assert (len(plan.sources), plan.bad) == (1, ())
+    assert plan.ignored_kinds == {f"{kind} without a position": 2}
+    assert plan.listed == BRAIN.shape[2] + 2
+
+
 def test_slices_of_unknown_place_say_so(tmp_path: Path) -> None:
     files = phantoms.dicom_files(BRAIN, ImagePositionPatient=None)
     with pytest.raises(DataError, match="no ImagePositionPatient"):
