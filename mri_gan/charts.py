@@ -263,12 +263,10 @@ def _draw(chart: Chart, format_: str, title: str = "") -> bytes:
         top, bottom = height - HEIGHT_IN * 0.88, HEIGHT_IN * 0.16
         figure.subplots_adjust(left=0.17, right=0.98, bottom=bottom / height, top=1 - top / height)
         _plot(figure.subplots(), chart, title)
-        nothing: dict[str, Any] = dict.fromkeys(
-            ("Date", "Creator") if format_ == "svg" else ("CreationDate", "Creator", "Producer")
-        )
+        notes = metadata_of(format_, title, Shows.CHART)
         with warnings.catch_warnings():  # a page's reader may have letters that the printer lacks
             warnings.filterwarnings("ignore", "Glyph", UserWarning)
-            figure.savefig(stream, format=format_, transparent=True, metadata=nothing)
+            figure.savefig(stream, format=format_, transparent=True, metadata=notes)
     return stream.getvalue()
 
 
@@ -400,7 +398,20 @@ def save_figures(path: Path, figures: Sequence[Any]) -> None:
             f"in each row, 1 is the larger value without its sign; {ARROWS_MEAN}", fontsize=6.5
         )
         canvas.legend(*columns[0].get_legend_handles_labels(), **ABOVE)
-        save_figure(path, canvas)
+        save_figure(path, canvas, "Figures of quality beside those of real halves")
+
+
+# Where each format states its title and what it shows, and what it would say of time and program
+STATED = {"svg": ("Title", "Description"), "pdf": ("Title", "Subject")}
+UNSAID = {"svg": ("Date", "Creator"), "pdf": ("CreationDate", "Creator", "Producer")}
+
+
+def metadata_of(kind: str, title: str, shows: Shows) -> dict[str, Any]:
+    """What savefig writes beside a picture: its mark and, but in PNGs, its title."""
+    if kind == "png":
+        return {COMMENT: shows.value}
+    stated = dict(zip(STATED[kind], (title, shows.value), strict=True))
+    return {**dict.fromkeys(UNSAID[kind]), **stated}
 
 
 PAGE_IN = 7.1  # 180 mm
@@ -428,11 +439,10 @@ def _draw_rows(axes: Any, figures: Sequence[Any], rows: int) -> None:
 
 
 def save_figure(
-    path: Path, canvas: Any, shows: Shows = Shows.CHART, dots_per_inch: int = 150
+    path: Path, canvas: Any, title: str, shows: Shows = Shows.CHART, dots_per_inch: int = 150
 ) -> None:
-    """Write a figure of matplotlib, marked where it is a PNG, and without a date."""
+    """Write a figure of matplotlib that records what it is and shows, without a date."""
     stream, kind = io.BytesIO(), path.suffix.removeprefix(".")
-    undated: dict[str, Any] = {"Date" if kind == "svg" else "CreationDate": None}
-    notes = {COMMENT: shows.value} if kind == "png" else undated
+    notes = metadata_of(kind, title, shows)
     canvas.savefig(stream, format=kind, dpi=dots_per_inch, metadata=notes)
     write_bytes(path, stream.getvalue())

@@ -26,6 +26,7 @@ from mri_gan.charts import (
     thin,
 )
 
+STATES = {"title": "Losses", "description": "CHART: drawn from numbers, without any image"}
 LINE = Curve("critic", tuple((float(i), float(i * i)) for i in range(11)))
 
 
@@ -97,6 +98,16 @@ def test_papers_get_vectors_that_do_not_change(tmp_path: Path) -> None:
     assert first[1].startswith(b"%PDF-")
     save_charts(tmp_path, [chart_of(LINE)])
     assert [path.read_bytes() for path in written] == first
+
+
+def test_vectors_state_what_they_are_and_show(tmp_path: Path) -> None:
+    vector, printed = (path.read_bytes() for path in save_charts(tmp_path, [chart_of(LINE)]))
+    assert b"/Title (Losses)" in printed
+    assert b"/Subject (CHART: drawn from numbers, without any image)" in printed
+    told = ET.fromstring(vector)
+    said = {name: told.find(f".//{{http://purl.org/dc/elements/1.1/}}{name}") for name in STATES}
+    assert {name: getattr(found, "text", "") for name, found in said.items()} == STATES
+    assert b"matplotlib" not in printed.lower()
 
 
 def test_a_figure_for_a_paper_names_itself_and_both_axes(tmp_path: Path) -> None:

@@ -478,7 +478,7 @@ def save_map(paths: Sequence[Path], points: Mapping[str, tuple[Vectors, Vectors]
     canvas.legend(*grid[0, 0].get_legend_handles_labels(), **ABOVE)
     with matplotlib.rc_context(PRINTED):
         for path in paths:
-            save_figure(path, canvas)
+            save_figure(path, canvas, "Real and synthetic images by their features")
 
 
 def lay_flat(reals: Vectors, fakes: Vectors) -> tuple[str, Vectors]:

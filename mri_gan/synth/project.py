@@ -314,7 +314,7 @@ def draw_projection(
     panels[3].set(title="distance at each step", xlabel="step", ylabel="distance, no unit")
     notes = (Shows.BOTH.value, say_edges(edges, "the synthetic picture"))
     figure.supxlabel("; ".join(filter(None, notes)), fontsize=9)
-    save_figure(path, figure, Shows.BOTH, 100)
+    save_figure(path, figure, "A given image and its nearest synthetic one", Shows.BOTH, 100)
 
 
 def as_picture(image: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -41,6 +41,15 @@ def test_the_same_figures_print_to_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a.pdf").read_bytes() == (tmp_path / "b.pdf").read_bytes()
 
 
+def test_print_states_what_it_shows(tmp_path: Path) -> None:
+    save_figures(tmp_path / "a.pdf", [FIGURE])
+    save_figures(tmp_path / "a.svg", [FIGURE])
+    assert b"/Subject (CHART: drawn from numbers" in (tmp_path / "a.pdf").read_bytes()
+    drawn = (tmp_path / "a.svg").read_text()
+    assert "<dc:description>CHART: drawn from numbers" in drawn
+    assert "<dc:title>Figures of quality beside those of real halves</dc:title>" in drawn
+
+
 def test_print_has_no_fonts_that_journals_refuse(tmp_path: Path) -> None:
     save_figures(tmp_path / "a.pdf", [FIGURE])
     printed = (tmp_path / "a.pdf").read_bytes()
