@@ -31,7 +31,6 @@ CROWD_ALARMS = 0.001  # of them, by many samples at once
 VIEW_ALARMS = (FALSE_ALARMS - CROWD_ALARMS) / len(VIEWS)  # by one sample, in each view
 FEWEST_PEOPLE = 4  # whose likeness to each other gives the limit
 FEWEST_SAMPLES = 50
-HOW_MANY = "raise --count, or put more images into the folder"
 MOST_QUERIES = 1024  # slices of training people that stand for people never seen, and of others
 PLANTED = 32  # copies of each kind
 TRUSTED_RECALL = 0.9  # of each kind in TRUSTED, for a pass to mean something
@@ -463,4 +462,5 @@ def check_counts(samples: ImageSet, train: ImageSet, held_out: ImageSet | None) 
             "use a store with more people",
         )
     if len(samples) < FEWEST_SAMPLES:
-        raise DataError(f"{len(samples)} samples: an audit needs {FEWEST_SAMPLES}", HOW_MANY)
+        few = f"{len(samples)} samples: an audit needs {FEWEST_SAMPLES}"
+        raise DataError(few, "put more images into the folder")

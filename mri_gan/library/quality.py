@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from mri_gan.config import DOWNLOAD_FREE, FEATURE_NAMES, SPLITS, require, require_one_of
-from mri_gan.evaluate.audit import MOST_QUERIES, Audit
+from mri_gan.evaluate.audit import FEWEST_SAMPLES, MOST_QUERIES, Audit
 from mri_gan.evaluate.audit import audit as audit_sets
 from mri_gan.evaluate.copies.planting import USUAL
 from mri_gan.evaluate.evaluation import (
@@ -341,7 +341,7 @@ def audit(
     show what would be found, come last and take a minute or more.
     Raises UsageError where model and store do not go together, DataError for too few people.
     """
-    require_least(1, count=count)
+    require_least(FEWEST_SAMPLES, count=count)
     device = pick_device(device)
     with StoreReader(as_path(store)) as opened:
         judged = _find_images(model, opened, count, size, psi, noise, seed, device, DEPTH)

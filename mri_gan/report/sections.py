@@ -10,7 +10,7 @@ from typing import Any
 
 from mri_gan.charts import Chart, chart_metrics
 from mri_gan.conditions import Conditions, columns_of
-from mri_gan.config import CONFIG, METRICS, list_problems
+from mri_gan.config import CONFIG, GROWING, METRICS, list_problems
 from mri_gan.pictures import Shows, edges_of, say_edges
 from mri_gan.report.facts import Picture, RunFacts, showing
 from mri_gan.report.terms import flatten, say_name, words
@@ -258,9 +258,16 @@ def progress(run: RunFacts) -> Section:
     machine = [(say_name(name), say_setting(value)) for name, value in facts.items()]
     tables = [Table("Progress", state), Table("Software and machine", machine)]
     tables = [*list_problems_of(run, "Problems"), *tables]
-    said = [(say_name(name), say_value(name, value)) for name, value in run.settings.items()]
+    settings = {n: v for n, v in run.settings.items() if n != "init_size" or _grows(run)}
+    said = [(say_name(name), say_value(name, value)) for name, value in settings.items()]
     tables.append(Table("Settings", [(name, value) for name, value in said if value]))
     return Section("progress", "Training", tables=tables)
+
+
+def _grows(run: RunFacts) -> bool:
+    """Whether it trains at several levels, of which there is a first one."""
+    sizes = {run.settings.get(name) for name in ("init_size", "max_size")}
+    return run.settings.get("arch") in GROWING and len(sizes) == 2
 
 
 @showing(METRICS)

@@ -25,11 +25,12 @@ from mri_gan.checkpoint import (
     save_checkpoint,
 )
 from mri_gan.cli import options
+from mri_gan.cli.judge.audit import FEWEST
 from mri_gan.cli.judge.evaluate import print_table
 from mri_gan.cli.main import cli
 from mri_gan.config import TrainConfig
 from mri_gan.evaluate import verdict
-from mri_gan.evaluate.audit import Audit
+from mri_gan.evaluate.audit import FEWEST_SAMPLES, Audit
 from mri_gan.evaluate.evaluation import Evaluation, Figure
 from mri_gan.evaluate.images import ImageSet
 from mri_gan.evaluate.verdict import worst_pairs
@@ -327,10 +328,20 @@ def test_pictures_larger_than_the_slices_are_one_line(
     assert "its slices have 32 px, the images 64 px" in done.stderr
 
 
-def test_too_few_samples_for_an_audit_are_told(people: Path, run: Path) -> None:
-    done = mrigan("audit", run, "--data", people, "--count", 20, "--quiet")
+def test_too_few_samples_for_an_audit_are_told_before_anything_is_read(tmp_path: Path) -> None:
+    assert FEWEST == FEWEST_SAMPLES
+    done = mrigan("audit", tmp_path / "none", "--data", tmp_path, "--count", FEWEST - 1)
+    assert done.exit_code == 2
+    assert "--count': 49 is not in the range x>=50" in done.stderr
+    assert "x>=50" in mrigan("audit", "--help").stdout
+
+
+def test_a_folder_of_too_few_pictures_for_an_audit_is_told(people: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        Image.fromarray(np.zeros((32, 32), np.uint8)).save(tmp_path / f"{number}.png")
+    done = mrigan("audit", "--images", tmp_path, "--data", people, "--quiet")
     assert done.exit_code == 1
-    assert "an audit needs 50: raise --count, or put more images" in done.stderr
+    assert "3 samples: an audit needs 50: put more images into the folder" in done.stderr
 
 
 def test_utility_tells_what_synthetic_slices_teach(people: Path, run: Path, tmp_path: Path) -> None:

@@ -217,7 +217,7 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "features": (lambda s, r: mg.evaluate(r, s, features=["x"]), "features x: choose one of pca"),
     "split": (lambda s, r: mg.evaluate(r, s, split="val"), "split val: choose one of train"),
-    "count": (lambda s, r: mg.audit(r, s, count=0), "count 0: give 1 or more"),
+    "count": (lambda s, r: mg.audit(r, s, count=49), "count 49: give 50 or more"),
     "store": (lambda s, r: mg.volumes("NOPE"), "NOPE: no such store"),  # not at the first volume
     "scans": (lambda s, r: mg.volumes(s, "trian"), "split trian"),
     "level": (lambda s, r: mg.SliceDataset(s, level=8.0), "level is 8.0: give a whole number"),  # type: ignore[arg-type]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from phantoms.runs import make_run
@@ -49,6 +50,22 @@ def test_a_report_has_terms_and_no_names_of_the_program(tmp_path: Path) -> None:
     assert rows["critic steps per generator step"] == "1"
     assert rows["PyTorch"] == "2.13.0"
     assert not set(rows) & {"n critic", "gp weight", "lr", "torch", "data digest"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "has_first"),
+    [
+        ({"arch": "stylegan", "init_size": 8}, True),
+        ({"arch": "stylegan2", "init_size": 8}, False),
+        ({"arch": "stylegan", "init_size": 16}, False),
+    ],
+)
+def test_a_first_level_is_told_where_there_are_several(
+    tmp_path: Path, settings: Any, has_first: bool
+) -> None:
+    page = build_report(read_run(make_run(tmp_path / "R", max_size=16, **settings)))
+    assert "largest level, px" in page
+    assert ("first level, px" in page) == has_first
 
 
 def test_a_setting_of_another_version_is_shown_by_its_own_name() -> None:

@@ -24,6 +24,7 @@ Examples:
   mrigan audit RUN --data OASIS_PRE --count 5000 --psi 1
   mrigan audit --images fakes/ --data OASIS_PRE --strict
 """
+FEWEST = 50  # evaluate.audit.FEWEST_SAMPLES, which would load PyTorch before the options are read
 SAID = ("limits", "kinds", "warning", "sentence")  # in this order, the verdict last
 UNKNOWN_STORE = (
     "whether the model was trained on this store is not known, since an older mrigan wrote the "
@@ -34,7 +35,7 @@ UNKNOWN_STORE = (
 @click.command("audit", epilog=EPILOG)
 @click.argument("ckpt", type=options.PATH, required=False)
 @options.path("--images", "Audit the pictures of this folder instead of a checkpoint's.")
-@options.setting("--count", click.IntRange(1), 1000, "Samples to audit.")
+@options.setting("--count", click.IntRange(FEWEST), 1000, "Samples to audit.")
 @click.option("--strict", is_flag=True, help="Exit code 1 unless the verdict is `pass`.")
 @options.path(
     "--out",

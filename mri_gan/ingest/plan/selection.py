@@ -184,7 +184,7 @@ def _by_contrast(
         there = ", ".join(sorted({s.naming.contrast for s in sources} - {""}))
         raise UsageError(
             f"{option} {sorted(missing)[0]}: no scan has this contrast",
-            f"there are: {there}" if there else "no name says a contrast here",
+            f"choose from {there}" if there else "no name says a contrast here",
         )
     return kept or list(sources)
 

@@ -166,7 +166,7 @@ def test_slices_in_image_files_become_channels_too(tmp_path: Path, prepare: Prep
 def test_channels_that_nobody_has_are_refused(tmp_path: Path, prepare: Prepare) -> None:
     with pytest.raises(UsageError, match="--channels swi: no scan has this contrast") as refused:
         prepare(tmp_path / "s", brats(tmp_path / "set"), channels=("t1", "swi"))
-    assert str(refused.value.hint).startswith("there are: ")
+    assert str(refused.value.hint).startswith("choose from ")
     phantoms.slices_folder(tmp_path / "plain", people=2, slices=1)
     with pytest.raises(UsageError) as refused:
         prepare(tmp_path / "s", tmp_path / "plain", contrast=("t1",))
