@@ -46,6 +46,12 @@ USUAL_CONTRAST = {"oasis1": "t1", "oasis2": "t1", "neurite": "t1", "freesurfer":
 FREESURFER_MASKS = re.compile(
     r"/(?:(?:lh|rh)\.)?(?:aseg|aparc|wmparc|ribbon|filled|wm|mask)[^/]*$", re.IGNORECASE
 )
+# LONI's downloads: the folder has the day of the scan, the file's stamp that of its processing.
+LONI_STAMP = re.compile(
+    r"((?:^|/)(?P<day>(?:19|20)\d\d-[01]\d-[0-3]\d)_\d\d_\d\d_\d\d\.\d+/.*_br_(?:raw_)?)\d{8,17}"
+    r"(?=[_.][^/]*$)",
+    re.IGNORECASE,
+)
 EXAMPLES = {
     "oasis-course": "keras_png_slices_train/case_001_slice_0.nii.png",
     "akoa": "OAI9000000_BaseLine_3_de3d1_SAG_3D_DESS_WE_LEFT.nii.gz_0.png",
@@ -64,10 +70,16 @@ def identify_all(names: Sequence[str], config: PrepareConfig) -> list[Naming]:
     plain = [words.plain_text(name) for name in names]
     if config.naming != AUTO:
         return [_by_pattern(name, config.naming) for name in plain]
+    plain = [_date_by_folder(name) for name in plain]
     plain = plain if config.classes else plainer_names(plain)
     stems = [_stem(name) for name in plain]
     read = add_visits(plain, _read_together(plain, config))
     return number_slices(stems, name_visits(stems, read))
+
+
+def _date_by_folder(name: str) -> str:
+    """A path of LONI's with the day of the scan in the file's name, too."""
+    return LONI_STAMP.sub(lambda found: found[1] + found["day"].replace("-", ""), name)
 
 
 def _read_together(names: Sequence[str], config: PrepareConfig) -> list[Naming]:

@@ -275,3 +275,29 @@ def test_people_before_their_slices_stay_people(form: str, missing: int) -> None
     found = people_of([form.format(p=p, k=k) for p, k in kept])
     assert len({(p, who) for (p, _), who in zip(kept, found, strict=True)}) == 12
     assert len(set(found)) == 12
+
+
+LONI = (
+    "ADNI/002_S_{who}/{scan}/{day}/S1/ADNI_002_S_{who}_MR_MPR__N3__Scaled_Br_{stamp}_S1_I2.nii",
+    "PPMI/{who}/{scan}/{day}/I2/PPMI_{who}_MR_MPRAGE_br_raw_{stamp}_1_S1_I2.nii",
+    "NIFD/1_S_{who}/{scan}/{day}/I2/NIFD_1_S_{who}_MR_MPRAGE_br_raw_{stamp}.nii",  # of no scheme
+    "AD/{who}/{scan}/{day}/I2/AIBL_{who}_MR_MPRAGE_br_raw_{stamp}_1_S1_I2_80.png",
+)
+
+
+@pytest.mark.parametrize("form", LONI)
+def test_a_visit_of_loni_is_its_folder_s_day_and_not_the_stamp_of_the_file(form: str) -> None:
+    """Two visits were processed on one day, and of the first a repeat on another one."""
+    scans = (
+        ("MPR", "2006-04-18_08_20_30.0", "20070319110000123"),
+        ("MPR", "2006-11-02_08_16_44.0", "20070319110001"),
+        ("MPR-R", "2006-04-18_08_20_30.0", "20081001114556321"),
+    )
+    names = [
+        form.format(who=who, scan=scan, day=day, stamp=stamp)
+        for who in ("0295", "0413", "0619")
+        for scan, day, stamp in scans
+    ]
+    found = identify_all(names, PrepareConfig(classes=form.startswith("AD/")))
+    assert [naming.session for naming in found] == ["20060418", "20061102", "20060418"] * 3
+    assert len({naming.subject for naming in found}) == 3
