@@ -354,6 +354,16 @@ class Source:
         return self.member.suffix not in IMAGE_SUFFIXES
 
     @property
+    def has_geometry(self) -> bool:
+        """Whether its kind of file says millimetres and orientation."""
+        return self.is_volume and not self.is_array
+
+    @property
+    def is_array(self) -> bool:
+        """Whether it is a bare array of numbers, such as `.npy`."""
+        return self.member.suffix in ARRAY_SUFFIXES
+
+    @property
     def holds_stack(self) -> bool:
         """Whether it may hold several slices."""
         return self.member.suffix not in SINGLE_SUFFIXES

@@ -60,7 +60,7 @@ def tell_images(records: Sequence[SliceRecord]) -> dict[str, Any]:
 
 def _find_strangers(records: Sequence[SliceRecord]) -> list[str]:
     """Images in colour of a very different size than nearly all grey ones, which are most."""
-    flat = [record for record in records if record.affine is None]
+    flat = [record for record in records if not record.is_cut]
     in_colour = [record for record in flat if COLOUR in (record.notes or ())]
     grey = Counter(record.shape for record in flat if COLOUR not in (record.notes or ()))
     if not grey or MOSTLY * len(flat) > grey.total():
@@ -72,7 +72,7 @@ def _find_strangers(records: Sequence[SliceRecord]) -> list[str]:
 
 
 def _is_windowed(record: SliceRecord) -> bool:
-    return record.affine is None and record.window is not None
+    return not record.is_cut and record.window is not None
 
 
 def _differs(shape: Sequence[int], usual: Sequence[int]) -> bool:

@@ -102,9 +102,9 @@ def relative_positions(records: Sequence[SliceRecord]) -> list[float | None]:
 def scan_of(record: SliceRecord) -> tuple[str, ...]:
     """What the slices of one scan have in common.
 
-    Those of a volume have geometry and share a source; image files are a source each.
+    Those of a volume share a source; image files are a source each.
     """
-    volume = record.source if record.affine is not None else ""
+    volume = record.source if record.is_cut else ""
     return (record.subject, record.session, record.side, record.plane, record.contrast, volume)
 
 

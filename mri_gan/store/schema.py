@@ -86,6 +86,11 @@ class SliceRecord:
     notes: tuple[str, ...] | None = None
     contrast: str = ""
 
+    @property
+    def is_cut(self) -> bool:
+        """Whether it was cut from a volume or an array, and is no image file."""
+        return self.foreground is not None or self.affine is not None
+
     def to_json(self, **changed: Any) -> bytes:
         """Compact JSON with only the fields that say something, `changed` in place of its own."""
         values = {**vars(self), **changed}

@@ -339,7 +339,7 @@ def _pictures(source: Source, found: Look, kind: str) -> list[tuple[str, Any]]:
         return []
     name = f"{shown_name(source.naming.subject, source.name)} {kind}".rstrip()
     who = OAI_LIKE.sub("OAI", name)
-    if found.whole is None:
+    if found.whole is None or not found.whole.spacing_mm:
         return [(who, found.thumb)]
     return [
         (f"{plane} {who}", picture)

@@ -58,10 +58,10 @@ def process_volume(
     `on_volume` may look at the volume as a whole, where it gives slices.
     """
     volume = read_source_volume(source)
-    turned = find_true_axes(volume)
+    turned = find_true_axes(volume) if volume.placed else ""
     if turned and config.reorient:
         volume = reorient(volume, turned)
-    acquired = slices.acquired_plane(volume)
+    acquired = slices.acquired_plane(volume) if volume.placed else ""
     asked = config.plane
     config = replace(config, plane=(acquired or "axial") if asked == AUTO else asked)
     seen = _expose(volume, config, learned)
@@ -155,24 +155,34 @@ def _describe(
     placed = levels.place_slice(shape, spacing, config.fit, config.fov)
     record = replace(
         levels.record_of(source, placed, shape),
-        plane=config.plane,
         window=curve.window,
         landmarks=curve.points if len(curve.points) > 2 else None,
-        pixel_mm=round(placed.pixel, 5),
     )
+    records = [
+        replace(record, position=position, foreground=share)
+        for position, share in enumerate(np.round(shares, 4).tolist())
+    ]
+    return placed, _place(records, volume, placed, config.plane) if volume.placed else records
+
+
+def _place(
+    records: Sequence[SliceRecord], volume: Volume, placed: levels.Place, plane: str
+) -> list[SliceRecord]:
+    """The records of a volume's slices with where each is, in millimetres."""
     # A hundredth of a micrometre: beyond any scanner, and the same text on every machine.
-    lies = np.round(levels.level_affine(slices.affines_of(volume, config.plane), placed), 5) + 0.0
-    places_mm = np.round(slices.positions_mm(volume, config.plane), 4)
-    each = zip(places_mm.tolist(), lies.tolist(), np.round(shares, 4).tolist(), strict=True)
-    return placed, [
+    lies = np.round(levels.level_affine(slices.affines_of(volume, plane), placed), 5) + 0.0
+    places_mm = np.round(slices.positions_mm(volume, plane), 4)
+    each = zip(records, places_mm.tolist(), lies.tolist(), strict=True)
+    pixel = round(placed.pixel, 5)
+    return [
         replace(
             record,
-            position=position,
+            plane=plane,
+            pixel_mm=pixel,
             position_mm=place_mm,
             affine=tuple(map(tuple, affine)),
-            foreground=share,
         )
-        for position, (place_mm, affine, share) in enumerate(each)
+        for record, place_mm, affine in each
     ]
 
 

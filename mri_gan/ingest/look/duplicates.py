@@ -43,7 +43,7 @@ class Glance:
 
 def name_of(record: SliceRecord) -> str:
     """One slice, named for people."""
-    return record.source if record.affine is None else f"{record.source}#{record.position}"
+    return f"{record.source}#{record.position}" if record.is_cut else record.source
 
 
 def find_equal(glances: Sequence[Glance]) -> list[list[str]]:

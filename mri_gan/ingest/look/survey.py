@@ -56,7 +56,7 @@ class Glimpse:
     """One volume, small enough to be kept."""
 
     shape: tuple[int, ...]  # of the RAS+ volume
-    spacing_mm: tuple[float, ...]
+    spacing_mm: tuple[float, ...]  # empty where the file does not say
     axes: str  # of the file's voxels, as in LAS; empty where it does not say
     values: tuple[float, ...]  # scanner values at PERCENTILES
     pictures: tuple[NDArray[np.uint8], ...]  # the middle slice of each plane, `side` px wide
@@ -67,14 +67,15 @@ class Glimpse:
 def glimpse(seen: Exposure, config: PrepareConfig, side: int) -> Glimpse:
     """Look at a volume that was read; its pictures are as `prepare` would make them."""
     volume = seen.volume
-    cube = make_cube(volume, seen.threshold)
+    cube = make_cube(volume, seen.threshold) if volume.placed else None
     header = volume.header
     doubts = [] if header is None else list(header_doubts(header))
     doubts += [] if cube is None else [*mirror_doubts(cube), *brain_doubts(cube)]
     values = percentiles(seen.sample, PERCENTILES)
+    spacing = volume.spacing if volume.placed else ()
     return Glimpse(
         shape=volume.voxels.shape,
-        spacing_mm=tuple(round(float(mm), 3) for mm in volume.spacing),
+        spacing_mm=tuple(round(float(mm), 3) for mm in spacing),
         axes=volume.axes if header is None else _axes(header),
         values=tuple(float(f"{value:.4g}") for value in values),
         pictures=tuple(_picture(seen, plane, config, side) for plane in PLANES),
@@ -249,13 +250,14 @@ class Survey:
     def _volume_facts(self) -> dict[str, Any]:
         """What only volumes have."""
         whole = [(source, found.whole) for source, found in self.looks if found.whole is not None]
+        placed = [one for _, one in whole if one.spacing_mm]
         return {
             "volume_shapes": _count(" x ".join(map(str, w.shape)) for _, w in whole),
-            "voxels_mm": _count(" x ".join(f"{mm:g}" for mm in w.spacing_mm) for _, w in whole),
+            "voxels_mm": _count(" x ".join(f"{mm:g}" for mm in w.spacing_mm) for w in placed),
             "orientations": _count(w.axes for _, w in whole if w.axes),
             "scanner_values": value_ranges([w.values for _, w in whole]),
             "doubtful_orientation": find_doubts(whole),
-            "orientation_not_judged": sum(not is_judged(w.cube) for _, w in whole),
+            "orientation_not_judged": sum(not is_judged(w.cube) for w in placed),
         }
 
 

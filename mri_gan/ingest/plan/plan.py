@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from mri_gan.config import AUTO
 from mri_gan.errors import DataError, UsageError
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import explain
@@ -53,7 +54,8 @@ from mri_gan.ingest.plan.selection import (
     choose_images,
     choose_pictures,
     matches_globs,
-    require_volumes,
+    require_geometry,
+    require_no_arrays,
     tell_contrasts,
 )
 from mri_gan.ingest.plan.splits import (
@@ -204,7 +206,9 @@ def _split_and_hide(
         chosen = apply_splits(chosen, splits, split_file, lambda who: pseudonym(who, key()))
     require_one_split(chosen)
     if config.fov:
-        require_volumes(chosen, " for --fov", "leave --fov out")
+        require_geometry(chosen, " for --fov", "leave --fov out")
+    if config.plane != AUTO:
+        require_no_arrays(chosen)
     require_classes(chosen, config)
     due = [source for source in chosen if is_due(source, config)]
     require_nameless_classes(due)
@@ -421,6 +425,8 @@ def _digest(sources: Iterable[Source], config: PrepareConfig) -> str:
         hasher.update(dump_json([source.name, member.size, member.stamp, source.naming.split]))
         if source.labels:
             hasher.update(dump_json(source.labels))
+        if source.is_array:  # which had millimetres once
+            hasher.update(dump_json({"geometry": None}))
         if source.contrast:
             hasher.update(dump_json({"contrast": source.contrast}))
         for other in source.members[1:]:

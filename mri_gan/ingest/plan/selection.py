@@ -283,7 +283,7 @@ def choose_images(sources: Sequence[Source], config: PrepareConfig) -> tuple[lis
     if wanted is None and config.every == 1:
         return list(sources), 0
     if wanted is not None and wanted.in_mm:
-        require_volumes(sources, "", "give --slices in shares, such as 0.2:0.8")
+        require_geometry(sources, "", "give --slices in shares, such as 0.2:0.8")
     flat = [s for s in sources if not (s.is_volume or (s.holds_stack and _is_stack(s)))]
     stacks: dict[tuple[str, ...], list[int]] = {}
     for source in flat:
@@ -316,11 +316,22 @@ def _stack_of(source: Source) -> tuple[str, ...]:
     return said.subject, said.session, said.side, source.member.name.rpartition("/")[0]
 
 
-def require_volumes(sources: Iterable[Source], what_for: str, hint: str) -> None:
-    """Raise UsageError where there are image files, which have no millimetres."""
-    flat = next((source for source in sources if not source.is_volume), None)
-    if flat is not None:
-        raise UsageError(f"{flat.member.label}: an image file has no millimetres{what_for}", hint)
+def require_geometry(sources: Iterable[Source], what_for: str, hint: str) -> None:
+    """Raise UsageError where there are image files or arrays, which have no millimetres."""
+    bare = next((source for source in sources if not source.has_geometry), None)
+    if bare is not None:
+        kind = "an array" if bare.is_array else "an image file"
+        raise UsageError(f"{bare.member.label}: {kind} has no millimetres{what_for}", hint)
+
+
+def require_no_arrays(sources: Iterable[Source]) -> None:
+    """Raise UsageError where there are arrays, for --plane."""
+    array = next((source for source in sources if source.is_array), None)
+    if array is not None:
+        raise UsageError(
+            f"{array.member.label}: an array has no orientation for --plane",
+            "leave --plane out: its slices are taken as they lie",
+        )
 
 
 def _require_number(source: Source) -> None:

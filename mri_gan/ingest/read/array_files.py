@@ -8,6 +8,7 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import IO, Any, NamedTuple
 
 import nibabel as nib
@@ -84,7 +85,7 @@ def _is_scan(one: Described) -> bool:
 def volume_of_stack(
     array: NDArray[Any], slices_last: bool, labels: bool, chosen: int | None
 ) -> Volume:
-    """A volume whose axial cuts are the array's slices as they are stored, a millimetre per pixel.
+    """A volume whose axial cuts are the array's slices as they are stored, without geometry.
 
     Slices are counted along the first axis, or the last one where a program counts so; three axes
     of which one is much the shortest are counted along that one.
@@ -99,7 +100,8 @@ def volume_of_stack(
     dtype = stack.dtype.newbyteorder("=") if is_narrow(stack.dtype) else np.float32
     voxels = np.ascontiguousarray(stack.transpose(2, 1, 0)).astype(dtype)
     # Columns run to the patient's left and rows to the back, as pictures are shown.
-    return build_volume(nib.Nifti1Image(voxels, np.diag([-1.0, -1.0, 1.0, 1.0])), labels)
+    volume = build_volume(nib.Nifti1Image(voxels, np.diag([-1.0, -1.0, 1.0, 1.0])), labels)
+    return replace(volume, placed=False)
 
 
 def _one_of_several(array: NDArray[Any], chosen: int | None) -> NDArray[Any]:

@@ -57,6 +57,7 @@ class Volume:
     dropped: tuple[str, ...] = ()  # fields of the header that say something else
     header: Any = None  # of a NIfTI file, for what it says of itself
     axes: str = ""  # of a DICOM series' voxels, as in LPS
+    placed: bool = True  # whether the file says how large voxels are and which way they point
 
     @property
     def spacing(self) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 from collections.abc import Callable
 from pathlib import Path
@@ -183,6 +184,24 @@ def test_the_mask_of_a_head_belongs_to_all_its_contrasts(tmp_path: Path, prepare
     with StoreReader(prepare(tmp_path / "s", brats(tmp_path / "set"), masks=True)) as store:
         assert store.summary["skipped"] == {}
         assert len({record.source for record in store.records}) == 8
+
+
+def test_slices_of_an_array_have_no_millimetres_and_the_plane_of_their_folder_only(
+    tmp_path: Path, prepare: Prepare
+) -> None:
+    stack = phantoms.brain_volume().transpose(2, 1, 0)
+    stream = io.BytesIO()
+    np.save(stream, stack)
+    files = {"100.npy": stream.getvalue(), "MRNet/train/sagittal/0001.npy": stream.getvalue()}
+    phantoms.write_folder(tmp_path / "set", files)
+    with StoreReader(prepare(tmp_path / "s", tmp_path / "set")) as store:
+        records = store.records
+    assert {r.plane for r in records if r.source == "100.npy"} == {""}
+    assert {r.plane for r in records if r.source != "100.npy"} == {"sagittal"}
+    known = [(r.affine, r.position_mm, r.pixel_mm) for r in records]
+    assert set(known) == {(None, None, None)}
+    assert len({r.position for r in records}) > 10
+    assert all(r.foreground and r.window for r in records)
 
 
 # Which way a brain lies

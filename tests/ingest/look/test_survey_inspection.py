@@ -20,6 +20,7 @@ from mri_gan.ingest.look.survey import Survey, grey_percentiles, look_all
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.archives import read_member
+from mri_gan.ingest.read.volume import read_volume
 from mri_gan.pictures import SEED, mark_header, png_bytes
 from mri_gan.store.reader import StoreReader
 
@@ -411,6 +412,24 @@ def test_the_sheet_says_where_right_is_when_the_file_does(
     said = "R | L: the left edge of an axial or coronal picture is the right side of the body"
     notes = [note for sheet in sheets for note in sheet["notes"] if note]
     assert notes == [said] * marked
+
+
+def test_of_an_array_no_millimetres_plane_or_orientation_are_told(
+    tmp_path: Path, sheets: list[dict[str, Any]]
+) -> None:
+    """A brain on its side: of a volume, its orientation would be doubted."""
+    stream = io.BytesIO()
+    np.save(stream, read_volume(VOLUME.read_bytes()).voxels[::3, ::3, ::3])
+    files = {f"p{k}.npy": stream.getvalue() for k in (1, 2)}
+    folder = phantoms.write_folder(tmp_path / "v", files)
+    facts = survey(folder)
+    assert facts["volume_shapes"]
+    assert not any(facts[f] for f in ("spacings_mm", "voxels_mm", "orientations"))
+    assert not facts["doubtful_orientation"] + [*facts.get("planes", ())]
+    assert (facts["orientation_not_judged"], facts.get("turned")) == (0, None)
+    assert ["p1.npy#10", "p2.npy#10"] in facts["same_pixels"]
+    assert inspect(folder, "-q", "--sheet", tmp_path / "s.png").exit_code == 0
+    assert [sheet["labels"] for sheet in sheets] == [["p1", "p2"]]
 
 
 def test_inspect_reads_names_as_prepare_would(tmp_path: Path) -> None:

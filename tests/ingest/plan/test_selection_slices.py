@@ -215,6 +215,24 @@ def test_image_files_have_no_field_of_view(tmp_path: Path) -> None:
         positions(folder, fov=200.0)
 
 
+@pytest.mark.parametrize("suffix", ["npy", "npz", "mat", "h5"])
+@pytest.mark.parametrize(
+    ("choices", "reason"),
+    [
+        ({"fov": 200.0}, "an array has no millimetres for --fov"),
+        ({"slices": "1mm:2mm"}, "an array has no millimetres: give --slices in shares"),
+        ({"plane": "coronal"}, "an array has no orientation for --plane"),
+    ],
+)
+def test_arrays_have_no_millimetres_and_no_plane(
+    tmp_path: Path, suffix: str, choices: dict[str, Any], reason: str
+) -> None:
+    pytest.importorskip("h5py")
+    folder = phantoms.write_folder(tmp_path / "set", {f"p1.{suffix}": b"", "p2.nii": b""})
+    with pytest.raises(UsageError, match=rf"p1\.{suffix}: {reason}"):
+        positions(folder, **choices)
+
+
 def test_a_field_of_view_and_cropping_exclude_each_other() -> None:
     with pytest.raises(UsageError, match="--fov"):
         PrepareConfig(fov=200.0, fit="crop")
