@@ -44,6 +44,10 @@ class SeriesError(MriganError):
     """Several volumes in one file, where one is needed."""
 
 
+class NoImageError(MriganError):
+    """A file that is whole, and holds numbers but no image."""
+
+
 class OwnFileError(MriganError):
     """A file that this program wrote, and that holds no scan."""
 

@@ -18,6 +18,7 @@ from mri_gan.errors import (
     DataError,
     LabelMapError,
     MriganError,
+    NoImageError,
     OwnFileError,
     SeriesError,
     UsageError,
@@ -30,7 +31,7 @@ from mri_gan.store.schema import EncodedSlice
 class Outcome:
     """What one source gave: encoded slices, or the reason why there are none."""
 
-    kind: str = ""  # "damaged", "mask", "empty" or "unmasked" when there are no slices
+    kind: str = ""  # "damaged", "mask", "no image", "empty", ... when there are no slices
     reason: str = ""
     empty: int = 0  # slices of a volume that were dropped as empty
     deselected: int = 0  # slices that --slices and --every leave out
@@ -67,7 +68,12 @@ class Learned:
 DAMAGED = "damaged"
 CRASHED = (DAMAGED, "its decoder crashed or ran out of memory")
 DRAWN = "drawn"  # what gave nothing, since it is a sheet, a chart or numbers of ours
-KINDS = {LabelMapError: "mask", SeriesError: "4-D", OwnFileError: DRAWN}
+KINDS: dict[type[Exception], str] = {
+    LabelMapError: "mask",
+    NoImageError: "no image",
+    OwnFileError: DRAWN,
+    SeriesError: "4-D",
+}
 UID = re.compile(r"\d+(?:\.\d+){3,}")  # libraries quote the values that they stumble over
 LONGEST_REASON = 300
 NTH_FILE = re.compile(r"^file (\d+) of \d+: ")
@@ -102,7 +108,7 @@ def about(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (DataError, SeriesError, LabelMapError) as error:
+    except (DataError, SeriesError, LabelMapError, NoImageError) as error:
         raise type(error)(f"{what}: {error.message}", error.hint) from error
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import phantoms
 import pytest
 
-from mri_gan.errors import DataError, LabelMapError, SeriesError, UsageError
+from mri_gan.errors import DataError, LabelMapError, NoImageError, SeriesError, UsageError
 from mri_gan.ingest.cut import one_source
 from mri_gan.ingest.look.survey import survey_source
 from mri_gan.ingest.options import PrepareConfig
@@ -27,6 +27,7 @@ class _NobodyExpectsThis(Exception):  # noqa: N818 - neither do readers
         (DataError("a.png: too short", "copy it"), "damaged", "too short"),
         (LabelMapError("a label map"), "mask", "a label map"),
         (SeriesError("4 volumes", "choose one"), "4-D", "4 volumes: choose one"),
+        (NoImageError("holds no image"), "no image", "holds no image"),
         (MemoryError(), "damaged", "too large for this machine's memory"),
         (RecursionError("deep"), "damaged", "unreadable (nested too deeply)"),
         (OSError(errno.EIO, "Input/output error", "a.png"), "damaged", "Input/output error"),

@@ -142,6 +142,8 @@ def command(
             click.echo(f"warning: {TELLING.format(say_kept(sources, kept))}", err=True)
         if named := say_names(plan.sources):
             click.echo(f"warning: {named} to prepare", err=True)
+        if not facts["slices"]:
+            return
         look = f"Look at {sheet}; make" if sheet is not None else "Make"
         click.echo(f"\n{look} a store with: {prepare_command(sources)}")
 

@@ -254,13 +254,11 @@ def _how(sources: Sequence[Source]) -> str:
     layouts = {source.naming.layout for source in sources if not source.naming.is_inferred}
     ways = sorted(map(spell_layout, layouts - {"naming", "people", "dicom"}))
     parts = [f"named as in {' and '.join(ways)}"] if ways else []
-    parts += ["as --people says"] if "people" in layouts else []
-    parts += ["as --naming says"] if "naming" in layouts else []
+    parts += [f"as --{option} says" for option in ("people", "naming") if option in layouts]
     found_in = {source.naming.found_in for source in sources if source.naming.layout == "dicom"}
     parts += [text for place, text in DICOM_PEOPLE.items() if place in found_in]
     if unknown:
-        in_folders = sum(_is_folder(source) for source in unknown)
-        mostly = 2 * in_folders > len(unknown)
+        mostly = 2 * sum(map(_is_folder, unknown)) > len(unknown)
         parts.append(f"from the {'folder' if mostly else 'file'} names")
     return " and ".join(dict.fromkeys(parts))
 
@@ -334,10 +332,12 @@ def _crowd(sources: Sequence[Source], config: PrepareConfig) -> str:
     nameless = sum(s.naming.subject == NAMELESS and s.naming.is_inferred for s in sources)
     if nameless > 1:
         return f"{nameless:,} files name nobody, and count as one person; {USE_PEOPLE}"
-    known = not all(s.naming.is_inferred for s in sources)
-    if known or not 1 < len(sources) <= len(people):
+    inferred = all(source.naming.is_inferred for source in sources)
+    if not (inferred and 1 < len(sources) <= len(people)):
         return ""
-    return f"each of the {len(sources):,} files counts as a different person; {USE_PEOPLE}"
+    kinds = {".mat", ".h5", ".hdf5"} & {source.member.suffix for source in sources}
+    unread = f", as a patient's number inside {min(kinds)} files is not read" if kinds else ""
+    return f"each of the {len(sources):,} files counts as a different person{unread}; {USE_PEOPLE}"
 
 
 def _crowd_of_images(sources: Sequence[Source]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mri_gan.errors import DataError, OwnFileError
+from mri_gan.errors import DataError, NoImageError, OwnFileError
 from mri_gan.ingest.read.inflate import refuse_bomb
 from mri_gan.ingest.read.volume import Volume, build_volume, check_shape, is_narrow
 
@@ -57,14 +57,17 @@ def read_array_file(data: bytes, suffix: str, labels: bool, chosen: int | None) 
 
 
 def choose_array(found: Sequence[Described], n_bytes: int) -> str:
-    """The name of the one array that is a scan; raises DataError where none or several could be.
+    """The name of the one array that is a scan; raises DataError where several could be.
 
-    `n_bytes` is the size of the file, which may not announce much more.
+    `n_bytes` is the size of the file, which may not announce much more. Raises NoImageError where
+    none is, as in raw data of a scanner (k-space).
     """
     fitting = [one for one in found if _is_scan(one)]
     if not fitting:
         kinds = ", ".join(f"{one.name} {one.shape} {one.dtype}" for one in found[:3])
-        raise DataError(f"holds no slices (it has: {kinds or 'nothing'})")
+        raw = any(one.dtype.kind == "c" for one in found)
+        hint = "; complex numbers, such as k-space, are not reconstructed" if raw else ""
+        raise NoImageError(f"holds no image (it has: {kinds or 'nothing'}){hint}")
     if len(fitting) > 1:
         last = {one.name.rpartition("/")[2].lower(): one for one in reversed(fitting)}
         known = [last[name] for name in SCAN_NAMES if name in last]

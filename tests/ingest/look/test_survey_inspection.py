@@ -432,6 +432,16 @@ def test_of_an_array_no_millimetres_plane_or_orientation_are_told(
     assert [sheet["labels"] for sheet in sheets] == [["p1", "p2"]]
 
 
+@pytest.mark.parametrize("image", [False, True])
+def test_a_store_is_offered_where_there_is_something_to_store(tmp_path: Path, image: bool) -> None:
+    stream = io.BytesIO()
+    np.save(stream, phantoms.brain_volume() if image else np.arange(12))
+    folder = phantoms.write_folder(tmp_path / "v", {"p1.npy": stream.getvalue()})
+    result = inspect(folder)
+    assert result.exit_code == 0
+    assert ("mrigan prepare" in result.stdout) == image
+
+
 def test_inspect_reads_names_as_prepare_would(tmp_path: Path) -> None:
     names = [f"{label}/{n}.png" for label in ("cat", "dog") for n in range(3)]
     data = phantoms.png_bytes(phantoms.slice_pixels(16, 16))

@@ -82,6 +82,11 @@ def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: P
     ("names", "doubt"),
     [
         ([f"{who}.png" for who in PEOPLE], "each of the 10 files counts as a different person"),
+        (
+            [f"{k}.mat" for k in range(12)],
+            "each of the 12 files counts as a different person, as a patient's number inside .mat "
+            "files is not read; if that is wrong, assign people with --people TABLE",
+        ),
         ([f"slice_{k}.png" for k in range(12)], "one person holds all 12 files"),
         (
             [f"0{k}_S{who:03}.png" for who in range(9) for k in range(10, 13)],

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.io import loadmat, savemat
 
 from mri_gan.cli.main import cli
-from mri_gan.errors import DataError, MriganError
+from mri_gan.errors import DataError, MriganError, NoImageError
 from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.plan.plan import build_plan
 from mri_gan.ingest.read.scan import read_source_volume
@@ -233,8 +233,28 @@ def test_a_packed_nrrd_of_bzip2_is_read(tmp_path: Path) -> None:
 
 def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
     data = saved(np.save, np.array([{}, {}], object))
-    with pytest.raises(DataError, match="holds no slices"):
+    with pytest.raises(NoImageError, match="holds no image"):
         read(tmp_path, {"p1.npy": data})
+
+
+def test_a_whole_file_without_an_image_is_no_damage(tmp_path: Path) -> None:
+    """Raw data of a scanner, and the folds that figshare's tumours come with."""
+    raw = hdf5_bytes("kspace", STACK * 1j, mask=np.ones(22, bool))
+    folds = mat_bytes(cvind=np.arange(12)[:, None])
+    files = {"p1.npy": saved(np.save, STACK), "p2.h5": raw, "cvind.mat": folds}
+    phantoms.write_folder(tmp_path / "set", files)
+    words = ["prepare", str(tmp_path / "set"), "--out", str(tmp_path / "s"), "--workers", "0"]
+    result = CliRunner().invoke(cli, [*words, "--json"])
+    assert result.exit_code == 0
+    skipped = json.loads(result.stdout)["skipped_sources"]
+    assert {entry["source"]: (entry["kind"], entry["reason"]) for entry in skipped} == {
+        "set/cvind.mat": ("no image", "holds no image (it has: cvind (12, 1) int64)"),
+        "set/p2.h5": (
+            "no image",
+            f"holds no image (it has: kspace {STACK.shape} complex128, mask (22,) bool); "
+            "complex numbers, such as k-space, are not reconstructed",
+        ),
+    }
 
 
 def test_arrays_in_other_files_are_not_followed(tmp_path: Path) -> None:
