@@ -40,6 +40,15 @@ def test_knees_sessions_and_volumes_are_scans_of_their_own() -> None:
         assert relative_positions(records) == [0, 1, 0, 1]
 
 
+def test_arrays_of_one_person_are_a_scan_each_although_they_lie_nowhere() -> None:
+    two = [
+        record("1", k, source=f"{name}.npy", foreground=0.5)
+        for name, n in (("a", 3), ("b", 2))
+        for k in range(n)
+    ]
+    assert relative_positions(two) == [0, 0.5, 1, 0, 1]
+
+
 def test_slices_without_order_have_no_position() -> None:
     assert relative_positions([record("1"), record("1"), record("2", 7)]) == [None] * 3
     assert relative_positions([record("1"), record("1", 2), record("1", 6)]) == [None, 0, 1]

@@ -154,6 +154,16 @@ def test_changed_content_changes_the_digest(tmp_path: Path) -> None:
     assert plan_of(one).digest != plan_of(two).digest
 
 
+def test_an_array_has_another_digest_than_when_it_had_millimetres(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a store that an older version began would be finished with slices of both kinds."""
+    folder = phantoms.write_folder(tmp_path / "set", {"p1.npy": b"", "p2.npy": b""})
+    now = plan_of(folder).digest
+    monkeypatch.setattr("mri_gan.ingest.source.ARRAY_SUFFIXES", ())
+    assert plan_of(folder).digest != now
+
+
 def test_a_touched_file_changes_the_digest(tmp_path: Path) -> None:
     folder = phantoms.slices_folder(tmp_path / "set", size=8)
     before = plan_of(folder).digest
