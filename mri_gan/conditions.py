@@ -133,6 +133,16 @@ class Conditions:
         """Length K of the vector."""
         return sum(column.width for column in self.columns)
 
+    @property
+    def entries(self) -> list[str]:
+        """What each entry of the vector stands for: `group CN`, `age`."""
+        return [
+            name
+            for column in self.columns
+            for name in [f"{column.name} {value}" for value in column.values]
+            or [column.name] * column.width
+        ]
+
     def __bool__(self) -> bool:
         return bool(self.columns)
 

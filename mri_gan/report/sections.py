@@ -108,7 +108,7 @@ class Section:
 
 def command_to_judge(run: RunFacts | None, command: str) -> str:
     """What to type to have a run judged."""
-    name = shlex.quote(run.folder.name) if run else "RUN"
+    name = shlex.quote(str(run.folder)) if run else "RUN"
     return f"mrigan {command} {name} --data STORE"
 
 
@@ -331,7 +331,7 @@ def drawings(run: RunFacts) -> Section:
         section.notes.append(UNDATED)
     if not run.pictures:
         section.hint = "Nothing yet. To draw samples, run:"
-        section.command = f"mrigan test {shlex.quote(run.folder.name)}"
+        section.command = f"mrigan test {shlex.quote(str(run.folder))}"
     return section
 
 

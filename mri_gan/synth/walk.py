@@ -168,11 +168,15 @@ def find_column(spec: Conditions, name: str) -> Column:
     """The number of that name; raises UsageError, naming those there are."""
     numbers = {column.name: column for column in spec.columns if not column.is_class}
     if name not in numbers:
-        known = ", ".join(numbers)
-        none = f"there is none: leave --sweep out, or train with --condition {name}"
+        known = f"choose from {', '.join(numbers)}" if numbers else ""
+        if any(column.name == name for column in spec.columns):
+            raise UsageError(
+                f"--sweep {name}: is a class and no number",
+                known or f"walk from seed to seed, or generate --condition {name}=...",
+            )
         raise UsageError(
             f"--sweep {name}: not a number among the model's conditions",
-            f"choose from {known}" if known else none,
+            known or f"there is none: leave --sweep out, or train with --condition {name}",
         )
     return numbers[name]
 

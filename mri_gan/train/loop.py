@@ -22,6 +22,7 @@ from mri_gan.checkpoint import (
     load_checkpoint,
     newest_valid,
 )
+from mri_gan.conditions import Conditions
 from mri_gan.config import (
     CONFIG,
     FORMER_DEFAULTS,
@@ -66,6 +67,7 @@ from mri_gan.train.state import (
     to_device,
 )
 from mri_gan.train.step import train_step
+from mri_gan.values import say_count
 
 MAX_ATTEMPTS = 3  # rollbacks before giving up
 NOT_FINITE = "updates were not finite"
@@ -93,7 +95,7 @@ def train(run: Run, start_from: Start | None = None) -> Path:
             remove_leftovers(folder)
     wait_for_all(run.world)
     run = pick_layout(run)
-    state = resume(run, data.digest, start_from)
+    state = resume(run, data.digest, start_from, data.store)
     if start_from is not None:
         start_from.forget()
     share_norms(run.world, state.g, state.d)
@@ -352,7 +354,7 @@ def with_former_defaults(
     return replace(config, **former) if begun else config
 
 
-def resume(run: Run, digest: str, start_from: Start | None = None) -> TrainState:
+def resume(run: Run, digest: str, start_from: Start | None = None, store: str = "") -> TrainState:
     """The state to continue from: the run's newest valid checkpoint, else `start_from`, else new.
 
     Raises UsageError when the checkpoint is of other settings or data, DataError when there are
@@ -376,7 +378,7 @@ def resume(run: Run, digest: str, start_from: Start | None = None) -> TrainState
             transfer(run, state, checkpoint, path)
             return state
     if checkpoint is not None and path is not None:
-        check_same_run(path, checkpoint, run.config, digest)
+        check_same_run(path, checkpoint, run.config, digest, store)
         restore(state, checkpoint, path)
         how = "continuing from" if state.nimg < run.total else "trained to the end already:"
         run.on_note(f"{how} {path} ({state.nimg / 1000:g} kimg)")
@@ -408,11 +410,17 @@ def may_go_on(checkpoint: Checkpoint, config: TrainConfig, digest: str) -> bool:
     )
 
 
-def check_same_run(path: Path, checkpoint: Checkpoint, config: TrainConfig, digest: str) -> None:
-    """Raise UsageError, naming what differs, unless the checkpoint belongs to this command."""
+def check_same_run(
+    path: Path, checkpoint: Checkpoint, config: TrainConfig, digest: str, store: str
+) -> None:
+    """Raise UsageError, naming what differs, unless the checkpoint belongs to this command.
+
+    The digest of the data holds labels, that of the `store` does not.
+    """
     changed = changed_settings(checkpoint.config, config)
-    if checkpoint.data != digest:
-        changed.append("the training data")
+    same_store = bool(store) and checkpoint.store == store
+    if checkpoint.data != digest and not (same_store and changed):
+        changed.append("the labels of the training data" if same_store else "the training data")
     if changed:
         raise UsageError(
             f"{path}: trained with other settings ({'; '.join(changed)})",
@@ -432,6 +440,18 @@ def grey_hint(checkpoint: Checkpoint, config: TrainConfig) -> str:
     if checkpoint.data != IMPORTED or (checkpoint.config.channels, config.channels) != (3, 1):
         return ""
     return "; `mrigan import --to-channels 1` makes a network whose image layers fit as well"
+
+
+def renamed(before: Conditions, now: Conditions) -> str:
+    """Which labels take over the weights of others, to go on with a sentence; else empty."""
+    old, new = before.entries, now.entries
+    pairs = [(a, b) for a, b in zip(old, new, strict=False) if a != b]
+    if len(old) != len(new) or not pairs:
+        return ""
+    one, other = pairs[0]
+    more = say_count(len(pairs) - 1, "other label", "other labels") if pairs[1:] else ""
+    so = f", and so with {more}" if more else ""
+    return f"; weights learned for {one} now serve {other}{so}"
 
 
 def changed_settings(before: TrainConfig, now: TrainConfig) -> list[str]:
@@ -473,5 +493,7 @@ def transfer(run: Run, state: TrainState, checkpoint: Checkpoint, path: Path) ->
         taken, left = taken + len(fitting), left + len(own) - len(fitting)
     if not taken:
         raise DataError(f"{path}: none of its weights fit these settings", "use another checkpoint")
-    hint = grey_hint(checkpoint, run.config)
+    hint = grey_hint(checkpoint, run.config) + renamed(
+        checkpoint.config.conditions, run.config.conditions
+    )
     run.on_note(f"took {taken} tensors from {path}; {left} start from scratch{hint}")

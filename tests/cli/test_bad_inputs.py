@@ -160,6 +160,14 @@ def test_what_is_no_number_is_called_so(option: str, value: str, kind: str) -> N
     assert f"'{value}' is not {kind}. " in said(mrigan("train", "x", option, value), 2)
 
 
+@pytest.mark.parametrize(
+    "split", ["80,10", "80,10,x", "0.333,0.333,0.334", "inf,0,0", "80.5,9.5,10"]
+)
+def test_a_split_that_is_not_of_whole_per_cents_is_shown_one(split: str) -> None:
+    line = said(mrigan("prepare", ".", "--out", "s", "--split", split), 2)
+    assert "give three whole per cents with commas, such as 80,10,10" in line
+
+
 def test_an_empty_archive_is_called_empty(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w"):
         pass

@@ -81,6 +81,11 @@ def test_a_tiny_run_is_counted_in_single_images() -> None:
     assert "0.064/0.200 kimg" in format_progress(tiny)
 
 
+def test_no_more_is_shown_than_a_run_is_long() -> None:
+    ended = dataclasses.replace(progress(), nimg=3072, total=3000)
+    assert "  3.0/3.0 kimg" in format_progress(ended)
+
+
 def test_a_curve_is_drawn_from_its_lowest_to_its_highest_value() -> None:
     assert sparkline(deque([0.0, 1.0, 0.5])) == "▁█▄"
     assert sparkline(deque([2.0])) == "▁"

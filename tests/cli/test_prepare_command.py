@@ -177,6 +177,7 @@ def test_overwrite_replaces_the_store_and_nothing_else(archive: Path, tmp_path: 
         ("--min-foreground", "0.25", {"min_foreground": 0.25}),
         ("--window", "1,99", {"window": [1.0, 99.0]}),
         ("--split", "60,20,20", {"split": [60, 20, 20]}),
+        ("--split", "0.57,0.29,0.14", {"split": [57, 29, 14]}),
         ("--plane", "sagittal", {"plane": "sagittal"}),
         ("--fit", "crop", {"fit": "crop"}),
         ("--depth", "16", {"depth": 16}),

@@ -95,6 +95,12 @@ CASES: list[tuple[tuple[str, ...], int, str, str]] = [
     (("{noise}", *OUT), 1, "{noise}", "prepare it again"),
     (("{untrained}", *OUT), 2, "no training slices", "--split"),
     (("{other}", "--out", "{run}"), 2, "the training data", "another --out"),
+    (
+        ("{store}", "--out", "{run}", "--condition", "position"),
+        2,
+        "(conditions was none, now position): use the same settings",
+        "another --out",
+    ),
     (("{masks}", "--out", "{run}"), 2, "channels was 1, now 2", "another --out"),
     (("{deep}", "--out", "{run}"), 2, "the training data", "another --out"),
     (("{store}", "--out", "{run}", "--lr", "0.5"), 2, "lr was 0.001, now 0.5", "same settings"),

@@ -162,10 +162,17 @@ def test_what_went_wrong_in_training_is_listed_with_when(tmp_path: Path) -> None
     assert re.search(r"collapse</th>\s*<td[^>]*>5 to 6 kimg</td>\s*<td[^>]*>all alike", page)
 
 
-def test_what_is_missing_comes_with_its_command(tmp_path: Path) -> None:
-    page = build_report(read_run(make_run(tmp_path / "R")))
-    for command in ("mrigan test R", "mrigan evaluate R --data STORE", "mrigan audit R"):
-        assert command in page
+def test_what_is_missing_comes_with_its_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = build_report(read_run(make_run(Path("runs/R"))))
+    for what in (
+        "mrigan test runs/R",
+        "mrigan evaluate runs/R --data STORE",
+        "mrigan audit runs/R",
+    ):
+        assert what in page
 
 
 PEOPLE = [Shows.REAL, Shows.BOTH, Shows.LIKENESS]
@@ -372,7 +379,7 @@ def test_a_run_that_has_gone_on_since_is_said_to_be_judged_at_an_older_checkpoin
     page = build_report(read_run(folder))
     said = f"This is of an older checkpoint, after {newest - behind:,} images; the run has one of"
     assert page.count(said) == 4 * older  # in the answers, and in the card of the model
-    assert ("To judge that: mrigan audit R --data STORE" in page) is older
+    assert (f"To judge that: mrigan audit {folder} --data STORE" in page) is older
 
 
 def test_an_audit_against_another_store_shows_nothing_that_looks_like_an_answer(
@@ -594,7 +601,7 @@ def test_long_names_may_break_behind_an_underscore_and_options_stay_whole(tmp_pa
     page = build_comparison([read_run(run) for run in runs])
     assert '<th scope="col">run_<wbr>of_<wbr>A</th>' in page
     assert "<h3>run_<wbr>of_<wbr>A: Do its images copy people of the training set?</h3>" in page
-    assert 'mrigan audit run_<wbr>of_<wbr>A <span class="whole">--data</span> STORE' in page
+    assert 'run_<wbr>of_<wbr>A <span class="whole">--data</span> STORE' in page
     assert breakable("a<b_c --x") == 'a&lt;b_<wbr>c <span class="whole">--x</span>'
     assert breakable("a--b -- c") == "a--b -- c"
 

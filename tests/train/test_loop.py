@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from mri_gan.checkpoint import Start, digest, list_checkpoints, load_checkpoint
+from mri_gan.checkpoint import Checkpoint, Start, digest, list_checkpoints, load_checkpoint
+from mri_gan.conditions import Column, Conditions
 from mri_gan.config import METRICS, PLOT, Stage, TrainConfig, read_metrics
 from mri_gan.errors import DataError, Stopped, UsageError
 from mri_gan.files import StopSignal, read_json
@@ -18,7 +19,7 @@ from mri_gan.schedule import settings_used
 from mri_gan.store.reader import StoreReader
 from mri_gan.synth.sample import load_trained
 from mri_gan.train.data import load_training_data
-from mri_gan.train.loop import crosses, resume, train
+from mri_gan.train.loop import check_same_run, crosses, resume, train, transfer
 from mri_gan.train.run_folder import Progress, Run, RunOptions
 
 CONFIG = TrainConfig(
@@ -235,6 +236,42 @@ def test_weights_that_fit_can_be_taken_from_a_run_of_other_settings(
     assert state.nimg == 0
     assert all(torch.equal(new[name], old[name]) for name in old)
     assert "start from scratch" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        (("AD", "no", "yes"), "serve group no, and so with 1 other label"),
+        (("AD", "CN", "no"), "weights learned for group MCI now serve group no"),
+        (("AD", "CN", "MCI"), ""),
+        (("AD", "CN"), ""),
+    ],
+)
+def test_other_classes_than_a_network_was_trained_with_are_named(
+    store: Path, tmp_path: Path, classes: tuple[str, ...], said: str
+) -> None:
+    notes: list[str] = []
+
+    def run_of(values: tuple[str, ...]) -> Run:
+        config = replace(CONFIG, conditions=Conditions((Column("group", values),)))
+        return Run(store, tmp_path, config, OPTIONS, on_note=notes.append)
+
+    before, now = run_of(("AD", "CN", "MCI")), run_of(classes)
+    state = resume(before, "")
+    weights = {name: getattr(state, name).state_dict() for name in ("g", "d", "g_ema")}
+    source = Checkpoint(before.config, 8, 4, 1.0, "", weights)
+    transfer(now, resume(now, ""), source, tmp_path / "a.pt")
+    assert notes[0].endswith(said)
+    assert ("now serve" in notes[0]) is bool(said)
+
+
+def test_labels_that_differ_over_one_store_are_called_labels(whole: Path) -> None:
+    path = list_checkpoints(whole)[0]
+    checkpoint = load_checkpoint(path)
+    with pytest.raises(UsageError, match=r"\(the labels of the training data\)"):
+        check_same_run(path, checkpoint, CONFIG, "other", checkpoint.store)
+    with pytest.raises(UsageError, match=r"\(the training data\)"):
+        check_same_run(path, checkpoint, CONFIG, "other", "other")
 
 
 def test_another_rate_continues_an_unfinished_run_and_starts_after_a_finished_one(

@@ -123,7 +123,7 @@ def command(
             "write it elsewhere: sources are left as they are",
         )
     config = PrepareConfig(ids="keep", **choices)  # ids are not stored, and so not hidden
-    plan = name_series(build_plan(sources, config, pair=True, people_file=people_file))
+    plan = name_series(build_plan(sources, config, only_look=True, people_file=people_file))
     report_people(plan, strict=strict, quiet=quiet, as_json=as_json)
     start = time.perf_counter()
     survey = _look(plan, config, workers, quiet)

@@ -11,7 +11,7 @@ import click
 
 from mri_gan.cli import options
 from mri_gan.cli.data.source_options import (
-    parse_numbers,
+    parse_split,
     people_options,
     report_people,
     report_twins,
@@ -56,7 +56,7 @@ Examples:
     str,
     "80,10,10",
     "Per cent of subjects to train,validate,test where the source ships no split.",
-    callback=parse_numbers(3, int),
+    callback=parse_split,
 )
 @options.setting(
     "--split-file",

@@ -53,6 +53,19 @@ def parse_numbers(
     return parse
 
 
+def parse_split(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[int, ...]:
+    """A click callback for `80,10,10`; `0.8,0.1,0.1` says the same."""
+    try:
+        shares = [float(part) for part in text.split(",")]
+        whole = 100 if sum(shares) <= 1 + 1e-9 else 1  # of shares, or of per cents
+        per_cent = tuple(round(share * whole) for share in shares)
+    except (ValueError, OverflowError):
+        shares, whole, per_cent = [], 1, ()
+    if len(shares) != 3 or [number / whole for number in per_cent] != shares:
+        raise click.BadParameter("give three whole per cents with commas, such as 80,10,10")
+    return per_cent
+
+
 def split_words(_context: click.Context, _option: click.Parameter, text: str) -> tuple[str, ...]:
     """The words of a list with commas."""
     return tuple(word.strip() for word in text.split(",") if word.strip())
@@ -82,7 +95,7 @@ source_options = options.together(
         str,
         "",
         "Take only scans of these contrasts, such as T1w or t1ce,flair, in the words of BIDS, "
-        "BraTS, nnU-Net (0000) and most other names.",
+        "BraTS, nnU-Net (0000) and most other names; t1c and t1gd are t1ce.",
         metavar="NAMES",
         callback=split_words,
     ),

@@ -89,7 +89,8 @@ def format_progress(progress: Progress) -> str:
 def shown_kimg(progress: Progress) -> tuple[str, str]:
     """What has been shown and what will be, in kimg: single images of a run below 1 kimg."""
     digits = 1 if progress.total >= 1000 else 3
-    return f"{progress.nimg / 1000:.{digits}f}", f"{progress.total / 1000:.{digits}f}"
+    shown = min(progress.nimg, progress.total)  # the last batch may go past the end
+    return f"{shown / 1000:.{digits}f}", f"{progress.total / 1000:.{digits}f}"
 
 
 # The live panel of a training run in a terminal

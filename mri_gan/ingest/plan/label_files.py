@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -174,17 +174,29 @@ def require_classes(sources: Sequence[Source], config: PrepareConfig) -> None:
         )
 
 
-def require_trained_classes(sources: Sequence[Source], config: PrepareConfig) -> None:
-    """Raise UsageError where a class has no image in the training split."""
-    if not config.classes:
-        return
-    every = {source.naming.label for source in sources}
+def check_trained_classes(
+    sources: Sequence[Source], config: PrepareConfig, only_look: bool
+) -> list[str]:
+    """That a class has no image in the training split, in a line; none where all have.
+
+    Raises UsageError for it unless one only looks at the sources.
+    """
+    every = {source.naming.label for source in sources} if config.classes else set()
     missing = sorted(every - {s.naming.label for s in sources if s.naming.split == "train"})
-    if missing:
-        raise UsageError(
-            f"--classes: no image of {', '.join(missing)} is in the training split",
-            "assign people with --people TABLE, or change --split or --seed",
-        )
+    if not missing:
+        return []
+    folders = (f for s in sources if s.naming.label in missing for f in s.member.name.split("/"))
+    said = next((folder for folder in folders if split_word(folder)), "")
+    rename = (
+        f"the folder {said} decides that: give the folder that training images are in, too, "
+        f"rename {said}, or say the splits with --people TABLE"
+    )
+    change = "assign people with --people TABLE, or change --split or --seed"
+    trouble = f"--classes: no image of {', '.join(missing)} is in the training split"
+    remedy = rename if said else change
+    if not only_look:
+        raise UsageError(trouble, remedy)
+    return [f"{trouble}: {remedy}"]
 
 
 def _are_nested(sources: Sequence[Source]) -> bool:
@@ -225,7 +237,8 @@ def label_sources(sources: Sequence[Source], members: Iterable[Member], path: Pa
             tables[folder] = read_table(member)
     if is_bids and not tables:
         tables = {"": _table_above(path)}
-    sources = [_label(source, tables) for source in sources] if tables else sources
+    beside = _places_of({folder: found[folder] for folder in tables if folder in found})
+    sources = [_label(source, tables, beside) for source in sources] if tables else sources
     return _label_visits(sources, members) if is_bids else sources
 
 
@@ -253,8 +266,22 @@ def _tables_of_people(members: Iterable[Member]) -> dict[str, Member]:
     }
 
 
-def _label(source: Source, tables: Mapping[str, Table]) -> Source:
-    folder = nearest_folder(source.member.name, tables)
+def _places_of(tables: Mapping[str, Member]) -> dict[Path, str]:
+    """{folder on disk: its name here} of the tables that are in no archive."""
+    return {m.container.parent: name for name, m in tables.items() if m.number is None}
+
+
+def _find_table(source: Source, tables: Container[str], beside: Mapping[Path, str]) -> str | None:
+    """The folder of the nearest table: around a file, else around the archive that it is in."""
+    member = source.member
+    folder = nearest_folder(member.name, tables)
+    if folder is not None or member.number is None:
+        return folder
+    return next((beside[place] for place in member.container.parents if place in beside), None)
+
+
+def _label(source: Source, tables: Mapping[str, Table], beside: Mapping[Path, str]) -> Source:
+    folder = _find_table(source, tables, beside)
     said = None if folder is None else tables[folder].get(_id_of(source))
     if source.naming.layout == "bids":
         return replace(source, labels=said or None)
@@ -271,7 +298,8 @@ def say_unused(sources: Sequence[Source], members: Sequence[Member]) -> list[str
     tables = _tables_of_people(members)
     if not tables:
         return []
-    beside = gather((nearest_folder(s.member.name, tables) or "", _id_of(s)) for s in sources)
+    places = _places_of(tables)
+    beside = gather((_find_table(s, tables, places) or "", _id_of(s)) for s in sources)
     found = []
     for folder, member in tables.items():
         named = set(_names_in(member))

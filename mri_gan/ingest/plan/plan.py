@@ -25,11 +25,11 @@ from mri_gan.ingest.outcome import explain
 from mri_gan.ingest.plan.filenames import identify_all
 from mri_gan.ingest.plan.folders import read_sources
 from mri_gan.ingest.plan.label_files import (
+    check_trained_classes,
     label_sources,
     require_classes,
     require_nameless_classes,
     require_nameless_labels,
-    require_trained_classes,
     say_commas_of,
     say_packed,
     say_unused,
@@ -127,13 +127,13 @@ def build_plan(
     config: PrepareConfig,
     key: Key = new_key,
     split_file: Path | None = None,
-    pair: bool = False,
+    only_look: bool = False,
     people_file: Path | None = None,
 ) -> Plan:
     """List, name, sort and split all sources.
 
-    `key` is called when pseudonyms are due; `split_file` says who is in which split, and
-    `people_file` whose each file is; `pair` finds the masks of scans even where they are not kept.
+    `key` is called when pseudonyms are due; `split_file` says who is in which split, `people_file`
+    whose each file is. `only_look` finds all masks, and takes classes without training images.
 
     Raises DataError when a path cannot be listed or nothing usable is found, UsageError when a
     subject would be in two splits.
@@ -148,14 +148,14 @@ def build_plan(
     excluded = sum(one.excluded for one in listed)
     n_files = len(members_of((*scans, *masks))) + excluded
     chosen, left_out, lone = choose_pictures(scans, config)
-    if config.masks or pair:
+    if config.masks or only_look:
         chosen, masks = pair_masks(chosen, masks)
     secret = functools.cache(key)
     chosen, deselected = choose_images(unify_people(chosen, config), config)
     sources = _split_and_hide(chosen, config, secret, split_file)
+    untrained = check_trained_classes(sources, config, only_look)
     members = [member for one in listed for member in one.members]
-    bad = [entry for one in listed for entry in one.bad]
-    hidden_bad = hide_unlisted(bad, config, secret)
+    bad = hide_unlisted([entry for one in listed for entry in one.bad], config, secret)
     unpaired = _name_unpaired(lone, config, secret)
     ignored = _ignored(listed)
     if any(source.labels for source in scans):
@@ -169,12 +169,12 @@ def build_plan(
         ignored_kinds=dict((+ignored).most_common()),
         listed=n_files + len(bad) + ignored.total(),
         set_aside=n_files + len(bad) - len(members_of(sources)),
-        bad=tuple((name, reason) for name, reason, _ in hidden_bad),
+        bad=tuple((name, reason) for name, reason, _ in bad),
         unpaired=tuple(unpaired),
         digest=_digest(sources, config),
         true_labels={
             **{source.name: source.member.label for source in sources if source.hidden},
-            **{name: label for name, _, label in hidden_bad if name != label},
+            **{name: label for name, _, label in bad if name != label},
             **{to: s.member.label for (to, *_), (s, *_) in zip(unpaired, lone, strict=True)},
         },
         # Of sources whose names are not hidden yet
@@ -182,6 +182,7 @@ def build_plan(
         doubts=(
             *doubts,
             *find_doubts(sources, config),
+            *untrained,
             *say_unused(scans, members),
             *say_packed(members, config),
         ),
@@ -214,7 +215,6 @@ def _split_and_hide(
     require_nameless_classes(due)
     require_nameless_labels(due)
     sources = assign_splits(hide_all(chosen, config, key), config)
-    require_trained_classes(sources, config)
     return tell_contrasts(sources, config)
 
 

@@ -218,7 +218,8 @@ def say_mixed(sources: Iterable[Source], config: PrepareConfig) -> str:
     names = ",".join(contrasts)
     return (
         f"{len(contrasts)} contrasts ({', '.join(contrasts)}) become images of one kind: choose "
-        f"one with --contrast {contrasts[0]}, or make them channels with --channels {names}"
+        f"one with --contrast {contrasts[0]}, or, where they share one voxel grid, make them "
+        f"channels with --channels {names}"
     )
 
 

@@ -143,10 +143,11 @@ def check_that_workers_live(engine: Engine) -> None:
             return
         except engine.deaths:
             engine.restart()
-    raise DataError(
-        "worker processes cannot start",
-        "use no workers (0), or put what a script does below `if __name__ == '__main__':`",
-    ) from None
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    guard = "put what a script does below `if __name__ == '__main__':`"
+    piped = script is not None and not Path(script).is_file()  # Python calls it <stdin>
+    remedy = "save the script as a file" if piped else guard
+    raise DataError("worker processes cannot start", f"use no workers (0), or {remedy}") from None
 
 
 def leave_if_starting() -> None:

@@ -255,3 +255,17 @@ def test_names_that_are_kept_may_have_any_labels(tmp_path: Path) -> None:
     scans = one_of(tmp_path, "volumes")
     plan = build_plan([scans], PrepareConfig(), people_file=tmp_path / "patients.tsv")
     assert (plan.sources[0].labels or {})["name"] == "Anna"
+
+
+def test_a_table_beside_an_archive_is_read_as_one_beside_files_is(tmp_path: Path) -> None:
+    names = [f"anna/t1_{k}.png" for k in range(2)] + [f"bert/t1_{k}.png" for k in range(2)]
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    phantoms.write_zip(tmp_path / "in" / "deep" / "a.zip", dict.fromkeys(names, png(1)))
+    table = tmp_path / "in" / "participants.tsv"
+    table.write_text("participant_id\tage\nanna\t60\nbert\t70\n")
+    plan = plan_of(tmp_path / "in")
+    said = {s.naming.subject: s.labels for s in plan.sources}
+    assert said == {"anna": {"age": 60.0}, "bert": {"age": 70.0}}
+    assert plan.ignored_kinds == {"tables of labels (read)": 1}
+    table.write_text("participant_id\tage\nclara\t60\n")
+    assert "names none of the people here" in " ".join(plan_of(tmp_path / "in").doubts)

@@ -133,7 +133,8 @@ def test_the_conclusion_says_where_it_comes_from_and_which_contrasts(tmp_path: P
         ),
         (
             [f"{name[:3]}_{c}{name[3:]}" for name in GOOD for c in ("t1", "t2")],
-            "2 contrasts (t1, t2) become images of one kind: choose one with --contrast t1",
+            "2 contrasts (t1, t2) become images of one kind: choose one with --contrast t1, or, "
+            "where they share one voxel grid, make them channels with --channels t1,t2",
         ),
         (
             [f"{c}/img_{k}.png" for c in ("NonDemented", "MildDemented") for k in range(4)],
@@ -164,6 +165,21 @@ def test_a_class_without_training_images_is_refused(tmp_path: Path) -> None:
     names = ["train/a/1.png", "train/a/2.png", "test/b/1.png", "test/b/2.png"]
     with pytest.raises(UsageError, match="no image of b is in the training split"):
         plan_of(tmp_path, names, classes=True)
+
+
+def test_a_folder_that_is_of_one_split_is_looked_at_but_not_trained_with(tmp_path: Path) -> None:
+    files = dict.fromkeys((f"{c}/{k}.png" for c in "ab" for k in range(2)), SLICE)
+    top = phantoms.write_folder(tmp_path / "Testing", files)
+    told = "no image of a, b is in the training split"
+    with pytest.raises(UsageError, match=told) as error:
+        build_plan([top], PrepareConfig(classes=True))
+    assert str(error.value.hint).startswith("the folder Testing decides that: give the folder")
+    done = CliRunner().invoke(cli, ["inspect", str(top), "--classes", "--workers", "0"])
+    assert (done.exit_code, "Testing decides that" in done.stderr) == (0, True)
+    one = phantoms.write_folder(tmp_path / "few", dict.fromkeys(["a/1.png", "b/1.png"], SLICE))
+    with pytest.raises(UsageError, match="training split") as error:
+        build_plan([one], PrepareConfig(classes=True, split=(50, 50, 0)))
+    assert str(error.value.hint).endswith("or change --split or --seed")
 
 
 def test_strict_refuses_and_writes_nothing(tmp_path: Path) -> None:

@@ -194,3 +194,12 @@ def test_a_script_that_calls_prepare_without_one_says_it_once(tmp_path: Path) ->
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1
     assert "worker processes cannot start" in done.stderr.splitlines()[-1]
+
+
+def test_a_script_that_is_piped_in_is_to_be_saved_as_a_file(tmp_path: Path) -> None:
+    phantoms.slices_folder(tmp_path / "scans")
+    script = b"import mri_gan as mg\nmg.prepare('scans', 'S', workers=2)\n"
+    words = [sys.executable, "-"]
+    done = subprocess.run(words, input=script, capture_output=True, timeout=300, cwd=tmp_path)
+    told = b"worker processes cannot start: use no workers (0), or save the script as a file"
+    assert (done.returncode, told in done.stderr.splitlines()[-1]) == (1, True)
