@@ -108,8 +108,12 @@ class Section:
 
 def command_to_judge(run: RunFacts | None, command: str) -> str:
     """What to type to have a run judged."""
-    name = shlex.quote(str(run.folder)) if run else "RUN"
-    return f"mrigan {command} {name} --data STORE"
+    return f"mrigan {command} {typed(run) if run else 'RUN'} --data STORE"
+
+
+def typed(run: RunFacts) -> str:
+    """The run's folder as it was typed; of a whole path, which may tell of people, the name."""
+    return shlex.quote(run.folder.name if run.folder.is_absolute() else str(run.folder))
 
 
 def may_show(picture: Picture, with_people: bool) -> bool:
@@ -331,7 +335,7 @@ def drawings(run: RunFacts) -> Section:
         section.notes.append(UNDATED)
     if not run.pictures:
         section.hint = "Nothing yet. To draw samples, run:"
-        section.command = f"mrigan test {shlex.quote(str(run.folder))}"
+        section.command = f"mrigan test {typed(run)}"
     return section
 
 

@@ -379,7 +379,7 @@ def test_a_run_that_has_gone_on_since_is_said_to_be_judged_at_an_older_checkpoin
     page = build_report(read_run(folder))
     said = f"This is of an older checkpoint, after {newest - behind:,} images; the run has one of"
     assert page.count(said) == 4 * older  # in the answers, and in the card of the model
-    assert (f"To judge that: mrigan audit {folder} --data STORE" in page) is older
+    assert ("To judge that: mrigan audit R --data STORE" in page) is older
 
 
 def test_an_audit_against_another_store_shows_nothing_that_looks_like_an_answer(
@@ -601,7 +601,7 @@ def test_long_names_may_break_behind_an_underscore_and_options_stay_whole(tmp_pa
     page = build_comparison([read_run(run) for run in runs])
     assert '<th scope="col">run_<wbr>of_<wbr>A</th>' in page
     assert "<h3>run_<wbr>of_<wbr>A: Do its images copy people of the training set?</h3>" in page
-    assert 'run_<wbr>of_<wbr>A <span class="whole">--data</span> STORE' in page
+    assert 'mrigan audit run_<wbr>of_<wbr>A <span class="whole">--data</span> STORE' in page
     assert breakable("a<b_c --x") == 'a&lt;b_<wbr>c <span class="whole">--x</span>'
     assert breakable("a--b -- c") == "a--b -- c"
 
