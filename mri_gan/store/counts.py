@@ -171,6 +171,12 @@ def say_oddities(facts: Mapping[str, Any], *, stored: bool = True) -> Iterator[s
         yield f"the images are nearly black: 99 % of their pixels are at grey level {level} or less"
 
 
+def _say_lgg(facts: Mapping[str, Any]) -> str:
+    """That the colours of that collection are contrasts; see Buda et al. 2019."""
+    mixed = ", and so three contrasts (T1, FLAIR, T1 after an agent) of LGG become one"
+    return mixed if "lgg" in facts.get("layouts", ()) else ""
+
+
 def _say_images(facts: Mapping[str, Any]) -> Iterator[str]:
     """What about image files and the marks in files should be known."""
     if "image_window" in facts:
@@ -188,7 +194,8 @@ def _say_images(facts: Mapping[str, Any]) -> Iterator[str]:
     if facts.get("colour"):
         count = facts["colour"]
         many = f"{count:,} images are" if count > 1 else "1 image is"
-        yield f"{many} in colour: grey levels of the same brightness take its place"
+        taken = "grey levels of the same brightness take its place"
+        yield f"{many} in colour: {taken}{_say_lgg(facts)}"
     if facts.get("strangers"):
         names = facts["strangers"]
         yield (

@@ -171,7 +171,7 @@ def find_column(spec: Conditions, name: str) -> Column:
         known = f"choose from {', '.join(numbers)}" if numbers else ""
         if any(column.name == name for column in spec.columns):
             raise UsageError(
-                f"--sweep {name}: is a class and no number",
+                f"--sweep {name}: is a class, not a number",
                 known or f"walk from seed to seed, or generate --condition {name}=...",
             )
         raise UsageError(

@@ -29,6 +29,13 @@ def test_counts_agree_with_their_nouns(facts: dict[str, object], said: str) -> N
     assert next(iter(say_oddities(facts))).startswith(said)
 
 
+@pytest.mark.parametrize(("layouts", "said"), [(["lgg"], True), (["brats"], False)])
+def test_the_contrasts_in_the_colours_of_lgg_are_told(layouts: list[str], said: bool) -> None:
+    text = "so three contrasts (T1, FLAIR, T1 after an agent) of LGG become one"
+    (told,) = say_oddities({"colour": 3, "layouts": layouts})
+    assert (text in told) == said
+
+
 def image(name: str, shape: tuple[int, int], colour: bool = False, **said: Any) -> SliceRecord:
     notes = (COLOUR,) if colour else None
     return SliceRecord(name, "someone", "train", 64, shape=shape, notes=notes, **said)

@@ -145,11 +145,11 @@ def test_a_conditional_model_can_be_swept(drawing: Drawing) -> None:
     frames = walk_frames(drawing, Walk((1,), steps=5, sweep="age"))
     assert frames.shape == (5, 1, 16, 16)
     assert (frames[0] - frames[4]).abs().max() > 1e-3
-    with pytest.raises(UsageError, match="group: is a class and no number") as error:
+    with pytest.raises(UsageError, match="group: is a class, not a number") as error:
         walk_frames(drawing, Walk((1,), sweep="group"))
     assert error.value.hint == "choose from age"
     classes = Conditions((Column("group", ("AD", "CN")),))
-    with pytest.raises(UsageError, match="is a class and no number") as error:
+    with pytest.raises(UsageError, match="is a class, not a number") as error:
         sweep_conditions(conditional(drawing, None, classes), Walk((1,), sweep="group"))
     assert error.value.hint == "walk from seed to seed, or generate --condition group=..."
 
