@@ -60,14 +60,10 @@ class Likeness:
 class Detector:
     """Compares pictures with all slices of a training set."""
 
-    def __init__(
-        self,
-        train: ImageSet,
-        tell: Callable[[int], None] = lambda _: None,
-        people: int = PEOPLE,  # to compare each picture with, at least
-    ) -> None:
+    def __init__(self, train: ImageSet, people: int = PEOPLE) -> None:
+        """`people` are those to compare each picture with, at least."""
         self.groups = train.groups
-        self._base = shrink_all(train, tell)  # in 8 bits, as most stores have them
+        self._base = shrink_all(train)  # in 8 bits, as most stores have them
         self._search = Search(self._base, torch.from_numpy(train.groups), people)
         # The same number for people of the training set, who have one person less to be like.
         self._others = min(OTHERS, max(0, len(np.unique(train.groups)) - 2))
@@ -121,13 +117,12 @@ class Detector:
         return candidates.rows, likeness.masked_fill(theirs == own[:, None], -torch.inf)
 
 
-def shrink_all(images: ImageSet, tell: Callable[[int], None] = lambda _: None) -> torch.Tensor:
+def shrink_all(images: ImageSet) -> torch.Tensor:
     """All pictures of a set at the working size, in 8 bits [N, 64, 64]."""
     made = torch.empty((len(images), WORKING_PX, WORKING_PX), dtype=torch.uint8)
     for start, pixels in images.batches():
         small = to_working_size(torch.from_numpy(pixels))
         made[start : start + len(pixels)] = (small.clamp(0, 1) * 255).round().byte()
-        tell(len(pixels))
     return made
 
 
@@ -387,9 +382,9 @@ def audit(
     """
     started = time.perf_counter()
     check_counts(samples, train, held_out)
-    detector = Detector(train, tell)
+    detector = Detector(train)
     known = first_rows(train, MOST_QUERIES)
-    people = [person_values(detector.compare(known, known.groups), known.groups)]
+    people = [person_values(detector.compare(known, known.groups, tell), known.groups)]
     queries = len(known)
     if held_out is not None:
         held_out = first_rows(held_out, MOST_QUERIES)
@@ -400,7 +395,7 @@ def audit(
     limits = [gumbel_limit(row, new, VIEW_ALARMS) for row in maxima]
     crowd = most_by_chance(maxima.shape[1], round(new), CROWD_ALARMS) / round(new)
     copies = {
-        kind: detector.compare(as_set(images))
+        kind: detector.compare(as_set(images), tell=tell)
         for kind, images in plant_copies(train, kinds, planted or PLANTED, seed).items()
     }
     return Audit(

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from mri_gan.config import DOWNLOAD_FREE, FEATURE_NAMES, SPLITS, require, require_one_of
-from mri_gan.evaluate.audit import FEWEST_SAMPLES, MOST_QUERIES, Audit
+from mri_gan.evaluate.audit import FEWEST_SAMPLES, MOST_QUERIES, PLANTED, Audit
 from mri_gan.evaluate.audit import audit as audit_sets
 from mri_gan.evaluate.copies.planting import USUAL
 from mri_gan.evaluate.evaluation import (
@@ -223,9 +223,10 @@ class ToAudit:
 
     @property
     def total(self) -> int:
-        """How many images an audit counts as it goes."""
-        queries = min(len(self.held_out) if self.held_out else 0, MOST_QUERIES)
-        return len(self.samples) + len(self.train) + queries
+        """How many images an audit compares with the training slices, those and copies too."""
+        real = (self.train, self.held_out or ())
+        planted = 0 if self.right is False else len(USUAL) * min(PLANTED, len(self.train))
+        return len(self.samples) + planted + sum(min(len(one), MOST_QUERIES) for one in real)
 
 
 def gather_to_audit(store: StoreReader, judged: Judged, count: int, seed: int) -> ToAudit:
@@ -337,8 +338,8 @@ def audit(
     Samples are those of a model, checkpoint or run folder, drawn as `generate` draws them, or the
     pictures of a folder. A model of another store is always undecided. Nothing is written: for
     reports, use `mrigan audit`.
-    `on_progress` is called with the images compared and their number; copies made on purpose, which
-    show what would be found, come last and take a minute or more.
+    `on_progress` is called with the images compared and their number, real slices and copies made
+    on purpose included.
     Raises UsageError where model and store do not go together, DataError for too few people.
     """
     require_least(FEWEST_SAMPLES, count=count)
