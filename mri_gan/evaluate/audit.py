@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -411,6 +411,14 @@ def audit(
         crowd,
         new,
     )
+
+
+def count_queries(
+    samples: ImageSet, train: ImageSet, held_out: ImageSet | None, kinds: Sequence[str]
+) -> int:
+    """How many images an audit compares with the training slices: those and planted copies too."""
+    real = sum(min(len(one), MOST_QUERIES) for one in (train, held_out or ()))
+    return len(samples) + real + len(kinds) * min(PLANTED, len(train))
 
 
 def person_values(found: Likeness, groups: Groups) -> NDArray[np.float64]:

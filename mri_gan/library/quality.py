@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from mri_gan.config import DOWNLOAD_FREE, FEATURE_NAMES, SPLITS, require, require_one_of
-from mri_gan.evaluate.audit import FEWEST_SAMPLES, MOST_QUERIES, PLANTED, Audit
+from mri_gan.evaluate.audit import FEWEST_SAMPLES, Audit, count_queries
 from mri_gan.evaluate.audit import audit as audit_sets
 from mri_gan.evaluate.copies.planting import USUAL
 from mri_gan.evaluate.evaluation import (
@@ -224,9 +224,12 @@ class ToAudit:
     @property
     def total(self) -> int:
         """How many images an audit compares with the training slices, those and copies too."""
-        real = (self.train, self.held_out or ())
-        planted = 0 if self.right is False else len(USUAL) * min(PLANTED, len(self.train))
-        return len(self.samples) + planted + sum(min(len(one), MOST_QUERIES) for one in real)
+        return count_queries(self.samples, self.train, self.held_out, self.kinds)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of copies to plant: none for another store, which has no detection rates."""
+        return () if self.right is False else USUAL
 
 
 def gather_to_audit(store: StoreReader, judged: Judged, count: int, seed: int) -> ToAudit:
@@ -241,9 +244,8 @@ def audit_judged(
     store: StoreReader, judged: Judged, sets: ToAudit, seed: int, tell: Callable[[int], None]
 ) -> Audit:
     """The audit with all that `audit.json` says; `tell` gets how many more images are done."""
-    kinds = () if sets.right is False else USUAL  # then no detection rates are printed
     result = audit_sets(
-        sets.samples, sets.train, sets.held_out, sets.right, kinds, seed=seed, tell=tell
+        sets.samples, sets.train, sets.held_out, sets.right, sets.kinds, seed=seed, tell=tell
     )
     result.facts = {
         "format": "mrigan-audit",

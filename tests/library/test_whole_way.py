@@ -171,9 +171,10 @@ def test_judging_gives_figures(run: mg.TrainedRun, prepared: mg.Prepared) -> Non
         run.load_model(), prepared.folder, count=50, on_progress=lambda *step: compared.append(step)
     )
     assert len(audit.samples) == 50
-    real, planted = prepared.slices, sum(len(found) for found in audit.planted.values())
+    planted = sum(len(found) for found in audit.planted.values())
+    train = prepared.facts["split_slices"]["train"]
     assert planted >= 10  # of copies made on purpose, which take as long as others
-    assert compared[-1] == (50 + real + planted, 50 + real + planted)
+    assert compared[-1] == (50 + min(train, 24) + audit.held_out + planted,) * 2
     assert {"swd[mean]"} <= {figure.name for figure in result.figures}
     plain = result.to_dict()
     assert json.loads(json.dumps(plain)) == plain
