@@ -238,6 +238,8 @@ def report_people(plan: Plan, *, strict: bool, quiet: bool, as_json: bool) -> No
 
 def say_kept(paths: Sequence[Path], kept: Sequence[Source]) -> str:
     """That these sources keep their ids, and where they are, to go on with a sentence."""
+    from mri_gan.ingest.source import name_of
+
     if not kept:
         return ""
     files = {source.member.container for source in kept}
@@ -245,7 +247,7 @@ def say_kept(paths: Sequence[Path], kept: Sequence[Source]) -> str:
     places = [str(path) for path in paths if {path.absolute(), path.resolve()} & around]
     keep = "keeps its id" if len(kept) == 1 else "keep their ids"
     scans = f"{say_count(len(kept), 'scan')} of {say_some(places, MOST_PLACES)}"
-    who = kept[0].naming.subject.rpartition("/")[2]
+    who = name_of(kept[0].naming.subject)
     return f", but {printable(scans)} {keep} ({printable(who)}{', ...' * (len(kept) > 1)})"
 
 

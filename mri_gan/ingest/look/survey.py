@@ -145,8 +145,9 @@ def survey_source(
         found.n_bytes += sum(page_bytes(len(part)) for part in (text, *images.values()))
         record = SliceRecord.from_json(text)
         at = functools.partial(_decode, images, record.native, channels, config.depth)
-        found.slices.append(_glance(record, at, config.depth))
-        found.counts += np.bincount(_to_8_bit(at(record.native)).ravel(), minlength=BINS)
+        pixels = at(record.native)
+        found.slices.append(_glance(record, pixels, at, config.depth))
+        found.counts += np.bincount(_to_8_bit(pixels).ravel(), minlength=BINS)
         if number == len(outcome.slices) // 2:
             found.thumb = _to_8_bit(at(THUMB_PX))
     return found
@@ -168,8 +169,10 @@ def _to_8_bit(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     return pixels if pixels.dtype == np.uint8 else np.asarray(pixels >> 8, np.uint8)
 
 
-def _glance(record: SliceRecord, at: Callable[[int], NDArray[Any]], depth: int) -> Glance:
-    pixels, tiny = at(record.native), at(HASH_PX)
+def _glance(
+    record: SliceRecord, pixels: NDArray[Any], at: Callable[[int], NDArray[Any]], depth: int
+) -> Glance:
+    tiny = at(HASH_PX)
     small = at(SHADE_PX).astype(np.float32).ravel()
     small -= small.mean()
     grey = pixels if depth == 8 else pixels / 257

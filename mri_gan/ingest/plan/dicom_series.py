@@ -22,7 +22,7 @@ from mri_gan.ingest.options import PrepareConfig
 from mri_gan.ingest.outcome import reading
 from mri_gan.ingest.plan.filenames import identify_all, split_of
 from mri_gan.ingest.plan.label_files import classes_of_folders
-from mri_gan.ingest.plan.words import read_words
+from mri_gan.ingest.plan.words import AGENTS, WITHOUT, read_words
 from mri_gan.ingest.read.archives import read_member
 from mri_gan.ingest.read.dicom.elements import Elements
 from mri_gan.ingest.read.dicom.headers import (
@@ -59,10 +59,9 @@ PHASE_WORDS = {"P", "PHASE", "PHASE MAP", "PHASE_MAP"}
 SCOUT = re.compile(
     r"(?<![a-z])(scout|locali[sz]ers?|survey|3[ -]?plane|loc)(?![a-z])", re.IGNORECASE
 )
-AGENT = re.compile(r"(?<![a-z])(post|gd|gad\w*|km|ce|contrast)(?![a-z])|\+ ?c\b", re.IGNORECASE)
-NO_AGENT = re.compile(
-    r"(?<![a-z])(no|non|without|w/o|pre|ohne)[ _-]*(gd|gad\w*|km|ce|contrast)", re.IGNORECASE
-)
+_AGENTS, _WITHOUT = (rf"(?:{'|'.join(sorted(words))})" for words in (AGENTS, WITHOUT))
+AGENT = re.compile(rf"(?<![a-z])(post|gad\w*|{_AGENTS})(?![a-z])|\+ ?c\b", re.IGNORECASE)
+NO_AGENT = re.compile(rf"(?<![a-z])(w/o|{_WITHOUT})[ _-]*(gad\w*|{_AGENTS})", re.IGNORECASE)
 # What programs write where a name or number of a patient was.
 NOBODY = re.compile(
     r"(anon\w*|unknown|none|null|n/?a|0+|x+|test|patient|subject|no ?name|de-?id\w*|removed)?",

@@ -39,17 +39,8 @@ if TYPE_CHECKING:
 # Elements by which files are distinguished and sorted, and those without which there is no picture.
 PLANNED = {
     *(0x00080005, 0x00080008, 0x00080016, 0x00080018, 0x00080060, 0x0008103E, 0x00100020),
-    *(
-        0x00180010,
-        0x00181030,
-        0x00180081,
-        0x0020000D,
-        0x0020000E,
-        0x00200032,
-        0x00200037,
-        0x00280008,
-    ),
-    *(0x00280010, 0x00280002, 0x00280011, 0x00280100),
+    *(0x00181030, 0x00180081, 0x0020000D, 0x0020000E, 0x00200032, 0x00200037, 0x00280008),
+    *(0x00280010, 0x00280002, 0x00280011, 0x00280100, 0x00180010),
     *MOSAIC_TAGS,
 }
 PICTURED = {
